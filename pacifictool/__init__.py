@@ -1,0 +1,5 @@
+"""Device data from a Pacificsoft IoT platform through Kafka and Spark and back."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

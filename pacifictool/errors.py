@@ -1,0 +1,235 @@
+"""Every error that pacifictool raises on purpose, and the exit code it leads to.
+
+The tree::
+
+    PacificToolError                      exit code 1
+    ├── UsageError                        exit code 2: the command line or a file of the user is wrong
+    │   ├── SettingsError                 an option, environment variable or pacifictool.toml
+    │   ├── ScenarioError                 the scenario file
+    │   └── DescriptorError               a plugin or rule JSON file
+    ├── PlatformError                     the Pacificsoft server, over REST
+    │   ├── PlatformUnreachable           no connection, time-out, TLS
+    │   ├── NotAPlatform                  something else answers at the URL
+    │   ├── AuthenticationFailed          401 after one fresh login
+    │   ├── PermissionDenied              403
+    │   ├── NotFound                      404
+    │   ├── AlreadyExists                 a name or token is taken
+    │   ├── InvalidRequest                any other 4xx
+    │   ├── RateLimited                   429 after all retries
+    │   ├── ServerFault                   5xx after all retries
+    │   ├── UnexpectedAnswer              2xx with a body that makes no sense
+    │   └── ForwardingFailed              a plugin, rule or rule chain does not run
+    ├── MqttError                         refused, closed or unacknowledged MQTT sessions
+    ├── KafkaError                        the broker as a client sees it
+    │   ├── KafkaUnreachable              bootstrap or advertised address
+    │   └── TopicMismatch                 partitions or time stamps are not as the scenario wants them
+    ├── RuntimeMissing                    what the machine lacks
+    │   ├── JavaMissing
+    │   ├── JarsMissing
+    │   └── BrokerFailed                  our own Kafka broker did not start
+    ├── SandboxError                      the local platform
+    ├── AggregationError                  the Spark job
+    │   ├── CheckpointMismatch            the checkpoint belongs to another job or topic
+    │   ├── CheckpointInUse               another job holds it
+    │   └── DeliveryAbandoned             the platform stayed away longer than --give-up-after
+    ├── StorageFull                       no space left for a cache, checkpoint or data folder
+    ├── PortInUse
+    └── ChecksFailed                      the demo or doctor found something wrong
+
+Third-party exceptions are translated once, in the module that talks to the third party. `cli.main` turns what
+arrives here into one sentence for a person and an exit code for a script; nothing else prints errors.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process tells the shell."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+
+
+class PacificToolError(Exception):
+    """An expected failure, written for the person who reads it.
+
+    `message` says what is wrong and where, `hint` what to do next. `details` are further facts for scripts; they go into
+    the JSON error document and must never hold a secret.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    @property
+    def kind(self) -> str:
+        """The class name in kebab case, as JSON output and docs/troubleshooting.md name it."""
+        name = type(self).__name__
+        return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")
+
+    def as_document(self) -> dict[str, Any]:
+        """The error as `--output json` prints it."""
+        error: dict[str, Any] = {"kind": self.kind, "message": self.message, "hint": self.hint}
+        if self.details:
+            error["details"] = self.details
+        return {"ok": False, "error": error}
+
+
+class UsageError(PacificToolError):
+    """The command line or a file of the user is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SettingsError(UsageError):
+    """An option, environment variable or configuration file holds something unusable."""
+
+
+class ScenarioError(UsageError):
+    """The scenario file cannot be read or contradicts itself."""
+
+
+class DescriptorError(UsageError):
+    """A plugin, rule or rule chain JSON file cannot be used."""
+
+
+class PlatformError(PacificToolError):
+    """The platform's REST API refused, failed or answered nonsense.
+
+    `status` is the HTTP status (None when there was no answer), `request` the method and path that was tried, for
+    example "POST /api/device".
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
+        **details: Any,
+    ) -> None:
+        if status is not None:
+            details["status"] = status
+        if request is not None:
+            details["request"] = request
+        super().__init__(message, hint=hint, **details)
+        self.status = status
+        self.request = request
+
+
+class PlatformUnreachable(PlatformError):
+    """No connection, a time-out, or TLS that could not be agreed on."""
+
+
+class NotAPlatform(PlatformError):
+    """Something answers at the URL, but it is not a Pacificsoft server."""
+
+
+class AuthenticationFailed(PlatformError):
+    """The credentials were refused, or a fresh token was."""
+
+
+class PermissionDenied(PlatformError):
+    """The user may not do this."""
+
+
+class NotFound(PlatformError):
+    """The entity or path does not exist on the server."""
+
+
+class AlreadyExists(PlatformError):
+    """A name or token that must be unique is taken."""
+
+
+class InvalidRequest(PlatformError):
+    """The server found fault with what was sent."""
+
+
+class RateLimited(PlatformError):
+    """The server asked for fewer requests, and went on asking after all retries."""
+
+
+class ServerFault(PlatformError):
+    """The server failed (5xx), and went on failing after all retries."""
+
+
+class UnexpectedAnswer(PlatformError):
+    """The server said yes with a body that makes no sense."""
+
+
+class ForwardingFailed(PlatformError):
+    """A plugin, rule or rule chain exists but does not run; the message carries the server's reason."""
+
+
+class MqttError(PacificToolError):
+    """An MQTT session was refused, closed or left without an acknowledgement."""
+
+
+class KafkaError(PacificToolError):
+    """Kafka refused or failed."""
+
+
+class KafkaUnreachable(KafkaError):
+    """The bootstrap address or an address that the broker advertises cannot be reached."""
+
+
+class TopicMismatch(KafkaError):
+    """The topic exists, but not as the scenario wants it, and cannot be changed safely."""
+
+
+class RuntimeMissing(PacificToolError):
+    """The machine lacks something a local run needs."""
+
+
+class JavaMissing(RuntimeMissing):
+    """No usable Java runtime was found."""
+
+
+class JarsMissing(RuntimeMissing):
+    """A jar is neither cached nor to be had, or is not the jar that the lock file names."""
+
+
+class BrokerFailed(RuntimeMissing):
+    """The local Kafka broker did not start or ended by itself; `details["log"]` names its log."""
+
+
+class SandboxError(PacificToolError):
+    """The local platform did not start, or is not in the state a command needs."""
+
+
+class AggregationError(PacificToolError):
+    """The Spark job cannot start or go on."""
+
+
+class CheckpointMismatch(AggregationError):
+    """The checkpoint belongs to another job, topic or topic incarnation."""
+
+
+class CheckpointInUse(AggregationError):
+    """Another job holds the checkpoint."""
+
+
+class DeliveryAbandoned(AggregationError):
+    """Results could not be delivered within --give-up-after; the checkpoint keeps them for the next start."""
+
+
+class StorageFull(PacificToolError):
+    """No space is left where a cache, checkpoint or data folder lives."""
+
+
+class PortInUse(PacificToolError):
+    """A port that was asked for is taken."""
+
+
+class ChecksFailed(PacificToolError):
+    """A check of the demo or of doctor did not hold."""

@@ -1,0 +1,67 @@
+"""How the packages below the command line tell what they are doing, without knowing how it is shown.
+
+Library functions take a `Reporter`. The command line hands in one that draws progress bars on a terminal and prints
+plain lines elsewhere (`cli.render`); a program that uses pacifictool as a library hands in its own, or none.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+
+class ProgressTask(Protocol):
+    """A piece of work under way."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Adds `amount` to what is done."""
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        """Corrects what is known: work done, work in all, or a short note shown behind the bar."""
+
+
+class Reporter(Protocol):
+    """Where progress and messages go. Implementations must be usable from several threads."""
+
+    def info(self, message: str) -> None:
+        """Something a person wants to know ("Using Java 21 from JAVA_HOME")."""
+
+    def detail(self, message: str) -> None:
+        """Something only --verbose shows."""
+
+    def warning(self, message: str) -> None:
+        """Something a person should act on, although the work goes on."""
+
+    def task(
+        self, description: str, total: float | None = None, unit: str = ""
+    ) -> AbstractContextManager[ProgressTask]:
+        """Shows work of `total` units (None: unknown) until the context ends."""
+
+
+class _SilentTask:
+    def advance(self, amount: float = 1) -> None:
+        pass
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        pass
+
+
+class SilentReporter:
+    """Shows nothing; the default of every library function."""
+
+    def info(self, message: str) -> None:
+        pass
+
+    def detail(self, message: str) -> None:
+        pass
+
+    def warning(self, message: str) -> None:
+        pass
+
+    def task(
+        self, description: str, total: float | None = None, unit: str = ""
+    ) -> AbstractContextManager[ProgressTask]:
+        return nullcontext(_SilentTask())
+
+
+SILENT: Reporter = SilentReporter()
