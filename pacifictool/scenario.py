@@ -1,0 +1,264 @@
+"""The scenario: what to build on the platform, what to simulate, and what to aggregate.
+
+A scenario is a TOML file; the tutorial's is the default and a package resource
+(`pacifictool/resources/tutorial.toml`). Everything is validated here, once: the packages that work on a `Scenario`
+can rely on unique names, sane ranges and positive rates.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from pacifictool.errors import ScenarioError
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+MAX_NAME_LENGTH = 255
+"""Names of devices and assets: the platform's column is varchar(255)."""
+
+
+def parse_duration(value: str | float) -> float:
+    """Turns "10s", "500ms", "1.5m", "2h" or a plain number of seconds into seconds.
+
+    Raises ValueError with a sentence for the user.
+    """
+    if isinstance(value, bool):  # TOML's true is an int for Python
+        raise ValueError("a duration is a number of seconds or a text such as '10s'")  # noqa: TRY004 - pydantic reads ValueError
+    if isinstance(value, int | float):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write for example '10s', '500ms', '5m' or '1h'")
+    return float(match["number"]) * _UNIT_SECONDS[match["unit"] or "s"]
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest text that `parse_duration` turns back into `seconds` (to the millisecond)."""
+    milliseconds = round(seconds * 1000)
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a name must not be empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"a name has at most {MAX_NAME_LENGTH} characters, this one has {len(name)}")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in name):
+        raise ValueError("a name must not hold control characters")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Platform(_Table):
+    """`[platform]`: how the entities are called on the server."""
+
+    entity_type: Name = "WeatherStation"
+    """Type of the devices and assets, and the value of the client attribute `deviceType` that the rule looks for."""
+
+
+class Topic(_Table):
+    """`[kafka]`: where the rule forwards to."""
+
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "weather-stations-data"
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 1
+    replication: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class Bounds(_Table):
+    """A closed range; both ends belong to it."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is greater than max ({self.max:g})")
+        return self
+
+
+class Aggregation(_Table):
+    """`[aggregation]`: what the job computes."""
+
+    window: Annotated[Seconds, Field(ge=0.1, le=86_400)] = 10.0
+    """Length of a tumbling window in seconds; windows are aligned to the epoch."""
+
+    lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
+    """How many seconds behind the newest record a window still accepts stragglers."""
+
+    zone_key: Annotated[str, Field(min_length=1)] = "geoZone"
+    """Key of the JSON record, and of the client attribute, that names the zone."""
+
+    value_key: Annotated[str, Field(min_length=1)] = "windSpeed"
+    """Key of the JSON record, and of the telemetry, that holds the measured value."""
+
+    valid: Bounds = Bounds(min=0, max=1e9)
+    """Values outside are rejects: no anemometer measures a negative or astronomic speed."""
+
+    @model_validator(mode="after")
+    def _whole_milliseconds(self) -> Self:
+        if abs(self.window * 1000 - round(self.window * 1000)) > 1e-6:
+            raise ValueError("window must be a whole number of milliseconds")
+        if max(abs(self.valid.min), abs(self.valid.max)) > 1e9:
+            raise ValueError("valid must lie within -1e9 and 1e9: sums are kept exact to 1e-9 in that range")
+        return self
+
+    @property
+    def window_ms(self) -> int:
+        return round(self.window * 1000)
+
+    @property
+    def lateness_ms(self) -> int:
+        return round(self.lateness * 1000)
+
+
+class WindRange(_Table):
+    """Uniform integers, both ends included, as the tutorial's `random.randrange(30, 36)`."""
+
+    min: int
+    max: int
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is greater than max ({self.max})")
+        return self
+
+
+class Turbine(_Table):
+    """`[[turbines]]`: one simulated weather station."""
+
+    name: Name
+    zone: Name
+    wind_speed: WindRange
+    rate: Annotated[float, Field(gt=0, le=100_000)] = 10.0
+    """Readings per second."""
+
+
+class Asset(_Table):
+    """`[[assets]]`: an asset that exists before the job; the job creates the others."""
+
+    name: Name
+
+
+def _twins(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+class Scenario(_Table):
+    """A whole scenario. Create it with `load_scenario`, `tutorial_scenario` or from Python with keyword arguments."""
+
+    platform: Platform = Platform()
+    kafka: Topic = Topic()
+    aggregation: Aggregation = Aggregation()
+    turbines: tuple[Turbine, ...] = ()
+    assets: tuple[Asset, ...] = ()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        for table, names in (
+            ("turbines", [turbine.name for turbine in self.turbines]),
+            ("assets", [asset.name for asset in self.assets]),
+        ):
+            if twins := _twins(names):
+                raise ValueError(f"two {table} have the name {twins[0]!r}; names must be unique")
+        return self
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Every zone a turbine stands in, in order of first mention."""
+        return tuple(dict.fromkeys(turbine.zone for turbine in self.turbines))
+
+    def turbine(self, name: str) -> Turbine | None:
+        """The turbine of that exact name."""
+        return next((turbine for turbine in self.turbines if turbine.name == name), None)
+
+    def with_window(self, window_seconds: float) -> Scenario:
+        """The same scenario with another window length."""
+        aggregation = Aggregation.model_validate(self.aggregation.model_dump() | {"window": window_seconds})
+        return self.model_copy(update={"aggregation": aggregation})
+
+
+def tutorial_scenario() -> Scenario:
+    """The tutorial: turbines 1 and 2 in Zone A, turbine 3 in Zone B, asset Zone A; Zone B is left for the job."""
+    text = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
+    return parse_scenario(text, source="the tutorial scenario")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Reads and validates a scenario file.
+
+    Raises ScenarioError with the file, the place in it and what to do.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ScenarioError(
+            f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"The scenario file {path} cannot be read: {error}.") from error
+    return parse_scenario(text, source=str(path))
+
+
+def parse_scenario(text: str, *, source: str) -> Scenario:
+    """Validates a scenario given as TOML text; `source` names it in error messages."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(
+            f"{source} is not valid TOML: {error}.", hint="Mend the line that is named and try again."
+        ) from None
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise ScenarioError(
+            f"{source}: {describe_validation_error(error)}.",
+            hint="docs/scenario.md lists every table and key with its meaning.",
+        ) from None
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """All faults of a pydantic validation as one sentence: "turbines[2].rate: must be greater than 0; …"."""
+    return "; ".join(_describe_fault(fault) for fault in error.errors(include_url=False))
+
+
+def _describe_fault(fault: Any) -> str:
+    place = ""
+    for part in fault["loc"]:
+        place += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {place!r}"
+    if fault["type"] == "missing":
+        return f"key {place!r} is missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{place}: {message}" if place else message

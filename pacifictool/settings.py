@@ -1,0 +1,361 @@
+"""Connections and credentials: where the platform, its MQTT port and Kafka are, and who we are there.
+
+Precedence: flag > environment > ./pacifictool.toml > the file in the user's configuration folder > default. The
+resolved values live in one frozen `Settings`; nothing below the command line reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from pacifictool.errors import SettingsError
+
+PROJECT_FILE = "pacifictool.toml"
+DEFAULT_URL = "http://localhost:8080"
+DEFAULT_USERNAME = "tenant@thingsboard.org"
+DEFAULT_LOOPBACK_PASSWORD = "tenant"  # noqa: S105 - the platform's published demo password, used on loopback only
+DEFAULT_KAFKA = "localhost:9092"
+
+ENVIRONMENT: dict[str, tuple[str, ...]] = {
+    "url": ("PACIFICTOOL_URL", "REST_URL"),
+    "username": ("PACIFICTOOL_USERNAME", "REST_USERNAME"),
+    "password": ("PACIFICTOOL_PASSWORD", "REST_PASSWORD"),
+    "password_file": ("PACIFICTOOL_PASSWORD_FILE",),
+    "mqtt": ("PACIFICTOOL_MQTT",),
+    "kafka": ("PACIFICTOOL_KAFKA", "KAFKA_BOOTSTRAP_SERVERS"),
+    "kafka_config": ("PACIFICTOOL_KAFKA_CONFIG",),
+    "platform_kafka": ("PACIFICTOOL_PLATFORM_KAFKA",),
+    "scenario": ("PACIFICTOOL_SCENARIO",),
+    "ca_file": ("PACIFICTOOL_CA_FILE",),
+    "cert_file": ("PACIFICTOOL_CERT_FILE",),
+    "key_file": ("PACIFICTOOL_KEY_FILE",),
+}
+"""Environment variables by setting; the first that is set and not empty wins. The second names are the tutorial's."""
+
+FILE_KEYS = frozenset(ENVIRONMENT) - {"password"} | {"output"}
+"""Keys a configuration file may hold. Passwords stay out of it: name a file with `password_file`."""
+
+
+class Secret:
+    """A text that never shows itself by accident; `reveal()` is the only way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files for TLS; verification is always on."""
+
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+    cert_file: Path | None = None
+    """Our own certificate, where the server asks for one (mutual TLS)."""
+    key_file: Path | None = None
+    """The key of `cert_file`, when it is not in the same file."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttEndpoint:
+    """Where devices publish."""
+
+    host: str
+    port: int
+    tls: bool = False
+    tls_files: TlsFiles = TlsFiles()
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaEndpoint:
+    """Kafka as our own clients reach it."""
+
+    bootstrap: str
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further properties by librdkafka names (`kafka.config` translates them for Java). May hold secrets."""
+
+    def __str__(self) -> str:
+        return self.bootstrap
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a command needs to know about its surroundings."""
+
+    url: str
+    username: str
+    password: Secret | None
+    """None: not known; `require_password` says what to do."""
+    mqtt: MqttEndpoint
+    kafka: KafkaEndpoint
+    platform_kafka: str
+    """Bootstrap servers as the *platform* reaches them; goes into the plugin's configuration."""
+    scenario_path: Path | None = None
+    tls_files: TlsFiles = TlsFiles()
+
+    def require_password(self) -> Secret:
+        """The password, or SettingsError when none was given."""
+        if self.password is None:
+            raise SettingsError(
+                f"No password is known for {self.username} at {self.url}.",
+                hint="Set PACIFICTOOL_PASSWORD, or name a file with --password-file (- reads standard input).",
+            )
+        return self.password
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine's loopback interface."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_address(text: str, *, default_port: int, what: str) -> tuple[str, int]:
+    """Splits "host", "host:port", "[::1]:port". Raises SettingsError naming `what`."""
+    parts = urlsplit(f"//{text}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.path or parts.query or parts.username or any(char.isspace() for char in text):
+        raise SettingsError(f"{what}: {text!r} is not an address.", hint="Write HOST or HOST:PORT.")
+    return host, default_port if port is None else port
+
+
+def parse_mqtt(text: str, tls_files: TlsFiles = TlsFiles()) -> MqttEndpoint:
+    """Turns "host", "host:1883", "mqtt://host" or "mqtts://host:8883" into an endpoint."""
+    scheme, separator, rest = text.rpartition("://")
+    if separator and scheme not in ("mqtt", "mqtts"):
+        raise SettingsError(f"--mqtt: unknown scheme {scheme!r}.", hint="Use mqtt:// or mqtts:// (TLS), or none.")
+    tls = scheme == "mqtts"
+    host, port = parse_address(rest.rstrip("/"), default_port=8883 if tls else 1883, what="--mqtt")
+    return MqttEndpoint(host, port, tls, tls_files)
+
+
+def parse_kafka(text: str) -> str:
+    """Checks and normalises a comma-separated list of Kafka addresses."""
+    addresses = [part.strip() for part in text.split(",") if part.strip()]
+    if not addresses:
+        raise SettingsError("--kafka: no address given.", hint="Write HOST:PORT, several separated by commas.")
+    normal = []
+    for address in addresses:
+        host, port = parse_address(address, default_port=9092, what="--kafka")
+        normal.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    return ",".join(normal)
+
+
+def parse_url(text: str) -> str:
+    """Checks the platform's REST address and takes a trailing slash off."""
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or any(char.isspace() for char in text):
+        raise SettingsError(
+            f"--url: {text!r} is not an http or https address.", hint=f"Write for example {DEFAULT_URL}."
+        )
+    if parts.username or parts.password:
+        raise SettingsError(
+            "--url: credentials do not belong into the address, where every process list shows them.",
+            hint="Use --username and --password-file.",
+        )
+    return parts.geturl().rstrip("/")
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Reads a Java-style properties file (key=value lines, # comments) of Kafka settings."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The Kafka configuration file {path} cannot be read: {error}.") from error
+    properties: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text[0] in "#!":
+            continue
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise SettingsError(f"{path}, line {number}: expected key=value.", hint="One Kafka property a line.")
+        properties[key.strip()] = value.strip()
+    return properties
+
+
+def user_config_file() -> Path:
+    """The configuration file of the user, which need not exist."""
+    return Path(platformdirs.user_config_dir("pacifictool", appauthor=False)) / "config.toml"
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Reads pacifictool.toml; {} when there is none. Raises SettingsError with the line of a fault."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}.") from error
+    if "password" in document:
+        raise SettingsError(
+            f"{path}: a password does not belong into this file.", hint="Name a file of its own with password_file."
+        )
+    if unknown := sorted(set(document) - FILE_KEYS - {"kafka_properties"}):
+        raise SettingsError(f"{path}: unknown key {unknown[0]!r}.", hint=f"Known keys: {', '.join(sorted(FILE_KEYS))}.")
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where settings come from. A test hands in its own; the command line the real ones."""
+
+    flags: Mapping[str, Any]
+    """Options given on the command line by name; `kafka_properties` is the mapping of all -X options."""
+    environ: Mapping[str, str]
+    folder: Path
+    user_file: Path
+    read_stdin: Callable[[], str]
+
+
+class _Lookup:
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.project_file = read_config_file(sources.folder / PROJECT_FILE)
+        self.user_file = read_config_file(sources.user_file)
+
+    def text(self, key: str) -> str | None:
+        """The value of highest precedence for one setting."""
+        value = self._sources.flags.get(key)
+        if value is not None:
+            return str(value)
+        for variable in ENVIRONMENT.get(key, ()):
+            if found := self._sources.environ.get(variable):
+                return found
+        for folder, document in (
+            (self._sources.folder, self.project_file),
+            (self._sources.user_file.parent, self.user_file),
+        ):
+            value = document.get(key)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise SettingsError(f"{key} in the configuration file must be a text.")
+            # A path in a configuration file is meant from where that file stands.
+            if (
+                key in ("scenario", "password_file", "kafka_config", "ca_file", "cert_file", "key_file")
+                and value != "-"
+            ):
+                return str(folder / Path(value).expanduser())
+            return value
+        return None
+
+    def path(self, key: str) -> Path | None:
+        text = self.text(key)
+        return None if text is None else Path(text).expanduser()
+
+
+def resolve(sources: Sources) -> Settings:
+    """Puts the settings together. Raises SettingsError for anything unusable."""
+    lookup = _Lookup(sources)
+    url = parse_url(lookup.text("url") or DEFAULT_URL)
+    username = lookup.text("username") or DEFAULT_USERNAME
+    tls_files = TlsFiles(lookup.path("ca_file"), lookup.path("cert_file"), lookup.path("key_file"))
+    for option, path in (
+        ("--ca-file", tls_files.ca_file),
+        ("--cert-file", tls_files.cert_file),
+        ("--key-file", tls_files.key_file),
+    ):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{option}: there is no file {path}.")
+    kafka = KafkaEndpoint(parse_kafka(lookup.text("kafka") or DEFAULT_KAFKA), _kafka_properties(sources, lookup))
+    return Settings(
+        url=url,
+        username=username,
+        password=_password(sources, lookup, url, username),
+        mqtt=_mqtt(sources, lookup, url, tls_files),
+        kafka=kafka,
+        platform_kafka=parse_kafka(lookup.text("platform_kafka") or kafka.bootstrap),
+        scenario_path=lookup.path("scenario"),
+        tls_files=tls_files,
+    )
+
+
+def _mqtt(sources: Sources, lookup: _Lookup, url: str, tls_files: TlsFiles) -> MqttEndpoint:
+    if text := lookup.text("mqtt"):
+        return parse_mqtt(text, tls_files)
+    host = sources.environ.get("MQTT_HOST") or urlsplit(url).hostname or "localhost"
+    port_text = sources.environ.get("MQTT_PORT") or "1883"
+    if not port_text.isdigit() or not 0 < int(port_text) < 65536:
+        raise SettingsError(f"MQTT_PORT: {port_text!r} is not a port number.")
+    return MqttEndpoint(host, int(port_text), tls_files=tls_files)
+
+
+def _kafka_properties(sources: Sources, lookup: _Lookup) -> dict[str, str]:
+    properties: dict[str, str] = {}
+    for document in (lookup.user_file, lookup.project_file):
+        table = document.get("kafka_properties", {})
+        if not isinstance(table, dict):
+            raise SettingsError("kafka_properties in the configuration file must be a table.")
+        properties |= {key: str(value) for key, value in table.items()}
+    if path := lookup.path("kafka_config"):
+        properties |= read_properties(path)
+    return properties | dict(sources.flags.get("kafka_properties") or {})
+
+
+def _password(sources: Sources, lookup: _Lookup, url: str, username: str) -> Secret | None:
+    # An explicit --password-file beats the variable; a file named in a configuration file does not.
+    from_environment = next(
+        (sources.environ[name] for name in ENVIRONMENT["password"] if sources.environ.get(name)), None
+    )
+    path_text = lookup.text("password_file")
+    if path_text is not None and (sources.flags.get("password_file") is not None or from_environment is None):
+        return Secret(_read_password(sources, path_text))
+    if from_environment is not None:
+        return Secret(from_environment)
+    if is_loopback(urlsplit(url).hostname or "") and username == DEFAULT_USERNAME:
+        return Secret(DEFAULT_LOOPBACK_PASSWORD)
+    return None
+
+
+def _read_password(sources: Sources, path_text: str) -> str:
+    if path_text == "-":
+        text = sources.read_stdin()
+    else:
+        try:
+            text = Path(path_text).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"The password file {path_text} cannot be read: {error}.") from error
+    password = text.rstrip("\r\n")
+    if not password:
+        raise SettingsError("The password file is empty." if path_text != "-" else "Standard input held no password.")
+    return password
