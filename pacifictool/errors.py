@@ -58,8 +58,8 @@ class ExitCode(IntEnum):
 class PacificToolError(Exception):
     """An expected failure, written for the person who reads it.
 
-    `message` says what is wrong and where, `hint` what to do next. `details` are further facts for scripts; they go into
-    the JSON error document and must never hold a secret.
+    `message` says what is wrong and where, `hint` what to do next. `details` are further facts for scripts; they go
+    into the JSON error document and must never hold a secret.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
