@@ -1,0 +1,134 @@
+"""Kafka client properties: written once by the user with librdkafka's names, translated for Spark's Java client.
+
+The names and meanings are those of librdkafka's CONFIGURATION.md and of Apache Kafka's consumer configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pacifictool.errors import SettingsError
+from pacifictool.settings import KafkaEndpoint
+
+CONNECT_TIMEOUT_MS = 10_000
+
+_JAVA_NAMES = {
+    "sasl.mechanisms": "sasl.mechanism",
+    "socket.timeout.ms": "request.timeout.ms",
+    "fetch.message.max.bytes": "max.partition.fetch.bytes",
+    "fetch.wait.max.ms": "fetch.max.wait.ms",
+    "socket.receive.buffer.bytes": "receive.buffer.bytes",
+    "socket.send.buffer.bytes": "send.buffer.bytes",
+    "socket.connection.setup.timeout.ms": "socket.connection.setup.timeout.ms",
+    "topic.metadata.refresh.interval.ms": "metadata.max.age.ms",
+}
+
+_HANDLED_APART = {
+    "bootstrap.servers",
+    "sasl.username",
+    "sasl.password",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.key.location",
+    "ssl.key.pem",
+    "ssl.endpoint.identification.algorithm",
+    "enable.ssl.certificate.verification",
+}
+
+_JAAS_MODULES = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
+}
+
+
+def librdkafka_properties(endpoint: KafkaEndpoint, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The configuration of a confluent-kafka client: bootstrap, the user's properties, then `extra`."""
+    return {
+        "bootstrap.servers": endpoint.bootstrap,
+        "socket.connection.setup.timeout.ms": CONNECT_TIMEOUT_MS,
+        # librdkafka writes its complaints to stderr on its own; ours are raised as errors instead.
+        "log_level": 0,
+        **endpoint.config,
+        **(extra or {}),
+    }
+
+
+def java_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
+    """The same configuration for Kafka's Java client, without prefixes.
+
+    PEM files are read here and handed over by content, so that executors on other machines need no files. Raises
+    SettingsError for a file that cannot be read and for settings that the Java client cannot express.
+    """
+    given = dict(endpoint.config)
+    java = {"bootstrap.servers": endpoint.bootstrap}
+    for name, value in given.items():
+        if name not in _HANDLED_APART:
+            java[_JAVA_NAMES.get(name, name)] = value
+    _translate_sasl(given, java)
+    _translate_tls(given, java)
+    return java
+
+
+def _translate_sasl(given: dict[str, str], java: dict[str, str]) -> None:
+    username, password = given.get("sasl.username"), given.get("sasl.password")
+    if username is None and password is None:
+        return
+    mechanism = java.get("sasl.mechanism", "PLAIN").upper()
+    module = _JAAS_MODULES.get(mechanism)
+    if module is None:
+        raise SettingsError(
+            f"sasl.username and sasl.password do not go with the SASL mechanism {mechanism}.",
+            hint=f"Use one of {', '.join(_JAAS_MODULES)}, or give sasl.jaas.config yourself.",
+        )
+    java["sasl.mechanism"] = mechanism
+    java["sasl.jaas.config"] = f"{module} required username={_jaas(username)} password={_jaas(password)};"
+
+
+def _jaas(text: str | None) -> str:
+    escaped = (text or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _translate_tls(given: dict[str, str], java: dict[str, str]) -> None:
+    if given.get("enable.ssl.certificate.verification", "true").lower() in ("false", "0", "f", "n"):
+        raise SettingsError(
+            "enable.ssl.certificate.verification=false cannot be carried over to Spark's Java client.",
+            hint="Give the authority's certificate with -X ssl.ca.location=FILE instead.",
+        )
+    if authority := _pem(given, "ssl.ca"):
+        java["ssl.truststore.type"] = "PEM"
+        java["ssl.truststore.certificates"] = authority
+    certificate, key = _pem(given, "ssl.certificate"), _pem(given, "ssl.key")
+    if certificate or key:
+        if not (certificate and key):
+            raise SettingsError(
+                "A client certificate for Kafka needs both ssl.certificate.location and ssl.key.location."
+            )
+        if "-----BEGIN PRIVATE KEY" not in key and "-----BEGIN ENCRYPTED PRIVATE KEY" not in key:
+            raise SettingsError(
+                "The key in ssl.key.location is not in PKCS #8 form, the only one that Java reads.",
+                hint="Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key8.pem",
+            )
+        java["ssl.keystore.type"] = "PEM"
+        java["ssl.keystore.certificate.chain"] = certificate
+        java["ssl.keystore.key"] = key
+    algorithm = given.get("ssl.endpoint.identification.algorithm")
+    if algorithm is not None:
+        java["ssl.endpoint.identification.algorithm"] = "" if algorithm == "none" else algorithm
+
+
+def _pem(given: dict[str, str], name: str) -> str | None:
+    if text := given.get(f"{name}.pem"):
+        return text
+    location = given.get(f"{name}.location")
+    if location is None:
+        return None
+    try:
+        return Path(location).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}.location: {location} cannot be read: {error}.") from error

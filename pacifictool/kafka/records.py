@@ -1,0 +1,102 @@
+"""Reads a stretch of a topic, record by record: the independent witness that results are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaException,
+    TopicPartition,
+)
+
+from pacifictool.errors import KafkaError
+from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.kafka.topics import KafkaAdmin, reason_of, unreachable
+from pacifictool.settings import KafkaEndpoint
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record. `timestamp_ms` is None when the producer gave none (a 1.x server does not)."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    broker_time: bool
+    """Whether the time is the broker's (LogAppendTime)."""
+    key: bytes | None
+    value: bytes | None
+
+
+def read_records(
+    endpoint: KafkaEndpoint,
+    topic: str,
+    *,
+    start: Mapping[int, int] | None = None,
+    end: Mapping[int, int] | None = None,
+    timeout_seconds: float = 30.0,
+) -> Iterator[Record]:
+    """Every record from `start` (default: the oldest) up to but without `end` (default: what is there now).
+
+    Offsets are given by partition. No consumer group is used and nothing is committed. Raises KafkaError when the
+    stretch cannot be read within `timeout_seconds` without progress.
+    """
+    admin = KafkaAdmin(endpoint, timeout_seconds=min(10.0, timeout_seconds))
+    first = {**admin.offsets(topic, at="start"), **(start or {})}
+    last = dict(end) if end is not None else admin.offsets(topic, at="end")
+    open_partitions = {partition for partition, offset in last.items() if first.get(partition, 0) < offset}
+    if not open_partitions:
+        return
+    consumer = Consumer(
+        librdkafka_properties(
+            endpoint,
+            {
+                "group.id": "pacifictool-witness",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+                "isolation.level": "read_committed",
+            },
+        )
+    )
+    try:
+        consumer.assign([TopicPartition(topic, part, first.get(part, 0)) for part in sorted(open_partitions)])
+        deadline = monotonic() + timeout_seconds
+        while open_partitions:
+            message = consumer.poll(_POLL_SECONDS)
+            if message is None:
+                # Transaction markers and compaction leave gaps: the position may be past the end without a record.
+                positions = consumer.position([TopicPartition(topic, part) for part in open_partitions])
+                open_partitions -= {part.partition for part in positions if part.offset >= last[part.partition]}
+                if monotonic() > deadline:
+                    raise unreachable(endpoint, f"no records of {topic} within {timeout_seconds:g} s")
+                continue
+            if (error := message.error()) is not None:
+                raise KafkaError(f"Topic {topic} at {endpoint} cannot be read: {error.str()}.")
+            deadline = monotonic() + timeout_seconds
+            partition, offset = message.partition(), message.offset()
+            if partition is None or offset is None:
+                continue
+            if offset < last[partition]:
+                kind, stamp = message.timestamp()
+                yield Record(
+                    partition=partition,
+                    offset=offset,
+                    timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE or stamp < 0 else stamp,
+                    broker_time=kind == TIMESTAMP_LOG_APPEND_TIME,
+                    key=message.key(),
+                    value=message.value(),
+                )
+            if offset >= last[partition] - 1:
+                open_partitions.discard(partition)
+    except KafkaException as error:
+        raise KafkaError(f"Topic {topic} at {endpoint} cannot be read: {reason_of(error)}.") from error
+    finally:
+        consumer.close()

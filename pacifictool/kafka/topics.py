@@ -1,0 +1,233 @@
+"""Topics as an administrator sees them: reach the cluster, describe, create and adjust topics, find their ends.
+
+Uses librdkafka's admin client (confluent-kafka). Every KafkaException is translated here.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from pacifictool.errors import KafkaError, KafkaUnreachable
+from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.settings import KafkaEndpoint
+
+CREATE_TIME = "CreateTime"
+LOG_APPEND_TIME = "LogAppendTime"
+_TIMESTAMP_TYPE = "message.timestamp.type"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A broker as the cluster advertises it to clients."""
+
+    id: int
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """What the cluster says of one topic."""
+
+    name: str
+    topic_id: str
+    """Changes when a topic is deleted and created again under its name."""
+    partitions: int
+    replication: int
+    timestamp_type: str
+    """CREATE_TIME or LOG_APPEND_TIME."""
+
+
+class KafkaAdmin:
+    """One cluster, for a short while. Every call raises KafkaUnreachable or KafkaError."""
+
+    def __init__(self, endpoint: KafkaEndpoint, *, timeout_seconds: float = 10.0) -> None:
+        self.endpoint = endpoint
+        self.timeout_seconds = timeout_seconds
+        self._last_error: str | None = None
+        try:
+            self._client = AdminClient(librdkafka_properties(endpoint, {"error_cb": self._remember}))
+        except (KafkaException, ValueError, TypeError) as error:
+            raise KafkaError(
+                f"Kafka's client refuses its configuration: {reason_of(error)}.",
+                hint="Check the -X options and --kafka-config against librdkafka's names.",
+            ) from error
+
+    def _remember(self, error: Any) -> None:
+        self._last_error = error.str()
+
+    def brokers(self) -> list[BrokerAddress]:
+        """The advertised addresses. Raises KafkaUnreachable when no bootstrap server answers in time."""
+        try:
+            metadata = self._client.list_topics(timeout=self.timeout_seconds)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        return sorted(
+            (BrokerAddress(broker.id, str(broker.host), broker.port) for broker in metadata.brokers.values()),
+            key=lambda broker: broker.id,
+        )
+
+    def check_reachable(self) -> list[BrokerAddress]:
+        """Also connects to every advertised address: clients talk to those, not to the bootstrap address."""
+        brokers = self.brokers()
+        for broker in brokers:
+            try:
+                socket.create_connection((broker.host, broker.port), timeout=min(self.timeout_seconds, 3)).close()
+            except OSError as error:
+                raise KafkaUnreachable(
+                    f"Kafka at {self.endpoint} answers, but tells clients to use {broker}, "
+                    f"which cannot be reached from here: {error.strerror or error}.",
+                    hint="Set advertised.listeners of that broker to an address that this machine can reach.",
+                    bootstrap=self.endpoint.bootstrap,
+                    advertised=str(broker),
+                ) from error
+        return brokers
+
+    def cluster_id(self) -> str:
+        """The identity of the cluster."""
+        return str(self._wait(self._client.describe_cluster, "describe the cluster").cluster_id)
+
+    def describe(self, topic: str) -> TopicInfo | None:
+        """What the cluster knows of `topic`; None when there is no such topic."""
+        futures = self._call(
+            lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
+        )
+        try:
+            description = futures[topic].result(self.timeout_seconds + 1)
+        except KafkaException as error:
+            if error.args[0].name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
+                return None
+            raise self._translated(error, f"describe topic {topic}") from error
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
+        config = self._topic_config(topic)
+        return TopicInfo(
+            name=topic,
+            topic_id=str(description.topic_id),
+            partitions=len(description.partitions),
+            replication=min((len(part.replicas) for part in description.partitions), default=0),
+            timestamp_type=str(config[_TIMESTAMP_TYPE].value),
+        )
+
+    def create(self, topic: str, *, partitions: int, replication: int, timestamp_type: str = LOG_APPEND_TIME) -> None:
+        """Creates the topic. One that appeared meanwhile is left as it is."""
+        new = NewTopic(topic, partitions, replication, config={_TIMESTAMP_TYPE: timestamp_type})
+        try:
+            self._wait(
+                lambda: self._client.create_topics([new], request_timeout=self._seconds)[topic], f"create {topic}"
+            )
+        except KafkaError as error:
+            if error.details.get("code") != "TOPIC_ALREADY_EXISTS":
+                raise
+
+    def set_timestamp_type(self, topic: str, timestamp_type: str) -> None:
+        """Says whose clock stamps new records; those already written keep their stamps."""
+        entry = ConfigEntry(_TIMESTAMP_TYPE, timestamp_type, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        self._wait(
+            lambda: next(iter(self._client.incremental_alter_configs([resource]).values())),
+            f"set {_TIMESTAMP_TYPE} of {topic}",
+        )
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Raises the number of partitions to `total`."""
+        self._wait(
+            lambda: self._client.create_partitions([NewPartitions(topic, total)])[topic], f"add partitions to {topic}"
+        )
+
+    def delete(self, topic: str) -> None:
+        """Deletes the topic with its records; one that does not exist is fine."""
+        try:
+            self._wait(lambda: self._client.delete_topics([topic])[topic], f"delete {topic}")
+        except KafkaError as error:
+            if error.details.get("code") != "UNKNOWN_TOPIC_OR_PART":
+                raise
+
+    def offsets(self, topic: str, *, at: str = "end") -> dict[int, int]:
+        """Offset by partition of the topic's "end" (where the next record will go) or "start"."""
+        info = self.describe(topic)
+        if info is None:
+            raise KafkaError(f"There is no topic {topic} at {self.endpoint}.", hint="`pacifictool setup` creates it.")
+        spec = OffsetSpec.latest() if at == "end" else OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        wanted: dict[TopicPartition, OffsetSpec] = {
+            TopicPartition(topic, partition): spec for partition in range(info.partitions)
+        }
+        futures = self._call(lambda: self._client.list_offsets(wanted))
+        return {
+            partition.partition: int(self._result(future, f"read the offsets of {topic}").offset)
+            for partition, future in futures.items()
+        }
+
+    @property
+    def _seconds(self) -> float:
+        return self.timeout_seconds
+
+    def _topic_config(self, topic: str) -> dict[str, ConfigEntry]:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        config: dict[str, ConfigEntry] = self._wait(
+            lambda: self._client.describe_configs([resource])[resource], f"read the configuration of {topic}"
+        )
+        return config
+
+    def _call(self, start: Callable[[], Result]) -> Result:
+        try:
+            return start()
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+
+    def _wait(self, start: Callable[[], Future[Any]], action: str) -> Any:
+        return self._result(self._call(start), action)
+
+    def _result(self, future: Future[Any], action: str) -> Any:
+        try:
+            return future.result(self.timeout_seconds + 1)
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
+        except KafkaException as error:
+            raise self._translated(error, action) from error
+
+    def _translated(self, error: KafkaException, action: str) -> KafkaError:
+        code = error.args[0].name()
+        if code in ("_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE", "_TIMED_OUT_QUEUE"):
+            return self._unreachable(error)
+        return KafkaError(f"Kafka at {self.endpoint} did not {action}: {reason_of(error)}.", code=code)
+
+    def _unreachable(self, error: Exception) -> KafkaUnreachable:
+        return unreachable(self.endpoint, self._last_error or reason_of(error))
+
+
+def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:
+    """The error for a cluster that does not answer."""
+    return KafkaUnreachable(
+        f"Kafka at {endpoint} cannot be reached: {reason}.",
+        hint="Check --kafka (PACIFICTOOL_KAFKA), that the broker runs, and the security settings given with -X.",
+        bootstrap=endpoint.bootstrap,
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """librdkafka's own words, without its codes."""
+    if isinstance(error, KafkaException) and error.args and hasattr(error.args[0], "str"):
+        return str(error.args[0].str()).rstrip(". ")
+    return str(error).rstrip(". ") or type(error).__name__
