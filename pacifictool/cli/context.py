@@ -1,0 +1,138 @@
+"""What every command gets: the outside world, the options given anywhere on the line, and what follows from them."""
+
+from __future__ import annotations
+
+import getpass
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pacifictool.cli.environment import Environment
+from pacifictool.cli.render import Messages, Output, TerminalReporter
+from pacifictool.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.rest import Platform
+    from pacifictool.scenario import Scenario
+    from pacifictool.settings import Settings, Sources
+
+OUTPUT_MODES = ("table", "json")
+
+
+class Session:
+    """One run of the command line. Everything expensive is made when first asked for."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.flags: dict[str, Any] = {}
+        """Global options by name, from before and after the command; a later one wins."""
+        self.stop = threading.Event()
+        """Set by Ctrl-C and SIGTERM; long-running work watches it."""
+
+    @property
+    def debug(self) -> bool:
+        return bool(self.flags.get("debug"))
+
+    @cached_property
+    def reporter(self) -> Messages:
+        """Where messages and progress go."""
+        environment = self.environment
+        colour = environment.wants_colour and not self.flags.get("no_color")
+        verbose = bool(self.flags.get("verbose")) or self.debug
+        quiet = bool(self.flags.get("quiet"))
+        if environment.stderr_is_terminal and not quiet:
+            return TerminalReporter(environment.stderr, colour=colour, verbose=verbose)
+        return Messages(environment.stderr, colour=colour, verbose=verbose, quiet=quiet)
+
+    @cached_property
+    def output(self) -> Output:
+        """Where the result goes."""
+        colour = self.environment.wants_colour and not self.flags.get("no_color")
+        return Output(self.environment.stdout, as_json=self.output_mode() == "json", colour=colour)
+
+    def output_mode(self) -> str:
+        """table or json, by the usual precedence. Raises SettingsError for anything else."""
+        from pacifictool.settings import PROJECT_FILE, read_config_file
+
+        mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT")
+        for path in (self.environment.folder / PROJECT_FILE, self.environment.user_file):
+            mode = mode or read_config_file(path).get("output")
+        mode = mode or "table"
+        if mode not in OUTPUT_MODES:
+            raise SettingsError(f"--output: {mode!r} is not known.", hint="Use table or json.")
+        return str(mode)
+
+    @property
+    def sources(self) -> Sources:
+        """Where settings are looked up."""
+        from pacifictool.settings import Sources
+
+        return Sources(
+            flags=self.flags,
+            environ=self.environment.environ,
+            folder=self.environment.folder,
+            user_file=self.environment.user_file,
+            read_stdin=self.environment.stdin.read,
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Connections and credentials."""
+        from pacifictool.settings import resolve
+
+        return resolve(self.sources)
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        """The scenario named by the user, or the tutorial."""
+        from pacifictool.scenario import load_scenario, tutorial_scenario
+
+        path = self.settings.scenario_path
+        return tutorial_scenario() if path is None else load_scenario(path)
+
+    def connect(self, *, check: bool = True) -> Platform:
+        """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once."""
+        import dataclasses
+
+        from pacifictool.rest import Platform
+        from pacifictool.settings import Secret
+
+        settings = self.settings
+        if settings.password is None and self.environment.stdin_is_terminal:
+            answer = getpass.getpass(f"Password of {settings.username} at {settings.url}: ", self.environment.stderr)
+            settings = dataclasses.replace(settings, password=Secret(answer))
+            self.settings = settings  # asked once for the whole run
+        settings.require_password()
+        platform = Platform.connect(settings, stop=self.stop, reporter=self.reporter)
+        if check:
+            platform.generation()
+        return platform
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """Where jars are kept."""
+        from pacifictool.runtime import default_cache_dir
+
+        return default_cache_dir(self.environment.environ)
+
+    def state_dir(self) -> Path:
+        """Where checkpoints and the sandbox live unless the user says otherwise."""
+        import platformdirs
+
+        configured = self.environment.environ.get("PACIFICTOOL_STATE")
+        return Path(configured or platformdirs.user_state_dir("pacifictool", appauthor=False)).expanduser()
+
+
+def parse_key_values(options: list[str]) -> dict[str, str]:
+    """Turns repeated `-X key=value` into a mapping."""
+    pairs = {}
+    for option in options:
+        key, separator, value = option.partition("=")
+        if not separator or not key.strip():
+            raise UsageError(
+                f"-X: {option.partition('=')[0]!r} is not of the form key=value.",
+                hint="For example -X security.protocol=SSL.",
+            )
+        pairs[key.strip()] = value
+    return pairs

@@ -1,0 +1,42 @@
+"""The outside world as one object: streams, variables, folders. By default the real one; a test hands in another.
+
+Nothing else in the package reads `sys.stdout`, `sys.stdin` or `os.environ`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from pacifictool.settings import user_config_file
+
+
+@dataclass(slots=True)
+class Environment:
+    """Everything a command may touch outside its arguments."""
+
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    folder: Path = field(default_factory=Path.cwd)
+    user_file: Path = field(default_factory=user_config_file)
+
+    @property
+    def stderr_is_terminal(self) -> bool:
+        """Whether a person watches the messages; decides between progress bars and plain lines."""
+        return self.stderr.isatty() and self.environ.get("TERM") != "dumb"
+
+    @property
+    def stdin_is_terminal(self) -> bool:
+        """Whether a person can be asked."""
+        return self.stdin is not None and self.stdin.isatty()
+
+    @property
+    def wants_colour(self) -> bool:
+        """False when NO_COLOR is set to anything but the empty text (no-color.org)."""
+        return not self.environ.get("NO_COLOR")

@@ -1,0 +1,141 @@
+"""Runs the command line: turns every outcome into output for a person or a script, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import typer
+from typer.exceptions import TyperException
+
+from pacifictool.cli.app import app
+from pacifictool.cli.context import Session
+from pacifictool.cli.environment import Environment
+from pacifictool.errors import ExitCode, PacificToolError, UsageError
+
+STOP_WITHIN_SECONDS = 1.7
+"""After an interrupt, how long a clean end may take before the process ends regardless."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP."""
+
+
+def main() -> None:
+    """The `pacifictool` program."""
+    sys.exit(run(sys.argv[1:], Environment()))
+
+
+def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
+    """Runs one command line in `environment` and returns its exit code; never raises."""
+    session = Session(environment)
+    restore = _catch_signals(session)
+    try:
+        outcome = typer.main.get_command(app).main(
+            args=list(arguments) or ["--help"], prog_name="pacifictool", standalone_mode=False, obj=session
+        )
+        return ExitCode(outcome) if isinstance(outcome, int) else ExitCode.OK
+    except TyperException as error:
+        return _fail(session, arguments, _usage_error(error))
+    except PacificToolError as error:
+        return _fail(session, arguments, error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(session, arguments)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the last line of defence turns bugs into a sentence, too
+        return _fail(session, arguments, _bug(error))
+    finally:
+        restore()
+
+
+def _usage_error(error: TyperException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "pacifictool"
+    return UsageError(error.format_message().rstrip("."), hint=f"See: {path} --help")
+
+
+def _bug(error: Exception) -> PacificToolError:
+    failure = PacificToolError(
+        f"Something unexpected happened: {type(error).__name__}: {error}",
+        hint="This is a defect of pacifictool. Run the command again with --debug and report what it prints.",
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -> ExitCode:
+    if session.debug:
+        session.environment.stderr.write("".join(traceback.format_exception(error)))
+    session.reporter.error(error)
+    if _wants_json(session, arguments):
+        _print_document(session, error.as_document())
+    return error.exit_code
+
+
+def _interrupted(session: Session, arguments: Sequence[str]) -> ExitCode:
+    session.reporter.info("Interrupted.")
+    if _wants_json(session, arguments):
+        _print_document(
+            session, {"ok": False, "error": {"kind": "interrupted", "message": "Interrupted.", "hint": None}}
+        )
+    return ExitCode.INTERRUPTED
+
+
+def _print_document(session: Session, document: dict[str, Any]) -> None:
+    session.environment.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+    session.environment.stdout.flush()
+
+
+def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
+    """Whether errors go to stdout as JSON, also when the line could not be parsed to its end."""
+    try:
+        if session.output_mode() == "json":
+            return True
+    except PacificToolError:
+        pass
+    words = list(arguments)
+    return any(
+        word in ("-ojson", "--output=json") or (word in ("-o", "--output") and words[place + 1 : place + 2] == ["json"])
+        for place, word in enumerate(words)
+    )
+
+
+def _catch_signals(session: Session) -> Any:
+    """Makes SIGINT, SIGTERM and SIGHUP end the run cleanly, and within two seconds at any rate."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if session.stop.is_set():
+            return  # the second Ctrl-C of an impatient person changes nothing: the end is two seconds away at most
+        session.stop.set()
+        threading.Thread(target=_end_soon, name="interrupt-watchdog", daemon=True).start()
+        raise Interrupted
+
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def _end_soon() -> None:
+    """Ends the process when a clean end takes too long, for example inside a library's blocking call."""
+    threading.Event().wait(STOP_WITHIN_SECONDS)
+    runtime = sys.modules.get("pacifictool.runtime.processes")
+    if runtime is not None:
+        runtime.stop_all()
+    os._exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,192 @@
+"""How results, progress and errors look: stdout carries the result, stderr everything else."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pacifictool.errors import PacificToolError
+from pacifictool.reporting import ProgressTask, Reporter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_INTERVAL_SECONDS = 5.0
+"""Without a terminal, how often a long task says how far it is."""
+
+
+class Messages(Reporter):
+    """Messages on stderr, one a line. The base of both reporters, and the one for --quiet."""
+
+    def __init__(self, stream: TextIO, *, colour: bool, verbose: bool, quiet: bool) -> None:
+        from rich.console import Console
+
+        self.console = Console(file=stream, no_color=not colour, highlight=False, soft_wrap=True)
+        self._verbose = verbose
+        self._quiet = quiet
+
+    def info(self, message: str) -> None:
+        if not self._quiet:
+            self._print(message)
+
+    def detail(self, message: str) -> None:
+        if self._verbose:
+            self._print(message, style="dim")
+
+    def warning(self, message: str) -> None:
+        self._print(f"Warning: {message}", style="yellow")
+
+    def error(self, error: PacificToolError) -> None:
+        """One sentence, and below it what to do."""
+        self._print(f"Error: {error.message}", style="bold red")
+        if error.hint:
+            self._print(f"  {error.hint}")
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[ProgressTask]:
+        with _plain_task(self.info, description, total, unit) as task:
+            yield task
+
+    def _print(self, message: str, style: str | None = None) -> None:
+        self.console.print(message, style=style, markup=False)
+
+
+class _PlainTask:
+    def __init__(self, say: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
+        self._say, self._description, self._total, self._unit = say, description, total, unit
+        self._lock = threading.Lock()
+        self._done = 0.0
+        self._note = ""
+        self._said_at = monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        with self._lock:
+            self._done += amount
+        self._say_now_and_then()
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        with self._lock:
+            self._done = self._done if completed is None else completed
+            self._total = self._total if total is None else total
+            self._note = self._note if note is None else note
+        self._say_now_and_then()
+
+    def _say_now_and_then(self) -> None:
+        with self._lock:
+            if monotonic() - self._said_at < PLAIN_INTERVAL_SECONDS:
+                return
+            self._said_at = monotonic()
+            line = self.line()
+        self._say(line)
+
+    def line(self) -> str:
+        """Where the task stands."""
+        amount = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
+        return " ".join(part for part in (f"{self._description}:", amount, self._unit, self._note) if part)
+
+
+@contextmanager
+def _plain_task(say: Callable[[str], None], description: str, total: float | None, unit: str) -> Iterator[ProgressTask]:
+    started = monotonic()
+    say(f"{description} …")
+    task = _PlainTask(say, description, total, unit)
+    yield task
+    if monotonic() - started > PLAIN_INTERVAL_SECONDS:
+        say(task.line())
+
+
+class TerminalReporter(Messages):
+    """Progress bars for a person; all tasks that run at once share one live display."""
+
+    def __init__(self, stream: TextIO, *, colour: bool, verbose: bool) -> None:
+        super().__init__(stream, colour=colour, verbose=verbose, quiet=False)
+        self._lock = threading.Lock()
+        self._running = 0
+        self._progress: Any = None
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[ProgressTask]:
+        with self._lock:
+            if self._running == 0:
+                self._progress = self._new_progress()
+                self._progress.start()
+            self._running += 1
+            progress = self._progress
+        identifier = progress.add_task(description, total=total, unit=unit, note="")
+        try:
+            yield _BarTask(progress, identifier)
+            progress.update(identifier, visible=False)
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._running == 0:
+                    progress.stop()
+
+    def _new_progress(self) -> Any:
+        from rich import progress
+
+        return progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[unit]}", markup=False),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[note]}", markup=False, style="dim"),
+            console=self.console,
+            transient=True,
+        )
+
+
+class _BarTask:
+    def __init__(self, progress: Any, identifier: Any) -> None:
+        self._progress, self._identifier = progress, identifier
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(self._identifier, amount)
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        fields = {} if note is None else {"note": note}
+        self._progress.update(self._identifier, completed=completed, total=total, **fields)
+
+
+class Output:
+    """The result on stdout: a table for people or exactly one JSON document for scripts."""
+
+    def __init__(self, stream: TextIO, *, as_json: bool, colour: bool) -> None:
+        self.as_json = as_json
+        self._stream = stream
+        self._colour = colour
+
+    def emit(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
+        """Prints `document` as JSON, or lets `render` draw it."""
+        if self.as_json:
+            self._stream.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+            self._stream.flush()
+            return
+        from rich.console import Console
+
+        terminal = self._stream.isatty()
+        # A pipe has no width; tables must not be cut there.
+        console = Console(
+            file=self._stream, no_color=not self._colour, highlight=False, width=None if terminal else 200, emoji=False
+        )
+        render(console)
+
+
+def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) -> Any:
+    """A table; `columns` maps a heading to "left" or "right"."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for heading, side in columns.items():
+        result.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*(escape(cell) for cell in row))
+    return result
