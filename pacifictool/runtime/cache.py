@@ -1,0 +1,51 @@
+"""Where downloads are kept, and how a full or read-only disk is told apart from other failures."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from pacifictool.errors import RuntimeMissing, StorageFull
+
+CACHE_VARIABLE = "PACIFICTOOL_CACHE"
+
+# EFBIG is what a process meets when its own file size limit (ulimit -f) is reached.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
+"""How Java words the same errors; the C library's texts, which Java passes on."""
+
+
+def default_cache_dir(environ: Mapping[str, str]) -> Path:
+    """The folder for verified jars and the Java shim: $PACIFICTOOL_CACHE, else the user's cache folder."""
+    if chosen := environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser().absolute()
+    return Path(platformdirs.user_cache_dir("pacifictool", appauthor=False))
+
+
+def storage_full(folder: Path, purpose: str) -> StorageFull:
+    """The error for a disk without space below `folder`; `purpose` says what was being written ("the jar cache")."""
+    return StorageFull(
+        f"No space is left for {purpose} in {folder}.",
+        hint=f"Free some space there, or choose another folder (for downloads: {CACHE_VARIABLE}=FOLDER).",
+        folder=str(folder),
+    )
+
+
+@contextmanager
+def writing(folder: Path, purpose: str) -> Iterator[None]:
+    """Turns an OSError of the block into StorageFull, or RuntimeMissing where the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise storage_full(folder, purpose) from error
+        raise RuntimeMissing(
+            f"{purpose[0].upper()}{purpose[1:]} in {folder} cannot be written: {error.strerror or error}.",
+            hint=f"Make the folder writable, or choose another (for downloads: {CACHE_VARIABLE}=FOLDER).",
+            folder=str(folder),
+        ) from error
