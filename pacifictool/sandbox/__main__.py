@@ -1,0 +1,58 @@
+"""`python -m pacifictool.sandbox`: a sandbox in the foreground. `launcher` starts it this way."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from pacifictool.errors import PacificToolError
+from pacifictool.sandbox.auth import ACCESS_SECONDS, REFRESH_SECONDS
+from pacifictool.sandbox.http import Faults
+from pacifictool.sandbox.server import SandboxConfig, serve
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pacifictool.sandbox", description="A local 1.x platform.")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of the database and signing key"
+    )
+    parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="0: any free one")
+    parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports answer")
+    # For tests of clients; docs/sandbox.md describes them.
+    for option, default in (
+        ("--access-token-seconds", float(ACCESS_SECONDS)),
+        ("--refresh-token-seconds", float(REFRESH_SECONDS)),
+        ("--rest-latency-seconds", 0.0),
+        ("--rest-failing-share", 0.0),
+    ):
+        parser.add_argument(option, type=float, default=default, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serves until a signal; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        serve(
+            SandboxConfig(
+                data_dir=options.data,
+                http_port=options.http_port,
+                mqtt_port=options.mqtt_port,
+                ready_file=options.ready_file,
+                access_token_seconds=options.access_token_seconds,
+                refresh_token_seconds=options.refresh_token_seconds,
+                faults=Faults(options.rest_latency_seconds, options.rest_failing_share),
+            )
+        )
+    except PacificToolError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

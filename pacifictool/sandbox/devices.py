@@ -1,0 +1,98 @@
+"""Devices as the device API and the rule engine see them: found by token, with their attributes at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pacifictool.sandbox.entities import Entities, Entity
+from pacifictool.sandbox.scripting import names_json, scopes_json
+from pacifictool.sandbox.telemetry import Attributes
+from pacifictool.sandbox.values import Value, Values
+
+CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
+_SCRIPT_NAMES = {CLIENT: "cs", SERVER: "ss", SHARED: "shared"}
+
+
+class Device:
+    """A device with its attributes. What scripts and templates need is derived once per change."""
+
+    __slots__ = ("attributes", "derived", "entity", "is_deleted", "names", "scopes")
+
+    def __init__(self, entity: Entity, attributes: dict[str, Values]) -> None:
+        self.entity = entity
+        self.attributes = attributes
+        self.is_deleted = False
+        self._derive()
+
+    def _derive(self) -> None:
+        names: dict[str, Value] = {}
+        scopes = {}
+        for scope, script_name in _SCRIPT_NAMES.items():
+            values = self.attributes[scope]
+            names |= {key: value for key, value in values.items() if key.lower() not in ("cs", "ss", "shared")}
+            scopes[script_name] = values
+        self.names = names_json(names)
+        """All attributes by bare name, as JSON for scripts."""
+        self.scopes = scopes_json(scopes)
+        """The maps cs, ss and shared, as JSON for scripts."""
+        self.derived: Any = None
+        """A place for what a generation's rule engine derives from the attributes; emptied when they change."""
+
+    def change(self, scope: str, values: Values, removed: list[str]) -> None:
+        """Follows a change of the stored attributes."""
+        known = self.attributes[scope]
+        known.update(values)
+        for key in removed:
+            known.pop(key, None)
+        self._derive()
+
+
+class Devices:
+    """Finds devices by token or entity, each at most once in memory."""
+
+    def __init__(self, entities: Entities, attributes: Attributes) -> None:
+        self._entities = entities
+        self._attributes = attributes
+        self._by_id: dict[str, Device] = {}
+        self._by_token: dict[str, str] = {}
+
+    def by_token(self, token: str) -> Device | None:
+        identifier = self._by_token.get(token)
+        if identifier is not None:
+            return self._by_id[identifier]
+        entity = self._entities.device_by_token(token)
+        if entity is None:
+            return None
+        self._by_token[token] = entity.id
+        return self.of(entity)
+
+    def of(self, entity: Entity) -> Device:
+        device = self._by_id.get(entity.id)
+        if device is None:
+            scopes = {scope: self._attributes.values(entity.born, scope) for scope in _SCRIPT_NAMES}
+            device = self._by_id[entity.id] = Device(entity, scopes)
+        return device
+
+    def put_attributes(self, device: Device, scope: str, values: Values, now_ms: int) -> None:
+        """Stores attributes of a device, for the very next message to see."""
+        if not device.is_deleted:
+            self._attributes.put(device.entity.born, scope, values, now_ms)
+        device.change(scope, values, [])
+
+    def delete_attributes(self, device: Device, scope: str, keys: list[str]) -> None:
+        self._attributes.delete(device.entity.born, scope, keys)
+        device.change(scope, {}, keys)
+
+    def entity_changed(self, entity: Entity) -> None:
+        """Takes over a changed name, type or additional info."""
+        device = self._by_id.get(entity.id)
+        if device is not None:
+            device.entity = entity
+
+    def forget(self, entity_id: str, *, deleted: bool = False) -> None:
+        """Drops what is remembered of a device whose token changed or that was deleted."""
+        self._by_token = {token: found for token, found in self._by_token.items() if found != entity_id}
+        if deleted:
+            device = self._by_id.pop(entity_id, None)
+            if device is not None:
+                device.is_deleted = True

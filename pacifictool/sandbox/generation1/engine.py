@@ -1,0 +1,269 @@
+"""The rule engine of 1.x: every message of a device passes the active rules one after the other.
+
+A message is first stored (the system's telemetry rule), then each active rule in order of weight and creation tests
+its filters and, if they hold, renders its template and hands the text to its plugin. With `sync` the next rule waits
+for Kafka. `done` is called only when all rules have answered well and the message is committed: that is what a PUBACK
+means on this platform. A filter that throws, or a message that Kafka does not take, ends the flow without an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Device, Devices
+from pacifictool.sandbox.events import EventLog
+from pacifictool.sandbox.generation1 import descriptors
+from pacifictool.sandbox.generation1.components import Plugin, Rule
+from pacifictool.sandbox.generation1.kafka_plugin import KafkaForwarder, ProducerRefused
+from pacifictool.sandbox.generation1.templates import (
+    Reading,
+    Template,
+    TemplateFailed,
+    TemplateRefused,
+    attribute_context,
+)
+from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused, names_json
+from pacifictool.sandbox.store import Store
+from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.values import Values
+
+POST_TELEMETRY, POST_ATTRIBUTES, GET_ATTRIBUTES, RPC = (
+    "POST_TELEMETRY", "POST_ATTRIBUTES", "GET_ATTRIBUTES", "RPC_REQUEST",
+)  # fmt: skip
+
+Done = Callable[[bool], None]
+"""Called once: True when every rule answered well, False when one failed (then the device gets no answer)."""
+
+
+@dataclass(slots=True)
+class Message:
+    """What a device sent. `readings` are (ts in ms, values) of telemetry; `values` are attributes."""
+
+    type: str
+    readings: list[tuple[int, Values]]
+    values: Values
+    method: str = ""
+
+
+Filter = Callable[[Device, Message], bool]
+
+
+def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
+    """Elements of one time stamp become one reading, in the order in which a Java HashMap of stamps is walked.
+
+    That order decides which of several stamps' values a template sees, so an array gives an arbitrary one.
+    """
+    if len(readings) == 1:
+        return readings
+    merged: dict[int, Values] = {}
+    for stamp, values in readings:
+        merged[stamp] = merged.get(stamp, {}) | values
+    capacity = 16
+    while len(merged) > capacity * 0.75:
+        capacity *= 2
+
+    def bucket(stamp: int) -> int:
+        folded = (stamp ^ (stamp >> 32)) & 0xFFFFFFFF
+        return (folded ^ (folded >> 16)) & (capacity - 1)
+
+    return sorted(merged.items(), key=lambda item: bucket(item[0]))
+
+
+def _attributes_filter(configuration: Any) -> Filter:
+    script = Script(configuration["filter"])
+    return lambda device, _message: script.test(device.names, device.scopes)
+
+
+def _telemetry_filter(configuration: Any) -> Filter:
+    script = Script(configuration["filter"])
+
+    def test(_device: Device, message: Message) -> bool:
+        return message.type == POST_TELEMETRY and any(
+            script.test(names_json(values)) for _, values in _merge(message.readings)
+        )
+
+    return test
+
+
+def _make_filter(document: Any) -> Filter:
+    """The running form of one filter. Raises ScriptRefused."""
+    configuration, clazz = document["configuration"], document["clazz"]
+    if clazz == descriptors.ATTRIBUTES_FILTER:
+        return _attributes_filter(configuration)
+    if clazz == descriptors.TELEMETRY_FILTER:
+        return _telemetry_filter(configuration)
+    if clazz == descriptors.MESSAGE_TYPE_FILTER:
+        types = frozenset(str(name) for name in configuration["messageTypes"])
+        return lambda _device, message: message.type in types
+    if clazz == descriptors.DEVICE_TYPE_FILTER:
+        names = frozenset(str(item.get("name")) for item in configuration["deviceTypes"] if isinstance(item, dict))
+        return lambda device, _message: device.entity.type in names
+    methods = frozenset(str(item.get("name")) for item in configuration["methodNames"] if isinstance(item, dict))
+    return lambda _device, message: message.type == RPC and message.method in methods
+
+
+class _RunningRule:
+    """A rule ready to run. Raises ScriptRefused, TemplateRefused."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.order = (rule.weight, rule.id[14:18], rule.id[9:13], rule.id[:8])
+        self.filters = [_make_filter(document) for document in rule.filters]
+        self.template: Template | None = None
+        if rule.action["clazz"] == descriptors.KAFKA_ACTION:
+            configuration = rule.action["configuration"]
+            self.topic: str = configuration["topic"]
+            self.sync = configuration.get("sync") is True
+            self.template = Template(configuration["template"])
+
+    def matches(self, device: Device, message: Message) -> bool:
+        return all(test(device, message) for test in self.filters)
+
+
+class RuleEngine:
+    """Runs messages through the active rules. All in the event loop's thread."""
+
+    def __init__(self, store: Store, telemetry: Telemetry, devices: Devices, events: EventLog) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._devices = devices
+        self._events = events
+        self._forwarders: dict[str, KafkaForwarder | None] = {}
+        self._rules: dict[str, _RunningRule] = {}
+        self._chains: dict[str, list[_RunningRule]] = {}
+
+    async def start_plugin(self, plugin: Plugin) -> str | None:
+        """Starts a plugin anew; returns the reason when it failed, for its lifecycle event."""
+        self.stop_plugin(plugin.api_token)
+        self._forwarders[plugin.api_token] = None
+        if plugin.clazz != descriptors.KAFKA_PLUGIN:
+            return None
+        try:
+            forwarder = await KafkaForwarder.start(plugin.configuration)
+        except ProducerRefused as error:
+            return str(error)
+        previous = self._forwarders.get(plugin.api_token)
+        if previous is not None:
+            previous.close()
+        self._forwarders[plugin.api_token] = forwarder
+        return None
+
+    def has_plugin(self, token: str) -> bool:
+        """Whether the plugin was started, well or not."""
+        return token in self._forwarders
+
+    def stop_plugin(self, token: str) -> None:
+        forwarder = self._forwarders.pop(token, None)
+        if forwarder is not None:
+            forwarder.close()
+
+    def start_rule(self, rule: Rule) -> str | None:
+        """Puts a rule (anew) into its tenant's chain; returns the reason when it failed: it is then passed over."""
+        self.stop_rule(rule)
+        try:
+            self._rules[rule.id] = _RunningRule(rule)
+        except (ScriptRefused, TemplateRefused) as error:
+            return f"java.lang.IllegalArgumentException: {error}"
+        self._chains.clear()
+        return None
+
+    def stop_rule(self, rule: Rule) -> None:
+        self._rules.pop(rule.id, None)
+        self._chains.clear()
+
+    def close(self) -> None:
+        for token in list(self._forwarders):
+            self.stop_plugin(token)
+
+    def process(self, device: Device, message: Message, now_ms: int, done: Done) -> None:
+        """Stores a message, runs the rules and calls `done`, never before this call returns."""
+        if message.type == POST_TELEMETRY:
+            if not device.is_deleted:
+                for stamp, values in message.readings:
+                    self._telemetry.add(device.entity.born, stamp, values)
+        elif message.type == POST_ATTRIBUTES:
+            self._devices.put_attributes(device, CLIENT, message.values, now_ms)
+        _Flow(self, device, message, self._chain(device.entity.tenant), done).run()
+
+    def _chain(self, tenant: str) -> list[_RunningRule]:
+        chain = self._chains.get(tenant)
+        if chain is None:
+            chain = [running for running in self._rules.values() if running.rule.tenant == tenant]
+            chain = self._chains[tenant] = sorted(chain, key=lambda running: running.order)
+        return chain
+
+
+class _Flow:
+    """One message on its way through the rules."""
+
+    __slots__ = ("_chain", "_device", "_done", "_engine", "_index", "_message")
+
+    def __init__(
+        self, engine: RuleEngine, device: Device, message: Message, chain: list[_RunningRule], done: Done
+    ) -> None:
+        self._engine = engine
+        self._device = device
+        self._message = message
+        self._chain = chain
+        self._done = done
+        self._index = 0
+
+    def run(self) -> None:
+        """Goes on with the next rule, until one has to wait for Kafka."""
+        store = self._engine._store  # noqa: SLF001 - the engine's own helper
+        while self._index < len(self._chain):
+            running = self._chain[self._index]
+            self._index += 1
+            try:
+                if running.template is None or not running.matches(self._device, self._message):
+                    continue
+                text = running.template.render(self._context())
+            except (ScriptFailed, TemplateFailed) as error:
+                self._fail(running, str(error))
+                return
+            forwarder = self._engine._forwarders.get(running.rule.plugin_token or "")  # noqa: SLF001
+            if forwarder is None:
+                self._fail(running, "The plugin does not run.")
+                return
+            value = text.encode("utf-8", "replace")
+            if running.sync:
+                forwarder.send(running.topic, value, lambda error, rule=running: self._sent(rule, error))  # type: ignore[misc]
+                store.after_commit(_nothing)
+                return
+            forwarder.send(running.topic, value, _ignore)
+        store.after_commit(lambda: self._done(True))
+
+    def _sent(self, running: _RunningRule, error: str | None) -> None:
+        if error is None:
+            self.run()
+        else:
+            self._fail(running, error)
+
+    def _fail(self, running: _RunningRule, reason: str) -> None:
+        rule = running.rule
+        self._engine._events.error(rule.tenant, rule.kind, rule.id, "onRuleProcessingMsg", reason)  # noqa: SLF001
+        self._engine._store.after_commit(lambda: self._done(False))  # noqa: SLF001
+
+    def _context(self) -> dict[str, Any]:
+        device = self._device
+        if device.derived is None:
+            attributes = device.attributes
+            device.derived = attribute_context(attributes[CLIENT], attributes[SERVER], attributes[SHARED])
+        context: dict[str, Any] = dict(device.derived)
+        if self._message.type == POST_TELEMETRY:
+            for stamp, values in _merge(self._message.readings):
+                for key, value in values.items():
+                    context[key] = Reading(key, stamp, value)
+        entity = device.entity
+        context["deviceId"], context["deviceName"], context["deviceType"] = entity.id, entity.name, entity.type
+        return context
+
+
+def _nothing() -> None:
+    """For commits that nobody waits for."""
+
+
+def _ignore(_error: str | None) -> None:
+    """For messages whose fate nobody waits for (sync: false)."""

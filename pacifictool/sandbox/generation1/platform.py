@@ -1,0 +1,70 @@
+"""A 1.x platform, put together: store, rule engine, REST application and device API."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from pacifictool.sandbox import demo_data
+from pacifictool.sandbox.auth import Tokens, Users
+from pacifictool.sandbox.devices import Devices
+from pacifictool.sandbox.entities import Entities
+from pacifictool.sandbox.events import EventLog
+from pacifictool.sandbox.generation1 import rest_auth
+from pacifictool.sandbox.generation1.components import Components
+from pacifictool.sandbox.generation1.device_api import DeviceApi1
+from pacifictool.sandbox.generation1.engine import RuleEngine
+from pacifictool.sandbox.generation1.lifecycle import Lifecycle
+from pacifictool.sandbox.generation1.rest_components import ComponentController
+from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController
+from pacifictool.sandbox.generation1.rest_entities import EntityController
+from pacifictool.sandbox.generation1.rest_telemetry import TelemetryController
+from pacifictool.sandbox.http import Api, Faults
+from pacifictool.sandbox.ids import IdFactory
+from pacifictool.sandbox.rest_events import EventController
+from pacifictool.sandbox.store import Store
+from pacifictool.sandbox.telemetry import Attributes, Telemetry
+
+
+class Platform1:
+    """Everything behind the two listeners. `start` before serving, `close` after."""
+
+    def __init__(
+        self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
+    ) -> None:
+        self._store = store
+        newest = max(
+            row[0] or 0
+            for table in ("entity", "credentials", "component", "event")
+            for row in store.rows(f"SELECT max(born) FROM {table}")  # noqa: S608 - our own tables
+        )
+        ids = IdFactory(newest)
+        self._users = Users(store, ids)
+        tokens = Tokens(key, self._users, access_seconds, refresh_seconds)
+        entities = Entities(store, ids)
+        telemetry, attributes = Telemetry(store), Attributes(store)
+        devices = Devices(entities, attributes)
+        events = EventLog(store, ids)
+        components = Components(store, ids)
+        if demo_data.install(store, self._users, entities, ids):
+            components.install_demo(self._users.tenant)
+        store.commit()
+        self._engine = RuleEngine(store, telemetry, devices, events)
+        self._lifecycle = Lifecycle(store, components, self._engine, events)
+        self.device_api = DeviceApi1(store, entities, devices, self._engine)
+        api = Api(tokens, faults)
+        rest_auth.add_routes(api, self._users, tokens)
+        ComponentController(components, self._lifecycle).add_routes(api)
+        EntityController(store, entities, devices, telemetry, self.device_api).add_routes(api)
+        TelemetryController(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
+        EventController(store).add_routes(api)
+        HttpDeviceController(devices, self._engine).add_routes(api)
+        self.application: Starlette = api.application()
+
+    async def start(self) -> None:
+        """Starts the plugins and rules that are ACTIVE."""
+        await self._lifecycle.start()
+
+    def close(self) -> None:
+        """Stops the producers and closes the database."""
+        self._engine.close()
+        self._store.close()

@@ -1,0 +1,75 @@
+"""The HTTP device API: `/api/v1/{token}/…` (facts 6)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pacifictool.sandbox.devices import Device, Devices
+from pacifictool.sandbox.generation1.device_api import (
+    ATTRIBUTES,
+    TELEMETRY,
+    now_ms,
+    parse_message,
+    requested_attributes,
+)
+from pacifictool.sandbox.generation1.engine import RuleEngine
+from pacifictool.sandbox.http import Api, empty_response, json_response, read_body
+from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal
+from pacifictool.sandbox.values import PayloadRefused
+
+TIMEOUT_SECONDS = 60.0
+"""http.request_timeout of the real server."""
+
+
+class HttpDeviceController:
+    """Telemetry and attributes over HTTP; they pass the rules like those over MQTT."""
+
+    def __init__(self, devices: Devices, engine: RuleEngine) -> None:
+        self._devices = devices
+        self._engine = engine
+
+    def add_routes(self, api: Api) -> None:
+        api.open_route(("POST",), "/api/v1/{token}/telemetry", lambda request: self._publish(request, TELEMETRY))
+        api.open_route(("POST",), "/api/v1/{token}/attributes", lambda request: self._publish(request, ATTRIBUTES))
+        api.open_route(("GET",), "/api/v1/{token}/attributes", self._attributes)
+
+    def _device(self, request: Request) -> Device:
+        device = self._devices.by_token(request.path_params["token"])
+        if device is None:
+            raise TextRefusal(401)
+        return device
+
+    async def _publish(self, request: Request, topic: str) -> Response:
+        device = self._device(request)
+        body = await read_body(request)
+        try:
+            message = parse_message(topic, body)
+        except PayloadRefused:
+            raise TextRefusal(400) from None
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def done(is_well: bool) -> None:  # noqa: FBT001 - the engine's callback
+            if not answer.done():
+                answer.set_result(is_well)
+
+        self._engine.process(device, message, now_ms(), done)
+        try:
+            is_well = await asyncio.wait_for(answer, TIMEOUT_SECONDS)
+        except TimeoutError:
+            is_well = False
+        if not is_well:
+            # The real server says so only when its time-out of 60 s is over.
+            raise FrameworkRefusal(
+                503,
+                "No message available",
+                "org.springframework.web.context.request.async.AsyncRequestTimeoutException",
+            )
+        return empty_response()
+
+    async def _attributes(self, request: Request) -> Response:
+        query = request.query_params
+        found = requested_attributes(self._device(request), query.get("clientKeys"), query.get("sharedKeys"))
+        return json_response(found)

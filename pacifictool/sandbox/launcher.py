@@ -1,0 +1,125 @@
+"""Starts and stops a sandbox as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pacifictool.errors import PortInUse, SandboxError, StorageFull
+from pacifictool.runtime.processes import ManagedProcess
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+_POLL_SECONDS = 0.01
+HOST = "127.0.0.1"
+
+
+class SandboxProcess:
+    """A sandbox with its data in `data_dir`, which it creates and keeps to its owner (mode 0700).
+
+    Port 0 takes any free port; a sandbox that is started again keeps the ports it had. `options` are further
+    command-line options, such as the test hooks of docs/sandbox.md. Also a context manager.
+    """
+
+    def __init__(self, data_dir: Path, http_port: int = 0, mqtt_port: int = 0, *, options: Sequence[str] = ()) -> None:
+        self.data_dir = data_dir
+        self.http_port = http_port
+        self.mqtt_port = mqtt_port
+        self._options = tuple(options)
+        self._process: ManagedProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """The REST address; known once it was started."""
+        return f"http://{HOST}:{self.http_port}"
+
+    @property
+    def log_path(self) -> Path:
+        """What the process said."""
+        return self.data_dir / "sandbox.log"
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.is_running()
+
+    def start(self) -> None:
+        """Returns when both ports answer. Raises PortInUse, StorageFull or SandboxError; then nothing runs."""
+        if self.is_running():
+            return
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.data_dir.chmod(0o700)
+            ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
+        except OSError as error:
+            raise SandboxError(f"The sandbox's folder {self.data_dir} cannot be used: {error.strerror}.") from error
+        process = ManagedProcess(
+            [
+                sys.executable,
+                *("-m", "pacifictool.sandbox"),
+                *("--data", str(self.data_dir)),
+                *("--http-port", str(self.http_port)),
+                *("--mqtt-port", str(self.mqtt_port)),
+                *("--ready-file", str(ready_file)),
+                *self._options,
+            ],
+            log_path=self.log_path,
+        )
+        try:
+            self._wait_until_ready(process, ready_file)
+        except BaseException:
+            process.stop(0)
+            ready_file.unlink(missing_ok=True)
+            raise
+        self._process = process
+
+    def _wait_until_ready(self, process: ManagedProcess, ready_file: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError):
+                document = json.loads(ready_file.read_text(encoding="utf-8"))
+                self.http_port, self.mqtt_port = document["http_port"], document["mqtt_port"]
+                return
+            if not process.is_running():
+                raise self._failure(process)
+            time.sleep(_POLL_SECONDS)
+        raise SandboxError(
+            f"The sandbox did not start within {START_SECONDS:.0f} s.", hint=f"Its log tells why: {self.log_path}"
+        )
+
+    def _failure(self, process: ManagedProcess) -> PortInUse | StorageFull | SandboxError:
+        """The error that the process ended with: it writes its sentence and hint as the last two lines."""
+        lines = process.tail(2)
+        message = lines[0] if lines else "The sandbox ended at once."
+        hint = lines[1] if len(lines) > 1 and lines[1] else f"Its log: {self.log_path}"
+        if message.startswith("Port "):
+            return PortInUse(message, hint=hint)
+        if message.startswith("No space"):
+            return StorageFull(message, hint=hint)
+        return SandboxError(message, hint=hint, log=str(self.log_path))
+
+    def stop(self) -> None:
+        """Asks it to end, and kills it when it does not. Can be repeated."""
+        if self._process is not None:
+            self._process.stop(STOP_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would; for fault tests."""
+        if self._process is not None:
+            self._process.stop(0)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,1 @@
+"""The MQTT side that all generations share: wire format and sessions."""

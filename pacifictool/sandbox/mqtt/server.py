@@ -1,0 +1,235 @@
+"""MQTT sessions on asyncio, one small protocol object a connection.
+
+No broker library fits: on this platform a PUBACK is the rule engine's verdict and may come late, never, out of order
+or several times with one id; client ids mean nothing; a malformed payload closes the connection. What a topic means
+is the business of a `DeviceApi`, one per server generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pacifictool.sandbox.mqtt import wire
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+SWEEP_SECONDS = 1.0
+MAX_PACKET_BYTES = 65_536
+"""The server's own default (mqtt.netty.max_payload_size)."""
+ACCEPTED, BAD_USERNAME, NOT_AUTHORISED = 0, 4, 5
+
+_log = logging.getLogger("pacifictool.sandbox.mqtt")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and session-present."""
+
+    puback: int
+    suback: int
+    unsuback: int
+    session_present: int
+
+
+class Session:
+    """One connection of a device. `context` is the device API's own."""
+
+    __slots__ = ("_acks", "_dialect", "_next_id", "_sessions", "_transport", "context", "is_closed", "subscriptions")
+
+    def __init__(self, transport: asyncio.Transport, dialect: Dialect, sessions: MqttServer) -> None:
+        self._transport = transport
+        self._dialect = dialect
+        self._sessions = sessions
+        self._acks = bytearray()
+        self._next_id = 0
+        self.context: Any = None
+        self.subscriptions: dict[str, int] = {}
+        self.is_closed = False
+
+    def puback(self, packet_id: int) -> None:
+        """Acknowledges a PUBLISH; acknowledgements of one loop turn leave together."""
+        if self.is_closed:
+            return
+        if not self._acks:
+            self._sessions.flush_later(self)
+        self._acks += bytes((self._dialect.puback, 2, packet_id >> 8, packet_id & 0xFF))
+
+    def flush(self) -> None:
+        if self._acks and not self.is_closed:
+            self._transport.write(bytes(self._acks))
+        self._acks.clear()
+
+    def publish(self, topic: str, payload: bytes, *, pattern: str | None = None) -> None:
+        """Sends a message if the device has subscribed to `pattern` (default: the topic itself)."""
+        qos = self.subscriptions.get(pattern or topic)
+        if qos is None or self.is_closed:
+            return
+        self._next_id = self._next_id % 0xFFFF + 1
+        self._transport.write(wire.publish_packet(topic, payload, qos, self._next_id))
+
+    def close(self, *, say_goodbye: bool = False) -> None:
+        """Closes the connection; `say_goodbye` sends a DISCONNECT first, as 1.x does when a token changes."""
+        if self.is_closed:
+            return
+        self.flush()
+        if say_goodbye:
+            self._transport.write(wire.DISCONNECT_PACKET)
+        self.is_closed = True
+        self._transport.close()
+
+
+class DeviceApi(Protocol):
+    """What a server generation does with what devices send. Called in the event loop; must not block."""
+
+    dialect: Dialect
+
+    def on_connect(self, session: Session, connect: wire.Connect) -> int:
+        """The CONNACK code: ACCEPTED or the reason for the refusal."""
+
+    def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
+        """A message; `session.puback` when it is done with, `session.close` when it is malformed."""
+
+    def on_subscribe(self, session: Session, topic: str, qos: int) -> int:
+        """The QoS granted, or 0x80."""
+
+    def on_close(self, session: Session) -> None:
+        """The connection is gone."""
+
+
+class _Connection(asyncio.Protocol):
+    """The bytes of one session."""
+
+    def __init__(self, server: MqttServer, api: DeviceApi) -> None:
+        self._server = server
+        self._api = api
+        self._rest = b""
+        self._connected = False
+        self.keep_alive_seconds = 0.0
+        self.last_packet = time.monotonic()
+        self.session: Session
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.session = Session(transport, self._api.dialect, self._server)
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.session.is_closed = True
+        self._server.connections.discard(self)
+        if self._connected:
+            self._api.on_close(self.session)
+
+    def pause_writing(self) -> None:
+        # A device that does not read its acknowledgements is not read any further.
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            packets, self._rest = wire.split(self._rest + data if self._rest else data, MAX_PACKET_BYTES)
+            for first, body in packets:
+                if self.session.is_closed:
+                    return
+                self._handle(first, body)
+        except wire.ProtocolError as error:
+            _log.debug("Connection closed: %s.", error)
+            self.session.close()
+            return
+        if packets:
+            self.last_packet = time.monotonic()
+
+    def _handle(self, first: int, body: bytes) -> None:
+        kind = first & 0xF0
+        if not self._connected:
+            if kind != wire.CONNECT:
+                raise wire.ProtocolError("the first packet is no CONNECT")
+            self._connect(wire.parse_connect(body))
+        elif kind == wire.PUBLISH:
+            self._api.on_publish(self.session, *wire.parse_publish(first, body))
+        elif kind == wire.PINGREQ:
+            self._transport.write(wire.PINGRESP_PACKET)
+        elif kind == wire.SUBSCRIBE:
+            self._subscribe(first, body)
+        elif kind == wire.UNSUBSCRIBE:
+            packet_id, filters = wire.parse_unsubscribe(first, body)
+            for topic in filters:
+                self.session.subscriptions.pop(topic, None)
+            self._transport.write(wire.acknowledgement(self._api.dialect.unsuback, packet_id))
+        elif kind == wire.DISCONNECT:
+            self.session.close()
+        elif kind != wire.PUBACK:
+            raise wire.ProtocolError(f"unexpected packet type {kind >> 4}")
+
+    def _connect(self, connect: wire.Connect) -> None:
+        code = self._api.on_connect(self.session, connect)
+        self._transport.write(bytes((wire.CONNACK, 2, self._api.dialect.session_present, code)))
+        if code != ACCEPTED:
+            self.session.close()
+            return
+        self._connected = True
+        self.keep_alive_seconds = connect.keep_alive_seconds * 1.5
+
+    def _subscribe(self, first: int, body: bytes) -> None:
+        packet_id, filters = wire.parse_subscribe(first, body)
+        codes = bytearray()
+        for topic, qos in filters:
+            granted = self._api.on_subscribe(self.session, topic, qos)
+            if granted < 0x80:
+                self.session.subscriptions[topic] = granted
+            codes.append(granted)
+        self._transport.write(wire.acknowledgement(self._api.dialect.suback, packet_id, bytes(codes)))
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the device has been silent for longer than it promised."""
+        limit = self.keep_alive_seconds if self._connected else CONNECT_TIMEOUT_SECONDS
+        return bool(limit) and now - self.last_packet > limit
+
+
+class MqttServer:
+    """Listens on a socket that is bound already. `start`, then `close`."""
+
+    def __init__(self, api: DeviceApi) -> None:
+        self._api = api
+        self.connections: set[_Connection] = set()
+        self._unflushed: list[Session] = []
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self, self._api), sock=listener, backlog=1024)
+        self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def flush_later(self, session: Session) -> None:
+        """Sends a session's acknowledgements at the end of this turn of the event loop."""
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unflushed.append(session)
+
+    def _flush(self) -> None:
+        sessions, self._unflushed = self._unflushed, []
+        for session in sessions:
+            session.flush()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in [connection for connection in self.connections if connection.is_overdue(now)]:
+            connection.session.close()
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    async def close(self) -> None:
+        """Stops listening and closes every connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.session.close()

@@ -1,0 +1,170 @@
+"""MQTT 3.1 and 3.1.1 on the wire: taking packets apart and putting them together.
+
+amqtt's packet classes were measured first: reading a PUBLISH through its stream reader takes about 20 µs and a dozen
+coroutine steps, this module's `split` and `parse_publish` 1.3 µs; at 5,000 readings/s that is a tenth of a core. It
+also refuses to write what a 1.x server sends (PUBACK with flag bits 0010).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 0x10, 0x20, 0x30, 0x40, 0x80, 0x90
+UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 0xA0, 0xB0, 0xC0, 0xD0, 0xE0
+
+PINGRESP_PACKET = b"\xd0\x00"
+DISCONNECT_PACKET = b"\xe0\x00"
+
+_U16 = struct.Struct(">H").unpack_from
+
+
+class ProtocolError(Exception):
+    """What arrived is not MQTT, or more than we accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A CONNECT packet. `username` is None when there is none."""
+
+    level: int
+    client_id: str
+    username: str | None
+    keep_alive_seconds: int
+    is_clean: bool
+
+
+def split(data: bytes, max_packet: int) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Cuts a piece of the stream into (first byte, body) packets and the incomplete rest.
+
+    Raises ProtocolError for a malformed length or a packet whose body is longer than `max_packet` bytes.
+    """
+    packets: list[tuple[int, bytes]] = []
+    position, size = 0, len(data)
+    while size - position >= 2:
+        length = data[position + 1]
+        body = position + 2
+        if length & 0x80:
+            length &= 0x7F
+            shift = 7
+            while True:
+                if body >= size:
+                    return packets, data[position:]
+                byte = data[body]
+                body += 1
+                length |= (byte & 0x7F) << shift
+                if not byte & 0x80:
+                    break
+                shift += 7
+                if shift > 21:
+                    raise ProtocolError("malformed remaining length")
+        if length > max_packet:
+            raise ProtocolError(f"a packet of {length} bytes; the limit is {max_packet}")
+        end = body + length
+        if end > size:
+            break
+        packets.append((data[position], data[body:end]))
+        position = end
+    return packets, data[position:] if position else data
+
+
+def _text(body: bytes, position: int) -> tuple[str, int]:
+    raw, position = _bytes(body, position)
+    try:
+        return raw.decode(), position
+    except UnicodeDecodeError:
+        raise ProtocolError("a text that is not UTF-8") from None
+
+
+def _bytes(body: bytes, position: int) -> tuple[bytes, int]:
+    if position + 2 > len(body):
+        raise ProtocolError("a packet that ends too early")
+    end = position + 2 + _U16(body, position)[0]
+    if end > len(body):
+        raise ProtocolError("a packet that ends too early")
+    return body[position + 2 : end], end
+
+
+def parse_connect(body: bytes) -> Connect:
+    """Reads a CONNECT body. Raises ProtocolError, also for MQTT 5."""
+    name, position = _text(body, 0)
+    if position + 4 > len(body):
+        raise ProtocolError("a packet that ends too early")
+    level, flags = body[position], body[position + 1]
+    if (name, level) not in (("MQTT", 4), ("MQIsdp", 3)):
+        raise ProtocolError(f"protocol {name!r} level {level} is not spoken here")
+    keep_alive = _U16(body, position + 2)[0]
+    client_id, position = _text(body, position + 4)
+    if flags & 0x04:
+        _, position = _bytes(body, position)
+        _, position = _bytes(body, position)
+    username = None
+    if flags & 0x80:
+        username, position = _text(body, position)
+    return Connect(level, client_id, username, keep_alive, bool(flags & 0x02))
+
+
+def parse_publish(first: int, body: bytes) -> tuple[str, bytes, int, int]:
+    """Reads a PUBLISH: topic, payload, QoS, packet id (0 at QoS 0). Raises ProtocolError."""
+    qos = first >> 1 & 0x03
+    if qos == 3 or len(body) < 2:
+        raise ProtocolError("a malformed PUBLISH")
+    end = 2 + _U16(body, 0)[0]
+    start = end + 2 if qos else end
+    if start > len(body):
+        raise ProtocolError("a packet that ends too early")
+    try:
+        topic = body[2:end].decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("a topic that is not UTF-8") from None
+    if not topic or "#" in topic or "+" in topic:
+        raise ProtocolError("a topic that cannot be published to")
+    return topic, body[start:], qos, _U16(body, end)[0] if qos else 0
+
+
+def parse_subscribe(first: int, body: bytes) -> tuple[int, list[tuple[str, int]]]:
+    """Reads a SUBSCRIBE: packet id, (filter, QoS) pairs. Raises ProtocolError."""
+    if first & 0x0F != 0x02 or len(body) < 2:
+        raise ProtocolError("a malformed SUBSCRIBE")
+    filters, position = [], 2
+    while position < len(body):
+        name, position = _text(body, position)
+        if position >= len(body) or body[position] > 2:
+            raise ProtocolError("a malformed SUBSCRIBE")
+        filters.append((name, body[position]))
+        position += 1
+    if not filters:
+        raise ProtocolError("a SUBSCRIBE without topics")
+    return _U16(body, 0)[0], filters
+
+
+def parse_unsubscribe(first: int, body: bytes) -> tuple[int, list[str]]:
+    """Reads an UNSUBSCRIBE: packet id, filters. Raises ProtocolError."""
+    if first & 0x0F != 0x02 or len(body) < 2:
+        raise ProtocolError("a malformed UNSUBSCRIBE")
+    filters, position = [], 2
+    while position < len(body):
+        name, position = _text(body, position)
+        filters.append(name)
+    return _U16(body, 0)[0], filters
+
+
+def _length(size: int) -> bytes:
+    encoded = bytearray()
+    while True:
+        size, byte = size >> 7, size & 0x7F
+        encoded.append(byte | 0x80 if size else byte)
+        if not size:
+            return bytes(encoded)
+
+
+def publish_packet(topic: str, payload: bytes, qos: int, packet_id: int) -> bytes:
+    """A PUBLISH from us to a device."""
+    name = topic.encode()
+    body = struct.pack(">H", len(name)) + name + (struct.pack(">H", packet_id) if qos else b"") + payload
+    return bytes((PUBLISH | qos << 1,)) + _length(len(body)) + body
+
+
+def acknowledgement(first: int, packet_id: int, codes: bytes = b"") -> bytes:
+    """A PUBACK, SUBACK or UNSUBACK."""
+    return bytes((first,)) + _length(2 + len(codes)) + struct.pack(">H", packet_id) + codes

@@ -1,0 +1,152 @@
+"""Runs a sandbox in this process: REST and MQTT on the loopback interface, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.sandbox.auth import ACCESS_SECONDS, REFRESH_SECONDS, load_signing_key
+from pacifictool.sandbox.generation1.platform import Platform1
+from pacifictool.sandbox.http import Faults
+from pacifictool.sandbox.mqtt.server import MqttServer
+from pacifictool.sandbox.store import Store
+
+HOST = "127.0.0.1"
+DATABASE, KEY_FILE = "sandbox.db", "signing.key"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """What a sandbox is started with. Port 0 means any free one; the ready file tells which."""
+
+    data_dir: Path
+    http_port: int = 0
+    mqtt_port: int = 0
+    ready_file: Path | None = None
+    """Written when both ports answer: `{"http_port": …, "mqtt_port": …, "pid": …}`; removed when the sandbox stops."""
+    access_token_seconds: float = ACCESS_SECONDS
+    refresh_token_seconds: float = REFRESH_SECONDS
+    faults: Faults = field(default_factory=Faults)
+
+
+def serve(config: SandboxConfig) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SandboxError and PortInUse when it cannot start."""
+    asyncio.run(_serve(config))
+
+
+def listen(port: int, what: str) -> socket.socket:
+    """A listening socket on the loopback interface. Raises PortInUse."""
+    # With the protocol left out asyncio would not set TCP_NODELAY, and every REST answer would take 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortInUse(
+                f"Port {port}, wanted for the sandbox's {what}, is taken.",
+                hint="Stop what uses it, or choose another port (0 takes any free one).",
+            ) from None
+        raise SandboxError(f"The sandbox cannot listen on port {port}: {error.strerror}.") from error
+    listener.listen(1024)
+    return listener
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signal handling: one signal stops REST and MQTT together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(config: SandboxConfig) -> None:
+    _prepare_folder(config.data_dir)
+    _raise_descriptor_limit()
+    http, mqtt = listen(config.http_port, "REST API"), listen(config.mqtt_port, "MQTT port")
+    platform = Platform1(
+        Store(config.data_dir / DATABASE),
+        load_signing_key(config.data_dir / KEY_FILE),
+        access_seconds=config.access_token_seconds,
+        refresh_seconds=config.refresh_token_seconds,
+        faults=config.faults,
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await platform.start()
+    mqtt_server = MqttServer(platform.device_api)
+    server = _Uvicorn(
+        uvicorn.Config(
+            platform.application,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,
+            server_header=False,
+            backlog=1024,
+        )
+    )
+    http_port, mqtt_port = http.getsockname()[1], mqtt.getsockname()[1]
+    serving = asyncio.create_task(server.serve(sockets=[http]))
+    try:
+        await mqtt_server.start(mqtt)
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        _write_ready_file(config.ready_file, http_port, mqtt_port)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait((waiting, serving), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+    finally:
+        if config.ready_file is not None:
+            config.ready_file.unlink(missing_ok=True)
+        await mqtt_server.close()
+        server.should_exit = True
+        server.force_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        platform.close()
+
+
+def _prepare_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise SandboxError(f"The sandbox's data folder {folder} cannot be used: {error.strerror}.") from error
+
+
+def _raise_descriptor_limit() -> None:
+    """A connection is a descriptor, and the usual soft limit of 1,024 is soon reached."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _write_ready_file(path: Path | None, http_port: int, mqtt_port: int) -> None:
+    if path is None:
+        return
+    text = json.dumps({"http_port": http_port, "mqtt_port": mqtt_port, "pid": os.getpid()})
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
