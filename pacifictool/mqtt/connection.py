@@ -1,0 +1,249 @@
+"""The one border to paho-mqtt: clients for an endpoint and a token, and its failures in our words.
+
+Devices speak MQTT 3.1.1 with a clean session; the user name is the access token and there is no password (facts,
+platform-1x section 6). Two habits of the platform are not by the book and are accepted by paho: the session-present
+flag of CONNACK is always 1, and PUBACK carries the flag bits 0010.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from pacifictool.errors import MqttError
+from pacifictool.settings import MqttEndpoint, Secret
+
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+KEEPALIVE_SECONDS: Final = 30
+"""A half-open connection is noticed after at most twice this time."""
+
+
+class Failure(StrEnum):
+    """Why there is no MQTT session; `failure_of` reads it from an MqttError."""
+
+    TOKEN_REFUSED = "token-refused"  # noqa: S105 - a kind of failure, not a token
+    """CONNACK 4 or 5: trying again soon is of no use."""
+    SERVER_BUSY = "server-busy"
+    """CONNACK 3, or no CONNACK in time."""
+    NOT_MQTT = "not-mqtt"
+    """CONNACK 1 or 2, or an answer that is none: another kind of server."""
+    UNREACHABLE = "unreachable"
+    """No TCP connection: refused, no route, no such host, time-out."""
+    TLS = "tls"
+    """Certificates or protocol versions do not fit."""
+    CLOSED = "closed"
+    """The platform closed the session."""
+    UNCONFIRMED = "unconfirmed"
+    """The session lives, but an acknowledgement did not come."""
+
+
+# paho turns the return codes of MQTT 3.1.1 into reason codes of MQTT 5.
+_REASON_TO_CONNACK = {0x84: 1, 0x85: 2, 0x88: 3, 0x86: 4, 0x87: 5}
+
+
+def connack_code(reason: ReasonCode) -> int:
+    """The MQTT 3.1.1 return code (0-5) behind paho's reason code; 255 for any other."""
+    return _REASON_TO_CONNACK.get(reason.value, 255) if reason.value else 0
+
+
+class _DeviceClient(Client):
+    """paho's client over a socket of our making.
+
+    paho loses its socket to the garbage collector when a TLS handshake fails, and leaves Nagle's algorithm on, which
+    holds a reading back until the previous one is acknowledged. If paho ever renames the method, its own takes over.
+    """
+
+    def _create_socket(self) -> socket.socket:
+        sock = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._ssl_context is not None:
+                # The handshake runs here, under the time-out of the connection.
+                return self._ssl_context.wrap_socket(sock, server_hostname=self._host)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def build_client(
+    endpoint: MqttEndpoint,
+    token: Secret,
+    *,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    keepalive_seconds: int = KEEPALIVE_SECONDS,
+) -> Client:
+    """A paho client that is ready for `reconnect()` and never connects or resends on its own.
+
+    `reconnect()` blocks for the TCP connection and the TLS handshake. Raises MqttError when the TLS files are of no
+    use. Certificates are always verified.
+    """
+    client = _DeviceClient(
+        CallbackAPIVersion.VERSION2,
+        # 1 to 23 letters and digits are what every 3.1.1 server must accept.
+        client_id=f"pt{secrets.token_hex(10)}",
+        clean_session=True,
+        protocol=MQTTProtocolVersion.MQTTv311,
+        # Otherwise paho answers CONNACK 1 and 2 by connecting again in another way, within our event loop.
+        reconnect_on_failure=False,
+    )
+    client.username_pw_set(token.reveal())
+    client.connect_timeout = connect_timeout_seconds
+    # Callers limit what is in flight themselves; paho would queue what exceeds its own limit without a word.
+    client.max_inflight_messages = 0
+    if endpoint.tls:
+        client.tls_set_context(tls_context(endpoint))
+    client.connect_async(endpoint.host, endpoint.port, keepalive=keepalive_seconds)
+    return client
+
+
+@lru_cache(maxsize=8)
+def tls_context(endpoint: MqttEndpoint) -> ssl.SSLContext:
+    """The verifying TLS context of an endpoint; one for all its devices, as loading certificates takes milliseconds."""
+    files = endpoint.tls_files
+    try:
+        context = ssl.create_default_context(cafile=None if files.ca_file is None else str(files.ca_file))
+        if files.cert_file is not None:
+            context.load_cert_chain(files.cert_file, files.key_file)
+    except (OSError, ValueError) as error:
+        raise MqttError(
+            f"The TLS files for {endpoint} cannot be used: {error}.",
+            hint="--ca-file, --cert-file and --key-file must be PEM files, the key must belong to the certificate.",
+            failure=Failure.TLS,
+        ) from error
+    return context
+
+
+def read_all(client: Client) -> None:
+    """`loop_read` until nothing is left that the event loop would not be told of: TLS hands over whole records."""
+    client.loop_read()
+    while (sock := client.socket()) is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
+        client.loop_read()
+
+
+def abandon(client: Client) -> None:
+    """Closes the socket without DISCONNECT and cuts the client loose, so that nothing calls back any more.
+
+    Must not be called from within one of the client's callbacks.
+    """
+    client.on_connect = client.on_publish = client.on_disconnect = None
+    client.on_socket_close = client.on_socket_register_write = client.on_socket_unregister_write = None
+    sock = client.socket()
+    if isinstance(sock, socket.socket):
+        sock.close()
+
+
+def open_connection(client: Client, endpoint: MqttEndpoint) -> None:
+    """Connects a client of `build_client` (TCP, TLS) and hands CONNECT over; blocks up to the connect time-out.
+
+    Raises MqttError in our words.
+    """
+    try:
+        client.reconnect()
+    except (OSError, ValueError) as error:
+        raise unreachable(endpoint, error) from error
+
+
+def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
+    """What `error`, raised while connecting, means for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return MqttError(
+            f"The TLS certificate of {endpoint} was not accepted: {error.verify_message}.",
+            hint="Name the certificate authority with --ca-file, and the host as the certificate names it.",
+            failure=Failure.TLS,
+        )
+    if isinstance(error, ssl.SSLError):
+        return MqttError(
+            f"No TLS session with {endpoint}: {error.reason or error}.",
+            hint="Is this the TLS port? Without TLS the address begins with mqtt://. "
+            "A server that asks for a certificate needs --cert-file.",
+            failure=Failure.TLS,
+        )
+    if isinstance(error, socket.gaierror):
+        return MqttError(
+            f"The host of {endpoint} is not known.",
+            hint="Check the name given with --mqtt or PACIFICTOOL_MQTT.",
+            failure=Failure.UNREACHABLE,
+        )
+    if isinstance(error, TimeoutError):
+        return MqttError(
+            f"{endpoint} did not answer in time.",
+            hint="Check address and port (--mqtt), and firewalls on the way.",
+            failure=Failure.UNREACHABLE,
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return MqttError(
+            f"Nothing listens at {endpoint}.",
+            hint="Start the platform (a local one: pacifictool sandbox up), or name another address with --mqtt.",
+            failure=Failure.UNREACHABLE,
+        )
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return MqttError(
+        f"No connection to {endpoint}: {text}.", hint="Check address and port (--mqtt).", failure=Failure.UNREACHABLE
+    )
+
+
+def refused(endpoint: MqttEndpoint, code: int, device: str) -> MqttError:
+    """The CONNACK return code `code` (1-5) in our words."""
+    if code in (4, 5):
+        return MqttError(
+            f"The platform refused the access token of device {device!r}.",
+            hint="The token was changed or the device deleted: look at it with `pacifictool device token`, "
+            "or run `pacifictool setup` again.",
+            failure=Failure.TOKEN_REFUSED,
+            device=device,
+        )
+    if code == 3:
+        return MqttError(
+            f"{endpoint} takes no sessions at the moment (CONNACK 3).",
+            hint="Wait a little, or look at the platform's log.",
+            failure=Failure.SERVER_BUSY,
+        )
+    return MqttError(
+        f"{endpoint} refused an MQTT 3.1.1 session (CONNACK {code}).",
+        hint="Is this a device port of the platform?",
+        failure=Failure.NOT_MQTT,
+    )
+
+
+def closed(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
+    """The session of `device` ended although we did not end it."""
+    return MqttError(
+        f"The session of device {device!r} at {endpoint} ended: {reason}.",
+        hint="The platform closes a connection without a word when it cannot accept a message.",
+        failure=Failure.CLOSED,
+        device=device,
+    )
+
+
+def no_answer(endpoint: MqttEndpoint) -> MqttError:
+    """The TCP connection stands, but CONNACK never came."""
+    return MqttError(
+        f"{endpoint} took the connection but did not answer the MQTT login in time.",
+        hint="Is this a device port of the platform? If it is, the platform may be overloaded or stuck.",
+        failure=Failure.SERVER_BUSY,
+    )
+
+
+def describe_end(reason: ReasonCode) -> str:
+    """How a connection ended, as the end of a sentence; `reason` is what paho hands to `on_disconnect`."""
+    if reason.value == 0x8D:
+        return "the platform went silent"
+    if reason.value == 0x82:
+        # Also 1.x after a change of the token: it sends DISCONNECT, which only a client may do in MQTT 3.1.1.
+        return "the platform ended it with a message that MQTT 3.1.1 does not allow"
+    return "the platform closed the connection"
+
+
+def failure_of(error: MqttError) -> Failure | None:
+    """The kind of failure, where `error` was made by this package."""
+    failure = error.details.get("failure")
+    return failure if isinstance(failure, Failure) else None

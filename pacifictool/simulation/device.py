@@ -1,0 +1,406 @@
+"""One simulated device: takes readings by its schedule and brings them to the platform through bad times.
+
+The life of a device: offline → connecting (a thread opens the connection) → login (CONNACK awaited) → online, and back
+to offline whenever the connection ends, until all readings are taken and accounted for.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from pacifictool.errors import MqttError
+from pacifictool.mqtt import TELEMETRY_TOPIC
+from pacifictool.mqtt.connection import KEEPALIVE_SECONDS, closed, no_answer, refused
+from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.link import Link
+from pacifictool.simulation.loop import EventLoop
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.outbox import Outbox
+from pacifictool.simulation.payload import PayloadWriter, StampSequence
+from pacifictool.simulation.reading import Outcome, Reading
+from pacifictool.simulation.schedule import Schedule, readings_within
+from pacifictool.simulation.summary import Counters
+from pacifictool.simulation.wind import device_key, uniform_bits, wind_source
+
+LAST_CALL_SECONDS: Final = 1.0
+"""How long after its duration a device may still take readings that were due before its end."""
+
+_BURST: Final = 64
+"""Readings that one device sends before the others get their turn."""
+_LONGEST_JITTER_SECONDS: Final = 10.0
+_FIRST_BACK_OFF_SECONDS: Final = 0.25
+_LONGEST_BACK_OFF_SECONDS: Final = 15.0
+_TICK_SECONDS: Final = KEEPALIVE_SECONDS / 4
+_POISON_SECONDS: Final = 5.0
+"""A connection that ends within this time after a message may have ended because of it."""
+_POISON_STRIKES: Final = 4
+"""So many connections in a row end right after a message, the last three with one message alone: it is poison."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedDevice:
+    """What to simulate."""
+
+    name: str
+    token: Secret
+    wind: object
+    """The wind as the scenario specifies it; `wind.wind_source` knows the kinds."""
+    rate: float
+    """Readings per second."""
+    value_key: str = "windSpeed"
+
+
+class State(Enum):
+    """Where a device is in its life."""
+
+    OFFLINE = auto()
+    CONNECTING = auto()
+    LOGIN = auto()
+    ONLINE = auto()
+    ENDED = auto()
+
+
+class Owner(Protocol):
+    """What a device needs from its fleet."""
+
+    endpoint: MqttEndpoint
+    options: FleetOptions
+    counters: Counters
+    loop: EventLoop
+
+    def connect(self, device: Device) -> None:
+        """Has a connection opened; `Device.connected` or `Device.connect_failed` will be called."""
+
+    def connect_failed(self, device: Device, error: MqttError) -> None:
+        """There is no session, for a reason that may pass."""
+
+    def accepted(self, device: Device) -> None:
+        """The device has a session."""
+
+    def refused(self, device: Device, error: MqttError) -> None:
+        """The platform refuses the device, or what it sends."""
+
+    def finished(self, reading: Reading, outcome: Outcome, reason: str | None = None) -> None:
+        """A reading's way has ended."""
+
+
+class Device:
+    """The state of one device in a running fleet."""
+
+    __slots__ = (
+        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered_here", "_drain_until", "_fleet", "_last_publish",
+        "_link", "_next_tick", "_offline_since", "_online_since", "_outbox", "_phase", "_retry_at", "_schedule",
+        "_stamps", "_strikes", "_wind", "_writer", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
+    )  # fmt: skip
+
+    def __init__(self, plan: SimulatedDevice, fleet: Owner, *, connect_at: float, seed: int) -> None:
+        options = fleet.options
+        self.plan = plan
+        self.state = State.OFFLINE
+        self.wake_at = math.inf
+        self.ever_online = False
+        self.is_refused = False
+        """Whether the last answer of the platform was a no."""
+        self.missed = 0
+        """Readings that were due but not taken."""
+        self._fleet = fleet
+        self._link: Link | None = None
+        limits = [] if options.count is None else [options.count]
+        self._close_at = math.inf
+        if options.duration_seconds is not None:
+            limits.append(readings_within(options.duration_seconds, plan.rate))
+            self._close_at = connect_at + options.duration_seconds + LAST_CALL_SECONDS
+        self._schedule = Schedule(plan.rate, min(limits, default=None))
+        fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
+        self._phase = min(1 / plan.rate, _LONGEST_JITTER_SECONDS) * fraction if options.jitter else 0.0
+        self._wind = wind_source(plan.wind, seed=seed, device=plan.name)
+        self._stamps = StampSequence()
+        self._writer = PayloadWriter(plan.value_key, bare=options.bare)
+        self._outbox = Outbox()
+        self._drain_until: float | None = None  # from the last reading on: how long acknowledgements are awaited
+        self._retry_at = connect_at
+        self._attempts = 0
+        self._strikes = 0
+        self._deadline = math.inf
+        self._next_tick = math.inf
+        self._offline_since = connect_at
+        self._online_since = 0.0
+        self._last_publish = -math.inf
+        self._delivered_here = False
+        self._blocked = False
+        fleet.loop.wake(self, connect_at)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Readings that are taken but neither delivered nor lost."""
+        return len(self._outbox)
+
+    @property
+    def limit(self) -> int | None:
+        """Readings in all; None without an end."""
+        return self._schedule.limit
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether all readings are taken."""
+        return self._drain_until is not None
+
+    def service(self, now: float) -> None:
+        """Does what is due. Called by the event loop at the time given to `wake`, and after events."""
+        if self.state is State.ENDED:
+            return
+        self._outbox_by_time(now)
+        if self.state is State.ONLINE:
+            self._serve_session(now)
+        self._end_if_over(now)
+        if self.state is State.OFFLINE and now >= self._retry_at:
+            self.state = State.CONNECTING
+            self._fleet.connect(self)
+        elif self.state is State.LOGIN and now >= self._deadline:
+            self._drop_link()
+            self.connect_failed(no_answer(self._fleet.endpoint), now)
+        self._set_alarm(now)
+
+    def stop(self, now: float, patience_seconds: float) -> None:
+        """Takes no further readings, and waits at most `patience_seconds` for open acknowledgements."""
+        if self.state is State.ENDED:
+            return
+        if self.state is State.ONLINE and not self.is_draining:
+            self._send(now)
+        if not self.is_draining:
+            self._schedule.limit = self._schedule.due_by(now)
+        self._drain_until = now + patience_seconds
+        self._fleet.loop.soon(self)
+
+    def end(self, reason: str, *, politely: bool = True) -> None:
+        """Ends the device; readings without an acknowledgement are lost, for `reason`."""
+        if self.state is State.ENDED:
+            return
+        for reading in self._outbox.take_all():
+            self._fleet.finished(reading, Outcome.LOST, reason)
+        if self.state is State.ONLINE:
+            self._fleet.counters.online -= 1
+        self._drop_link(politely=politely)
+        self.state = State.ENDED
+        due = self._schedule.limit if self._schedule.limit is not None else self._schedule.due_by(self._fleet.loop.now)
+        self.missed = max(0, due - self._schedule.number) + self._schedule.skipped
+
+    # Readings
+
+    def _serve_session(self, now: float) -> None:
+        if now >= self._next_tick and self._link is not None:
+            self._next_tick = now + _TICK_SECONDS
+            self._link.tick()
+        if self.state is State.ONLINE:  # the tick may have found the connection dead
+            self._send(now)
+
+    def _send(self, now: float) -> None:
+        """Sends what is to be repeated, then what is due, as far as the window of unconfirmed readings allows."""
+        window = self._window()
+        for _ in range(_BURST):
+            if self._link is None or self._outbox.in_flight >= window:
+                self._blocked = True
+                return
+            reading = self._outbox.next_again()
+            if reading is not None:
+                reading.resent += 1
+                self._fleet.counters.resent += 1
+            elif self._schedule.due <= now and not self.is_draining and now < self._close_at:
+                reading = self._take(now)
+            else:
+                self._blocked = False
+                return
+            reading.last_sent = self._last_publish = now
+            packet_id = self._link.publish(TELEMETRY_TOPIC, reading.payload, self._fleet.options.qos)
+            self._outbox.sent(packet_id, reading)
+        self._blocked = False
+        self._fleet.loop.soon(self)
+
+    def _window(self) -> int:
+        options = self._fleet.options
+        # After a suspicious end the next message goes alone, so that the guilty one is known. Messages without a time
+        # stamp collide on the platform when two arrive in one millisecond; one of them is then never acknowledged.
+        return 1 if self._strikes or (options.bare and options.qos) else options.max_in_flight
+
+    def _take(self, now: float) -> Reading:
+        counters = self._fleet.counters
+        due = self._schedule.due
+        number = self._schedule.take()
+        period = 1 / self.plan.rate
+        # Measured when it was due, not when it is sent: the series on the platform shows no bunch after an outage.
+        ts_ms = self._stamps.next(int((due + self._fleet.loop.clock_offset) * 1000))
+        value = self._wind.value(number, number * period)
+        counters.take(due, period, now)
+        return Reading(self.plan.name, number, ts_ms, value, self._writer.write(ts_ms, value), first_sent=now)
+
+    def _outbox_by_time(self, now: float) -> None:
+        """Marks readings for repetition whose acknowledgement is overdue, and gives up those that are too old."""
+        options = self._fleet.options
+        if options.qos:
+            self._outbox.repeat_overdue(now - options.ack_timeout_seconds)
+        for reading in self._outbox.take_older(now - options.give_up_after_seconds):
+            self._fleet.finished(reading, Outcome.LOST, f"not acknowledged within {options.give_up_after_seconds:g} s")
+
+    def _end_if_over(self, now: float) -> None:
+        options = self._fleet.options
+        if not self.is_draining and (self._schedule.exhausted or now >= self._close_at):
+            self._drain_until = now + options.ack_timeout_seconds
+        if self._drain_until is not None:
+            if not self._outbox:
+                self.end("")
+            elif now >= self._drain_until:
+                self.end("not acknowledged before the end of the run")
+        elif (
+            options.count is not None
+            and self.state is State.OFFLINE
+            and now - self._offline_since >= options.give_up_after_seconds
+        ):
+            self.end(f"offline for {options.give_up_after_seconds:g} s")
+
+    def _set_alarm(self, now: float) -> None:
+        """Asks to be called when the next thing is due."""
+        if self.state is State.ENDED:
+            return
+        when = self._close_at if self._drain_until is None else self._drain_until
+        if self.state is State.OFFLINE:
+            when = min(when, self._retry_at)
+        elif self.state is State.LOGIN:
+            when = min(when, self._deadline)
+        elif self.state is State.ONLINE:
+            when = min(when, self._next_tick)
+            oldest = self._outbox.oldest_transmission
+            if oldest is not None and self._fleet.options.qos:
+                when = min(when, oldest + self._fleet.options.ack_timeout_seconds)
+            if not self._blocked and not self.is_draining:
+                when = min(when, self._schedule.due)
+        self._fleet.loop.wake(self, max(when, now))
+
+    # What the link tells (LinkOwner); paho holds locks meanwhile, so the link must not be used in these.
+
+    def link_answered(self, connack: int) -> None:
+        now = self._fleet.loop.now
+        if connack == 0:
+            self._go_online(now)
+        elif connack == 3:
+            self.connect_failed(refused(self._fleet.endpoint, connack, self.plan.name), now)
+        else:
+            self.is_refused = True
+            self._fleet.refused(self, refused(self._fleet.endpoint, connack, self.plan.name))
+            self._retry_later(now, at_least=self._fleet.options.refused_retry_seconds)
+        self._fleet.loop.soon(self)
+
+    def link_delivered(self, packet_id: int) -> None:
+        reading = self._outbox.delivered(packet_id)
+        if reading is None:
+            return
+        self._delivered_here = True
+        if self._fleet.options.qos:
+            self._attempts = self._strikes = 0
+            self._fleet.finished(reading, Outcome.ACKNOWLEDGED)
+        else:
+            self._fleet.finished(reading, Outcome.SENT)
+        if self._blocked or self.is_draining:
+            self._fleet.loop.soon(self)
+
+    def link_closed(self, reason: str) -> None:
+        now = self._fleet.loop.now
+        was = self.state
+        if self._link is not None:
+            self._fleet.loop.remove(self._link)
+            self._link = None
+        if was is State.LOGIN:
+            self.connect_failed(
+                closed(self._fleet.endpoint, self.plan.name, f"{reason} before it answered the login"), now
+            )
+        elif was is State.ONLINE:
+            self._go_offline(now, reason)
+        self._fleet.loop.soon(self)
+
+    # Connection
+
+    def connected(self, link: Link, now: float) -> None:
+        """The connection stands and CONNECT is on its way."""
+        if self.state is not State.CONNECTING:
+            link.close(politely=False)
+            return
+        self._link = link
+        self.state = State.LOGIN
+        self._deadline = now + self._fleet.options.connect_timeout_seconds
+        self._fleet.loop.add(link)
+        link.adopt(self, self._fleet.loop.wants_flush)
+        self._set_alarm(now)
+
+    def connect_failed(self, error: MqttError, now: float) -> None:
+        """There is no session, for a reason that may pass."""
+        if self.state is State.ENDED:
+            return
+        self._fleet.connect_failed(self, error)
+        self._retry_later(now)
+        self._set_alarm(now)
+
+    def _go_online(self, now: float) -> None:
+        options = self._fleet.options
+        self.state = State.ONLINE
+        self._online_since = now
+        self._last_publish = -math.inf
+        self._next_tick = now + _TICK_SECONDS
+        self._delivered_here = self._blocked = False
+        if self._schedule.start is None:
+            self._schedule.start = now + self._phase
+            if options.duration_seconds is not None:
+                self._close_at = self._schedule.start + options.duration_seconds + LAST_CALL_SECONDS
+        elif now - self._offline_since > options.give_up_after_seconds:
+            self._schedule.skip_before(now - options.give_up_after_seconds)
+        self._fleet.accepted(self)
+        self.ever_online = True
+        self.is_refused = False
+
+    def _go_offline(self, now: float, reason: str) -> None:
+        options = self._fleet.options
+        self._fleet.counters.online -= 1
+        self._count_strike(now)
+        self._offline_since = now
+        for reading in self._outbox.connection_lost(repeat=options.qos > 0):
+            self._fleet.finished(reading, Outcome.LOST, f"{reason} before it was sent")
+        if self._strikes < _POISON_STRIKES:
+            self._retry_later(now)
+            return
+        error = closed(
+            self._fleet.endpoint,
+            self.plan.name,
+            f"{reason} right after a message, {self._strikes} times in a row; it seems to refuse the payload",
+        )
+        self.is_refused = True
+        self._fleet.refused(self, error)
+        self.state = State.OFFLINE
+        self.end(error.message)
+
+    def _count_strike(self, now: float) -> None:
+        """Suspects poison: a message that the platform answers by closing the connection, again and again."""
+        if now - self._last_publish > _POISON_SECONDS:
+            self._strikes = 0
+        elif self._fleet.options.qos:
+            if self._outbox.in_flight:
+                self._strikes = 1 if self._delivered_here else self._strikes + 1
+        else:
+            self._strikes = self._strikes + 1 if now - self._online_since < _POISON_SECONDS else 0
+
+    def _retry_later(self, now: float, at_least: float = 0.0) -> None:
+        # A QoS 0 session proves itself by lasting, a QoS 1 session by its first acknowledgement.
+        if not self._fleet.options.qos and now - self._online_since > _POISON_SECONDS:
+            self._attempts = 0
+        self.state = State.OFFLINE
+        delay = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** min(self._attempts, 10))
+        self._attempts += 1
+        # Spread, so that a fleet does not come back in one moment.
+        self._retry_at = now + max(delay, at_least) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+    def _drop_link(self, *, politely: bool = False) -> None:
+        if self._link is not None:
+            self._fleet.loop.remove(self._link)
+            self._link.close(politely=politely)
+            self._link = None

@@ -1,0 +1,238 @@
+"""A fleet of simulated devices: one event loop for all of them, one MQTT connection and one token each."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pacifictool.errors import MqttError, UsageError
+from pacifictool.mqtt.connection import Failure, failure_of, tls_context
+from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.settings import MqttEndpoint
+from pacifictool.simulation.device import Device, SimulatedDevice, State
+from pacifictool.simulation.limits import ensure_descriptors
+from pacifictool.simulation.link import Connector, Link
+from pacifictool.simulation.loop import EventLoop
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.reading import Outcome, Reading
+from pacifictool.simulation.summary import Counters, FleetSummary, milliseconds
+
+STOP_PATIENCE_SECONDS: Final = 1.5
+"""How long open acknowledgements are awaited after a stop."""
+
+_START_ATTEMPTS: Final = 3
+"""So many connections refused before the first success: the platform is not there."""
+_PROGRESS_SECONDS: Final = 0.25
+_NAMED_REFUSALS: Final = 5
+
+
+class Fleet:
+    """Plays devices against the platform until each has taken its readings, or until it is told to stop.
+
+    `on_reading` gets every reading once its way has ended (acknowledged, sent or lost), in the thread of `run`; it
+    must be quick, and what it raises ends the run. `snapshot` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        endpoint: MqttEndpoint,
+        devices: Sequence[SimulatedDevice],
+        options: FleetOptions | None = None,
+        reporter: Reporter = SILENT,
+        on_reading: Callable[[Reading], None] | None = None,
+    ) -> None:
+        """Raises UsageError when there is no device, or two have one name."""
+        if not devices:
+            raise UsageError("There is no device to simulate.")
+        if len({device.name for device in devices}) < len(devices):
+            raise UsageError("Two devices to simulate have the same name.")
+        self.endpoint = endpoint
+        self.options = options or FleetOptions()
+        self.counters = Counters()
+        self.seed = secrets.randbelow(2**31) if self.options.seed is None else self.options.seed
+        self._plans = devices
+        self._reporter = reporter
+        self._on_reading = on_reading
+        self._devices: list[Device] = []
+        self._failed_starts = 0
+        self._fatal: MqttError | None = None
+        self._outage = False
+        self._started = time.monotonic()
+        self._ended: float | None = None
+
+    def run(self, stop: threading.Event | None = None) -> FleetSummary:
+        """Runs until all devices have ended; after `stop` is set that takes at most 1.5 s.
+
+        Blocks; everything but the opening of connections happens in the calling thread. A fleet runs once. Raises
+        MqttError when the platform cannot be reached at the start, or refuses every device; once a device has had a
+        session, outages are waited out and refusals are for the summary.
+        """
+        if self.endpoint.tls:
+            tls_context(self.endpoint)  # files of no use are found before anything is started
+        ensure_descriptors(len(self._plans))
+        self._started = time.monotonic()
+        self.loop = EventLoop()
+        self._connector = Connector(
+            self.endpoint, self._post_result, connect_timeout_seconds=self.options.connect_timeout_seconds
+        )
+        try:
+            interval = 1 / self.options.ramp_per_second if self.options.ramp_per_second else 0.0
+            self._devices = [
+                Device(plan, self, connect_at=self._started + index * interval, seed=self.seed)
+                for index, plan in enumerate(self._plans)
+            ]
+            with self._progress() as task:
+                self._play(stop or threading.Event(), task)
+        finally:
+            for device in self._devices:
+                device.end("the run was interrupted")
+            self._ended = time.monotonic()
+            self._connector.close()
+            self.loop.close()
+        if self._fatal is not None:
+            raise self._fatal
+        return self.snapshot()
+
+    def snapshot(self) -> FleetSummary:
+        """The numbers of this moment."""
+        counters = self.counters
+        confirmed = self.options.qos > 0
+        generated, delivered, lost = counters.generated, counters.delivered, counters.lost
+        publishing = counters.publishing_seconds
+        return FleetSummary(
+            devices=len(self._plans),
+            connected=counters.connected,
+            online=counters.online,
+            generated=generated,
+            sent=generated if confirmed else delivered,
+            acknowledged=delivered if confirmed else 0,
+            resent=counters.resent,
+            lost=lost,
+            unconfirmed=max(0, generated - delivered - lost),
+            missed=sum(device.missed for device in self._devices),
+            target_rate=sum(plan.rate for plan in self._plans),
+            achieved_rate=delivered / publishing if publishing > 0 else 0.0,
+            lag_p50_ms=milliseconds(counters.lag.percentile(50)),
+            lag_p99_ms=milliseconds(counters.lag.percentile(99)),
+            acknowledgement_p50_ms=milliseconds(counters.confirmation.percentile(50)),
+            acknowledgement_p99_ms=milliseconds(counters.confirmation.percentile(99)),
+            reconnects=counters.reconnects,
+            refused=dict(counters.refused),
+            losses=tuple(counters.losses),
+            seconds=(self._ended or time.monotonic()) - self._started,
+            seed=self.seed,
+            qos=self.options.qos,
+        )
+
+    # The run
+
+    def _play(self, stop: threading.Event, task: ProgressTask) -> None:
+        stopping = False
+        next_look = 0.0
+        while self._fatal is None:
+            self.loop.run_once()
+            now = self.loop.now
+            if stop.is_set() and not stopping:
+                stopping = True
+                for device in self._devices:
+                    device.stop(now, STOP_PATIENCE_SECONDS)
+            if now >= next_look or stopping:
+                next_look = now + _PROGRESS_SECONDS
+                self._show(task)
+                if self._all_over():
+                    return
+
+    def _all_over(self) -> bool:
+        waiting = [device for device in self._devices if device.state is not State.ENDED]
+        if self.options.count is not None and all(device.is_refused for device in waiting):
+            # They may be accepted one day, but nobody else is left to wait for.
+            for device in waiting:
+                device.end("the platform refuses the device")
+            return True
+        return not waiting
+
+    def _progress(self) -> contextlib.AbstractContextManager[ProgressTask]:
+        limits = [device.limit for device in self._devices]
+        total = sum(limit for limit in limits if limit is not None) if None not in limits else None
+        what = "device" if len(limits) == 1 else "devices"
+        return self._reporter.task(f"Simulating {len(limits)} {what}", total=total, unit="readings")
+
+    def _show(self, task: ProgressTask) -> None:
+        counters = self.counters
+        note = f"{counters.online} online, {counters.lost} lost"
+        if counters.refused:
+            note += f", {len(counters.refused)} refused"
+        task.update(completed=counters.delivered + counters.lost, note=note)
+        offline = counters.connected - counters.online
+        ended = sum(device.state is State.ENDED for device in self._devices) if offline else 0
+        if offline > ended + len(counters.refused) and not self._outage:
+            self._outage = True
+            self._reporter.warning(f"The connection to {self.endpoint} was lost; reconnecting.")
+        elif self._outage and offline <= ended:
+            self._outage = False
+            self._reporter.info("All devices are connected again.")
+
+    # What devices tell
+
+    def connect(self, device: Device) -> None:
+        """Has a connection opened for `device`."""
+        self._connector.open(device, device.plan.token)
+
+    def _post_result(self, device: Device, result: Link | MqttError) -> None:
+        """Called in a connector's thread."""
+        if isinstance(result, Link):
+            self.loop.post(lambda: device.connected(result, self.loop.now))
+        else:
+            self.loop.post(lambda: device.connect_failed(result, self.loop.now))
+
+    def connect_failed(self, device: Device, error: MqttError) -> None:
+        """There is no session. Ends the run when this is how it begins."""
+        self._reporter.detail(f"{device.plan.name}: {error.message}")
+        if self.counters.connected or self.counters.refused:
+            return
+        # A server that is just starting refuses connections for a moment; all else will not pass by itself.
+        passing = isinstance(error.__cause__, ConnectionRefusedError) or failure_of(error) is Failure.CLOSED
+        self._failed_starts += 1 if passing else _START_ATTEMPTS
+        if self._failed_starts >= _START_ATTEMPTS:
+            self._fatal = error
+
+    def accepted(self, device: Device) -> None:
+        """`device` has a session."""
+        self.counters.online += 1
+        if device.ever_online:
+            self.counters.reconnects += 1
+        else:
+            self.counters.connected += 1
+        if self.counters.refused.pop(device.plan.name, None) is not None:
+            self._reporter.info(f"The platform accepts device {device.plan.name!r} again.")
+
+    def refused(self, device: Device, error: MqttError) -> None:
+        """The platform refuses `device`, or what it sends."""
+        refused = self.counters.refused
+        if device.plan.name not in refused:
+            if len(refused) < _NAMED_REFUSALS:
+                self._reporter.warning(error.message)
+            elif len(refused) == _NAMED_REFUSALS:
+                self._reporter.warning("Further devices are refused; the summary names them.")
+        refused[device.plan.name] = error.message
+        if not self.counters.connected and len(refused) == len(self._plans):
+            self._fatal = self._all_refused(error)
+
+    def _all_refused(self, error: MqttError) -> MqttError:
+        if len(self._plans) == 1:
+            return error
+        return MqttError(
+            f"The platform refused all {len(self._plans)} devices; the last answer: {error.message}",
+            hint=error.hint,
+            failure=failure_of(error),
+        )
+
+    def finished(self, reading: Reading, outcome: Outcome, reason: str | None = None) -> None:
+        """A reading's way has ended."""
+        self.counters.end(reading, outcome, self.loop.now, reason)
+        if self._on_reading is not None:
+            self._on_reading(reading)

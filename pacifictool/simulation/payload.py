@@ -1,0 +1,41 @@
+"""The messages of a device: the tutorial's JSON with or without a time stamp."""
+
+from __future__ import annotations
+
+import json
+
+
+class StampSequence:
+    """Strictly increasing time stamps in milliseconds for one device.
+
+    The platform keeps one value per device, key and millisecond: two readings with equal stamps overwrite each other,
+    or the second is neither acknowledged nor forwarded (facts, platform-1x section 7). So equal clock reads, a clock
+    that is set back and rates above 1,000 readings a second get the next free millisecond.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = -1
+
+    def next(self, clock_ms: int) -> int:
+        """`clock_ms`, or one more than the last stamp, whichever is later."""
+        self.last = max(clock_ms, self.last + 1)
+        return self.last
+
+
+class PayloadWriter:
+    """Writes readings under `value_key`: `{"ts":1795477550000,"values":{"windSpeed":"31"}}`, or, when `bare`,
+    exactly as the tutorial does: `{"windSpeed":"31"}`. Values are strings, as in the tutorial.
+    """
+
+    __slots__ = ("_key", "bare")
+
+    def __init__(self, value_key: str, *, bare: bool = False) -> None:
+        self._key = json.dumps(value_key, ensure_ascii=False)
+        self.bare = bare
+
+    def write(self, ts_ms: int, value: float) -> bytes:
+        """The payload of one reading, UTF-8."""
+        values = f'{{{self._key}:"{value}"}}'
+        return (values if self.bare else f'{{"ts":{ts_ms},"values":{values}}}').encode()

@@ -1,0 +1,135 @@
+"""What a fleet has done, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pacifictool.simulation.histogram import DurationHistogram
+from pacifictool.simulation.reading import Outcome, Reading
+
+LISTED_LOSSES: Final = 100
+"""Lost readings that the summary names one by one; a callback gets all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSummary:
+    """The result of `Fleet.run`, and what `Fleet.snapshot` shows of a running fleet.
+
+    generated = acknowledged (QoS 1) or sent (QoS 0) + lost + unconfirmed; at the end unconfirmed is 0.
+    """
+
+    devices: int
+    connected: int
+    """Devices that had a session at least once."""
+    online: int
+    """Devices that have a session now (0 at the end)."""
+    generated: int
+    sent: int
+    """Readings sent at least once."""
+    acknowledged: int
+    resent: int
+    lost: int
+    unconfirmed: int
+    missed: int
+    """Readings that were due but never taken, because the device was offline or behind when its time was over."""
+    target_rate: float
+    """Readings per second that the schedules ask for, all devices together."""
+    achieved_rate: float
+    """Readings per second acknowledged (QoS 1) or sent (QoS 0)."""
+    lag_p50_ms: float | None
+    """How late readings were taken, by the schedule."""
+    lag_p99_ms: float | None
+    acknowledgement_p50_ms: float | None
+    """From the first sending to the acknowledgement."""
+    acknowledgement_p99_ms: float | None
+    reconnects: int
+    refused: dict[str, str]
+    """Devices that ended without a usable session because the platform refused them, with its reason."""
+    losses: tuple[Reading, ...]
+    """The first lost readings."""
+    seconds: float
+    seed: int
+    qos: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reading that was due arrived and no device was refused."""
+        return not (self.lost or self.unconfirmed or self.missed or self.refused) and self.connected == self.devices
+
+    def as_document(self) -> dict[str, Any]:
+        """For JSON output; times in milliseconds, rates per second."""
+        return {
+            "devices": self.devices,
+            "connected": self.connected,
+            "generated": self.generated,
+            "sent": self.sent,
+            "acknowledged": self.acknowledged,
+            "resent": self.resent,
+            "lost": self.lost,
+            "missed": self.missed,
+            "target_rate": round(self.target_rate, 3),
+            "achieved_rate": round(self.achieved_rate, 3),
+            "schedule_lag_ms": {"p50": self.lag_p50_ms, "p99": self.lag_p99_ms},
+            "acknowledgement_ms": {"p50": self.acknowledgement_p50_ms, "p99": self.acknowledgement_p99_ms},
+            "reconnects": self.reconnects,
+            "refused": [{"device": device, "reason": reason} for device, reason in self.refused.items()],
+            "losses": [reading.as_document() for reading in self.losses],
+            "seconds": round(self.seconds, 3),
+            "seed": self.seed,
+            "qos": self.qos,
+            "complete": self.complete,
+        }
+
+
+@dataclass(slots=True)
+class Counters:
+    """The numbers behind a summary, while they grow. Written by the event loop only; others may read them."""
+
+    connected: int = 0
+    online: int = 0
+    generated: int = 0
+    delivered: int = 0
+    resent: int = 0
+    lost: int = 0
+    reconnects: int = 0
+    first_due: float | None = None
+    """When the first reading of all was due, monotonic seconds."""
+    last_delivery: float = 0.0
+    planned_until: float = 0.0
+    """When the period of the latest reading ends, monotonic seconds."""
+    lag: DurationHistogram = field(default_factory=DurationHistogram)
+    confirmation: DurationHistogram = field(default_factory=DurationHistogram)
+    refused: dict[str, str] = field(default_factory=dict)
+    losses: list[Reading] = field(default_factory=list)
+
+    def take(self, due: float, period_seconds: float, now: float) -> None:
+        """Books a new reading that was due at `due` and is sent at `now`."""
+        self.generated += 1
+        self.lag.record(now - due)
+        self.first_due = due if self.first_due is None else min(due, self.first_due)
+        self.planned_until = max(self.planned_until, due + period_seconds)
+
+    @property
+    def publishing_seconds(self) -> float:
+        """From the first reading to the end of the period of the last, or to its delivery if that was later."""
+        return 0.0 if self.first_due is None else max(self.last_delivery, self.planned_until) - self.first_due
+
+    def end(self, reading: Reading, outcome: Outcome, now: float, reason: str | None = None) -> None:
+        """Books the end of a reading's way."""
+        reading.outcome = outcome
+        reading.reason = reason
+        if outcome is Outcome.LOST:
+            self.lost += 1
+            if len(self.losses) < LISTED_LOSSES:
+                self.losses.append(reading)
+            return
+        self.delivered += 1
+        self.last_delivery = now
+        if outcome is Outcome.ACKNOWLEDGED:
+            self.confirmation.record(now - reading.first_sent)
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Seconds as milliseconds with three digits of meaning for a person."""
+    return None if seconds is None else float(f"{seconds * 1000:.3g}")
