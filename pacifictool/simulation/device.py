@@ -92,9 +92,10 @@ class Device:
     """The state of one device in a running fleet."""
 
     __slots__ = (
-        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered_here", "_drain_until", "_fleet", "_last_publish",
-        "_link", "_next_tick", "_offline_since", "_online_since", "_outbox", "_phase", "_retry_at", "_schedule",
-        "_stamps", "_strikes", "_wind", "_writer", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
+        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered", "_delivered_here", "_drain_until",
+        "_ended_at", "_fleet", "_last_delivery", "_last_publish", "_link", "_next_tick", "_offline_since",
+        "_online_since", "_outbox", "_phase", "_retry_at", "_schedule", "_stamps", "_strikes", "_wind", "_writer",
+        "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
     )  # fmt: skip
 
     def __init__(self, plan: SimulatedDevice, fleet: Owner, *, connect_at: float, seed: int) -> None:
@@ -131,6 +132,9 @@ class Device:
         self._online_since = 0.0
         self._last_publish = -math.inf
         self._delivered_here = False
+        self._delivered = 0
+        self._last_delivery = 0.0
+        self._ended_at: float | None = None
         self._blocked = False
         fleet.loop.wake(self, connect_at)
 
@@ -143,6 +147,18 @@ class Device:
     def limit(self) -> int | None:
         """Readings in all; None without an end."""
         return self._schedule.limit
+
+    def achieved_rate(self, now: float) -> float:
+        """Readings delivered per second, from the first one to the end of the period of the last, or longer where the
+        schedule or a delivery goes beyond."""
+        schedule = self._schedule
+        if schedule.start is None:
+            return 0.0
+        until = max(self._last_delivery, schedule.start + schedule.number / schedule.rate)
+        if not schedule.exhausted:
+            planned_end = math.inf if schedule.limit is None else schedule.start + schedule.limit / schedule.rate
+            until = max(until, min(now if self._ended_at is None else self._ended_at, planned_end))
+        return self._delivered / (until - schedule.start) if until > schedule.start else 0.0
 
     @property
     def is_draining(self) -> bool:
@@ -186,6 +202,7 @@ class Device:
             self._fleet.counters.online -= 1
         self._drop_link(politely=politely)
         self.state = State.ENDED
+        self._ended_at = self._fleet.loop.now
         due = self._schedule.limit if self._schedule.limit is not None else self._schedule.due_by(self._fleet.loop.now)
         self.missed = max(0, due - self._schedule.number) + self._schedule.skipped
 
@@ -227,14 +244,12 @@ class Device:
         return 1 if self._strikes or (options.bare and options.qos) else options.max_in_flight
 
     def _take(self, now: float) -> Reading:
-        counters = self._fleet.counters
         due = self._schedule.due
         number = self._schedule.take()
-        period = 1 / self.plan.rate
         # Measured when it was due, not when it is sent: the series on the platform shows no bunch after an outage.
         ts_ms = self._stamps.next(int((due + self._fleet.loop.clock_offset) * 1000))
-        value = self._wind.value(number, number * period)
-        counters.take(due, period, now)
+        value = self._wind.value(number, number / self.plan.rate)
+        self._fleet.counters.take(now - due)
         return Reading(self.plan.name, number, ts_ms, value, self._writer.write(ts_ms, value), first_sent=now)
 
     def _outbox_by_time(self, now: float) -> None:
@@ -298,6 +313,8 @@ class Device:
         if reading is None:
             return
         self._delivered_here = True
+        self._delivered += 1
+        self._last_delivery = self._fleet.loop.now
         if self._fleet.options.qos:
             self._attempts = self._strikes = 0
             self._fleet.finished(reading, Outcome.ACKNOWLEDGED)

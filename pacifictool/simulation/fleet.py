@@ -102,7 +102,7 @@ class Fleet:
         counters = self.counters
         confirmed = self.options.qos > 0
         generated, delivered, lost = counters.generated, counters.delivered, counters.lost
-        publishing = counters.publishing_seconds
+        now = time.monotonic()
         return FleetSummary(
             devices=len(self._plans),
             connected=counters.connected,
@@ -115,7 +115,7 @@ class Fleet:
             unconfirmed=max(0, generated - delivered - lost),
             missed=sum(device.missed for device in self._devices),
             target_rate=sum(plan.rate for plan in self._plans),
-            achieved_rate=delivered / publishing if publishing > 0 else 0.0,
+            achieved_rate=sum(device.achieved_rate(now) for device in self._devices),
             lag_p50_ms=milliseconds(counters.lag.percentile(50)),
             lag_p99_ms=milliseconds(counters.lag.percentile(99)),
             acknowledgement_p50_ms=milliseconds(counters.confirmation.percentile(50)),
@@ -123,7 +123,7 @@ class Fleet:
             reconnects=counters.reconnects,
             refused=dict(counters.refused),
             losses=tuple(counters.losses),
-            seconds=(self._ended or time.monotonic()) - self._started,
+            seconds=(self._ended or now) - self._started,
             seed=self.seed,
             qos=self.options.qos,
         )

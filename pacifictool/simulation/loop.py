@@ -44,7 +44,7 @@ class EventLoop:
         self._bell_button.settimeout(0)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         self.now = time.monotonic()
-        """When this round began."""
+        """When this round found something to do; read again before timers are served."""
         self.clock_offset = time.time() - self.now
         """What to add to monotonic seconds to get seconds since the epoch; follows corrections of the clock."""
 
@@ -84,9 +84,10 @@ class EventLoop:
 
     def run_once(self) -> None:
         """Waits for something to happen, a tenth of a second at most, and serves all that has."""
+        happened = self._selector.select(self._patience())
         self.now = time.monotonic()
         self.clock_offset = time.time() - self.now
-        for key, events in self._selector.select(self._patience()):
+        for key, events in happened:
             link = key.data
             if link is None:
                 self._empty_bell()
@@ -111,7 +112,7 @@ class EventLoop:
         if self._ready or self._posted:
             return 0.0
         next_timer = self._timers[0][0] if self._timers else math.inf
-        return min(max(0.0, next_timer - self.now), _LONGEST_WAIT_SECONDS)
+        return min(max(0.0, next_timer - time.monotonic()), _LONGEST_WAIT_SECONDS)
 
     def _empty_bell(self) -> None:
         try:

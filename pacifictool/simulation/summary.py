@@ -36,7 +36,8 @@ class FleetSummary:
     target_rate: float
     """Readings per second that the schedules ask for, all devices together."""
     achieved_rate: float
-    """Readings per second acknowledged (QoS 1) or sent (QoS 0)."""
+    """Readings per second acknowledged (QoS 1) or sent (QoS 0): the sum of the rates of the devices, each over the
+    time in which it took and delivered readings."""
     lag_p50_ms: float | None
     """How late readings were taken, by the schedule."""
     lag_p99_ms: float | None
@@ -93,27 +94,15 @@ class Counters:
     resent: int = 0
     lost: int = 0
     reconnects: int = 0
-    first_due: float | None = None
-    """When the first reading of all was due, monotonic seconds."""
-    last_delivery: float = 0.0
-    planned_until: float = 0.0
-    """When the period of the latest reading ends, monotonic seconds."""
     lag: DurationHistogram = field(default_factory=DurationHistogram)
     confirmation: DurationHistogram = field(default_factory=DurationHistogram)
     refused: dict[str, str] = field(default_factory=dict)
     losses: list[Reading] = field(default_factory=list)
 
-    def take(self, due: float, period_seconds: float, now: float) -> None:
-        """Books a new reading that was due at `due` and is sent at `now`."""
+    def take(self, lag_seconds: float) -> None:
+        """Books a new reading."""
         self.generated += 1
-        self.lag.record(now - due)
-        self.first_due = due if self.first_due is None else min(due, self.first_due)
-        self.planned_until = max(self.planned_until, due + period_seconds)
-
-    @property
-    def publishing_seconds(self) -> float:
-        """From the first reading to the end of the period of the last, or to its delivery if that was later."""
-        return 0.0 if self.first_due is None else max(self.last_delivery, self.planned_until) - self.first_due
+        self.lag.record(lag_seconds)
 
     def end(self, reading: Reading, outcome: Outcome, now: float, reason: str | None = None) -> None:
         """Books the end of a reading's way."""
@@ -125,7 +114,6 @@ class Counters:
                 self.losses.append(reading)
             return
         self.delivered += 1
-        self.last_delivery = now
         if outcome is Outcome.ACKNOWLEDGED:
             self.confirmation.record(now - reading.first_sent)
 
