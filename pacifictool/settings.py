@@ -34,6 +34,8 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "kafka_config": ("PACIFICTOOL_KAFKA_CONFIG",),
     "platform_kafka": ("PACIFICTOOL_PLATFORM_KAFKA",),
     "scenario": ("PACIFICTOOL_SCENARIO",),
+    "jars_mirror": ("PACIFICTOOL_JARS_MIRROR",),
+    "jars_folder": ("PACIFICTOOL_JARS_FOLDER",),
     "ca_file": ("PACIFICTOOL_CA_FILE",),
     "cert_file": ("PACIFICTOOL_CERT_FILE",),
     "key_file": ("PACIFICTOOL_KEY_FILE",),
@@ -42,6 +44,8 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 
 FILE_KEYS = frozenset(ENVIRONMENT) - {"password"} | {"output"}
 """Keys a configuration file may hold. Passwords stay out of it: name a file with `password_file`."""
+
+_PATHS = frozenset({"scenario", "password_file", "kafka_config", "jars_folder", "ca_file", "cert_file", "key_file"})
 
 
 class Secret:
@@ -119,6 +123,10 @@ class Settings:
     """Bootstrap servers as the *platform* reaches them; goes into the plugin's configuration."""
     scenario_path: Path | None = None
     tls_files: TlsFiles = TlsFiles()
+    jars_mirror: str | None = None
+    """A Maven repository to fetch jars from, instead of the central one."""
+    jars_folder: Path | None = None
+    """A local folder that holds the jars, for machines without a network."""
 
     def require_password(self) -> Secret:
         """The password, or SettingsError when none was given."""
@@ -271,10 +279,7 @@ class _Lookup:
             if not isinstance(value, str):
                 raise SettingsError(f"{key} in the configuration file must be a text.")
             # A path in a configuration file is meant from where that file stands.
-            if (
-                key in ("scenario", "password_file", "kafka_config", "ca_file", "cert_file", "key_file")
-                and value != "-"
-            ):
+            if key in _PATHS and value != "-":
                 return str(folder / Path(value).expanduser())
             return value
         return None
@@ -307,6 +312,8 @@ def resolve(sources: Sources) -> Settings:
         platform_kafka=parse_kafka(lookup.text("platform_kafka") or kafka.bootstrap),
         scenario_path=lookup.path("scenario"),
         tls_files=tls_files,
+        jars_mirror=lookup.text("jars_mirror"),
+        jars_folder=lookup.path("jars_folder"),
     )
 
 

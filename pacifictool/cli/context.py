@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import getpass
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
-from pacifictool.errors import SettingsError, UsageError
+from pacifictool.errors import ExitCode, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from pacifictool.rest import Platform
@@ -29,6 +33,26 @@ class Session:
         """Global options by name, from before and after the command; a later one wins."""
         self.stop = threading.Event()
         """Set by Ctrl-C and SIGTERM; long-running work watches it."""
+        self._winding_down = False
+
+    @contextmanager
+    def winding_down_on_interrupt(self) -> Iterator[None]:
+        """Within, an interrupt only sets `stop`: the work ends by itself and the command still prints its result."""
+        self._winding_down = True
+        try:
+            yield
+        finally:
+            self._winding_down = False
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether an interrupt may be left to the running work."""
+        return self._winding_down
+
+    def exit_if_interrupted(self) -> None:
+        """To be called after the result is printed."""
+        if self.stop.is_set():
+            raise typer.Exit(ExitCode.INTERRUPTED)
 
     @property
     def debug(self) -> bool:

@@ -20,7 +20,7 @@ from pacifictool.cli.context import Session
 from pacifictool.cli.environment import Environment
 from pacifictool.errors import ExitCode, PacificToolError, UsageError
 
-STOP_WITHIN_SECONDS = 1.7
+STOP_WITHIN_SECONDS = 1.9
 """After an interrupt, how long a clean end may take before the process ends regardless."""
 
 
@@ -120,7 +120,8 @@ def _catch_signals(session: Session) -> Any:
             return  # the second Ctrl-C of an impatient person changes nothing: the end is two seconds away at most
         session.stop.set()
         threading.Thread(target=_end_soon, name="interrupt-watchdog", daemon=True).start()
-        raise Interrupted
+        if not session.ends_by_itself:
+            raise Interrupted
 
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     previous = {number: signal.signal(number, interrupt) for number in numbers}

@@ -55,7 +55,7 @@ def declare_global_options(
         typer.Option(
             "--kafka",
             metavar="HOST:PORT,…",
-            help="Kafka's bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
+            help="Bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
             rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None,

@@ -1,0 +1,112 @@
+"""`attributes set | show`: what the platform knows of a device or asset besides its telemetry."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pacifictool.cli.framework import Command, group_app, session_of
+from pacifictool.errors import UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.rest import Asset, Device, Platform
+
+app = group_app("Set and show attributes of devices and assets.")
+
+SCOPES = ("client", "server", "shared")
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the device, or of the asset with --asset.")]
+AssetOption = Annotated[bool, typer.Option("--asset", help="NAME is an asset.")]
+
+
+@app.command("set", cls=Command)
+def set_attributes(
+    ctx: typer.Context,
+    name: NameArgument,
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Values are JSON, or else plain text.")],
+    scope: Annotated[
+        str, typer.Option(metavar="client|server|shared", help="client: sent over MQTT as the device itself.")
+    ] = "client",
+    asset: AssetOption = False,
+) -> None:
+    """Set attributes, for example: attributes set "Wind Turbine 1" geoZone="Zone A"."""
+    session = session_of(ctx)
+    attributes = dict(_parse_pair(pair) for pair in pairs)
+    _check_scope(scope)
+    if scope == "client" and asset:
+        raise UsageError("Assets have no client attributes.", hint="Use --scope server.")
+    with session.connect() as platform:
+        entity = _require(platform, name, asset=asset)
+        if scope == "client":
+            from pacifictool.mqtt import ATTRIBUTES_TOPIC, publish_and_confirm
+
+            publish_and_confirm(
+                session.settings.mqtt,
+                platform.devices.token(entity.id),
+                ATTRIBUTES_TOPIC,
+                json.dumps(attributes, ensure_ascii=False),
+                timeout_seconds=15,
+                device=name,
+            )
+        elif scope == "server":
+            platform.attributes.set_server(entity, attributes)
+        else:
+            platform.attributes.set_shared(entity, attributes)
+    session.output.emit(
+        {"ok": True, "name": name, "scope": scope, "attributes": attributes},
+        lambda console: console.print(f"Set {len(attributes)} {scope} attributes of {name}.", markup=False),
+    )
+
+
+@app.command(cls=Command)
+def show(
+    ctx: typer.Context,
+    name: NameArgument,
+    scope: Annotated[str | None, typer.Option(metavar="client|server|shared", help="Only this scope.")] = None,
+    asset: AssetOption = False,
+) -> None:
+    """Show attributes by scope."""
+    session = session_of(ctx)
+    if scope is not None:
+        _check_scope(scope)
+    with session.connect() as platform:
+        entity = _require(platform, name, asset=asset)
+        found = {
+            one: platform.attributes.get(entity, scope=f"{one.upper()}_SCOPE") for one in SCOPES if scope in (None, one)
+        }
+
+    def render(console: Any) -> None:
+        from pacifictool.cli.render import table
+
+        rows = [
+            [one, key, json.dumps(value, ensure_ascii=False)]
+            for one, attributes in found.items()
+            for key, value in sorted(attributes.items())
+        ]
+        console.print(table(f"Attributes of {name}", {"Scope": "left", "Key": "left", "Value": "left"}, rows))
+
+    session.output.emit({"ok": True, "name": name, "attributes": found}, render)
+
+
+def _check_scope(scope: str) -> None:
+    if scope not in SCOPES:
+        raise UsageError(f"--scope: {scope!r} is not known.", hint=f"Use one of {', '.join(SCOPES)}.")
+
+
+def _require(platform: Platform, name: str, *, asset: bool) -> Device | Asset:
+    from pacifictool.cli.lookup import require_asset, require_device
+
+    return require_asset(platform, name) if asset else require_device(platform, name)
+
+
+def _parse_pair(pair: str) -> tuple[str, Any]:
+    key, separator, text = pair.partition("=")
+    if not separator or not key:
+        raise UsageError(f"{pair!r} is not of the form KEY=VALUE.")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return key, text
+    # The platform knows texts, numbers and booleans; anything else is meant as text.
+    return key, value if isinstance(value, str | int | float | bool) else text

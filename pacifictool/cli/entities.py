@@ -1,0 +1,54 @@
+"""What `device …` and `asset …` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pacifictool.cli.confirm import confirm
+from pacifictool.cli.listing import entity_document, show_entities
+
+if TYPE_CHECKING:
+    from pacifictool.cli.context import Session
+    from pacifictool.rest import Asset, Assets, Device, Devices, Platform
+
+Registry = Callable[["Platform"], "Devices | Assets"]
+
+
+def create_entity(session: Session, registry: Registry, noun: str, name: str, entity_type: str | None) -> None:
+    """Creates one that does not exist yet."""
+    with session.connect() as platform:
+        entities = registry(platform)
+        existing = entities.find(name)
+        entity = existing or entities.get_or_create(name, entity_type or session.scenario.platform.entity_type)
+    text = f"Created {noun} {name}." if existing is None else f"The {noun} {name} exists already."
+    session.output.emit(
+        {"ok": True, "created": existing is None, noun: entity_document(entity)},
+        lambda console: console.print(text, markup=False),
+    )
+
+
+def list_entities(session: Session, registry: Registry, noun: str, entity_type: str | None, search: str | None) -> None:
+    """Lists all pages."""
+    with session.connect() as platform:
+        entities: list[Any] = list(registry(platform).list(type=entity_type, text_search=search))
+    show_entities(session, f"{noun}s", entities)
+
+
+def delete_entity(
+    session: Session,
+    registry: Registry,
+    noun: str,
+    name: str,
+    require: Callable[[Platform, str], Device | Asset],
+    *,
+    yes: bool,
+) -> None:
+    """Deletes one after asking."""
+    with session.connect() as platform:
+        entity = require(platform, name)
+        confirm(session, f"Delete {noun} {name} with its data?", yes=yes)
+        registry(platform).delete(entity.id)
+    session.output.emit(
+        {"ok": True, "deleted": name}, lambda console: console.print(f"Deleted {noun} {name}.", markup=False)
+    )

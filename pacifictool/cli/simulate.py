@@ -1,0 +1,133 @@
+"""`simulate`: turbines that publish randomized wind speed over MQTT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pacifictool.cli.context import Session
+    from pacifictool.scenario import Turbine
+    from pacifictool.settings import Secret
+    from pacifictool.simulation.summary import FleetSummary
+
+app, command = command_app()
+
+
+@command
+def simulate(
+    ctx: typer.Context,
+    device: Annotated[
+        list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario; repeatable.")
+    ] = None,
+    all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario (the default).")] = False,
+    rate: Annotated[float | None, typer.Option(metavar="HZ", help="Readings per second and device.")] = None,
+    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long, for example 30s.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many readings of each device.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the values reproducible.")] = None,
+    qos: Annotated[int, typer.Option(min=0, max=1, help="1: acknowledged. 0: sent and forgotten.")] = 1,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="PACIFICTOOL_TOKEN",
+            help="The access token of the one --device, instead of looking it up.",
+        ),
+    ] = None,
+    bare: Annotated[bool, typer.Option("--bare", help="The tutorial's exact message, without time stamps.")] = False,
+    ramp: Annotated[float | None, typer.Option(metavar="HZ", help="Connections opened per second.")] = None,
+    ack_timeout: Annotated[str, typer.Option(metavar="TIME", help="Send again after so long without answer.")] = "10s",
+) -> None:
+    """Publish randomized wind speed until told to stop, then say what became of every reading.
+
+    `simulate --device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py.
+    """
+    from pacifictool.simulation.fleet import Fleet
+    from pacifictool.simulation.options import FleetOptions
+    from pacifictool.simulation.plan import choose_turbines, plan_devices
+
+    session = session_of(ctx)
+    if device and all_devices:
+        raise UsageError("--device and --all contradict each other.", hint="Give one of them.")
+    turbines = choose_turbines(session.scenario, device or ())
+    if token is not None and len(turbines) != 1:
+        raise UsageError("--token belongs to one device.", hint='Name it: --device "Wind Turbine 1"')
+    options = FleetOptions(
+        qos=qos,
+        duration_seconds=None if duration is None else seconds_option("--duration", duration),
+        count=count,
+        seed=seed,
+        bare=bare,
+        ramp_per_second=ramp,
+        ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
+    )
+    tokens = _tokens(session, turbines, token)
+    devices = plan_devices(session.scenario, turbines, tokens.__getitem__, rate=rate)
+    fleet = Fleet(session.settings.mqtt, devices, options, session.reporter)
+    with session.winding_down_on_interrupt():
+        summary = fleet.run(session.stop)
+    session.output.emit({"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary))
+    session.exit_if_interrupted()
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+def seconds_option(option: str, text: str) -> float:
+    """A duration given as an option. Raises UsageError."""
+    from pacifictool.scenario import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.") from None
+
+
+def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
+    """Access tokens by device name: the one given, or looked up through REST."""
+    from pacifictool.settings import Secret
+
+    if token is not None:
+        return {turbines[0].name: Secret(token)}
+    from pacifictool.provisioning.tokens import look_up_tokens
+
+    with session.connect() as platform:
+        return look_up_tokens(platform, [turbine.name for turbine in turbines], session.reporter, session.stop)
+
+
+def _render(console: Any, summary: FleetSummary) -> None:
+    from pacifictool.cli.render import table
+
+    confirmed = summary.qos > 0
+    rows = [
+        ["Devices", f"{summary.connected} of {summary.devices} connected"],
+        ["Readings generated", str(summary.generated)],
+        [
+            "Readings acknowledged" if confirmed else "Readings sent",
+            str(summary.acknowledged if confirmed else summary.sent),
+        ],
+        ["Readings lost", str(summary.lost)],
+        ["Rate", f"{summary.achieved_rate:.1f} readings/s (wanted {summary.target_rate:.1f})"],
+        ["Behind schedule", f"p50 {_ms(summary.lag_p50_ms)}, p99 {_ms(summary.lag_p99_ms)}"],
+        ["Acknowledged after", f"p50 {_ms(summary.acknowledgement_p50_ms)}, p99 {_ms(summary.acknowledgement_p99_ms)}"],
+        ["Sent again, reconnects", f"{summary.resent}, {summary.reconnects}"],
+        ["Time, seed", f"{summary.seconds:.1f} s, {summary.seed}"],
+    ]
+    if not confirmed:
+        rows = [row for row in rows if row[0] != "Acknowledged after"]
+    if summary.missed:
+        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or behind"])
+    console.print(table("Simulation", {"What": "left", "": "left"}, rows))
+    for name, reason in summary.refused.items():
+        console.print(f"Refused: {name}: {reason}", markup=False)
+    for reading in summary.losses:
+        console.print(f"Lost: {reading.as_document()}", markup=False)
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:g} ms"

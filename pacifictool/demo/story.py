@@ -1,0 +1,268 @@
+"""The tutorial, told in three phases: turbine 1 alone, turbines 1 and 2, then turbine 3 in a zone without an asset.
+
+The readings go all the way: MQTT, the platform's rule, Kafka, Spark, and back to the assets. Each phase lasts a few
+whole windows; a window counts for a phase only if it lies within it from end to end.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, time
+
+from pacifictool.aggregation import AggregationJob, JobConfig, JobSummary, RestSink
+from pacifictool.demo.checks import Check, DemoResult, ZoneResult
+from pacifictool.demo.witness import differences, recompute
+from pacifictool.errors import ChecksFailed, PacificToolError
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.provisioning import Provisioner
+from pacifictool.reporting import Reporter
+from pacifictool.rest import Platform
+from pacifictool.scenario import Scenario, tutorial_scenario
+from pacifictool.settings import Settings
+from pacifictool.simulation import Fleet, FleetOptions, FleetSummary, devices_to_simulate
+
+FAST_WINDOW_SECONDS = 2.0
+FAST_RATE = 100.0
+"""With --fast a window holds few readings at the tutorial's 10 a second, and a mean of few readings may well lie
+outside the expected range; ten times the rate makes that a matter of more than five standard deviations."""
+
+DELIVERY_SECONDS = 60.0
+"""How long the demo waits for a window's mean before it gives up; a healthy run takes about one second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Who starts publishing, and what the zone's mean should then be."""
+
+    turbine: str
+    zone: str
+    check: str
+    expected: tuple[float, float]
+
+
+PHASES = (
+    Phase("Wind Turbine 1", "Zone A", "zone-a-turbine-1", (32.0, 33.0)),
+    Phase("Wind Turbine 2", "Zone A", "zone-a-turbines-1-and-2", (39.0, 41.0)),
+    Phase("Wind Turbine 3", "Zone B", "zone-b-turbine-3", (40.0, 50.0)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """How the tutorial is played."""
+
+    fast: bool = False
+    windows_per_phase: int = 2
+    fast_windows_per_phase: int = 3
+    seed: int | None = None
+
+    @property
+    def windows(self) -> int:
+        return self.fast_windows_per_phase if self.fast else self.windows_per_phase
+
+    def scenario(self) -> Scenario:
+        """The tutorial's scenario, sped up with `fast`."""
+        scenario = tutorial_scenario()
+        if not self.fast:
+            return scenario
+        turbines = tuple(turbine.model_copy(update={"rate": FAST_RATE}) for turbine in scenario.turbines)
+        return scenario.with_window(FAST_WINDOW_SECONDS).model_copy(update={"turbines": turbines})
+
+
+@dataclass(slots=True)
+class LiveView:
+    """What a person is shown while the demo runs; the command line draws it."""
+
+    on_check: Callable[[Check], None] = lambda check: None
+    on_mean: Callable[[str, int, float], None] = lambda zone, window_end, mean: None
+
+
+class Demo:
+    """One run of the tutorial against the platform that `settings` name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: DemoOptions,
+        *,
+        work_dir: Path,
+        job_config: Callable[[Settings, Scenario, Path], JobConfig],
+        reporter: Reporter,
+        stop: threading.Event,
+        view: LiveView | None = None,
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._scenario = options.scenario()
+        self._work_dir = work_dir
+        self._job_config = job_config
+        self._reporter = reporter
+        self._stop = stop
+        self._view = view or LiveView()
+        self._checks: list[Check] = []
+        self._zones: dict[str, ZoneResult] = {}
+        self._window_ms = self._scenario.aggregation.window_ms
+        self._value_key = self._scenario.aggregation.value_key
+
+    def run(self) -> DemoResult:
+        """Plays the three phases and checks them. Raises PacificToolError when something breaks on the way."""
+        began = monotonic()
+        with Platform.connect(self._settings, stop=self._stop, reporter=self._reporter) as platform:
+            offsets = self._set_up(platform)
+            acknowledged, summary = self._play_all(platform)
+            self._compare_with_topic(offsets, acknowledged, summary)
+        return DemoResult(
+            checks=self._checks,
+            zones=self._zones,
+            seconds=monotonic() - began,
+            value_key=self._value_key,
+            readings={
+                "acknowledged": acknowledged,
+                "in_topic": summary.records,
+                "rejected": summary.rejected,
+            },
+        )
+
+    def _set_up(self, platform: Platform) -> dict[int, int]:
+        """Runs `setup` and returns where the topic ends before the first reading."""
+        known = {asset.name for zone in self._scenario.zones if (asset := platform.assets.find(zone)) is not None}
+        to_be_created_by_job = set(self._scenario.zones) - {asset.name for asset in self._scenario.assets}
+        if leftovers := sorted(known & to_be_created_by_job):
+            raise ChecksFailed(
+                f"Asset {leftovers[0]} exists already, so the demo could not show that the job creates it.",
+                hint="Remove what an earlier run left with: pacifictool teardown",
+            )
+        provisioner = Provisioner(platform, self._settings, self._scenario, reporter=self._reporter, stop=self._stop)
+        provisioner.apply(provisioner.plan())
+        return KafkaAdmin(self._settings.kafka).offsets(self._scenario.kafka.topic)
+
+    def _play_all(self, platform: Platform) -> tuple[int, JobSummary]:
+        """The job and, phase by phase, the turbines. Returns acknowledged readings and the job's summary."""
+        job_stop, fleets_stop = threading.Event(), threading.Event()
+        with ThreadPoolExecutor(len(PHASES) + 1, thread_name_prefix="demo") as pool:
+            job = pool.submit(self._aggregate, platform, job_stop)
+            fleets: list[Future[FleetSummary]] = []
+            try:
+                for phase in PHASES:
+                    if phase.zone not in self._zones:
+                        self._note_zone(platform, phase.zone)
+                    fleets.append(pool.submit(self._simulate, platform, phase.turbine, fleets_stop))
+                    self._play(platform, phase, [job, *fleets])
+                fleets_stop.set()
+                acknowledged = sum(fleet.result().acknowledged for fleet in fleets)
+                self._await_last_windows(platform, [job])
+            finally:
+                fleets_stop.set()
+                job_stop.set()
+            return acknowledged, job.result()
+
+    def _note_zone(self, platform: Platform, zone: str) -> None:
+        """Before a zone's first reading: remembers who created its asset."""
+        asset = platform.assets.find(zone)
+        by_job = zone not in {asset.name for asset in self._scenario.assets}
+        self._zones[zone] = ZoneResult(None if asset is None else asset.id, "aggregate" if by_job else "setup")
+        if by_job:
+            self._record(Check(f"{_slug(zone)}-absent-before-its-turbine", expected=True, actual=asset is None))
+
+    def _play(self, platform: Platform, phase: Phase, running: Sequence[Future[Any]]) -> None:
+        """Waits for the phase's windows and checks their mean."""
+        first = math.ceil((time() * 1000 + PHASE_HEADROOM_MS) / self._window_ms) * self._window_ms
+        ends = [first + number * self._window_ms for number in range(1, self._options.windows + 1)]
+        seconds = (ends[-1] / 1000 - time()) + DELIVERY_SECONDS
+        description = f"{phase.turbine} publishes; waiting for {phase.zone}"
+        with self._reporter.task(description, total=len(ends), unit="windows") as task:
+            deadline = monotonic() + seconds
+            while True:
+                windows = self._read_zone(platform, phase.zone)
+                means = [windows[end] for end in ends if end in windows]
+                task.update(completed=len(means), note=f"mean {means[-1]:.2f}" if means else "")
+                if len(means) == len(ends) or monotonic() > deadline:
+                    break
+                self._pause(running)
+        if self._zones[phase.zone].created_by == "aggregate":
+            found = self._zones[phase.zone].asset_id is not None
+            self._record(Check(f"{_slug(phase.zone)}-created-by-the-job", expected=True, actual=found))
+        actual = math.fsum(means) / len(means) if len(means) == len(ends) else None
+        self._record(Check(phase.check, phase.expected, actual))
+
+    def _read_zone(self, platform: Platform, zone: str) -> dict[int, float]:
+        """Every mean on the zone's asset since the demo began, by window end; tells the view what is new."""
+        result = self._zones[zone]
+        if result.asset_id is None:
+            asset = platform.assets.find(zone)
+            if asset is None:
+                return {}
+            result.asset_id = asset.id
+        points = platform.telemetry.range(
+            EntityId.asset(result.asset_id), self._value_key, self._began_ms, round(time() * 1000) + self._window_ms
+        )
+        for point in points:
+            if isinstance(point.value, int | float) and result.windows.get(point.ts_ms) != point.value:
+                result.windows[point.ts_ms] = float(point.value)
+                self._view.on_mean(zone, point.ts_ms, float(point.value))
+        return result.windows
+
+    def _await_last_windows(self, platform: Platform, running: Sequence[Future[Any]]) -> None:
+        """Waits until the windows in which the turbines fell silent are on the platform, too."""
+        last = math.ceil(time() * 1000 / self._window_ms) * self._window_ms
+        deadline = monotonic() + self._window_ms / 1000 + DELIVERY_SECONDS
+        with self._reporter.task("Waiting for the last windows"):
+            while monotonic() < deadline:
+                if all(max(self._read_zone(platform, zone), default=0) >= last for zone in self._zones):
+                    break
+                if time() * 1000 > last + SETTLE_MS:
+                    break  # the last window may hold no reading of a zone at all
+                self._pause(running)
+
+    def _pause(self, running: Sequence[Future[Any]]) -> None:
+        """A short wait that ends early, with the right exception, when something is amiss."""
+        for future in running:
+            if future.done():
+                future.result()
+                raise ChecksFailed("A part of the demo ended by itself before its time.")
+        if self._stop.wait(POLL_SECONDS):
+            raise KeyboardInterrupt
+
+    def _aggregate(self, platform: Platform, stop: threading.Event) -> JobSummary:
+        config = self._job_config(self._settings, self._scenario, self._work_dir / "checkpoint")
+        sink = RestSink(platform, self._scenario.platform.entity_type, self._value_key)
+        return AggregationJob(config, sink, reporter=self._reporter).run(stop)
+
+    def _simulate(self, platform: Platform, turbine: str, stop: threading.Event) -> FleetSummary:
+        devices = devices_to_simulate(
+            self._scenario, [turbine], token_of=platform.devices.token_by_name, seed=self._options.seed
+        )
+        options = FleetOptions(qos=1, value_key=self._value_key)
+        return Fleet(self._settings.mqtt, devices, options, reporter=SILENT).run(stop)
+
+    def _compare_with_topic(self, offsets: dict[int, int], acknowledged: int, summary: JobSummary) -> None:
+        """The independent witness: what is on the platform must be what the topic says, window by window."""
+        with self._reporter.task("Recomputing every mean from the topic"):
+            truth = recompute(
+                read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
+                window_ms=self._window_ms,
+                zone_key=self._scenario.aggregation.zone_key,
+                value_key=self._value_key,
+            )
+        found = differences(truth.means, {name: zone.windows for name, zone in self._zones.items()})
+        for difference in found:
+            self._reporter.warning(difference)
+        windows = sum(len(means) for means in truth.means.values())
+        equal = windows - len(found) if windows else None
+        self._record(Check("windows-equal-to-topic", (windows, windows), equal))
+        self._record(Check("records-in-topic-per-acknowledged-reading", (1, 1), truth.records / max(acknowledged, 1)))
+        self._record(Check("records-rejected", (0, 0), summary.rejected))
+
+    def _record(self, check: Check) -> None:
+        self._checks.append(check)
+        self._view.on_check(check)
+
+
+def _slug(zone: str) -> str:
+    return zone.lower().replace(" ", "-")

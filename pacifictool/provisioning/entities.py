@@ -1,0 +1,177 @@
+"""Devices with their client attributes, and assets: what is there, what the scenario wants, and how to get there.
+
+Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST), so they
+travel over MQTT with the device's own access token.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pacifictool.mqtt import ATTRIBUTES_TOPIC, publish_and_confirm
+from pacifictool.provisioning.plan import Action, Kind, Step
+from pacifictool.provisioning.workers import run_bounded
+from pacifictool.reporting import Reporter
+from pacifictool.rest import Asset, Device, Platform
+from pacifictool.scenario import Scenario, Turbine
+from pacifictool.settings import MqttEndpoint
+
+DEVICE_TYPE_ATTRIBUTE = "deviceType"
+ATTRIBUTE_TIMEOUT_SECONDS = 15.0
+
+_LOOK_UP_SINGLY_BELOW = 50
+"""Up to so many names it is cheaper to ask for each than to page through everything a tenant has."""
+
+
+def wanted_attributes(scenario: Scenario, turbine: Turbine) -> dict[str, str]:
+    """The client attributes that the forwarding rule looks for."""
+    return {
+        DEVICE_TYPE_ATTRIBUTE: scenario.platform.entity_type,
+        scenario.aggregation.zone_key: turbine.zone,
+    }
+
+
+def find_devices(platform: Platform, names: Sequence[str]) -> dict[str, Device]:
+    """Those devices that exist, by exact name."""
+    if len(names) < _LOOK_UP_SINGLY_BELOW:
+        found = (platform.devices.find(name) for name in names)
+        return {device.name: device for device in found if device is not None}
+    wanted = set(names)
+    return {device.name: device for device in platform.devices.list() if device.name in wanted}
+
+
+def find_assets(platform: Platform, names: Sequence[str]) -> dict[str, Asset]:
+    """Those assets that exist, by exact name."""
+    if len(names) < _LOOK_UP_SINGLY_BELOW:
+        found = (platform.assets.find(name) for name in names)
+        return {asset.name: asset for asset in found if asset is not None}
+    wanted = set(names)
+    return {asset.name: asset for asset in platform.assets.list() if asset.name in wanted}
+
+
+class DeviceSteps:
+    """Compares and makes the devices of a scenario."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        mqtt: MqttEndpoint,
+        scenario: Scenario,
+        reporter: Reporter,
+        stop: threading.Event | None,
+    ) -> None:
+        self._platform = platform
+        self._mqtt = mqtt
+        self._scenario = scenario
+        self._reporter = reporter
+        self._stop = stop
+        self._devices: dict[str, Device] = {}
+
+    def plan(self) -> Iterator[Step]:
+        """A step for each device, then one for each device's attributes."""
+        turbines = self._scenario.turbines
+        with self._reporter.task("Looking up devices", total=len(turbines), unit="devices") as task:
+            self._devices = find_devices(self._platform, [turbine.name for turbine in turbines])
+            task.update(completed=len(turbines))
+        attributes = self._read_attributes()
+        for turbine in turbines:
+            yield self._device_step(turbine)
+        for turbine in turbines:
+            yield self._attributes_step(turbine, attributes.get(turbine.name, {}))
+
+    def _device_step(self, turbine: Turbine) -> Step:
+        device = self._devices.get(turbine.name)
+        wanted = self._scenario.platform.entity_type
+        if device is None:
+            return Step(Kind.DEVICE, turbine.name, Action.CREATE, carry_out=lambda: self._create(turbine))
+        if device.type != wanted:
+            return Step(
+                Kind.DEVICE,
+                turbine.name,
+                Action.CHANGE,
+                (f"type: {wanted!r} instead of {device.type!r}",),
+                lambda: self._change_type(device, wanted),
+            )
+        return Step(Kind.DEVICE, turbine.name, Action.KEEP)
+
+    def _attributes_step(self, turbine: Turbine, actual: Mapping[str, Any]) -> Step:
+        wanted = wanted_attributes(self._scenario, turbine)
+        differing = {key: value for key, value in wanted.items() if actual.get(key) != value}
+        if not differing:
+            return Step(Kind.ATTRIBUTES, turbine.name, Action.KEEP)
+        differences = tuple(
+            f"{key}: {value!r} instead of {actual[key]!r}" if key in actual else f"{key}: {value!r}"
+            for key, value in differing.items()
+        )
+        action = Action.CHANGE if any(key in actual for key in differing) else Action.CREATE
+        return Step(
+            Kind.ATTRIBUTES,
+            turbine.name,
+            action,
+            differences,
+            lambda: self._publish_attributes(turbine.name, differing),
+        )
+
+    def _read_attributes(self) -> dict[str, dict[str, Any]]:
+        """Client attributes of the devices that exist, by device name."""
+
+        def read(device: Device) -> tuple[str, dict[str, Any]]:
+            return device.name, self._platform.attributes.get(device, scope="CLIENT_SCOPE")
+
+        result: dict[str, dict[str, Any]] = {}
+        devices = list(self._devices.values())
+        with self._reporter.task("Reading client attributes", total=len(devices), unit="devices") as task:
+            for name, attributes in run_bounded(read, devices, stop=self._stop):
+                result[name] = attributes
+                task.advance()
+        return result
+
+    def _create(self, turbine: Turbine) -> None:
+        self._devices[turbine.name] = self._platform.devices.get_or_create(
+            turbine.name, self._scenario.platform.entity_type
+        )
+
+    def _change_type(self, device: Device, wanted: str) -> None:
+        self._devices[device.name] = self._platform.devices.change_type(device, wanted)
+
+    def _publish_attributes(self, name: str, attributes: Mapping[str, str]) -> None:
+        token = self._platform.devices.token(self._devices[name].id)
+        publish_and_confirm(
+            self._mqtt,
+            token,
+            ATTRIBUTES_TOPIC,
+            json.dumps(dict(attributes), ensure_ascii=False),
+            timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
+            device=name,
+        )
+
+
+def asset_steps(platform: Platform, scenario: Scenario) -> Iterator[Step]:
+    """A step for each asset that the scenario names; zones it does not name are left for the aggregation job."""
+    wanted_type = scenario.platform.entity_type
+    existing = find_assets(platform, [asset.name for asset in scenario.assets])
+
+    def create(name: str) -> None:
+        platform.assets.get_or_create(name, wanted_type)
+
+    for wanted in scenario.assets:
+        asset = existing.get(wanted.name)
+        if asset is None:
+            yield Step(Kind.ASSET, wanted.name, Action.CREATE, carry_out=lambda name=wanted.name: create(name))  # type: ignore[misc]
+        elif asset.type != wanted_type:
+            yield Step(
+                Kind.ASSET,
+                wanted.name,
+                Action.CHANGE,
+                (f"type: {wanted_type!r} instead of {asset.type!r}",),
+                lambda asset=asset: _change_asset_type(platform, asset, wanted_type),  # type: ignore[misc]
+            )
+        else:
+            yield Step(Kind.ASSET, wanted.name, Action.KEEP)
+
+
+def _change_asset_type(platform: Platform, asset: Asset, wanted_type: str) -> None:
+    platform.assets.change_type(asset, wanted_type)

@@ -1,0 +1,146 @@
+"""A sandbox that goes on after its command: who keeps it, where it is, and how to end it.
+
+`sandbox up` starts a keeper, a process of its own that holds the stack and writes `sandbox.json` into the data folder
+once everything answers. The other commands find the sandbox by that file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+
+from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.reporting import SILENT, Reporter
+
+STATE_FILE = "sandbox.json"
+LOG_FILE = "sandbox.log"
+START_SECONDS = 90.0
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxState:
+    """A running sandbox as its state file describes it."""
+
+    pid: int
+    process_created: float
+    """When the keeper began (seconds since the epoch), so that a recycled process id is not taken for it."""
+    url: str
+    mqtt: str
+    kafka: str
+    data: str
+
+    def keeper(self) -> psutil.Process | None:
+        """The keeper's process, if it is still that one."""
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.process_created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        except psutil.NoSuchProcess:
+            pass
+        return None
+
+
+def read_state(data_dir: Path) -> SandboxState | None:
+    """The sandbox that runs on `data_dir`; None when there is none. A state file that a crash left is ignored."""
+    try:
+        document = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
+        state = SandboxState(**document)
+    except (OSError, ValueError, TypeError):
+        return None
+    return state if state.keeper() is not None else None
+
+
+def write_state(data_dir: Path, *, url: str, mqtt: str, kafka: str) -> SandboxState:
+    """Says that this process keeps a sandbox on `data_dir`."""
+    state = SandboxState(os.getpid(), psutil.Process().create_time(), url, mqtt, kafka, str(data_dir))
+    temporary = data_dir / f"{STATE_FILE}.new"
+    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    temporary.replace(data_dir / STATE_FILE)
+    return state
+
+
+def forget_state(data_dir: Path) -> None:
+    """Takes the state file away when the sandbox ends."""
+    (data_dir / STATE_FILE).unlink(missing_ok=True)
+
+
+def start_keeper(
+    data_dir: Path, arguments: Sequence[str], environ: Mapping[str, str], reporter: Reporter = SILENT
+) -> SandboxState:
+    """Starts `pacifictool sandbox up --foreground` on its own and waits until everything answers.
+
+    Raises SandboxError with the keeper's own words when it ends instead.
+    """
+    log_path = data_dir / LOG_FILE
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "--no-color", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=dict(environ),
+            start_new_session=True,
+        )
+    deadline = monotonic() + START_SECONDS
+    try:
+        with reporter.task("Starting the sandbox"):
+            while monotonic() < deadline:
+                state = read_state(data_dir)
+                if state is not None and state.pid == process.pid:
+                    return state
+                if process.poll() is not None:
+                    raise _failure(log_path)
+                sleep(0.05)
+        raise SandboxError(
+            f"The sandbox did not answer within {START_SECONDS:.0f} s.", hint=f"Its log tells more: {log_path}"
+        )
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        raise
+
+
+def _failure(log_path: Path) -> SandboxError | PortInUse:
+    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    place = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)
+    if place is None:
+        return SandboxError("The sandbox ended while it started.", hint=f"Its log tells why: {log_path}")
+    hint = lines[place + 1].strip() if len(lines) > place + 1 else None
+    return SandboxError(lines[place].removeprefix("Error: "), hint=hint)
+
+
+def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
+    """Ends the sandbox on `data_dir`; False when none runs. Raises SandboxError when it does not end."""
+    state = read_state(data_dir)
+    process = None if state is None else state.keeper()
+    if process is None:
+        forget_state(data_dir)
+        return False
+    with reporter.task("Stopping the sandbox"), contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+    forget_state(data_dir)
+    return True
+
+
+def delete_data(data_dir: Path) -> None:
+    """Removes what a stopped sandbox kept. Only folders of our own making are touched."""
+    for name in ("kafka", "platform"):
+        shutil.rmtree(data_dir / name, ignore_errors=True)
+    for name in (LOG_FILE, STATE_FILE):
+        (data_dir / name).unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""Everything a run needs when there is no server at hand: a Kafka broker and the local platform, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pacifictool.errors import SandboxError
+from pacifictool.reporting import SILENT, Reporter
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
+from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.settings import (
+    DEFAULT_LOOPBACK_PASSWORD,
+    DEFAULT_USERNAME,
+    KafkaEndpoint,
+    MqttEndpoint,
+    Secret,
+    Settings,
+)
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class StackPorts:
+    """Ports on the loopback interface; 0 means any free one."""
+
+    http: int = 0
+    mqtt: int = 0
+    kafka: int = 0
+
+
+class LocalStack:
+    """A broker and a platform in `data_dir`. Both end with this process, however it ends."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        cache_dir: Path,
+        environ: Mapping[str, str],
+        ports: StackPorts = StackPorts(),
+        jars_mirror: str | None = None,
+        jars_folder: Path | None = None,
+        reporter: Reporter = SILENT,
+    ) -> None:
+        """Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
+
+        Raises JavaMissing, JarsMissing, StorageFull.
+        """
+        java = find_java(environ)
+        reporter.detail(f"Using Java {java.full_version} ({java.source})")
+        jars = ensure_jars(
+            KAFKA_BROKER, java=java, cache_dir=cache_dir, mirror=jars_mirror, folder=jars_folder, reporter=reporter
+        )
+        self.broker = KafkaBroker(data_dir / "kafka", java=java, jars=jars, port=ports.kafka)
+        self.platform = SandboxProcess(data_dir / "platform", http_port=ports.http, mqtt_port=ports.mqtt)
+        self._reporter = reporter
+
+    def start(self) -> None:
+        """Starts both at once. Raises BrokerFailed, SandboxError, PortInUse; then neither runs."""
+        try:
+            with ThreadPoolExecutor(2, thread_name_prefix="sandbox") as pool:
+                starts = [pool.submit(self.broker.start, self._reporter), pool.submit(self.platform.start)]
+                for start in starts:
+                    start.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, *, graceful: bool = True) -> None:
+        """Stops both. Without `graceful` at once, for data that nobody will want again."""
+        self.platform.stop()
+        self.broker.stop(graceful=graceful)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Returns when `stop` is set. Raises BrokerFailed or SandboxError when one of the two ends by itself."""
+        while not stop.wait(0.5):
+            self.broker.check()
+            if not self.platform.is_running():
+                raise SandboxError(
+                    "The sandbox platform ended by itself.", hint=f"Its log tells why: {self.platform.log_path}"
+                )
+
+    def settings(self, base: Settings) -> Settings:
+        """`base`, pointed at this stack."""
+        return dataclasses.replace(
+            base,
+            url=self.platform.url,
+            username=DEFAULT_USERNAME,
+            password=Secret(DEFAULT_LOOPBACK_PASSWORD),
+            mqtt=MqttEndpoint(HOST, self.platform.mqtt_port),
+            kafka=KafkaEndpoint(self.broker.bootstrap),
+            platform_kafka=self.broker.bootstrap,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Only a run that is over without a fault may leave data that someone looks at later.
+        self.stop(graceful=error is None)
