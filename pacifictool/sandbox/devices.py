@@ -16,12 +16,14 @@ _SCRIPT_NAMES = {CLIENT: "cs", SERVER: "ss", SHARED: "shared"}
 class Device:
     """A device with its attributes. What scripts and templates need is derived once per change."""
 
-    __slots__ = ("attributes", "derived", "entity", "is_deleted", "names", "scopes")
+    __slots__ = ("attributes", "derived", "entity", "is_deleted", "names", "scopes", "token")
 
     def __init__(self, entity: Entity, attributes: dict[str, Values]) -> None:
         self.entity = entity
         self.attributes = attributes
         self.is_deleted = False
+        self.token: str | None = None
+        """The access token by which it was found; None while nobody asked by token."""
         self._derive()
 
     def _derive(self) -> None:
@@ -54,17 +56,18 @@ class Devices:
         self._entities = entities
         self._attributes = attributes
         self._by_id: dict[str, Device] = {}
-        self._by_token: dict[str, str] = {}
+        self._by_token: dict[str, Device] = {}
 
     def by_token(self, token: str) -> Device | None:
-        identifier = self._by_token.get(token)
-        if identifier is not None:
-            return self._by_id[identifier]
+        device = self._by_token.get(token)
+        if device is not None:
+            return device
         entity = self._entities.device_by_token(token)
         if entity is None:
             return None
-        self._by_token[token] = entity.id
-        return self.of(entity)
+        device = self._by_token[token] = self.of(entity)
+        device.token = token
+        return device
 
     def of(self, entity: Entity) -> Device:
         device = self._by_id.get(entity.id)
@@ -91,8 +94,12 @@ class Devices:
 
     def forget(self, entity_id: str, *, deleted: bool = False) -> None:
         """Drops what is remembered of a device whose token changed or that was deleted."""
-        self._by_token = {token: found for token, found in self._by_token.items() if found != entity_id}
+        device = self._by_id.get(entity_id)
+        if device is None:
+            return
+        if device.token is not None:
+            self._by_token.pop(device.token, None)
+            device.token = None
         if deleted:
-            device = self._by_id.pop(entity_id, None)
-            if device is not None:
-                device.is_deleted = True
+            del self._by_id[entity_id]
+            device.is_deleted = True

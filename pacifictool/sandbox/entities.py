@@ -105,7 +105,7 @@ class Entities:
         entity = Entity(str(identifier), uuid_time(identifier), kind, tenant, customer, name, type_, additional_info)
         try:
             self._store.write(
-                f"INSERT INTO entity ({_COLUMNS}, search_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO entity ({_COLUMNS}, search_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
                 (
                     entity.id,
                     entity.born,

@@ -55,6 +55,10 @@ class Script:
     """A compiled filter. Raises ScriptRefused when the text is no JavaScript."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
+        self._compile(text)
+
+    def _compile(self, text: str) -> None:
         self._context = quickjs.Context()
         self._context.set_time_limit(TIME_LIMIT_SECONDS)
         self._context.set_memory_limit(MEMORY_LIMIT_BYTES)
@@ -82,7 +86,11 @@ class Script:
         try:
             result = self._call(self._bind(names, scopes))
         except (quickjs.JSException, quickjs.StackOverflow) as error:
-            raise ScriptFailed(_first_line(error)) from None
+            reason = _first_line(error)
+            if reason.startswith("InternalError"):
+                # Out of memory or time: what the script left behind must not fail every later message.
+                self._compile(self._text)
+            raise ScriptFailed(reason) from None
         if result is True or result is False:
             return bool(result)
         raise ScriptFailed(f"Wrong result type: {result if isinstance(result, str | int | float) else 'null'}")

@@ -105,7 +105,7 @@ async def _serve(config: SandboxConfig) -> None:
     serving = asyncio.create_task(server.serve(sockets=[http]))
     try:
         await mqtt_server.start(mqtt)
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.005)
         _write_ready_file(config.ready_file, http_port, mqtt_port)
         waiting = asyncio.create_task(stop.wait())

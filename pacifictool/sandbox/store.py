@@ -33,6 +33,7 @@ CREATE TABLE credentials (
 CREATE TABLE relation (
   from_kind TEXT NOT NULL, from_id TEXT NOT NULL, to_kind TEXT NOT NULL, to_id TEXT NOT NULL, type TEXT NOT NULL,
   PRIMARY KEY (from_id, to_id, type));
+CREATE INDEX relation_by_target ON relation (to_id);
 CREATE TABLE attribute (
   entity INTEGER NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, type TEXT NOT NULL, value, updated INTEGER NOT NULL,
   PRIMARY KEY (entity, scope, key)) WITHOUT ROWID;
@@ -60,6 +61,8 @@ class Store:
         self._scheduled = False
         try:
             self._connection = sqlite3.connect(path, isolation_level=None)
+            # One sandbox a folder: a second one is refused instead of working on stale copies of what it remembers.
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._prepare(path)

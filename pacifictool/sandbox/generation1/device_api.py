@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pacifictool.sandbox.devices import CLIENT, SHARED, Device, Devices
 from pacifictool.sandbox.entities import Entities
-from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Message, RuleEngine
+from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Done, Message, RuleEngine
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, Dialect, Session
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
@@ -88,7 +88,7 @@ class DeviceApi1:
 
     def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
         context: _Context = session.context
-        if topic == TELEMETRY or topic == ATTRIBUTES:  # noqa: PLR1714 - two comparisons are the fastest
+        if topic in (TELEMETRY, ATTRIBUTES):
             try:
                 message = parse_message(topic, payload)
             except PayloadRefused:
@@ -107,12 +107,9 @@ class DeviceApi1:
             session.close()
 
     @staticmethod
-    def _acknowledge(session: Session, qos: int, packet_id: int) -> Callable[[bool], None]:
-        if not qos:
-            return _no_answer
-
-        def done(is_well: bool) -> None:  # noqa: FBT001 - the engine's callback
-            if is_well:
+    def _acknowledge(session: Session, qos: int, packet_id: int) -> Done:
+        def done(error: str | None) -> None:
+            if qos and error is None:
                 session.puback(packet_id)
 
         return done
@@ -149,7 +146,7 @@ class DeviceApi1:
                     return
                 if topic == "connect":
                     self._device_of_gateway(gateway, name, type_ if isinstance(type_, str) and type_ else "default")
-                self._store.after_commit(lambda: answer(True))
+                self._store.after_commit(partial(answer, None))
             elif topic in ("telemetry", "attributes"):
                 now = now_ms()
                 for name, content in document.items():
@@ -167,10 +164,6 @@ class DeviceApi1:
             entity = self._entities.create("DEVICE", tenant, name, type_, customer=gateway.entity.customer)
             self._entities.relate(gateway.entity, entity, "Created")
         return self._devices.of(entity)
-
-
-def _no_answer(_is_well: bool) -> None:  # noqa: FBT001 - the engine's callback
-    """For QoS 0."""
 
 
 def parse_message(topic: str, payload: bytes) -> Message:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Device, Devices
@@ -33,8 +34,8 @@ POST_TELEMETRY, POST_ATTRIBUTES, GET_ATTRIBUTES, RPC = (
     "POST_TELEMETRY", "POST_ATTRIBUTES", "GET_ATTRIBUTES", "RPC_REQUEST",
 )  # fmt: skip
 
-Done = Callable[[bool], None]
-"""Called once: True when every rule answered well, False when one failed (then the device gets no answer)."""
+Done = Callable[[str | None], None]
+"""Called once: with None when every rule answered well, else with a reason (then the device gets no answer)."""
 
 
 @dataclass(slots=True)
@@ -122,6 +123,17 @@ class _RunningRule:
         return all(test(device, message) for test in self.filters)
 
 
+@dataclass(slots=True)
+class _Flow:
+    """One message on its way through the rules."""
+
+    device: Device
+    message: Message
+    chain: list[_RunningRule]
+    done: Done
+    next_rule: int = 0
+
+
 class RuleEngine:
     """Runs messages through the active rules. All in the event loop's thread."""
 
@@ -185,7 +197,7 @@ class RuleEngine:
                     self._telemetry.add(device.entity.born, stamp, values)
         elif message.type == POST_ATTRIBUTES:
             self._devices.put_attributes(device, CLIENT, message.values, now_ms)
-        _Flow(self, device, message, self._chain(device.entity.tenant), done).run()
+        self._advance(_Flow(device, message, self._chain(device.entity.tenant), done))
 
     def _chain(self, tenant: str) -> list[_RunningRule]:
         chain = self._chains.get(tenant)
@@ -194,71 +206,53 @@ class RuleEngine:
             chain = self._chains[tenant] = sorted(chain, key=lambda running: running.order)
         return chain
 
-
-class _Flow:
-    """One message on its way through the rules."""
-
-    __slots__ = ("_chain", "_device", "_done", "_engine", "_index", "_message")
-
-    def __init__(
-        self, engine: RuleEngine, device: Device, message: Message, chain: list[_RunningRule], done: Done
-    ) -> None:
-        self._engine = engine
-        self._device = device
-        self._message = message
-        self._chain = chain
-        self._done = done
-        self._index = 0
-
-    def run(self) -> None:
+    def _advance(self, flow: _Flow) -> None:
         """Goes on with the next rule, until one has to wait for Kafka."""
-        store = self._engine._store  # noqa: SLF001 - the engine's own helper
-        while self._index < len(self._chain):
-            running = self._chain[self._index]
-            self._index += 1
+        while flow.next_rule < len(flow.chain):
+            running = flow.chain[flow.next_rule]
+            flow.next_rule += 1
             try:
-                if running.template is None or not running.matches(self._device, self._message):
+                if running.template is None or not running.matches(flow.device, flow.message):
                     continue
-                text = running.template.render(self._context())
+                text = running.template.render(_template_context(flow.device, flow.message))
             except (ScriptFailed, TemplateFailed) as error:
-                self._fail(running, str(error))
+                self._fail(flow, running.rule, str(error))
                 return
-            forwarder = self._engine._forwarders.get(running.rule.plugin_token or "")  # noqa: SLF001
+            forwarder = self._forwarders.get(running.rule.plugin_token or "")
             if forwarder is None:
-                self._fail(running, "The plugin does not run.")
+                self._fail(flow, running.rule, "The plugin does not run.")
                 return
             value = text.encode("utf-8", "replace")
             if running.sync:
-                forwarder.send(running.topic, value, lambda error, rule=running: self._sent(rule, error))  # type: ignore[misc]
-                store.after_commit(_nothing)
+                self._store.after_commit(_nothing)
+                forwarder.send(running.topic, value, partial(self._sent, flow, running.rule))
                 return
             forwarder.send(running.topic, value, _ignore)
-        store.after_commit(lambda: self._done(True))
+        self._store.after_commit(partial(flow.done, None))
 
-    def _sent(self, running: _RunningRule, error: str | None) -> None:
+    def _sent(self, flow: _Flow, rule: Rule, error: str | None) -> None:
         if error is None:
-            self.run()
+            self._advance(flow)
         else:
-            self._fail(running, error)
+            self._fail(flow, rule, error)
 
-    def _fail(self, running: _RunningRule, reason: str) -> None:
-        rule = running.rule
-        self._engine._events.error(rule.tenant, rule.kind, rule.id, "onRuleProcessingMsg", reason)  # noqa: SLF001
-        self._engine._store.after_commit(lambda: self._done(False))  # noqa: SLF001
+    def _fail(self, flow: _Flow, rule: Rule, reason: str) -> None:
+        self._events.error(rule.tenant, rule.kind, rule.id, "onRuleProcessingMsg", reason)
+        self._store.after_commit(partial(flow.done, reason))
 
-    def _context(self) -> dict[str, Any]:
-        device = self._device
-        if device.derived is None:
-            attributes = device.attributes
-            device.derived = attribute_context(attributes[CLIENT], attributes[SERVER], attributes[SHARED])
-        context: dict[str, Any] = dict(device.derived)
-        if self._message.type == POST_TELEMETRY:
-            for stamp, values in _merge(self._message.readings):
-                for key, value in values.items():
-                    context[key] = Reading(key, stamp, value)
-        entity = device.entity
-        context["deviceId"], context["deviceName"], context["deviceType"] = entity.id, entity.name, entity.type
-        return context
+
+def _template_context(device: Device, message: Message) -> dict[str, Any]:
+    if device.derived is None:
+        attributes = device.attributes
+        device.derived = attribute_context(attributes[CLIENT], attributes[SERVER], attributes[SHARED])
+    context: dict[str, Any] = dict(device.derived)
+    if message.type == POST_TELEMETRY:
+        for stamp, values in _merge(message.readings):
+            for key, value in values.items():
+                context[key] = Reading(key, stamp, value)
+    entity = device.entity
+    context["deviceId"], context["deviceName"], context["deviceType"] = entity.id, entity.name, entity.type
+    return context
 
 
 def _nothing() -> None:

@@ -31,6 +31,7 @@ _METADATA_TRY_SECONDS = 0.5
 _METADATA_WAIT_SECONDS = 60.0
 """The old client's max.block.ms: how long a message waits for a topic that is not known yet."""
 _METADATA_AGE_SECONDS = 15.0
+_RESOLVE_SECONDS = 3.0
 _REQUEST_TIMEOUT_MS = 30_000
 """The old client's request.timeout.ms: a message that was not delivered by then is given up."""
 _MAX_WAITING = 100_000
@@ -88,7 +89,8 @@ def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "queue.buffering.max.kbytes": buffer_kib,
         "message.timeout.ms": int(others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)),
         "reconnect.backoff.max.ms": 1000,
-        "log.connection.close": False,
+        # A broker that is away would fill the log with a line per attempt; the rule's ERROR events give the reason.
+        "log_level": 2,
     }
     return properties | {
         ("message.max.bytes" if key == "max.request.size" else key): value
@@ -126,7 +128,11 @@ class KafkaForwarder:
                 raise _fail(
                     f"Invalid value {serializer} for configuration {name}: Class {serializer} could not be found."
                 )
-        await in_background(lambda: _check_addresses(str(configuration["bootstrapServers"])))
+        bootstrap = str(configuration["bootstrapServers"])
+        try:
+            await asyncio.wait_for(in_background(lambda: _check_addresses(bootstrap)), _RESOLVE_SECONDS)
+        except TimeoutError:
+            raise _fail(f"No resolvable bootstrap urls given in bootstrap.servers: {bootstrap}") from None
         try:
             return cls(Producer(_properties(configuration), logger=_log))
         except (KafkaException, ValueError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pacifictool.sandbox.events import EventLog
@@ -24,9 +25,8 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Brings everything that was ACTIVE back to life."""
-        for plugin in list(self._components.plugins.values()):
-            if plugin.state == ACTIVE:
-                await self._run_plugin(plugin, "STARTED")
+        active = [plugin for plugin in self._components.plugins.values() if plugin.state == ACTIVE]
+        await asyncio.gather(*(self._run_plugin(plugin, "STARTED") for plugin in active))
         for rule in list(self._components.rules.values()):
             if rule.state == ACTIVE:
                 self._run_rule(rule, "STARTED")
@@ -124,7 +124,7 @@ class Lifecycle:
             raise bad_request(f"Rule's action is not supported by plugin with token {rule.plugin_token}!")
 
     async def activate_plugin(self, plugin: Plugin) -> None:
-        """Starts a plugin; one that runs already is left alone (a real 1.4 server starts and leaks another producer)."""
+        """Starts a plugin; one that runs already is left alone (a real 1.4 server would leak a producer)."""
         if plugin.state == ACTIVE and self._engine.has_plugin(plugin.api_token):
             return
         plugin.state = ACTIVE

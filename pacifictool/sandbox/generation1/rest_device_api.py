@@ -49,18 +49,18 @@ class HttpDeviceController:
             message = parse_message(topic, body)
         except PayloadRefused:
             raise TextRefusal(400) from None
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
-        def done(is_well: bool) -> None:  # noqa: FBT001 - the engine's callback
+        def done(error: str | None) -> None:
             if not answer.done():
-                answer.set_result(is_well)
+                answer.set_result(error)
 
         self._engine.process(device, message, now_ms(), done)
         try:
-            is_well = await asyncio.wait_for(answer, TIMEOUT_SECONDS)
+            failure = await asyncio.wait_for(answer, TIMEOUT_SECONDS)
         except TimeoutError:
-            is_well = False
-        if not is_well:
+            failure = "timed out"
+        if failure is not None:
             # The real server says so only when its time-out of 60 s is over.
             raise FrameworkRefusal(
                 503,

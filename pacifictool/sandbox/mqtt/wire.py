@@ -1,8 +1,8 @@
 """MQTT 3.1 and 3.1.1 on the wire: taking packets apart and putting them together.
 
-amqtt's packet classes were measured first: reading a PUBLISH through its stream reader takes about 20 µs and a dozen
-coroutine steps, this module's `split` and `parse_publish` 1.3 µs; at 5,000 readings/s that is a tenth of a core. It
-also refuses to write what a 1.x server sends (PUBACK with flag bits 0010).
+amqtt's packet classes were tried first. They read from a stream, so every connection needs a coroutine that waits
+packet by packet, and a length is believed before anything can refuse it; reading one PUBLISH took 5.8 µs, `split` and
+`parse_publish` take 0.7 µs (at 14,000 readings/s, what the sandbox reaches: 8 % of a core against 1 %).
 """
 
 from __future__ import annotations
