@@ -1,0 +1,413 @@
+"""The aggregation job: topic → windowed means per zone → sink, until told to stop."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql.streaming.query import StreamingQuery
+
+from pacifictool.aggregation.batches import BatchProcessor, BatchReport, BatchStopped
+from pacifictool.aggregation.checkpoint import Checkpoint
+from pacifictool.aggregation.clock import Coverage, EventClock
+from pacifictool.aggregation.delivery import Delivery
+from pacifictool.aggregation.pipeline import Rules
+from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
+from pacifictool.aggregation.sinks.base import Sink
+from pacifictool.aggregation.source import TopicWatch, kafka_options, spark_failure, wait_for_topic
+from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
+from pacifictool.aggregation.windows import trigger_interval_ms
+from pacifictool.errors import KafkaUnreachable, PacificToolError, ScenarioError
+from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
+from pacifictool.reporting import SILENT, Reporter
+from pacifictool.scenario import Aggregation
+from pacifictool.settings import KafkaEndpoint
+
+_TICK_SECONDS = 0.1
+_PROGRESS_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+_QUERY_STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobConfig:
+    """What to aggregate, and how."""
+
+    kafka: KafkaEndpoint
+    topic: str
+    aggregation: Aggregation
+    checkpoint: Path
+    """A folder of this job's own; created when missing."""
+    spark: SparkSettings
+    starting_offsets: str = "latest"
+    """Where a new checkpoint starts: "latest", "earliest", an ISO 8601 time or milliseconds since the epoch."""
+    duration: float | None = None
+    """Seconds after which the job stops by itself; None: when told to."""
+    available_now: bool = False
+    """Count what the topic holds now, post every window, and stop."""
+    give_up_after: float | None = None
+    """Seconds without a successful delivery after which DeliveryAbandoned ends the job; None: never."""
+    trigger_ms: int | None = None
+    """Interval between batches; None: a divisor of the window near two seconds."""
+
+    def identity(self, sink: Sink) -> dict[str, Any]:
+        """What must not change between two runs on one checkpoint."""
+        rules = self.aggregation
+        return {
+            "topic": self.topic,
+            "window_ms": rules.window_ms,
+            "zone_key": rules.zone_key,
+            "value_key": rules.value_key,
+            "valid": [rules.valid.min, rules.valid.max],
+            "target": sink.target,
+        }
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one call of `run` works with."""
+
+    checkpoint: Checkpoint
+    runtime: SparkRuntime
+    topic: TopicInfo
+    clock: EventClock
+    coverage: Coverage
+    delivery: Delivery
+    halt: threading.Event = field(default_factory=threading.Event)
+    """Set when everything is to end."""
+    batch_applied: threading.Event = field(default_factory=threading.Event)
+    query_ready: threading.Event = field(default_factory=threading.Event)
+    failure: BaseException | None = None
+
+
+class AggregationJob:
+    """One job. `run` may be called once."""
+
+    def __init__(
+        self,
+        config: JobConfig,
+        sink: Sink,
+        *,
+        reporter: Reporter = SILENT,
+        progress: Callable[[JobProgress], None] | None = None,
+        runtime: SparkRuntime | None = None,
+    ) -> None:
+        """`progress` is called twice a second from the thread of `run`. `runtime`: a Spark to use and leave running.
+
+        The sink is closed by whoever made it. Raises ScenarioError for settings that cannot work.
+        """
+        if config.aggregation.zone_key == config.aggregation.value_key:
+            raise ScenarioError("aggregation: zone_key and value_key must be different keys of the record.")
+        self._config = config
+        self._sink = sink
+        self._reporter = reporter
+        self._progress = progress
+        self._runtime = runtime
+        self._tracker = Tracker()
+        self._trigger_ms = config.trigger_ms or trigger_interval_ms(config.aggregation.window_ms)
+        self._unstamped_told = False
+
+    def run(self, stop: threading.Event) -> JobSummary:
+        """Works until `stop` is set, the duration is over or, with `available_now`, the topic is read.
+
+        Raises a PacificToolError when the job cannot start or go on. Whatever happens, the checkpoint lets the next
+        run go on without a gap or a doubled record.
+        """
+        config = self._config
+        options = kafka_options(config.kafka, config.topic, config.starting_offsets)
+        with Checkpoint(config.checkpoint) as checkpoint:
+            before = checkpoint.ledger.counters()
+            runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
+            try:
+                self._phase("waiting for the topic")
+                admin = KafkaAdmin(config.kafka)
+                topic = wait_for_topic(admin, config.topic, stop, self._reporter)
+                if topic is None:
+                    return self._summary(checkpoint, before, "stop")
+                kafka_identity = {"topic_id": topic.topic_id, "cluster_id": admin.cluster_id()}
+                checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
+                checkpoint.check_spark_id()
+                self._phase("starting")
+                run = self._prepare(checkpoint, runtime, topic)
+                stopped_by = self._supervise(run, options, stop)
+                return self._summary(checkpoint, before, stopped_by)
+            finally:
+                if runtime is not self._runtime:
+                    runtime.close()
+
+    # --- the parts of a run --------------------------------------------------------------------------------------
+
+    def _prepare(self, checkpoint: Checkpoint, runtime: SparkRuntime, topic: TopicInfo) -> _Run:
+        clock = EventClock()
+        ledger = checkpoint.ledger
+        watermark_ms, seen_at_ms = ledger.watermark_ms, ledger.seen_at_ms
+        if watermark_ms is not None and seen_at_ms is not None:
+            # Time has gone on while the job was down. Should this machine's clock have been set meanwhile, windows
+            # may be posted early, and are corrected.
+            clock.observe(watermark_ms, time.monotonic() - max(0.0, time.time() - seen_at_ms / 1000))
+        return _Run(
+            checkpoint=checkpoint,
+            runtime=runtime,
+            topic=topic,
+            clock=clock,
+            coverage=Coverage(clock, self._trigger_ms / 1000, time.monotonic()),
+            delivery=Delivery(
+                ledger,
+                self._sink,
+                window_ms=self._config.aggregation.window_ms,
+                reporter=self._reporter,
+                give_up_after=self._config.give_up_after,
+            ),
+        )
+
+    def _supervise(self, run: _Run, options: Mapping[str, str], stop: threading.Event) -> str:
+        """Keeps a query running until the end of the job. Returns what ended it."""
+        watch = TopicWatch(
+            self._config.kafka, run.topic, ends=self._note_ends, failed=lambda error: self._fail(run, error)
+        )
+        deliverer = threading.Thread(target=self._keep_delivering, args=(run,), name="delivery", daemon=True)
+        try:
+            attempts = 0
+            while True:
+                batches_before = self._tracker.batches
+                try:
+                    query = self._start_query(run, options)
+                    if not self._config.available_now and not deliverer.is_alive():
+                        deliverer.start()
+                    stopped_by = self._watch_query(run, query, stop)
+                    break
+                except KafkaUnreachable as error:
+                    attempts = 1 if self._tracker.batches > batches_before else attempts + 1
+                    seconds = min(2.0**attempts, _LONGEST_WAIT_SECONDS)
+                    self._phase("waiting for Kafka")
+                    self._reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
+                    if self._wait_out(run, stop, seconds):
+                        return "stop"
+            self._phase("stopping")
+            if stopped_by == "end of topic":
+                run.delivery.deliver_due(None, stop)
+            return stopped_by
+        finally:
+            run.halt.set()
+            watch.close()
+            if deliverer.is_alive():
+                deliverer.join(_QUERY_STOP_SECONDS)
+
+    def _start_query(self, run: _Run, options: Mapping[str, str]) -> StreamingQuery:
+        session = run.runtime.session
+        rules = self._config.aggregation
+        run.query_ready.clear()
+        processor = BatchProcessor(
+            checkpoint=run.checkpoint,
+            topic=self._config.topic,
+            rules=Rules(
+                window_ms=rules.window_ms,
+                zone_key=rules.zone_key,
+                value_key=rules.value_key,
+                minimum=rules.valid.min,
+                maximum=rules.valid.max,
+                nonce=secrets.token_hex(16),
+            ),
+            lateness_ms=rules.lateness_ms,
+            trigger_ms=self._trigger_ms,
+            clock=run.clock,
+            coverage=run.coverage,
+            stop=run.halt,
+            done=lambda report: self._note_batch(run, report),
+            reporter=self._reporter,
+        )
+
+        def process(records: Any, batch_id: int) -> None:
+            run.query_ready.wait()
+            try:
+                processor(records, batch_id)
+            except (PySparkException, Py4JError, BatchStopped):
+                raise  # Spark's own failures come back as the query's.
+            except Exception as error:
+                self._fail(run, error)
+                raise
+
+        try:
+            writer = (
+                session.readStream.format("kafka")
+                .options(**options)
+                .load()
+                .writeStream.foreachBatch(process)
+                .option("checkpointLocation", run.checkpoint.spark.as_uri())
+                .queryName("aggregate")
+            )
+            if self._config.available_now:
+                query = writer.trigger(availableNow=True).start()
+            else:
+                query = writer.trigger(processingTime=f"{self._trigger_ms} milliseconds").start()
+        except (PySparkException, Py4JError) as error:
+            raise self._translated(error) from error
+        try:
+            run.checkpoint.check_spark_id(query.id)
+        except BaseException:
+            run.halt.set()
+            run.query_ready.set()
+            _stop_query(query)
+            raise
+        run.query_ready.set()
+        self._phase("running")
+        return query
+
+    def _watch_query(self, run: _Run, query: StreamingQuery, stop: threading.Event) -> str:
+        """Waits for the end of the query. Raises what made it fail, in our words."""
+        duration = self._config.duration
+        next_progress = 0.0
+        try:
+            while True:
+                if run.failure is not None:
+                    raise run.failure
+                if not query.isActive:
+                    if (exception := query.exception()) is not None:
+                        raise run.failure or self._translated(exception)
+                    return "end of topic"
+                if stop.wait(_TICK_SECONDS):
+                    return "stop"
+                if duration is not None and self._tracker.seconds >= duration:
+                    return "duration"
+                self._notice_idle(run, query)
+                if time.monotonic() >= next_progress:
+                    next_progress = time.monotonic() + _PROGRESS_SECONDS
+                    self._show(run)
+        except Py4JError as error:
+            raise run.failure or self._translated(error) from error
+        finally:
+            _stop_query(query)
+
+    def _notice_idle(self, run: _Run, query: StreamingQuery) -> None:
+        """Spark calls us only for batches with records: a trigger that found none has to be noticed from outside."""
+        now = time.monotonic()
+        event_ms = run.clock.at(now)
+        if event_ms is None or run.coverage.in_flight or not run.checkpoint.ledger.due(event_ms, 1):
+            return
+        due_until = run.coverage.due_until(now)
+        if due_until is not None and run.checkpoint.ledger.due(due_until, 1):
+            return  # The delivery is at work.
+        interval = self._trigger_ms / 1000
+        since_trigger = time.time() % interval
+        if since_trigger < _TICK_SECONDS:
+            return
+        status = query.status
+        if not status["isTriggerActive"] and status["message"].startswith("Waiting for"):
+            run.coverage.covered(now - since_trigger, now)
+            run.batch_applied.set()
+
+    def _keep_delivering(self, run: _Run) -> None:
+        """The one thread that posts results. It ends with the run or with a failure that waiting does not mend."""
+        try:
+            while not run.halt.is_set():
+                due_until = run.coverage.due_until(time.monotonic())
+                if due_until is not None:
+                    run.delivery.deliver_due(due_until, run.halt)
+                run.batch_applied.wait(_TICK_SECONDS)
+                run.batch_applied.clear()
+        except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
+            self._fail(run, error)
+
+    # --- small things --------------------------------------------------------------------------------------------
+
+    def _note_batch(self, run: _Run, report: BatchReport) -> None:
+        self._tracker.add(report)
+        run.batch_applied.set()
+        if report.unstamped and not self._unstamped_told:
+            self._unstamped_told = True
+            self._reporter.warning(
+                f"Records of topic {self._config.topic} have no time stamp: the time of their arrival is taken. "
+                "`pacifictool setup` makes the broker stamp them (message.timestamp.type=LogAppendTime)."
+            )
+
+    def _note_ends(self, ends: Mapping[int, int] | None) -> None:
+        self._tracker.topic_ends = ends
+
+    def _fail(self, run: _Run, error: BaseException) -> None:
+        if run.failure is None and not (run.halt.is_set() and isinstance(error, BatchStopped)):
+            run.failure = error
+
+    def _translated(self, error: BaseException) -> PacificToolError:
+        return spark_failure(
+            str(error), endpoint=self._config.kafka, topic=self._config.topic, folder=self._config.checkpoint
+        )
+
+    def _wait_out(self, run: _Run, stop: threading.Event, seconds: float) -> bool:
+        """Waits before another attempt; True when the job is to stop instead."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if run.failure is not None:
+                raise run.failure
+            if stop.wait(_TICK_SECONDS):
+                return True
+            if self._config.duration is not None and self._tracker.seconds >= self._config.duration:
+                return True
+            self._show(run)
+        return False
+
+    def _phase(self, phase: str) -> None:
+        self._tracker.phase = phase
+
+    def _show(self, run: _Run) -> None:
+        if self._progress is None:
+            return
+        tracker, state = self._tracker, run.delivery.state
+        _, open_windows = run.checkpoint.ledger.count_windows()
+        self._progress(
+            JobProgress(
+                seconds=tracker.seconds,
+                phase=tracker.phase,
+                batches=tracker.batches,
+                records=tracker.records,
+                records_per_second=tracker.records_per_second,
+                rejected=tracker.rejected.total(),
+                last_reject=tracker.last_reject,
+                open_windows=open_windows,
+                posted=run.delivery.posted,
+                last_posted=state.last_posted,
+                lag=tracker.lag,
+                delivery_failure=state.failure,
+            )
+        )
+
+    def _summary(self, checkpoint: Checkpoint, before: Mapping[str, int], stopped_by: str) -> JobSummary:
+        after = checkpoint.ledger.counters()
+        gained = {name: value - before.get(name, 0) for name, value in after.items()}
+        rejects = {name.removeprefix("reject:"): n for name, n in gained.items() if name.startswith("reject:") and n}
+        _, open_windows = checkpoint.ledger.count_windows()
+        valid = gained.get("valid", 0)
+        return JobSummary(
+            checkpoint=str(checkpoint.folder),
+            seconds=round(self._tracker.seconds, 3),
+            batches=gained.get("batches", 0),
+            records=valid + sum(rejects.values()),
+            valid=valid,
+            rejects=rejects,
+            windows_posted=gained.get("posted", 0),
+            corrections=gained.get("corrections", 0),
+            refused=gained.get("refused", 0),
+            open_windows=open_windows,
+            lag=self._tracker.lag,
+            stopped_by=stopped_by,
+        )
+
+
+def _stop_query(query: StreamingQuery) -> None:
+    """Stops a query; one that does not stop soon is left to the end of its JVM."""
+
+    def stop() -> None:
+        try:
+            query.stop()
+        except (PySparkException, Py4JError, OSError):
+            return
+
+    stopper = threading.Thread(target=stop, name="query-stop", daemon=True)
+    stopper.start()
+    stopper.join(_QUERY_STOP_SECONDS)

@@ -1,0 +1,168 @@
+"""The topic as the job's source: its options for Spark, waiting for it, watching it, and the words of its failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from pacifictool.aggregation.checkpoint import storage_full
+from pacifictool.errors import (
+    AggregationError,
+    CheckpointMismatch,
+    KafkaError,
+    KafkaUnreachable,
+    PacificToolError,
+    SettingsError,
+)
+from pacifictool.kafka.config import java_properties
+from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
+from pacifictool.reporting import Reporter
+from pacifictool.runtime.cache import disk_is_full
+from pacifictool.settings import KafkaEndpoint
+
+RECORDS_PER_TASK = 500_000
+"""A backlog in one partition is read by several tasks, each of at most this many records."""
+_TOPIC_POLL_SECONDS = 1.0
+_WATCH_SECONDS = 2.0
+
+_FATAL_KAFKA = ("AuthenticationException", "AuthorizationException", "ConfigException", "Failed to construct kafka")
+_DATA_LOSS = ("KAFKA_DATA_LOSS", "failOnDataLoss", "OffsetOutOfRangeException", "KAFKA_START_OFFSET_DOES_NOT_MATCH")
+
+
+def starting_options(starting_offsets: str) -> dict[str, str]:
+    """Spark's options for "latest", "earliest", an ISO 8601 time or milliseconds since the epoch.
+
+    A time without offset is local time. Raises SettingsError.
+    """
+    text = starting_offsets.strip()
+    if text in ("latest", "earliest"):
+        return {"startingOffsets": text}
+    try:
+        milliseconds = int(text) if text.isdigit() else round(datetime.fromisoformat(text).timestamp() * 1000)
+        if milliseconds < 0:
+            raise ValueError
+    except (ValueError, OverflowError, OSError):
+        raise SettingsError(
+            f"--starting-offsets: {starting_offsets!r} is neither latest, earliest nor a time.",
+            hint="Write a time as 2026-01-31T12:00:00Z or in milliseconds since 1970.",
+        ) from None
+    # Partitions without a record that new start at their end.
+    return {"startingTimestamp": str(milliseconds), "startingOffsetsByTimestampStrategy": "latest"}
+
+
+def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) -> dict[str, str]:
+    """All options of Spark's Kafka source. May hold secrets. Raises SettingsError."""
+    client = {"isolation.level": "read_committed"} | java_properties(endpoint)
+    for name in ("group.id", "auto.offset.reset", "enable.auto.commit", "key.deserializer", "value.deserializer"):
+        # Spark manages these itself and refuses to start when they are given.
+        client.pop(name, None)
+    return {
+        **{f"kafka.{name}": value for name, value in client.items()},
+        "subscribe": topic,
+        "failOnDataLoss": "true",
+        "maxRecordsPerPartition": str(RECORDS_PER_TASK),
+        **starting_options(starting_offsets),
+    }
+
+
+def wait_for_topic(admin: KafkaAdmin, topic: str, stop: threading.Event, reporter: Reporter) -> TopicInfo | None:
+    """The topic as soon as it exists; None when `stop` was set first. Raises KafkaUnreachable or KafkaError."""
+    admin.check_reachable()
+    told = False
+    while (info := admin.describe(topic)) is None:
+        if not told:
+            reporter.warning(
+                f"There is no topic {topic} at {admin.endpoint} yet. Waiting for it; `pacifictool setup` creates it."
+            )
+            told = True
+        if stop.wait(_TOPIC_POLL_SECONDS):
+            return None
+    if told:
+        reporter.info(f"Topic {topic} is there now, with {info.partitions} partitions.")
+    return info
+
+
+class TopicWatch:
+    """Looks at the topic every two seconds while the job runs: its ends, and whether it is still the same topic."""
+
+    def __init__(
+        self,
+        endpoint: KafkaEndpoint,
+        topic: TopicInfo,
+        *,
+        ends: Callable[[Mapping[int, int] | None], None],
+        failed: Callable[[PacificToolError], None],
+    ) -> None:
+        """`ends` gets the ends by partition, or None when Kafka does not answer; `failed` a topic that is another."""
+        self._endpoint = endpoint
+        self._topic = topic
+        self._ends = ends
+        self._failed = failed
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="topic-watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the watch; a request under way is not waited for."""
+        self._halt.set()
+
+    def _run(self) -> None:
+        admin: KafkaAdmin | None = None
+        while not self._halt.is_set():
+            try:
+                admin = admin or KafkaAdmin(self._endpoint, timeout_seconds=5)
+                info = admin.describe(self._topic.name)
+                if info is not None and info.topic_id != self._topic.topic_id:
+                    self._failed(another_topic(self._topic.name))
+                    return
+                self._ends(admin.offsets(self._topic.name) if info is not None else None)
+            except KafkaError:
+                self._ends(None)
+            self._halt.wait(_WATCH_SECONDS)
+
+
+def another_topic(topic: str) -> CheckpointMismatch:
+    """The error for a topic that was deleted and created again."""
+    return CheckpointMismatch(
+        f"Topic {topic} was deleted and created again: the offsets that the job remembers mean other records now.",
+        hint="Give a new folder with --checkpoint (or remove this one) to start afresh with the new topic; results "
+        "that were posted stay.",
+    )
+
+
+def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Path) -> PacificToolError:
+    """Spark's failure of a query, in our words. KafkaUnreachable is the one worth another attempt."""
+    log = folder / "spark.log"
+    if disk_is_full(folder, text):
+        return storage_full(folder)
+    if any(words in text for words in _DATA_LOSS):
+        return CheckpointMismatch(
+            f"Topic {topic} no longer holds the records that the checkpoint {folder} goes on from.",
+            hint="Either the topic was created again or its retention removed records that were not counted yet. Give "
+            "a new folder with --checkpoint (or remove this one) to start afresh with what the topic holds.",
+            log=str(log),
+        )
+    first_line = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+    if "org.apache.kafka" in text or "kafka010" in text:
+        if any(words in text for words in _FATAL_KAFKA):
+            return KafkaError(
+                f"Spark's Kafka client cannot work with {endpoint}: {_kafka_words(text) or first_line}.",
+                hint="Check the security settings given with -X and --kafka-config.",
+                log=str(log),
+            )
+        return KafkaUnreachable(
+            f"Kafka at {endpoint} does not serve topic {topic}: {_kafka_words(text) or first_line}.", log=str(log)
+        )
+    return AggregationError(f"Spark failed: {first_line}", hint=f"Its own words are in {log}.", log=str(log))
+
+
+def _kafka_words(text: str) -> str | None:
+    """The message of the innermost Kafka exception of a Java stack trace."""
+    found = None
+    for line in text.splitlines():
+        kind, separator, message = line.partition("Exception: ")
+        if separator and "org.apache.kafka" in kind:
+            found = message.strip().rstrip(".")
+    return found

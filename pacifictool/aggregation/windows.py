@@ -1,0 +1,67 @@
+"""Tumbling windows and their exact means: integers only until the last step.
+
+Floating-point sums depend on the order of their terms, so a replay with other batch boundaries would post other
+values. Every value is therefore rounded to 1e-9 once and summed as an integer: the result is the same in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+UNITS = 10**9
+"""Units per 1.0; valid values lie within ±1e9 (scenario.Aggregation), so a value in units fits 64 bits."""
+
+LOW_BITS = 32
+"""A value in units is summed as two halves, so that sums of 64-bit integers cannot overflow (< 2e9 records a batch)."""
+
+PREFERRED_TRIGGER_MS = 2000
+"""How often Spark looks for records, about: a straggler is corrected this much later. Shorter costs CPU when idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMean:
+    """The mean of one zone over [window_start_ms, window_end_ms), in milliseconds since the epoch."""
+
+    zone: str
+    window_start_ms: int
+    window_end_ms: int
+    count: int
+    """Number of records behind the mean. It only grows, so it tells versions of one window apart."""
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSum:
+    """What one batch adds to one window of one zone."""
+
+    zone: str
+    window_end_ms: int
+    count: int
+    total: int
+    """Sum of the values in units of 1e-9."""
+
+
+def join_halves(high: int, low: int) -> int:
+    """Puts the sums of the upper and lower halves together again."""
+    return (high << LOW_BITS) + low
+
+
+def exact_mean(total: int, count: int) -> float:
+    """The double nearest to total / count, where `total` is in units of 1e-9."""
+    return float(Fraction(total, count * UNITS))
+
+
+def trigger_interval_ms(window_ms: int) -> int:
+    """The interval between triggers: the divisor of the window nearest to two seconds, at most half the window.
+
+    Spark aligns triggers to multiples of their interval since the epoch, as windows are aligned: with a divisor one
+    trigger falls on the end of each window. A window without a suitable divisor is triggered once.
+    """
+    divisors = [part for part in _divisors(window_ms) if 100 <= part <= window_ms // 2]
+    return min(divisors, key=lambda part: abs(part - PREFERRED_TRIGGER_MS), default=window_ms)
+
+
+def _divisors(number: int) -> list[int]:
+    small = [part for part in range(1, int(number**0.5) + 1) if number % part == 0]
+    return sorted({*small, *(number // part for part in small)})
