@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import trustme
+
+from pacifictool.errors import MqttError
+from pacifictool.mqtt import ATTRIBUTES_TOPIC
+from pacifictool.mqtt.connection import Failure, failure_of
+from pacifictool.mqtt.session import MqttSession, publish_and_confirm
+from pacifictool.mqtt.testing import Reaction, ScriptedPeer
+from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
+
+TOKEN = Secret("token-of-turbine-1")
+ATTRIBUTES = b'{"deviceType":"WeatherStation","geoZone":"Zone A"}'
+
+
+def publish(endpoint: MqttEndpoint, *, timeout_seconds: float = 5.0) -> None:
+    publish_and_confirm(
+        endpoint, TOKEN, ATTRIBUTES_TOPIC, ATTRIBUTES, timeout_seconds=timeout_seconds, device="Wind Turbine 1"
+    )
+
+
+def failure(endpoint: MqttEndpoint, *, timeout_seconds: float = 5.0) -> MqttError:
+    with pytest.raises(MqttError) as caught:
+        publish(endpoint, timeout_seconds=timeout_seconds)
+    assert TOKEN.reveal() not in f"{caught.value.message} {caught.value.hint} {caught.value.details}"
+    return caught.value
+
+
+def test_one_message_arrives_with_the_token_as_user_name_and_the_session_ends_politely(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
+    publish(endpoint)
+    peer.close()
+    (message,) = peer.received
+    assert (message.user_name, message.topic, message.payload, message.qos) == (
+        "token-of-turbine-1",
+        "v1/devices/me/attributes",
+        ATTRIBUTES,
+        1,
+    )
+    assert peer.disconnects == 1
+
+
+@pytest.mark.parametrize("reaction", [Reaction.ACKNOWLEDGE_IN_PIECES, Reaction.ACKNOWLEDGE_TWICE])
+def test_an_acknowledgement_counts_however_it_arrives(
+    peer: ScriptedPeer, endpoint: MqttEndpoint, reaction: Reaction
+) -> None:
+    peer.on_publish = lambda _message: reaction
+    with MqttSession(endpoint, TOKEN, device="Wind Turbine 1") as session:
+        session.publish(ATTRIBUTES_TOPIC, b"{}")
+        session.publish(ATTRIBUTES_TOPIC, b"{}")
+    assert len(peer.received) == 2
+
+
+@pytest.mark.parametrize("code", [4, 5])
+def test_a_refused_token_is_named_by_its_device(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
+    peer.on_connect = lambda _user_name, _connection: code
+    error = failure(endpoint)
+    assert error.message == "The platform refused the access token of device 'Wind Turbine 1'."
+    assert failure_of(error) is Failure.TOKEN_REFUSED
+
+
+def test_a_busy_server_is_not_called_a_refused_token(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_connect = lambda _user_name, _connection: 3
+    assert failure_of(failure(endpoint)) is Failure.SERVER_BUSY
+
+
+@pytest.mark.parametrize("code", [1, 2, 17])
+def test_a_server_that_wants_no_such_session_is_said_to(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
+    peer.on_connect = lambda _user_name, _connection: code
+    assert failure_of(failure(endpoint)) in (Failure.NOT_MQTT, Failure.CLOSED)
+    assert peer.connections == 1  # paho would try again on its own
+
+
+def test_a_refused_payload_shows_as_a_closed_connection(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.CLOSE
+    error = failure(endpoint)
+    assert failure_of(error) is Failure.CLOSED
+    assert "'Wind Turbine 1'" in error.message
+    assert len(peer.received) == 1
+
+
+def test_a_missing_acknowledgement_ends_with_the_time_out(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE
+    began = time.monotonic()
+    error = failure(endpoint, timeout_seconds=0.4)
+    assert 0.35 < time.monotonic() - began < 2
+    assert failure_of(error) is Failure.UNCONFIRMED
+    assert "within 0.4 s" in error.message
+
+
+def test_a_server_without_an_answer_to_the_login_ends_with_the_time_out(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
+    peer.on_connect = lambda _user_name, _connection: None
+    assert failure_of(failure(endpoint, timeout_seconds=0.3)) is Failure.SERVER_BUSY
+
+
+def test_a_server_of_another_kind_is_not_waited_for(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    def speak_http(_user_name: str, _connection: int) -> None:
+        peer.send_to_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    peer.on_connect = speak_http
+    began = time.monotonic()
+    failure(endpoint, timeout_seconds=3)
+    assert time.monotonic() - began < 4
+
+
+def test_a_port_where_nothing_listens_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    error = failure(MqttEndpoint("127.0.0.1", port))
+    assert error.message == f"Nothing listens at mqtt://127.0.0.1:{port}."
+    assert error.hint is not None
+
+
+def test_an_unknown_host_is_named() -> None:
+    error = failure(MqttEndpoint("no-such-host.invalid", 1883))
+    assert error.message == "The host of mqtt://no-such-host.invalid:1883 is not known."
+
+
+def test_a_thousand_devices_are_served_at_more_than_a_hundred_a_second(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
+    threads_before = threading.active_count()
+    most_threads = 0
+
+    def one(number: int) -> None:
+        nonlocal most_threads
+        publish_and_confirm(endpoint, Secret(f"token-{number}"), ATTRIBUTES_TOPIC, b"{}", device=f"Turbine {number}")
+        most_threads = max(most_threads, threading.active_count())
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(1000)))
+    assert time.monotonic() - began < 10
+    assert {message.user_name for message in peer.received} == {f"token-{number}" for number in range(1000)}
+    assert most_threads <= threads_before + 8 + 20  # the pool, and the peer's own threads
+
+
+def test_no_descriptor_is_left_behind(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    process = psutil.Process()
+    publish(endpoint)
+    before = process.num_fds()
+    peer.on_connect = lambda _user_name, connection: 5 if connection % 2 else 0
+    peer.on_publish = lambda _message: Reaction.CLOSE
+    for _ in range(20):
+        failure(endpoint)
+    deadline = time.monotonic() + 5
+    while process.num_fds() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.num_fds() <= before
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_peer(authority: trustme.CA, *names: str) -> ScriptedPeer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return ScriptedPeer(tls=context)
+
+
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def test_tls_with_a_private_authority(authority: trustme.CA, tmp_path: Path) -> None:
+    with tls_peer(authority, "127.0.0.1") as peer:
+        publish(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(ca_file(authority, tmp_path))))
+        assert len(peer.received) == 1
+
+
+def test_an_unknown_authority_is_refused(authority: trustme.CA) -> None:
+    with tls_peer(authority, "127.0.0.1") as peer:
+        error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True))
+        assert "certificate" in error.message
+        assert failure_of(error) is Failure.TLS
+        assert peer.received == []
+
+
+def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
+    with tls_peer(authority, "platform.example") as peer:
+        endpoint = MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(ca_file(authority, tmp_path)))
+        assert failure_of(failure(endpoint)) is Failure.TLS
+        assert peer.received == []
+
+
+def test_a_server_that_asks_for_our_certificate_gets_it(authority: trustme.CA, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    own = authority.issue_cert("turbine.example")
+    own_file = tmp_path / "own.pem"
+    own.private_key_and_cert_chain_pem.write_to_path(str(own_file))
+    ca = ca_file(authority, tmp_path)
+    with ScriptedPeer(tls=context) as peer:
+        failure(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(ca)))
+        assert peer.received == []
+        publish(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(ca, own_file)))
+        assert len(peer.received) == 1
+
+
+def test_tls_on_a_port_without_is_explained(peer: ScriptedPeer) -> None:
+    error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True), timeout_seconds=1)
+    assert failure_of(error) in (Failure.TLS, Failure.UNREACHABLE)
+
+
+def test_useless_tls_files_are_named(peer: ScriptedPeer, tmp_path: Path) -> None:
+    path = tmp_path / "not.pem"
+    path.write_text("this is no certificate")
+    error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(path)))
+    assert "TLS files" in error.message
+    assert peer.connections == 0
