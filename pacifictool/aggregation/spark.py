@@ -8,6 +8,7 @@ which Java runtimes from the package registry lack.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import struct
@@ -93,6 +94,9 @@ class SparkRuntime:
         self._gateway: Any = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Lock()
+        # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
+        if not logging.getLogger().handlers:
+            logging.getLogger().addHandler(logging.NullHandler())
         # Under an outer spark-submit its JVM is there already.
         self._is_guest = "PYSPARK_GATEWAY_PORT" in settings.environ
         if not self._is_guest:
@@ -282,7 +286,7 @@ class SparkRuntime:
 def _forget(gateway: Any) -> None:
     """Lets a later session start a JVM of its own: pyspark's globals still point to the one that ended."""
     with contextlib.suppress(Exception):  # py4j's farewells fail in many ways when the other side is gone
-        gateway.shutdown()
+        gateway.close()
     context = SparkContext._active_spark_context  # noqa: SLF001
     if context is not None:
         context._jsc = None  # noqa: SLF001
