@@ -9,20 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pacifictool.runtime.cache import default_cache_dir as default_cache_dir
-    from pacifictool.runtime.jars import KAFKA_BROKER as KAFKA_BROKER
-    from pacifictool.runtime.jars import SPARK_KAFKA as SPARK_KAFKA
-    from pacifictool.runtime.jars import ensure_jars as ensure_jars
-    from pacifictool.runtime.jars import missing_jars as missing_jars
-    from pacifictool.runtime.java import JavaRuntime as JavaRuntime
-    from pacifictool.runtime.java import find_java as find_java
-    from pacifictool.runtime.java import spark_java_home as spark_java_home
-    from pacifictool.runtime.kafka_broker import KafkaBroker as KafkaBroker
-    from pacifictool.runtime.ports import check_port_free as check_port_free
-    from pacifictool.runtime.ports import free_port as free_port
-    from pacifictool.runtime.ports import free_ports as free_ports
-    from pacifictool.runtime.processes import ManagedProcess as ManagedProcess
-    from pacifictool.runtime.processes import stop_all as stop_all
+    from pacifictool.runtime.cache import default_cache_dir
+    from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, ensure_jars, missing_jars
+    from pacifictool.runtime.java import JavaRuntime, find_java, spark_java_home
+    from pacifictool.runtime.kafka_broker import KafkaBroker
+    from pacifictool.runtime.ports import check_port_free, free_port, free_ports
+    from pacifictool.runtime.processes import ManagedProcess, stop_all
+
+__all__ = [
+    "KAFKA_BROKER",
+    "SPARK_KAFKA",
+    "JavaRuntime",
+    "KafkaBroker",
+    "ManagedProcess",
+    "check_port_free",
+    "default_cache_dir",
+    "ensure_jars",
+    "find_java",
+    "free_port",
+    "free_ports",
+    "missing_jars",
+    "spark_java_home",
+    "stop_all",
+]
 
 _HOMES = {
     "KAFKA_BROKER": "jars",
@@ -49,4 +58,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted(__all__)

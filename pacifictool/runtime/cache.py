@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,10 @@ CACHE_VARIABLE = "PACIFICTOOL_CACHE"
 # EFBIG is what a process meets when its own file size limit (ulimit -f) is reached.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
+_FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
 """How Java words the same errors; the C library's texts, which Java passes on."""
+
+_NEXT_TO_NOTHING_BYTES = 256 * 1024
 
 
 def default_cache_dir(environ: Mapping[str, str]) -> Path:
@@ -25,6 +28,11 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
     if chosen := environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser().absolute()
     return Path(platformdirs.user_cache_dir("pacifictool", appauthor=False))
+
+
+def disk_is_full(folder: Path, log: str) -> bool:
+    """Whether a program that wrote into `folder` met a full disk: it says so in its log, if the log had space left."""
+    return any(words in log for words in _FULL_DISK_WORDS) or shutil.disk_usage(folder).free < _NEXT_TO_NOTHING_BYTES
 
 
 def storage_full(folder: Path, purpose: str) -> StorageFull:

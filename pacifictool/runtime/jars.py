@@ -113,10 +113,11 @@ def ensure_jars(
                 with reporter.task(f"Fetching {wanted.title}", total=len(wanted.jars), unit="jars") as task:
                     task.update(completed=len(wanted.jars) - len(missing))
                     if folder is not None:
-                        _take_from_folder(wanted, missing, folder, cache_dir, task)
+                        _take_from_folder(wanted, missing, folder, cache_dir, workspace, task)
                     else:
                         fetcher = _Fetcher(wanted, java, cache_dir, mirror, environ, reporter, task)
-                        fetcher.fetch(missing, workspace)
+                        with writing(cache_dir, "the jar cache"):
+                            fetcher.fetch(missing, workspace)
     return [jar_path(jar, cache_dir) for jar in wanted.jars]
 
 
@@ -221,7 +222,7 @@ class _Fetcher:
 
 
 def _take_from_folder(
-    wanted: JarSet, missing: Sequence[LockedJar], folder: Path, cache_dir: Path, task: ProgressTask
+    wanted: JarSet, missing: Sequence[LockedJar], folder: Path, cache_dir: Path, workspace: Path, task: ProgressTask
 ) -> None:
     absent: list[str] = []
     for jar in missing:
@@ -236,7 +237,7 @@ def _take_from_folder(
         ]
         if not candidates:
             absent.append(jar.coordinate.file_name)
-        elif any(_admit_copy(path, jar, cache_dir) for path in candidates):
+        elif any(_admit_copy(path, jar, cache_dir, workspace) for path in candidates):
             task.advance()
         else:
             raise JarsMissing(
@@ -253,13 +254,11 @@ def _take_from_folder(
         )
 
 
-def _admit_copy(path: Path, jar: LockedJar, cache_dir: Path) -> bool:
-    target = jar_path(jar, cache_dir)
+def _admit_copy(path: Path, jar: LockedJar, cache_dir: Path, workspace: Path) -> bool:
+    copy = workspace / jar.coordinate.file_name
     with writing(cache_dir, "the jar cache"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = target.with_name(f".{target.name}.part")
         shutil.copyfile(path, copy)
-        return _admit(copy, jar, cache_dir)
+    return _admit(copy, jar, cache_dir)
 
 
 def _admit(path: Path, jar: LockedJar, cache_dir: Path) -> bool:

@@ -21,6 +21,10 @@ OLDEST = 17
 NEWEST = 25
 VECTOR_MODULE = "jdk.incubator.vector"
 
+UTF8_FILE_NAMES = ("env", "LC_ALL=C.UTF-8")
+"""To be put before a command that runs Java on our files: in a plain C locale, as services and containers often have,
+Java cannot open a path with a letter beyond ASCII in it."""
+
 _RELEASE_LINE = re.compile(r'^(\w+)="?(.*?)"?\s*$')
 _PROPERTY_LINE = re.compile(r"^\s+(java\.home|java\.version) = (.+?)\s*$", re.MULTILINE)
 _ASK_SECONDS = 30

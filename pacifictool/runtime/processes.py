@@ -17,11 +17,14 @@ from typing import Self
 from pacifictool.runtime.cache import writing
 
 STOP_ALL_GRACE_SECONDS = 1.5
+_KILL_SECONDS = 5.0
+_FOREVER_SECONDS = 1e9
 _TAIL_BYTES = 65_536
 _SUPERVISOR = Path(__file__).with_name("_supervisor.py")
 
 _running: set[ManagedProcess] = set()
-_running_lock = threading.Lock()
+# Re-entrant, and nothing below waits without a limit: a signal handler that calls `stop_all` may interrupt any line.
+_running_lock = threading.RLock()
 
 
 class ManagedProcess:
@@ -39,13 +42,15 @@ class ManagedProcess:
         log_path: Path,
         environ: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Starts `command`. A command that cannot be started ends with 127 and says why in the log.
 
-        `environ` None: ours. Raises StorageFull or RuntimeMissing when the log cannot be written.
+        `environ` None: ours. `pass_fds`: open files that the command gets too, for a lock that lives as long as it.
+        Raises StorageFull or RuntimeMissing when the log cannot be written.
         """
         self.log_path = log_path
-        self._stopping = threading.Lock()
+        self._stopping = threading.RLock()
         reading, writing_end = os.pipe()
         try:
             with writing(log_path.parent, "the log of a process"):
@@ -66,7 +71,7 @@ class ManagedProcess:
                     stderr=log,
                     env=environ,
                     cwd=cwd,
-                    pass_fds=(reading,),
+                    pass_fds=(reading, *pass_fds),
                     start_new_session=True,
                 )
         except BaseException:
@@ -95,7 +100,7 @@ class ManagedProcess:
     def wait(self, timeout_seconds: float | None = None) -> int | None:
         """Waits for the end; the return code, or None when it still runs after `timeout_seconds`."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_seconds)
+            self._process.wait(_FOREVER_SECONDS if timeout_seconds is None else timeout_seconds)
         return self.returncode
 
     def stop(self, grace_seconds: float = 10.0) -> None:
@@ -104,13 +109,12 @@ class ManagedProcess:
             self._ask_to_end()
             self.wait(grace_seconds)
         with self._stopping:
-            if self._lifeline is None:
-                return
+            lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
             with contextlib.suppress(BrokenPipeError):
-                os.write(self._lifeline, b"k")
-            self._process.wait()
-            os.close(self._lifeline)
-            self._lifeline = None
+                os.write(lifeline, b"k")
+            os.close(lifeline)
+        self.wait(_KILL_SECONDS)
         with _running_lock:
             _running.discard(self)
 
