@@ -44,7 +44,7 @@ def _uniform_integers(spec: WindRange, *, seed: int, device: str) -> WindSource:
 
 def device_key(seed: int, device: str, purpose: str) -> int:
     """64 random-looking bits that depend on nothing but the arguments (unlike `hash`, not on the process)."""
-    digest = hashlib.blake2b(f"{seed}\0{purpose}\0{device}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}\0{purpose}\0{device}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
