@@ -1,0 +1,72 @@
+"""The shared REST client of a Pacificsoft server.
+
+    from pacifictool.rest import Platform, Session
+    from pacifictool.settings import Secret
+
+    with Platform(Session("http://localhost:8080", "tenant@thingsboard.org", Secret("tenant"))) as platform:
+        zone = platform.assets.get_or_create("Zone A", "WeatherStation")
+        platform.telemetry.write(zone, [(1795477550000, {"windSpeed": 32.5})])
+
+docs/rest-client.md tells the rest.
+"""
+
+from __future__ import annotations
+
+from pacifictool.rest.assets import Assets
+from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
+from pacifictool.rest.client import Platform
+from pacifictool.rest.descriptors import read_plugin, read_rule, tutorial_plugin, tutorial_rule
+from pacifictool.rest.devices import Devices
+from pacifictool.rest.entities import (
+    AnyEntity,
+    Asset,
+    Credentials,
+    Device,
+    EntityId,
+    LifecycleEvent,
+    Plugin,
+    Rule,
+    User,
+)
+from pacifictool.rest.events import Events
+from pacifictool.rest.forwarding import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.retry import NO_RETRY, RetryPolicy
+from pacifictool.rest.session import Session
+from pacifictool.rest.telemetry import Point, Row, Telemetry
+from pacifictool.rest.values import Value
+
+__all__ = [
+    "CLIENT_SCOPE",
+    "NO_RETRY",
+    "SERVER_SCOPE",
+    "SHARED_SCOPE",
+    "AnyEntity",
+    "Asset",
+    "Assets",
+    "Attributes",
+    "Change",
+    "ChangeAction",
+    "Credentials",
+    "Device",
+    "Devices",
+    "EntityId",
+    "Events",
+    "Forwarding",
+    "ForwardingSpec",
+    "ForwardingState",
+    "LifecycleEvent",
+    "Platform",
+    "Plugin",
+    "Point",
+    "RetryPolicy",
+    "Row",
+    "Rule",
+    "Session",
+    "Telemetry",
+    "User",
+    "Value",
+    "read_plugin",
+    "read_rule",
+    "tutorial_plugin",
+    "tutorial_rule",
+]

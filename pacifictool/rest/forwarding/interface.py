@@ -1,0 +1,117 @@
+"""What every way of forwarding telemetry to Kafka has in common, whatever the server's generation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from pacifictool.errors import DescriptorError
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingSpec:
+    """What is wanted: descriptors as read by `rest.descriptors`, and what the scenario and settings put in their place.
+
+    Either descriptor may be None when only the other one is meant (`import plugin`, `import rule`).
+    """
+
+    plugin: Mapping[str, Any] | None = None
+    rule: Mapping[str, Any] | None = None
+    bootstrap_servers: str | None = None
+    """Kafka as the *platform* reaches it; None leaves what the plugin's descriptor says."""
+    topic: str | None = None
+    """None leaves what the rule's descriptor says."""
+    activate: bool = True
+    """False imports without starting anything."""
+
+    def __post_init__(self) -> None:
+        if self.plugin is not None and self.rule is not None and self.plugin["apiToken"] != self.rule["pluginToken"]:
+            raise DescriptorError(
+                f"The rule {self.rule['name']!r} belongs to a plugin with the token {self.rule['pluginToken']!r}, but"
+                f" the plugin's apiToken is {self.plugin['apiToken']!r}.",
+                hint="Make pluginToken of the rule and apiToken of the plugin equal.",
+            )
+
+    def wanted_plugin(self) -> dict[str, Any] | None:
+        """The plugin as it should be on the server."""
+        if self.plugin is None:
+            return None
+        wanted = copy.deepcopy(dict(self.plugin))
+        if self.bootstrap_servers is not None:
+            wanted["configuration"]["bootstrapServers"] = self.bootstrap_servers
+        return wanted
+
+    def wanted_rule(self) -> dict[str, Any] | None:
+        """The rule as it should be on the server."""
+        if self.rule is None:
+            return None
+        wanted = copy.deepcopy(dict(self.rule))
+        if self.topic is not None:
+            wanted["action"]["configuration"]["topic"] = self.topic
+        return wanted
+
+
+class ChangeAction(StrEnum):
+    """What happens to one part."""
+
+    CREATE = "created"
+    CHANGE = "changed"
+    KEEP = "unchanged"
+    DELETE = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One part of the forwarding (on 1.x: the plugin, the rule) and what happens to it."""
+
+    kind: str
+    """plugin or rule; on later generations rule-chain."""
+    name: str
+    action: ChangeAction
+    differences: tuple[str, ...] = ()
+    """What differs from the wish, in words."""
+    carry_out: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    """Does it; None when there is nothing to do. Changes of one plan must be carried out in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingState:
+    """What the server has, as far as a spec is concerned."""
+
+    ready: bool
+    """Everything is there, active, and its last start succeeded."""
+    parts: Mapping[str, Any]
+    """The server's objects by kind; what they are depends on the generation."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """By kind: why an ACTIVE part does not run, in the server's words."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as twins of a rule."""
+
+
+class Forwarding(Protocol):
+    """One generation's way to get telemetry to Kafka."""
+
+    @property
+    def generation(self) -> str:
+        """For example 1.x."""
+
+    def describe(self, spec: ForwardingSpec) -> str:
+        """In one line for a person: by which means telemetry is forwarded."""
+
+    def inspect(self, spec: ForwardingSpec) -> ForwardingState:
+        """Reads what is there; changes nothing. Raises PlatformError."""
+
+    def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
+        """Compares `state` (by default a fresh inspection) with the spec; changes nothing."""
+
+    def apply(self, spec: ForwardingSpec) -> list[Change]:
+        """Plans and carries out; returns the plan. Raises ForwardingFailed when a part does not start."""
+
+    def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
+        """What `remove` would delete; changes nothing."""
+
+    def remove(self, spec: ForwardingSpec) -> list[Change]:
+        """Removes what the spec names and nothing else; returns what was deleted."""

@@ -1,0 +1,259 @@
+"""Forwarding on 1.x: a Kafka plugin, and a rule that hands it the messages that pass the rule's filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pacifictool.errors import AlreadyExists, ForwardingFailed, InvalidRequest, NotFound, PlatformError
+from pacifictool.rest.creation import create_once
+from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
+from pacifictool.rest.events import Events
+from pacifictool.rest.forwarding.compare import differences, merged
+from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.lifecycle import Lifecycle
+from pacifictool.rest.forwarding.limiter import DeletionLimiter
+from pacifictool.rest.session import Session
+
+PLUGIN = "plugin"
+RULE = "rule"
+
+
+class PluginRuleForwarding:
+    """See `Forwarding`. A plugin is known by its apiToken, a rule by its name and pluginToken."""
+
+    generation = "1.x"
+
+    def __init__(self, session: Session, events: Events, limiter: DeletionLimiter | None = None) -> None:
+        self._session = session
+        self._reporter = session.reporter
+        self._lifecycle = Lifecycle(session, events)
+        self._limiter = limiter or DeletionLimiter(stop=session.stop, reporter=session.reporter)
+
+    def describe(self, spec: ForwardingSpec) -> str:
+        parts = [
+            f"{kind} {descriptor['name']!r}"
+            for kind, descriptor in ((PLUGIN, spec.plugin), (RULE, spec.rule))
+            if descriptor is not None
+        ]
+        return " and ".join(parts)
+
+    def inspect(self, spec: ForwardingSpec) -> ForwardingState:
+        plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
+        rules, notes = ([], []) if spec.rule is None else self._find_rules(spec.rule)
+        if len(rules) > 1:
+            notes.append(
+                f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
+                " active one forwards each message once more. The first is used, the others are to be suspended."
+            )
+        parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "twins": tuple(rules[1:])}
+        failures = {
+            kind: failure
+            for kind in (PLUGIN, RULE)
+            if parts[kind] is not None and (failure := self._lifecycle.last_failure(parts[kind])) is not None
+        }
+        wanted = [kind for kind, descriptor in ((PLUGIN, spec.plugin), (RULE, spec.rule)) if descriptor is not None]
+        ready = not failures and all(parts[kind] is not None and parts[kind].state == ACTIVE for kind in wanted)
+        return ForwardingState(ready, parts, failures, tuple(notes))
+
+    def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
+        state = state or self.inspect(spec)
+        changes = []
+        plugin, rule = spec.wanted_plugin(), spec.wanted_rule()
+        if plugin is not None:
+            changes.append(self._planned(PLUGIN, plugin, state, activate=spec.activate))
+        if rule is not None:
+            changes.append(self._planned(RULE, rule, state, activate=spec.activate))
+            changes += [self._suspension(twin) for twin in state.parts["twins"] if twin.state != SUSPENDED]
+        return changes
+
+    def apply(self, spec: ForwardingSpec) -> list[Change]:
+        state = self.inspect(spec)
+        for note in state.notes:
+            self._reporter.warning(note)
+        changes = self.plan(spec, state)
+        _carry_out(changes)
+        return changes
+
+    def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
+        changes: list[Change] = []
+        rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
+        changes += [
+            Change(RULE, rule.name, ChangeAction.DELETE, carry_out=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
+            for rule in rules
+        ]
+        plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
+        if plugin is not None:
+            ours = {rule.id for rule in rules}
+            others = [rule for rule in self._rules() if rule.plugin_token == plugin.api_token and rule.id not in ours]
+            if others:
+                names = ", ".join(repr(rule.name) for rule in others)
+                changes.append(Change(PLUGIN, plugin.name, ChangeAction.KEEP, (f"still used by {names}",)))
+            else:
+                changes.append(
+                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, carry_out=lambda: self._delete_plugin(plugin))
+                )
+        return changes
+
+    def remove(self, spec: ForwardingSpec) -> list[Change]:
+        changes = self.plan_removal(spec)
+        for change in changes:
+            if change.action is ChangeAction.KEEP:
+                self._reporter.warning(f"The {change.kind} {change.name!r} stays: {'; '.join(change.differences)}.")
+        _carry_out(changes)
+        return changes
+
+    # Reading
+
+    def _plugins(self) -> list[Plugin]:
+        return [Plugin.from_json(item) for item in self._session.request("GET", "/api/plugins", expect=list)]
+
+    def _rules(self) -> list[Rule]:
+        return [Rule.from_json(item) for item in self._session.request("GET", "/api/rules", expect=list)]
+
+    def _find_plugin(self, wanted: Mapping[str, Any]) -> Plugin | None:
+        """The plugin with the wanted apiToken, which is unique. Raises AlreadyExists when it is of another class."""
+        token = wanted["apiToken"]
+        found = next((plugin for plugin in self._plugins() if plugin.api_token == token), None)
+        if found is not None and (found.is_system or found.clazz != wanted["clazz"]):
+            raise AlreadyExists(
+                f"The API token {token!r} belongs to the plugin {found.name!r} of the class {found.clazz}.",
+                hint="Choose another apiToken in the plugin's file and the same as pluginToken in the rule's.",
+            )
+        return found
+
+    def _find_rules(self, wanted: Mapping[str, Any]) -> tuple[list[Rule], list[str]]:
+        """The rules of the wanted name and token, the one to keep first; and what a person should know."""
+        named = [rule for rule in self._rules() if rule.name == wanted["name"] and not rule.is_system]
+        ours = [rule for rule in named if rule.plugin_token == wanted["pluginToken"]]
+        notes = [
+            f"Another rule named {rule.name!r} ({rule.id}, {rule.state}) hands messages to the plugin with the token"
+            f" {rule.plugin_token!r}; it is left alone."
+            for rule in named
+            if rule not in ours
+        ]
+        return sorted(ours, key=lambda rule: (rule.state != ACTIVE, rule.created_time, rule.id)), notes
+
+    # Planning
+
+    def _planned(self, kind: str, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
+        found: Plugin | Rule | None = state.parts[kind]
+        if found is None:
+            return Change(
+                kind,
+                wanted["name"],
+                ChangeAction.CREATE,
+                carry_out=lambda: self._create(kind, wanted, activate=activate),
+            )
+        content = list(differences(wanted, found.raw))
+        found_differences = list(content)
+        if activate and found.state != ACTIVE:
+            found_differences.append(f"state: {ACTIVE} instead of {found.state}")
+        if activate and kind in state.failures:
+            found_differences.append(f"it did not start: {state.failures[kind]}")
+        if not found_differences:
+            return Change(kind, wanted["name"], ChangeAction.KEEP)
+        return Change(
+            kind,
+            wanted["name"],
+            ChangeAction.CHANGE,
+            tuple(found_differences),
+            lambda: self._change(
+                kind, found, wanted, save=bool(content), activate=activate, failed=kind in state.failures
+            ),
+        )
+
+    def _suspension(self, twin: Rule) -> Change:
+        return Change(
+            RULE,
+            twin.name,
+            ChangeAction.CHANGE,
+            (f"twin {twin.id}: suspended",),
+            lambda: self._lifecycle.suspend(twin),
+        )
+
+    # Carrying out
+
+    def _create(self, kind: str, wanted: dict[str, Any], *, activate: bool) -> None:
+        created = self._create_plugin(wanted) if kind == PLUGIN else self._create_rule(wanted)
+        if activate:
+            self._lifecycle.activate(created)
+
+    def _create_plugin(self, wanted: dict[str, Any]) -> Plugin:
+        try:
+            return create_once(
+                self._session, "/api/plugin", wanted, Plugin.from_json, lambda: self._find_plugin(wanted)
+            )
+        except AlreadyExists as error:
+            raise AlreadyExists(
+                f"The API token {wanted['apiToken']!r} of the plugin {wanted['name']!r} is taken by another tenant of"
+                f" {self._session.url}.",
+                hint="Choose another apiToken in the plugin's file and the same as pluginToken in the rule's.",
+                **error.details,
+            ) from error
+        except InvalidRequest as error:
+            raise _explained(error, wanted["clazz"]) from error
+
+    def _create_rule(self, wanted: dict[str, Any]) -> Rule:
+        def find() -> Rule | None:
+            rules = self._find_rules(wanted)[0]
+            return max(rules, key=lambda rule: rule.created_time, default=None)
+
+        try:
+            return create_once(self._session, "/api/rule", wanted, Rule.from_json, find)
+        except InvalidRequest as error:
+            raise _explained(error, wanted["action"]["clazz"], token=wanted["pluginToken"]) from error
+
+    def _change(
+        self, kind: str, found: Plugin | Rule, wanted: dict[str, Any], *, save: bool, activate: bool, failed: bool
+    ) -> None:
+        """Saves what differs, and starts what is not running."""
+        started = False
+        if save:
+            # The state must be left out or equal the current one; the other fields of the installation do no harm.
+            document = {key: value for key, value in merged(wanted, found.raw).items() if key != "state"}
+            path = "/api/plugin" if kind == PLUGIN else "/api/rule"
+            before = self._lifecycle.remember(found)
+            try:
+                self._session.request("POST", path, json=document, repeatable=True, expect=dict)
+            except InvalidRequest as error:
+                raise _explained(error, wanted.get("clazz") or wanted["action"]["clazz"]) from error
+            if found.state == ACTIVE:
+                # An active part restarts by itself with what was saved.
+                started = self._lifecycle.check_start(found, before)
+        if activate and (found.state != ACTIVE or (failed and not started)):
+            self._lifecycle.activate(found)
+
+    def _delete_rule(self, rule: Rule) -> None:
+        self._lifecycle.suspend(rule)
+        self._limiter.wait()
+        self._lifecycle.delete(rule)
+
+    def _delete_plugin(self, plugin: Plugin) -> None:
+        self._lifecycle.suspend(plugin)
+        self._lifecycle.delete(plugin)
+
+
+def _carry_out(changes: list[Change]) -> None:
+    for change in changes:
+        if change.carry_out is not None:
+            change.carry_out()
+
+
+def _explained(error: InvalidRequest, clazz: str, token: str | None = None) -> PlatformError:
+    """The server's refusal of a plugin or rule, in words that say what to do."""
+    details = error.details
+    if "descriptor not found" in error.message:
+        return ForwardingFailed(
+            f"The server does not know the class {clazz}.",
+            hint="Install the extension on the server (a 1.x server brings extension-kafka along since 1.2), or"
+            " correct clazz in the file.",
+            **details,
+        )
+    if "non-existent plugin" in error.message and token is not None:
+        return NotFound(
+            f"The server has no plugin with the API token {token!r}, which the rule names.",
+            hint="Import the plugin first: pacifictool import plugin FILE",
+            **details,
+        )
+    return error

@@ -1,0 +1,123 @@
+"""What devices and assets have in common: both are found by an exact name that is unique within the tenant."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pacifictool.errors import AlreadyExists, NotFound, UnexpectedAnswer
+from pacifictool.rest.creation import create_once
+from pacifictool.rest.entities import Asset, Device
+from pacifictool.rest.paging import Paging
+from pacifictool.rest.session import Session, segment
+
+Entity = TypeVar("Entity", Device, Asset)
+
+
+class NamedEntities(Generic[Entity]):
+    """Lists, finds, creates and deletes entities of one kind. Subclasses say which."""
+
+    _entity: type[Entity]
+    _path: ClassVar[str]
+    """Singular, for example /api/device."""
+    _tenant_path: ClassVar[str]
+    """Plural, for example /api/tenant/devices."""
+    _name_parameter: ClassVar[str]
+
+    def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
+        self._session = session
+        self._paging = paging
+
+    def list(self, type: str | None = None, text_search: str | None = None) -> Iterator[Entity]:  # noqa: A002
+        """Every one of them, page by page. `text_search` keeps names that begin with it, whatever the case."""
+        params: dict[str, str] = {}
+        if type is not None:
+            params["type"] = type
+        if text_search:
+            params["textSearch"] = text_search
+        for item in self._paging().items(self._session, self._tenant_path, params):
+            yield self._entity.from_json(item)
+
+    def find(self, name: str) -> Entity | None:
+        """The one of exactly that name (case and spaces count), or None."""
+        if not name:
+            return None
+        try:
+            document = self._session.request("GET", self._tenant_path, params={self._name_parameter: name}, expect=dict)
+        except NotFound:
+            return None
+        found = self._entity.from_json(document)
+        # Some databases compare texts without regard to case or trailing spaces; a name of ours is exact.
+        return found if found.name == name else None
+
+    def get(self, entity_id: str) -> Entity:
+        """The one with that UUID. Raises NotFound."""
+        return self._entity.from_json(self._session.request("GET", f"{self._path}/{segment(entity_id)}", expect=dict))
+
+    def create(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
+        """Creates one. Raises AlreadyExists when the name is taken, whatever the type.
+
+        When the connection breaks in the middle, looks the name up before trying again, and adopts what it finds if it
+        is of that type and no older than the call.
+        """
+        document: dict[str, Any] = {"name": name, "type": type}
+        if additional_info is not None:
+            document["additionalInfo"] = dict(additional_info)
+
+        def find_like_this() -> Entity | None:
+            found = self.find(name)
+            return found if found is not None and found.type == type else None
+
+        try:
+            return create_once(self._session, self._path, document, self._entity.from_json, find_like_this)
+        except AlreadyExists as error:
+            raise AlreadyExists(
+                f"The platform at {self._session.url} has something with the name {name!r} already, so that the"
+                f" {self._entity.noun} was not created.",
+                hint=f"Use another name, or the {self._entity.noun} that is there.",
+                **error.details,
+            ) from error
+
+    def get_or_create(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
+        """The one of that name, created with `type` if there is none.
+
+        One that exists is returned as it is, whatever its type. A race that is lost to somebody else ends with theirs.
+        """
+        found = self.find(name)
+        if found is not None:
+            return found
+        try:
+            return self.create(name, type, additional_info)
+        except AlreadyExists:
+            found = self.find(name)
+            if found is None:
+                raise
+            return found
+
+    def change_type(self, entity: Entity, type: str) -> Entity:  # noqa: A002
+        """Gives it another type; everything else stays."""
+        return self.update(entity, type=type)
+
+    def update(self, entity: Entity, **changes: Any) -> Entity:
+        """Saves it with changed fields, named as in the platform's JSON; everything else stays."""
+        document = {**entity.raw, **changes}
+        answer = self._session.request("POST", self._path, json=document, repeatable=True, expect=dict)
+        updated = self._entity.from_json(answer)
+        if updated.id != entity.id:
+            raise UnexpectedAnswer(
+                f"The server saved {entity.name!r} under another id ({updated.id} instead of {entity.id})."
+            )
+        return updated
+
+    def delete(self, entity_id: str) -> None:
+        """Deletes it with all its data. Raises NotFound when there is none (but not when a repeat finds it gone)."""
+        self._session.request("DELETE", f"{self._path}/{segment(entity_id)}")
+
+    def types(self) -> builtins.list[str]:
+        """Every type that is in use."""
+        answer = self._session.request("GET", f"{self._path}/types", expect=list)
+        found = [item.get("type") for item in answer if isinstance(item, dict)]
+        if len(found) != len(answer) or not all(isinstance(item, str) for item in found):
+            raise UnexpectedAnswer(f"The server lists the types of its {self._entity.noun}s in an unknown form.")
+        return [str(item) for item in found]

@@ -1,0 +1,202 @@
+"""A logged-in session with the platform that many threads may share.
+
+Knows HTTP, tokens and retries, and nothing of devices or telemetry.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+from urllib.parse import quote
+
+from pacifictool.errors import AuthenticationFailed, NotFound, UnexpectedAnswer
+from pacifictool.reporting import SILENT, Reporter
+from pacifictool.rest import answers
+from pacifictool.rest.retry import DEFAULT_RETRY, Retrier, RetryPolicy
+from pacifictool.rest.tokens import Tokens
+from pacifictool.rest.transport import (
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_ANSWER_BYTES,
+    NO_TLS_FILES,
+    Answer,
+    Params,
+    Transport,
+)
+from pacifictool.settings import Secret, TlsFiles
+
+Shape = TypeVar("Shape", dict[str, Any], list[Any])
+
+_SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+
+class Session:
+    """One user at one server. Nothing is sent until the first request; login happens by itself.
+
+    `stop`, once set, ends all waiting: the failure that was being waited out is raised. `clock` is a monotonic clock
+    in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: Secret,
+        *,
+        tls: TlsFiles = NO_TLS_FILES,
+        timeout_seconds: tuple[float, float] = DEFAULT_TIMEOUT_SECONDS,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        pool_size: int = 16,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        stop: threading.Event | None = None,
+        reporter: Reporter = SILENT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = Transport(
+            url, tls, timeout_seconds=timeout_seconds, pool_size=pool_size, max_answer_bytes=max_answer_bytes
+        )
+        self.username = username
+        self.stop = stop or threading.Event()
+        self.reporter = reporter
+        self.retrier = Retrier(retry, self.stop, reporter)
+        self._tokens = Tokens(self.url, username, password, self._post_openly, clock)
+
+    @property
+    def url(self) -> str:
+        """Where the server is, without a slash at the end."""
+        return self._transport.url
+
+    def close(self) -> None:
+        """Closes the connections. Tokens are not revoked: a 1.x server cannot."""
+        self._transport.close()
+
+    def log_in(self) -> None:
+        """Logs in now, if that has not happened yet. Raises AuthenticationFailed, NotAPlatform, PlatformUnreachable."""
+        self._tokens.current()
+
+    def server_time_ms(self) -> int:
+        """The server's clock in ms since the epoch, to about a second; ours before the first login."""
+        return self._tokens.server_time_ms()
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        params: Params | None = None,
+        repeatable: bool | None = None,
+        expect: None = None,
+    ) -> None: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        params: Params | None = None,
+        repeatable: bool | None = None,
+        expect: type[Shape],
+    ) -> Shape: ...
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        body: bytes | None = None,
+        params: Params | None = None,
+        repeatable: bool | None = None,
+        expect: type[Any] | None = None,
+    ) -> Any:
+        """Sends one request and returns its JSON answer.
+
+        `path` starts with / and is quoted already (see `segment`). `json` is sent as a JSON document; `body` is one
+        that was written elsewhere. `expect` is `dict` or `list`, the type of the answer's JSON, or None when the body
+        does not matter. `repeatable` says that doing it twice does no harm; by default GET, PUT and DELETE are. A
+        call that is not is only repeated when the server certainly did nothing (no connection, 401, 429).
+
+        A DELETE that finds nothing on a repeat counts as done.
+
+        Raises the subclasses of PlatformError.
+        """
+        if json is not None:
+            body = json_module.dumps(json, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="surrogatepass")
+        if repeatable is None:
+            repeatable = method in _SAFE_TO_REPEAT
+
+        def attempt(number: int) -> Any:
+            try:
+                answer = self._authorised(method, path, params, body)
+            except NotFound:
+                if method == "DELETE" and number > 1:
+                    return None
+                raise
+            return None if expect is None else self._shaped(answer, expect, f"{method} {path}")
+
+        return self.retrier.run(attempt, repeatable=repeatable)
+
+    def _authorised(self, method: str, path: str, params: Params | None, body: bytes | None) -> Answer:
+        """One exchange with our token; on 401 one more with a fresh one. Raises for anything but 2xx."""
+        what = f"{method} {path}"
+        token = self._tokens.current()
+        answer = self._send(method, path, params, body, token)
+        if answer.status == 401:
+            # Expired (errorCode 11), or signed by a server that has been replaced meanwhile. A 401 means that
+            # nothing was done, so that any call may be repeated.
+            self._tokens.discard(token)
+            answer = self._send(method, path, params, body, self._tokens.current())
+            if answer.status == 401:
+                raise AuthenticationFailed(
+                    f"The platform at {self.url} accepted the login of {self.username}, but refused {what} with the"
+                    f" token that it had just given: {answers.words(answer) or '401'}.",
+                    hint="Check the server's clock and token settings; a proxy in between may drop X-Authorization.",
+                    status=401,
+                    request=what,
+                )
+        if not 200 <= answer.status < 300:
+            raise answers.failure(answer, self.url, what)
+        return answer
+
+    def _send(self, method: str, path: str, params: Params | None, body: bytes | None, token: str | None) -> Answer:
+        headers = {"Accept": "application/json, */*;q=0.5"}
+        if token is not None:
+            headers["X-Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._transport.send(method, path, params=params, headers=headers, body=body)
+
+    def _post_openly(self, path: str, document: dict[str, Any]) -> Answer:
+        """A POST without a token, for login and refresh; both are safe to repeat."""
+
+        def attempt(_number: int) -> Answer:
+            answer = self._send("POST", path, None, json_module.dumps(document).encode(), None)
+            if answer.status in (429, 502, 503, 504):
+                raise answers.failure(answer, self.url, f"POST {path}")
+            return answer
+
+        return self.retrier.run(attempt, repeatable=True)
+
+    def _shaped(self, answer: Answer, expect: type[Any], what: str) -> Any:
+        document = answers.parse_json(answer, self.url, what)
+        if not isinstance(document, expect):
+            found, wanted = type(document).__name__, expect.__name__
+            raise UnexpectedAnswer(
+                f"The answer of {self.url} to {what} is a JSON {found} where a {wanted} was expected.",
+                status=answer.status,
+                request=what,
+            )
+        return document
+
+
+def segment(text: str) -> str:
+    """Quotes a text for use as one segment of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,200 @@
+"""Who we are at the platform: login, refresh ahead of expiry, one login at a time for all threads.
+
+Facts (platform-1x, section 1): access tokens are JWTs that live 900 s by default, refresh tokens 3600 s; the same 401
+answers a garbage token and a wrong password; errorCode 11 means expired.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pacifictool.errors import AuthenticationFailed, NotAPlatform, NotFound, PlatformError, UnexpectedAnswer
+from pacifictool.rest import answers
+from pacifictool.rest.transport import Answer
+from pacifictool.settings import Secret
+
+LOGIN_PATH = "/api/auth/login"
+REFRESH_PATH = "/api/auth/token"
+
+Post = Callable[[str, dict[str, Any]], Answer]
+"""Posts a JSON object without a token, with retries, and returns the answer whatever its status."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,16384}")
+_LONGEST_MARGIN_SECONDS = 60.0
+_MARGIN_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and, by our own monotonic clock, how long it serves."""
+
+    text: str
+    refresh_at: float
+    expires_at: float
+    issued_at: float | None
+    """Seconds since the epoch by the *server's* clock; None when the token does not say."""
+
+
+class Tokens:
+    """Keeps a valid access token for any number of threads; only one of them talks to the server about it."""
+
+    def __init__(
+        self, url: str, username: str, password: Secret, post: Post, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._url = url
+        self._username = username
+        self._password = password
+        self._post = post
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._access: Token | None = None
+        self._refresh: Token | None = None
+        self._skew_seconds = 0.0
+        self._attempts = 0
+        self._failure: PlatformError | None = None
+
+    def current(self) -> str:
+        """A token that is good by our clock; logs in or refreshes when there is none.
+
+        While one thread refreshes ahead of expiry, the others go on with the token that still serves.
+        Raises AuthenticationFailed, NotAPlatform, PlatformUnreachable.
+        """
+        token = self._access
+        now = self._clock()
+        if token is not None and now < token.refresh_at:
+            return token.text
+        serves = token is not None and now < token.expires_at
+        seen = self._attempts
+        if not self._lock.acquire(blocking=not serves):
+            assert token is not None
+            return token.text
+        try:
+            if self._access is not None and self._clock() < self._access.refresh_at:
+                return self._access.text
+            if self._attempts != seen and self._failure is not None:
+                # Another thread has just been refused: asking again would only lock the account sooner.
+                raise copy.copy(self._failure)
+            return self._renew(serves=serves)
+        finally:
+            self._lock.release()
+
+    def discard(self, text: str) -> None:
+        """Forgets an access token that the server has refused, unless another thread has replaced it already."""
+        with self._lock:
+            if self._access is not None and self._access.text == text:
+                self._access = None
+
+    def server_time_ms(self) -> int:
+        """The server's clock, as far as its last token tells (to about a second)."""
+        return round((time.time() + self._skew_seconds) * 1000)
+
+    def _renew(self, *, serves: bool) -> str:
+        self._attempts += 1
+        self._failure = None
+        try:
+            if not self._try_refresh():
+                self._log_in()
+        except PlatformError as error:
+            if serves and self._access is not None:
+                return self._access.text  # it was too early to worry; the next call tries again
+            self._failure = error
+            raise
+        assert self._access is not None
+        return self._access.text
+
+    def _try_refresh(self) -> bool:
+        refresh = self._refresh
+        if refresh is None or self._clock() >= refresh.expires_at:
+            return False
+        answer = self._post(REFRESH_PATH, {"refreshToken": refresh.text})
+        if answer.status != 200:
+            # Expired by the server's clock, revoked, or signed before a restart: the password still works.
+            self._refresh = None
+            return False
+        self._accept(answer, REFRESH_PATH)
+        return True
+
+    def _log_in(self) -> None:
+        answer = self._post(LOGIN_PATH, {"username": self._username, "password": self._password.reveal()})
+        if answer.status == 401 and answers.is_platform_shape(answer):
+            raise AuthenticationFailed(
+                f"The platform at {self._url} refused the login of {self._username}: {answers.words(answer)}.",
+                hint="Check --username and the password (PACIFICTOOL_PASSWORD or --password-file).",
+                status=401,
+                request=f"POST {LOGIN_PATH}",
+            )
+        if answer.status != 200:
+            error = answers.failure(answer, self._url, f"POST {LOGIN_PATH}")
+            if isinstance(error, NotFound | AuthenticationFailed) or not answers.is_platform_shape(answer):
+                raise NotAPlatform(
+                    f"Something other than a Pacificsoft server answers at {self._url}:"
+                    f" POST {LOGIN_PATH} gave {answer.status}.",
+                    hint="Check --url, its port and its path.",
+                    status=answer.status,
+                    request=f"POST {LOGIN_PATH}",
+                ) from error
+            raise error
+        self._accept(answer, LOGIN_PATH)
+
+    def _accept(self, answer: Answer, path: str) -> None:
+        what = f"POST {path}"
+        try:
+            document = answers.parse_json(answer, self._url, what)
+        except UnexpectedAnswer as error:
+            raise NotAPlatform(
+                f"Something other than a Pacificsoft server answers at {self._url}: {what} gave no JSON.",
+                hint="Check --url, its port and its path.",
+                status=answer.status,
+                request=what,
+            ) from error
+        if not isinstance(document, dict) or not _is_token(document.get("token")):
+            raise NotAPlatform(
+                f"Something other than a Pacificsoft server answers at {self._url}: {what} gave no token.",
+                hint="Check --url, its port and its path.",
+                status=answer.status,
+                request=what,
+            )
+        access = self._read(document["token"])
+        if access.issued_at is not None:
+            self._skew_seconds = access.issued_at - time.time()
+        self._access = access
+        refresh = document.get("refreshToken")
+        self._refresh = self._read(refresh) if isinstance(refresh, str) and _is_token(refresh) else None
+
+    def _read(self, text: str) -> Token:
+        """Works out how long a token serves from its own claims and our clock, so that the two clocks may differ."""
+        now = self._clock()
+        claims = decode_claims(text)
+        issued, expires = claims.get("iat"), claims.get("exp")
+        if not isinstance(issued, int | float) or not isinstance(expires, int | float) or expires <= issued:
+            # A token that does not say serves until the server refuses it.
+            return Token(text, float("inf"), float("inf"), None)
+        lifetime = float(expires - issued)
+        margin = min(_LONGEST_MARGIN_SECONDS, lifetime * _MARGIN_SHARE)
+        return Token(text, now + lifetime - margin, now + lifetime, float(issued))
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def decode_claims(token: str) -> dict[str, Any]:
+    """The payload of a JWT, unverified: it only plans the next refresh. {} when it cannot be read."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    payload = parts[1] + "=" * (-len(parts[1]) % 4)
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
