@@ -32,7 +32,12 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 
 def disk_is_full(folder: Path, log: str) -> bool:
     """Whether a program that wrote into `folder` met a full disk: it says so in its log, if the log had space left."""
-    return any(words in log for words in _FULL_DISK_WORDS) or shutil.disk_usage(folder).free < _NEXT_TO_NOTHING_BYTES
+    if any(words in log for words in _FULL_DISK_WORDS):
+        return True
+    try:
+        return shutil.disk_usage(folder).free < _NEXT_TO_NOTHING_BYTES
+    except OSError:
+        return False  # The folder itself is gone.
 
 
 def storage_full(folder: Path, purpose: str) -> StorageFull:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,22 @@ def test_topics_of_ones_own_settings_are_made_and_deleted(broker: KafkaBroker) -
     client.create_topics([topic])["stamped"].result(20)
     assert len(client.list_topics("stamped", timeout=10).topics["stamped"].partitions) == 3
     client.delete_topics(["stamped"])["stamped"].result(20)
+
+
+def test_clients_as_old_as_a_1x_servers_are_still_understood(broker: KafkaBroker) -> None:
+    # librdkafka cannot play such an old client, so the broker is asked what it understands: ApiVersions (18), version 0.
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as connection:
+        request = struct.pack(">hhih4s", 18, 0, 7, 4, b"test")
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answers = connection.makefile("rb")
+        answer = answers.read(struct.unpack(">i", answers.read(4))[0])
+        answers.close()
+    _correlation, error, count = struct.unpack_from(">ihi", answer)
+    assert error == 0
+    oldest = {key: low for key, low, _high in struct.iter_unpack(">hhh", answer[10 : 10 + 6 * count])}
+    # Clients 0.9 send Produce (0) in version 1 and Metadata (3) in version 0.
+    assert oldest[0] <= 1
+    assert oldest[3] == 0
 
 
 def test_it_listens_on_the_loopback_interface_only(broker: KafkaBroker) -> None:
