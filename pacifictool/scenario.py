@@ -70,6 +70,8 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+# The rule's Velocity template and JavaScript filters name keys without quotes.
+Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 
 
@@ -114,10 +116,10 @@ class Aggregation(_Table):
     lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
     """How many seconds behind the newest record a window still accepts stragglers."""
 
-    zone_key: Annotated[str, Field(min_length=1)] = "geoZone"
+    zone_key: Key = "geoZone"
     """Key of the JSON record, and of the client attribute, that names the zone."""
 
-    value_key: Annotated[str, Field(min_length=1)] = "windSpeed"
+    value_key: Key = "windSpeed"
     """Key of the JSON record, and of the telemetry, that holds the measured value."""
 
     valid: Bounds = Bounds(min=0, max=1e9)

@@ -1,11 +1,201 @@
+"""`aggregate`: the Spark job, from Kafka to the assets."""
+
 from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from pacifictool.cli.framework import command_app
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.simulate import seconds_option
+from pacifictool.errors import UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.aggregation.job import JobConfig
+    from pacifictool.aggregation.progress import JobProgress, JobSummary
+    from pacifictool.aggregation.sinks import Sink
+    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.cli.context import Session
+    from pacifictool.reporting import ProgressTask
+    from pacifictool.scenario import Aggregation
 
 app, command = command_app()
 
+SINKS = ("rest", "console")
+
 
 @command
-def aggregate(ctx: typer.Context) -> None:
-    """x"""
-    print(ctx.find_root().obj.flags)
+def aggregate(
+    ctx: typer.Context,
+    window: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Length of a window; the scenario's by default.")
+    ] = None,
+    lateness: Annotated[str | None, typer.Option(metavar="TIME", help="How late a record may still count.")] = None,
+    sink: Annotated[
+        str, typer.Option(metavar="rest|console", help="Where means go. console needs no server.")
+    ] = "rest",
+    master: Annotated[
+        str, typer.Option(metavar="URL", help="Spark master: local[N] or spark://HOST:PORT.")
+    ] = "local[*]",
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the job remembers what it has done; one folder a job.")
+    ] = None,
+    starting_offsets: Annotated[
+        str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
+    ] = "latest",
+    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    available_now: Annotated[
+        bool, typer.Option("--available-now", help="Count what the topic holds, post every window, and stop.")
+    ] = False,
+    give_up_after: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Stop when nothing could be delivered for so long. (default: never)"),
+    ] = None,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Heap of Spark's driver, for example 1g.")] = "1g",
+    conf: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A Spark property; repeatable.")] = None,
+) -> None:
+    """Average each zone over each window and post the means, until told to stop.
+
+    A restart on the same checkpoint goes on where the last run ended. Records that cannot be used are kept: see
+    `pacifictool rejects`.
+    """
+    from pacifictool.aggregation.job import AggregationJob, JobConfig
+    from pacifictool.cli.context import parse_key_values
+
+    session = session_of(ctx)
+    if sink not in SINKS:
+        raise UsageError(f"--sink: {sink!r} is not known.", hint=f"Use one of {', '.join(SINKS)}.")
+    aggregation = _aggregation(session, window, lateness)
+    config = JobConfig(
+        kafka=session.settings.kafka,
+        topic=session.scenario.kafka.topic,
+        aggregation=aggregation,
+        checkpoint=checkpoint or default_checkpoint(session, sink),
+        spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [])),
+        starting_offsets=starting_offsets,
+        duration=None if duration is None else seconds_option("--duration", duration),
+        available_now=available_now,
+        give_up_after=None if give_up_after is None else seconds_option("--give-up-after", give_up_after),
+    )
+    with _open_sink(session, sink, aggregation) as target, _shown(session) as show:
+        job = AggregationJob(config, target, reporter=session.reporter, progress=show)
+        with session.winding_down_on_interrupt():
+            summary = job.run(session.stop)
+    session.output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
+    session.exit_if_interrupted()
+
+
+def spark_settings(
+    session: Session, *, master: str = "local[*]", memory: str = "1g", conf: dict[str, str] | None = None
+) -> SparkSettings:
+    """Java and the connector's jars for Spark, fetched when they are not cached."""
+    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
+
+    environ = session.environment.environ
+    java = find_java(environ)
+    session.reporter.detail(f"Using Java {java.full_version} ({java.source})")
+    settings = session.settings
+    jars = ensure_jars(
+        SPARK_KAFKA,
+        java=java,
+        cache_dir=session.cache_dir,
+        mirror=settings.jars_mirror,
+        folder=settings.jars_folder,
+        reporter=session.reporter,
+    )
+    return SparkSettings(java_home=java.home, jars=jars, master=master, memory=memory, environ=environ, conf=conf or {})
+
+
+def default_checkpoint(session: Session, sink: str) -> Path:
+    """A folder for the job that these settings describe: the same settings find the same folder again."""
+    settings, topic = session.settings, session.scenario.kafka.topic
+    identity = "\n".join((settings.kafka.bootstrap, topic, sink, settings.url if sink == "rest" else ""))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    return session.state_dir() / "jobs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{sink}-{digest}"
+
+
+def _aggregation(session: Session, window: str | None, lateness: str | None) -> Aggregation:
+    from pydantic import ValidationError
+
+    from pacifictool.scenario import Aggregation, describe_validation_error
+
+    aggregation = session.scenario.aggregation
+    given = {name: value for name, value in (("window", window), ("lateness", lateness)) if value is not None}
+    try:
+        return Aggregation.model_validate(aggregation.model_dump() | given)
+    except ValidationError as error:
+        raise UsageError(f"--{describe_validation_error(error)}.") from None
+
+
+@contextmanager
+def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterator[Sink]:
+    from pacifictool.aggregation.sinks.console import ConsoleSink
+    from pacifictool.aggregation.sinks.rest import RestSink
+
+    if name == "console":
+        # stdout belongs to the one JSON document, when that is what was asked for.
+        write = session.reporter.info if session.output.as_json else typer.echo
+        yield ConsoleSink(write)
+        return
+    with session.connect() as platform:
+        sink = RestSink(platform, entity_type=session.scenario.platform.entity_type, value_key=aggregation.value_key)
+        with contextlib.closing(sink):
+            yield sink
+
+
+@contextmanager
+def _shown(session: Session) -> Iterator[Any]:
+    """Draws the job's progress: one line that is kept up to date, or now and then a plain line."""
+    with session.reporter.task("Aggregating", unit="records") as task:
+        yield lambda progress: _update(task, progress)
+
+
+def _update(task: ProgressTask, progress: JobProgress) -> None:
+    task.update(completed=progress.records, note=describe_progress(progress))
+
+
+def describe_progress(progress: JobProgress) -> str:
+    """One line: rate, open windows, rejects, lag, the newest means, and what is wrong."""
+    if progress.delivery_failure:
+        return f"not delivered: {progress.delivery_failure}"
+    if progress.phase != "running":
+        return progress.phase
+    parts = [f"{progress.records_per_second:.0f}/s", f"{progress.open_windows} open windows"]
+    if progress.rejected:
+        reason = f" ({progress.last_reject.reason})" if progress.last_reject else ""
+        parts.append(f"{progress.rejected} rejects{reason}")
+    if progress.lag:
+        parts.append(f"{progress.lag} behind")
+    newest: dict[str, float] = {}
+    for mean in progress.last_posted:
+        newest[mean.zone] = mean.mean
+    parts += [f"{zone} {mean:.2f}" for zone, mean in sorted(newest.items())[:4]]
+    return ", ".join(parts)
+
+
+def _render(console: Any, summary: JobSummary, config: JobConfig) -> None:
+    from pacifictool.cli.render import table
+
+    rejected = sum(summary.rejects.values())
+    rows = [
+        ["Records", f"{summary.records} in {summary.batches} batches"],
+        ["Counted", str(summary.valid)],
+        ["Rejected", f"{rejected}" + (" (`pacifictool rejects` shows them)" if rejected else "")],
+        ["Means posted", f"{summary.windows_posted}, of these {summary.corrections} corrections"],
+        ["Left for the next start", f"{summary.open_windows} windows"],
+        ["Behind the topic's end", "not known" if summary.lag is None else f"{summary.lag} records"],
+        ["Checkpoint", str(config.checkpoint)],
+        ["Time", f"{summary.seconds:.1f} s, ended by {summary.stopped_by}"],
+    ]
+    if summary.refused:
+        rows.insert(4, ["Refused by the platform", f"{summary.refused} means"])
+    console.print(table("Aggregation", {"What": "left", "": "left"}, rows))
+    for reason, count in sorted(summary.rejects.items(), key=lambda item: -item[1]):
+        console.print(f"  {count} x {reason}", markup=False)

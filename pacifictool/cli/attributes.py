@@ -39,13 +39,14 @@ def set_attributes(
     with session.connect() as platform:
         entity = _require(platform, name, asset=asset)
         if scope == "client":
-            from pacifictool.mqtt import ATTRIBUTES_TOPIC, publish_and_confirm
+            from pacifictool.mqtt import ATTRIBUTES_TOPIC
+            from pacifictool.mqtt.session import publish_and_confirm
 
             publish_and_confirm(
                 session.settings.mqtt,
                 platform.devices.token(entity.id),
                 ATTRIBUTES_TOPIC,
-                json.dumps(attributes, ensure_ascii=False),
+                json.dumps(attributes, ensure_ascii=False).encode(),
                 timeout_seconds=15,
                 device=name,
             )

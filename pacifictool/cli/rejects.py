@@ -1,11 +1,83 @@
+"""`rejects`: records that the job could not use, with where they are and why."""
+
 from __future__ import annotations
+
+import base64
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from pacifictool.cli.framework import command_app
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.errors import AggregationError
+
+if TYPE_CHECKING:
+    from pacifictool.aggregation.ledger import Reject
 
 app, command = command_app()
 
+_SHOWN_CHARACTERS = 80
+
 
 @command
-def rejects(ctx: typer.Context) -> None:
-    """x"""
-    print(ctx.find_root().obj.flags)
+def rejects(
+    ctx: typer.Context,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The job's checkpoint; that of `aggregate` by default.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many, newest first.")] = 20,
+    all_rejects: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
+) -> None:
+    """Show rejected records: topic, partition, offset, reason and value. Works while the job runs."""
+    from pacifictool.aggregation.ledger import Ledger
+    from pacifictool.cli.aggregate import default_checkpoint
+
+    session = session_of(ctx)
+    folder = checkpoint or default_checkpoint(session, "rest")
+    path = folder / "ledger.sqlite"
+    if not path.is_file():
+        raise AggregationError(
+            f"No job has run with the checkpoint {folder}.", hint="Name the folder of the job with --checkpoint."
+        )
+    ledger = Ledger(path)
+    try:
+        reasons = Counter(reject.reason for reject in ledger.rejects())
+        kept = ledger.rejects() if all_rejects else islice(ledger.rejects(newest=limit), limit)
+        shown = [_document(reject) for reject in kept]
+    finally:
+        ledger.close()
+    document = {"ok": True, "total": sum(reasons.values()), "reasons": dict(reasons.most_common()), "rejects": shown}
+    session.output.emit(document, lambda console: _render(console, document))
+
+
+def _document(reject: Reject) -> dict[str, Any]:
+    try:
+        text = None if reject.value is None else reject.value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    return {
+        "topic": reject.topic,
+        "partition": reject.partition,
+        "offset": reject.offset,
+        "reason": reject.reason,
+        "timestamp": reject.stamp_ms,
+        "value": text,
+        # Bytes that are no text can only travel in JSON like this.
+        "value_base64": base64.b64encode(reject.value).decode() if text is None and reject.value is not None else None,
+    }
+
+
+def _render(console: Any, document: dict[str, Any]) -> None:
+    from pacifictool.cli.render import table
+
+    rows = []
+    for reject in document["rejects"]:
+        value = reject["value"] if reject["value"] is not None else f"base64 {reject['value_base64'] or ''}"
+        shown = ascii(value[:_SHOWN_CHARACTERS])[1:-1] if not value.isprintable() else value[:_SHOWN_CHARACTERS]
+        more = f" … ({len(value)} characters)" if len(value) > _SHOWN_CHARACTERS else ""
+        rows.append([f"{reject['topic']} {reject['partition']}:{reject['offset']}", reject["reason"], shown + more])
+    console.print(table(f"{document['total']} rejects", {"Where": "left", "Why": "left", "Value": "left"}, rows))
+    for reason, count in document["reasons"].items():
+        console.print(f"  {count} x {reason}", markup=False)

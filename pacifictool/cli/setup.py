@@ -1,11 +1,79 @@
+"""`setup`: makes the server what the scenario says."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from pacifictool.cli.framework import command_app
+
+from pacifictool.cli.framework import command_app, session_of
+
+if TYPE_CHECKING:
+    from pacifictool.provisioning.plan import Plan
 
 app, command = command_app()
 
+_NAMED_STEPS = 30
+"""Up to so many steps are listed one by one; of fleets, the counts say more."""
+
 
 @command
-def setup(ctx: typer.Context) -> None:
-    """x"""
-    print(ctx.find_root().obj.flags)
+def setup(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done and touch nothing.")] = False,
+    add_partitions: Annotated[
+        bool, typer.Option("--add-partitions", help="Give an existing topic as many partitions as the scenario asks.")
+    ] = False,
+    plugin: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's.")
+    ] = None,
+    rule: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")] = 16,
+) -> None:
+    """Compare the scenario with the server and make it so: topic, plugin, rule, devices, attributes, assets.
+
+    A second run changes nothing and says so; a run after one that failed half-way finishes its work.
+    """
+    from pacifictool.provisioning.apply import apply_plan
+    from pacifictool.provisioning.forwarding import forwarding_spec
+    from pacifictool.provisioning.setup import Provisioner
+
+    session = session_of(ctx)
+    settings, scenario = session.settings, session.scenario
+    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule)
+    with session.connect() as platform:
+        plan = Provisioner(
+            platform,
+            settings,
+            scenario,
+            spec,
+            add_partitions=add_partitions,
+            reporter=session.reporter,
+            stop=session.stop,
+        ).plan()
+        if not dry_run:
+            apply_plan(plan, workers=workers, reporter=session.reporter, stop=session.stop)
+    title = f"Setup of {settings.url}" + (" (dry run, nothing was touched)" if dry_run else "")
+    session.output.emit(
+        {"ok": True, "dry_run": dry_run, **plan.as_document()}, lambda console: render_plan(console, plan, title)
+    )
+
+
+def render_plan(console: Any, plan: Plan, title: str) -> None:
+    """The steps, or for fleets their counts by kind, and the sum."""
+    from pacifictool.cli.render import table
+    from pacifictool.provisioning.plan import Action, Kind
+
+    if len(plan.steps) <= _NAMED_STEPS:
+        rows = [[step.kind, step.name, step.action, "; ".join(step.differences)] for step in plan.steps]
+        console.print(table(title, {"Kind": "left", "Name": "left", "Result": "left", "": "left"}, rows))
+    else:
+        used = [action for action in Action if plan.count(action)]
+        rows = [[kind, *(str(plan.count(action, kind)) for action in used)] for kind in Kind if plan.of_kind(kind)]
+        columns = {"Kind": "left"} | {str(action).capitalize(): "right" for action in used}
+        console.print(table(title, columns, rows))
+    counts = [f"{plan.count(action)} {action}" for action in (Action.CREATE, Action.CHANGE, Action.KEEP)]
+    if plan.count(Action.DELETE):
+        counts = [f"{plan.count(Action.DELETE)} {Action.DELETE}"]
+    console.print(", ".join(counts))

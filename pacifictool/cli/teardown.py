@@ -1,11 +1,48 @@
+"""`teardown`: removes what the scenario describes."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
 import typer
-from pacifictool.cli.framework import command_app
+
+from pacifictool.cli.confirm import confirm
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.setup import render_plan
 
 app, command = command_app()
 
 
 @command
-def teardown(ctx: typer.Context) -> None:
-    """x"""
-    print(ctx.find_root().obj.flags)
+def teardown(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted and touch nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    topic: Annotated[bool, typer.Option("--topic", help="Delete the Kafka topic, too, with its records.")] = False,
+    plugin: Annotated[Path | None, typer.Option(metavar="FILE", help="The plugin file that setup was given.")] = None,
+    rule: Annotated[Path | None, typer.Option(metavar="FILE", help="The rule file that setup was given.")] = None,
+) -> None:
+    """Remove the rule, plugin, devices and assets that the scenario describes, and nothing else.
+
+    A server of the 1.x generation survives only three rule deletions a minute; teardown waits when it must.
+    """
+    from pacifictool.kafka.topics import KafkaAdmin
+    from pacifictool.provisioning.apply import apply_plan
+    from pacifictool.provisioning.forwarding import forwarding_spec
+    from pacifictool.provisioning.plan import Action
+    from pacifictool.provisioning.teardown import Teardown
+
+    session = session_of(ctx)
+    settings, scenario = session.settings, session.scenario
+    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule)
+    admin = KafkaAdmin(settings.kafka) if topic else None
+    with session.connect() as platform:
+        plan = Teardown(platform, scenario, spec, admin=admin, reporter=session.reporter, stop=session.stop).plan()
+        if not dry_run and plan.pending:
+            confirm(session, f"Delete {plan.count(Action.DELETE)} things at {settings.url}?", yes=yes)
+            apply_plan(plan, reporter=session.reporter, stop=session.stop)
+    title = f"Teardown of {settings.url}" + (" (dry run, nothing was touched)" if dry_run else "")
+    session.output.emit(
+        {"ok": True, "dry_run": dry_run, **plan.as_document()}, lambda console: render_plan(console, plan, title)
+    )

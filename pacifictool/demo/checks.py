@@ -77,3 +77,13 @@ class DemoResult:
             "readings": dict(self.readings),
             "seconds": round(self.seconds, 1),
         }
+
+
+class LiveView:
+    """Is told what happens while the demo runs. The command line draws it; this one ignores it."""
+
+    def on_check(self, check: Check) -> None:
+        """A check was made."""
+
+    def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
+        """A mean appeared on an asset, or changed."""

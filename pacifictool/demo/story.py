@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from time import monotonic, time
+from typing import Any
 
-from pacifictool.aggregation import AggregationJob, JobConfig, JobSummary, RestSink
-from pacifictool.demo.checks import Check, DemoResult, ZoneResult
+from pacifictool.aggregation.job import AggregationJob, JobConfig
+from pacifictool.aggregation.progress import JobProgress, JobSummary
+from pacifictool.aggregation.sinks.rest import RestSink
+from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.witness import differences, recompute
-from pacifictool.errors import ChecksFailed, PacificToolError
+from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.provisioning import Provisioner
-from pacifictool.reporting import Reporter
-from pacifictool.rest import Platform
+from pacifictool.provisioning.apply import apply_plan
+from pacifictool.provisioning.setup import Provisioner
+from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.reporting import SILENT, Reporter
+from pacifictool.rest import EntityId, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, tutorial_scenario
-from pacifictool.settings import Settings
-from pacifictool.simulation import Fleet, FleetOptions, FleetSummary, devices_to_simulate
+from pacifictool.settings import Secret, Settings
+from pacifictool.simulation.fleet import Fleet
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import choose_turbines, plan_devices
+from pacifictool.simulation.summary import FleetSummary
 
 FAST_WINDOW_SECONDS = 2.0
 FAST_RATE = 100.0
@@ -34,6 +41,11 @@ outside the expected range; ten times the rate makes that a matter of more than 
 
 DELIVERY_SECONDS = 60.0
 """How long the demo waits for a window's mean before it gives up; a healthy run takes about one second."""
+
+HEADROOM_MS = 500
+"""A phase's first window begins no sooner than this after its turbine was told to start: it has to connect."""
+
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +87,6 @@ class DemoOptions:
         return scenario.with_window(FAST_WINDOW_SECONDS).model_copy(update={"turbines": turbines})
 
 
-@dataclass(slots=True)
-class LiveView:
-    """What a person is shown while the demo runs; the command line draws it."""
-
-    on_check: Callable[[Check], None] = lambda check: None
-    on_mean: Callable[[str, int, float], None] = lambda zone, window_end, mean: None
-
-
 class Demo:
     """One run of the tutorial against the platform that `settings` name."""
 
@@ -91,16 +95,17 @@ class Demo:
         settings: Settings,
         options: DemoOptions,
         *,
-        work_dir: Path,
-        job_config: Callable[[Settings, Scenario, Path], JobConfig],
+        spec: ForwardingSpec,
+        job_config: JobConfig,
         reporter: Reporter,
         stop: threading.Event,
         view: LiveView | None = None,
     ) -> None:
+        """`job_config` and `spec` must be made for the same settings and for `options.scenario()`."""
         self._settings = settings
         self._options = options
         self._scenario = options.scenario()
-        self._work_dir = work_dir
+        self._spec = spec
         self._job_config = job_config
         self._reporter = reporter
         self._stop = stop
@@ -109,14 +114,15 @@ class Demo:
         self._zones: dict[str, ZoneResult] = {}
         self._window_ms = self._scenario.aggregation.window_ms
         self._value_key = self._scenario.aggregation.value_key
+        self._began_ms = round(time() * 1000)
+        self._job_runs = threading.Event()
 
     def run(self) -> DemoResult:
         """Plays the three phases and checks them. Raises PacificToolError when something breaks on the way."""
         began = monotonic()
         with Platform.connect(self._settings, stop=self._stop, reporter=self._reporter) as platform:
             offsets = self._set_up(platform)
-            acknowledged, summary = self._play_all(platform)
-            self._compare_with_topic(offsets, acknowledged, summary)
+            acknowledged, summary = self._play_all(platform, offsets)
         return DemoResult(
             checks=self._checks,
             zones=self._zones,
@@ -125,7 +131,7 @@ class Demo:
             readings={
                 "acknowledged": acknowledged,
                 "in_topic": summary.records,
-                "rejected": summary.rejected,
+                "rejected": sum(summary.rejects.values()),
             },
         )
 
@@ -138,29 +144,38 @@ class Demo:
                 f"Asset {leftovers[0]} exists already, so the demo could not show that the job creates it.",
                 hint="Remove what an earlier run left with: pacifictool teardown",
             )
-        provisioner = Provisioner(platform, self._settings, self._scenario, reporter=self._reporter, stop=self._stop)
-        provisioner.apply(provisioner.plan())
+        provisioner = Provisioner(
+            platform, self._settings, self._scenario, self._spec, reporter=self._reporter, stop=self._stop
+        )
+        apply_plan(provisioner.plan(), reporter=self._reporter, stop=self._stop)
         return KafkaAdmin(self._settings.kafka).offsets(self._scenario.kafka.topic)
 
-    def _play_all(self, platform: Platform) -> tuple[int, JobSummary]:
+    def _play_all(self, platform: Platform, offsets: dict[int, int]) -> tuple[int, JobSummary]:
         """The job and, phase by phase, the turbines. Returns acknowledged readings and the job's summary."""
+        tokens = look_up_tokens(platform, [phase.turbine for phase in PHASES])
         job_stop, fleets_stop = threading.Event(), threading.Event()
         with ThreadPoolExecutor(len(PHASES) + 1, thread_name_prefix="demo") as pool:
             job = pool.submit(self._aggregate, platform, job_stop)
             fleets: list[Future[FleetSummary]] = []
             try:
+                with self._reporter.task("Starting Spark"):
+                    while not self._job_runs.is_set():
+                        self._pause([job])
                 for phase in PHASES:
                     if phase.zone not in self._zones:
                         self._note_zone(platform, phase.zone)
-                    fleets.append(pool.submit(self._simulate, platform, phase.turbine, fleets_stop))
+                    fleets.append(pool.submit(self._simulate, phase.turbine, tokens[phase.turbine], fleets_stop))
                     self._play(platform, phase, [job, *fleets])
                 fleets_stop.set()
                 acknowledged = sum(fleet.result().acknowledged for fleet in fleets)
-                self._await_last_windows(platform, [job])
+                records = self._compare_with_topic(platform, offsets, job)
             finally:
                 fleets_stop.set()
                 job_stop.set()
-            return acknowledged, job.result()
+            summary = job.result()
+        self._record(Check("records-in-topic-per-acknowledged-reading", (1, 1), records / max(acknowledged, 1)))
+        self._record(Check("records-rejected", (0, 0), sum(summary.rejects.values())))
+        return acknowledged, summary
 
     def _note_zone(self, platform: Platform, zone: str) -> None:
         """Before a zone's first reading: remembers who created its asset."""
@@ -172,7 +187,7 @@ class Demo:
 
     def _play(self, platform: Platform, phase: Phase, running: Sequence[Future[Any]]) -> None:
         """Waits for the phase's windows and checks their mean."""
-        first = math.ceil((time() * 1000 + PHASE_HEADROOM_MS) / self._window_ms) * self._window_ms
+        first = math.ceil((time() * 1000 + HEADROOM_MS) / self._window_ms) * self._window_ms
         ends = [first + number * self._window_ms for number in range(1, self._options.windows + 1)]
         seconds = (ends[-1] / 1000 - time()) + DELIVERY_SECONDS
         description = f"{phase.turbine} publishes; waiting for {phase.zone}"
@@ -208,18 +223,6 @@ class Demo:
                 self._view.on_mean(zone, point.ts_ms, float(point.value))
         return result.windows
 
-    def _await_last_windows(self, platform: Platform, running: Sequence[Future[Any]]) -> None:
-        """Waits until the windows in which the turbines fell silent are on the platform, too."""
-        last = math.ceil(time() * 1000 / self._window_ms) * self._window_ms
-        deadline = monotonic() + self._window_ms / 1000 + DELIVERY_SECONDS
-        with self._reporter.task("Waiting for the last windows"):
-            while monotonic() < deadline:
-                if all(max(self._read_zone(platform, zone), default=0) >= last for zone in self._zones):
-                    break
-                if time() * 1000 > last + SETTLE_MS:
-                    break  # the last window may hold no reading of a zone at all
-                self._pause(running)
-
     def _pause(self, running: Sequence[Future[Any]]) -> None:
         """A short wait that ends early, with the right exception, when something is amiss."""
         for future in running:
@@ -230,34 +233,44 @@ class Demo:
             raise KeyboardInterrupt
 
     def _aggregate(self, platform: Platform, stop: threading.Event) -> JobSummary:
-        config = self._job_config(self._settings, self._scenario, self._work_dir / "checkpoint")
-        sink = RestSink(platform, self._scenario.platform.entity_type, self._value_key)
-        return AggregationJob(config, sink, reporter=self._reporter).run(stop)
+        sink = RestSink(platform, entity_type=self._scenario.platform.entity_type, value_key=self._value_key)
+        try:
+            return AggregationJob(self._job_config, sink, reporter=self._reporter, progress=self._on_progress).run(stop)
+        finally:
+            sink.close()
 
-    def _simulate(self, platform: Platform, turbine: str, stop: threading.Event) -> FleetSummary:
-        devices = devices_to_simulate(
-            self._scenario, [turbine], token_of=platform.devices.token_by_name, seed=self._options.seed
-        )
-        options = FleetOptions(qos=1, value_key=self._value_key)
-        return Fleet(self._settings.mqtt, devices, options, reporter=SILENT).run(stop)
+    def _on_progress(self, progress: JobProgress) -> None:
+        # Readings sent before the job has fixed its first offsets would not count with "latest".
+        if progress.phase == "running":
+            self._job_runs.set()
 
-    def _compare_with_topic(self, offsets: dict[int, int], acknowledged: int, summary: JobSummary) -> None:
-        """The independent witness: what is on the platform must be what the topic says, window by window."""
-        with self._reporter.task("Recomputing every mean from the topic"):
+    def _simulate(self, turbine: str, token: Secret, stop: threading.Event) -> FleetSummary:
+        devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)
+        return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
+
+    def _compare_with_topic(self, platform: Platform, offsets: dict[int, int], job: Future[JobSummary]) -> int:
+        """The independent witness: what is on the platform must be what the topic says, window by window.
+
+        Waits for the windows in which the turbines fell silent. Returns how many records the topic holds.
+        """
+        with self._reporter.task("Comparing every mean with the topic"):
             truth = recompute(
                 read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
                 window_ms=self._window_ms,
                 zone_key=self._scenario.aggregation.zone_key,
                 value_key=self._value_key,
             )
-        found = differences(truth.means, {name: zone.windows for name, zone in self._zones.items()})
+            deadline = monotonic() + self._window_ms / 1000 + DELIVERY_SECONDS
+            while True:
+                found = differences(truth.means, {zone: self._read_zone(platform, zone) for zone in self._zones})
+                if not found or monotonic() > deadline:
+                    break
+                self._pause([job])
         for difference in found:
             self._reporter.warning(difference)
         windows = sum(len(means) for means in truth.means.values())
-        equal = windows - len(found) if windows else None
-        self._record(Check("windows-equal-to-topic", (windows, windows), equal))
-        self._record(Check("records-in-topic-per-acknowledged-reading", (1, 1), truth.records / max(acknowledged, 1)))
-        self._record(Check("records-rejected", (0, 0), summary.rejected))
+        self._record(Check("windows-equal-to-topic", (windows, windows), windows - len(found) if windows else None))
+        return truth.records
 
     def _record(self, check: Check) -> None:
         self._checks.append(check)

@@ -54,5 +54,7 @@ def differences(truth: Mapping[str, Mapping[int, float]], posted: Mapping[str, M
             elif end not in expected:
                 found.append(f"{zone}, window ending {end}: {actual[end]} on the platform, nothing in the topic")
             elif not math.isclose(expected[end], actual[end], rel_tol=RELATIVE_TOLERANCE):
-                found.append(f"{zone}, window ending {end}: {expected[end]} in the topic, {actual[end]} on the platform")
+                found.append(
+                    f"{zone}, window ending {end}: {expected[end]} in the topic, {actual[end]} on the platform"
+                )
     return found

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pacifictool.mqtt import ATTRIBUTES_TOPIC, publish_and_confirm
+from pacifictool.mqtt import ATTRIBUTES_TOPIC
+from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.provisioning.plan import Action, Kind, Step
 from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import Reporter
@@ -143,7 +144,7 @@ class DeviceSteps:
             self._mqtt,
             token,
             ATTRIBUTES_TOPIC,
-            json.dumps(dict(attributes), ensure_ascii=False),
+            json.dumps(dict(attributes), ensure_ascii=False).encode(),
             timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
             device=name,
         )

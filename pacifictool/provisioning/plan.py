@@ -65,6 +65,10 @@ class Plan:
         """How many steps have this action (and are of this kind)."""
         return sum(step.action is action and kind in (None, step.kind) for step in self.steps)
 
+    def of_kind(self, kind: Kind) -> tuple[Step, ...]:
+        """The steps of one kind."""
+        return tuple(step for step in self.steps if step.kind is kind)
+
     @property
     def pending(self) -> tuple[Step, ...]:
         """The steps that change something."""

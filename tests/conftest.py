@@ -1,0 +1,59 @@
+"""Fixtures that several folders share: a real broker with the sandbox platform, and the command line."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from harness import CommandLine, Outcome
+
+from pacifictool.cli.environment import Environment
+from pacifictool.cli.main import run
+from pacifictool.runtime import default_cache_dir
+from pacifictool.sandbox.stack import LocalStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A broker and a platform for the tests of one worker; tests use names of their own in it."""
+    stack = LocalStack(tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    with stack:
+        yield stack
+
+
+@pytest.fixture
+def fresh_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    """A broker and a platform of one test's own."""
+    stack = LocalStack(tmp_path / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop(graceful=False)
+
+
+@pytest.fixture
+def command_line(tmp_path: Path) -> CommandLine:
+    """Runs one command line in this process, in an environment of its own."""
+
+    def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
+        # typer.echo writes to the real stdout, so help and version are tested in a process of their own.
+        stdout, stderr = io.StringIO(), io.StringIO()
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ
+        }
+        environment = Environment(
+            stdin=io.StringIO(stdin),
+            stdout=stdout,
+            stderr=stderr,
+            environ={**kept, "PACIFICTOOL_STATE": str(tmp_path / "state"), **(environ or {})},
+            folder=tmp_path,
+            user_file=tmp_path / "user" / "config.toml",
+        )
+        code = run(arguments, environment)
+        return Outcome(int(code), stdout.getvalue(), stderr.getvalue())
+
+    return call

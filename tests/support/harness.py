@@ -1,0 +1,36 @@
+"""What tests of several folders share besides fixtures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pacifictool.sandbox.stack import LocalStack
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """stdout as the one JSON document it must be."""
+        return json.loads(self.stdout)
+
+
+CommandLine = Callable[..., Outcome]
+
+
+def variables_of(stack: LocalStack) -> dict[str, str]:
+    """The environment variables by which commands find a stack."""
+    return {
+        "PACIFICTOOL_URL": stack.platform.url,
+        "PACIFICTOOL_MQTT": f"127.0.0.1:{stack.platform.mqtt_port}",
+        "PACIFICTOOL_KAFKA": stack.broker.bootstrap,
+    }
