@@ -60,6 +60,7 @@ class ScriptedPeer:
         self.on_connect: Callable[[str, int], int | None] = lambda _user_name, _connection: 0
         """Called with user name and number of the connection; gives the CONNACK return code, None: no answer."""
         self.on_publish: Callable[[Received], Reaction] = lambda _message: Reaction.ACKNOWLEDGE
+        self.answers_pings = True
         self.received: list[Received] = []
         self.connections = 0
         self.disconnects = 0
@@ -138,7 +139,7 @@ class ScriptedPeer:
                         self.received.append(message)
                         if not self._react(connection, message):
                             return
-                    elif kind == _PING:
+                    elif kind == _PING and self.answers_pings:
                         connection.sendall(b"\xd0\x00")
                     elif kind == _DISCONNECT:
                         self.disconnects += 1

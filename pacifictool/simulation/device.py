@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import TELEMETRY_TOPIC
-from pacifictool.mqtt.connection import KEEPALIVE_SECONDS, closed, no_answer, refused
+from pacifictool.mqtt.connection import closed, no_answer, refused
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.link import Link
 from pacifictool.simulation.loop import EventLoop
@@ -34,7 +34,7 @@ _BURST: Final = 64
 _LONGEST_JITTER_SECONDS: Final = 10.0
 _FIRST_BACK_OFF_SECONDS: Final = 0.25
 _LONGEST_BACK_OFF_SECONDS: Final = 15.0
-_TICK_SECONDS: Final = KEEPALIVE_SECONDS / 4
+_TICKS_PER_KEEPALIVE: Final = 4
 _POISON_SECONDS: Final = 5.0
 """A connection that ends within this time after a message may have ended because of it."""
 _POISON_STRIKES: Final = 4
@@ -161,6 +161,11 @@ class Device:
         return self._delivered / (until - schedule.start) if until > schedule.start else 0.0
 
     @property
+    def is_away(self) -> bool:
+        """Whether it had a session, and is to get it back."""
+        return self.ever_online and not self.is_refused and self.state not in (State.ONLINE, State.ENDED)
+
+    @property
     def is_draining(self) -> bool:
         """Whether all readings are taken."""
         return self._drain_until is not None
@@ -210,7 +215,7 @@ class Device:
 
     def _serve_session(self, now: float) -> None:
         if now >= self._next_tick and self._link is not None:
-            self._next_tick = now + _TICK_SECONDS
+            self._next_tick = now + self._fleet.options.keepalive_seconds / _TICKS_PER_KEEPALIVE
             self._link.tick()
         if self.state is State.ONLINE:  # the tick may have found the connection dead
             self._send(now)
@@ -364,7 +369,7 @@ class Device:
         self.state = State.ONLINE
         self._online_since = now
         self._last_publish = -math.inf
-        self._next_tick = now + _TICK_SECONDS
+        self._next_tick = now + self._fleet.options.keepalive_seconds / _TICKS_PER_KEEPALIVE
         self._delivered_here = self._blocked = False
         if self._schedule.start is None:
             self._schedule.start = now + self._phase

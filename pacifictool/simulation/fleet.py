@@ -77,7 +77,10 @@ class Fleet:
         self._started = time.monotonic()
         self.loop = EventLoop()
         self._connector = Connector(
-            self.endpoint, self._post_result, connect_timeout_seconds=self.options.connect_timeout_seconds
+            self.endpoint,
+            self._post_result,
+            connect_timeout_seconds=self.options.connect_timeout_seconds,
+            keepalive_seconds=self.options.keepalive_seconds,
         )
         try:
             interval = 1 / self.options.ramp_per_second if self.options.ramp_per_second else 0.0
@@ -87,6 +90,9 @@ class Fleet:
             ]
             with self._progress() as task:
                 self._play(stop or threading.Event(), task)
+        except Exception:
+            self._on_reading = None  # it may be what failed, and must not keep the connections from being closed
+            raise
         finally:
             for device in self._devices:
                 device.end("the run was interrupted")
@@ -167,14 +173,12 @@ class Fleet:
         if counters.refused:
             note += f", {len(counters.refused)} refused"
         task.update(completed=counters.delivered + counters.lost, note=note)
-        offline = counters.connected - counters.online
-        ended = sum(device.state is State.ENDED for device in self._devices) if offline else 0
-        if offline > ended + len(counters.refused) and not self._outage:
-            self._outage = True
-            self._reporter.warning(f"The connection to {self.endpoint} was lost; reconnecting.")
-        elif self._outage and offline <= ended:
-            self._outage = False
+        away = sum(device.is_away for device in self._devices)
+        if away and not self._outage:
+            self._reporter.warning(f"{away} of {len(self._devices)} devices lost {self.endpoint}; reconnecting.")
+        elif self._outage and not away:
             self._reporter.info("All devices are connected again.")
+        self._outage = away > 0
 
     # What devices tell
 

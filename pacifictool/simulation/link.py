@@ -83,11 +83,6 @@ class Link:
         self._client.loop_write()
         return not self._client.want_write()
 
-    @property
-    def congested(self) -> bool:
-        """Whether something queued could not be written yet."""
-        return self._client.want_write()
-
     def tick(self) -> None:
         """Keep-alive; to be called every few seconds."""
         self._client.loop_misc()
@@ -137,11 +132,13 @@ class Connector:
         deliver: Callable[[Any, Link | MqttError], None],
         *,
         connect_timeout_seconds: float,
+        keepalive_seconds: int,
         threads: int = CONNECTORS,
     ) -> None:
         self._endpoint = endpoint
         self._deliver = deliver
         self._connect_timeout_seconds = connect_timeout_seconds
+        self._keepalive_seconds = keepalive_seconds
         self._wishes: queue.SimpleQueue[tuple[Any, Secret] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         # Daemons: a connection attempt to a silent host must not hold up the end of the process.
@@ -171,7 +168,12 @@ class Connector:
             ticket, token = wish
             result: Link | MqttError
             try:
-                client = build_client(self._endpoint, token, connect_timeout_seconds=self._connect_timeout_seconds)
+                client = build_client(
+                    self._endpoint,
+                    token,
+                    connect_timeout_seconds=self._connect_timeout_seconds,
+                    keepalive_seconds=self._keepalive_seconds,
+                )
                 open_connection(client, self._endpoint)
                 result = Link(client)
             except MqttError as error:

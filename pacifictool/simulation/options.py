@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pacifictool.errors import UsageError
-from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS
+from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, KEEPALIVE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class FleetOptions:
     readings is given up when it has been offline for so long."""
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
     """For TCP and TLS, and again for the answer to the login."""
+    keepalive_seconds: int = KEEPALIVE_SECONDS
+    """A connection that has gone silent is noticed after at most twice this time."""
     refused_retry_seconds: float = 30.0
     """How long a device waits whose token was refused."""
 

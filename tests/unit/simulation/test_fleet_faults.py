@@ -9,7 +9,8 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Self
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from pacifictool.errors import MqttError, UsageError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
+from pacifictool.reporting import SilentReporter
 from pacifictool.scenario import WindRange
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.device import SimulatedDevice
@@ -74,6 +76,28 @@ def running(fleet: Fleet) -> Iterator[tuple[threading.Event, Callable[[], FleetS
     finally:
         stop.set()
         thread.join(30)
+
+
+class NotingReporter(SilentReporter):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.total: float | None = None
+        self.completed: float | None = None
+
+    def info(self, message: str) -> None:
+        self.messages.append(message)
+
+    warning = info
+
+    def task(self, description: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Self]:
+        self.total = total
+        return nullcontext(self)
+
+    def advance(self, amount: float = 1) -> None:
+        raise AssertionError
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        self.completed = completed
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -454,9 +478,42 @@ def test_an_exception_of_the_callback_ends_the_run_and_closes_everything(
     def fail(_reading: Reading) -> None:
         raise ZeroDivisionError
 
+    peer.on_publish = lambda _message: Reaction.ACKNOWLEDGE if len(peer.received) > 50 else Reaction.IGNORE
     with pytest.raises(ZeroDivisionError):
-        Fleet(endpoint, devices(), FleetOptions(count=5), on_reading=fail).run()
+        Fleet(endpoint, devices(10), FleetOptions(count=10), on_reading=fail).run()
+    wait_until(lambda: peer.disconnects == 10)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fleet-connector")]
+
+
+def test_a_connection_gone_silent_is_noticed_and_replaced(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.answers_pings = False
+    peer.on_publish = lambda message: Reaction.IGNORE if message.connection == 1 else Reaction.ACKNOWLEDGE
+    summary = Fleet(endpoint, devices(rate=10), FleetOptions(count=40, keepalive_seconds=1)).run()
+    assert summary.acknowledged == 40
+    assert summary.reconnects == 1
+    assert summary.lost == 0
+
+
+def test_an_idle_connection_is_kept_alive(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    options = FleetOptions(count=2, keepalive_seconds=1, jitter=False)
+    summary = Fleet(endpoint, devices(rate=0.25), options).run()
+    assert (summary.acknowledged, summary.reconnects) == (2, 0)
+
+
+def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    reporter = NotingReporter()
+    with running(Fleet(endpoint, devices(5), FleetOptions(count=100), reporter)) as (_, wait):
+        wait_until(lambda: len(peer.received) > 50)
+        peer.close()
+        time.sleep(0.6)
+        with ScriptedPeer(peer.port):
+            wait()
+    assert reporter.messages == [
+        f"5 of 5 devices lost {endpoint}; reconnecting.",
+        "All devices are connected again.",
+    ]
+    assert reporter.total == 500
+    assert reporter.completed == 500
 
 
 def test_a_ramp_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:

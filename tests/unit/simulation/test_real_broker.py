@@ -41,7 +41,7 @@ class Listener:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         with self._arrived:
-            self.messages.append((message.topic, message.payload))
+            self.messages.append((message.topic, bytes(message.payload)))
             self._arrived.notify_all()
 
     def wait_for(self, count: int) -> None:
