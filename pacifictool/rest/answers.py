@@ -36,9 +36,7 @@ _LONGEST_WORDS = 300
 
 
 def parse_json(answer: Answer, url: str, what: str) -> Any:
-    """The body of a successful answer as JSON. Raises NotAPlatform for a web page, UnexpectedAnswer for the rest."""
-    if looks_like_html(answer):
-        raise _not_a_platform(url, "a web page", answer, what)
+    """The body of a successful answer as JSON. Raises UnexpectedAnswer."""
     try:
         # The login answer claims ISO-8859-1 (sic); JSON is UTF-8 whatever the header says.
         return json.loads(answer.body.decode("utf-8"), parse_constant=_refuse_constant)
@@ -50,6 +48,12 @@ def parse_json(answer: Answer, url: str, what: str) -> Any:
             request=what,
             reason=str(error)[:_LONGEST_WORDS],
         ) from None
+
+
+def refuse_web_page(answer: Answer, url: str, what: str) -> None:
+    """Raises NotAPlatform for a successful answer that is a web page, such as a proxy's login form."""
+    if looks_like_html(answer):
+        raise _not_a_platform(url, "a web page", answer, what)
 
 
 def looks_like_html(answer: Answer) -> bool:
@@ -97,10 +101,12 @@ def failure(answer: Answer, url: str, what: str) -> PlatformError:
     if status < 500 and looks_like_html(answer):
         return _not_a_platform(url, f"a web page ({_phrase(status)})", answer, what)
     said = words(answer)
-    quoted = f": {said}" if said else ""
+    quoted = f": {said.rstrip('.!')}" if said else ""
     details: dict[str, Any] = {"status": status, "request": what}
     if (code := error_code(answer)) is not None:
         details["error_code"] = code
+    if status >= 429 and (seconds := retry_after_seconds(answer)) is not None:
+        details["retry_after"] = seconds
     if status == 401:
         return AuthenticationFailed(f"The platform at {url} refused {what}{quoted or ' (401)'}.", **details)
     if status == 403:
@@ -115,18 +121,16 @@ def failure(answer: Answer, url: str, what: str) -> PlatformError:
         return RateLimited(
             f"The platform at {url} asks for fewer requests{quoted}.",
             hint="Wait a minute and try again, or raise the limits of the tenant.",
-            retry_after=retry_after_seconds(answer),
             **details,
         )
     if status >= 500:
         return ServerFault(
             f"The platform at {url} failed at {what} ({_phrase(status)}){quoted}.",
             hint="The server's own log says more.",
-            retry_after=retry_after_seconds(answer),
             **details,
         )
     if _TAKEN.search(said):
-        return AlreadyExists(f"The platform at {url} refused {what}{quoted}", **details)
+        return AlreadyExists(f"The platform at {url} refused {what}{quoted}.", **details)
     return InvalidRequest(f"The platform at {url} refused {what}{quoted or f' ({_phrase(status)})'}.", **details)
 
 

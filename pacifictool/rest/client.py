@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from typing import Any, Self
 
 from pacifictool.reporting import SILENT, Reporter
@@ -29,6 +28,7 @@ class Platform:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._generation: Generation | None = None
+        self._forwarding: Forwarding | None = None
         self._lock = threading.Lock()
         self.devices = Devices(session, self._paging)
         self.assets = Assets(session, self._paging)
@@ -77,10 +77,14 @@ class Platform:
         """
         return self._detected().name
 
-    @cached_property
+    @property
     def forwarding(self) -> Forwarding:
-        """The server's way of forwarding telemetry to Kafka."""
-        return self._detected().forwarding(self._session, self.events)
+        """The server's way of forwarding telemetry to Kafka; always the same object, for it counts rule deletions."""
+        generation = self._detected()
+        with self._lock:
+            if self._forwarding is None:
+                self._forwarding = generation.forwarding(self._session, self.events)
+            return self._forwarding
 
     def whoami(self) -> User:
         """The user who is logged in."""

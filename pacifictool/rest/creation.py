@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from pacifictool.errors import AlreadyExists
+from pacifictool.rest.retry import outcome_unknown
 from pacifictool.rest.session import Session
 
-CLOCK_TOLERANCE_MS = 2000
-"""The server's clock is known to about a second (see `Session.server_time_ms`)."""
+CLOCK_TOLERANCE_MS = 1000
+"""For the drift of two clocks since the last login (see `Session.server_time_ms`)."""
 
 
 class Created(Protocol):
@@ -53,4 +54,4 @@ def create_once(
                 return ours
             raise
 
-    return session.retrier.run(attempt, repeatable=True)
+    return session.retrier.run(attempt, outcome_unknown)

@@ -17,6 +17,8 @@ from pacifictool.settings import Secret
 SYSTEM_TENANT_ID = "13814000-1dd2-11b2-8080-808080808080"
 """Owner of what every tenant sees, such as the telemetry plugin; also stands for "no customer"."""
 
+_LONGEST_REASON = 400
+
 ACTIVE = "ACTIVE"
 SUSPENDED = "SUSPENDED"
 
@@ -250,7 +252,8 @@ class LifecycleEvent:
         if not lines:
             return "the server gives no reason"
         causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-        return lines[0] if not causes or causes[-1] in lines[0] else f"{lines[0]}; {causes[-1]}"
+        reason = lines[0] if not causes or causes[-1] in lines[0] else f"{lines[0]}; {causes[-1]}"
+        return reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
 
 
 AnyEntity: TypeAlias = EntityId | Device | Asset | Plugin | Rule

@@ -73,8 +73,7 @@ class NamedEntities(Generic[Entity]):
             return create_once(self._session, self._path, document, self._entity.from_json, find_like_this)
         except AlreadyExists as error:
             raise AlreadyExists(
-                f"The platform at {self._session.url} has something with the name {name!r} already, so that the"
-                f" {self._entity.noun} was not created.",
+                f"The {self._entity.noun} {name!r} exists already at {self._session.url}.",
                 hint=f"Use another name, or the {self._entity.noun} that is there.",
                 **error.details,
             ) from error

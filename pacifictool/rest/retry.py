@@ -46,6 +46,11 @@ def outcome_unknown(error: PlatformError) -> bool:
     return isinstance(error, ServerFault) and error.status in _GATEWAY_TROUBLE
 
 
+def passing(error: PlatformError) -> bool:
+    """Whether the failure may pass by itself; for calls that may be repeated whatever became of them."""
+    return never_executed(error) or outcome_unknown(error)
+
+
 class Retrier:
     """Repeats calls by a policy. `stop`, once set, ends waits and further attempts."""
 
@@ -54,19 +59,19 @@ class Retrier:
         self._stop = stop or threading.Event()
         self._reporter = reporter
 
-    def run(self, call: Callable[[int], Result], *, repeatable: bool) -> Result:
+    def run(self, call: Callable[[int], Result], repeat_on: Callable[[PlatformError], bool]) -> Result:
         """Calls `call(attempt)`, attempt counting from 1, until it succeeds.
 
-        A failure is repeated when the server certainly did nothing or, if `repeatable`, when nobody knows. The last
-        failure is raised as it is, also when the stop signal cuts a wait short.
+        `repeat_on` says which failures may pass by themselves and do no harm when repeated. The last failure is raised
+        as it is, also when the stop signal cuts a wait short.
         """
 
         def worth_repeating(error: BaseException) -> bool:
             return (
                 isinstance(error, PlatformError)
                 and not self._stop.is_set()
-                and (error.details.get("retry_after") or 0) <= self.policy.longest_retry_after_seconds
-                and (never_executed(error) or (repeatable and outcome_unknown(error)))
+                and error.details.get("retry_after", 0) <= self.policy.longest_retry_after_seconds
+                and repeat_on(error)
             )
 
         retrying = Retrying(
@@ -86,7 +91,7 @@ class Retrier:
         jittered = wait_random_exponential(
             multiplier=self.policy.first_wait_seconds, max=self.policy.longest_wait_seconds
         )(state)
-        return max(jittered, _failure_of(state).details.get("retry_after") or 0.0)
+        return max(jittered, float(_failure_of(state).details.get("retry_after", 0.0)))
 
     def _sleep(self, state: RetryCallState) -> None:
         error = _failure_of(state)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 
-from pacifictool.errors import AuthenticationFailed, NotFound, UnexpectedAnswer
+from pacifictool.errors import AuthenticationFailed, NotFound, PlatformError, UnexpectedAnswer
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import answers
-from pacifictool.rest.retry import DEFAULT_RETRY, Retrier, RetryPolicy
+from pacifictool.rest.retry import DEFAULT_RETRY, Retrier, RetryPolicy, never_executed, passing
 from pacifictool.rest.tokens import Tokens
 from pacifictool.rest.transport import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -30,6 +30,14 @@ from pacifictool.settings import Secret, TlsFiles
 Shape = TypeVar("Shape", dict[str, Any], list[Any])
 
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+
+class _LoginFailed(Exception):
+    """Carries a failed login out of a request's own retries."""
+
+    def __init__(self, error: PlatformError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Session:
@@ -74,10 +82,13 @@ class Session:
 
     def log_in(self) -> None:
         """Logs in now, if that has not happened yet. Raises AuthenticationFailed, NotAPlatform, PlatformUnreachable."""
-        self._tokens.current()
+        self._token()
 
     def server_time_ms(self) -> int:
-        """The server's clock in ms since the epoch, to about a second; ours before the first login."""
+        """The server's clock in ms since the epoch, as its last token tells it; our clock before the first login.
+
+        It is never ahead of the server's, and late by up to a second and the time that the login took.
+        """
         return self._tokens.server_time_ms()
 
     @overload
@@ -142,18 +153,31 @@ class Session:
                 raise
             return None if expect is None else self._shaped(answer, expect, f"{method} {path}")
 
-        return self.retrier.run(attempt, repeatable=repeatable)
+        try:
+            return self.retrier.run(attempt, passing if repeatable else never_executed)
+        except _LoginFailed as failed:
+            raise failed.error from failed.error.__cause__
+
+    def _token(self) -> str:
+        return self.retrier.run(lambda _attempt: self._tokens.current(), passing)
+
+    def _token_for_request(self) -> str:
+        """A token, patiently waited for; a failure is not to be waited out once more by the request that needs it."""
+        try:
+            return self._token()
+        except PlatformError as error:
+            raise _LoginFailed(error) from error
 
     def _authorised(self, method: str, path: str, params: Params | None, body: bytes | None) -> Answer:
         """One exchange with our token; on 401 one more with a fresh one. Raises for anything but 2xx."""
         what = f"{method} {path}"
-        token = self._tokens.current()
+        token = self._token_for_request()
         answer = self._send(method, path, params, body, token)
         if answer.status == 401:
             # Expired (errorCode 11), or signed by a server that has been replaced meanwhile. A 401 means that
             # nothing was done, so that any call may be repeated.
             self._tokens.discard(token)
-            answer = self._send(method, path, params, body, self._tokens.current())
+            answer = self._send(method, path, params, body, self._token_for_request())
             if answer.status == 401:
                 raise AuthenticationFailed(
                     f"The platform at {self.url} accepted the login of {self.username}, but refused {what} with the"
@@ -164,6 +188,7 @@ class Session:
                 )
         if not 200 <= answer.status < 300:
             raise answers.failure(answer, self.url, what)
+        answers.refuse_web_page(answer, self.url, what)
         return answer
 
     def _send(self, method: str, path: str, params: Params | None, body: bytes | None, token: str | None) -> Answer:
@@ -175,15 +200,11 @@ class Session:
         return self._transport.send(method, path, params=params, headers=headers, body=body)
 
     def _post_openly(self, path: str, document: dict[str, Any]) -> Answer:
-        """A POST without a token, for login and refresh; both are safe to repeat."""
-
-        def attempt(_number: int) -> Answer:
-            answer = self._send("POST", path, None, json_module.dumps(document).encode(), None)
-            if answer.status in (429, 502, 503, 504):
-                raise answers.failure(answer, self.url, f"POST {path}")
-            return answer
-
-        return self.retrier.run(attempt, repeatable=True)
+        """A POST without a token, for login and refresh; see `tokens.Post`."""
+        answer = self._send("POST", path, None, json_module.dumps(document).encode(), None)
+        if answer.status in (429, 502, 503, 504):
+            raise answers.failure(answer, self.url, f"POST {path}")
+        return answer
 
     def _shaped(self, answer: Answer, expect: type[Any], what: str) -> Any:
         document = answers.parse_json(answer, self.url, what)

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, NotFound, PlatformError, UnexpectedAnswer
@@ -26,7 +26,7 @@ LOGIN_PATH = "/api/auth/login"
 REFRESH_PATH = "/api/auth/token"
 
 Post = Callable[[str, dict[str, Any]], Answer]
-"""Posts a JSON object without a token, with retries, and returns the answer whatever its status."""
+"""Posts a JSON object without a token. Raises for failures that may pass, returns any other answer."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,16384}")
 _LONGEST_MARGIN_SECONDS = 60.0
@@ -94,7 +94,7 @@ class Tokens:
                 self._access = None
 
     def server_time_ms(self) -> int:
-        """The server's clock, as far as its last token tells (to about a second)."""
+        """The server's clock as its last token tells it: never ahead, late by a second and the answer's way."""
         return round((time.time() + self._skew_seconds) * 1000)
 
     def _renew(self, *, serves: bool) -> str:
@@ -104,8 +104,12 @@ class Tokens:
             if not self._try_refresh():
                 self._log_in()
         except PlatformError as error:
-            if serves and self._access is not None:
-                return self._access.text  # it was too early to worry; the next call tries again
+            token = self._access
+            if serves and token is not None:
+                # It was too early to worry. Not every call until then should try again, though.
+                pause = (token.expires_at - self._clock()) * _MARGIN_SHARE
+                self._access = replace(token, refresh_at=self._clock() + pause)
+                return token.text
             self._failure = error
             raise
         assert self._access is not None
@@ -115,15 +119,17 @@ class Tokens:
         refresh = self._refresh
         if refresh is None or self._clock() >= refresh.expires_at:
             return False
+        began = self._clock()
         answer = self._post(REFRESH_PATH, {"refreshToken": refresh.text})
         if answer.status != 200:
             # Expired by the server's clock, revoked, or signed before a restart: the password still works.
             self._refresh = None
             return False
-        self._accept(answer, REFRESH_PATH)
+        self._accept(answer, REFRESH_PATH, began)
         return True
 
     def _log_in(self) -> None:
+        began = self._clock()
         answer = self._post(LOGIN_PATH, {"username": self._username, "password": self._password.reveal()})
         if answer.status == 401 and answers.is_platform_shape(answer):
             raise AuthenticationFailed(
@@ -143,9 +149,9 @@ class Tokens:
                     request=f"POST {LOGIN_PATH}",
                 ) from error
             raise error
-        self._accept(answer, LOGIN_PATH)
+        self._accept(answer, LOGIN_PATH, began)
 
-    def _accept(self, answer: Answer, path: str) -> None:
+    def _accept(self, answer: Answer, path: str, began: float) -> None:
         what = f"POST {path}"
         try:
             document = answers.parse_json(answer, self._url, what)
@@ -163,28 +169,32 @@ class Tokens:
                 status=answer.status,
                 request=what,
             )
-        access = self._read(document["token"])
+        access = _read_token(document["token"], began)
         if access.issued_at is not None:
+            # The token was issued before we received it, and its time is cut to seconds: this clock is never ahead.
             self._skew_seconds = access.issued_at - time.time()
         self._access = access
         refresh = document.get("refreshToken")
-        self._refresh = self._read(refresh) if isinstance(refresh, str) and _is_token(refresh) else None
-
-    def _read(self, text: str) -> Token:
-        """Works out how long a token serves from its own claims and our clock, so that the two clocks may differ."""
-        now = self._clock()
-        claims = decode_claims(text)
-        issued, expires = claims.get("iat"), claims.get("exp")
-        if not isinstance(issued, int | float) or not isinstance(expires, int | float) or expires <= issued:
-            # A token that does not say serves until the server refuses it.
-            return Token(text, float("inf"), float("inf"), None)
-        lifetime = float(expires - issued)
-        margin = min(_LONGEST_MARGIN_SECONDS, lifetime * _MARGIN_SHARE)
-        return Token(text, now + lifetime - margin, now + lifetime, float(issued))
+        self._refresh = _read_token(refresh, began) if isinstance(refresh, str) and _is_token(refresh) else None
 
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _read_token(text: str, asked_at: float) -> Token:
+    """Works out how long a token serves: its own claims give the span, our clock the beginning, as the two may differ.
+
+    The span is counted from when we asked, which was before the token was issued.
+    """
+    claims = decode_claims(text)
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int | float) or not isinstance(expires, int | float) or expires <= issued:
+        # A token that does not say serves until the server refuses it.
+        return Token(text, float("inf"), float("inf"), None)
+    lifetime = float(expires - issued)
+    margin = min(_LONGEST_MARGIN_SECONDS, lifetime * _MARGIN_SHARE)
+    return Token(text, asked_at + lifetime - margin, asked_at + lifetime, float(issued))
 
 
 def decode_claims(token: str) -> dict[str, Any]:

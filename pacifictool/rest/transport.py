@@ -17,7 +17,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 import pacifictool
-from pacifictool.errors import InvalidRequest, NotAPlatform, PlatformUnreachable, SettingsError, UnexpectedAnswer
+from pacifictool.errors import (
+    InvalidRequest,
+    NotAPlatform,
+    PacificToolError,
+    PlatformUnreachable,
+    SettingsError,
+    UnexpectedAnswer,
+)
 from pacifictool.settings import TlsFiles
 
 DEFAULT_TIMEOUT_SECONDS = (5.0, 30.0)
@@ -135,7 +142,7 @@ class Transport:
                 )
         return b"".join(pieces)
 
-    def _translate(self, error: Exception, what: str) -> PlatformUnreachable | NotAPlatform | SettingsError:
+    def _translate(self, error: Exception, what: str) -> PacificToolError:
         """Says what a failure of requests, urllib3 or the operating system means."""
         causes = list(_causes(error))
         text = " ".join(str(cause) for cause in causes)
@@ -154,6 +161,8 @@ class Transport:
         if any(isinstance(cause, NewConnectionError) for cause in causes):
             reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
             return self._unreachable(f"cannot be reached: {(reason or 'no connection').lower()}", what, sent=False)
+        if isinstance(error, requests.exceptions.ContentDecodingError):
+            return UnexpectedAnswer(f"The answer of {self.url} to {what} cannot be unpacked.", request=what)
         if "BadStatusLine" in text or "LineTooLong" in text or "HeaderParsingError" in text:
             return NotAPlatform(
                 f"Something that does not speak HTTP answers at {self.url}.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic
 
 from pacifictool.errors import ForwardingFailed
-from pacifictool.rest.entities import ACTIVE, LifecycleEvent, Plugin, Rule
+from pacifictool.rest.entities import ACTIVE, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.session import Session
 
@@ -18,7 +18,8 @@ EVENT_PATIENCE_SECONDS = 5.0
 """How long a server may take to write down how a start went; a 1.4 server took less than a second."""
 
 _POLL_SECONDS = 0.1
-_STARTS = frozenset({"ACTIVATED", "STARTED", "UPDATED", "CREATED"})
+ACTIVATED = "ACTIVATED"
+UPDATED = "UPDATED"
 
 
 class Lifecycle:
@@ -43,31 +44,40 @@ class Lifecycle:
         return {event.id for event in self._events.lifecycle(part.entity_id, part.tenant_id)}
 
     def activate(self, part: Plugin | Rule) -> None:
-        """Starts a part. Raises ForwardingFailed with the server's reason when it does not run."""
+        """Starts a suspended part. Raises ForwardingFailed with the server's reason when it does not run."""
         before = self.remember(part)
         self._session.request("POST", f"{_path(part)}/activate", repeatable=True)
-        if not self.check_start(part, before):
+        if not self.check(part, ACTIVATED, before):
             self._session.reporter.warning(
                 f"The server did not say within {self._patience:g} s whether the {part.noun} {part.name!r} has started."
             )
 
-    def check_start(self, part: Plugin | Rule, before: set[str]) -> bool:
-        """Waits for the event that says how the start went; False when there is none in time.
+    def restart(self, part: Plugin | Rule, reason: str) -> None:
+        """Starts an ACTIVE part once more that failed for `reason`. Raises ForwardingFailed when it fails again.
 
-        Raises ForwardingFailed when it did not go well.
+        A rule is suspended first. A plugin cannot be while its rules are active; activating it again starts it.
+        """
+        if isinstance(part, Rule):
+            self.suspend(part)
+        before = self.remember(part)
+        self._session.request("POST", f"{_path(part)}/activate", repeatable=True)
+        if not self.check(part, ACTIVATED, before):
+            raise _not_running(part, reason)
+
+    def check(self, part: Plugin | Rule, event_name: str, before: set[str]) -> bool:
+        """Waits for the event that says how a start or a restart after an update went; False when none comes in time.
+
+        Raises ForwardingFailed when it did not go well. The event must be the one that was asked for: CREATED or
+        STARTED of a moment ago may still be on their way and say nothing.
         """
         deadline = monotonic() + self._patience
         while True:
-            event = self._newest_start(part, before)
-            if event is not None and event.success:
-                return True
-            if event is not None:
-                raise ForwardingFailed(
-                    f"The {part.noun} {part.name!r} is {ACTIVE}, but does not run: {event.reason}.",
-                    hint="Correct the configuration (for a Kafka plugin: the bootstrap servers as the platform reaches"
-                    " them) and run the command again.",
-                    id=part.id,
-                )
+            for event in self._events.lifecycle(part.entity_id, part.tenant_id):
+                if event.id in before or (event.success and event.event != event_name):
+                    continue
+                if event.success:
+                    return True
+                raise _not_running(part, event.reason)
             if monotonic() >= deadline or self._session.stop.wait(_POLL_SECONDS):
                 return False
 
@@ -79,9 +89,14 @@ class Lifecycle:
         """Deletes a part. For rules, mind the `DeletionLimiter`."""
         self._session.request("DELETE", _path(part))
 
-    def _newest_start(self, part: Plugin | Rule, before: set[str]) -> LifecycleEvent | None:
-        events = self._events.lifecycle(part.entity_id, part.tenant_id)
-        return next((event for event in events if event.event in _STARTS and event.id not in before), None)
+
+def _not_running(part: Plugin | Rule, reason: str) -> ForwardingFailed:
+    return ForwardingFailed(
+        f"The {part.noun} {part.name!r} is {ACTIVE}, but does not run: {reason}.",
+        hint="Correct the configuration (for a Kafka plugin: the bootstrap servers as the platform reaches them) and"
+        " run the command again.",
+        id=part.id,
+    )
 
 
 def _path(part: Plugin | Rule) -> str:

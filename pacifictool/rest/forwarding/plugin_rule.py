@@ -11,7 +11,7 @@ from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import differences, merged
 from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
-from pacifictool.rest.forwarding.lifecycle import Lifecycle
+from pacifictool.rest.forwarding.lifecycle import UPDATED, Lifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
 from pacifictool.rest.session import Session
 
@@ -44,7 +44,7 @@ class PluginRuleForwarding:
         if len(rules) > 1:
             notes.append(
                 f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
-                " active one forwards each message once more. The first is used, the others are to be suspended."
+                " active one forwards each message once more. The first is used, the others are kept suspended."
             )
         parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "twins": tuple(rules[1:])}
         failures = {
@@ -159,7 +159,7 @@ class PluginRuleForwarding:
             ChangeAction.CHANGE,
             tuple(found_differences),
             lambda: self._change(
-                kind, found, wanted, save=bool(content), activate=activate, failed=kind in state.failures
+                kind, found, wanted, save=bool(content), activate=activate, failure=state.failures.get(kind)
             ),
         )
 
@@ -205,10 +205,17 @@ class PluginRuleForwarding:
             raise _explained(error, wanted["action"]["clazz"], token=wanted["pluginToken"]) from error
 
     def _change(
-        self, kind: str, found: Plugin | Rule, wanted: dict[str, Any], *, save: bool, activate: bool, failed: bool
+        self,
+        kind: str,
+        found: Plugin | Rule,
+        wanted: dict[str, Any],
+        *,
+        save: bool,
+        activate: bool,
+        failure: str | None,
     ) -> None:
         """Saves what differs, and starts what is not running."""
-        started = False
+        restarted = False
         if save:
             # The state must be left out or equal the current one; the other fields of the installation do no harm.
             document = {key: value for key, value in merged(wanted, found.raw).items() if key != "state"}
@@ -220,9 +227,11 @@ class PluginRuleForwarding:
                 raise _explained(error, wanted.get("clazz") or wanted["action"]["clazz"]) from error
             if found.state == ACTIVE:
                 # An active part restarts by itself with what was saved.
-                started = self._lifecycle.check_start(found, before)
-        if activate and (found.state != ACTIVE or (failed and not started)):
+                restarted = self._lifecycle.check(found, UPDATED, before)
+        if activate and found.state != ACTIVE:
             self._lifecycle.activate(found)
+        elif activate and failure is not None and not restarted:
+            self._lifecycle.restart(found, failure)
 
     def _delete_rule(self, rule: Rule) -> None:
         self._lifecycle.suspend(rule)
