@@ -108,6 +108,7 @@ def spark_settings(
         cache_dir=session.cache_dir,
         mirror=settings.jars_mirror,
         folder=settings.jars_folder,
+        environ=environ,
         reporter=session.reporter,
     )
     return SparkSettings(java_home=java.home, jars=jars, master=master, memory=memory, environ=environ, conf=conf or {})
@@ -136,6 +137,7 @@ def _aggregation(session: Session, window: str | None, lateness: str | None) -> 
 
 @contextmanager
 def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterator[Sink]:
+    from pacifictool.aggregation.sinks.assets import PlatformAssets
     from pacifictool.aggregation.sinks.console import ConsoleSink
     from pacifictool.aggregation.sinks.rest import RestSink
 
@@ -145,7 +147,12 @@ def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterato
         yield ConsoleSink(write)
         return
     with session.connect() as platform:
-        sink = RestSink(platform, entity_type=session.scenario.platform.entity_type, value_key=aggregation.value_key)
+        sink = RestSink(
+            PlatformAssets(platform),
+            url=platform.url,
+            entity_type=session.scenario.platform.entity_type,
+            value_key=aggregation.value_key,
+        )
         with contextlib.closing(sink):
             yield sink
 

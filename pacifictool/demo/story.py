@@ -16,6 +16,7 @@ from typing import Any
 
 from pacifictool.aggregation.job import AggregationJob, JobConfig
 from pacifictool.aggregation.progress import JobProgress, JobSummary
+from pacifictool.aggregation.sinks.assets import PlatformAssets
 from pacifictool.aggregation.sinks.rest import RestSink
 from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.witness import differences, recompute
@@ -233,7 +234,12 @@ class Demo:
             raise KeyboardInterrupt
 
     def _aggregate(self, platform: Platform, stop: threading.Event) -> JobSummary:
-        sink = RestSink(platform, entity_type=self._scenario.platform.entity_type, value_key=self._value_key)
+        sink = RestSink(
+            PlatformAssets(platform),
+            url=platform.url,
+            entity_type=self._scenario.platform.entity_type,
+            value_key=self._value_key,
+        )
         try:
             return AggregationJob(self._job_config, sink, reporter=self._reporter, progress=self._on_progress).run(stop)
         finally:

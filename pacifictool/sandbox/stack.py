@@ -57,7 +57,13 @@ class LocalStack:
         java = find_java(environ)
         reporter.detail(f"Using Java {java.full_version} ({java.source})")
         jars = ensure_jars(
-            KAFKA_BROKER, java=java, cache_dir=cache_dir, mirror=jars_mirror, folder=jars_folder, reporter=reporter
+            KAFKA_BROKER,
+            java=java,
+            cache_dir=cache_dir,
+            mirror=jars_mirror,
+            folder=jars_folder,
+            environ=environ,
+            reporter=reporter,
         )
         self.broker = KafkaBroker(data_dir / "kafka", java=java, jars=jars, port=ports.kafka)
         self.platform = SandboxProcess(data_dir / "platform", http_port=ports.http, mqtt_port=ports.mqtt)
