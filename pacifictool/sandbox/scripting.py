@@ -87,8 +87,10 @@ class Script:
             result = self._call(self._bind(names, scopes))
         except (quickjs.JSException, quickjs.StackOverflow) as error:
             reason = _first_line(error)
+            if reason == "null":
+                reason = "InternalError: out of memory"  # So much that the engine could not make its error object.
             if reason.startswith("InternalError"):
-                # Out of memory or time: what the script left behind must not fail every later message.
+                # What the script left behind must not fail every later message.
                 self._compile(self._text)
             raise ScriptFailed(reason) from None
         if result is True or result is False:

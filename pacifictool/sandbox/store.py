@@ -60,7 +60,7 @@ class Store:
         self._before_commit: list[Callable[[], None]] = []
         self._scheduled = False
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
             # One sandbox a folder: a second one is refused instead of working on stale copies of what it remembers.
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")

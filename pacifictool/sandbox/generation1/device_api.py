@@ -82,7 +82,7 @@ class DeviceApi1:
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
         """Tells subscribed devices of changed or deleted shared attributes."""
-        payload = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        payload = _json(document)
         for session in list(self._sessions.get(device_id, ())):
             session.publish(ATTRIBUTES, payload)
 
@@ -125,9 +125,9 @@ class DeviceApi1:
         if not isinstance(document, dict):
             session.close()
             return
-        answer = json.dumps(requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys")))
+        answer = _json(requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys")))
         number = topic.removeprefix(_ATTRIBUTES_REQUEST)
-        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", answer.encode(), pattern=f"{_ATTRIBUTES_RESPONSE}+")
+        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", answer, pattern=f"{_ATTRIBUTES_RESPONSE}+")
         if qos:
             session.puback(packet_id)
 
@@ -164,6 +164,10 @@ class DeviceApi1:
             entity = self._entities.create("DEVICE", tenant, name, type_, customer=gateway.entity.customer)
             self._entities.relate(gateway.entity, entity, "Created")
         return self._devices.of(entity)
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def parse_message(topic: str, payload: bytes) -> Message:

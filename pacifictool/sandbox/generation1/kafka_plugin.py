@@ -157,12 +157,14 @@ class KafkaForwarder:
     def _produce(self, topic: str, state: _Topic, value: bytes, done: Done) -> None:
         partition = state.partitions[state.turn % len(state.partitions)]
         state.turn += 1
+        loop = asyncio.get_running_loop()
 
         def delivered(error: Any, _message: Any) -> None:
             self._outstanding -= 1
             if error is not None:
                 state.known_at = 0.0  # Partitions may have gone; ask with the next message.
-            done(None if error is None else str(error))
+            # Not from within librdkafka's callback: an exception there would end the polling.
+            loop.call_soon(done, None if error is None else str(error))
 
         try:
             self._producer.produce(topic, value, partition=partition, timestamp=NO_TIMESTAMP, on_delivery=delivered)
@@ -173,7 +175,7 @@ class KafkaForwarder:
         self._outstanding += 1
         if not self._polling:
             self._polling = True
-            asyncio.get_running_loop().call_later(_POLL_SECONDS, self._poll)
+            loop.call_later(_POLL_SECONDS, self._poll)
 
     def _poll(self) -> None:
         if self._closed:

@@ -139,6 +139,8 @@ class _Connection(asyncio.Protocol):
                 if self.session.is_closed:
                     return
                 self._handle(first, body)
+            if self._rest and not self._connected and self._rest[0] != wire.CONNECT:
+                raise wire.ProtocolError("the first packet is no CONNECT")
         except wire.ProtocolError as error:
             _log.debug("Connection closed: %s.", error)
             self.session.close()

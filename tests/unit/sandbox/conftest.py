@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.sandbox.testing import RawDevice, Tenant
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def tenant(sandbox: SandboxProcess) -> Tenant:
+    return Tenant(sandbox.url)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A text that no other test of this run uses for a name."""
+    return f"{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def connect(sandbox: SandboxProcess) -> Iterator[Callable[[str | None], RawDevice]]:
+    """Opens device connections that are closed with the test."""
+    devices: list[RawDevice] = []
+
+    def open_one(token: str | None) -> RawDevice:
+        devices.append(RawDevice(sandbox.mqtt_port, token))
+        return devices[-1]
+
+    yield open_one
+    for device in devices:
+        device.close()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    java = find_java(os.environ)
+    jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=jars)
+    broker.start()
+    yield broker
+    broker.stop(graceful=False)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused, names_json, scopes_json
+from pacifictool.sandbox.values import Value
+
+
+def run(text: str, names: dict[str, Value] | None = None, client: dict[str, Value] | None = None) -> bool:
+    return Script(text).test(names_json(names or {}), scopes_json({"cs": client or {}, "ss": {}, "shared": {}}))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "windSpeed > 30",
+        "typeof windSpeed !== 'undefined' && typeof nosuch === 'undefined'",
+        "cs.geoZone === 'Zone A'",
+        "cs['geoZone'] === 'Zone A' && cs.get('geoZone') === 'Zone A'",
+        "cs.containsKey('geoZone') && !cs.containsKey('x') && cs.get('x') === null && cs.size() === 1",
+        "typeof cs.nosuch === 'undefined' && ss.isEmpty()",
+        "var limit = 30; windSpeed > limit;",
+        "function over(v) { return v > 30; } over(windSpeed)",
+        "// a comment at the end\nwindSpeed > 30 // here",
+    ],
+)
+def test_scripts_see_names_and_scopes_and_their_last_value_counts(script: str) -> None:
+    assert run(script, {"windSpeed": 31}, {"geoZone": "Zone A"}) is True
+
+
+@pytest.mark.parametrize("script", ["a b", "1 +", "return true", "}); (function () {", "if ("])
+def test_what_does_not_compile_is_refused(script: str) -> None:
+    with pytest.raises(ScriptRefused, match="Can't compile script: SyntaxError"):
+        Script(script)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cs.nosuch.x", "TypeError"),
+        ("nosuch > 1", "ReferenceError"),
+        ("5", "Wrong result type: 5"),
+        ("'yes'", "Wrong result type: yes"),
+        ("undefined", "Wrong result type"),
+        ("", "Wrong result type"),
+        ("throw 'no'", "no"),
+        ("(function f() { f(); })()", "RangeError"),
+        ("while (true) {}", "InternalError"),
+        ("var x = []; while (true) x.push('0123456789' + x.length)", "InternalError"),
+        ("'x'.repeat(1e9) === ''", "InternalError"),
+    ],
+)
+def test_what_throws_or_runs_too_long_or_gives_no_boolean_fails(script: str, reason: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ScriptFailed, match=reason):
+        run(script)
+    assert time.monotonic() - started < 5
+
+
+def test_a_script_that_ran_out_of_memory_works_again_with_the_next_message() -> None:
+    script = Script("kept = []; while (hungry) kept.push('0123456789' + kept.length); true")
+    with pytest.raises(ScriptFailed, match="out of memory"):
+        script.test(names_json({"hungry": True}))
+    assert script.test(names_json({"hungry": False})) is True
+
+
+def test_scripts_reach_nothing_outside_and_not_one_another() -> None:
+    for name in ("require", "process", "std", "os", "java", "Packages", "load", "print", "console"):
+        assert run(f"typeof {name} === 'undefined'") is True
+    assert run("globalThis.shared_secret = 1; true") is True
+    assert run("typeof shared_secret === 'undefined'") is True
+
+
+def test_quotes_and_code_in_values_stay_values() -> None:
+    text = "'); throw 1; ('"
+    assert run("v === expected", {"v": text, "expected": text}) is True
+    assert run("cs.get('__proto__') === null && typeof cs.geoZone === 'string'", {}, {"geoZone": "${1}"}) is True
