@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from pacifictool.sandbox.entities import Entities, Entity
-from pacifictool.sandbox.scripting import names_json, scopes_json
 from pacifictool.sandbox.telemetry import Attributes
-from pacifictool.sandbox.values import Value, Values
+from pacifictool.sandbox.values import Values
 
 CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
-_SCRIPT_NAMES = {CLIENT: "cs", SERVER: "ss", SHARED: "shared"}
 
 
 class Device:
-    """A device with its attributes. What scripts and templates need is derived once per change."""
+    """A device with its attributes by scope."""
 
-    __slots__ = ("attributes", "derived", "entity", "is_deleted", "names", "scopes", "token")
+    __slots__ = ("attributes", "derived", "entity", "is_deleted", "token")
 
     def __init__(self, entity: Entity, attributes: dict[str, Values]) -> None:
         self.entity = entity
@@ -24,19 +22,6 @@ class Device:
         self.is_deleted = False
         self.token: str | None = None
         """The access token by which it was found; None while nobody asked by token."""
-        self._derive()
-
-    def _derive(self) -> None:
-        names: dict[str, Value] = {}
-        scopes = {}
-        for scope, script_name in _SCRIPT_NAMES.items():
-            values = self.attributes[scope]
-            names |= {key: value for key, value in values.items() if key.lower() not in ("cs", "ss", "shared")}
-            scopes[script_name] = values
-        self.names = names_json(names)
-        """All attributes by bare name, as JSON for scripts."""
-        self.scopes = scopes_json(scopes)
-        """The maps cs, ss and shared, as JSON for scripts."""
         self.derived: Any = None
         """A place for what a generation's rule engine derives from the attributes; emptied when they change."""
 
@@ -46,7 +31,7 @@ class Device:
         known.update(values)
         for key in removed:
             known.pop(key, None)
-        self._derive()
+        self.derived = None
 
 
 class Devices:
@@ -72,7 +57,7 @@ class Devices:
     def of(self, entity: Entity) -> Device:
         device = self._by_id.get(entity.id)
         if device is None:
-            scopes = {scope: self._attributes.values(entity.born, scope) for scope in _SCRIPT_NAMES}
+            scopes = {scope: self._attributes.values(entity.born, scope) for scope in (CLIENT, SERVER, SHARED)}
             device = self._by_id[entity.id] = Device(entity, scopes)
         return device
 

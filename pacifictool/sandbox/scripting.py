@@ -9,12 +9,7 @@ included.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 import quickjs
-
-from pacifictool.sandbox.values import Value
 
 TIME_LIMIT_SECONDS = 0.25
 MEMORY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -28,11 +23,18 @@ _PRELUDE = """
     size: {value: function () { return Object.keys(this).length; }},
     isEmpty: {value: function () { return Object.keys(this).length === 0; }},
   });
+  function values(document, target) {
+    const parsed = Object.assign(target, document.values);
+    for (const key of document.boxed || []) {
+      parsed[key] = new Number(parsed[key]);
+    }
+    return parsed;
+  }
   return function (names, scopes) {
-    const bindings = Object.assign(Object.create(null), JSON.parse(names));
+    const bindings = values(JSON.parse(names), Object.create(null));
     const parsed = JSON.parse(scopes);
     for (const scope in parsed) {
-      bindings[scope] = Object.assign(Object.create(maps), parsed[scope]);
+      bindings[scope] = values(parsed[scope], Object.create(maps));
     }
     return bindings;
   };
@@ -82,7 +84,11 @@ class Script:
                 raise ScriptRefused(f"Can't compile script: {reason}") from None
 
     def test(self, names: str, scopes: str = "{}") -> bool:
-        """Runs the filter; `names` and `scopes` are JSON objects, see `names_json`. Raises ScriptFailed."""
+        """Runs the filter. Raises ScriptFailed.
+
+        `names` is JSON, `{"values": {…}, "boxed": […]}`: what the script sees by name, and which of the numbers are to
+        be Number objects; `scopes` maps the names of maps to such documents.
+        """
         try:
             result = self._call(self._bind(names, scopes))
         except (quickjs.JSException, quickjs.StackOverflow) as error:
@@ -100,13 +106,3 @@ class Script:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def names_json(values: Mapping[str, Value]) -> str:
-    """Values as the JSON that `Script.test` takes for its names."""
-    return json.dumps(values)
-
-
-def scopes_json(scopes: Mapping[str, Mapping[str, Value]]) -> str:
-    """Maps such as {"cs": {…}, "ss": {…}} as the JSON that `Script.test` takes for its scopes."""
-    return json.dumps(scopes)

@@ -18,14 +18,16 @@ from pacifictool.sandbox.events import EventLog
 from pacifictool.sandbox.generation1 import descriptors
 from pacifictool.sandbox.generation1.components import Plugin, Rule
 from pacifictool.sandbox.generation1.kafka_plugin import KafkaForwarder, ProducerRefused
+from pacifictool.sandbox.generation1.nashorn import compile_filter, names_json, scopes_json
 from pacifictool.sandbox.generation1.templates import (
+    AttributeMap,
     Reading,
     Template,
     TemplateFailed,
     TemplateRefused,
-    attribute_context,
+    attribute_maps,
 )
-from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused, names_json
+from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import Telemetry
 from pacifictool.sandbox.values import Values
@@ -72,13 +74,41 @@ def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
     return sorted(merged.items(), key=lambda item: bucket(item[0]))
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A device's attributes as scripts and templates see them; made once per change."""
+
+    names: str
+    """All attributes by bare name, as JSON for scripts."""
+    scopes: str
+    """The maps cs, ss and shared, as JSON for scripts."""
+    maps: dict[str, AttributeMap]
+    """The same maps for templates."""
+
+
+def _view(device: Device) -> _View:
+    view = device.derived
+    if not isinstance(view, _View):
+        scopes = {"cs": device.attributes[CLIENT], "ss": device.attributes[SERVER], "shared": device.attributes[SHARED]}
+        names: Values = {}
+        for values in scopes.values():
+            names |= {key: value for key, value in values.items() if key.lower() not in scopes}
+        view = device.derived = _View(names_json(names), scopes_json(scopes), attribute_maps(scopes))
+    return view
+
+
 def _attributes_filter(configuration: Any) -> Filter:
-    script = Script(configuration["filter"])
-    return lambda device, _message: script.test(device.names, device.scopes)
+    script = compile_filter(configuration["filter"])
+
+    def test(device: Device, _message: Message) -> bool:
+        view = _view(device)
+        return script.test(view.names, view.scopes)
+
+    return test
 
 
 def _telemetry_filter(configuration: Any) -> Filter:
-    script = Script(configuration["filter"])
+    script = compile_filter(configuration["filter"])
 
     def test(_device: Device, message: Message) -> bool:
         return message.type == POST_TELEMETRY and any(
@@ -242,10 +272,7 @@ class RuleEngine:
 
 
 def _template_context(device: Device, message: Message) -> dict[str, Any]:
-    if device.derived is None:
-        attributes = device.attributes
-        device.derived = attribute_context(attributes[CLIENT], attributes[SERVER], attributes[SHARED])
-    context: dict[str, Any] = dict(device.derived)
+    context: dict[str, Any] = dict(_view(device).maps)
     if message.type == POST_TELEMETRY:
         for stamp, values in _merge(message.readings):
             for key, value in values.items():

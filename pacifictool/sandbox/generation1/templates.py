@@ -75,9 +75,8 @@ class Template:
         return text
 
 
-def attribute_context(client: Values, server: Values, shared: Values) -> dict[str, AttributeMap]:
-    """`$cs`, `$ss` and `$shared`: all values as texts."""
+def attribute_maps(scopes: Mapping[str, Values]) -> dict[str, AttributeMap]:
+    """`$cs`, `$ss` and `$shared` of the attributes by scope: all values as texts."""
     return {
-        name: AttributeMap({key: java_text(value) for key, value in values.items()})
-        for name, values in (("cs", client), ("ss", server), ("shared", shared))
+        name: AttributeMap({key: java_text(value) for key, value in values.items()}) for name, values in scopes.items()
     }

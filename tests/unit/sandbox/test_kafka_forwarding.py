@@ -187,9 +187,7 @@ def test_without_the_attributes_filter_an_unknown_zone_stays_a_reference(pipelin
 
 def test_server_attributes_reach_scripts_as_ss_and_shared(pipeline: Pipeline) -> None:
     pipeline.post("rule", pipeline.rule, "suspend")
-    pipeline.add_rule(
-        station_filter="ss.a === 1 && shared.b === 'x' && a === 1 && b === 'x'", template="$ss.a$shared.b"
-    )
+    pipeline.add_rule(station_filter="ss.a == 1 && shared.b === 'x' && a == 1 && b === 'x'", template="$ss.a$shared.b")
     device = pipeline.device("WS", None)
     identifier = pipeline.tenant.get("/api/tenant/devices?deviceName=WS")["id"]["id"]
     device.acknowledged('{"windSpeed":1}')

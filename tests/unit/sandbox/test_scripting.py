@@ -4,12 +4,13 @@ import time
 
 import pytest
 
-from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused, names_json, scopes_json
+from pacifictool.sandbox.generation1.nashorn import compile_filter, names_json, scopes_json
+from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused
 from pacifictool.sandbox.values import Value
 
 
 def run(text: str, names: dict[str, Value] | None = None, client: dict[str, Value] | None = None) -> bool:
-    return Script(text).test(names_json(names or {}), scopes_json({"cs": client or {}, "ss": {}, "shared": {}}))
+    return compile_filter(text).test(names_json(names or {}), scopes_json({"cs": client or {}, "ss": {}, "shared": {}}))
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,32 @@ def test_quotes_and_code_in_values_stay_values() -> None:
     text = "'); throw 1; ('"
     assert run("v === expected", {"v": text, "expected": text}) is True
     assert run("cs.get('__proto__') === null && typeof cs.geoZone === 'string'", {}, {"geoZone": "${1}"}) is True
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("n === 5", False),
+        ("typeof n === 'object' && typeof d === 'number'", True),
+        ("n == 5 && n > 4 && n + 1 === 6 && d === 1.5", True),
+        ("cs.n === 7", False),
+        ("cs.n == 7", True),
+        ("zero || !zero", True),
+        ("zero ? true : false", False),
+    ],
+)
+def test_longs_behave_as_the_java_objects_that_they_are_on_the_server(script: str, expected: bool) -> None:
+    assert run(script, {"n": 5, "d": 1.5, "zero": 0}, {"n": 7}) is expected
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["[1].some(x => x > 0)", "let q = 1; q > 0", "`a` === 'a'", "2 ** 3 == 8", "cs?.a == null", "Math.max(...[1]) > 0"],
+)
+def test_syntax_that_the_servers_engine_does_not_know_is_refused(script: str) -> None:
+    with pytest.raises(ScriptRefused, match="newer than ECMAScript 5"):
+        compile_filter(script)
+
+
+def test_newer_syntax_within_texts_and_comments_is_none() -> None:
+    assert run("'=> `let x`' !== \"...\" // let x => y\n /* ** `*/ && (a ? .5 : 1) > 0", {"a": 1}) is True

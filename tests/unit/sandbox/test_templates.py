@@ -7,14 +7,14 @@ from pacifictool.sandbox.generation1.templates import (
     Template,
     TemplateFailed,
     TemplateRefused,
-    attribute_context,
+    attribute_maps,
 )
 from pacifictool.sandbox.testing import TEMPLATE
 from pacifictool.sandbox.values import Value, Values
 
 
 def render(template: str, wind_speed: Value | None = None, client: Values | None = None) -> str:
-    context: dict[str, object] = dict(attribute_context(client or {}, {"s": 1}, {}))
+    context: dict[str, object] = dict(attribute_maps({"cs": client or {}, "ss": {"s": 1}, "shared": {}}))
     if wind_speed is not None:
         context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
     return Template(template).render(context)

@@ -1,0 +1,40 @@
+"""Where filter scripts feel the server's engine (Nashorn, ECMAScript 5) and not ours.
+
+Tried with nashorn-core 15.4: a long arrives as a Java object, so `windSpeed === 31` is false and `typeof windSpeed`
+is "object", while `==`, `>` and arithmetic work; a missing key of a map is undefined; arrow functions and `let` do not
+compile. A script that works in the sandbox must work on a real server, so these are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from pacifictool.sandbox.scripting import Script, ScriptRefused
+from pacifictool.sandbox.values import Value, Values
+
+_TEXTS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\"""", re.DOTALL)
+_NEWER_SYNTAX = re.compile(r"=>|`|\.\.\.|\*\*|\?\?|\?\.(?!\d)|\b(?:let|class)\s+[A-Za-z_$]")
+
+
+def compile_filter(text: str) -> Script:
+    """A script that may use what ECMAScript 5 knows. Raises ScriptRefused."""
+    if found := _NEWER_SYNTAX.search(_TEXTS_AND_COMMENTS.sub("''", text)):
+        raise ScriptRefused(f"Can't compile script: {found.group()!r} is newer than ECMAScript 5")
+    return Script(text)
+
+
+def _boxed(values: Mapping[str, Value]) -> list[str]:
+    # A boxed zero would be true in a condition, which it is not in Nashorn; so zero stays a plain number.
+    return [key for key, value in values.items() if type(value) is int and value]
+
+
+def names_json(values: Values) -> str:
+    """Values as the names that `Script.test` takes, longs boxed."""
+    return json.dumps({"values": values, "boxed": _boxed(values)})
+
+
+def scopes_json(scopes: Mapping[str, Values]) -> str:
+    """Maps such as {"cs": {…}, "ss": {…}} as the scopes that `Script.test` takes, longs boxed."""
+    return json.dumps({name: {"values": values, "boxed": _boxed(values)} for name, values in scopes.items()})
