@@ -240,6 +240,7 @@ def test_a_late_acknowledgement_of_the_first_sending_counts_once(peer: ScriptedP
             return Reaction.IGNORE
         if message.payload == peer.received[0].payload:
             peer.send_to_all(b"\x42\x02" + peer.received[0].packet_id.to_bytes(2))
+            return Reaction.IGNORE
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = acknowledge_the_first_when_it_is_repeated
@@ -248,6 +249,7 @@ def test_a_late_acknowledgement_of_the_first_sending_counts_once(peer: ScriptedP
     summary = Fleet(endpoint, devices(), options, on_reading=finished.append).run()
     assert summary.acknowledged == len(finished) == 20
     assert {reading.number for reading in finished} == set(range(20))
+    assert summary.resent == 1
 
 
 def test_a_reading_that_is_never_acknowledged_is_given_up(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -378,6 +380,9 @@ def test_one_poisonous_reading_is_found_among_good_ones(peer: ScriptedPeer, endp
     summary = Fleet(endpoint, devices(), FleetOptions(count=50)).run()
     assert list(summary.refused) == ["Turbine 1"]
     assert summary.losses[0].payload == peer.received[9].payload
+    # While it is under suspicion nothing else is sent that could be the cause, or would be closed upon.
+    assert summary.generated < 20
+    assert all(reading.resent == 0 for reading in summary.losses[1:])
     alone = [message for message in peer.received if message.connection > 2]
     assert {message.payload for message in alone} == {peer.received[9].payload}
 
