@@ -21,7 +21,7 @@ from pacifictool.mqtt.connection import abandon, build_client, connack_code, des
 from pacifictool.settings import MqttEndpoint, Secret
 
 CONNECTORS: Final = 8
-"""Threads that open connections; on loopback they open about 2,000 a second (measured, 2 cores)."""
+"""Threads that open connections; on loopback they opened 10,000 in less than 3 s (measured, 2 cores)."""
 
 _MAX_PACKET_ID_TRIES: Final = 65_535
 
