@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pacifictool.aggregation.ledger import Ledger, WindowTotal
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.windows import WindowMean, exact_mean
-from pacifictool.errors import AggregationError, DeliveryAbandoned, PacificToolError, StorageFull
+from pacifictool.errors import (
+    AggregationError,
+    AuthenticationFailed,
+    DeliveryAbandoned,
+    PacificToolError,
+    PlatformUnreachable,
+    StorageFull,
+)
 from pacifictool.reporting import Reporter
 
 CHUNK = 2000
@@ -99,27 +106,40 @@ class Delivery:
         """
         delivered, failures = 0, 0
         while not stop.is_set():
-            due = self._ledger.due(until_ms, CHUNK)
-            if not due:
-                break
-            receipt = _LedgerReceipt(self._ledger, due)
-            failure = self._attempt(due, receipt)
-            delivered += len(receipt.accepted_results)
-            self.posted += len(receipt.accepted_results)
-            self._note(receipt)
+            accepted, failure = self._pass(until_ms, stop)
+            delivered += accepted
             if failure is None:
                 if failures:
                     self._reporter.info(f"Results are delivered again ({self._sink.target}).")
                 failures = 0
                 self.state = DeliveryState(self.state.last_posted)
-                continue
-            if receipt.accepted_results:
-                failures = 0
-            failures += 1
-            self._wait(failure, failures, progress=bool(receipt.accepted_results), stop=stop)
+                if not accepted:
+                    break
+                continue  # Records may have been counted meanwhile.
+            failures = 1 if accepted else failures + 1
+            self._wait(failure, failures, progress=accepted > 0, stop=stop)
         if delivered:
             self._ledger.forget_sealed()
         return delivered
+
+    def _pass(self, until_ms: int | None, stop: threading.Event) -> tuple[int, PacificToolError | None]:
+        """Goes once through everything that is due: how much was accepted, and the first failure."""
+        accepted, first_failure = 0, None
+        after: WindowTotal | None = None
+        while not stop.is_set():
+            due = self._ledger.due(until_ms, CHUNK, after)
+            if not due:
+                break
+            after = due[-1]
+            receipt = _LedgerReceipt(self._ledger, due)
+            failure = self._attempt(due, receipt)
+            accepted += len(receipt.accepted_results)
+            self._note(receipt)
+            first_failure = first_failure or failure
+            # One zone that fails must not keep the others waiting; a platform that is away fails for all.
+            if isinstance(failure, PlatformUnreachable | AuthenticationFailed):
+                break
+        return accepted, first_failure
 
     def _attempt(self, due: list[WindowTotal], receipt: _LedgerReceipt) -> PacificToolError | None:
         try:
@@ -158,6 +178,7 @@ class Delivery:
 
     def _note(self, receipt: _LedgerReceipt) -> None:
         if receipt.accepted_results:
+            self.posted += len(receipt.accepted_results)
             newest = sorted(receipt.accepted_results, key=lambda result: (result.window_end_ms, result.zone))[-10:]
             self.state = DeliveryState(tuple(newest), self.state.failing_since, self.state.failure)
         for zone, reason in list(receipt.refusals.items())[:_REPORT_REFUSED]:

@@ -85,6 +85,9 @@ class _Run:
     batch_applied: threading.Event = field(default_factory=threading.Event)
     query_ready: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
+    """What ends the job."""
+    spark_failure: Exception | None = None
+    """What Spark said when it failed within a batch; it says the same of the query, with our stack trace in it."""
 
 
 class AggregationJob:
@@ -204,6 +207,7 @@ class AggregationJob:
         session = run.runtime.session
         rules = self._config.aggregation
         run.query_ready.clear()
+        run.spark_failure = None
         processor = BatchProcessor(
             checkpoint=run.checkpoint,
             topic=self._config.topic,
@@ -228,8 +232,11 @@ class AggregationJob:
             run.query_ready.wait()
             try:
                 processor(records, batch_id)
-            except (PySparkException, Py4JError, BatchStopped):
-                raise  # Spark's own failures come back as the query's.
+            except (PySparkException, Py4JError) as error:
+                run.spark_failure = error
+                raise
+            except BatchStopped:
+                raise
             except Exception as error:
                 self._fail(run, error)
                 raise
@@ -270,7 +277,7 @@ class AggregationJob:
                     raise run.failure
                 if not query.isActive:
                     if (exception := query.exception()) is not None:
-                        raise run.failure or self._translated(exception)
+                        raise run.failure or self._translated(run.spark_failure or exception)
                     return "end of topic"
                 if stop.wait(_TICK_SECONDS):
                     return "stop"

@@ -197,12 +197,21 @@ class Ledger:
 
     # --- delivering ----------------------------------------------------------------------------------------------
 
-    def due(self, until_ms: int | None, limit: int) -> list[WindowTotal]:
-        """Windows that end at or before `until_ms` (None: all) and whose count has not been delivered, oldest first."""
+    def due(self, until_ms: int | None, limit: int, after: WindowTotal | None = None) -> list[WindowTotal]:
+        """Windows that end at or before `until_ms` (None: all) and whose count has not been delivered, oldest first.
+
+        At most `limit`, and only those behind `after` in that order.
+        """
         rows = self._query(
             "SELECT zone, window_end, count, total, delivered FROM windows "
-            "WHERE count <> delivered AND window_end <= ? ORDER BY window_end, zone LIMIT ?",
-            (until_ms if until_ms is not None else 2**63 - 1, limit),
+            "WHERE count <> delivered AND window_end <= ? AND (window_end, zone) > (?, ?) "
+            "ORDER BY window_end, zone LIMIT ?",
+            (
+                until_ms if until_ms is not None else 2**63 - 1,
+                after.window_end_ms if after is not None else -(2**63),
+                after.zone if after is not None else "",
+                limit,
+            ),
         )
         return [_window(row) for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -27,8 +28,15 @@ RECORDS_PER_TASK = 500_000
 _TOPIC_POLL_SECONDS = 1.0
 _WATCH_SECONDS = 2.0
 
-_FATAL_KAFKA = ("AuthenticationException", "AuthorizationException", "ConfigException", "Failed to construct kafka")
 _DATA_LOSS = ("KAFKA_DATA_LOSS", "failOnDataLoss", "OffsetOutOfRangeException", "KAFKA_START_OFFSET_DOES_NOT_MATCH")
+_REFUSED = ("AuthenticationException", "AuthorizationException", "ConfigException", "Failed to construct kafka")
+_MAY_PASS = re.compile(
+    r"org\.apache\.kafka\.common\.errors\.\w*(Timeout|Disconnect|Network|NotLeader|NotAvailable|UnknownTopic|Epoch"
+    r"|Coordinator|NotController|Retriable|NotEnoughReplicas|KafkaStorage)\w*Exception"
+    r"|java\.util\.concurrent\.TimeoutException|Cannot fetch record for offset"
+)
+_STAMP = re.compile(r"partition (\d+) offset (\d+) has timestamp value (-?\d+) that overflows")
+_JAVA_EXCEPTION = re.compile(r"(?P<kind>(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)): (?P<message>[^\n]+)")
 
 
 def starting_options(starting_offsets: str) -> dict[str, str]:
@@ -144,25 +152,29 @@ def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Pat
             "a new folder with --checkpoint (or remove this one) to start afresh with what the topic holds.",
             log=str(log),
         )
-    first_line = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
-    if "org.apache.kafka" in text or "kafka010" in text:
-        if any(words in text for words in _FATAL_KAFKA):
-            return KafkaError(
-                f"Spark's Kafka client cannot work with {endpoint}: {_kafka_words(text) or first_line}.",
-                hint="Check the security settings given with -X and --kafka-config.",
-                log=str(log),
-            )
-        return KafkaUnreachable(
-            f"Kafka at {endpoint} does not serve topic {topic}: {_kafka_words(text) or first_line}.", log=str(log)
+    if (unreadable := _STAMP.search(text)) is not None:
+        partition, offset, stamp = unreadable.groups()
+        return AggregationError(
+            f"The record at offset {offset} of partition {partition} of topic {topic} has a time stamp that Spark "
+            f"cannot read ({stamp} ms).",
+            hint="Let the broker stamp the records (message.timestamp.type=LogAppendTime, as `pacifictool setup` does) "
+            "and start behind that record: a new --checkpoint folder and --starting-offsets with a time.",
+            log=str(log),
         )
-    return AggregationError(f"Spark failed: {first_line}", hint=f"Its own words are in {log}.", log=str(log))
+    if any(words in text for words in _REFUSED) and "kafka" in text.lower():
+        return KafkaError(
+            f"Spark's Kafka client cannot work with {endpoint}: {_essence(text)}",
+            hint="Check the security settings given with -X and --kafka-config.",
+            log=str(log),
+        )
+    if _MAY_PASS.search(text):
+        return KafkaUnreachable(f"Kafka at {endpoint} does not serve topic {topic}: {_essence(text)}", log=str(log))
+    return AggregationError(f"Spark failed: {_essence(text)}", hint=f"Its own words are in {log}.", log=str(log))
 
 
-def _kafka_words(text: str) -> str | None:
-    """The message of the innermost Kafka exception of a Java stack trace."""
-    found = None
-    for line in text.splitlines():
-        kind, separator, message = line.partition("Exception: ")
-        if separator and "org.apache.kafka" in kind:
-            found = message.strip().rstrip(".")
-    return found
+def _essence(text: str) -> str:
+    """The message of the last Java exception that is named, which is the cause; else the first line."""
+    messages = [match["message"].strip() for match in _JAVA_EXCEPTION.finditer(text)]
+    if not messages:
+        messages = [line.strip() for line in text.splitlines() if line.strip()][:1] or ["no reason given"]
+    return messages[-1].rstrip(".") + "."

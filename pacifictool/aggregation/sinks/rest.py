@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from pacifictool.aggregation.sinks.base import Receipt, Sink, by_zone
 from pacifictool.aggregation.windows import WindowMean
-from pacifictool.errors import InvalidRequest, NotFound, PacificToolError, PlatformUnreachable
+from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, PacificToolError, PlatformUnreachable
+from pacifictool.rest.entities import Asset
 
 CONNECTIONS = 8
 """Zones written at once."""
@@ -17,14 +18,16 @@ GIVE_WAY_AFTER = 2 * CONNECTIONS
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
 
 
-class AssetWriter(Protocol):
-    """What the sink needs of the platform's REST client. Used from several threads."""
+class Assets(Protocol):
+    """What the sink needs of `Platform.assets`."""
 
-    def asset_id(self, name: str, entity_type: str) -> str:
-        """The id of the asset of that exact name, created when missing. Raises PlatformError."""
+    def get_or_create(self, name: str, type: str) -> Asset: ...  # noqa: A002 - the platform's word
 
-    def write(self, asset_id: str, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Stores (ts in ms, values) points, in order. Raises NotFound for a deleted asset, else PlatformError."""
+
+class Telemetry(Protocol):
+    """What the sink needs of `Platform.telemetry`."""
+
+    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None: ...
 
 
 class RestSink(Sink):
@@ -32,12 +35,14 @@ class RestSink(Sink):
 
     name = "rest"
 
-    def __init__(self, writer: AssetWriter, *, url: str, entity_type: str, value_key: str) -> None:
+    def __init__(self, assets: Assets, telemetry: Telemetry, *, url: str, entity_type: str, value_key: str) -> None:
+        """`entity_type` is the type of assets that have to be created. Nothing is sent before the first delivery."""
         self.target = f"rest {url}"
-        self._writer = writer
+        self._asset_store = assets
+        self._telemetry = telemetry
         self._entity_type = entity_type
         self._value_key = value_key
-        self._ids: dict[str, str] = {}
+        self._known: dict[str, Asset] = {}
         self._closed = threading.Event()
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="rest-sink")
 
@@ -72,7 +77,8 @@ class RestSink(Sink):
     def _deliver_zone(self, results: Sequence[WindowMean], receipt: Receipt) -> PacificToolError | None:
         try:
             self._write(results)
-        except InvalidRequest as error:
+        except (InvalidRequest, AlreadyExists) as error:
+            # AlreadyExists: a database that takes two names for one; the other zone's asset is not ours to write to.
             receipt.refused(results, error.message)
         except PacificToolError as error:
             return error
@@ -82,15 +88,15 @@ class RestSink(Sink):
 
     def _write(self, results: Sequence[WindowMean]) -> None:
         zone = results[0].zone
-        points = [(result.window_end_ms, {self._value_key: result.mean}) for result in results]
-        known = self._ids.get(zone)
-        if known is not None:
+        rows = [(result.window_end_ms, {self._value_key: result.mean}) for result in results]
+        asset = self._known.get(zone)
+        if asset is not None:
             try:
-                self._writer.write(known, points)
+                self._telemetry.write(asset, rows)
             except NotFound:
                 # Somebody deleted the asset: it is made again below.
-                del self._ids[zone]
+                del self._known[zone]
             else:
                 return
-        self._ids[zone] = self._writer.asset_id(zone, self._entity_type)
-        self._writer.write(self._ids[zone], points)
+        asset = self._known[zone] = self._asset_store.get_or_create(zone, self._entity_type)
+        self._telemetry.write(asset, rows)

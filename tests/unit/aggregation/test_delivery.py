@@ -11,7 +11,7 @@ from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.ledger import BatchOutcome, Ledger
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.windows import UNITS, PartialSum, WindowMean
-from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable
+from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, ServerFault
 from pacifictool.reporting import SILENT, SilentReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
@@ -148,6 +148,23 @@ def test_a_refused_result_holds_up_nobody_and_is_told(ledger: Ledger) -> None:
     assert work.deliver_due(None, threading.Event()) == 1
     assert ledger.due(None, 10) == []
     assert "bad name" in reporter.messages[0]
+
+
+def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moody(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.accepted([result for result in results if result.zone != "A"])
+        if any(result.zone == "A" for result in results):
+            raise ServerFault("Zone A makes the platform stumble.")
+
+    monkeypatch.setattr("pacifictool.aggregation.delivery.CHUNK", 2)
+    fill(ledger, 0, ("A", W1, 1), ("A", W2, 1), ("A", W3, 1), ("B", W3, 1))
+    work = delivery(ledger, RecordingSink(*[moody] * 50), give_up_after=0.3)
+
+    with pytest.raises(DeliveryAbandoned):
+        work.deliver_due(None, threading.Event())
+    assert {window.zone for window in ledger.due(None, 10)} == {"A"}
 
 
 def test_giving_up_keeps_the_results_for_the_next_start(ledger: Ledger) -> None:

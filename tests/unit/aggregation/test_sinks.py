@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -11,7 +12,15 @@ from pacifictool.aggregation.sinks.base import Receipt
 from pacifictool.aggregation.sinks.console import ConsoleSink
 from pacifictool.aggregation.sinks.rest import CONNECTIONS, RestSink
 from pacifictool.aggregation.windows import WindowMean
-from pacifictool.errors import InvalidRequest, NotFound, PacificToolError, PlatformUnreachable, ServerFault
+from pacifictool.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    PacificToolError,
+    PlatformUnreachable,
+    ServerFault,
+)
+from pacifictool.rest.entities import Asset
 
 
 class Book(Receipt):
@@ -29,119 +38,119 @@ class Book(Receipt):
             self.refusals |= {result.zone: reason for result in results}
 
 
-class Assets:
+class FaultyPlatform:
     """Faults on demand; the real client and platform are met in the end-to-end tests."""
 
     def __init__(self) -> None:
-        self.ids: dict[str, str] = {}
+        self.assets: dict[str, Asset] = {}
         self.written: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
         self.failing: dict[str, PacificToolError] = {}
+        self.asked: list[str] = []
         self.created: list[tuple[str, str]] = []
         self.busy = 0
         self.busiest = 0
         self.delay = 0.0
         self._lock = threading.Lock()
 
-    def asset_id(self, name: str, entity_type: str) -> str:
-        if name in self.failing:
-            raise self.failing[name]
+    def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
         with self._lock:
-            if name not in self.ids:
-                self.ids[name] = f"id-{len(self.created)}"
-                self.created.append((name, entity_type))
-            return self.ids[name]
+            self.asked.append(name)
+            if name in self.failing:
+                raise self.failing[name]
+            if name not in self.assets:
+                self.assets[name] = Asset(str(uuid.uuid4()), name, 1, "tenant", {}, type)
+                self.created.append((name, type))
+            return self.assets[name]
 
-    def write(self, asset_id: str, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
         time.sleep(self.delay)
         with self._lock:
             self.busy -= 1
-            if asset_id not in self.ids.values():
+            if entity not in self.assets.values():
                 raise NotFound("Asset with requested id wasn't found!")
-            self.written[asset_id] += points
+            self.written[str(entity.id)] += rows
 
 
 def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
     return WindowMean(zone, end - 10_000, end, 4, mean)
 
 
-def sink(assets: Assets) -> RestSink:
-    return RestSink(assets, url="http://x", entity_type="WeatherStation", value_key="windSpeed")
+def sink(platform: FaultyPlatform) -> RestSink:
+    return RestSink(platform, platform, url="http://x", entity_type="WeatherStation", value_key="windSpeed")
 
 
 def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
-    assets, book = Assets(), Book()
+    platform, book = FaultyPlatform(), Book()
     results = [result("A", 10_000, 1.0), result("B", 10_000), result("A", 20_000, 2.0)]
-    sink(assets).deliver(results, book)
+    sink(platform).deliver(results, book)
 
-    assert sorted(assets.created) == [("A", "WeatherStation"), ("B", "WeatherStation")]
-    assert assets.written[assets.ids["A"]] == [(10_000, {"windSpeed": 1.0}), (20_000, {"windSpeed": 2.0})]
+    assert sorted(platform.created) == [("A", "WeatherStation"), ("B", "WeatherStation")]
+    assert platform.written[str(platform.assets["A"].id)] == [
+        (10_000, {"windSpeed": 1.0}),
+        (20_000, {"windSpeed": 2.0}),
+    ]
     assert sorted(book.accepted_results, key=repr) == sorted(results, key=repr)
 
 
 def test_an_asset_is_looked_up_once_and_made_again_when_it_was_deleted() -> None:
-    assets, rest = Assets(), None
-    rest = sink(assets)
+    platform = FaultyPlatform()
+    rest = sink(platform)
     rest.deliver([result("A")], Book())
     rest.deliver([result("A", 20_000)], Book())
-    assert len(assets.created) == 1
+    assert len(platform.created) == 1
 
-    del assets.ids["A"]
+    del platform.assets["A"]
     book = Book()
     rest.deliver([result("A", 30_000)], book)
-    assert len(assets.created) == 2
-    assert assets.written["id-1"] == [(30_000, {"windSpeed": 2.5})]
+    assert len(platform.created) == 2
+    assert platform.written[str(platform.assets["A"].id)] == [(30_000, {"windSpeed": 2.5})]
     assert book.accepted_results == [result("A", 30_000)]
 
 
 def test_zones_are_written_at_once_but_not_too_many() -> None:
-    assets, book = Assets(), Book()
-    assets.delay = 0.05
-    sink(assets).deliver([result(f"Z{n}") for n in range(40)], book)
+    platform, book = FaultyPlatform(), Book()
+    platform.delay = 0.05
+    sink(platform).deliver([result(f"Z{n}") for n in range(40)], book)
 
     assert len(book.accepted_results) == 40
-    assert 1 < assets.busiest <= CONNECTIONS
+    assert 1 < platform.busiest <= CONNECTIONS
 
 
 def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
-    assets, book = Assets(), Book()
-    assets.failing["Z3"] = ServerFault("The platform failed.")
+    platform, book = FaultyPlatform(), Book()
+    platform.failing["Z3"] = ServerFault("The platform failed.")
     with pytest.raises(ServerFault):
-        sink(assets).deliver([result(f"Z{n}") for n in range(30)], book)
+        sink(platform).deliver([result(f"Z{n}") for n in range(30)], book)
 
     assert len(book.accepted_results) == 29
 
 
 def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
-    assets, book = Assets(), Book()
-    asked = []
-
-    def refuse(name: str, entity_type: str) -> str:
-        asked.append(name)
-        raise PlatformUnreachable("The platform does not answer.")
-
-    assets.asset_id = refuse  # type: ignore[method-assign]
+    platform, book = FaultyPlatform(), Book()
+    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not answer.") for n in range(500)}
     with pytest.raises(PlatformUnreachable):
-        sink(assets).deliver([result(f"Z{n}") for n in range(500)], book)
+        sink(platform).deliver([result(f"Z{n}") for n in range(500)], book)
 
-    assert len(asked) <= 3 * CONNECTIONS
+    assert len(platform.asked) <= 3 * CONNECTIONS
     assert book.accepted_results == []
 
 
 def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
-    assets, book = Assets(), Book()
-    assets.failing["bad"] = InvalidRequest("Asset name is bad.")
-    sink(assets).deliver([result("bad"), result("good")], book)
+    platform, book = FaultyPlatform(), Book()
+    platform.failing["bad"] = InvalidRequest("Asset name is bad.")
+    platform.failing["GOOD"] = AlreadyExists("The name is taken.")
+    sink(platform).deliver([result("bad"), result("good"), result("GOOD")], book)
 
-    assert book.refusals == {"bad": "Asset name is bad."}
+    assert book.refusals == {"bad": "Asset name is bad.", "GOOD": "The name is taken."}
     assert [accepted.zone for accepted in book.accepted_results] == ["good"]
 
 
 def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
-    assets, book = Assets(), Book()
-    rest = sink(assets)
+    platform, book = FaultyPlatform(), Book()
+    rest = sink(platform)
     rest.close()
     rest.close()
     with pytest.raises(PacificToolError):

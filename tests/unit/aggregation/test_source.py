@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from pacifictool.aggregation.source import kafka_options, spark_failure, starting_options
-from pacifictool.errors import CheckpointMismatch, KafkaError, KafkaUnreachable, SettingsError, StorageFull
+from pacifictool.errors import (
+    AggregationError,
+    CheckpointMismatch,
+    KafkaError,
+    KafkaUnreachable,
+    SettingsError,
+    StorageFull,
+)
 from pacifictool.settings import KafkaEndpoint
 
 ENDPOINT = KafkaEndpoint("127.0.0.1:1", {"group.id": "mine", "sasl.mechanisms": "PLAIN"})
@@ -46,6 +53,8 @@ def test_client_settings_reach_spark_and_those_that_spark_manages_do_not() -> No
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
+        ("Record at topic t partition 0 offset 5 has timestamp value 9 that overflows when", AggregationError),
+        ("java.lang.IllegalStateException: at org.apache.kafka.Consumer something new", AggregationError),
         ("[KAFKA_DATA_LOSS.COULD_NOT_READ_OFFSET_RANGE] Some data may have been lost", CheckpointMismatch),
         ("java.io.IOException: No space left on device", StorageFull),
         ("org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node", KafkaUnreachable),
