@@ -59,7 +59,7 @@ class Tokens:
         self._access: Token | None = None
         self._refresh: Token | None = None
         self._skew_seconds = 0.0
-        self._attempts = 0
+        self._finished_attempts = 0
         self._failure: PlatformError | None = None
 
     def current(self) -> str:
@@ -73,14 +73,14 @@ class Tokens:
         if token is not None and now < token.refresh_at:
             return token.text
         serves = token is not None and now < token.expires_at
-        seen = self._attempts
+        seen = self._finished_attempts
         if not self._lock.acquire(blocking=not serves):
             assert token is not None
             return token.text
         try:
             if self._access is not None and self._clock() < self._access.refresh_at:
                 return self._access.text
-            if self._attempts != seen and self._failure is not None:
+            if self._finished_attempts != seen and self._failure is not None:
                 # Another thread has just been refused: asking again would only lock the account sooner.
                 raise copy.copy(self._failure)
             return self._renew(serves=serves)
@@ -98,7 +98,6 @@ class Tokens:
         return round((time.time() + self._skew_seconds) * 1000)
 
     def _renew(self, *, serves: bool) -> str:
-        self._attempts += 1
         self._failure = None
         try:
             if not self._try_refresh():
@@ -112,6 +111,8 @@ class Tokens:
                 return token.text
             self._failure = error
             raise
+        finally:
+            self._finished_attempts += 1
         assert self._access is not None
         return self._access.text
 
@@ -140,6 +141,8 @@ class Tokens:
             )
         if answer.status != 200:
             error = answers.failure(answer, self._url, f"POST {LOGIN_PATH}")
+            if isinstance(error, NotAPlatform):
+                raise error
             if isinstance(error, NotFound | AuthenticationFailed) or not answers.is_platform_shape(answer):
                 raise NotAPlatform(
                     f"Something other than a Pacificsoft server answers at {self._url}:"

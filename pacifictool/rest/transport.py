@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import DecodeError, HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 import pacifictool
 from pacifictool.errors import (
@@ -124,7 +124,8 @@ class Transport:
         deadline = time.monotonic() + patience
         pieces: list[bytes] = []
         length = 0
-        for piece in response.iter_content(_PIECE_BYTES):
+        # read1 returns what is there: iter_content would wait for a whole piece, however slowly it trickles.
+        while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
             pieces.append(piece)
             length += len(piece)
             if length > self._max_answer_bytes:
@@ -154,14 +155,14 @@ class Transport:
             )
         if isinstance(error, requests.ConnectTimeout):
             return self._unreachable(f"did not answer within {self._timeout[0]:g} s", what, sent=False)
-        if isinstance(error, requests.ReadTimeout):
+        if isinstance(error, requests.ReadTimeout | ReadTimeoutError):
             return self._unreachable(f"gave no answer to {what} within {self._timeout[1]:g} s", what, sent=True)
         if any(isinstance(cause, NameResolutionError) for cause in causes):
             return self._unreachable("cannot be found: its name has no address", what, sent=False)
         if any(isinstance(cause, NewConnectionError) for cause in causes):
             reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
             return self._unreachable(f"cannot be reached: {(reason or 'no connection').lower()}", what, sent=False)
-        if isinstance(error, requests.exceptions.ContentDecodingError):
+        if isinstance(error, DecodeError):
             return UnexpectedAnswer(f"The answer of {self.url} to {what} cannot be unpacked.", request=what)
         if "BadStatusLine" in text or "LineTooLong" in text or "HeaderParsingError" in text:
             return NotAPlatform(
