@@ -84,6 +84,10 @@ class PacificToolError(Exception):
         return {"ok": False, "error": error}
 
 
+class Interrupted(BaseException):
+    """The user, or the system, wants the run to end: no failure, and nothing that `except Exception` may swallow."""
+
+
 class UsageError(PacificToolError):
     """The command line or a file of the user is wrong."""
 

@@ -137,7 +137,6 @@ def _aggregation(session: Session, window: str | None, lateness: str | None) -> 
 
 @contextmanager
 def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterator[Sink]:
-    from pacifictool.aggregation.sinks.assets import PlatformAssets
     from pacifictool.aggregation.sinks.console import ConsoleSink
     from pacifictool.aggregation.sinks.rest import RestSink
 
@@ -148,7 +147,8 @@ def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterato
         return
     with session.connect() as platform:
         sink = RestSink(
-            PlatformAssets(platform),
+            platform.assets,
+            platform.telemetry,
             url=platform.url,
             entity_type=session.scenario.platform.entity_type,
             value_key=aggregation.value_key,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +35,27 @@ class Session:
         """Global options by name, from before and after the command; a later one wins."""
         self.stop = threading.Event()
         """Set by Ctrl-C and SIGTERM; long-running work watches it."""
+        self.temporary_folders: set[Path] = set()
+        """Removed at the end, also when the end has to be sudden."""
+        self.last_word = threading.Lock()
+        self.concluded = False
+        """Whether the run's result, or that it was interrupted, has been said. Guarded by `last_word`."""
         self._winding_down = False
+
+    @contextmanager
+    def temporary_folder(self, *, keep: bool = False) -> Iterator[Path]:
+        """A folder for this run only; with `keep` it stays, and its place is told."""
+        folder = Path(tempfile.mkdtemp(prefix="pacifictool-"))
+        if not keep:
+            self.temporary_folders.add(folder)
+        try:
+            yield folder
+        finally:
+            if keep:
+                self.reporter.info(f"Kept: {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                self.temporary_folders.discard(folder)
 
     @contextmanager
     def winding_down_on_interrupt(self) -> Iterator[None]:
@@ -74,6 +96,11 @@ class Session:
         """Where the result goes."""
         colour = self.environment.wants_colour and not self.flags.get("no_color")
         return Output(self.environment.stdout, as_json=self.output_mode() == "json", colour=colour)
+
+    @property
+    def result_is_out(self) -> bool:
+        """Whether the command has printed its result."""
+        return "output" in self.__dict__ and self.output.emitted
 
     def output_mode(self) -> str:
         """table or json, by the usual precedence. Raises SettingsError for anything else."""

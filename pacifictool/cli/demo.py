@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +51,7 @@ def demo(
     options = DemoOptions(fast=fast)
     scenario = options.scenario()
     spark = spark_settings(session, master="local[2]")
-    with _work_dir(session, keep=keep) as work_dir, _surroundings(session, work_dir, real=real) as settings:
+    with session.temporary_folder(keep=keep) as work_dir, _surroundings(session, work_dir, real=real) as settings:
         config = JobConfig(
             kafka=settings.kafka,
             topic=scenario.kafka.topic,
@@ -77,18 +75,6 @@ def demo(
         if session.output.as_json:
             raise typer.Exit(1)
         raise ChecksFailed(f"{len(failed)} of {len(result.checks)} checks did not hold: {', '.join(failed)}.")
-
-
-@contextmanager
-def _work_dir(session: Session, *, keep: bool) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="pacifictool-demo-"))
-    try:
-        yield folder
-    finally:
-        if keep:
-            session.reporter.info(f"Kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -18,14 +19,13 @@ from typer.exceptions import TyperException
 from pacifictool.cli.app import app
 from pacifictool.cli.context import Session
 from pacifictool.cli.environment import Environment
-from pacifictool.errors import ExitCode, PacificToolError, UsageError
+from pacifictool.errors import ExitCode, Interrupted, PacificToolError, UsageError
 
-STOP_WITHIN_SECONDS = 1.9
+PATIENCE_SECONDS = 0.7
+"""After an interrupt, how long things may take to end by themselves before our child processes are ended under them."""
+
+STOP_WITHIN_SECONDS = 1.8
 """After an interrupt, how long a clean end may take before the process ends regardless."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP."""
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
     """Runs one command line in `environment` and returns its exit code; never raises."""
     session = Session(environment)
-    restore = _catch_signals(session)
+    restore = _catch_signals(session, arguments)
     try:
         outcome = typer.main.get_command(app).main(
             args=list(arguments) or ["--help"], prog_name="pacifictool", standalone_mode=False, obj=session
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
         return _fail(session, arguments, _usage_error(error))
     except PacificToolError as error:
         return _fail(session, arguments, error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (Interrupted, KeyboardInterrupt, typer.Abort):
         return _interrupted(session, arguments)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing is left to say to it.
@@ -83,6 +83,10 @@ def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -
 
 
 def _interrupted(session: Session, arguments: Sequence[str]) -> ExitCode:
+    with session.last_word:
+        if session.concluded or session.result_is_out:
+            return ExitCode.INTERRUPTED
+        session.concluded = True
     session.reporter.info("Interrupted.")
     if _wants_json(session, arguments):
         _print_document(
@@ -110,7 +114,7 @@ def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
     )
 
 
-def _catch_signals(session: Session) -> Any:
+def _catch_signals(session: Session, arguments: Sequence[str]) -> Callable[[], None]:
     """Makes SIGINT, SIGTERM and SIGHUP end the run cleanly, and within two seconds at any rate."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
@@ -119,7 +123,7 @@ def _catch_signals(session: Session) -> Any:
         if session.stop.is_set():
             return  # the second Ctrl-C of an impatient person changes nothing: the end is two seconds away at most
         session.stop.set()
-        threading.Thread(target=_end_soon, name="interrupt-watchdog", daemon=True).start()
+        threading.Thread(target=_end_soon, args=(session, arguments), name="interrupt-watchdog", daemon=True).start()
         if not session.ends_by_itself:
             raise Interrupted
 
@@ -133,10 +137,18 @@ def _catch_signals(session: Session) -> Any:
     return restore
 
 
-def _end_soon() -> None:
+def _end_soon(session: Session, arguments: Sequence[str]) -> None:
     """Ends the process when a clean end takes too long, for example inside a library's blocking call."""
-    threading.Event().wait(STOP_WITHIN_SECONDS)
-    runtime = sys.modules.get("pacifictool.runtime.processes")
-    if runtime is not None:
-        runtime.stop_all()
+    never = threading.Event()
+    never.wait(PATIENCE_SECONDS)
+    processes = sys.modules.get("pacifictool.runtime.processes")
+    if processes is not None and not session.ends_by_itself:
+        # Whoever waits for one of them to answer stops waiting now, and cleans up.
+        processes.stop_all(grace_seconds=0.2)
+    never.wait(STOP_WITHIN_SECONDS - PATIENCE_SECONDS)
+    if processes is not None:
+        processes.stop_all(grace_seconds=0)
+    for folder in list(session.temporary_folders):
+        shutil.rmtree(folder, ignore_errors=True)
+    _interrupted(session, arguments)
     os._exit(ExitCode.INTERRUPTED)

@@ -159,11 +159,14 @@ class Output:
 
     def __init__(self, stream: TextIO, *, as_json: bool, colour: bool) -> None:
         self.as_json = as_json
+        self.emitted = False
+        """Whether the result has been printed."""
         self._stream = stream
         self._colour = colour
 
     def emit(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
         """Prints `document` as JSON, or lets `render` draw it."""
+        self.emitted = True
         if self.as_json:
             self._stream.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
             self._stream.flush()

@@ -56,7 +56,7 @@ def up(
         arguments += ["--kafka-port", str(ports.kafka)]
         _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
         return
-    with stack:
+    with stack, session.winding_down_on_interrupt():
         reached = stack.settings(settings)
         state = write_state(
             data_dir, url=reached.url, mqtt=f"{reached.mqtt.host}:{reached.mqtt.port}", kafka=reached.kafka.bootstrap

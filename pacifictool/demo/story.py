@@ -16,11 +16,10 @@ from typing import Any
 
 from pacifictool.aggregation.job import AggregationJob, JobConfig
 from pacifictool.aggregation.progress import JobProgress, JobSummary
-from pacifictool.aggregation.sinks.assets import PlatformAssets
 from pacifictool.aggregation.sinks.rest import RestSink
 from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.witness import differences, recompute
-from pacifictool.errors import ChecksFailed
+from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.provisioning.apply import apply_plan
@@ -231,11 +230,12 @@ class Demo:
                 future.result()
                 raise ChecksFailed("A part of the demo ended by itself before its time.")
         if self._stop.wait(POLL_SECONDS):
-            raise KeyboardInterrupt
+            raise Interrupted
 
     def _aggregate(self, platform: Platform, stop: threading.Event) -> JobSummary:
         sink = RestSink(
-            PlatformAssets(platform),
+            platform.assets,
+            platform.telemetry,
             url=platform.url,
             entity_type=self._scenario.platform.entity_type,
             value_key=self._value_key,
