@@ -31,8 +31,10 @@ from pacifictool.sandbox.refusals import (
     forbidden,
     unauthenticated,
 )
+from pacifictool.sandbox.values import without_lone_surrogates
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+_INT_MAX = 2**31 - 1
 _JSON = "application/json;charset=UTF-8"
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _REASONS = {
@@ -117,7 +119,7 @@ def _no_constant(text: str) -> None:
 def strict_json(body: bytes) -> Any:
     """Reads JSON as Jackson does. Raises ValueError."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return without_lone_surrogates(json.loads(body.decode("utf-8"), parse_constant=_no_constant))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -160,7 +162,10 @@ def number_parameter(request: Request, name: str) -> int:
             "org.springframework.web.bind.MissingServletRequestParameterException",
         )
     try:
-        return int(text)
+        number = int(text)
+        if abs(number) > _INT_MAX:
+            raise ValueError(text)
+        return number
     except ValueError:
         raise FrameworkRefusal(
             400,

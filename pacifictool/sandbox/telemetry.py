@@ -80,7 +80,7 @@ class Telemetry:
         Every bucket excludes both its bounds, and the last one keeps its length even if it passes `end`.
         """
         self._write_out()
-        end_of_last = start + -(-(end - start) // interval) * interval
+        end_of_last = min(start + -(-(end - start) // interval) * interval, 2**63 - 1)
         buckets: dict[int, list[tuple[str, Any]]] = {}
         for stamp, letter, stored in self._store.rows(
             "SELECT ts, type, value FROM reading WHERE entity = ? AND key = ? AND ts > ? AND ts < ? ORDER BY ts",

@@ -44,9 +44,21 @@ def parse_json(payload: bytes | str) -> Any:
     """
     text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
     try:
-        return _decoder.decode(text)
+        document = _decoder.decode(text)
+        return without_lone_surrogates(document) if "\\ud" in text.lower() else document
     except (ValueError, RecursionError):
         raise InvalidJson("Invalid JSON body!") from None
+
+
+def without_lone_surrogates(document: Any) -> Any:
+    """JSON can spell halves of characters ("\\ud800") that no UTF-8 can hold; they become "?", as in Java."""
+    if isinstance(document, str):
+        return document.encode("utf-8", "replace").decode()
+    if isinstance(document, list):
+        return [without_lone_surrogates(item) for item in document]
+    if isinstance(document, dict):
+        return {without_lone_surrogates(key): without_lone_surrogates(value) for key, value in document.items()}
+    return document
 
 
 def _refuse(value: object) -> PayloadRefused:
@@ -95,6 +107,11 @@ def parse_telemetry(document: Any, now_ms: int) -> list[tuple[int, Values]]:
     if type(document) is list:
         return [parse_reading(element, now_ms) for element in document]
     return [parse_reading(document, now_ms)]
+
+
+def json_value(value: Value) -> Value:
+    """The value as JSON can hold it: infinite doubles become texts."""
+    return java_text(value) if type(value) is float and math.isinf(value) else value
 
 
 def java_text(value: Value) -> str:

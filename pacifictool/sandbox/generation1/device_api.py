@@ -13,7 +13,14 @@ from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMET
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, Dialect, Session
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.values import PayloadRefused, parse_json, parse_reading, parse_telemetry, parse_values
+from pacifictool.sandbox.values import (
+    PayloadRefused,
+    json_value,
+    parse_json,
+    parse_reading,
+    parse_telemetry,
+    parse_values,
+)
 
 _ME = "v1/devices/me"
 TELEMETRY, ATTRIBUTES = f"{_ME}/telemetry", f"{_ME}/attributes"
@@ -194,7 +201,7 @@ def requested_attributes(device: Device, client_keys: Any, shared_keys: Any) -> 
     for name, scope, keys in (("client", CLIENT, client_keys), ("shared", SHARED, shared_keys)):
         known = device.attributes[scope]
         wanted = known if keys is None and client_keys is None and shared_keys is None else str(keys or "").split(",")
-        found = {key: known[key] for key in wanted if key in known}
+        found = {key: json_value(known[key]) for key in wanted if key in known}
         if found:
             answer[name] = found
     return answer

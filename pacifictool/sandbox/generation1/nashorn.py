@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from pacifictool.sandbox.scripting import Script, ScriptRefused
-from pacifictool.sandbox.values import Value, Values
+from pacifictool.sandbox.values import Values, json_value
 
 _TEXTS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\"""", re.DOTALL)
 _NEWER_SYNTAX = re.compile(r"=>|`|\.\.\.|\*\*|\?\?|\?\.(?!\d)|\b(?:let|class)\s+[A-Za-z_$]")
@@ -25,16 +26,17 @@ def compile_filter(text: str) -> Script:
     return Script(text)
 
 
-def _boxed(values: Mapping[str, Value]) -> list[str]:
+def _document(values: Values) -> dict[str, Any]:
     # A boxed zero would be true in a condition, which it is not in Nashorn; so zero stays a plain number.
-    return [key for key, value in values.items() if type(value) is int and value]
+    boxed = [key for key, value in values.items() if type(value) is int and value]
+    return {"values": {key: json_value(value) for key, value in values.items()}, "boxed": boxed}
 
 
 def names_json(values: Values) -> str:
     """Values as the names that `Script.test` takes, longs boxed."""
-    return json.dumps({"values": values, "boxed": _boxed(values)})
+    return json.dumps(_document(values))
 
 
 def scopes_json(scopes: Mapping[str, Values]) -> str:
     """Maps such as {"cs": {…}, "ss": {…}} as the scopes that `Script.test` takes, longs boxed."""
-    return json.dumps({name: {"values": values, "boxed": _boxed(values)} for name, values in scopes.items()})
+    return json.dumps({name: _document(values) for name, values in scopes.items()})

@@ -16,7 +16,7 @@ from pacifictool.sandbox.ids import parse_uuid
 from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal, forbidden
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import AGGREGATIONS, Attributes, Telemetry
-from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, parse_json, parse_telemetry
+from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, json_value, parse_json, parse_telemetry
 
 _ENTITY_TYPES = ("TENANT", "CUSTOMER", "USER", "RULE", "PLUGIN", "DASHBOARD", "ASSET", "DEVICE", "ALARM")
 _DEFAULT_LIMIT = 100
@@ -75,7 +75,7 @@ class TelemetryController:
         keys = None if not wanted else wanted.split(",")
         return json_response(
             [
-                {"lastUpdateTs": updated, "key": key, "value": value}
+                {"lastUpdateTs": updated, "key": key, "value": json_value(value)}
                 for key, value, updated in found
                 if keys is None or key in keys
             ]

@@ -333,3 +333,15 @@ def test_the_http_device_api(tenant: Tenant, sandbox: SandboxProcess, station: t
     assert tenant.call("POST", f"/api/v1/{token}/telemetry", {"a": None}).status_code == 400
     bad = tenant.call("POST", "/api/v1/nosuchtoken/telemetry", {"a": 1})
     assert (bad.status_code, bad.content) == (401, b"")
+
+
+def test_characters_that_no_utf8_can_hold_spoil_nothing(
+    tenant: Tenant, connect: Connect, station: tuple[str, str]
+) -> None:
+    identifier, token = station
+    device = connect(token)
+    device.acknowledged('{"half":"a\\ud800b","\\udc00":1,"whole":"\\ud83d\\ude00"}')
+    device.acknowledged('{"half":"\\uDFFF","big":1.0e999}', topic=ATTRIBUTES)
+    assert tenant.latest(identifier, "half", "?", "whole") == {"half": "a?b", "?": "1", "whole": "😀"}
+    found = tenant.get(SCOPED.format(identifier, "CLIENT_SCOPE"))
+    assert {item["key"]: item["value"] for item in found} == {"half": "?", "big": "Infinity"}

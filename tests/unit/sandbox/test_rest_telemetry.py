@@ -211,3 +211,19 @@ def test_telemetry_of_a_deleted_asset_is_gone(tenant: Tenant, unique: str) -> No
     assert tenant.call("GET", path.format(first) + "/keys/timeseries").status_code == 404
     second = tenant.post("/api/asset", name)["id"]["id"]
     assert tenant.get(path.format(second) + "/keys/timeseries") == []
+
+
+@pytest.mark.parametrize("bound", [-(2**63) + 1, 2**63 - 1, 0])
+def test_the_widest_ranges_are_no_trouble(tenant: Tenant, asset: str, bound: int) -> None:
+    write(tenant, asset, f'{{"ts":{BASE},"values":{{"d":1}}}}')
+    for query in (f"startTs={bound}&endTs={2**63 - 1}", f"startTs={-(2**63) + 1}&endTs={bound}"):
+        for rest in ("interval=0", f"interval={2**63 - 1}&agg=COUNT", "interval=1&agg=COUNT&limit=2147483647"):
+            assert tenant.call("GET", f"{asset}/values/timeseries?keys=d&{query}&{rest}").status_code == 200
+    assert tenant.call("GET", f"/api/tenant/assets?limit={2**31}").status_code == 400
+    assert tenant.call("GET", f"{asset}/values/timeseries?keys=d&startTs={2**63}&endTs=1&interval=0").status_code == 500
+
+
+def test_names_that_no_utf8_can_hold(tenant: Tenant, unique: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = f'{{"name":"\\ud800{unique}","type":"x"}}'
+    assert tenant.call("POST", "/api/asset", data=body, headers=headers).json()["name"] == f"?{unique}"
