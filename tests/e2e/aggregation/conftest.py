@@ -85,6 +85,7 @@ class Running:
     """A job in a thread of its own."""
 
     job: AggregationJob
+    reporter: Notes
     stop: threading.Event = field(default_factory=threading.Event)
     summary: JobSummary | None = None
     error: BaseException | None = None
@@ -163,14 +164,14 @@ class Workshop:
         topic: str,
         sink: Sink,
         *,
-        reporter: Notes | None = None,
         progress: Callable[[JobProgress], None] | None = None,
         **options: Any,
     ) -> Running:
+        notes = Notes()
         job = AggregationJob(
-            self.config(topic, **options), sink, reporter=reporter or Notes(), progress=progress, runtime=self.runtime
+            self.config(topic, **options), sink, reporter=notes, progress=progress, runtime=self.runtime
         )
-        return Running(job)
+        return Running(job, notes)
 
     def truth(
         self, topic: str, valid: Callable[[bytes | None], tuple[str, float] | None], window_ms: int = 1000
