@@ -34,6 +34,7 @@ The tree::
     │   └── DeliveryAbandoned             the platform stayed away longer than --give-up-after
     ├── StorageFull                       no space left for a cache, checkpoint or data folder
     ├── PortInUse
+    ├── OutputFailed                      standard output took no more, for example a full disk
     └── ChecksFailed                      the demo or doctor found something wrong
 
 Third-party exceptions are translated once, in the module that talks to the third party. `cli.main` turns what
@@ -233,6 +234,10 @@ class StorageFull(PacificToolError):
 
 class PortInUse(PacificToolError):
     """A port that was asked for is taken."""
+
+
+class OutputFailed(PacificToolError):
+    """The result of a command could not be written to standard output."""
 
 
 class ChecksFailed(PacificToolError):

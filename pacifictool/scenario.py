@@ -59,17 +59,20 @@ def format_duration(seconds: float) -> str:
     return f"{milliseconds}ms"
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """`name`, when a device, asset, zone or type can be called that. Raises ValueError with a sentence for the user."""
     if not name.strip():
         raise ValueError("a name must not be empty")
     if len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"a name has at most {MAX_NAME_LENGTH} characters, this one has {len(name)}")
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in name):
         raise ValueError("a name must not hold control characters")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
+        raise ValueError("a name must be valid Unicode; this one holds bytes that are not")
     return name
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 # The rule's Velocity template and JavaScript filters name keys without quotes.
 Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]

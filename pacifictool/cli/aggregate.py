@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 app, command = command_app()
 
 SINKS = ("rest", "console")
+_JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 
 
 @command
@@ -71,13 +72,15 @@ def aggregate(
     session = session_of(ctx)
     if sink not in SINKS:
         raise UsageError(f"--sink: {sink!r} is not known.", hint=f"Use one of {', '.join(SINKS)}.")
+    if _JAVA_SIZE.fullmatch(memory) is None:
+        raise UsageError(f"--memory: {memory!r} is not a size.", hint="Write for example 512m or 2g.")
     aggregation = _aggregation(session, window, lateness)
     config = JobConfig(
         kafka=session.settings.kafka,
         topic=session.scenario.kafka.topic,
         aggregation=aggregation,
         checkpoint=checkpoint or default_checkpoint(session, sink),
-        spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [])),
+        spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [], "--conf")),
         starting_offsets=starting_offsets,
         duration=None if duration is None else seconds_option("--duration", duration),
         available_now=available_now,
@@ -132,7 +135,9 @@ def _aggregation(session: Session, window: str | None, lateness: str | None) -> 
     try:
         return Aggregation.model_validate(aggregation.model_dump() | given)
     except ValidationError as error:
-        raise UsageError(f"--{describe_validation_error(error)}.") from None
+        raise UsageError(
+            f"--{describe_validation_error(error)}.", hint="docs/scenario.md says what the keys of this name may be."
+        ) from None
 
 
 @contextmanager
@@ -142,8 +147,8 @@ def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterato
 
     if name == "console":
         # stdout belongs to the one JSON document, when that is what was asked for.
-        write = session.reporter.info if session.output.as_json else typer.echo
-        yield ConsoleSink(write)
+        output = session.output
+        yield ConsoleSink(session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"))
         return
     with session.connect() as platform:
         sink = RestSink(

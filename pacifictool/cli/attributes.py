@@ -33,6 +33,7 @@ def set_attributes(
     """Set attributes, for example: attributes set "Wind Turbine 1" geoZone="Zone A"."""
     session = session_of(ctx)
     attributes = dict(_parse_pair(pair) for pair in pairs)
+    payload = _encoded(attributes)
     _check_scope(scope)
     if scope == "client" and asset:
         raise UsageError("Assets have no client attributes.", hint="Use --scope server.")
@@ -46,7 +47,7 @@ def set_attributes(
                 session.settings.mqtt,
                 platform.devices.token(entity.id),
                 ATTRIBUTES_TOPIC,
-                json.dumps(attributes, ensure_ascii=False).encode(),
+                payload,
                 timeout_seconds=15,
                 device=name,
             )
@@ -104,10 +105,21 @@ def _require(platform: Platform, name: str, *, asset: bool) -> Device | Asset:
 def _parse_pair(pair: str) -> tuple[str, Any]:
     key, separator, text = pair.partition("=")
     if not separator or not key:
-        raise UsageError(f"{pair!r} is not of the form KEY=VALUE.")
+        raise UsageError(f"{pair!r} is not of the form KEY=VALUE.", hint='For example: geoZone="Zone A"')
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=str)  # NaN and Infinity are no JSON
+    except (ValueError, RecursionError):
         return key, text
     # The platform knows texts, numbers and booleans; anything else is meant as text.
     return key, value if isinstance(value, str | int | float | bool) else text
+
+
+def _encoded(attributes: dict[str, Any]) -> bytes:
+    """The attributes as the platform reads them. Raises UsageError for values that it cannot keep."""
+    from pacifictool.errors import InvalidRequest
+    from pacifictool.rest.values import encode_object
+
+    try:
+        return encode_object(attributes).encode("ascii")
+    except InvalidRequest as error:
+        raise UsageError(error.message, hint="Quote it to keep it as text: KEY='\"VALUE\"'") from None

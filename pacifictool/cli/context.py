@@ -175,15 +175,15 @@ class Session:
         return Path(configured or platformdirs.user_state_dir("pacifictool", appauthor=False)).expanduser()
 
 
-def parse_key_values(options: list[str]) -> dict[str, str]:
-    """Turns repeated `-X key=value` into a mapping."""
+def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, str]:
+    """Turns the values of a repeated `-X key=value` into a mapping. Raises UsageError, never showing a value."""
     pairs = {}
     for option in options:
         key, separator, value = option.partition("=")
         if not separator or not key.strip():
             raise UsageError(
-                f"-X: {option.partition('=')[0]!r} is not of the form key=value.",
-                hint="For example -X security.protocol=SSL.",
+                f"{option_name}: {key!r} is not of the form key=value.",
+                hint="For example security.protocol=SSL.",
             )
         pairs[key.strip()] = value
     return pairs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pacifictool.cli.confirm import confirm
 from pacifictool.cli.listing import entity_document, show_entities
+from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import Session
@@ -17,6 +18,9 @@ Registry = Callable[["Platform"], "Devices | Assets"]
 
 def create_entity(session: Session, registry: Registry, noun: str, name: str, entity_type: str | None) -> None:
     """Creates one that does not exist yet."""
+    _check(noun, name)
+    if entity_type is not None:
+        _check("type", entity_type)
     with session.connect() as platform:
         entities = registry(platform)
         existing = entities.find(name)
@@ -26,6 +30,16 @@ def create_entity(session: Session, registry: Registry, noun: str, name: str, en
         {"ok": True, "created": existing is None, noun: entity_document(entity)},
         lambda console: console.print(text, markup=False),
     )
+
+
+def _check(what: str, name: str) -> None:
+    """Refuses a name that could be created, if at all, but hardly be used. Raises UsageError."""
+    from pacifictool.scenario import check_name
+
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UsageError(f"{what.capitalize()} {name[:40]!r}: {error}.", hint="Choose another name.") from None
 
 
 def list_entities(session: Session, registry: Registry, noun: str, entity_type: str | None, search: str | None) -> None:

@@ -15,13 +15,18 @@ from typing import TextIO
 from pacifictool.settings import user_config_file
 
 
+def _nowhere() -> TextIO:
+    """For a stream that the caller closed (`>&-`), which Python gives as None."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 @dataclass(slots=True)
 class Environment:
     """Everything a command may touch outside its arguments."""
 
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
-    stdout: TextIO = field(default_factory=lambda: sys.stdout)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout or _nowhere())
+    stderr: TextIO = field(default_factory=lambda: sys.stderr or _nowhere())
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     folder: Path = field(default_factory=Path.cwd)
     user_file: Path = field(default_factory=user_config_file)

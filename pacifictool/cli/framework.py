@@ -69,6 +69,11 @@ class Command(TyperCommand):
         _take_globals(ctx)
         return rest
 
+    def invoke(self, ctx: Any) -> Any:
+        # A mistyped --output must be told before anything is done, not when the result is to be printed.
+        session_of(ctx).output_mode()
+        return super().invoke(ctx)
+
 
 class Group(TyperGroup):
     """A group of commands (`device ...`) that accepts the global options before the command's name."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -19,7 +20,11 @@ from typer.exceptions import TyperException
 from pacifictool.cli.app import app
 from pacifictool.cli.context import Session
 from pacifictool.cli.environment import Environment
-from pacifictool.errors import ExitCode, Interrupted, PacificToolError, UsageError
+from pacifictool.cli.render import Output
+from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolError, UsageError
+
+_ASKS_FOR_JSON = re.compile(r"\n(?:--output[=\n]|-[a-zA-Z]*o\n?)json\n")
+"""-o json, -ojson, -qo json, --output json or --output=json among arguments that are joined by line feeds."""
 
 PATIENCE_SECONDS = 0.7
 """After an interrupt, how long things may take to end by themselves before our child processes are ended under them."""
@@ -50,7 +55,7 @@ def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
         return _interrupted(session, arguments)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _abandon_output(session)
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the last line of defence turns bugs into a sentence, too
         return _fail(session, arguments, _bug(error))
@@ -66,7 +71,7 @@ def _usage_error(error: TyperException) -> UsageError:
 
 def _bug(error: Exception) -> PacificToolError:
     failure = PacificToolError(
-        f"Something unexpected happened: {type(error).__name__}: {error}",
+        f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}",
         hint="This is a defect of pacifictool. Run the command again with --debug and report what it prints.",
     )
     failure.__cause__ = error
@@ -77,7 +82,9 @@ def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -
     if session.debug:
         session.environment.stderr.write("".join(traceback.format_exception(error)))
     session.reporter.error(error)
-    if _wants_json(session, arguments):
+    if isinstance(error, OutputFailed):
+        _abandon_output(session)
+    elif _wants_json(session, arguments):
         _print_document(session, error.as_document())
     return error.exit_code
 
@@ -96,8 +103,16 @@ def _interrupted(session: Session, arguments: Sequence[str]) -> ExitCode:
 
 
 def _print_document(session: Session, document: dict[str, Any]) -> None:
-    session.environment.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
-    session.environment.stdout.flush()
+    try:
+        Output(session.environment.stdout, as_json=True, colour=False).write_document(document)
+    except (OutputFailed, BrokenPipeError):
+        _abandon_output(session)
+
+
+def _abandon_output(session: Session) -> None:
+    """Lets what standard output did not take go nowhere, so that Python does not try again when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), session.environment.stdout.fileno())
 
 
 def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
@@ -107,11 +122,7 @@ def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
             return True
     except PacificToolError:
         pass
-    words = list(arguments)
-    return any(
-        word in ("-ojson", "--output=json") or (word in ("-o", "--output") and words[place + 1 : place + 2] == ["json"])
-        for place, word in enumerate(words)
-    )
+    return _ASKS_FOR_JSON.search("\n".join(["", *arguments, ""])) is not None
 
 
 def _catch_signals(session: Session, arguments: Sequence[str]) -> Callable[[], None]:

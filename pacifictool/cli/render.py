@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pacifictool.errors import PacificToolError
+from pacifictool.errors import OutputFailed, PacificToolError
 from pacifictool.reporting import ProgressTask, Reporter
 
 if TYPE_CHECKING:
@@ -168,8 +168,7 @@ class Output:
         """Prints `document` as JSON, or lets `render` draw it."""
         self.emitted = True
         if self.as_json:
-            self._stream.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-            self._stream.flush()
+            self.write_document(document)
             return
         from rich.console import Console
 
@@ -178,7 +177,39 @@ class Output:
         console = Console(
             file=self._stream, no_color=not self._colour, highlight=False, width=None if terminal else 200, emoji=False
         )
-        render(console)
+        # Captured, so that all writing is done below: Rich ends the process itself when a pipe breaks.
+        with console.capture() as captured:
+            render(console)
+        text = captured.get()
+        self.write(text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
+
+    def write_document(self, document: Mapping[str, Any]) -> None:
+        """Prints one JSON document. Raises like `write`."""
+        # Where the terminal cannot show every letter, JSON's own escapes can; so can they half of a surrogate pair,
+        # which is what remains of a name on the command line that is no valid Unicode.
+        text = json.dumps(document, ensure_ascii=not self._shows_everything(), indent=2, allow_nan=False, default=str)
+        self.write(f"{text}\n")
+
+    def _shows_everything(self) -> bool:
+        return self._encoding.lower().replace("-", "") == "utf8"
+
+    @property
+    def _encoding(self) -> str:
+        return self._stream.encoding or "utf-8"
+
+    def write(self, text: str) -> None:
+        """Prints text. Raises OutputFailed when it cannot be printed, BrokenPipeError when nobody reads it."""
+        printable = text.encode(self._encoding, errors="backslashreplace").decode(self._encoding)
+        try:
+            self._stream.write(printable)
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(
+                f"The result cannot be written to standard output: {error.strerror or error}.",
+                hint="The command has done its work; run it again with its output sent elsewhere.",
+            ) from error
 
 
 def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,6 +57,9 @@ def simulate(
     if device and all_devices:
         raise UsageError("--device and --all contradict each other.", hint="Give one of them.")
     turbines = choose_turbines(session.scenario, device or ())
+    for option, value in (("--rate", rate), ("--ramp", ramp)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{option}: {value:g} is not possible.", hint="Give a number greater than 0.")
     if token is not None and len(turbines) != 1:
         raise UsageError("--token belongs to one device.", hint='Name it: --device "Wind Turbine 1"')
     options = FleetOptions(
@@ -85,7 +89,7 @@ def seconds_option(option: str, text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"{option}: {error}.") from None
+        raise UsageError(f"{option}: {error}.", hint="A number and a unit: ms, s, m, h or d.") from None
 
 
 def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
@@ -30,6 +31,8 @@ from pacifictool.settings import KafkaEndpoint
 CREATE_TIME = "CreateTime"
 LOG_APPEND_TIME = "LogAppendTime"
 _TIMESTAMP_TYPE = "message.timestamp.type"
+
+_PROBE_SECONDS = 3.0
 
 Result = TypeVar("Result")
 
@@ -79,6 +82,9 @@ class KafkaAdmin:
 
     def brokers(self) -> list[BrokerAddress]:
         """The advertised addresses. Raises KafkaUnreachable when no bootstrap server answers in time."""
+        if (reason := no_connection(self.endpoint)) is not None:
+            # librdkafka would go on trying until its time is up, and then only say that it did not succeed.
+            raise unreachable(self.endpoint, reason)
         try:
             metadata = self._client.list_topics(timeout=self.timeout_seconds)
         except KafkaException as error:
@@ -214,7 +220,7 @@ class KafkaAdmin:
         return KafkaError(f"Kafka at {self.endpoint} did not {action}: {reason_of(error)}.", code=code)
 
     def _unreachable(self, error: Exception) -> KafkaUnreachable:
-        return unreachable(self.endpoint, self._last_error or reason_of(error))
+        return unreachable(self.endpoint, no_connection(self.endpoint) or self._last_error or reason_of(error))
 
 
 def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:
@@ -224,6 +230,24 @@ def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:
         hint="Check --kafka (PACIFICTOOL_KAFKA), that the broker runs, and the security settings given with -X.",
         bootstrap=endpoint.bootstrap,
     )
+
+
+def no_connection(endpoint: KafkaEndpoint) -> str | None:
+    """Why no bootstrap server takes a connection, in the words of the operating system; None when one does."""
+    reason = None
+    for address in endpoint.bootstrap.split(","):
+        parts = urlsplit(f"//{address}")
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 9092), timeout=_PROBE_SECONDS).close()
+        except socket.gaierror:
+            reason = reason or f"the name {parts.hostname} has no address"
+        except TimeoutError:
+            reason = reason or f"nothing answers within {_PROBE_SECONDS:g} s"
+        except OSError as error:
+            reason = reason or (error.strerror or str(error)).lower()
+        else:
+            return None
+    return reason
 
 
 def reason_of(error: BaseException) -> str:

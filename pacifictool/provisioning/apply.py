@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from itertools import groupby
 
+from pacifictool.errors import Interrupted
 from pacifictool.provisioning.plan import Kind, Plan, Step
 from pacifictool.provisioning.workers import DEFAULT_WORKERS, run_bounded
 from pacifictool.reporting import SILENT, Reporter
@@ -23,15 +24,16 @@ def apply_plan(
 ) -> None:
     """Does what is pending.
 
-    Raises the first failure; what was done stays, and the next run continues from there, since it compares afresh.
+    Raises the first failure, or Interrupted when `stop` is set; what was done stays, and the next run continues from
+    there, since it compares afresh.
     """
-    for note in plan.notes:
-        reporter.warning(note)
     for kind, group in groupby(plan.pending, key=lambda step: step.kind):
         if kind in _PLURALS:
             _apply_many(list(group), kind, workers, reporter, stop)
         else:
             for step in group:
+                if stop is not None and stop.is_set():
+                    raise Interrupted
                 with reporter.task(f"{step.kind.capitalize()} {step.name}"):
                     _carry_out(step)
 

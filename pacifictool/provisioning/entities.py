@@ -7,11 +7,13 @@ travel over MQTT with the device's own access token.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
+from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.provisioning.plan import Action, Kind, Step
 from pacifictool.provisioning.workers import run_bounded
@@ -148,6 +150,14 @@ class DeviceSteps:
             timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
             device=name,
         )
+
+
+def check_reachable(mqtt: MqttEndpoint) -> None:
+    """Opens a connection to where devices publish, and closes it. Raises MqttError."""
+    try:
+        socket.create_connection((mqtt.host, mqtt.port), timeout=CONNECT_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise unreachable(mqtt, error) from error
 
 
 def asset_steps(platform: Platform, scenario: Scenario) -> Iterator[Step]:

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator
 
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.provisioning.entities import DeviceSteps, asset_steps
+from pacifictool.provisioning.entities import DeviceSteps, asset_steps, check_reachable
 from pacifictool.provisioning.forwarding import forwarding_steps
-from pacifictool.provisioning.plan import Plan, Step
+from pacifictool.provisioning.plan import Kind, Plan, Step
 from pacifictool.provisioning.topic import topic_steps
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import ForwardingSpec, Platform
@@ -42,12 +42,18 @@ class Provisioner:
         self._stop = stop
 
     def plan(self) -> Plan:
-        """Compares the scenario with Kafka and the platform; changes nothing.
+        """Compares the scenario with Kafka and the platform; changes nothing. Notes are also told as warnings.
 
-        Raises KafkaUnreachable, TopicMismatch, PlatformError.
+        Raises KafkaUnreachable, TopicMismatch, PlatformError, MqttError.
         """
         notes: list[str] = []
-        return Plan.of(list(self._steps(notes)), notes)
+        plan = Plan.of(list(self._steps(notes)), notes)
+        for note in plan.notes:
+            self._reporter.warning(note)
+        if any(step.kind is Kind.ATTRIBUTES for step in plan.pending):
+            # Told before anything is made, rather than after thousands of devices without their attributes.
+            check_reachable(self._settings.mqtt)
+        return plan
 
     def _steps(self, notes: list[str]) -> Iterator[Step]:
         with self._reporter.task("Comparing the scenario with the server"):

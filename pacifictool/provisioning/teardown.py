@@ -38,10 +38,13 @@ class Teardown:
         self._stop = stop
 
     def plan(self) -> Plan:
-        """What would be deleted; changes nothing. Raises PlatformError."""
+        """What would be deleted; changes nothing. Notes are also told as warnings. Raises PlatformError."""
         notes: list[str] = []
         with self._reporter.task("Looking for what the scenario describes"):
-            return Plan.of(list(self._steps(notes)), notes)
+            plan = Plan.of(list(self._steps(notes)), notes)
+        for note in plan.notes:
+            self._reporter.warning(note)
+        return plan
 
     def _steps(self, notes: list[str]) -> Iterator[Step]:
         # The rule first: while it runs, deleted devices would leave readings without a zone.

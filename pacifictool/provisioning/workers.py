@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from pacifictool.errors import Interrupted
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ def run_bounded(
 
     At most `workers` calls run at once, and at most a few more are prepared, so that a hundred thousand items need no
     more memory than a hundred. The first exception ends everything: what has not begun is not begun, what runs is
-    waited for, then the exception is raised. When `stop` is set, the iteration ends early without an exception.
+    waited for, then the exception is raised. When `stop` is set, the same happens with Interrupted.
     """
     iterator = iter(items)
     pending: set[Future[Result]] = set()
@@ -35,18 +37,18 @@ def run_bounded(
         try:
             exhausted = False
             while True:
-                while not exhausted and len(pending) < workers * _LOOK_AHEAD and not (stop and stop.is_set()):
+                while not exhausted and len(pending) < workers * _LOOK_AHEAD:
                     try:
                         pending.add(pool.submit(work, next(iterator)))
                     except StopIteration:
                         exhausted = True
+                if stop is not None and stop.is_set():
+                    raise Interrupted
                 if not pending:
                     return
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
-                if stop is not None and stop.is_set():
-                    return
         finally:
             for future in pending:
                 future.cancel()
