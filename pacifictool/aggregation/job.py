@@ -138,6 +138,8 @@ class AggregationJob:
                 checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
                 checkpoint.check_spark_id()
                 self._phase("starting")
+                if not _started(runtime, stop, keep=runtime is self._runtime):
+                    return self._summary(checkpoint, before, "stop")
                 run = self._prepare(checkpoint, runtime, topic)
                 stopped_by = self._supervise(run, options, stop)
                 return self._summary(checkpoint, before, stopped_by)
@@ -418,3 +420,29 @@ def _stop_query(query: StreamingQuery) -> None:
     stopper = threading.Thread(target=stop, name="query-stop", daemon=True)
     stopper.start()
     stopper.join(_QUERY_STOP_SECONDS)
+
+
+def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:
+    """Waits for Spark, which takes seconds; False when `stop` is set meanwhile. Raises AggregationError, StorageFull.
+
+    Nothing in the JVM's start can be interrupted, so a stop takes the JVM away, unless it is to be kept.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_TICK_SECONDS):
+            if stop.is_set():
+                runtime.close()
+                return
+
+    watcher = threading.Thread(target=watch, name="spark-start", daemon=True)
+    if not keep:
+        watcher.start()
+    try:
+        _ = runtime.session  # its first use waits
+    except PacificToolError:
+        if not stop.is_set():
+            raise
+    finally:
+        over.set()
+    return not stop.is_set()
