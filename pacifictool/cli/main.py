@@ -53,8 +53,8 @@ def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
         return _fail(session, arguments, error)
     except (Interrupted, KeyboardInterrupt, typer.Abort):
         return _interrupted(session, arguments)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); nothing is left to say to it.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away (`| head`), which Typer turns into SystemExit; nothing is left to say.
         _abandon_output(session)
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the last line of defence turns bugs into a sentence, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -154,6 +155,24 @@ class _BarTask:
         self._progress.update(self._identifier, completed=completed, total=total, **fields)
 
 
+class _Canvas(io.StringIO):
+    """What Rich draws on: it looks like the stream that it is for, but all writing is left to `Output.write`.
+
+    Rich itself would end the process when a pipe breaks.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # read-only in StringIO, too
+        return self._stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 class Output:
     """The result on stdout: a table for people or exactly one JSON document for scripts."""
 
@@ -174,13 +193,12 @@ class Output:
 
         terminal = self._stream.isatty()
         # A pipe has no width; tables must not be cut there.
+        canvas = _Canvas(self._stream)
         console = Console(
-            file=self._stream, no_color=not self._colour, highlight=False, width=None if terminal else 200, emoji=False
+            file=canvas, no_color=not self._colour, highlight=False, width=None if terminal else 200, emoji=False
         )
-        # Captured, so that all writing is done below: Rich ends the process itself when a pipe breaks.
-        with console.capture() as captured:
-            render(console)
-        text = captured.get()
+        render(console)
+        text = canvas.getvalue()
         self.write(text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
     def write_document(self, document: Mapping[str, Any]) -> None:
