@@ -1,0 +1,86 @@
+"""The server under test, and what every test of the contract needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pacifictool.errors import PacificToolError
+from pacifictool.rest import Platform
+from tests.contract.api import Api
+from tests.contract.facts import Facts
+from tests.contract.server import Server, named_server, sandbox_server
+from tests.contract.wire import Wire, connected
+from tests.contract.workshop import Made, Workshop
+
+Connect = Callable[[Made], Wire]
+
+_FACTS = "facts of section "
+_checked: Counter[str] = Counter()
+_left_behind: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    try:
+        named = named_server(os.environ)
+    except PacificToolError as error:
+        pytest.fail(f"{error.message} {error.hint or ''}", pytrace=False)
+    if named is not None:
+        yield named
+        return
+    with sandbox_server(tmp_path_factory.mktemp("contract"), os.environ) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def api(server: Server) -> Api:
+    return Api(server.settings)
+
+
+@pytest.fixture(scope="session")
+def workshop(api: Api) -> Iterator[Workshop]:
+    workshop = Workshop(api)
+    yield workshop
+    left = workshop.clean_up()
+    _left_behind.extend(left)
+    assert not left, left
+
+
+@pytest.fixture(scope="session")
+def platform(server: Server) -> Iterator[Platform]:
+    with Platform.connect(server.settings) as platform:
+        yield platform
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Connect]:
+    """Opens sessions for devices; they are closed with the test."""
+    with contextlib.ExitStack() as wires:
+        yield lambda device: wires.enter_context(connected(server.settings.mqtt, device.token))
+
+
+@pytest.fixture
+def fact(request: pytest.FixtureRequest) -> Iterator[Facts]:
+    facts = Facts()
+    yield facts
+    request.node.user_properties.extend((_FACTS + section, str(count)) for section, count in facts.checked.items())
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        for name, value in report.user_properties:
+            if name.startswith(_FACTS):
+                _checked[name.removeprefix(_FACTS)] += int(str(value))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _checked:
+        sections = ", ".join(f"section {section}: {count}" for section, count in sorted(_checked.items()))
+        terminalreporter.write_line(f"{_checked.total()} facts checked ({sections})")
+    for line in _left_behind:
+        terminalreporter.write_line(f"Left behind on the server: {line}")

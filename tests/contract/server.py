@@ -1,0 +1,73 @@
+"""Which server the contract is checked against: one that the environment names, or a sandbox of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pacifictool.errors import SettingsError
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.settings import Settings, Sources, resolve
+
+URL: Final = "PACIFICTOOL_CONTRACT_URL"
+MQTT: Final = "PACIFICTOOL_CONTRACT_MQTT"
+KAFKA: Final = "PACIFICTOOL_CONTRACT_KAFKA"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server under test. Its Kafka is reached by us and by the server under the same address."""
+
+    settings: Settings
+    is_sandbox: bool
+
+    @property
+    def kafka_address(self) -> str:
+        """What goes into the plugin's configuration."""
+        return self.settings.kafka.bootstrap
+
+
+def named_server(environ: Mapping[str, str]) -> Server | None:
+    """The server that the environment names, or None. Raises SettingsError when it is named by halves."""
+    flags = {"url": environ.get(URL), "mqtt": environ.get(MQTT), "kafka": environ.get(KAFKA)}
+    if not any(flags.values()):
+        return None
+    if not flags["url"] or not flags["kafka"]:
+        raise SettingsError(
+            f"A server for the contract tests needs {URL} and {KAFKA}.", hint="docs/contract-tests.md shows how."
+        )
+    if environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+        # The limit of three rule deletions a minute holds for the server, not for a worker.
+        raise SettingsError("The contract tests run against a real server in one process only: leave -n out.")
+    nowhere = Path(os.devnull) / "none"
+    sources = Sources(flags=flags, environ=environ, folder=nowhere, user_file=nowhere, read_stdin=str)
+    server = Server(resolve(sources), is_sandbox=False)
+    KafkaAdmin(server.settings.kafka).check_reachable()
+    return server
+
+
+@contextlib.contextmanager
+def sandbox_server(folder: Path, environ: Mapping[str, str]) -> Iterator[Server]:
+    """A sandbox and a real broker for as long as the context lasts."""
+    java = find_java(environ)
+    jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(environ), environ=environ)
+    broker = KafkaBroker(folder / "kafka", java=java, jars=jars)
+    try:
+        broker.start()
+        with SandboxProcess(folder / "platform") as sandbox:
+            flags = {
+                "url": sandbox.url,
+                "mqtt": f"127.0.0.1:{sandbox.mqtt_port}",
+                "kafka": broker.bootstrap,
+                "username": "tenant@thingsboard.org",
+            }
+            sources = Sources(flags=flags, environ={}, folder=folder, user_file=folder / "none", read_stdin=str)
+            yield Server(resolve(sources), is_sandbox=True)
+    finally:
+        broker.stop(graceful=False)

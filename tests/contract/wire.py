@@ -1,0 +1,183 @@
+"""MQTT by its bytes: packets as a device writes them, and what the server puts on the wire in answer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final, Self, TypeAlias
+
+from pacifictool.mqtt.connection import tls_context
+from pacifictool.settings import MqttEndpoint
+
+ANSWER_SECONDS: Final = 20.0
+"""How long an answer may take that must come: a real server may be busy with other things."""
+SILENCE_SECONDS: Final = 2.0
+"""How long we listen where no answer must come."""
+
+ATTRIBUTES: Final = "v1/devices/me/attributes"
+TELEMETRY: Final = "v1/devices/me/telemetry"
+CONNECTED: Final = bytes.fromhex("20020100")
+PINGREQ: Final = bytes.fromhex("c000")
+PINGRESP: Final = bytes.fromhex("d000")
+DISCONNECT: Final = bytes.fromhex("e000")
+
+
+class Ending(Enum):
+    """What may come instead of a packet."""
+
+    CLOSED = "the server closed the connection"
+    SILENT = "no answer"
+
+
+Answer: TypeAlias = bytes | Ending
+
+
+def puback(packet_id: int) -> bytes:
+    """As this platform writes it: with the flag bits 0010."""
+    return b"\x42\x02" + packet_id.to_bytes(2)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(2) + data
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    length, digits = len(body), bytearray()
+    while True:
+        length, digit = divmod(length, 128)
+        digits.append(digit | (0x80 if length else 0))
+        if not length:
+            return bytes((first, *digits)) + body
+
+
+def connect_packet(
+    username: str | None,
+    *,
+    client_id: str = "contract",
+    password: str | None = None,
+    level: int = 4,
+    clean: bool = True,
+) -> bytes:
+    """CONNECT of MQTT 3.1 (`level` 3), 3.1.1 (4) or 5 (5)."""
+    flags = 0x02 * clean | 0x80 * (username is not None) | 0x40 * (password is not None)
+    body = _text("MQIsdp" if level == 3 else "MQTT") + bytes((level, flags)) + (60).to_bytes(2)
+    if level == 5:
+        body += b"\x00"
+    body += _text(client_id)
+    for field in (username, password):
+        if field is not None:
+            body += _text(field)
+    return _packet(0x10, body)
+
+
+def publish_packet(topic: str, payload: str | bytes, packet_id: int, qos: int = 1) -> bytes:
+    data = payload.encode() if isinstance(payload, str) else payload
+    return _packet(0x30 | qos << 1, _text(topic) + (packet_id.to_bytes(2) if qos else b"") + data)
+
+
+def subscribe_packet(topic: str, packet_id: int, qos: int = 1) -> bytes:
+    return _packet(0x82, packet_id.to_bytes(2) + _text(topic) + bytes((qos,)))
+
+
+class Wire:
+    """A TCP connection to the MQTT port; a context manager."""
+
+    def __init__(self, endpoint: MqttEndpoint) -> None:
+        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout=ANSWER_SECONDS)
+        if endpoint.tls:
+            self._socket = tls_context(endpoint).wrap_socket(self._socket, server_hostname=endpoint.host)
+        self._received = b""
+        self._last_id = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, *packets: bytes) -> None:
+        """Sends packets together. That the server has closed shows with the next `receive`."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(b"".join(packets))
+
+    def publish(self, topic: str, payload: str | bytes, qos: int = 1) -> int:
+        """Sends a PUBLISH and returns its packet id, which is new."""
+        self._last_id += 1
+        self.send(publish_packet(topic, payload, self._last_id, qos))
+        return self._last_id
+
+    def deliver(self, topic: str, payload: str | bytes) -> None:
+        """Publishes and waits for the PUBACK."""
+        packet_id = self.publish(topic, payload)
+        answer = self.receive()
+        assert answer == puback(packet_id), f"PUBLISH to {topic} was answered by {answer!r}"
+
+    def is_alive(self) -> bool:
+        """Whether a ping is answered."""
+        self.send(PINGREQ)
+        return self.receive() == PINGRESP
+
+    def receive(self, seconds: float = ANSWER_SECONDS) -> Answer:
+        """The next packet, whole."""
+        deadline = time.monotonic() + seconds
+        while True:
+            size = self._size_of_packet()
+            if size is not None:
+                packet, self._received = self._received[:size], self._received[size:]
+                return packet
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return Ending.SILENT
+            self._socket.settimeout(left)
+            try:
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                return Ending.SILENT
+            except OSError:
+                return Ending.CLOSED
+            if not data:
+                return Ending.CLOSED
+            self._received += data
+
+    def receive_many(self, count: int) -> list[Answer]:
+        """The next `count` answers, fewer when the connection ends or falls silent."""
+        answers: list[Answer] = []
+        while len(answers) < count:
+            answers.append(self.receive())
+            if isinstance(answers[-1], Ending):
+                break
+        return answers
+
+    def _size_of_packet(self) -> int | None:
+        length, shift = 0, 0
+        for position, byte in enumerate(self._received[1:5], start=1):
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                size = 1 + position + length
+                return size if len(self._received) >= size else None
+        return None
+
+
+def connected(endpoint: MqttEndpoint, token: str) -> Wire:
+    """A device's session."""
+    wire = Wire(endpoint)
+    wire.send(connect_packet(token))
+    answer = wire.receive()
+    if answer != CONNECTED:
+        wire.close()
+        raise AssertionError(f"CONNECT was answered by {answer!r}")
+    return wire
+
+
+def all_silent(wires: Iterable[Wire]) -> list[Answer]:
+    """What each connection receives while nothing should come; the waiting time is shared."""
+    deadline = time.monotonic() + SILENCE_SECONDS
+    return [wire.receive(max(0.0, deadline - time.monotonic())) for wire in wires]

@@ -1,0 +1,155 @@
+"""What the suite makes on the server under names of its own, and how it is taken away again."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import requests
+
+from pacifictool.rest import EntityId
+from tests.contract.api import Api
+
+MAX_RULE_DELETIONS: Final = 3
+"""A real server's tenant is dead after the fourth deletion within a minute, so a run never makes more."""
+PREFIX: Final = "contract"
+EVENTUALLY_SECONDS: Final = 20.0
+
+Found = TypeVar("Found")
+
+
+def eventually(
+    look: Callable[[], Found], wanted: Callable[[Found], bool], seconds: float = EVENTUALLY_SECONDS
+) -> Found:
+    """Looks until what is found is wanted or the time is up, and returns what was found last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if wanted(found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A device or asset of ours. `token` is "" for an asset."""
+
+    kind: str
+    id: str
+    name: str
+    type: str
+    token: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where its telemetry and attributes are."""
+        return f"/api/plugins/telemetry/{self.kind}/{self.id}"
+
+    @property
+    def entity(self) -> EntityId:
+        """For the REST client."""
+        return EntityId.device(self.id) if self.kind == "DEVICE" else EntityId.asset(self.id)
+
+
+class Workshop:
+    """Makes entities with names that no other run has, and remembers them."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.run = secrets.token_hex(5)
+        self._numbers = itertools.count(1)
+        self._made: dict[str, list[str]] = {"rule": [], "plugin": [], "device": [], "asset": []}
+        self._gateway_devices: list[str] = []
+        self._rules_deleted = 0
+
+    def name(self, label: str) -> str:
+        """A new name; lower case, so that searches are easy to follow."""
+        return f"{PREFIX}-{self.run}-{next(self._numbers)}-{label}"
+
+    def post(self, kind: str, document: dict[str, Any]) -> requests.Response:
+        """Saves a plugin, rule, device or asset; whatever that creates is taken away at the end."""
+        response = self.api.call("POST", f"/api/{kind}", json=document)
+        if response.status_code == 200 and (identifier := response.json()["id"]["id"]) not in self._made[kind]:
+            self._made[kind].append(identifier)
+        return response
+
+    def create(self, kind: str, document: dict[str, Any]) -> dict[str, Any]:
+        """The saved object of a save that must succeed."""
+        response = self.post(kind, document)
+        assert response.status_code == 200, f"POST /api/{kind}: {response.status_code} {response.text}"
+        saved: dict[str, Any] = response.json()
+        return saved
+
+    def device(self, label: str = "device", *, type: str = "", additional_info: dict[str, Any] | None = None) -> Made:  # noqa: A002 - the platform's word
+        document: dict[str, Any] = {"name": self.name(label), "type": type or f"{PREFIX}-{self.run}"}
+        if additional_info is not None:
+            document["additionalInfo"] = additional_info
+        return self.made("DEVICE", self.create("device", document))
+
+    def gateway(self) -> Made:
+        return self.device("gateway", additional_info={"gateway": True})
+
+    def asset(self, label: str = "asset", *, type: str = "") -> Made:  # noqa: A002 - the platform's word
+        return self.made(
+            "ASSET", self.create("asset", {"name": self.name(label), "type": type or f"{PREFIX}-{self.run}"})
+        )
+
+    def made(self, kind: str, document: dict[str, Any]) -> Made:
+        identifier = document["id"]["id"]
+        token = ""
+        if kind == "DEVICE":
+            token = self.api.get(f"/api/device/{identifier}/credentials")["credentialsId"]
+        return Made(kind, identifier, document["name"], document["type"], token)
+
+    def name_for_gateway(self) -> str:
+        """A name for a device that a gateway will create."""
+        name = self.name("behind-gateway")
+        self._gateway_devices.append(name)
+        return name
+
+    def find_device(self, name: str) -> dict[str, Any] | None:
+        response = self.api.call("GET", "/api/tenant/devices", params={"deviceName": name})
+        if response.status_code == 404:
+            return None
+        document: dict[str, Any] = response.json()
+        return document
+
+    def delete_rule(self, identifier: str) -> requests.Response:
+        """One of the few deletions; refuses to go beyond MAX_RULE_DELETIONS."""
+        assert self._rules_deleted < MAX_RULE_DELETIONS, "Another rule deletion could kill the tenant on a real server."
+        self._rules_deleted += 1
+        self._made["rule"].remove(identifier)
+        return self.api.call("DELETE", f"/api/rule/{identifier}")
+
+    def forget(self, kind: str, identifier: str) -> None:
+        """For what a test has deleted itself."""
+        self._made[kind].remove(identifier)
+
+    def clean_up(self) -> list[str]:
+        """Takes everything away, rules first; returns a line for each thing that had to stay, and why."""
+        left: list[str] = []
+        # The access token may be older than its 15 minutes by now.
+        self.api.tokens = self.api.login(self.api.settings.username, self.api.settings.require_password().reveal())
+        for name in self._gateway_devices:
+            if (found := self.find_device(name)) is not None:
+                self._made["device"].append(found["id"]["id"])
+        for kind in ("rule", "plugin"):
+            for identifier in self._made[kind]:
+                self.api.call("POST", f"/api/{kind}/{identifier}/suspend")
+        for kind, identifiers in self._made.items():
+            for identifier in list(identifiers):
+                if kind == "rule" and self._rules_deleted >= MAX_RULE_DELETIONS:
+                    left.append(f"rule {identifier}: suspended, as {MAX_RULE_DELETIONS} rules were deleted already")
+                    continue
+                response = (
+                    self.delete_rule(identifier)
+                    if kind == "rule"
+                    else self.api.call("DELETE", f"/api/{kind}/{identifier}")
+                )
+                if response.status_code not in (200, 404):
+                    left.append(f"{kind} {identifier}: {response.status_code} {response.text}")
+        return left
