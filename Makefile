@@ -8,7 +8,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 PYTEST_WORKERS ?= 2
 SOURCES := pacifictool tests examples scripts benchmarks
 
-.PHONY: help install demo test check format lint types imports lock clean
+.PHONY: help install demo bench-latency test check format lint types imports lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ imports: install
 lock: ## Newest versions that fit, with hashes and without any registry's address
 	$(UV) pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
+
+bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)
+	$(BIN)/python benchmarks/latency.py
 
 clean: ## Back to a fresh clone
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist
