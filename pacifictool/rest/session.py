@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 
-from pacifictool.errors import AuthenticationFailed, NotFound, PlatformError, UnexpectedAnswer
+from pacifictool.errors import AuthenticationFailed, InvalidRequest, NotFound, PlatformError, UnexpectedAnswer
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import answers
 from pacifictool.rest.retry import DEFAULT_RETRY, Retrier, RetryPolicy, never_executed, passing
@@ -140,7 +140,7 @@ class Session:
         Raises the subclasses of PlatformError.
         """
         if json is not None:
-            body = json_module.dumps(json, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="surrogatepass")
+            body = _encoded(json, f"{method} {path}")
         if repeatable is None:
             repeatable = method in _SAFE_TO_REPEAT
 
@@ -216,6 +216,14 @@ class Session:
                 request=what,
             )
         return document
+
+
+def _encoded(document: Any, what: str) -> bytes:
+    try:
+        return json_module.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, TypeError, RecursionError) as error:
+        # NaN, half a surrogate pair in a name, or something that JSON does not know.
+        raise InvalidRequest(f"{what} cannot be sent: {error}.", request=what) from error
 
 
 def segment(text: str) -> str:

@@ -574,6 +574,13 @@ def test_texts_that_cannot_be_sent(session: Session) -> None:
         session.request("GET", "/api/thing", params={"name": "\ud800"}, expect=dict)
 
 
+@pytest.mark.parametrize("document", [{"name": "\ud800"}, {"a": float("nan")}, {"a": object()}])
+def test_documents_that_cannot_be_sent(server: ScriptedPlatform, session: Session, document: Any) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be sent"):
+        session.request("POST", "/api/thing", json=document)
+    assert not server.requests
+
+
 def test_the_servers_clock_is_never_ahead(server: ScriptedPlatform, session: Session) -> None:
     server.clock_offset_seconds = 5000.0
     session.log_in()
