@@ -147,6 +147,17 @@ def test_a_server_that_says_nothing_about_a_start(
         lifecycle.restart(plugin, "the old reason")
 
 
+def test_an_update_names_the_id_and_leaves_the_state_out(components: Components, platform: Platform) -> None:
+    assert SPEC.plugin is not None
+    identifier = components.add("plugin", {**SPEC.plugin, "name": "old name"})
+    components.server.on("POST", "/api/plugin", Reply(json=components.stored["plugin"][0]))
+    platform.forwarding.apply(ForwardingSpec(plugin=SPEC.plugin))
+    (update,) = (request.json for request in components.server.requests if request.path == "/api/plugin")
+    assert update["id"] == {"entityType": "PLUGIN", "id": identifier}
+    assert update["name"] == SPEC.plugin["name"]
+    assert "state" not in update
+
+
 class Clock:
     """A monotonic clock that tests move; waiting on its event moves it, too."""
 
