@@ -28,7 +28,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from pacifictool.aggregation.checkpoint import storage_full
-from pacifictool.errors import AggregationError, StorageFull
+from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
 
 START_SECONDS = 60.0
@@ -111,11 +111,14 @@ class SparkRuntime:
         if self._session is None:
             try:
                 self._session = self._connect()
-            except (Py4JError, OSError, RuntimeError) as error:
+            except PacificToolError:
                 self.close()
-                raise self._failure(
-                    str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-                ) from error
+                raise
+            except Exception as error:
+                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j.
+                self.close()
+                reason = str(error).strip() or repr(error)
+                raise self._failure(reason.splitlines()[0].rstrip(".")) from error
             except BaseException:
                 self.close()
                 raise
@@ -255,10 +258,12 @@ class SparkRuntime:
         return properties | dict(self._settings.conf)
 
     def _wait_for_gateway(self) -> tuple[int, str]:
-        assert self._process is not None
+        process = self._process
+        if process is None:
+            raise self._failure("it was stopped")
         deadline = time.monotonic() + START_SECONDS
         while not self._connection_file.exists():
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 raise self._failure("its Java process ended at once")
             if time.monotonic() > deadline:
                 raise self._failure(f"its Java process was not ready after {START_SECONDS:.0f} s")
