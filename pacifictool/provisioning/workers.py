@@ -37,13 +37,13 @@ def run_bounded(
         try:
             exhausted = False
             while True:
+                if stop is not None and stop.is_set():
+                    raise Interrupted
                 while not exhausted and len(pending) < workers * _LOOK_AHEAD:
                     try:
                         pending.add(pool.submit(work, next(iterator)))
                     except StopIteration:
                         exhausted = True
-                if stop is not None and stop.is_set():
-                    raise Interrupted
                 if not pending:
                     return
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from pacifictool.errors import DescriptorError, Interrupted
+from pacifictool.provisioning.apply import apply_plan
+from pacifictool.provisioning.forwarding import forwarding_spec
+from pacifictool.provisioning.plan import Action, Kind, Plan, Step
+from pacifictool.rest import tutorial_rule
+from pacifictool.scenario import Scenario, tutorial_scenario
+from pacifictool.settings import Settings, Sources, resolve
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return resolve(Sources({"kafka": "broker:9092", "platform_kafka": "inner:9093"}, {}, tmp_path, tmp_path / "x", str))
+
+
+def test_a_plan_counts_shows_and_sorts_out_what_is_pending() -> None:
+    plan = Plan.of(
+        [
+            Step(Kind.TOPIC, "t", Action.KEEP),
+            Step(Kind.DEVICE, "d", Action.CREATE),
+            Step(Kind.DEVICE, "e", Action.CHANGE, ("type: 'a' instead of 'b'",)),
+        ],
+        ["a note"],
+    )
+    assert [step.name for step in plan.pending] == ["d", "e"]
+    assert (plan.count(Action.CREATE), plan.count(Action.KEEP, Kind.DEVICE)) == (1, 0)
+    assert plan.as_document() == {
+        "created": 1,
+        "changed": 1,
+        "unchanged": 1,
+        "deleted": 0,
+        "steps": [
+            {"kind": "topic", "name": "t", "action": "unchanged", "differences": []},
+            {"kind": "device", "name": "d", "action": "created", "differences": []},
+            {"kind": "device", "name": "e", "action": "changed", "differences": ["type: 'a' instead of 'b'"]},
+        ],
+        "notes": ["a note"],
+    }
+
+
+def test_steps_are_carried_out_in_the_order_of_the_plan() -> None:
+    done: list[str] = []
+
+    def step(kind: Kind, name: str) -> Step:
+        return Step(kind, name, Action.CREATE, carry_out=lambda: done.append(name))
+
+    apply_plan(Plan.of([step(Kind.TOPIC, "1"), step(Kind.PLUGIN, "2"), step(Kind.DEVICE, "3"), step(Kind.ASSET, "4")]))
+    assert done == ["1", "2", "3", "4"]
+
+
+def test_a_stop_lets_no_further_step_begin() -> None:
+    stop = threading.Event()
+    done: list[str] = []
+    first = Step(Kind.PLUGIN, "p", Action.CREATE, carry_out=stop.set)
+    second = Step(Kind.RULE, "r", Action.CREATE, carry_out=lambda: done.append("r"))
+    with pytest.raises(Interrupted):
+        apply_plan(Plan.of([first, second]), stop=stop)
+    assert done == []
+
+
+def test_the_tutorials_rule_is_taken_as_it_is(settings: Settings) -> None:
+    spec = forwarding_spec(settings, tutorial_scenario())
+    assert spec.wanted_rule() == tutorial_rule()
+    plugin = spec.wanted_plugin()
+    assert plugin is not None
+    assert plugin["configuration"]["bootstrapServers"] == "inner:9093"
+
+
+def test_only_the_rules_filters_and_action_are_fitted_to_other_keys(settings: Settings) -> None:
+    scenario = Scenario.model_validate(
+        {"platform": {"entity_type": "Gauge"}, "aggregation": {"zone_key": "area", "value_key": "level"}}
+    )
+    rule = forwarding_spec(settings, scenario).wanted_rule()
+    assert rule is not None
+    assert (rule["name"], rule["pluginToken"]) == (tutorial_rule()["name"], tutorial_rule()["pluginToken"])
+    text = str((rule["filters"], rule["action"]))
+    assert "windSpeed" not in text
+    assert "geoZone" not in text
+    assert '"Gauge"' in text
+    assert "\"$cs.get('area')\"" in rule["action"]["configuration"]["template"]
+
+
+def test_own_files_that_do_not_belong_together_are_refused(settings: Settings, tmp_path: Path) -> None:
+    rule = tmp_path / "rule.json"
+    rule.write_text(json.dumps({**tutorial_rule(), "pluginToken": "another"}), encoding="utf-8")
+    with pytest.raises(DescriptorError, match="another"):
+        forwarding_spec(settings, tutorial_scenario(), rule_file=rule)
