@@ -1,4 +1,5 @@
-"""MQTT as devices speak it: connections and their errors (`connection`), one confirmed message (`session`).
+"""MQTT as devices speak it: connections and their errors (`connection`), one confirmed message (`session`), many at
+once with several acknowledgements each (`pipeline`).
 
 Simulation, provisioning and sinks share this package. It knows nothing of scenarios.
 """
@@ -9,3 +10,8 @@ from typing import Final
 
 TELEMETRY_TOPIC: Final = "v1/devices/me/telemetry"
 ATTRIBUTES_TOPIC: Final = "v1/devices/me/attributes"
+GATEWAY_CONNECT_TOPIC: Final = "v1/gateway/connect"
+GATEWAY_TELEMETRY_TOPIC: Final = "v1/gateway/telemetry"
+
+ANALYTICS_GATEWAY: Final = "Analytics Gateway"
+"""What the tutorial calls the device that publishes the means for one virtual device a zone."""

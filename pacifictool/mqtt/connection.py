@@ -10,12 +10,13 @@ from __future__ import annotations
 import secrets
 import socket
 import ssl
+from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pacifictool.errors import MqttError
@@ -55,11 +56,13 @@ def connack_code(reason: ReasonCode) -> int:
 
 
 class _DeviceClient(Client):
-    """paho's client over a socket of our making.
+    """paho's client over a socket of our making, which tells of every PUBACK.
 
     paho loses its socket to the garbage collector when a TLS handshake fails, and leaves Nagle's algorithm on, which
     holds a reading back until the previous one is acknowledged. If paho ever renames the method, its own takes over.
     """
+
+    on_puback: Callable[[int], None] | None = None
 
     def _create_socket(self) -> socket.socket:
         sock = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
@@ -72,6 +75,22 @@ class _DeviceClient(Client):
             sock.close()
             raise
         return sock
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet_id = int.from_bytes(self._in_packet["packet"][:2], "big")
+        result = super()._handle_pubackcomp(cmd)
+        if self.on_puback is not None:
+            self.on_puback(packet_id)
+        return result
+
+
+def tell_pubacks(client: Client, callback: Callable[[int], None]) -> None:
+    """Calls `callback` with the packet id of every PUBACK, also of those that paho passes over.
+
+    paho reports the first PUBACK of a packet id only; to a gateway a 1.x server sends one a device, all with one id.
+    """
+    assert isinstance(client, _DeviceClient)
+    client.on_puback = callback
 
 
 def build_client(
@@ -135,6 +154,8 @@ def abandon(client: Client) -> None:
     Must not be called from within one of the client's callbacks.
     """
     client.on_connect = client.on_publish = client.on_disconnect = None
+    if isinstance(client, _DeviceClient):
+        client.on_puback = None
     client.on_socket_close = client.on_socket_register_write = client.on_socket_unregister_write = None
     sock = client.socket()
     if isinstance(sock, socket.socket):
@@ -155,11 +176,7 @@ def open_connection(client: Client, endpoint: MqttEndpoint) -> None:
 def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
     """What `error`, raised while connecting, means for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return MqttError(
-            f"The TLS certificate of {endpoint} was not accepted: {error.verify_message}.",
-            hint="Name the certificate authority with --ca-file, and the host as the certificate names it.",
-            failure=Failure.TLS,
-        )
+        return _not_verified(endpoint, error)
     if isinstance(error, ssl.SSLError):
         return MqttError(
             f"No TLS session with {endpoint}: {error.reason or error}.",
@@ -191,6 +208,23 @@ def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
     )
 
 
+def _not_verified(endpoint: MqttEndpoint, error: ssl.SSLCertVerificationError) -> MqttError:
+    """Says what is wrong with the server's certificate. The codes are OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
+    if error.verify_code in (62, 64):
+        message = f"The certificate of {endpoint} was issued for another name than {endpoint.host}."
+        hint = "Use the name that the certificate was issued for in --mqtt."
+    elif error.verify_code == 10:
+        message = f"The certificate of {endpoint} has expired."
+        hint = "Have it renewed; verification stays on."
+    elif error.verify_code in (2, 18, 19, 20, 21):
+        message = f"The certificate of {endpoint} was not issued by an authority that is trusted here."
+        hint = "Name the certificate authority's PEM file with --ca-file."
+    else:
+        message = f"The certificate of {endpoint} was not accepted: {error.verify_message.rstrip('.')}."
+        hint = "Check the server's certificate and --ca-file; verification stays on."
+    return MqttError(message, hint=hint, failure=Failure.TLS)
+
+
 def refused(endpoint: MqttEndpoint, code: int, device: str) -> MqttError:
     """The CONNACK return code `code` (1-5) in our words."""
     if code in (4, 5):
@@ -219,6 +253,18 @@ def closed(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
     return MqttError(
         f"The session of device {device!r} at {endpoint} ended: {reason}.",
         hint="The platform closes a connection without a word when it cannot accept a message.",
+        failure=Failure.CLOSED,
+        device=device,
+    )
+
+
+def closed_before_login(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
+    """The connection ended before CONNACK. With TLS 1.3 that is also how a server refuses our certificate."""
+    return MqttError(
+        f"The session of device {device!r} at {endpoint} ended before the login was answered: {reason}.",
+        hint="A server that asks for a certificate needs --cert-file and --key-file, of an authority that it trusts."
+        if endpoint.tls
+        else "Is this a device port of the platform? A port that speaks TLS wants mqtts:// in --mqtt.",
         failure=Failure.CLOSED,
         device=device,
     )

@@ -21,6 +21,7 @@ from pacifictool.mqtt.connection import (
     abandon,
     build_client,
     closed,
+    closed_before_login,
     connack_code,
     describe_end,
     no_answer,
@@ -70,7 +71,9 @@ class MqttSession:
             self._selector = selectors.DefaultSelector()
             self._drive(lambda: self._connack is not None)
             if self._connack is None:
-                raise self._ended() if self._end else no_answer(self._endpoint)
+                if self._end is None:
+                    raise no_answer(self._endpoint)
+                raise closed_before_login(self._endpoint, self._device, self._end)
             if self._connack != 0:
                 raise refused(self._endpoint, self._connack, self._device)
         except BaseException:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import TELEMETRY_TOPIC
-from pacifictool.mqtt.connection import closed, no_answer, refused
+from pacifictool.mqtt.connection import closed, closed_before_login, no_answer, refused
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.link import Link
 from pacifictool.simulation.loop import EventLoop
@@ -335,9 +335,7 @@ class Device:
             self._fleet.loop.remove(self._link)
             self._link = None
         if was is State.LOGIN:
-            self.connect_failed(
-                closed(self._fleet.endpoint, self.plan.name, f"{reason} before it answered the login"), now
-            )
+            self.connect_failed(closed_before_login(self._fleet.endpoint, self.plan.name, reason), now)
         elif was is State.ONLINE:
             self._go_offline(now, reason)
         self._fleet.loop.soon(self)
