@@ -18,7 +18,9 @@ NULL_ID: Final = "13814000-1dd2-11b2-8080-808080808080"
 NOT_FOUND: Final = (404, 32, "Requested item wasn't found!")
 UNAUTHENTICATED: Final = (401, 10, "Authentication failed")
 EMPTY_OK: Final = (200, b"", None)
-EMPTY_BAD_REQUEST: Final = (400, b"", None)
+"""What `bare` gives for a success that says nothing."""
+EMPTY_BAD_REQUEST: Final = (400, "")
+"""What `silent` gives for a refusal that says nothing."""
 
 
 class Api:
@@ -65,6 +67,8 @@ class Api:
         with requests.Session() as session:
             # A proxy of the user's would change what is observed here.
             session.trust_env = False
+            if self.settings.tls_files.ca_file is not None:
+                session.verify = str(self.settings.tls_files.ca_file)
             return session.request(
                 method, self.settings.url + path, data=data, params=params, headers=sent, timeout=TIMEOUT_SECONDS
             )
@@ -132,6 +136,11 @@ def text_error(status: int, text: str) -> tuple[int, str, str]:
     return status, text, "text/plain"
 
 
+def silent(response: requests.Response) -> tuple[int, str]:
+    """(status, text)."""
+    return response.status_code, response.text
+
+
 def bare(response: requests.Response) -> tuple[int, bytes, str | None]:
-    """(status, body, Content-Type) for answers that have no body."""
+    """(status, body, Content-Type), for successes, which have neither of the latter."""
     return response.status_code, response.content, response.headers.get("Content-Type")

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,14 +27,15 @@ _left_behind: list[str] = []
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("contract")
     try:
-        named = named_server(os.environ)
+        named = named_server(folder, os.environ)
     except PacificToolError as error:
         pytest.fail(f"{error.message} {error.hint or ''}", pytrace=False)
     if named is not None:
         yield named
         return
-    with sandbox_server(tmp_path_factory.mktemp("contract"), os.environ) as sandbox:
+    with sandbox_server(folder, os.environ) as sandbox:
         yield sandbox
 
 
@@ -43,8 +45,8 @@ def api(server: Server) -> Api:
 
 
 @pytest.fixture(scope="session")
-def workshop(api: Api) -> Iterator[Workshop]:
-    workshop = Workshop(api)
+def workshop(server: Server, api: Api) -> Iterator[Workshop]:
+    workshop = Workshop(api, spare_the_server=not server.is_sandbox)
     yield workshop
     left = workshop.clean_up()
     _left_behind.extend(left)
@@ -69,6 +71,12 @@ def fact(request: pytest.FixtureRequest) -> Iterator[Facts]:
     facts = Facts()
     yield facts
     request.node.user_properties.extend((_FACTS + section, str(count)) for section, count in facts.checked.items())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.kafka)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-SOURCE = "the facts about 1.x servers"
-
 
 class Facts:
     """`fact(section, text, observed, expected)`; sections are those of the measured facts (1 auth … 7 Kafka)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,11 @@ class Server:
         return self.settings.kafka.bootstrap
 
 
-def named_server(environ: Mapping[str, str]) -> Server | None:
-    """The server that the environment names, or None. Raises SettingsError when it is named by halves."""
+def named_server(folder: Path, environ: Mapping[str, str]) -> Server | None:
+    """The server that the environment names, or None; `folder` is empty, so that no configuration file has a say.
+
+    Raises SettingsError when it is named by halves, and KafkaUnreachable.
+    """
     flags = {"url": environ.get(URL), "mqtt": environ.get(MQTT), "kafka": environ.get(KAFKA)}
     if not any(flags.values()):
         return None
@@ -45,8 +47,7 @@ def named_server(environ: Mapping[str, str]) -> Server | None:
     if environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
         # The limit of three rule deletions a minute holds for the server, not for a worker.
         raise SettingsError("The contract tests run against a real server in one process only: leave -n out.")
-    nowhere = Path(os.devnull) / "none"
-    sources = Sources(flags=flags, environ=environ, folder=nowhere, user_file=nowhere, read_stdin=str)
+    sources = Sources(flags=flags, environ=environ, folder=folder, user_file=folder / "none", read_stdin=str)
     server = Server(resolve(sources), is_sandbox=False)
     KafkaAdmin(server.settings.kafka).check_reachable()
     return server

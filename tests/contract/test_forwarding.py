@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.api import EMPTY_OK, Api, bare
+from tests.contract.api import Api
 from tests.contract.conftest import Connect
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
@@ -52,6 +52,12 @@ class Way:
         self.rule.activate()
         self._second: Component | None = None
 
+    def close(self) -> None:
+        """Lets go of the topics: the server's producer would make a deleted one anew."""
+        for component in (self._second, self.rule, self.plugin):
+            if component is not None:
+                component.suspend()
+
     def tutorial(self, device_type: str) -> dict[str, Any]:
         filters = [weather_stations(device_type), telemetry_filter(HAS_WIND_SPEED)]
         return rule_document(self.workshop, self.plugin_token, filters, action(self.topic.name))
@@ -87,8 +93,7 @@ def way(server: Server, workshop: Workshop) -> Iterator[Way]:
     ):
         way = Way(server, workshop, topic, wide_topic)
         yield way
-        way.second.suspend()
-        way.rule.suspend()
+        way.close()
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +222,7 @@ def test_telemetry_over_http_is_forwarded(way: Way, connect: Connect, api: Api, 
     device, _ = way.station(connect)
     start = way.topic.end()
     response = api.call("POST", f"/api/v1/{device.token}/telemetry", json={"windSpeed": "201"}, authorization=None)
-    fact("6", "the HTTP device API", bare(response), EMPTY_OK)
+    fact("6", "the HTTP device API", (response.status_code, response.content), (200, b""))
     fact("6", "telemetry over HTTP passes the rules", values(way.topic.since(start)), zone_a("201"))
 
 
@@ -269,7 +274,7 @@ def test_a_suspended_rule_forwards_nothing(way: Way, connect: Connect, api: Api,
         fact("7", "a suspended rule does not keep it from being stored", latest(api, device, "windSpeed"), "1")
     finally:
         way.rule.activate()
-    fact("2", "an activated rule forwards at once", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2"))
+    fact("2", "an activated rule forwards", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2"))
 
 
 def test_twins_double_every_record(way: Way, connect: Connect, fact: Facts) -> None:

@@ -17,6 +17,7 @@ from tests.contract.api import (
     framework_error,
     plain,
     refusal,
+    silent,
     text_error,
 )
 from tests.contract.facts import Facts
@@ -83,7 +84,7 @@ def test_the_scope_is_required_but_ignored(api: Api, asset: Made, fact: Facts, s
 
 
 def test_writing_without_a_scope(api: Api, asset: Made, fact: Facts) -> None:
-    fact("5", "writing without a scope", bare(write(api, asset, {"x": 1}, "")), EMPTY_BAD_REQUEST)
+    fact("5", "writing without a scope", silent(write(api, asset, {"x": 1}, "")), EMPTY_BAD_REQUEST)
 
 
 def test_the_content_type_of_a_write_is_not_checked(api: Api, asset: Made, fact: Facts) -> None:
@@ -138,7 +139,7 @@ def test_a_bad_token_is_refused_in_json(api: Api, asset: Made, fact: Facts) -> N
 
 @pytest.mark.parametrize(
     ("literal", "text"),
-    [("3", "3"), ("3.0", "3.0"), ("1.5", "1.5"), ('"3.10"', "3.10"), ("true", "true"), ('"ü"', "ü"), ("-7", "-7")],
+    [("3", "3"), ("3.0", "3.0"), ("1.5", "1.5"), ('"3.10"', "3.10"), ("true", "true"), ("-7", "-7")],
 )
 def test_values_come_back_as_texts(api: Api, either: Made, fact: Facts, literal: str, text: str) -> None:
     write(api, either, f'{{"ts":{START},"values":{{"typed":{literal}}}}}')
@@ -213,7 +214,7 @@ def ten(api: Api, workshop: Workshop) -> Made:
 def test_a_range_needs_all_three(api: Api, ten: Made, fact: Facts, missing: str) -> None:
     params = span(0, 10_000)
     del params[missing]
-    fact("5", f"a range without {missing}", bare(read(api, ten, **params)), EMPTY_BAD_REQUEST)
+    fact("5", f"a range without {missing}", silent(read(api, ten, **params)), EMPTY_BAD_REQUEST)
 
 
 def test_a_range_is_newest_first(api: Api, ten: Made, fact: Facts) -> None:
@@ -230,7 +231,7 @@ def test_ranges_without_points(api: Api, ten: Made, fact: Facts) -> None:
     fact("5", "an unknown key", read(api, ten, **span(0, 10_000, keys="nosuch")).json(), {})
     fact("5", "no data in the range", read(api, ten, **span(20_000, 30_000)).json(), {})
     fact("5", "start behind end", read(api, ten, **span(10_000, 0)).json(), {})
-    fact("5", "a negative interval", bare(read(api, ten, **span(0, 10_000, interval=-1))), EMPTY_BAD_REQUEST)
+    fact("5", "a negative interval", silent(read(api, ten, **span(0, 10_000, interval=-1))), EMPTY_BAD_REQUEST)
 
 
 def test_a_range_has_a_hundred_points_by_default(api: Api, asset: Made, fact: Facts) -> None:

@@ -17,6 +17,7 @@ ANSWER_SECONDS: Final = 20.0
 SILENCE_SECONDS: Final = 2.0
 """How long we listen where no answer must come."""
 
+KEEPALIVE_SECONDS: Final = 600
 ATTRIBUTES: Final = "v1/devices/me/attributes"
 TELEMETRY: Final = "v1/devices/me/telemetry"
 CONNECTED: Final = bytes.fromhex("20020100")
@@ -64,7 +65,7 @@ def connect_packet(
 ) -> bytes:
     """CONNECT of MQTT 3.1 (`level` 3), 3.1.1 (4) or 5 (5)."""
     flags = 0x02 * clean | 0x80 * (username is not None) | 0x40 * (password is not None)
-    body = _text("MQIsdp" if level == 3 else "MQTT") + bytes((level, flags)) + (60).to_bytes(2)
+    body = _text("MQIsdp" if level == 3 else "MQTT") + bytes((level, flags)) + KEEPALIVE_SECONDS.to_bytes(2)
     if level == 5:
         body += b"\x00"
     body += _text(client_id)

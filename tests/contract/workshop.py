@@ -15,7 +15,9 @@ from pacifictool.rest import EntityId
 from tests.contract.api import Api
 
 MAX_RULE_DELETIONS: Final = 3
-"""A real server's tenant is dead after the fourth deletion within a minute, so a run never makes more."""
+"""A real server's tenant is dead after the fourth deletion within a minute, so a run never makes more …"""
+RULE_DELETIONS_AFTER_SECONDS: Final = 65.0
+"""… and none earlier than this after its start: those of the run before are older than a minute then."""
 PREFIX: Final = "contract"
 EVENTUALLY_SECONDS: Final = 20.0
 
@@ -58,8 +60,10 @@ class Made:
 class Workshop:
     """Makes entities with names that no other run has, and remembers them."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, spare_the_server: bool) -> None:
+        """`spare_the_server`: keeps the deletions of rules apart from those of earlier runs."""
         self.api = api
+        self._rule_deletions_from = time.monotonic() + (RULE_DELETIONS_AFTER_SECONDS if spare_the_server else 0)
         self.run = secrets.token_hex(5)
         self._numbers = itertools.count(1)
         self._made: dict[str, list[str]] = {"rule": [], "plugin": [], "device": [], "asset": []}
@@ -121,6 +125,7 @@ class Workshop:
     def delete_rule(self, identifier: str) -> requests.Response:
         """One of the few deletions; refuses to go beyond MAX_RULE_DELETIONS."""
         assert self._rules_deleted < MAX_RULE_DELETIONS, "Another rule deletion could kill the tenant on a real server."
+        time.sleep(max(0.0, self._rule_deletions_from - time.monotonic()))
         self._rules_deleted += 1
         self._made["rule"].remove(identifier)
         return self.api.call("DELETE", f"/api/rule/{identifier}")
@@ -131,7 +136,6 @@ class Workshop:
 
     def clean_up(self) -> list[str]:
         """Takes everything away, rules first; returns a line for each thing that had to stay, and why."""
-        left: list[str] = []
         # The access token may be older than its 15 minutes by now.
         self.api.tokens = self.api.login(self.api.settings.username, self.api.settings.require_password().reveal())
         for name in self._gateway_devices:
@@ -140,16 +144,19 @@ class Workshop:
         for kind in ("rule", "plugin"):
             for identifier in self._made[kind]:
                 self.api.call("POST", f"/api/{kind}/{identifier}/suspend")
-        for kind, identifiers in self._made.items():
-            for identifier in list(identifiers):
-                if kind == "rule" and self._rules_deleted >= MAX_RULE_DELETIONS:
-                    left.append(f"rule {identifier}: suspended, as {MAX_RULE_DELETIONS} rules were deleted already")
-                    continue
-                response = (
-                    self.delete_rule(identifier)
-                    if kind == "rule"
-                    else self.api.call("DELETE", f"/api/{kind}/{identifier}")
-                )
-                if response.status_code not in (200, 404):
-                    left.append(f"{kind} {identifier}: {response.status_code} {response.text}")
-        return left
+        things = [(kind, identifier) for kind, made in self._made.items() for identifier in made]
+        return [reason for kind, identifier in things if (reason := self._take_away(kind, identifier))]
+
+    def _take_away(self, kind: str, identifier: str) -> str:
+        """Deletes one thing; "" or why it had to stay."""
+        if kind == "rule" and self._rules_deleted >= MAX_RULE_DELETIONS:
+            return f"rule {identifier}: suspended, as {MAX_RULE_DELETIONS} rules were deleted already"
+        try:
+            response = (
+                self.delete_rule(identifier) if kind == "rule" else self.api.call("DELETE", f"/api/{kind}/{identifier}")
+            )
+        except requests.RequestException as error:
+            return f"{kind} {identifier}: {error}"
+        if response.status_code in (200, 404):
+            return ""
+        return f"{kind} {identifier}: {response.status_code} {response.text}"
