@@ -21,7 +21,7 @@ from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
 from pacifictool.aggregation.sinks.base import Sink
-from pacifictool.aggregation.source import TopicWatch, kafka_options, spark_failure, wait_for_topic
+from pacifictool.aggregation.source import TopicWatch, fixed_start, kafka_options, spark_failure, wait_for_topic
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
 from pacifictool.aggregation.windows import trigger_interval_ms
 from pacifictool.errors import KafkaUnreachable, PacificToolError, ScenarioError
@@ -131,12 +131,15 @@ class AggregationJob:
             try:
                 self._phase("waiting for the topic")
                 admin = KafkaAdmin(config.kafka)
-                topic = wait_for_topic(admin, config.topic, stop, self._reporter)
-                if topic is None:
+                found = wait_for_topic(admin, config.topic, stop, self._reporter)
+                if found is None:
                     return self._summary(checkpoint, before, "stop")
+                topic, appeared = found
                 kafka_identity = {"topic_id": topic.topic_id, "cluster_id": admin.cluster_id()}
                 checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
                 checkpoint.check_spark_id()
+                if checkpoint.is_new and options.get("startingOffsets") == "latest":
+                    options = fixed_start(options, admin, config.topic, checkpoint.ledger, appeared=appeared)
                 self._phase("starting")
                 if not _started(runtime, stop, keep=runtime is self._runtime):
                     return self._summary(checkpoint, before, "stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pacifictool.aggregation.checkpoint import storage_full
+from pacifictool.aggregation.ledger import Ledger
 from pacifictool.errors import (
     AggregationError,
     CheckpointMismatch,
@@ -26,6 +28,7 @@ from pacifictool.settings import KafkaEndpoint
 RECORDS_PER_TASK = 500_000
 """A backlog in one partition is read by several tasks, each of at most this many records."""
 _TOPIC_POLL_SECONDS = 1.0
+_START = "starting_offsets"
 _WATCH_SECONDS = 2.0
 
 _DATA_LOSS = ("KAFKA_DATA_LOSS", "failOnDataLoss", "OffsetOutOfRangeException", "KAFKA_START_OFFSET_DOES_NOT_MATCH")
@@ -75,8 +78,31 @@ def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) ->
     }
 
 
-def wait_for_topic(admin: KafkaAdmin, topic: str, stop: threading.Event, reporter: Reporter) -> TopicInfo | None:
-    """The topic as soon as it exists; None when `stop` was set first. Raises KafkaUnreachable or KafkaError."""
+def fixed_start(
+    options: Mapping[str, str], admin: KafkaAdmin, topic: str, ledger: Ledger, *, appeared: bool
+) -> dict[str, str]:
+    """Options in which "latest" has become the offsets of this moment, which the ledger keeps.
+
+    Spark fixes "latest" when it plans its first batch, seconds after the job said that it runs, and anew when it did
+    not get that far: records of that time would be skipped. `appeared`: the topic was made while we waited for it, so
+    that all it holds is new.
+    """
+    ends = dict.fromkeys(admin.offsets(topic), 0) if appeared else admin.offsets(topic)
+    kept = ledger.state(_START)
+    # A partition that was added later held nothing then.
+    start = {str(part): 0 for part in ends} | (json.loads(kept) if kept else {str(k): v for k, v in ends.items()})
+    if kept is None:
+        ledger.set_state(_START, json.dumps(start))
+    return {**options, "startingOffsets": json.dumps({topic: start})}
+
+
+def wait_for_topic(
+    admin: KafkaAdmin, topic: str, stop: threading.Event, reporter: Reporter
+) -> tuple[TopicInfo, bool] | None:
+    """The topic as soon as it exists, and whether it had to be waited for; None when `stop` was set first.
+
+    Raises KafkaUnreachable or KafkaError.
+    """
     admin.check_reachable()
     told = False
     while (info := admin.describe(topic)) is None:
@@ -89,7 +115,7 @@ def wait_for_topic(admin: KafkaAdmin, topic: str, stop: threading.Event, reporte
             return None
     if told:
         reporter.info(f"Topic {topic} is there now, with {info.partitions} partitions.")
-    return info
+    return info, told
 
 
 class TopicWatch:

@@ -18,6 +18,7 @@ import pytest
 
 from pacifictool.aggregation.job import AggregationJob
 from pacifictool.aggregation.ledger import Ledger
+from pacifictool.aggregation.source import fixed_start
 from pacifictool.errors import CheckpointInUse, CheckpointMismatch, KafkaUnreachable
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
@@ -233,6 +234,43 @@ def test_a_start_from_a_time_and_from_the_latest(workshop: Workshop) -> None:
 
     assert sorted(mean for _, mean in timed.values().values()) == [2.0, 3.0]
     assert latest.values() == {}
+
+
+def test_latest_means_the_moment_the_job_began(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    producer = workshop.producer()
+    producer.produce(topic, b'{"geoZone":"A", "windSpeed":1}')
+    producer.flush()
+    sink = workshop.sink()
+    phases: list[str] = []
+    running = workshop.start(
+        topic, sink, starting_offsets="latest", progress=lambda progress: phases.append(progress.phase)
+    )
+    running.wait_for(lambda: "running" in phases)
+    for _ in range(5):
+        producer.produce(topic, b'{"geoZone":"B", "windSpeed":2}')
+    producer.flush()
+    running.wait_for(lambda: sum(count for count, _ in sink.values().values()) == 5)
+    running.finish()
+
+    assert {zone for zone, _ in sink.values()} == {"B"}
+
+
+def test_latest_does_not_move_on_when_a_start_comes_to_nothing(workshop: Workshop) -> None:
+    topic = workshop.topic(partitions=1)
+    admin = KafkaAdmin(workshop.endpoint)
+    ledger = Ledger(workshop.folder / "starts.sqlite")
+    options = {"startingOffsets": "latest"}
+    first = fixed_start(options, admin, topic, ledger, appeared=False)
+    producer = workshop.producer()
+    producer.produce(topic, b"{}")
+    producer.flush()
+    admin.add_partitions(topic, 2)
+    again = fixed_start(options, admin, topic, ledger, appeared=False)
+    ledger.close()
+
+    assert json.loads(first["startingOffsets"]) == {topic: {"0": 0}}
+    assert json.loads(again["startingOffsets"]) == {topic: {"0": 0, "1": 0}}
 
 
 def test_an_unreachable_kafka_is_told_when_the_job_starts(workshop: Workshop) -> None:
