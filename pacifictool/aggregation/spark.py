@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from pyspark.sql import SparkSession
 from pacifictool.aggregation.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
+from pacifictool.runtime.processes import ManagedProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 1.5
@@ -92,7 +92,7 @@ class SparkRuntime:
         self._folder = folder
         self._session: SparkSession | None = None
         self._gateway: Any = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ManagedProcess | None = None
         self._closing = threading.Lock()
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
@@ -133,16 +133,8 @@ class SparkRuntime:
             self._session = None
             process, self._process = self._process, None
             if process is not None:
-                # The JVM ends itself when its standard input does. All state is safe at any moment, so it need not
-                # be patient with it.
-                assert process.stdin is not None
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-                try:
-                    process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                # All state is safe at any moment: there is no need to be patient.
+                process.stop(STOP_SECONDS)
             if self._gateway is not None and not self._is_guest:
                 _forget(self._gateway)
                 self._gateway = None
@@ -181,16 +173,19 @@ class SparkRuntime:
         }
         if self._settings.is_local:
             environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-        with _private(self._jvm_log) as log:
-            self._process = subprocess.Popen(
-                [str(self._settings.java_home / "bin" / "java"), *self._jvm_arguments(log4j)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=environ,
-                # Ctrl-C on the terminal is for us; the JVM ends when we close its standard input or die.
-                start_new_session=True,
-            )
+        self._jvm_log.write_bytes(b"")
+        self._jvm_log.chmod(0o600)
+        # Spark's gateway ends when its standard input does, unless it fails before it looks there: the supervisor of
+        # ManagedProcess is what ends it with us. So the input is a pipe without end, which the JVM holds itself.
+        endless = self._tmp / "endless"
+        if not endless.exists():
+            os.mkfifo(endless, 0o600)
+        java = str(self._settings.java_home / "bin" / "java")
+        self._process = ManagedProcess(
+            ["/bin/sh", "-c", 'exec "$@" 0<>"$0"', str(endless), java, *self._jvm_arguments(log4j)],
+            log_path=self._jvm_log,
+            environ=environ,
+        )
 
     def _jvm_arguments(self, log4j: Path) -> list[str]:
         environ = self._settings.environ
@@ -263,7 +258,7 @@ class SparkRuntime:
             raise self._failure("it was stopped")
         deadline = time.monotonic() + START_SECONDS
         while not self._connection_file.exists():
-            if process.poll() is not None:
+            if not process.is_running():
                 raise self._failure("its Java process ended at once")
             if time.monotonic() > deadline:
                 raise self._failure(f"its Java process was not ready after {START_SECONDS:.0f} s")
@@ -298,15 +293,6 @@ def _forget(gateway: Any) -> None:
     SparkContext._active_spark_context = None  # noqa: SLF001
     SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001
     SparkSession._instantiatedSession = SparkSession._activeSession = None  # noqa: SLF001
-
-
-@contextlib.contextmanager
-def _private(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

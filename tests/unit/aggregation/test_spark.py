@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +53,8 @@ def test_a_java_that_does_not_start_is_told_in_one_sentence(spark_settings: Spar
         _ = SparkRuntime(replace(spark_settings, memory="nonsense"), tmp_path).session
     assert "spark-jvm.log" in (caught.value.hint or "")
     with pytest.raises(AggregationError, match="did not start"):
-        SparkRuntime(replace(spark_settings, java_home=tmp_path / "nowhere"), tmp_path)
+        _ = SparkRuntime(replace(spark_settings, java_home=tmp_path / "nowhere"), tmp_path).session
+    assert "nowhere" in (tmp_path / "spark-jvm.log").read_text(encoding="utf-8")
 
 
 PROGRAM = """
@@ -60,25 +63,35 @@ from pathlib import Path
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
 java, folder, *jars = sys.argv[1:]
 runtime = SparkRuntime(SparkSettings(Path(java), [Path(jar) for jar in jars], master="local[1]"), Path(folder))
+print("launched", flush=True)
 runtime.session
-print("ready", runtime._process.pid, flush=True)
+print("ready", flush=True)
 time.sleep(60)
 """
 
 
-def test_the_jvm_ends_when_we_are_killed(spark_settings: SparkSettings, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        PROGRAM,
-        str(spark_settings.java_home),
-        str(tmp_path),
-        *map(str, spark_settings.jars),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+def jvms_of(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if f"-Djava.io.tmpdir={folder / 'tmp'}" in process.cmdline():
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("moment", ["launched", "ready"])
+def test_the_jvm_ends_when_we_are_killed_even_if_its_folder_goes(
+    spark_settings: SparkSettings, tmp_path: Path, moment: str
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(spark_settings.java_home), str(tmp_path)]
+    with subprocess.Popen([*command, *map(str, spark_settings.jars)], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        word, pid = program.stdout.readline().split()
-        jvm = psutil.Process(int(pid))
+        while program.stdout.readline().strip() != moment:
+            pass
+        time.sleep(0.5)
+        jvms = jvms_of(tmp_path)
         program.kill()
-    assert word == "ready"
-    assert psutil.wait_procs([jvm], timeout=5)[1] == []
+        shutil.rmtree(tmp_path)
+    assert jvms
+    assert psutil.wait_procs(jvms, timeout=6)[1] == []
+    assert jvms_of(tmp_path) == []
