@@ -242,3 +242,10 @@ class OutputFailed(PacificToolError):
 
 class ChecksFailed(PacificToolError):
     """A check of the demo or of doctor did not hold."""
+
+
+def file_fault(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file could not be read or written, as the end of a sentence; without the path, which messages name themselves."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return (error.strerror or str(error)).lower()

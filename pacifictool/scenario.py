@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from pacifictool.errors import ScenarioError
+from pacifictool.errors import ScenarioError, file_fault
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -230,7 +230,9 @@ def load_scenario(path: Path) -> Scenario:
             f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"The scenario file {path} cannot be read: {error}.") from error
+        raise ScenarioError(
+            f"The scenario file {path} cannot be read: {file_fault(error)}.", hint="It must be a readable UTF-8 text."
+        ) from error
     return parse_scenario(text, source=str(path))
 
 

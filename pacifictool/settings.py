@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from pacifictool.errors import SettingsError
+from pacifictool.errors import SettingsError, file_fault
 
 PROJECT_FILE = "pacifictool.toml"
 DEFAULT_URL = "http://localhost:8080"
@@ -206,7 +206,10 @@ def read_properties(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The Kafka configuration file {path} cannot be read: {error}.") from error
+        raise SettingsError(
+            f"The Kafka configuration file {path} cannot be read: {file_fault(error)}.",
+            hint="Check the path given with --kafka-config or PACIFICTOOL_KAFKA_CONFIG.",
+        ) from error
     properties: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -231,9 +234,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend the line that is named.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}.") from error
+        raise SettingsError(
+            f"{path} cannot be read: {file_fault(error)}.", hint="Make it readable, or move it away."
+        ) from error
     if "password" in document:
         raise SettingsError(
             f"{path}: a password does not belong into this file.", hint="Name a file of its own with password_file."
@@ -277,7 +282,7 @@ class _Lookup:
             if value is None:
                 continue
             if not isinstance(value, str):
-                raise SettingsError(f"{key} in the configuration file must be a text.")
+                raise SettingsError(f"{key} in the configuration file must be a text.", hint="Put it in quotes.")
             # A path in a configuration file is meant from where that file stands.
             if key in _PATHS and value != "-":
                 return str(folder / Path(value).expanduser())
@@ -301,7 +306,7 @@ def resolve(sources: Sources) -> Settings:
         ("--key-file", tls_files.key_file),
     ):
         if path is not None and not path.is_file():
-            raise SettingsError(f"{option}: there is no file {path}.")
+            raise SettingsError(f"{option}: there is no file {path}.", hint="Name a PEM file.")
     kafka = KafkaEndpoint(parse_kafka(lookup.text("kafka") or DEFAULT_KAFKA), _kafka_properties(sources, lookup))
     return Settings(
         url=url,
@@ -323,7 +328,9 @@ def _mqtt(sources: Sources, lookup: _Lookup, url: str, tls_files: TlsFiles) -> M
     host = sources.environ.get("MQTT_HOST") or urlsplit(url).hostname or "localhost"
     port_text = sources.environ.get("MQTT_PORT") or "1883"
     if not port_text.isdigit() or not 0 < int(port_text) < 65536:
-        raise SettingsError(f"MQTT_PORT: {port_text!r} is not a port number.")
+        raise SettingsError(
+            f"MQTT_PORT: {port_text!r} is not a port number.", hint="Give a number from 1 to 65535, or use --mqtt."
+        )
     return MqttEndpoint(host, int(port_text), tls_files=tls_files)
 
 
@@ -332,7 +339,10 @@ def _kafka_properties(sources: Sources, lookup: _Lookup) -> dict[str, str]:
     for document in (lookup.user_file, lookup.project_file):
         table = document.get("kafka_properties", {})
         if not isinstance(table, dict):
-            raise SettingsError("kafka_properties in the configuration file must be a table.")
+            raise SettingsError(
+                "kafka_properties in the configuration file must be a table.",
+                hint='Write for example: kafka_properties = { "security.protocol" = "SSL" }',
+            )
         properties |= {key: str(value) for key, value in table.items()}
     if path := lookup.path("kafka_config"):
         properties |= read_properties(path)
@@ -361,8 +371,14 @@ def _read_password(sources: Sources, path_text: str) -> str:
         try:
             text = Path(path_text).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"The password file {path_text} cannot be read: {error}.") from error
+            raise SettingsError(
+                f"The password file {path_text} cannot be read: {file_fault(error)}.",
+                hint="Check the path given with --password-file.",
+            ) from error
     password = text.rstrip("\r\n")
     if not password:
-        raise SettingsError("The password file is empty." if path_text != "-" else "Standard input held no password.")
+        raise SettingsError(
+            "The password file is empty." if path_text != "-" else "Standard input held no password.",
+            hint="Put the password on its first line.",
+        )
     return password

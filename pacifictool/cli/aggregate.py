@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
 from pacifictool.errors import UsageError
+from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
     from pacifictool.aggregation.job import JobConfig
     from pacifictool.aggregation.progress import JobProgress, JobSummary
-    from pacifictool.aggregation.sinks import Sink
     from pacifictool.aggregation.spark import SparkSettings
     from pacifictool.cli.context import Session
     from pacifictool.reporting import ProgressTask
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 app, command = command_app()
 
-SINKS = ("rest", "console")
 _JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 
 
@@ -39,8 +38,26 @@ def aggregate(
     ] = None,
     lateness: Annotated[str | None, typer.Option(metavar="TIME", help="How late a record may still count.")] = None,
     sink: Annotated[
-        str, typer.Option(metavar="rest|console", help="Where means go. console needs no server.")
+        str,
+        typer.Option(
+            metavar="|".join(SINKS),
+            help="Where means go: to assets over REST, to virtual devices through the Analytics Gateway, to a Kafka "
+            "topic, or to the screen.",
+        ),
     ] = "rest",
+    gateway_device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"With --sink gateway: the gateway to publish through. (default: {ANALYTICS_GATEWAY})",
+        ),
+    ] = None,
+    result_topic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOPIC", help="With --sink kafka: the topic for the means. (default: the scenario's topic + -means)"
+        ),
+    ] = None,
     master: Annotated[
         str, typer.Option(metavar="URL", help="Spark master: local[N] or spark://HOST:PORT.")
     ] = "local[*]",
@@ -70,23 +87,29 @@ def aggregate(
     from pacifictool.cli.context import parse_key_values
 
     session = session_of(ctx)
-    if sink not in SINKS:
-        raise UsageError(f"--sink: {sink!r} is not known.", hint=f"Use one of {', '.join(SINKS)}.")
+    kind = sink_kind(sink)
+    for option, given, wanted in (
+        ("--gateway-device", gateway_device, "gateway"),
+        ("--result-topic", result_topic, "kafka"),
+    ):
+        if given is not None and sink != wanted:
+            raise UsageError(f"{option} goes with --sink {wanted}, not with --sink {sink}.")
     if _JAVA_SIZE.fullmatch(memory) is None:
         raise UsageError(f"--memory: {memory!r} is not a size.", hint="Write for example 512m or 2g.")
     aggregation = _aggregation(session, window, lateness)
+    options = _sink_options(session, aggregation, gateway_device=gateway_device, result_topic=result_topic)
     config = JobConfig(
         kafka=session.settings.kafka,
         topic=session.scenario.kafka.topic,
         aggregation=aggregation,
-        checkpoint=checkpoint or default_checkpoint(session, sink),
+        checkpoint=checkpoint or default_checkpoint(session, sink, kind.target(options)),
         spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [], "--conf")),
         starting_offsets=starting_offsets,
         duration=None if duration is None else seconds_option("--duration", duration),
         available_now=available_now,
         give_up_after=None if give_up_after is None else seconds_option("--give-up-after", give_up_after),
     )
-    with _open_sink(session, sink, aggregation) as target, _shown(session) as show:
+    with kind.open(options) as target, _shown(session) as show:
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
         with session.winding_down_on_interrupt():
             summary = job.run(session.stop)
@@ -117,12 +140,32 @@ def spark_settings(
     return SparkSettings(java_home=java.home, jars=jars, master=master, memory=memory, environ=environ, conf=conf or {})
 
 
-def default_checkpoint(session: Session, sink: str) -> Path:
-    """A folder for the job that these settings describe: the same settings find the same folder again."""
-    settings, topic = session.settings, session.scenario.kafka.topic
-    identity = "\n".join((settings.kafka.bootstrap, topic, sink, settings.url if sink == "rest" else ""))
+def default_checkpoint(session: Session, sink: str = "rest", target: str | None = None) -> Path:
+    """A folder for the job that these settings describe: the same settings find the same folder again.
+
+    `target` says where exactly the sink writes to; None: what the settings say.
+    """
+    topic = session.scenario.kafka.topic
+    if target is None:
+        target = sink_kind(sink).target(_sink_options(session, session.scenario.aggregation))
+    identity = "\n".join((session.settings.kafka.bootstrap, topic, target))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return session.state_dir() / "jobs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{sink}-{digest}"
+
+
+def _sink_options(
+    session: Session, aggregation: Aggregation, *, gateway_device: str | None = None, result_topic: str | None = None
+) -> SinkOptions:
+    # stdout belongs to the one JSON document, when that is what was asked for.
+    output = session.output
+    return SinkOptions(
+        settings=session.settings,
+        scenario=session.scenario.model_copy(update={"aggregation": aggregation}),
+        connect=session.connect,
+        write=session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"),
+        gateway_device=gateway_device or ANALYTICS_GATEWAY,
+        result_topic=result_topic,
+    )
 
 
 def _aggregation(session: Session, window: str | None, lateness: str | None) -> Aggregation:
@@ -138,28 +181,6 @@ def _aggregation(session: Session, window: str | None, lateness: str | None) -> 
         raise UsageError(
             f"--{describe_validation_error(error)}.", hint="docs/scenario.md says what the keys of this name may be."
         ) from None
-
-
-@contextmanager
-def _open_sink(session: Session, name: str, aggregation: Aggregation) -> Iterator[Sink]:
-    from pacifictool.aggregation.sinks.console import ConsoleSink
-    from pacifictool.aggregation.sinks.rest import RestSink
-
-    if name == "console":
-        # stdout belongs to the one JSON document, when that is what was asked for.
-        output = session.output
-        yield ConsoleSink(session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"))
-        return
-    with session.connect() as platform:
-        sink = RestSink(
-            platform.assets,
-            platform.telemetry,
-            url=platform.url,
-            entity_type=session.scenario.platform.entity_type,
-            value_key=aggregation.value_key,
-        )
-        with contextlib.closing(sink):
-            yield sink
 
 
 @contextmanager

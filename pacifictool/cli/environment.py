@@ -10,21 +10,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from pacifictool.settings import user_config_file
 
 
-def _nowhere() -> TextIO:
+def _nowhere(mode: str = "w") -> TextIO:
     """For a stream that the caller closed (`>&-`), which Python gives as None."""
-    return Path(os.devnull).open("w", encoding="utf-8")
+    return cast(TextIO, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 @dataclass(slots=True)
 class Environment:
     """Everything a command may touch outside its arguments."""
 
-    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdin: TextIO = field(default_factory=lambda: sys.stdin or _nowhere("r"))
     stdout: TextIO = field(default_factory=lambda: sys.stdout or _nowhere())
     stderr: TextIO = field(default_factory=lambda: sys.stderr or _nowhere())
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -39,7 +39,7 @@ class Environment:
     @property
     def stdin_is_terminal(self) -> bool:
         """Whether a person can be asked."""
-        return self.stdin is not None and self.stdin.isatty()
+        return self.stdin.isatty()
 
     @property
     def wants_colour(self) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pacifictool.errors import OutputFailed, PacificToolError
+from pacifictool.errors import OutputFailed, PacificToolError, file_fault
 from pacifictool.reporting import ProgressTask, Reporter
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Output:
             raise
         except OSError as error:
             raise OutputFailed(
-                f"The result cannot be written to standard output: {error.strerror or error}.",
+                f"The result cannot be written to standard output: {file_fault(error)}.",
                 hint="The command has done its work; run it again with its output sent elsewhere.",
             ) from error
 

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from harness import CommandLine, Outcome, variables_of
+
+from pacifictool.sandbox.stack import LocalStack
+
+Program = Callable[..., Outcome]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A text that no other test of this run uses for a name."""
+    return f"{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def on_stack(stack: LocalStack, command_line: CommandLine) -> CommandLine:
+    """The command line, pointed at the stack."""
+
+    def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
+        return command_line(*arguments, environ={**variables_of(stack), **(environ or {})}, stdin=stdin)
+
+    return call
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Runs the command line in a process of its own, in an empty folder and without variables of the caller's."""
+
+    def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-m", "pacifictool", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=tmp_path,
+            env={
+                **kept,
+                "PACIFICTOOL_STATE": str(tmp_path / "state"),
+                "XDG_CONFIG_HOME": str(tmp_path),
+                **(environ or {}),
+            },
+            timeout=60,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
