@@ -148,7 +148,7 @@ def default_checkpoint(session: Session, sink: str = "rest", target: str | None 
     topic = session.scenario.kafka.topic
     if target is None:
         target = sink_kind(sink).target(_sink_options(session, session.scenario.aggregation))
-    identity = "\n".join((session.settings.kafka.bootstrap, topic, target))
+    identity = f"{session.settings.kafka.bootstrap}\n{topic}\n{target}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return session.state_dir() / "jobs" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{sink}-{digest}"
 

@@ -87,11 +87,7 @@ class PipelinedSession:
         self._selector = selectors.DefaultSelector()
         try:
             open_connection(client, endpoint)
-            self._drive(lambda: self._connack is not None, timeout_seconds)
-            if self._connack is None:
-                raise self._ended() if self._end else no_answer(endpoint)
-            if self._connack != 0:
-                raise refused(endpoint, self._connack, device)
+            self._await_connack(timeout_seconds)
         except BaseException:
             self.close(politely=False)
             raise
@@ -138,6 +134,13 @@ class PipelinedSession:
         self._end = self._end or "we closed it"
         self._selector.close()
         abandon(self._client)
+
+    def _await_connack(self, seconds: float) -> None:
+        self._drive(lambda: self._connack is not None, seconds)
+        if self._connack is None:
+            raise self._ended() if self._end else no_answer(self._endpoint)
+        if self._connack != 0:
+            raise refused(self._endpoint, self._connack, self._device)
 
     def _ended(self) -> MqttError:
         return closed(self._endpoint, self._device, self._end or "")

@@ -1,4 +1,4 @@
-"""Where window means go. `base` holds the contract; each other module is one way out."""
+"""Where window means go. `base` holds the contract; `registry` knows every way out by name."""
 
 from pacifictool.aggregation.sinks.base import Receipt, Sink, by_zone
 from pacifictool.aggregation.sinks.console import ConsoleSink
