@@ -245,7 +245,7 @@ class ChecksFailed(PacificToolError):
 
 
 def file_fault(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file could not be read or written, as the end of a sentence; without the path, which messages name themselves."""
+    """Why a file could not be read or written, as the end of a sentence; the path is the message's own business."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return (error.strerror or str(error)).lower()
