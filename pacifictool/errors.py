@@ -73,9 +73,8 @@ class PacificToolError(Exception):
 
     @property
     def kind(self) -> str:
-        """The class name in kebab case, as JSON output and docs/troubleshooting.md name it."""
-        name = type(self).__name__
-        return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")
+        """See `kind_name`."""
+        return kind_name(type(self))
 
     def as_document(self) -> dict[str, Any]:
         """The error as `--output json` prints it."""
@@ -83,6 +82,11 @@ class PacificToolError(Exception):
         if self.details:
             error["details"] = self.details
         return {"ok": False, "error": error}
+
+
+def kind_name(kind: type[PacificToolError]) -> str:
+    """The class name in kebab case, as JSON output and docs/troubleshooting.md name it."""
+    return "".join(f"-{char.lower()}" if char.isupper() else char for char in kind.__name__).lstrip("-")
 
 
 class Interrupted(BaseException):

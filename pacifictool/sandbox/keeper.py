@@ -19,7 +19,16 @@ from time import monotonic, sleep
 
 import psutil
 
-from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.errors import (
+    BrokerFailed,
+    JarsMissing,
+    JavaMissing,
+    PacificToolError,
+    PortInUse,
+    SandboxError,
+    StorageFull,
+    kind_name,
+)
 from pacifictool.reporting import SILENT, Reporter
 
 STATE_FILE = "sandbox.json"
@@ -80,12 +89,12 @@ def start_keeper(
 ) -> SandboxState:
     """Starts `pacifictool sandbox up --foreground` on its own and waits until everything answers.
 
-    Raises SandboxError with the keeper's own words when it ends instead.
+    Raises the keeper's own error when it ends instead, SandboxError when it does not answer.
     """
     log_path = data_dir / LOG_FILE
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "--no-color", *arguments],
+            [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -111,13 +120,16 @@ def start_keeper(
         raise
 
 
-def _failure(log_path: Path) -> SandboxError | PortInUse:
-    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-    place = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)
-    if place is None:
+def _failure(log_path: Path) -> PacificToolError:
+    """The error that the keeper ended with: its last words are the JSON document of every failed command."""
+    log = log_path.read_text(encoding="utf-8", errors="replace")
+    try:
+        error = json.loads(log[log.rindex("\n{\n") :])["error"]
+        kinds: tuple[type[PacificToolError], ...] = (PortInUse, StorageFull, JavaMissing, JarsMissing, BrokerFailed)
+        matching = [kind for kind in kinds if kind_name(kind) == error["kind"]]
+        return (matching or [SandboxError])[0](error["message"], hint=error["hint"], **error.get("details", {}))
+    except (ValueError, KeyError, TypeError):
         return SandboxError("The sandbox ended while it started.", hint=f"Its log tells why: {log_path}")
-    hint = lines[place + 1].strip() if len(lines) > place + 1 else None
-    return SandboxError(lines[place].removeprefix("Error: "), hint=hint)
 
 
 def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:

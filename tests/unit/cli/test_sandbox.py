@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from harness import CommandLine, Outcome
+
+
+@pytest.fixture
+def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
+    """`sandbox …` on a folder of the test's own, stopped at the end; each in a process of its own, which it outlives."""
+    data = tmp_path / "sandbox data"
+
+    def call(command: str, *arguments: str) -> Outcome:
+        return program("sandbox", command, "--data", str(data), *arguments, "-o", "json")
+
+    yield call
+    call("down")
+
+
+def variables(state: Any) -> dict[str, str]:
+    return {"PACIFICTOOL_URL": state["url"], "PACIFICTOOL_MQTT": state["mqtt"], "PACIFICTOOL_KAFKA": state["kafka"]}
+
+
+def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
+    sandbox: Callable[..., Outcome], command_line: CommandLine, tmp_path: Path
+) -> None:
+    missing = sandbox("status")
+    assert (missing.code, missing.document["error"]["kind"]) == (1, "sandbox-error")
+    assert "sandbox up" in missing.document["error"]["hint"]
+
+    up = sandbox("up", "--free-ports")
+    assert up.code == 0, up.stderr
+    state = up.document
+    assert (state["ok"], state["running"]) == (True, True)
+    assert all("127.0.0.1:" in state[name] for name in ("url", "mqtt", "kafka"))
+    assert sandbox("status").document == state
+    assert sandbox("up", "--free-ports").document == state  # it runs already
+
+    setup = command_line("setup", "-o", "json", environ=variables(state))
+    assert setup.document["created"] == 10
+    children = [psutil.Process(state["pid"]), *psutil.Process(state["pid"]).children(recursive=True)]
+    assert len(children) >= 3
+
+    assert sandbox("down").document == {"ok": True, "stopped": True}
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert sandbox("status").code == 1
+    assert sandbox("down").document == {"ok": True, "stopped": False}
+
+    restarted = sandbox("up", "--free-ports").document
+    again = command_line("setup", "-o", "json", environ=variables(restarted)).document
+    # Free ports are other ones each time, and the plugin names Kafka's.
+    assert [step["kind"] for step in again["steps"] if step["action"] != "unchanged"] == ["plugin"]
+
+    refused = sandbox("reset")
+    assert (refused.code, refused.document["error"]["hint"]) == (2, "Add --yes.")
+    assert sandbox("status").code == 0
+    assert sandbox("reset", "--yes").code == 0
+    assert sandbox("status").code == 1
+    assert list((tmp_path / "sandbox data").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--mqtt-port", "--kafka-port"])
+def test_a_taken_port_is_named_and_nothing_is_left_running(
+    option: str, sandbox: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        others = [
+            part for name in ("--http-port", "--mqtt-port", "--kafka-port") if name != option for part in (name, "0")
+        ]
+        outcome = sandbox("up", option, port, *others)
+    assert outcome.code == 1
+    error = outcome.document["error"]
+    assert error["kind"] == "port-in-use"
+    assert port in error["message"]
+    assert error["hint"]
+    assert "\n" not in error["message"]
+    assert sandbox("status").code == 1
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(tmp_path) in part for part in process.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_works(
+    sandbox: Callable[..., Outcome],
+) -> None:
+    state = sandbox("up", "--free-ports").document
+    keeper = psutil.Process(state["pid"])
+    children = keeper.children(recursive=True)
+    keeper.kill()
+    keeper.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
+    assert sandbox("status").code == 1
+    assert sandbox("up", "--free-ports").code == 0
+
+
+def test_the_table_says_how_other_commands_find_it(program: Callable[..., Outcome], tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    try:
+        outcome = program("sandbox", "up", "--free-ports", "--data", folder)
+        assert outcome.code == 0
+        assert "export PACIFICTOOL_URL=http://127.0.0.1:" in outcome.stdout
+        assert len(outcome.stdout.splitlines()[-1].split()) == 4
+    finally:
+        program("sandbox", "down", "--data", folder)
