@@ -52,15 +52,26 @@ class FaultyPlatform:
         self.delay = 0.0
         self._lock = threading.Lock()
 
-    def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
+    def find(self, name: str) -> Asset | None:
         with self._lock:
-            self.asked.append(name)
-            if name in self.failing:
-                raise self.failing[name]
-            if name not in self.assets:
-                self.assets[name] = Asset(str(uuid.uuid4()), name, 1, "tenant", {}, type)
-                self.created.append((name, type))
-            return self.assets[name]
+            self._ask(name)
+            return self.assets.get(name)
+
+    def create(self, name: str, type: str) -> Asset:  # noqa: A002
+        with self._lock:
+            self._ask(name)
+            if name in self.assets:
+                raise AlreadyExists("Asset with such name already exists!")
+            self.created.append((name, type))
+            return self.assets.setdefault(name, Asset(str(uuid.uuid4()), name, 1, "tenant", {}, type))
+
+    def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
+        return self.find(name) or self.create(name, type)
+
+    def _ask(self, name: str) -> None:
+        self.asked.append(name)
+        if name in self.failing:
+            raise self.failing[name]
 
     def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         with self._lock:
@@ -108,6 +119,37 @@ def test_an_asset_is_looked_up_once_and_made_again_when_it_was_deleted() -> None
     assert len(platform.created) == 2
     assert platform.written[str(platform.assets["A"].id)] == [(30_000, {"windSpeed": 2.5})]
     assert book.accepted_results == [result("A", 30_000)]
+
+
+def test_new_zones_are_not_looked_for_and_known_ones_are_not_created() -> None:
+    platform = FaultyPlatform()
+    rest = sink(platform)
+    for number in range(100):
+        rest.deliver([result(f"new {number}")], Book())
+    assert len(platform.asked) == 100 + 2
+
+    again = sink(platform)
+    platform.asked.clear()
+    for number in range(100):
+        again.deliver([result(f"new {number}", 20_000)], Book())
+    assert len(platform.asked) == 100
+    assert len(platform.created) == 100
+
+    book = Book()
+    again.deliver([result("newer")], book)
+    again.deliver([result("new 7", 30_000)], book)
+    assert len(book.accepted_results) == 2
+
+
+def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
+    platform, book = FaultyPlatform(), Book()
+    rest = sink(platform)
+    rest.deliver([result("first")], book)
+    theirs = platform.create("second", "Building")
+    rest.deliver([result("second")], book)
+
+    assert platform.written[str(theirs.id)] == [(10_000, {"windSpeed": 2.5})]
+    assert len(book.accepted_results) == 2
 
 
 def test_zones_are_written_at_once_but_not_too_many() -> None:
