@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
+from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
     from pacifictool.provisioning.plan import Plan
@@ -25,6 +26,13 @@ def setup(
     add_partitions: Annotated[
         bool, typer.Option("--add-partitions", help="Give an existing topic as many partitions as the scenario asks.")
     ] = False,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="Also make the gateway that `aggregate --sink gateway` publishes through.")
+    ] = False,
+    gateway_device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Name of the gateway; implies --gateway. (default: {ANALYTICS_GATEWAY})"),
+    ] = None,
     plugin: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's.")
     ] = None,
@@ -49,6 +57,7 @@ def setup(
             scenario,
             spec,
             add_partitions=add_partitions,
+            gateway=gateway_device or (ANALYTICS_GATEWAY if gateway else None),
             reporter=session.reporter,
             stop=session.stop,
         ).plan()

@@ -10,6 +10,7 @@ import typer
 from pacifictool.cli.confirm import confirm
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.setup import render_plan
+from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 app, command = command_app()
 
@@ -20,11 +21,15 @@ def teardown(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted and touch nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     topic: Annotated[bool, typer.Option("--topic", help="Delete the Kafka topic, too, with its records.")] = False,
+    gateway_device: Annotated[
+        str, typer.Option(metavar="NAME", help="The gateway that setup was told to make.")
+    ] = ANALYTICS_GATEWAY,
     plugin: Annotated[Path | None, typer.Option(metavar="FILE", help="The plugin file that setup was given.")] = None,
     rule: Annotated[Path | None, typer.Option(metavar="FILE", help="The rule file that setup was given.")] = None,
 ) -> None:
     """Remove the rule, plugin, devices and assets that the scenario describes, and nothing else.
 
+    The gateway goes, too, and with it the devices that it made for the scenario's zones.
     A server of the 1.x generation survives only three rule deletions a minute; teardown waits when it must.
     """
     from pacifictool.kafka.topics import KafkaAdmin
@@ -38,7 +43,15 @@ def teardown(
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule)
     admin = KafkaAdmin(settings.kafka) if topic else None
     with session.connect() as platform:
-        plan = Teardown(platform, scenario, spec, admin=admin, reporter=session.reporter, stop=session.stop).plan()
+        plan = Teardown(
+            platform,
+            scenario,
+            spec,
+            admin=admin,
+            gateway=gateway_device,
+            reporter=session.reporter,
+            stop=session.stop,
+        ).plan()
         if not dry_run and plan.pending:
             confirm(session, f"Delete {plan.count(Action.DELETE)} things at {settings.url}?", yes=yes)
             apply_plan(plan, reporter=session.reporter, stop=session.stop)

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     DEVICE = "device"
     ATTRIBUTES = "attributes"
     ASSET = "asset"
+    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)

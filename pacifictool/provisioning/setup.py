@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.provisioning.entities import DeviceSteps, asset_steps, check_reachable
 from pacifictool.provisioning.forwarding import forwarding_steps
+from pacifictool.provisioning.gateway import gateway_notes, gateway_step
 from pacifictool.provisioning.plan import Kind, Plan, Step
 from pacifictool.provisioning.topic import topic_steps
 from pacifictool.reporting import SILENT, Reporter
@@ -30,14 +31,17 @@ class Provisioner:
         spec: ForwardingSpec,
         *,
         add_partitions: bool = False,
+        gateway: str | None = None,
         reporter: Reporter = SILENT,
         stop: threading.Event | None = None,
     ) -> None:
+        """`gateway`: name of the gateway device to make, too; None: none."""
         self._platform = platform
         self._settings = settings
         self._scenario = scenario
         self._spec = spec
         self._add_partitions = add_partitions
+        self._gateway = gateway
         self._reporter = reporter
         self._stop = stop
 
@@ -63,3 +67,6 @@ class Provisioner:
             yield from forwarding_steps(self._platform, self._spec, notes)
         yield from DeviceSteps(self._platform, self._settings.mqtt, self._scenario, self._reporter, self._stop).plan()
         yield from asset_steps(self._platform, self._scenario)
+        if self._gateway is not None:
+            notes += gateway_notes(self._scenario, self._gateway)
+            yield gateway_step(self._platform, self._gateway)

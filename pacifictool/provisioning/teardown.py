@@ -10,6 +10,7 @@ from pacifictool.errors import NotFound
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.provisioning.entities import find_assets, find_devices
 from pacifictool.provisioning.forwarding import step_of
+from pacifictool.provisioning.gateway import devices_of_gateway, find_gateway
 from pacifictool.provisioning.plan import Action, Kind, Plan, Step
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import ForwardingSpec, Platform
@@ -26,14 +27,20 @@ class Teardown:
         spec: ForwardingSpec,
         *,
         admin: KafkaAdmin | None = None,
+        gateway: str | None = None,
         reporter: Reporter = SILENT,
         stop: threading.Event | None = None,
     ) -> None:
-        """With `admin` the topic goes, too, and with it every record; without, Kafka is not touched."""
+        """With `admin` the topic goes, too, and with it every record; without, Kafka is not touched.
+
+        `gateway`: name of the gateway device that goes, and with it the devices that it made for the scenario's zones;
+        None: both stay.
+        """
         self._platform = platform
         self._scenario = scenario
         self._spec = spec
         self._admin = admin
+        self._gateway = gateway
         self._reporter = reporter
         self._stop = stop
 
@@ -51,6 +58,8 @@ class Teardown:
         for change in self._platform.forwarding.plan_removal(self._spec):
             yield step_of(change)
         yield from self._device_steps(notes)
+        if self._gateway is not None:
+            yield from self._gateway_steps(self._gateway, notes)
         yield from self._asset_steps(notes)
         if self._admin is not None and self._admin.describe(self._scenario.kafka.topic) is not None:
             admin, topic = self._admin, self._scenario.kafka.topic
@@ -67,6 +76,16 @@ class Teardown:
                 notes.append(f"Device {name!r} stays: its type is {device.type!r}, not the scenario's.")
                 continue
             yield Step(Kind.DEVICE, name, Action.DELETE, carry_out=_deletion(self._platform.devices.delete, device.id))
+
+    def _gateway_steps(self, name: str, notes: list[str]) -> Iterator[Step]:
+        gateway = find_gateway(self._platform, name, notes)
+        if gateway is None:
+            return
+        delete = self._platform.devices.delete
+        # The gateway last: a run that fails half-way leaves the relations by which the next one knows the others.
+        for device in devices_of_gateway(self._platform, gateway, self._scenario, notes):
+            yield Step(Kind.DEVICE, device.name, Action.DELETE, carry_out=_deletion(delete, device.id))
+        yield Step(Kind.GATEWAY, name, Action.DELETE, carry_out=_deletion(delete, gateway.id))
 
     def _asset_steps(self, notes: list[str]) -> Iterator[Step]:
         """Assets that the scenario names, and those that the job made for its zones."""

@@ -1,0 +1,92 @@
+"""The Analytics Gateway: the device through which the aggregation publishes for one virtual device a zone.
+
+A device is a gateway by `"gateway": true` in its additionalInfo, which the platform reads when the device connects
+(facts, platform-1x section 6). The devices that it makes stand at the end of its relations "Created".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pacifictool.provisioning.entities import find_devices
+from pacifictool.provisioning.plan import Action, Kind, Step
+from pacifictool.rest import Device, Platform
+from pacifictool.scenario import Scenario
+
+GATEWAY_TYPE = "gateway"
+DESCRIPTION = "Publishes the means of zones: made by pacifictool setup --gateway."
+"""In additionalInfo, where the platform's pages show it; teardown knows our gateway by it."""
+
+
+def gateway_step(platform: Platform, name: str) -> Step:
+    """Makes sure that there is a gateway of that name; one that somebody else made is taken as it is."""
+    device = platform.devices.find(name)
+    if device is None:
+        return Step(Kind.GATEWAY, name, Action.CREATE, carry_out=lambda: _create(platform, name))
+    if not device.is_gateway:
+        return Step(
+            Kind.GATEWAY,
+            name,
+            Action.CHANGE,
+            ("additionalInfo.gateway: true",),
+            lambda: _make_gateway(platform, device),
+        )
+    return Step(Kind.GATEWAY, name, Action.KEEP)
+
+
+def gateway_notes(scenario: Scenario, name: str) -> Iterator[str]:
+    """What a person should know of a scenario whose zones are to become devices."""
+    taken = {turbine.name for turbine in scenario.turbines} | {name}
+    for zone in scenario.zones:
+        if zone in taken:
+            yield f"Zone {zone!r} has the name of a device: through the gateway, that device would get the zone's mean."
+
+
+def find_gateway(platform: Platform, name: str, notes: list[str]) -> Device | None:
+    """The gateway that `gateway_step` made; adds to `notes` that a device of that name is another."""
+    device = platform.devices.find(name)
+    if device is not None and (device.additional_info or {}).get("description") != DESCRIPTION:
+        notes.append(f"Device {name!r} stays: setup did not make it.")
+        return None
+    return device
+
+
+def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, notes: list[str]) -> list[Device]:
+    """The devices that the gateway made for zones of the scenario.
+
+    A turbine is never one of them, and neither is a device that somebody else made or that has another type.
+    """
+    taken = {turbine.name for turbine in scenario.turbines}
+    names = [zone for zone in scenario.zones if zone not in taken]
+    made = _created_by(platform, gateway)
+    found = []
+    for name, device in find_devices(platform, names).items():
+        if device.id not in made:
+            notes.append(f"Device {name!r} stays: the gateway {gateway.name!r} did not make it.")
+        elif device.type != scenario.platform.entity_type:
+            notes.append(f"Device {name!r} stays: its type is {device.type!r}, not the scenario's.")
+        else:
+            found.append(device)
+    return found
+
+
+def _created_by(platform: Platform, gateway: Device) -> set[str]:
+    """Ids of all devices that the gateway made."""
+    relations = platform.session.request(
+        "GET", "/api/relations", params={"fromId": gateway.id, "fromType": gateway.entity_type}, expect=list
+    )
+    return {
+        str(relation["to"].get("id"))
+        for relation in relations
+        if isinstance(relation, dict) and relation.get("type") == "Created" and isinstance(relation.get("to"), dict)
+    }
+
+
+def _create(platform: Platform, name: str) -> None:
+    device = platform.devices.get_or_create(name, GATEWAY_TYPE, {"gateway": True, "description": DESCRIPTION})
+    # Somebody else may have made it meanwhile.
+    if not device.is_gateway:
+        _make_gateway(platform, device)
+
+
+def _make_gateway(platform: Platform, device: Device) -> None:
+    platform.devices.update(device, additionalInfo={**(device.additional_info or {}), "gateway": True})
