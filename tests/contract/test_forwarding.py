@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pacifictool.kafka.topics import CREATE_TIME
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
 from tests.contract.facts import Facts
@@ -37,7 +38,10 @@ BLOCK_MS = 500
 
 
 class Way:
-    """Topic, plugin, two rules, and the names that only this run's devices bear."""
+    """Topics, plugin, two rules, and the names that only this run's devices bear.
+
+    `topic` has one partition and is stamped by the broker, `wide_topic` has two and is stamped by whoever writes.
+    """
 
     def __init__(self, server: Server, workshop: Workshop, topic: Topic, wide_topic: Topic) -> None:
         self.workshop = workshop
@@ -89,7 +93,7 @@ def way(server: Server, workshop: Workshop) -> Iterator[Way]:
     kafka = server.settings.kafka
     with (
         Topic(kafka, workshop.name("topic")) as topic,
-        Topic(kafka, workshop.name("wide-topic"), partitions=2) as wide_topic,
+        Topic(kafka, workshop.name("wide-topic"), partitions=2, timestamp_type=CREATE_TIME) as wide_topic,
     ):
         way = Way(server, workshop, topic, wide_topic)
         yield way
@@ -147,6 +151,7 @@ def test_the_record_to_the_byte(way: Way, turbine: Wire, api: Api, fact: Facts) 
         ("1.0e-7", "1.0E-7"),
         ("12345678.9", "1.23456789E7"),
         ("true", "true"),
+        ("NaN", "NaN"),
         ('"gale"', "gale"),
         ('""', ""),
         ('"3\\"1"', '3"1'),
@@ -238,6 +243,18 @@ def test_one_message_makes_one_record(way: Way, turbine: Wire, fact: Facts) -> N
     found = forwarded(way, turbine, several)
     fact("7", "an array of three timestamps makes one record", len(found), 1)
     fact.holds("7", "its value is one of the three", found[0] in [zone_a(str(n))[0] for n in (7, 8, 9)], found)
+
+
+def test_whatever_is_acknowledged_is_in_kafka(way: Way, connect: Connect, fact: Facts) -> None:
+    _, wire = way.station(connect)
+    start = way.topic.end()
+    sent = {
+        puback(wire.publish(TELEMETRY, f'{{"ts":{START + number},"values":{{"windSpeed":{number}}}}}'))
+        for number in range(20)
+    }
+    fact("6", "20 in flight through the rule are acknowledged", set(wire.receive_many(20)), sent)
+    expected = sorted(zone_a(str(number))[0] for number in range(20))
+    fact("7", "every acknowledged message is in Kafka, once", sorted(values(way.topic.since(start))), expected)
 
 
 def test_attributes_count_at_once(way: Way, connect: Connect, fact: Facts) -> None:
@@ -381,3 +398,5 @@ def test_records_are_dealt_out_to_all_partitions(way: Way, connect: Connect, fac
     records = way.wide_topic.since(start)
     fact("7", "all of them arrive", sorted(values(records)), [zone_a(str(number))[0] for number in range(6)])
     fact("7", "without a key both partitions are used", {record.partition for record in records}, {0, 1})
+    stamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
+    fact("7", "the server stamps nothing: on a CreateTime topic the time is -1", stamps, {(-1, False)})

@@ -110,12 +110,14 @@ def test_subscribing(connect: Connect, device: Made, fact: Facts, topic: str, qo
         '[{"ts":1500000001000,"values":{"windSpeed":1}},{"ts":1500000002000,"values":{"windSpeed":2}}]',
         '[{"a":1},{"b":2}]',
         "{}",
+        '{"a":NaN}',
+        b'{"a":"\xff\xfe"}',
     ],
 )
-def test_accepted_telemetry(connect: Connect, device: Made, fact: Facts, payload: str) -> None:
+def test_accepted_telemetry(connect: Connect, device: Made, fact: Facts, payload: str | bytes) -> None:
     wire = connect(device)
     packet_id = wire.publish(TELEMETRY, payload)
-    fact("6", f"telemetry {payload}", wire.receive(), puback(packet_id))
+    fact("6", f"telemetry {payload!r}", wire.receive(), puback(packet_id))
 
 
 def test_accepted_attributes(connect: Connect, device: Made, fact: Facts) -> None:

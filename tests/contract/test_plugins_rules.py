@@ -312,6 +312,6 @@ def test_deleting_an_active_rule(api: Api, workshop: Workshop, rule: Component, 
 
 
 def gone(api: Api, component: Component, fact: Facts) -> None:
-    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/activate"), ("POST", "/suspend")):
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/activate")):
         response = api.call(method, component.path + path)
         fact("2", f"{method} {path} of a deleted {component.kind}", refusal(response), NOT_FOUND)

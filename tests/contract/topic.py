@@ -28,10 +28,13 @@ class Received:
 
 
 class Topic:
-    """A topic that exists as long as the context; records carry the broker's time."""
+    """A topic that exists as long as the context."""
 
-    def __init__(self, endpoint: KafkaEndpoint, name: str, partitions: int = 1) -> None:
+    def __init__(
+        self, endpoint: KafkaEndpoint, name: str, *, partitions: int = 1, timestamp_type: str = LOG_APPEND_TIME
+    ) -> None:
         self.name = name
+        self._timestamp_type = timestamp_type
         self._partitions = [TopicPartition(name, number) for number in range(partitions)]
         self._admin = KafkaAdmin(endpoint, timeout_seconds=30)
         self._consumer = Consumer(
@@ -48,7 +51,9 @@ class Topic:
         )
 
     def __enter__(self) -> Self:
-        self._admin.create(self.name, partitions=len(self._partitions), replication=1, timestamp_type=LOG_APPEND_TIME)
+        self._admin.create(
+            self.name, partitions=len(self._partitions), replication=1, timestamp_type=self._timestamp_type
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

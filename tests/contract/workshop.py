@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
 import time
@@ -143,7 +144,8 @@ class Workshop:
                 self._made["device"].append(found["id"]["id"])
         for kind in ("rule", "plugin"):
             for identifier in self._made[kind]:
-                self.api.call("POST", f"/api/{kind}/{identifier}/suspend")
+                with contextlib.suppress(requests.RequestException):
+                    self.api.call("POST", f"/api/{kind}/{identifier}/suspend")
         things = [(kind, identifier) for kind, made in self._made.items() for identifier in made]
         return [reason for kind, identifier in things if (reason := self._take_away(kind, identifier))]
 
