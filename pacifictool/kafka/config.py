@@ -39,6 +39,8 @@ _HANDLED_APART = {
     "enable.ssl.certificate.verification",
 }
 
+_FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
+
 _JAAS_MODULES = {
     "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
     "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
@@ -47,13 +49,18 @@ _JAAS_MODULES = {
 
 
 def librdkafka_properties(endpoint: KafkaEndpoint, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The configuration of a confluent-kafka client: bootstrap, the user's properties, then `extra`."""
+    """The configuration of a confluent-kafka client: bootstrap, the user's properties, then `extra`.
+
+    Raises SettingsError for a PEM file that cannot be read: librdkafka would only quote OpenSSL.
+    """
+    files = {name: str(_readable(name, endpoint.config[name])) for name in _FILES if _names_file(endpoint.config, name)}
     return {
         "bootstrap.servers": endpoint.bootstrap,
         "socket.connection.setup.timeout.ms": CONNECT_TIMEOUT_MS,
         # librdkafka writes its complaints to stderr on its own; ours are raised as errors instead.
         "log_level": 0,
         **endpoint.config,
+        **files,
         **(extra or {}),
     }
 
@@ -122,12 +129,27 @@ def _translate_tls(given: dict[str, str], java: dict[str, str]) -> None:
         java["ssl.endpoint.identification.algorithm"] = "" if algorithm == "none" else algorithm
 
 
+def _names_file(config: Mapping[str, str], name: str) -> bool:
+    # librdkafka's word for "look for the system's authorities", which is what it does on Linux anyhow.
+    return bool(config.get(name)) and (name, config[name]) != ("ssl.ca.location", "probe")
+
+
+def _readable(name: str, location: str) -> Path:
+    path = Path(location).expanduser()
+    try:
+        if not path.is_dir():  # librdkafka takes a folder of authorities, too
+            path.open("rb").close()
+    except OSError as error:
+        raise SettingsError(f"{name}: {location} cannot be read: {error.strerror}.") from error
+    return path
+
+
 def _pem(given: dict[str, str], name: str) -> str | None:
     if text := given.get(f"{name}.pem"):
         return text
-    location = given.get(f"{name}.location")
-    if location is None:
+    if not _names_file(given, f"{name}.location"):
         return None
+    location = given[f"{name}.location"]
     try:
         return Path(location).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -6,8 +6,9 @@ Uses librdkafka's admin client (confluent-kafka). Every KafkaException is transl
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
@@ -26,6 +28,7 @@ from confluent_kafka.admin import (
 
 from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.kafka.security import is_refusal, security_fault
 from pacifictool.settings import KafkaEndpoint
 
 CREATE_TIME = "CreateTime"
@@ -33,6 +36,8 @@ LOG_APPEND_TIME = "LogAppendTime"
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
 _PROBE_SECONDS = 3.0
+_FIRST_PATIENCE_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 
 Result = TypeVar("Result")
 
@@ -69,6 +74,9 @@ class KafkaAdmin:
         self.endpoint = endpoint
         self.timeout_seconds = timeout_seconds
         self._last_error: str | None = None
+        self._refusal: str | None = None
+        """librdkafka's last words about TLS or SASL."""
+        self._all_down = False
         try:
             self._client = AdminClient(librdkafka_properties(endpoint, {"error_cb": self._remember}))
         except (KafkaException, ValueError, TypeError) as error:
@@ -78,21 +86,50 @@ class KafkaAdmin:
             ) from error
 
     def _remember(self, error: Any) -> None:
-        self._last_error = error.str()
+        code, text = error.name(), error.str()
+        if code == "_ALL_BROKERS_DOWN":
+            self._all_down = True
+        elif is_refusal(code, text):
+            self._refusal = text
+        else:
+            self._last_error = text
+
+    def _look_for_refusal(self) -> None:
+        """Raises KafkaError when no broker lets us in: certificates and passwords do not get better by waiting."""
+        # What librdkafka has to tell comes only to those who ask.
+        self._client.poll(0)
+        if self._all_down and self._refusal is not None:
+            if no_connection(self.endpoint) is not None:
+                # A broker that goes down breaks off handshakes, too; that one does get better by waiting.
+                self._refusal = None
+                return
+            fault = security_fault(self.endpoint, self._refusal)
+            if fault is not None:
+                raise fault
 
     def brokers(self) -> list[BrokerAddress]:
         """The advertised addresses. Raises KafkaUnreachable when no bootstrap server answers in time."""
         if (reason := no_connection(self.endpoint)) is not None:
             # librdkafka would go on trying until its time is up, and then only say that it did not succeed.
             raise unreachable(self.endpoint, reason)
-        try:
-            metadata = self._client.list_topics(timeout=self.timeout_seconds)
-        except KafkaException as error:
-            raise self._unreachable(error) from error
+        metadata = self._metadata()
         return sorted(
             (BrokerAddress(broker.id, str(broker.host), broker.port) for broker in metadata.brokers.values()),
             key=lambda broker: broker.id,
         )
+
+    def _metadata(self) -> ClusterMetadata:
+        deadline = time.monotonic() + self.timeout_seconds
+        patience = _FIRST_PATIENCE_SECONDS
+        while True:
+            try:
+                return self._client.list_topics(timeout=min(patience, max(0.01, deadline - time.monotonic())))
+            except KafkaException as error:
+                self._look_for_refusal()
+                if time.monotonic() >= deadline:
+                    raise self._unreachable(error) from error
+            # Each request gets longer, for a cluster that is slow to answer.
+            patience *= 2
 
     def check_reachable(self) -> list[BrokerAddress]:
         """Also connects to every advertised address: clients talk to those, not to the bootstrap address."""
@@ -120,7 +157,7 @@ class KafkaAdmin:
             lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
         )
         try:
-            description = futures[topic].result(self.timeout_seconds + 1)
+            description = self._patiently(futures[topic])
         except KafkaException as error:
             if error.args[0].name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
                 return None
@@ -207,11 +244,20 @@ class KafkaAdmin:
 
     def _result(self, future: Future[Any], action: str) -> Any:
         try:
-            return future.result(self.timeout_seconds + 1)
+            return self._patiently(future)
         except TimeoutError as error:
             raise self._unreachable(error) from error
         except KafkaException as error:
             raise self._translated(error, action) from error
+
+    def _patiently(self, future: Future[Any]) -> Any:
+        """The result. Raises KafkaException, TimeoutError, or KafkaError when no broker lets us in."""
+        deadline = time.monotonic() + self.timeout_seconds + 1
+        while not wait([future], timeout=_POLL_SECONDS).done:
+            self._look_for_refusal()
+            if time.monotonic() > deadline:
+                break
+        return future.result(0)
 
     def _translated(self, error: KafkaException, action: str) -> KafkaError:
         code = error.args[0].name()
@@ -219,8 +265,12 @@ class KafkaAdmin:
             return self._unreachable(error)
         return KafkaError(f"Kafka at {self.endpoint} did not {action}: {reason_of(error)}.", code=code)
 
-    def _unreachable(self, error: Exception) -> KafkaUnreachable:
-        return unreachable(self.endpoint, no_connection(self.endpoint) or self._last_error or reason_of(error))
+    def _unreachable(self, error: Exception) -> KafkaError:
+        self._client.poll(0)
+        reason = no_connection(self.endpoint)
+        if reason is None and (fault := security_fault(self.endpoint, self._refusal)) is not None:
+            return fault
+        return unreachable(self.endpoint, reason or self._last_error or reason_of(error))
 
 
 def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:

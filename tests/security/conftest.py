@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from secure_kafka import SecureKafka, secure_kafka
 from tls import Pki
 
-from pacifictool.runtime import JavaRuntime, find_java
+from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
+from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, JavaRuntime, default_cache_dir, ensure_jars, find_java
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
 
@@ -37,3 +39,22 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 @pytest.fixture(scope="session")
 def tenant(sandbox: SandboxProcess) -> Tenant:
     return Tenant(sandbox.url)
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    java: JavaRuntime, pki: Pki, strangers: Pki, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecureKafka]:
+    """A broker with a listener for every way to be let in or refused."""
+    jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    kafka = secure_kafka(tmp_path_factory.mktemp("secure"), java, jars, pki, strangers)
+    yield kafka
+    kafka.broker.stop(graceful=False)
+
+
+@pytest.fixture(scope="module")
+def spark(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
+    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=dict(os.environ))
+    with SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime:
+        yield runtime

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import ssl
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
 from pacifictool.settings import TlsFiles
 
+NO_FILES = TlsFiles()
 _numbers = itertools.count(1)
-Front = Callable[[ssl.SSLContext], "Platform"]
 
 
 class Platform:
@@ -28,7 +29,7 @@ class Platform:
         self.rest, self.mqtt = rest, mqtt
         self._command_line = command_line
 
-    def run(self, *arguments: str, tls: TlsFiles = TlsFiles(), environ: dict[str, str] | None = None) -> Outcome:
+    def run(self, *arguments: str, tls: TlsFiles = NO_FILES, environ: dict[str, str] | None = None) -> Outcome:
         for option, path in (("ca", tls.ca_file), ("cert", tls.cert_file), ("key", tls.key_file)):
             arguments += () if path is None else (f"--{option}-file", str(path))
         return self._command_line(
@@ -126,10 +127,10 @@ def test_a_certificate_that_proves_nothing_is_refused(
 ) -> None:
     name, token = device
     context = {
-        "unknown authority": strangers.server_context,
-        "another name": lambda: pki.server_context(pki.issue("platform.example")),
-        "expired": lambda: pki.server_context(pki.issue(is_expired=True)),
-    }[fault]()
+        "unknown authority": strangers.server_context(),
+        "another name": pki.server_context(pki.issue("platform.example")),
+        "expired": pki.server_context(pki.issue(is_expired=True)),
+    }[fault]
     words = {
         "unknown authority": "not issued by an authority that is trusted here",
         "another name": "issued for another name than 127.0.0.1",
@@ -182,7 +183,8 @@ def test_protocols_of_yesterday_are_not_spoken(
 ) -> None:
     context = pki.server_context()
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning, match="deprecated"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # which is the point
         context.minimum_version = protocol
         context.maximum_version = protocol
     with fronted(sandbox, context, command_line) as platform:

@@ -1,0 +1,150 @@
+"""Why a cluster that can be reached lets us not in: what librdkafka tells of TLS and SASL, in words for a person.
+
+librdkafka calls an expired certificate, one for another host and one of an unknown authority all the same thing, and
+for many faults only says that the broker's transport failed. So, after a failure, one TLS handshake of our own with
+the same files finds out which it is.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pacifictool.errors import KafkaError
+from pacifictool.settings import KafkaEndpoint
+
+_PROBE_SECONDS = 2.0
+_ALERT_SECONDS = 0.5
+_CERTIFICATE_HINT = (
+    "If the broker asks for a certificate, give -X ssl.certificate.location=FILE and -X ssl.key.location=FILE, "
+    "of an authority that it trusts."
+)
+_WHERE_FROM = re.compile(r"^(?:\w+://)?\S+?:\d+/\S+: ")
+_HOW_LONG = re.compile(r" \(after \d+ms in state \w+\)")
+
+
+def is_refusal(code: str, text: str) -> bool:
+    """Whether what librdkafka reports (the name of its error code, and its words) is about TLS or SASL."""
+    return code in ("_SSL", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED") or "SSL" in text.replace("ssl://", "")
+
+
+def security_fault(endpoint: KafkaEndpoint, told: str | None) -> KafkaError | None:
+    """What is wrong with certificates, protocol or credentials; None when it is none of these.
+
+    `told` are librdkafka's words about the refusal, if it had any. Takes up to a few seconds for each bootstrap server.
+    """
+    protocol = str(endpoint.config.get("security.protocol", "PLAINTEXT")).upper()
+    speaks_tls = protocol in ("SSL", "SASL_SSL")
+    for address in endpoint.bootstrap.split(","):
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname or "", parts.port or 9092
+        fault = _tls_fault(endpoint, host, port) if speaks_tls else _tls_wanted(endpoint, host, port, protocol)
+        if fault is not None:
+            return fault
+    if told is None:
+        return None
+    words = _HOW_LONG.sub("", _WHERE_FROM.sub("", told)).rstrip(". ")
+    if "SASL" in words:
+        return KafkaError(
+            f"Kafka at {endpoint} refused the login: {words}.",
+            hint="Check sasl.mechanisms, sasl.username and sasl.password in the file given with --kafka-config.",
+        )
+    return KafkaError(f"No TLS connection to Kafka at {endpoint}: {words}.", hint=_CERTIFICATE_HINT)
+
+
+def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | None:
+    try:
+        context = _context(endpoint.config)
+        with (
+            socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            # With TLS 1.3 a server refuses our certificate, or that there is none, when we take the handshake as done.
+            connection.settimeout(_ALERT_SECONDS)
+            connection.recv(1)
+    except TimeoutError:
+        return None
+    except ssl.SSLCertVerificationError as error:
+        return _not_verified(endpoint, host, error)
+    except ssl.SSLError as error:
+        reason = error.reason or ""
+        if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+            return _no_tls(endpoint)
+        if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+            return KafkaError(
+                f"Kafka at {endpoint} does not accept our certificate, or that we have none.", hint=_CERTIFICATE_HINT
+            )
+        return None
+    except ConnectionResetError:
+        return _no_tls(endpoint)
+    except (OSError, ValueError):
+        # Files that we cannot use but librdkafka can: it has the word.
+        return None
+    return None
+
+
+def _context(config: Mapping[str, str]) -> ssl.SSLContext:
+    authority, authority_pem = config.get("ssl.ca.location"), config.get("ssl.ca.pem")
+    path = None if authority in (None, "", "probe") else Path(str(authority)).expanduser()
+    files: dict[str, Any] = {} if path is None else {"capath" if path.is_dir() else "cafile": str(path)}
+    context = ssl.create_default_context(cadata=authority_pem, **files)
+    if config.get("ssl.endpoint.identification.algorithm") == "none":
+        context.check_hostname = False
+    if (certificate := config.get("ssl.certificate.location")) is not None:
+        key = config.get("ssl.key.location")
+        context.load_cert_chain(
+            Path(certificate).expanduser(),
+            None if key is None else Path(key).expanduser(),
+            # Without one, OpenSSL would ask at the terminal.
+            password=config.get("ssl.key.password", ""),
+        )
+    return context
+
+
+def _not_verified(endpoint: KafkaEndpoint, host: str, error: ssl.SSLCertVerificationError) -> KafkaError:
+    """The codes are OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
+    if error.verify_code in (62, 64):
+        message = f"The certificate of Kafka at {endpoint} was issued for another name than {host}."
+        hint = "Use the name that the certificate was issued for in --kafka."
+    elif error.verify_code == 10:
+        message = f"The certificate of Kafka at {endpoint} has expired."
+        hint = "Have it renewed; verification stays on."
+    elif error.verify_code in (2, 18, 19, 20, 21):
+        message = f"The certificate of Kafka at {endpoint} was not issued by an authority that is trusted here."
+        hint = "Name the certificate authority's PEM file with -X ssl.ca.location=FILE."
+    else:
+        message = f"The certificate of Kafka at {endpoint} was not accepted: {error.verify_message.rstrip('.')}."
+        hint = "Check the broker's certificate and -X ssl.ca.location."
+    return KafkaError(message, hint=hint)
+
+
+def _no_tls(endpoint: KafkaEndpoint) -> KafkaError:
+    return KafkaError(
+        f"Kafka at {endpoint} does not speak TLS, which security.protocol asks for.",
+        hint="Check the port of --kafka, or -X security.protocol (PLAINTEXT or SASL_PLAINTEXT are without TLS).",
+    )
+
+
+def _tls_wanted(endpoint: KafkaEndpoint, host: str, port: int, protocol: str) -> KafkaError | None:
+    """The error for a listener that speaks TLS when we do not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nothing is sent or believed: the only question is whether TLS is spoken there.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host),
+        ):
+            pass
+    except OSError:
+        return None
+    wanted = "SASL_SSL" if protocol.startswith("SASL") else "SSL (or SASL_SSL)"
+    return KafkaError(
+        f"Kafka at {endpoint} speaks TLS, which we were not told to do.", hint=f"Give -X security.protocol={wanted}."
+    )
