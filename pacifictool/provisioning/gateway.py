@@ -7,6 +7,7 @@ A device is a gateway by `"gateway": true` in its additionalInfo, which the plat
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from pacifictool.provisioning.entities import find_devices
 from pacifictool.provisioning.plan import Action, Kind, Step
 from pacifictool.rest import Device, Platform
