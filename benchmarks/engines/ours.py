@@ -1,0 +1,68 @@
+"""The job of `pacifictool aggregate` over all of a topic, twice in one JVM: cold, then warm."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import Means, Task, report, task_from_arguments
+
+from pacifictool.aggregation.job import AggregationJob, JobConfig
+from pacifictool.aggregation.sinks.base import Receipt, Sink
+from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
+from pacifictool.aggregation.windows import WindowMean
+from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.scenario import Aggregation
+from pacifictool.settings import KafkaEndpoint
+
+
+class KeepingSink(Sink):
+    """Keeps what is delivered."""
+
+    name = "keeping"
+    target = "keeping"
+
+    def __init__(self) -> None:
+        self.means: Means = {}
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        for result in results:
+            self.means[result.zone, result.window_end_ms] = (result.count, result.mean)
+        receipt.accepted(results)
+
+
+def main() -> None:
+    task: Task = task_from_arguments()
+    began = time.perf_counter()
+    java = find_java(os.environ)
+    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=os.environ)
+    runtime = SparkRuntime(settings, task.folder)
+    _ = runtime.session
+    start_up = time.perf_counter() - began
+    try:
+        for phase in ("cold", "warm"):
+            sink = KeepingSink()
+            config = JobConfig(
+                KafkaEndpoint(task.bootstrap),
+                task.topic,
+                Aggregation(window=task.window_ms / 1000),
+                task.folder / phase,
+                settings,
+                starting_offsets="earliest",
+                available_now=True,
+            )
+            began = time.perf_counter()
+            summary = AggregationJob(config, sink, runtime=runtime).run(threading.Event())
+            seconds = time.perf_counter() - began
+            report(f"pacifictool, {phase}", summary.records, seconds, sink.means, start_up_seconds=start_up)
+    finally:
+        runtime.close()
+
+
+main()
