@@ -8,10 +8,10 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 PYTEST_WORKERS ?= 2
 SOURCES := pacifictool tests examples scripts benchmarks
 
-.PHONY: help install demo bench-latency test check format lint types imports lock clean
+.PHONY: help install demo bench-latency test check format lint types imports lock docs-reference clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## Everything into the checkout, by the lock file
 
@@ -49,6 +49,9 @@ lock: ## Newest versions that fit, with hashes and without any registry's addres
 
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)
 	$(BIN)/python benchmarks/latency.py
+
+docs-reference: install ## docs/cli.md, from the commands themselves
+	$(BIN)/python scripts/generate_cli_reference.py
 
 clean: ## Back to a fresh clone
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist

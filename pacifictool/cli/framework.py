@@ -20,7 +20,8 @@ def _declared_options() -> list[Any]:
 
 
 _GLOBALS = _declared_options()
-_GLOBAL_NAMES = frozenset(str(parameter.name) for parameter in _GLOBALS)
+GLOBAL_NAMES = frozenset(str(parameter.name) for parameter in _GLOBALS)
+"""Names of the options that every command accepts."""
 
 
 def _take_globals(context: Any) -> None:
@@ -28,7 +29,7 @@ def _take_globals(context: Any) -> None:
     session = context.find_root().obj
     if not isinstance(session, Session):  # shell completion parses without one
         return
-    for name in _GLOBAL_NAMES & set(context.params):
+    for name in GLOBAL_NAMES & set(context.params):
         value = context.params.pop(name)
         if value is None or value in ([], ()):
             continue

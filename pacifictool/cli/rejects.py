@@ -27,7 +27,7 @@ def rejects(
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The job's checkpoint; that of `aggregate` by default.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most so many, newest first.")] = 20,
     all_rejects: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
 ) -> None:
     """Show rejected records: topic, partition, offset, reason and value. Works while the job runs."""

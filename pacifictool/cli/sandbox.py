@@ -24,9 +24,9 @@ HTTP_PORT, MQTT_PORT, KAFKA_PORT = 8080, 1883, 9092
 def up(
     ctx: typer.Context,
     data: DataOption = None,
-    http_port: Annotated[int, typer.Option(help="Port of the REST API.", min=0, max=65535)] = HTTP_PORT,
-    mqtt_port: Annotated[int, typer.Option(help="Port for devices.", min=0, max=65535)] = MQTT_PORT,
-    kafka_port: Annotated[int, typer.Option(help="Port of the broker.", min=0, max=65535)] = KAFKA_PORT,
+    http_port: Annotated[int, typer.Option(metavar="PORT", help="Port of the REST API.", min=0, max=65535)] = HTTP_PORT,
+    mqtt_port: Annotated[int, typer.Option(metavar="PORT", help="Port for devices.", min=0, max=65535)] = MQTT_PORT,
+    kafka_port: Annotated[int, typer.Option(metavar="PORT", help="Port of the broker.", min=0, max=65535)] = KAFKA_PORT,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Any free ports instead of the usual ones.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C instead of returning.")] = False,
 ) -> None:

@@ -37,7 +37,7 @@ def setup(
         Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's.")
     ] = None,
     rule: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Requests under way at once.")] = 16,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at once.")] = 16,
 ) -> None:
     """Compare the scenario with the server and make it so: topic, plugin, rule, devices, attributes, assets.
 

@@ -30,9 +30,11 @@ def simulate(
     all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario (the default).")] = False,
     rate: Annotated[float | None, typer.Option(metavar="HZ", help="Readings per second and device.")] = None,
     duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long, for example 30s.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many readings of each device.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the values reproducible.")] = None,
-    qos: Annotated[int, typer.Option(min=0, max=1, help="1: acknowledged. 0: sent and forgotten.")] = 1,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stop after so many readings of each device.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Makes the values reproducible.")] = None,
+    qos: Annotated[int, typer.Option(metavar="0|1", min=0, max=1, help="1: acknowledged. 0: sent and forgotten.")] = 1,
     token: Annotated[
         str | None,
         typer.Option(
