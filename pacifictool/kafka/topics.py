@@ -39,6 +39,9 @@ _PROBE_SECONDS = 3.0
 _FIRST_PATIENCE_SECONDS = 0.5
 _POLL_SECONDS = 0.1
 
+# A partition has no leader yet, or another one than a moment ago: after a creation (seen), and while brokers restart.
+_SETTLING = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
+
 Result = TypeVar("Result")
 
 
@@ -216,11 +219,18 @@ class KafkaAdmin:
         wanted: dict[TopicPartition, OffsetSpec] = {
             TopicPartition(topic, partition): spec for partition in range(info.partitions)
         }
-        futures = self._call(lambda: self._client.list_offsets(wanted))
-        return {
-            partition.partition: int(self._result(future, f"read the offsets of {topic}").offset)
-            for partition, future in futures.items()
-        }
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            futures = self._call(lambda: self._client.list_offsets(wanted))
+            try:
+                return {
+                    partition.partition: int(self._result(future, f"read the offsets of {topic}").offset)
+                    for partition, future in futures.items()
+                }
+            except KafkaError as error:
+                if error.details.get("code") not in _SETTLING or time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_SECONDS)
 
     @property
     def _seconds(self) -> float:
