@@ -45,7 +45,7 @@ class Teardown:
         self._stop = stop
 
     def plan(self) -> Plan:
-        """What would be deleted; changes nothing. Notes are also told as warnings. Raises PlatformError."""
+        """What would be deleted; changes nothing. Notes are also told as warnings. Raises PlatformError, KafkaError."""
         notes: list[str] = []
         with self._reporter.task("Looking for what the scenario describes"):
             plan = Plan.of(list(self._steps(notes)), notes)
@@ -54,6 +54,8 @@ class Teardown:
         return plan
 
     def _steps(self, notes: list[str]) -> Iterator[Step]:
+        if self._admin is not None:
+            self._admin.check_reachable()  # told before anything else is deleted
         # The rule first: while it runs, deleted devices would leave readings without a zone.
         for change in self._platform.forwarding.plan_removal(self._spec):
             yield step_of(change)

@@ -27,7 +27,7 @@ def variables(state: Any) -> dict[str, str]:
 
 
 def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
-    sandbox: Callable[..., Outcome], command_line: CommandLine, tmp_path: Path
+    sandbox: Callable[..., Outcome], program: Callable[..., Outcome], command_line: CommandLine, tmp_path: Path
 ) -> None:
     missing = sandbox("status")
     assert (missing.code, missing.document["error"]["kind"]) == (1, "sandbox-error")
@@ -39,6 +39,10 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     assert (state["ok"], state["running"]) == (True, True)
     assert all("127.0.0.1:" in state[name] for name in ("url", "mqtt", "kafka"))
     assert sandbox("status").document == state
+    table = program("sandbox", "status", "--data", state["data"]).stdout
+    assert table.splitlines()[-1] == (
+        f"export PACIFICTOOL_URL={state['url']} PACIFICTOOL_MQTT={state['mqtt']} PACIFICTOOL_KAFKA={state['kafka']}"
+    )
     assert sandbox("up", "--free-ports").document == state  # it runs already
 
     setup = command_line("setup", "-o", "json", environ=variables(state))
@@ -101,14 +105,3 @@ def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_wo
     assert alive == []
     assert sandbox("status").code == 1
     assert sandbox("up", "--free-ports").code == 0
-
-
-def test_the_table_says_how_other_commands_find_it(program: Callable[..., Outcome], tmp_path: Path) -> None:
-    folder = str(tmp_path / "data")
-    try:
-        outcome = program("sandbox", "up", "--free-ports", "--data", folder)
-        assert outcome.code == 0
-        assert "export PACIFICTOOL_URL=http://127.0.0.1:" in outcome.stdout
-        assert len(outcome.stdout.splitlines()[-1].split()) == 4
-    finally:
-        program("sandbox", "down", "--data", folder)
