@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pacifictool.sandbox.entities import Entities, Entity
 from pacifictool.sandbox.telemetry import Attributes
-from pacifictool.sandbox.values import Values
+from pacifictool.sandbox.values import Values, json_value
 
 CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 class Device:
@@ -88,3 +94,15 @@ class Devices:
         if deleted:
             del self._by_id[entity_id]
             device.is_deleted = True
+
+
+def requested_attributes(device: Device, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
+    """The answer to an attribute request: `{"client":{…},"shared":{…}}` with what exists of the keys asked for."""
+    answer: dict[str, Any] = {}
+    for name, scope, keys in (("client", CLIENT, client_keys), ("shared", SHARED, shared_keys)):
+        known = device.attributes[scope]
+        wanted = known if keys is None and client_keys is None and shared_keys is None else str(keys or "").split(",")
+        found = {key: json_value(known[key]) for key in wanted if key in known}
+        if found:
+            answer[name] = found
+    return answer

@@ -52,6 +52,42 @@ UserHandler = Callable[[Request, User], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in so many seconds, as tenant profiles write it: "3:5"."""
+
+    count: int
+    seconds: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Raises ValueError."""
+        count, _, seconds = text.partition(":")
+        rate = cls(int(count), float(seconds))
+        if rate.count < 1 or rate.seconds <= 0:
+            raise ValueError(text)
+        return rate
+
+
+class RateLimiter:
+    """Counts by key, in windows that begin with the first call."""
+
+    def __init__(self, rate: Rate | None) -> None:
+        self._rate = rate
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    def admits(self, key: str) -> bool:
+        """Counts a call; False when it is one too many."""
+        if self._rate is None:
+            return True
+        now = time.monotonic()
+        begin, count = self._windows.get(key, (now, 0))
+        if now - begin >= self._rate.seconds:
+            begin, count = now, 0
+        self._windows[key] = begin, count + 1
+        return count < self._rate.count
+
+
+@dataclass(frozen=True, slots=True)
 class Faults:
     """Trouble on order, for tests of clients."""
 
@@ -59,6 +95,14 @@ class Faults:
     """Every REST answer waits this long."""
     failing_share: float = 0.0
     """This share of REST calls (0 to 1) is answered with 503 and has no effect."""
+    telemetry_latency_seconds: float = 0.0
+    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1."""
+    rest_rate: Rate | None = None
+    """Generation 4: REST calls a tenant may make, then 429; logging in is not limited."""
+    device_rate: Rate | None = None
+    """Generation 4: messages a device may send, then its connection is closed (HTTP: 500)."""
+    max_devices: int = 0
+    """Generation 4: devices a tenant may have, then 403; 0: any number."""
 
 
 def json_response(document: Any, *, media_type: str = _JSON, status: int = 200) -> Response:
@@ -232,7 +276,7 @@ class Api:
                 await self._trouble()
                 return await handler(request)
             except Refusal as refusal:
-                return error_response(refusal, request.url.path)
+                return self.refused(request, refusal)
             except ClientDisconnect:
                 return empty_response(400)
 
@@ -244,18 +288,33 @@ class Api:
         """A route for authenticated users, with `authorities` only for those."""
 
         async def guarded(request: Request) -> Response:
-            user = self._caller(request)
+            user = self.caller(request)
             if authorities and user.authority not in authorities:
                 raise forbidden()
             return await handler(request, user)
 
         self.open_route(methods, path, guarded)
 
-    def _caller(self, request: Request) -> User:
+    def caller(self, request: Request) -> User:
+        """Who calls. Raises refusals."""
         header = request.headers.get("x-authorization", "")
         if header[:7].lower() != "bearer " or not header[7:].strip():
             raise unauthenticated()
         return self._tokens.authenticate(header[7:].strip())
+
+    def refused(self, request: Request, refusal: Refusal) -> Response:
+        """Renders a refusal."""
+        return error_response(refusal, request.url.path)
+
+    def unknown(self, request: Request, *, is_known_path: bool) -> Refusal:
+        """How an unknown path is refused, or a known one with a wrong method."""
+        if is_known_path:
+            return FrameworkRefusal(
+                405,
+                f"Request method '{request.method}' not supported",
+                "org.springframework.web.HttpRequestMethodNotSupportedException",
+            )
+        return FrameworkRefusal(404, "No message available")
 
     async def _trouble(self) -> None:
         if self._faults.latency_seconds:
@@ -268,20 +327,15 @@ class Api:
         routes = list(self._routes)
 
         async def unknown(request: Request, _user: User | None = None) -> Response:
-            if any(route.matches(request.scope)[0] == Match.PARTIAL for route in routes):
-                raise FrameworkRefusal(
-                    405,
-                    f"Request method '{request.method}' not supported",
-                    "org.springframework.web.HttpRequestMethodNotSupportedException",
-                )
-            raise FrameworkRefusal(404, "No message available")
+            known = any(route.matches(request.scope)[0] == Match.PARTIAL for route in routes)
+            raise self.unknown(request, is_known_path=known)
 
         async def crashed(request: Request, _error: Exception) -> Response:
-            return error_response(FrameworkRefusal(500, "No message available"), request.url.path)
+            return self.refused(request, FrameworkRefusal(500, "No message available"))
 
         async def refused(request: Request, error: Exception) -> Response:
             status = error.status_code if isinstance(error, HTTPException) else 500
-            return error_response(FrameworkRefusal(status, "No message available"), request.url.path)
+            return self.refused(request, FrameworkRefusal(status, "No message available"))
 
         self.route(_ANY_METHOD, "/api/{rest:path}", unknown)
         self.open_route(_ANY_METHOD, "/{rest:path}", unknown)

@@ -9,6 +9,8 @@ included.
 
 from __future__ import annotations
 
+import re
+
 import quickjs
 
 TIME_LIMIT_SECONDS = 0.25
@@ -45,12 +47,31 @@ _RUNNER = "(function (__bindings, __script) { with (__bindings) { return eval(__
 _EXPRESSION = "(function (__bindings) {{ with (__bindings) {{ return (\n{script}\n); }} }})"
 
 
+_TEXTS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\"""", re.DOTALL)
+_NEWER_SYNTAX = re.compile(r"=>|`|\.\.\.|\*\*|\?\?|\?\.(?!\d)|\b(?:let|class)\s+[A-Za-z_$]")
+
+
 class ScriptRefused(Exception):
     """The script does not compile; the text is the engine's reason."""
 
 
 class ScriptFailed(Exception):
     """The script threw, ran too long, or gave something that is no Boolean."""
+
+
+def refuse_newer_syntax(text: str) -> None:
+    """Raises ScriptRefused for syntax that the servers' engine, Nashorn, does not know."""
+    if found := _NEWER_SYNTAX.search(_TEXTS_AND_COMMENTS.sub("''", text)):
+        raise ScriptRefused(f"Can't compile script: {found.group()!r} is newer than ECMAScript 5")
+
+
+def limited_context() -> quickjs.Context:
+    """An engine with limits on time, memory and stack."""
+    context = quickjs.Context()
+    context.set_time_limit(TIME_LIMIT_SECONDS)
+    context.set_memory_limit(MEMORY_LIMIT_BYTES)
+    context.set_max_stack_size(_STACK_LIMIT_BYTES)
+    return context
 
 
 class Script:
@@ -61,10 +82,7 @@ class Script:
         self._compile(text)
 
     def _compile(self, text: str) -> None:
-        self._context = quickjs.Context()
-        self._context.set_time_limit(TIME_LIMIT_SECONDS)
-        self._context.set_memory_limit(MEMORY_LIMIT_BYTES)
-        self._context.set_max_stack_size(_STACK_LIMIT_BYTES)
+        self._context = limited_context()
         self._bind = self._context.eval(_PRELUDE)
         self._check_syntax(text)
         try:

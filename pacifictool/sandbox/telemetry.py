@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.values import Value, Values, java_text
+from pacifictool.sandbox.values import JsonText, Value, Values, java_text
 
 AGGREGATIONS = ("NONE", "AVG", "MIN", "MAX", "SUM", "COUNT")
 
-_TYPE_LETTER: dict[type, str] = {int: "l", float: "d", str: "s", bool: "b"}
+_TYPE_LETTER: dict[type, str] = {int: "l", float: "d", str: "s", bool: "b", JsonText: "j"}
 
 
 def _value(letter: str, stored: Any) -> Value:
@@ -22,6 +22,8 @@ def _value(letter: str, stored: Any) -> Value:
         return bool(stored)
     if letter == "d":
         return float(stored)
+    if letter == "j":
+        return JsonText(stored)
     value: Value = stored
     return value
 
@@ -45,6 +47,9 @@ class Telemetry:
             return
         rows, self._readings = self._readings, []
         self._store.write_many("INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?)", rows)
+        self._keep_latest(rows)
+
+    def _keep_latest(self, rows: list[tuple[int, str, int, str, Value]]) -> None:
         newest = {(row[0], row[1]): row for row in rows}
         self._store.write_many("INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?, ?)", newest.values())
 

@@ -12,6 +12,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+
+class JsonText(str):
+    """An object or array as its JSON, a data type of servers from 2.5.3 on; 1.x takes none."""
+
+    __slots__ = ()
+
+
 Value = int | float | str | bool
 Values = dict[str, Value]
 
@@ -109,14 +116,16 @@ def parse_telemetry(document: Any, now_ms: int) -> list[tuple[int, Values]]:
     return [parse_reading(document, now_ms)]
 
 
-def json_value(value: Value) -> Value:
-    """The value as JSON can hold it: infinite doubles become texts."""
+def json_value(value: Value) -> Any:
+    """The value as JSON can hold it: infinite doubles become texts, and JSON is unfolded."""
+    if type(value) is JsonText:
+        return json.loads(value)
     return java_text(value) if type(value) is float and math.isinf(value) else value
 
 
 def java_text(value: Value) -> str:
     """The value as the platform prints it: "31", "1.23456789E7", "true"."""
-    if type(value) is str:
+    if isinstance(value, str):
         return value
     if value is True:
         return "true"

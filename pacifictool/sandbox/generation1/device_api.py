@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.devices import CLIENT, SHARED, Device, Devices
+from pacifictool.sandbox.devices import Device, Devices, now_ms, requested_attributes
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Done, Message, RuleEngine
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, Dialect, Session
@@ -15,7 +14,6 @@ from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import (
     PayloadRefused,
-    json_value,
     parse_json,
     parse_reading,
     parse_telemetry,
@@ -35,10 +33,6 @@ _SUBSCRIBABLE = frozenset(
 )  # fmt: skip
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class _Context:
     """What a session knows: its device, and whether that was a gateway when it connected."""
 
@@ -52,7 +46,7 @@ class _Context:
 class DeviceApi1:
     """The device API of 1.x; also keeps track of live sessions by device."""
 
-    dialect = Dialect(puback=0x42, suback=0x92, unsuback=0xB2, session_present=1)
+    dialect = Dialect(puback=0x42, suback=0x92, unsuback=0xB2, session_present=lambda _connect, _code: 1)
 
     def __init__(self, store: Store, entities: Entities, devices: Devices, engine: RuleEngine) -> None:
         self._store = store
@@ -193,15 +187,3 @@ def _gateway_message(topic: str, content: Any) -> Message:
         if not isinstance(element, dict) or "ts" not in element or "values" not in element:
             raise PayloadRefused("Gateway telemetry needs ts and values.")
     return Message(POST_TELEMETRY, [parse_reading(element, 0) for element in content], {})
-
-
-def requested_attributes(device: Device, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
-    """The answer to an attribute request: `{"client":{…},"shared":{…}}` with what exists of the keys asked for."""
-    answer: dict[str, Any] = {}
-    for name, scope, keys in (("client", CLIENT, client_keys), ("shared", SHARED, shared_keys)):
-        known = device.attributes[scope]
-        wanted = known if keys is None and client_keys is None and shared_keys is None else str(keys or "").split(",")
-        found = {key: json_value(known[key]) for key in wanted if key in known}
-        if found:
-            answer[name] = found
-    return answer

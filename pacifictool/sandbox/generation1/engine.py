@@ -17,7 +17,7 @@ from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Device, Devices
 from pacifictool.sandbox.events import EventLog
 from pacifictool.sandbox.generation1 import descriptors
 from pacifictool.sandbox.generation1.components import Plugin, Rule
-from pacifictool.sandbox.generation1.kafka_plugin import KafkaForwarder, ProducerRefused
+from pacifictool.sandbox.generation1.kafka_plugin import KafkaForwarder
 from pacifictool.sandbox.generation1.nashorn import compile_filter, names_json, scopes_json
 from pacifictool.sandbox.generation1.templates import (
     AttributeMap,
@@ -27,6 +27,7 @@ from pacifictool.sandbox.generation1.templates import (
     TemplateRefused,
     attribute_maps,
 )
+from pacifictool.sandbox.kafka import ProducerRefused, Record
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import Telemetry
@@ -252,12 +253,12 @@ class RuleEngine:
             if forwarder is None:
                 self._fail(flow, running.rule, "The plugin does not run.")
                 return
-            value = text.encode("utf-8", "replace")
+            record = Record(text.encode("utf-8", "replace"))
             if running.sync:
                 self._store.after_commit(_nothing)
-                forwarder.send(running.topic, value, partial(self._sent, flow, running.rule))
+                forwarder.send(running.topic, record, partial(self._sent, flow, running.rule))
                 return
-            forwarder.send(running.topic, value, _ignore)
+            forwarder.send(running.topic, record, _ignore)
         self._store.after_commit(partial(flow.done, None))
 
     def _sent(self, flow: _Flow, rule: Rule, error: str | None) -> None:

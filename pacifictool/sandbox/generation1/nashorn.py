@@ -8,21 +8,16 @@ compile. A script that works in the sandbox must work on a real server, so these
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from pacifictool.sandbox.scripting import Script, ScriptRefused
+from pacifictool.sandbox.scripting import Script, refuse_newer_syntax
 from pacifictool.sandbox.values import Values, json_value
-
-_TEXTS_AND_COMMENTS = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\"""", re.DOTALL)
-_NEWER_SYNTAX = re.compile(r"=>|`|\.\.\.|\*\*|\?\?|\?\.(?!\d)|\b(?:let|class)\s+[A-Za-z_$]")
 
 
 def compile_filter(text: str) -> Script:
     """A script that may use what ECMAScript 5 knows. Raises ScriptRefused."""
-    if found := _NEWER_SYNTAX.search(_TEXTS_AND_COMMENTS.sub("''", text)):
-        raise ScriptRefused(f"Can't compile script: {found.group()!r} is newer than ECMAScript 5")
+    refuse_newer_syntax(text)
     return Script(text)
 
 

@@ -7,13 +7,11 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.devices import Device, Devices
+from pacifictool.sandbox.devices import Device, Devices, now_ms, requested_attributes
 from pacifictool.sandbox.generation1.device_api import (
     ATTRIBUTES,
     TELEMETRY,
-    now_ms,
     parse_message,
-    requested_attributes,
 )
 from pacifictool.sandbox.generation1.engine import RuleEngine
 from pacifictool.sandbox.http import Api, empty_response, json_response, read_body

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import User
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
 from pacifictool.sandbox.entities import Entities, Entity
-from pacifictool.sandbox.generation1.device_api import DeviceApi1, now_ms
+from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.http import Api, empty_response, json_response, read_body, strict_json
 from pacifictool.sandbox.ids import parse_uuid
 from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal, forbidden

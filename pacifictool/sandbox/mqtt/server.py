@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,19 +21,24 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
 MAX_PACKET_BYTES = 65_536
 """The server's own default (mqtt.netty.max_payload_size)."""
-ACCEPTED, BAD_USERNAME, NOT_AUTHORISED = 0, 4, 5
+ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and session-present."""
+    """Where the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and how sessions begin."""
 
     puback: int
     suback: int
     unsuback: int
-    session_present: int
+    session_present: Callable[[wire.Connect, int], int]
+    """The flag of a CONNACK, for a CONNECT and the code it is answered with."""
+    refused_version: bytes = b""
+    """What a CONNECT of another protocol version is told before the connection is closed."""
+    insists_on_connect: bool = True
+    """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
 
 class Session:
@@ -140,9 +146,11 @@ class _Connection(asyncio.Protocol):
                     return
                 self._handle(first, body)
             if self._rest and not self._connected and self._rest[0] != wire.CONNECT:
-                raise wire.ProtocolError("the first packet is no CONNECT")
+                self._no_connect()
         except wire.ProtocolError as error:
             _log.debug("Connection closed: %s.", error)
+            if isinstance(error, wire.UnknownVersion):
+                self._transport.write(self._api.dialect.refused_version)
             self.session.close()
             return
         if packets:
@@ -152,7 +160,8 @@ class _Connection(asyncio.Protocol):
         kind = first & 0xF0
         if not self._connected:
             if kind != wire.CONNECT:
-                raise wire.ProtocolError("the first packet is no CONNECT")
+                self._no_connect()
+                return
             self._connect(wire.parse_connect(body))
         elif kind == wire.PUBLISH:
             self._api.on_publish(self.session, *wire.parse_publish(first, body))
@@ -170,9 +179,13 @@ class _Connection(asyncio.Protocol):
         elif kind != wire.PUBACK:
             raise wire.ProtocolError(f"unexpected packet type {kind >> 4}")
 
+    def _no_connect(self) -> None:
+        if self._api.dialect.insists_on_connect:
+            raise wire.ProtocolError("the first packet is no CONNECT")
+
     def _connect(self, connect: wire.Connect) -> None:
         code = self._api.on_connect(self.session, connect)
-        self._transport.write(bytes((wire.CONNACK, 2, self._api.dialect.session_present, code)))
+        self._transport.write(bytes((wire.CONNACK, 2, self._api.dialect.session_present(connect, code), code)))
         if code != ACCEPTED:
             self.session.close()
             return

@@ -23,6 +23,10 @@ class ProtocolError(Exception):
     """What arrived is not MQTT, or more than we accept."""
 
 
+class UnknownVersion(ProtocolError):
+    """A CONNECT of a protocol that is not spoken here, such as MQTT 5."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connect:
     """A CONNECT packet. `username` is None when there is none."""
@@ -92,7 +96,7 @@ def parse_connect(body: bytes) -> Connect:
         raise ProtocolError("a packet that ends too early")
     level, flags = body[position], body[position + 1]
     if (name, level) not in (("MQTT", 4), ("MQIsdp", 3)):
-        raise ProtocolError(f"protocol {name!r} level {level} is not spoken here")
+        raise UnknownVersion(f"protocol {name!r} level {level} is not spoken here")
     keep_alive = _U16(body, position + 2)[0]
     client_id, position = _text(body, position + 4)
     if flags & 0x04:
