@@ -177,7 +177,7 @@ class KafkaAdmin:
         )
 
     def create(self, topic: str, *, partitions: int, replication: int, timestamp_type: str = LOG_APPEND_TIME) -> None:
-        """Creates the topic. One that appeared meanwhile is left as it is."""
+        """Creates the topic and waits until the brokers know it. One that appeared meanwhile is left as it is."""
         new = NewTopic(topic, partitions, replication, config={_TIMESTAMP_TYPE: timestamp_type})
         try:
             self._wait(
@@ -186,6 +186,10 @@ class KafkaAdmin:
         except KafkaError as error:
             if error.details.get("code") != "TOPIC_ALREADY_EXISTS":
                 raise
+        # The controller answers for itself; the broker that is asked next may hear of the topic a moment later (seen).
+        deadline = time.monotonic() + self.timeout_seconds
+        while self.describe(topic) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def set_timestamp_type(self, topic: str, timestamp_type: str) -> None:
         """Says whose clock stamps new records; those already written keep their stamps."""
