@@ -53,15 +53,16 @@ class GatewaySink(Sink):
         device: str,
         entity_type: str,
         value_key: str,
-        acks_per_device: bool,
+        acks_per_device: bool | None,
         acknowledgement_seconds: float = ACKNOWLEDGEMENT_SECONDS,
         keepalive_seconds: int = KEEPALIVE_SECONDS,
     ) -> None:
         """Connects with the first delivery.
 
         `token` looks up the access token of `device`, the gateway; it is called again when the platform refuses the
-        last one. `entity_type` is the type of virtual devices that have to be made. `acks_per_device`: a 1.x server
-        sends a PUBACK for each device in a message, later ones one for the message.
+        last one. `entity_type` is the type of virtual devices that have to be made. `acks_per_device`: whether the
+        server sends a PUBACK for each device in a message (1.x) or one for the message (4.3); None, not known: there
+        is one device in each message.
         """
         self.target = gateway_target(endpoint, device)
         self._endpoint = endpoint
@@ -144,7 +145,9 @@ class GatewaySink(Sink):
             at_once=1 if alone else CONNECTS_IN_FLIGHT,
         )
         connected = {zone: results for zone, results in zones.items() if zone in self._connected}
-        packer = Packer(connected, self._value_key)
+        unknown = self._acks_per_device is None
+        packer = Packer(connected, self._value_key, zones_per_message=1 if unknown else None)
+        at_once = CONNECTS_IN_FLIGHT if unknown else MESSAGES_IN_FLIGHT
 
         def accept(message: Message) -> None:
             receipt.accepted(message.results)
@@ -152,7 +155,7 @@ class GatewaySink(Sink):
                 self._suspects.pop(zone, None)
             packer.confirmed(message)
 
-        telemetry = self._exchange(session, packer.next, accept, at_once=1 if alone else MESSAGES_IN_FLIGHT)
+        telemetry = self._exchange(session, packer.next, accept, at_once=1 if alone else at_once)
         return failure or telemetry
 
     def _exchange(

@@ -42,8 +42,12 @@ class Packer:
     and calls "latest" what it wrote last.
     """
 
-    def __init__(self, zones: Mapping[str, Sequence[WindowMean]], value_key: str) -> None:
+    def __init__(
+        self, zones: Mapping[str, Sequence[WindowMean]], value_key: str, *, zones_per_message: int | None = None
+    ) -> None:
+        """`zones_per_message` None: as many as fit."""
         self._value_key = value_key
+        self._zones_per_message = len(zones) if zones_per_message is None else zones_per_message
         self._pending = {zone: deque(results) for zone, results in zones.items()}
         self._ready = deque(zones)
 
@@ -58,7 +62,7 @@ class Packer:
         size = len("{}")
         parts: dict[str, str] = {}
         results: list[WindowMean] = []
-        while self._ready:
+        while self._ready and len(parts) < self._zones_per_message:
             zone = self._ready[0]
             head = f"{json.dumps(zone)}:["
             rows = self._rows(zone, PAYLOAD_BYTES - size - len(head) - len("],"))

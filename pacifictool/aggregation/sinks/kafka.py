@@ -122,6 +122,8 @@ class KafkaSink(Sink):
                 return
 
     def _open(self) -> Producer:
+        if (reason := no_connection(self._endpoint)) is not None:
+            raise unreachable(self._endpoint, reason)
         if not self._topic_exists:
             admin = KafkaAdmin(self._endpoint)
             if admin.describe(self._topic) is None:

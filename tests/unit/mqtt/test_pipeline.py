@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pacifictool.errors import MqttError
+from pacifictool.mqtt.connection import Failure, failure_of
+from pacifictool.mqtt.pipeline import PipelinedSession
+from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
+from pacifictool.settings import MqttEndpoint, Secret
+
+
+@contextmanager
+def session_at(endpoint: MqttEndpoint, **options: float) -> Iterator[PipelinedSession]:
+    session = PipelinedSession(endpoint, Secret("token"), device="G", **options)  # type: ignore[arg-type]
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def pubacks(*packet_ids: int) -> bytes:
+    return b"".join(struct.pack("!BBH", 0x42, 2, packet_id) for packet_id in packet_ids)
+
+
+def confirmed_within(session: PipelinedSession, seconds: float) -> list[int]:
+    until = time.monotonic() + seconds
+    found: list[int] = []
+    while (left := until - time.monotonic()) > 0:
+        found += session.poll(left)
+    return found
+
+
+def until_received(peer: ScriptedPeer, session: PipelinedSession, messages: int) -> None:
+    until = time.monotonic() + 5
+    while len(peer.received) < messages:
+        assert time.monotonic() < until
+        session.poll(0.01)
+
+
+def test_a_message_is_confirmed_by_all_its_acknowledgements_and_not_before(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE
+    with session_at(endpoint) as session:
+        packet_id = session.publish("t", b"x", acknowledgements=3)
+        until_received(peer, session, 1)
+        peer.send_to_all(pubacks(packet_id))
+        assert confirmed_within(session, 0.2) == []
+        peer.send_to_all(pubacks(packet_id))
+        assert confirmed_within(session, 0.2) == []
+        peer.send_to_all(pubacks(packet_id))
+        assert confirmed_within(session, 0.2) == [packet_id]
+        peer.send_to_all(pubacks(packet_id))
+        assert confirmed_within(session, 0.1) == []
+
+
+def test_acknowledgements_may_come_in_any_order_and_mixed(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE
+    with session_at(endpoint) as session:
+        first, second, third = (session.publish("t", b"x", acknowledgements=2) for _ in range(3))
+        until_received(peer, session, 3)
+        peer.send_to_all(pubacks(third, first, second, third, second))
+        assert confirmed_within(session, 0.2) == [third, second]
+        peer.send_to_all(pubacks(first))
+        assert confirmed_within(session, 0.2) == [first]
+
+
+def test_acknowledgements_byte_by_byte(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.ACKNOWLEDGE_IN_PIECES
+    with session_at(endpoint) as session:
+        packet_id = session.publish("t", b"x")
+        assert confirmed_within(session, 0.5) == [packet_id]
+
+
+def test_many_large_messages_at_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.ACKNOWLEDGE_TWICE
+    with session_at(endpoint) as session:
+        wanted = {session.publish("t", bytes([number]) * 60_000, acknowledgements=2) for number in range(100)}
+        found: set[int] = set()
+        until = time.monotonic() + 20
+        while found != wanted and time.monotonic() < until:
+            found.update(session.poll(0.5))
+        assert found == wanted
+    assert [message.payload[0] for message in peer.received] == list(range(100))
+
+
+def test_what_was_confirmed_before_the_end_is_told_before_it(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    def react(message: Received) -> Reaction:
+        return Reaction.CLOSE if message.payload == b"bad" else Reaction.ACKNOWLEDGE
+
+    peer.on_publish = react
+    with session_at(endpoint) as session:
+        good = session.publish("t", b"good")
+        session.publish("t", b"bad")
+        time.sleep(0.2)
+        assert session.poll(1) == [good]
+        with pytest.raises(MqttError, match="ended: the platform closed the connection") as caught:
+            session.poll(1)
+        assert failure_of(caught.value) is Failure.CLOSED
+        with pytest.raises(MqttError):
+            session.publish("t", b"more")
+
+
+def test_a_poll_without_time_does_what_can_be_done(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    with session_at(endpoint) as session:
+        began = time.monotonic()
+        for _ in range(20):
+            session.poll(0)
+        assert time.monotonic() - began < 0.2
+
+
+def test_a_refused_token_and_a_server_without_an_answer(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_connect = lambda _user_name, _connection: 5
+    with pytest.raises(MqttError) as refused:
+        PipelinedSession(endpoint, Secret("token"), device="G")
+    assert failure_of(refused.value) is Failure.TOKEN_REFUSED
+
+    peer.on_connect = lambda _user_name, _connection: None
+    with pytest.raises(MqttError, match="did not answer the MQTT login") as silent:
+        PipelinedSession(endpoint, Secret("token"), device="G", timeout_seconds=0.3)
+    assert failure_of(silent.value) is Failure.SERVER_BUSY
+
+
+def test_nobody_at_home() -> None:
+    with ScriptedPeer() as peer:
+        endpoint = MqttEndpoint("127.0.0.1", peer.port)
+    with pytest.raises(MqttError, match="Nothing listens") as caught:
+        PipelinedSession(endpoint, Secret("token"), device="G")
+    assert failure_of(caught.value) is Failure.UNREACHABLE
+
+
+def test_polling_keeps_an_idle_session_alive(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    with session_at(endpoint, keepalive_seconds=1) as session:
+        assert confirmed_within(session, 3.5) == []
+        packet_id = session.publish("t", b"x")
+        assert confirmed_within(session, 0.3) == [packet_id]
+    assert peer.connections == 1
+
+
+def test_a_server_that_went_silent_is_noticed(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.answers_pings = False
+    with session_at(endpoint, keepalive_seconds=1) as session, pytest.raises(MqttError, match="went silent"):
+        confirmed_within(session, 5)
+
+
+def test_packet_ids_do_not_begin_anew_while_an_old_message_waits(
+    peer: ScriptedPeer, endpoint: MqttEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifictool.mqtt.pipeline._MAX_AGE", 10)
+    peer.on_publish = lambda message: Reaction.IGNORE if message.packet_id == 1 else Reaction.ACKNOWLEDGE
+    with session_at(endpoint) as session:
+        for _ in range(11):
+            session.publish("t", b"x")
+            session.poll(0.05)
+        with pytest.raises(MqttError) as caught:
+            session.publish("t", b"x")
+        assert failure_of(caught.value) is Failure.UNCONFIRMED
+
+
+def test_a_session_says_goodbye(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    with session_at(endpoint) as session:
+        session.poll(0)
+    session.close()
+    until = time.monotonic() + 2
+    while not peer.disconnects:
+        assert time.monotonic() < until
+        time.sleep(0.01)
