@@ -150,11 +150,10 @@ class Session:
         from pacifictool.settings import Secret
 
         settings = self.settings
-        if settings.password is None and self.environment.stdin_is_terminal:
+        if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
             answer = getpass.getpass(f"Password of {settings.username} at {settings.url}: ", self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
-        settings.require_password()
         platform = Platform.connect(settings, stop=self.stop, reporter=self.reporter)
         if check:
             platform.generation()

@@ -1,4 +1,4 @@
-"""`import plugin | rule FILE`: one JSON descriptor, imported and activated."""
+"""`import plugin | rule | rule-chain FILE`: one JSON descriptor, imported and activated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pacifictool.cli.context import Session
     from pacifictool.rest import ForwardingSpec
 
-app = group_app("Import a plugin or rule from a JSON file, as the web UI exports them.")
+app = group_app("Import a plugin, rule or rule chain from a JSON file, as the web UI exports them.")
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The JSON file.")]
 NoActivateOption = Annotated[bool, typer.Option("--no-activate", help="Import it without starting it.")]
@@ -33,6 +33,17 @@ def rule(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption =
     from pacifictool.rest import ForwardingSpec, read_rule
 
     _import(session_of(ctx), ForwardingSpec(rule=read_rule(file), activate=not no_activate))
+
+
+@app.command(name="rule-chain", cls=Command)
+def rule_chain(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption = False) -> None:
+    """Import a rule chain (platform 2.0 and later) and let the root chain hand it telemetry.
+
+    One with the same name is updated.
+    """
+    from pacifictool.rest import ForwardingSpec, read_rule_chain
+
+    _import(session_of(ctx), ForwardingSpec(rule_chain=read_rule_chain(file), activate=not no_activate))
 
 
 def _import(session: Session, spec: ForwardingSpec) -> None:

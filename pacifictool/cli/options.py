@@ -40,6 +40,25 @@ def declare_global_options(
             rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None,
+    api_key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key-file",
+            metavar="FILE",
+            help="File that holds an API key (platform 4.3 and later) instead of user and password; - reads standard "
+            "input. (env: PACIFICTOOL_API_KEY holds the key itself)",
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None,
+    server_version: Annotated[
+        str | None,
+        typer.Option(
+            "--server-version",
+            metavar="VERSION",
+            help="The server's version, such as 4.3.1 or 2.x, instead of asking it. (env: PACIFICTOOL_SERVER_VERSION)",
+            rich_help_panel=CONNECTION_PANEL,
+        ),
+    ] = None,
     mqtt: Annotated[
         str | None,
         typer.Option(

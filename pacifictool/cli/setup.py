@@ -37,9 +37,13 @@ def setup(
         Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's.")
     ] = None,
     rule: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's.")] = None,
+    rule_chain: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's (platform 2.0 and later)."),
+    ] = None,
     workers: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Requests under way at once.")] = 16,
 ) -> None:
-    """Compare the scenario with the server and make it so: topic, plugin, rule, devices, attributes, assets.
+    """Compare the scenario with the server and make it so: topic, forwarding, devices, attributes, assets.
 
     A second run changes nothing and says so; a run after one that failed half-way finishes its work.
     """
@@ -49,7 +53,7 @@ def setup(
 
     session = session_of(ctx)
     settings, scenario = session.settings, session.scenario
-    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule)
+    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     with session.connect() as platform:
         plan = Provisioner(
             platform,

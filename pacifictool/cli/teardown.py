@@ -26,8 +26,11 @@ def teardown(
     ] = ANALYTICS_GATEWAY,
     plugin: Annotated[Path | None, typer.Option(metavar="FILE", help="The plugin file that setup was given.")] = None,
     rule: Annotated[Path | None, typer.Option(metavar="FILE", help="The rule file that setup was given.")] = None,
+    rule_chain: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The rule chain file that setup was given.")
+    ] = None,
 ) -> None:
-    """Remove the rule, plugin, devices and assets that the scenario describes, and nothing else.
+    """Remove the rule and plugin (or rule chain), devices and assets that the scenario describes, and nothing else.
 
     The gateway goes, too, and with it the devices that it made for the scenario's zones.
     A server of the 1.x generation survives only three rule deletions a minute; teardown waits when it must.
@@ -40,7 +43,7 @@ def teardown(
 
     session = session_of(ctx)
     settings, scenario = session.settings, session.scenario
-    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule)
+    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     admin = KafkaAdmin(settings.kafka) if topic else None
     with session.connect() as platform:
         plan = Teardown(

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     TOPIC = "topic"
     PLUGIN = "plugin"
     RULE = "rule"
+    RULE_CHAIN = "rule-chain"
     DEVICE = "device"
     ATTRIBUTES = "attributes"
     ASSET = "asset"

@@ -15,7 +15,14 @@ from __future__ import annotations
 from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
 from pacifictool.rest.client import Platform
-from pacifictool.rest.descriptors import read_plugin, read_rule, tutorial_plugin, tutorial_rule
+from pacifictool.rest.descriptors import (
+    read_plugin,
+    read_rule,
+    read_rule_chain,
+    tutorial_plugin,
+    tutorial_rule,
+    tutorial_rule_chain,
+)
 from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import (
     AnyEntity,
@@ -26,6 +33,7 @@ from pacifictool.rest.entities import (
     LifecycleEvent,
     Plugin,
     Rule,
+    RuleChain,
     User,
 )
 from pacifictool.rest.events import Events
@@ -61,12 +69,15 @@ __all__ = [
     "RetryPolicy",
     "Row",
     "Rule",
+    "RuleChain",
     "Session",
     "Telemetry",
     "User",
     "Value",
     "read_plugin",
     "read_rule",
+    "read_rule_chain",
     "tutorial_plugin",
     "tutorial_rule",
+    "tutorial_rule_chain",
 ]

@@ -2,7 +2,8 @@
 
 A 1.x server has three shapes of errors (platform-1x, sections 1 and 5): its own `{status, message, errorCode,
 timestamp}`, Spring's `{timestamp, status, error, exception?, message, path}`, and plain text or nothing at all below
-/api/plugins/telemetry.
+/api/plugins/telemetry. A 4.x server has the first and the last (platform-modern, section 1), and answers 500 where
+what was sent is at fault.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -30,6 +32,18 @@ from pacifictool.rest.transport import Answer
 
 TOKEN_EXPIRED = 11
 """errorCode of a 401 whose only fault is the token's age (10 is everything else)."""
+
+ENTITY_LIMIT = 41
+"""errorCode of a 403 that means: the tenant has as many of these as its profile allows."""
+
+VERSION_CONFLICT = 409
+"""Status for what somebody else has changed since it was read (3.8 and later)."""
+
+_GENERAL = 2
+_OUR_FAULT = re.compile(
+    r"JSON parse error|Content-Type '.*' is not supported|Index \d+ out of bounds|StackOverflowError"
+)
+"""What a 500 with the errorCode 2 says when the request is to blame (observed on 4.3.1)."""
 
 _TAKEN = re.compile(r"already (exists|reserved|registered|assigned)|already specified", re.IGNORECASE)
 _LONGEST_WORDS = 300
@@ -109,6 +123,8 @@ def failure(answer: Answer, url: str, what: str) -> PlatformError:
         details["retry_after"] = seconds
     if status == 401:
         return AuthenticationFailed(f"The platform at {url} refused {what}{quoted or ' (401)'}.", **details)
+    if status == 403 and details.get("error_code") == ENTITY_LIMIT:
+        return _limit_reached(answer, url, what, quoted, details)
     if status == 403:
         return PermissionDenied(
             f"The platform at {url} does not permit {what}{quoted}.",
@@ -123,6 +139,14 @@ def failure(answer: Answer, url: str, what: str) -> PlatformError:
             hint="Wait a minute and try again, or raise the limits of the tenant.",
             **details,
         )
+    if status == VERSION_CONFLICT:
+        return InvalidRequest(
+            f"The platform at {url} refused {what}{quoted}.",
+            hint="Somebody else is changing the same thing; run the command again.",
+            **details,
+        )
+    if status == 500 and details.get("error_code") == _GENERAL and _OUR_FAULT.search(said):
+        return InvalidRequest(f"The platform at {url} cannot use what was sent with {what}{quoted}.", **details)
     if status >= 500:
         return ServerFault(
             f"The platform at {url} failed at {what} ({_phrase(status)}){quoted}.",
@@ -150,8 +174,39 @@ def retry_after_seconds(answer: Answer) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
+def points_to_login(answer: Answer) -> bool:
+    """Whether the answer sends a person to a page to log in."""
+    path = urlsplit(answer.location or "").path.lower()
+    return 300 <= answer.status < 400 and "login" in path and "/api/" not in path
+
+
+def words_of_location(answer: Answer) -> str:
+    """Where a redirect points to, fit to be quoted."""
+    return words(Answer(answer.status, "text/plain", (answer.location or "nowhere").encode()))
+
+
+def _limit_reached(answer: Answer, url: str, what: str, quoted: str, details: dict[str, Any]) -> PermissionDenied:
+    document = error_document(answer)
+    for key, name in (("entityType", "entity_type"), ("limit", "limit")):
+        if isinstance(document.get(key), str | int):
+            details[name] = document[key]
+    return PermissionDenied(
+        f"The platform at {url} keeps no more of these for this tenant: it refused {what}{quoted}.",
+        hint="Delete some, or have the administrator raise the limit in the tenant's profile.",
+        **details,
+    )
+
+
 def _redirect(answer: Answer, url: str, what: str) -> NotAPlatform:
-    location = words(Answer(answer.status, "text/plain", (answer.location or "nowhere").encode()))
+    location = words_of_location(answer)
+    if points_to_login(answer):
+        return NotAPlatform(
+            f"{url} answers {what} by pointing to the login page {location}.",
+            hint="Name the platform's own address with --url; a proxy in between may ask for a login of its own, or"
+            " drop or change the header X-Authorization.",
+            status=answer.status,
+            request=what,
+        )
     if url.startswith("http://") and location.startswith("https://"):
         hint = "Use https:// in --url."
     else:

@@ -12,29 +12,31 @@ from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import User
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding
-from pacifictool.rest.generation import Generation, detect
+from pacifictool.rest.generation import Generation, detect, generation_of
 from pacifictool.rest.paging import Paging
 from pacifictool.rest.session import Session
 from pacifictool.rest.telemetry import Telemetry
+from pacifictool.server_version import ServerVersion
 from pacifictool.settings import Settings
 
 
 class Platform:
     """A server and a user on it. Usable from many threads; nothing is sent before it is needed.
 
-    Use it as a context manager, or call `close`.
+    Use it as a context manager, or call `close`. With `server_version` the server is not asked of which version it is.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, server_version: ServerVersion | None = None) -> None:
         self._session = session
+        self._server_version = server_version
         self._generation: Generation | None = None
         self._forwarding: Forwarding | None = None
         self._lock = threading.Lock()
         self.devices = Devices(session, self._paging)
         self.assets = Assets(session, self._paging)
-        self.telemetry = Telemetry(session)
+        self.telemetry = Telemetry(session, lambda: self._detected().telemetry)
         self.attributes = Attributes(session)
-        self.events = Events(session)
+        self.events = Events(session, self._paging)
 
     @classmethod
     def connect(
@@ -47,18 +49,21 @@ class Platform:
     ) -> Self:
         """The platform that `settings` name; further options are those of `Session`.
 
-        Raises SettingsError when no password is known. Whether the server is there shows with the first call.
+        Raises SettingsError when neither a password nor an API key is known. Whether the server is there shows with
+        the first call.
         """
         return cls(
             Session(
                 settings.url,
                 settings.username,
-                settings.require_password(),
+                None if settings.api_key is not None else settings.require_password(),
+                api_key=settings.api_key,
                 tls=settings.tls_files,
                 stop=stop,
                 reporter=reporter,
                 **session_options,
-            )
+            ),
+            server_version=settings.server_version,
         )
 
     @property
@@ -71,11 +76,16 @@ class Platform:
         return self._session
 
     def generation(self) -> str:
-        """Which generation the server is of, for example "1.x"; asked once.
+        """Which generation the server is of: "1.x", "2.x", "3.x" or "4.x"; asked once.
 
-        Raises PlatformError (as any call does), also when the generation is not supported.
+        Raises PlatformError (as any call does), also when what answers is of no known generation.
         """
         return self._detected().name
+
+    @property
+    def version(self) -> str | None:
+        """The server's version, for example "4.3.1", as it or the settings tell; servers before 3.3.3 do not (None)."""
+        return self._detected().version
 
     @property
     def forwarding(self) -> Forwarding:
@@ -83,7 +93,7 @@ class Platform:
         generation = self._detected()
         with self._lock:
             if self._forwarding is None:
-                self._forwarding = generation.forwarding(self._session, self.events)
+                self._forwarding = generation.forwarding(self._session, self.events, generation.paging)
             return self._forwarding
 
     def whoami(self) -> User:
@@ -103,7 +113,8 @@ class Platform:
     def _detected(self) -> Generation:
         with self._lock:
             if self._generation is None:
-                self._generation = detect(self._session)
+                told = self._server_version
+                self._generation = detect(self._session) if told is None else generation_of(told)
             return self._generation
 
     def _paging(self) -> Paging:

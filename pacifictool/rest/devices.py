@@ -42,8 +42,9 @@ class Devices(NamedEntities[Device]):
         if not token.reveal():
             raise InvalidRequest("An access token cannot be empty.")
         current = self.credentials(device_id)
+        # Without a version (3.8 and later) ours wins, whoever changed the credentials since they were read.
         document = {
-            **current.raw,
+            **{key: value for key, value in current.raw.items() if key != "version"},
             "credentialsType": "ACCESS_TOKEN",
             "credentialsId": token.reveal(),
             "credentialsValue": None,

@@ -1,4 +1,4 @@
-"""What the platform keeps, as typed values: devices, assets, plugins, rules, credentials, users, lifecycle events.
+"""What the platform keeps, as typed values: devices, assets, plugins, rules, rule chains, credentials, users, events.
 
 Every `from_json` checks what it reads and raises UnexpectedAnswer when a field that we rely on is missing or of
 another type. Fields that we do not know stay in `raw`, so that a change never loses them.
@@ -18,6 +18,8 @@ SYSTEM_TENANT_ID = "13814000-1dd2-11b2-8080-808080808080"
 """Owner of what every tenant sees, such as the telemetry plugin; also stands for "no customer"."""
 
 _LONGEST_REASON = 400
+
+RULE_NODE = "RULE_NODE"
 
 ACTIVE = "ACTIVE"
 SUSPENDED = "SUSPENDED"
@@ -45,6 +47,14 @@ class EntityId:
     @classmethod
     def rule(cls, identifier: str) -> EntityId:
         return cls("RULE", identifier)
+
+    @classmethod
+    def rule_chain(cls, identifier: str) -> EntityId:
+        return cls("RULE_CHAIN", identifier)
+
+    @classmethod
+    def rule_node(cls, identifier: str) -> EntityId:
+        return cls(RULE_NODE, identifier)
 
     def as_json(self) -> dict[str, str]:
         """As the platform writes it."""
@@ -165,6 +175,31 @@ class Rule(_Named):
 
 
 @dataclass(frozen=True, slots=True)
+class RuleChain(_Named):
+    """2.0 and later: nodes that messages pass through. Its nodes and connections are its metadata."""
+
+    root: bool
+    """Whether it is the one that every message enters first."""
+    type: str | None
+    """CORE or EDGE; None before 3.3."""
+
+    entity_type: ClassVar[str] = "RULE_CHAIN"
+    noun: ClassVar[str] = "rule chain"
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        reader = Reader(document, cls.noun)
+        return cls(
+            **reader.named(cls.entity_type), root=document.get("root") is True, type=reader.optional_text("type")
+        )
+
+    @property
+    def is_for_edges(self) -> bool:
+        """Whether it is a template for edge installations, through which no message of this server passes."""
+        return self.type == "EDGE"
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """What a device identifies itself with."""
 
@@ -256,7 +291,7 @@ class LifecycleEvent:
         return reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
 
 
-AnyEntity: TypeAlias = EntityId | Device | Asset | Plugin | Rule
+AnyEntity: TypeAlias = EntityId | Device | Asset | Plugin | Rule | RuleChain
 """Whatever telemetry, attributes and events are asked for."""
 
 

@@ -1,12 +1,16 @@
-"""Lifecycle events: the only place where a server says that a plugin or rule did not start.
+"""Lifecycle events: the only place where a server says that a plugin, rule or rule node did not start.
 
-Activation answers 200 in any case (platform-1x, section 2), and the state is ACTIVE.
+Activation answers 200 in any case (platform-1x, section 2), and the state is ACTIVE; saving a rule chain answers 200
+whatever its nodes are (platform-modern, section 3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest.entities import AnyEntity, LifecycleEvent, entity_id_of
+from pacifictool.rest.entities import RULE_NODE, AnyEntity, LifecycleEvent, entity_id_of
+from pacifictool.rest.paging import Paging
 from pacifictool.rest.session import Session, segment
 
 LIFECYCLE = "LC_EVENT"
@@ -14,19 +18,23 @@ DEFAULT_LIMIT = 100
 
 
 class Events:
-    """Reads the event log of plugins and rules."""
+    """Reads the event log of plugins, rules and rule nodes."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
         self._session = session
+        self._paging = paging
 
     def lifecycle(self, entity: AnyEntity, tenant_id: str, limit: int = DEFAULT_LIMIT) -> list[LifecycleEvent]:
-        """The lifecycle events among the last `limit` events of any kind, newest first."""
+        """The lifecycle events among the last `limit` events (of plugins and rules: of any kind), newest first."""
         identifier = entity_id_of(entity)
         path = f"/api/events/{segment(identifier.entity_type)}/{segment(identifier.id)}"
-        page = self._session.request("GET", path, params={"tenantId": tenant_id, "limit": limit}, expect=dict)
+        if identifier.entity_type == RULE_NODE:
+            path += f"/{LIFECYCLE}"
+        params = {"tenantId": tenant_id, **self._paging().newest(limit)}
+        page = self._session.request("GET", path, params=params, expect=dict)
         items = page.get("data")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise UnexpectedAnswer(f"The server lists the events of GET {path} in an unknown form.")
-        found = [LifecycleEvent.from_json(item) for item in items if item.get("type") == LIFECYCLE]
+        found = [LifecycleEvent.from_json(item) for item in items if item.get("type", LIFECYCLE) == LIFECYCLE]
         # sorted() is stable: events of the same millisecond stay in the server's order, which is newest first.
         return sorted(found, key=lambda event: -event.created_time)

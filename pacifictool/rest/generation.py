@@ -1,19 +1,28 @@
 """Which generation of servers answers, and what differs between them.
 
-A new generation is one more `Generation` in this module, with its way of paging and of forwarding; nothing else in the
-package asks what server it talks to.
+A generation is one `Generation` of this module, with its way of paging, of forwarding and of time series; nothing else
+in the package asks what server it talks to. docs/compatibility.md says what of it was observed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-from pacifictool.errors import NotFound, PermissionDenied, PlatformError
+from pacifictool.errors import InvalidRequest, NotFound, PermissionDenied, PlatformError, UnexpectedAnswer
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding
-from pacifictool.rest.paging import Paging, TextPaging
+from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding, RuleChainForwarding
+from pacifictool.rest.paging import NumberPaging, Paging, TextPaging
 from pacifictool.rest.session import Session
+from pacifictool.rest.telemetry import TelemetryTraits
+from pacifictool.server_version import ServerVersion
+
+MakeForwarding: TypeAlias = Callable[[Session, Events, Paging], Forwarding]
+
+_OLDEST_OF_3 = "3.0"
+"""Servers from 3.3.3 on tell their version; one that pages as 3.x and does not is older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,39 +30,105 @@ class Generation:
     """What the rest of the client needs to know about a kind of server."""
 
     name: str
+    """1.x, 2.x, 3.x, 4.x …"""
+    version: str | None
+    """As the server or the user tells it; None when neither does."""
     paging: Paging
-    forwarding: Callable[[Session, Events], Forwarding]
+    telemetry: TelemetryTraits
+    forwarding: MakeForwarding
 
 
-GENERATION_1 = Generation("1.x", TextPaging(), PluginRuleForwarding)
+def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation:
+    """The generation of a version, or of a range of them by its lower end.
+
+    `is_told` is False for a version that we only conclude from how a server behaves.
+    """
+    old = version.major < 2
+    return Generation(
+        name=f"{version.major}.x",
+        version=str(version) if is_told else None,
+        paging=NumberPaging() if version.at_least(3) else TextPaging(),
+        # Between 1.4 and 4.3.1 nobody has looked: the careful assumption costs one point and one repeated write.
+        telemetry=TelemetryTraits(
+            start_may_be_exclusive=not version.at_least(4), latest_is_last_written=not version.at_least(4)
+        ),
+        forwarding=_plugin_and_rule if old else partial(RuleChainForwarding, version=version),
+    )
 
 
 def detect(session: Session) -> Generation:
-    """Asks the server, with one request on 1.x. Raises PlatformError for a generation that is not supported."""
+    """Asks the server: one request from 3.3.3 on, two on 1.x, three in between.
+
+    Raises PlatformError for what answers as no generation does.
+    """
+    told = _asked_version(session)
+    if told is not None:
+        return generation_of(told)
     try:
         session.request("GET", "/api/plugins", expect=list)
     except NotFound:
-        raise _unsupported(session) from None
+        return generation_of(_version_by_paging(session), is_told=False)
     except PermissionDenied as error:
-        raise PermissionDenied(
-            f"{session.username} may not see the plugins of {session.url}.",
-            hint="Log in as a tenant administrator (--username).",
-            **error.details,
-        ) from error
-    return GENERATION_1
+        raise _not_allowed(session, "plugins", error) from error
+    return generation_of(_version("1.0"), is_told=False)
 
 
-def _unsupported(session: Session) -> PlatformError:
-    """Plugins are gone since 2.0; since 3.3.3 a server tells its version (platform-modern, section 1)."""
+def _asked_version(session: Session) -> ServerVersion | None:
+    """What /api/system/info tells; None when there is no such thing (before 3.3.3)."""
     try:
-        version = session.request("GET", "/api/system/info", expect=dict).get("version")
-    except PlatformError:
-        version = None
-    which = (
-        f"is of version {version}" if isinstance(version, str) else "has no plugins and so is of version 2.0 or later"
-    )
+        document = session.request("GET", "/api/system/info", expect=dict)
+    except NotFound:
+        return None
+    text = document.get("version")
+    version = ServerVersion.parse(text) if isinstance(text, str) else None
+    if version is None or version.major < 2:
+        raise UnexpectedAnswer(
+            f"The server at {session.url} does not say in GET /api/system/info of which version it is"
+            f" ({str(text)[:60]!r}).",
+            hint="Say it with --server-version, for example --server-version 4.3.1.",
+        )
+    return version
+
+
+def _version_by_paging(session: Session) -> ServerVersion:
+    """Tells 2.x from 3.0-3.3.2 by the form of one page; each ignores the parameters of the other."""
+    path = "/api/ruleChains"
+    try:
+        page = session.request("GET", path, params={"limit": 1, "pageSize": 1, "page": 0}, expect=dict)
+    except (NotFound, InvalidRequest, UnexpectedAnswer) as error:
+        raise _unknown(session, error) from error
+    except PermissionDenied as error:
+        raise _not_allowed(session, "rule chains", error) from error
+    if "totalPages" in page or "totalElements" in page:
+        return _version(_OLDEST_OF_3)
+    if "data" in page and "hasNext" in page:
+        return _version("2.0")
+    raise _unknown(session, None)
+
+
+def _version(text: str) -> ServerVersion:
+    version = ServerVersion.parse(text)
+    assert version is not None
+    return version
+
+
+def _unknown(session: Session, error: PlatformError | None) -> PlatformError:
+    answered = f" ({error.message.rstrip('.')})" if error is not None else ": its page is of no known form"
     return PlatformError(
-        f"The server at {session.url} {which}; this release of pacifictool supports 1.x.",
-        hint="Use a server of the 1.x generation, or a local one: pacifictool sandbox up",
-        version=version,
+        f"The server at {session.url} lets {session.username} in, but answers as no known version does: it has no"
+        f" GET /api/system/info (3.3.3 and later), no GET /api/plugins (1.x), and no GET /api/ruleChains (2.0 and"
+        f" later){answered}.",
+        hint="Check that --url names the platform itself; if it does, say its version with --server-version.",
     )
+
+
+def _not_allowed(session: Session, what: str, error: PermissionDenied) -> PermissionDenied:
+    return PermissionDenied(
+        f"{session.username} may not see the {what} of {session.url}.",
+        hint="Log in as a tenant administrator (--username).",
+        **error.details,
+    )
+
+
+def _plugin_and_rule(session: Session, events: Events, _paging: Paging) -> Forwarding:
+    return PluginRuleForwarding(session, events)

@@ -6,7 +6,8 @@ import builtins
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pacifictool.errors import AlreadyExists, NotFound, UnexpectedAnswer
+from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, UnexpectedAnswer
+from pacifictool.rest.answers import VERSION_CONFLICT
 from pacifictool.rest.creation import create_once
 from pacifictool.rest.entities import Asset, Device
 from pacifictool.rest.paging import Paging
@@ -36,8 +37,12 @@ class NamedEntities(Generic[Entity]):
             params["type"] = type
         if text_search:
             params["textSearch"] = text_search
-        for item in self._paging().items(self._session, self._tenant_path, params):
-            yield self._entity.from_json(item)
+        paging = self._paging()
+        beginning = (text_search or "").lower() if paging.searches_anywhere else ""
+        for item in paging.items(self._session, self._tenant_path, params):
+            entity = self._entity.from_json(item)
+            if entity.name.lower().startswith(beginning):
+                yield entity
 
     def find(self, name: str) -> Entity | None:
         """The one of exactly that name (case and spaces count), or None."""
@@ -99,15 +104,25 @@ class NamedEntities(Generic[Entity]):
         return self.update(entity, type=type)
 
     def update(self, entity: Entity, **changes: Any) -> Entity:
-        """Saves it with changed fields, named as in the platform's JSON; everything else stays."""
-        document = {**entity.raw, **changes}
-        answer = self._session.request("POST", self._path, json=document, repeatable=True, expect=dict)
+        """Saves it with changed fields, named as in the platform's JSON; everything else stays.
+
+        When somebody else has changed it since it was read, it is read again and saved with the changes once more.
+        """
+        try:
+            answer = self._save({**entity.raw, **changes})
+        except InvalidRequest as error:
+            if error.status != VERSION_CONFLICT:
+                raise
+            answer = self._save({**self.get(entity.id).raw, **changes})
         updated = self._entity.from_json(answer)
         if updated.id != entity.id:
             raise UnexpectedAnswer(
                 f"The server saved {entity.name!r} under another id ({updated.id} instead of {entity.id})."
             )
         return updated
+
+    def _save(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        return self._session.request("POST", self._path, json=document, repeatable=True, expect=dict)
 
     def delete(self, entity_id: str) -> None:
         """Deletes it with all its data. Raises NotFound when there is none (but not when a repeat finds it gone)."""

@@ -1,7 +1,7 @@
 """Lists of any length: every page behind one iterator.
 
-Server generations page differently; each way is one class with the method `items`. Platform 3.0 and later count pages
-(`page`, `pageSize`): a second class beside `TextPaging` is all they need.
+Server generations page differently; each way is one class: `TextPaging` for 1.x and 2.x, `NumberPaging` for 3.0 and
+later.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ PAGE_SIZE = 1000
 class Paging(Protocol):
     """A generation's way of handing out long lists."""
 
+    @property
+    def searches_anywhere(self) -> bool:
+        """Whether `textSearch` finds a text anywhere in a name, and not only at its beginning."""
+
+    def newest(self, count: int) -> dict[str, str | int]:
+        """The parameters that ask for the last `count` events, the newest first."""
+
     def items(self, session: Session, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Every item that matches, page by page, in the server's order. Raises PlatformError."""
 
@@ -29,8 +36,14 @@ class TextPaging:
     SQL mode only `idOffset` counts.
     """
 
+    searches_anywhere = False
+
     def __init__(self, page_size: int = PAGE_SIZE) -> None:
         self._page_size = page_size
+
+    def newest(self, count: int) -> dict[str, str | int]:
+        """See `Paging`."""
+        return {"limit": count}
 
     def items(self, session: Session, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """See `Paging`. Raises UnexpectedAnswer also for a server that hands out the same page again and again."""
@@ -60,6 +73,55 @@ class TextPaging:
             query["idOffset"] = offset
             if isinstance(link.get("textOffset"), str):
                 query["textOffset"] = link["textOffset"]
+
+
+class NumberPaging:
+    """3.0 and later: `pageSize` and `page`, counted from 0; the answer has `totalElements` and `hasNext`.
+
+    Facts (platform-modern, section 2): without an order the server sorts by the ids' text, so that something created
+    meanwhile may land on a page already read; sorted by time of creation it comes last. What is deleted meanwhile moves
+    the rest forward: then as many positions are read once more as there are items less.
+    """
+
+    searches_anywhere = True
+
+    def __init__(self, page_size: int = PAGE_SIZE) -> None:
+        self._page_size = page_size
+
+    def newest(self, count: int) -> dict[str, str | int]:
+        """See `Paging`."""
+        return {"pageSize": count, "page": 0, "sortProperty": "createdTime", "sortOrder": "DESC"}
+
+    def items(self, session: Session, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """See `Paging`. Every item once. Raises UnexpectedAnswer also for a server that repeats a page endlessly."""
+        size = self._page_size
+        order = {"sortProperty": "createdTime", "sortOrder": "ASC"}
+        seen: set[str] = set()
+        number, known_total, again = 0, 0, False
+        while True:
+            query: dict[str, str | int] = {**params, "pageSize": size, "page": number, **order}
+            page = session.request("GET", path, params=query, expect=dict)
+            data, total = _data(page, path), _total(page, path)
+            gone = max(0, known_total - total)
+            known_total = total
+            fresh = {identity: item for item in data if (identity := str(item.get("id"))) not in seen}
+            seen.update(fresh)
+            yield from fresh.values()
+            if gone and number:
+                number, again = max(0, number * size - gone) // size, True
+                continue
+            if not page.get("hasNext"):
+                return
+            if not fresh and not (data and again):
+                raise _endless(path)
+            number, again = number + 1, False
+
+
+def _total(page: dict[str, Any], path: str) -> int:
+    total = page.get("totalElements")
+    if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+        raise UnexpectedAnswer(f"A page of GET {path} does not tell how many items there are.", request=f"GET {path}")
+    return total
 
 
 def _data(page: dict[str, Any], path: str) -> list[dict[str, Any]]:

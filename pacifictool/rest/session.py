@@ -12,9 +12,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 
-from pacifictool.errors import AuthenticationFailed, InvalidRequest, NotFound, PlatformError, UnexpectedAnswer
+from pacifictool.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+    PlatformError,
+    SettingsError,
+    UnexpectedAnswer,
+)
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import answers
+from pacifictool.rest.api_key import ApiKey
 from pacifictool.rest.retry import DEFAULT_RETRY, Retrier, RetryPolicy, never_executed, passing
 from pacifictool.rest.tokens import Tokens
 from pacifictool.rest.transport import (
@@ -43,6 +51,8 @@ class _LoginFailed(Exception):
 class Session:
     """One user at one server. Nothing is sent until the first request; login happens by itself.
 
+    Either `username` and `password` say who we are, or an `api_key` does (platform 4.3 and later).
+
     `stop`, once set, ends all waiting: the failure that was being waited out is raised. `clock` is a monotonic clock
     in seconds.
     """
@@ -50,9 +60,10 @@ class Session:
     def __init__(
         self,
         url: str,
-        username: str,
-        password: Secret,
+        username: str = "",
+        password: Secret | None = None,
         *,
+        api_key: Secret | None = None,
         tls: TlsFiles = NO_TLS_FILES,
         timeout_seconds: tuple[float, float] = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy = DEFAULT_RETRY,
@@ -65,11 +76,14 @@ class Session:
         self._transport = Transport(
             url, tls, timeout_seconds=timeout_seconds, pool_size=pool_size, max_answer_bytes=max_answer_bytes
         )
-        self.username = username
+        self.username = username if api_key is None else "the API key's user"
         self.stop = stop or threading.Event()
         self.reporter = reporter
         self.retrier = Retrier(retry, self.stop, reporter)
-        self._tokens = Tokens(self.url, username, password, self._post_openly, clock)
+        self._api_key = None if api_key is None else ApiKey(self.url, api_key)
+        if api_key is None and password is None:
+            raise SettingsError("A session needs a user and a password, or an API key.")
+        self._tokens = Tokens(self.url, username, password or Secret(""), self._post_openly, clock)
 
     @property
     def url(self) -> str:
@@ -82,14 +96,17 @@ class Session:
 
     def log_in(self) -> None:
         """Logs in now, if that has not happened yet. Raises AuthenticationFailed, NotAPlatform, PlatformUnreachable."""
-        self._token()
+        if self._api_key is None:
+            self._token()
+        elif not self._api_key.was_used:
+            self.request("GET", "/api/auth/user")
 
     def server_time_ms(self) -> int:
         """The server's clock in ms since the epoch, as its last token tells it; our clock before the first login.
 
         It is never ahead of the server's, and late by up to a second and the time that the login took.
         """
-        return self._tokens.server_time_ms()
+        return (self._api_key or self._tokens).server_time_ms()
 
     @overload
     def request(
@@ -169,15 +186,21 @@ class Session:
             raise _LoginFailed(error) from error
 
     def _authorised(self, method: str, path: str, params: Params | None, body: bytes | None) -> Answer:
-        """One exchange with our token; on 401 one more with a fresh one. Raises for anything but 2xx."""
+        """One exchange with our key or token; on 401 one more with a fresh token. Raises for anything but 2xx."""
         what = f"{method} {path}"
+        if self._api_key is not None:
+            answer = self._send(method, path, params, body, f"{self._api_key.scheme} {self._api_key.current()}")
+            if answer.status == 401 or answers.points_to_login(answer):
+                raise self._api_key.refused(answer, what)
+            self._api_key.notice(answer)
+            return self._checked(answer, what)
         token = self._token_for_request()
-        answer = self._send(method, path, params, body, token)
+        answer = self._send(method, path, params, body, f"Bearer {token}")
         if answer.status == 401:
             # Expired (errorCode 11), or signed by a server that has been replaced meanwhile. A 401 means that
             # nothing was done, so that any call may be repeated.
             self._tokens.discard(token)
-            answer = self._send(method, path, params, body, self._token_for_request())
+            answer = self._send(method, path, params, body, f"Bearer {self._token_for_request()}")
             if answer.status == 401:
                 raise AuthenticationFailed(
                     f"The platform at {self.url} accepted the login of {self.username}, but refused {what} with the"
@@ -186,15 +209,21 @@ class Session:
                     status=401,
                     request=what,
                 )
+        return self._checked(answer, what)
+
+    def _checked(self, answer: Answer, what: str) -> Answer:
         if not 200 <= answer.status < 300:
             raise answers.failure(answer, self.url, what)
         answers.refuse_web_page(answer, self.url, what)
         return answer
 
-    def _send(self, method: str, path: str, params: Params | None, body: bytes | None, token: str | None) -> Answer:
+    def _send(
+        self, method: str, path: str, params: Params | None, body: bytes | None, authorization: str | None
+    ) -> Answer:
+        """`authorization` is the whole header; platform 4.x reads `Bearer` with a capital B only."""
         headers = {"Accept": "application/json, */*;q=0.5"}
-        if token is not None:
-            headers["X-Authorization"] = f"Bearer {token}"
+        if authorization is not None:
+            headers["X-Authorization"] = authorization
         if body is not None:
             headers["Content-Type"] = "application/json"
         return self._transport.send(method, path, params=params, headers=headers, body=body)

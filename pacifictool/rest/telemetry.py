@@ -2,12 +2,12 @@
 
 What the server makes odd is hidden here (platform-1x, section 5): values that come back as texts, null at the present
 moment for unknown keys, bounds that are exclusive on both sides, ranges cut off at 100 points, and a "latest" value
-that is the last one written.
+that is the last one written (4.x: the newest).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,29 @@ Row = tuple[int, Mapping[str, Value]]
 """A time stamp in ms since the epoch, and values by key."""
 
 
+@dataclass(frozen=True, slots=True)
+class TelemetryTraits:
+    """In what the generations differ."""
+
+    start_may_be_exclusive: bool
+    """Whether a range may lack the point at its very start."""
+    latest_is_last_written: bool
+    """Whether "latest" is the value that came last, even if its time is older; otherwise the one of the newest time."""
+
+
 class Telemetry:
     """Writes and reads time series. Usable from many threads."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, traits: Callable[[], TelemetryTraits]) -> None:
         self._session = session
+        self._traits = traits
+
+    def latest_is_last_written(self) -> bool:
+        """Whether this server shows as "latest" what was written last, even if its time is older.
+
+        Who corrects an older value on such a server writes the newest once more, so that it stays the latest.
+        """
+        return self._traits().latest_is_last_written
 
     def write(self, entity: AnyEntity, rows: Iterable[Row] | Mapping[str, Iterable[Point]]) -> None:
         """Writes values at given times; the same key and time again overwrites.
@@ -104,16 +122,17 @@ class Telemetry:
             return []
         points: dict[int, Point] = {}
         before_ms = end_ms
+        # Asking from start - 1 and checking here gives the same where the start is exclusive (1.x, SQL) or not (1.x,
+        # Cassandra), as nobody can know from outside.
+        asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
         while start_ms < before_ms and (limit is None or len(points) < limit):
-            # Asking from start - 1 and checking here gives the same on servers whose bounds are exclusive (1.x, SQL),
-            # half inclusive (1.x, Cassandra) and inclusive at the start (2.0+).
             page_size = RANGE_PAGE if limit is None else min(RANGE_PAGE, limit - len(points) + 1)
             answer = self._session.request(
                 "GET",
                 f"{_path(entity)}/values/timeseries",
                 params={
                     "keys": key,
-                    "startTs": start_ms - 1,
+                    "startTs": asked_start_ms,
                     "endTs": before_ms,
                     "interval": 0,
                     "limit": page_size,

@@ -1,12 +1,13 @@
 """Ways of forwarding telemetry to Kafka: one module per generation of servers, behind one interface.
 
-`plugin_rule` serves 1.x. Rule chains of 2.0 and later are a second module beside it, named in `rest.generation`.
+`plugin_rule` serves 1.x, `rule_chain` 2.0 and later; `rest.generation` chooses.
 """
 
 from __future__ import annotations
 
 from pacifictool.rest.forwarding.interface import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
+from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 
 __all__ = [
     "Change",
@@ -15,4 +16,5 @@ __all__ = [
     "ForwardingSpec",
     "ForwardingState",
     "PluginRuleForwarding",
+    "RuleChainForwarding",
 ]

@@ -9,23 +9,29 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from pacifictool.errors import DescriptorError
+from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardingSpec:
     """What is wanted: descriptors as read by `rest.descriptors`, and what the scenario and settings put in their place.
 
-    Either descriptor may be None when only the other one is meant (`import plugin`, `import rule`).
+    A server of 1.x takes the plugin and the rule, a later one the rule chain; who serves both gives all three. Any may
+    be None when only another one is meant (`import plugin`, `import rule`, `import rule-chain`).
     """
 
     plugin: Mapping[str, Any] | None = None
     rule: Mapping[str, Any] | None = None
     bootstrap_servers: str | None = None
-    """Kafka as the *platform* reaches it; None leaves what the plugin's descriptor says."""
+    """Kafka as the *platform* reaches it; None leaves what the plugin's or rule chain's descriptor says."""
     topic: str | None = None
-    """None leaves what the rule's descriptor says."""
+    """None leaves what the rule's or rule chain's descriptor says."""
     activate: bool = True
     """False imports without starting anything."""
+    rule_chain: Mapping[str, Any] | None = None
+    """{ruleChain, metadata}, as the web UI exports it."""
+    device_type: str | None = None
+    """Type of the devices that are meant: whether a device profile of that name leads them astray is looked at."""
 
     def __post_init__(self) -> None:
         if self.plugin is not None and self.rule is not None and self.plugin["apiToken"] != self.rule["pluginToken"]:
@@ -53,6 +59,19 @@ class ForwardingSpec:
             wanted["action"]["configuration"]["topic"] = self.topic
         return wanted
 
+    def wanted_rule_chain(self) -> dict[str, Any] | None:
+        """The rule chain as it should be on the server."""
+        if self.rule_chain is None:
+            return None
+        wanted = copy.deepcopy(dict(self.rule_chain))
+        for node in wanted["metadata"]["nodes"]:
+            if node["type"] == KAFKA_NODE:
+                if self.bootstrap_servers is not None:
+                    node["configuration"]["bootstrapServers"] = self.bootstrap_servers
+                if self.topic is not None:
+                    node["configuration"]["topicPattern"] = self.topic
+        return wanted
+
 
 class ChangeAction(StrEnum):
     """What happens to one part."""
@@ -65,7 +84,7 @@ class ChangeAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One part of the forwarding (on 1.x: the plugin, the rule) and what happens to it."""
+    """One part of the forwarding (the plugin, the rule; the chain of ours, the root chain) and what happens to it."""
 
     kind: str
     """plugin or rule; on later generations rule-chain."""

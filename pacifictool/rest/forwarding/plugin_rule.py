@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pacifictool.errors import AlreadyExists, ForwardingFailed, InvalidRequest, NotFound, PlatformError
+from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound, PlatformError
 from pacifictool.rest.creation import create_once
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
@@ -39,6 +39,7 @@ class PluginRuleForwarding:
         return " and ".join(parts)
 
     def inspect(self, spec: ForwardingSpec) -> ForwardingState:
+        self._require_descriptors(spec)
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
         rules, notes = ([], []) if spec.rule is None else self._find_rules(spec.rule)
         if len(rules) > 1:
@@ -76,6 +77,7 @@ class PluginRuleForwarding:
         return changes
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
+        self._require_descriptors(spec)
         changes: list[Change] = []
         rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
         changes += [
@@ -104,6 +106,14 @@ class PluginRuleForwarding:
         return changes
 
     # Reading
+
+    def _require_descriptors(self, spec: ForwardingSpec) -> None:
+        if spec.rule_chain is not None and spec.plugin is None and spec.rule is None:
+            raise DescriptorError(
+                f"The server at {self._session.url} is of the generation 1.x: it has plugins and rules, and no rule"
+                " chains.",
+                hint="Use `import plugin` and `import rule`, or leave --rule-chain out.",
+            )
 
     def _plugins(self) -> list[Plugin]:
         return [Plugin.from_json(item) for item in self._session.request("GET", "/api/plugins", expect=list)]
