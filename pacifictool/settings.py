@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from pacifictool.errors import SettingsError, file_fault
+from pacifictool.server_version import ServerVersion, parse_server_version
 
 PROJECT_FILE = "pacifictool.toml"
 DEFAULT_URL = "http://localhost:8080"
@@ -29,6 +30,9 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "username": ("PACIFICTOOL_USERNAME", "REST_USERNAME"),
     "password": ("PACIFICTOOL_PASSWORD", "REST_PASSWORD"),
     "password_file": ("PACIFICTOOL_PASSWORD_FILE",),
+    "api_key": ("PACIFICTOOL_API_KEY",),
+    "api_key_file": ("PACIFICTOOL_API_KEY_FILE",),
+    "server_version": ("PACIFICTOOL_SERVER_VERSION",),
     "mqtt": ("PACIFICTOOL_MQTT",),
     "kafka": ("PACIFICTOOL_KAFKA", "KAFKA_BOOTSTRAP_SERVERS"),
     "kafka_config": ("PACIFICTOOL_KAFKA_CONFIG",),
@@ -42,10 +46,13 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 }
 """Environment variables by setting; the first that is set and not empty wins. The second names are the tutorial's."""
 
-FILE_KEYS = frozenset(ENVIRONMENT) - {"password"} | {"output"}
-"""Keys a configuration file may hold. Passwords stay out of it: name a file with `password_file`."""
+SECRETS = ("password", "api_key")
+FILE_KEYS = frozenset(ENVIRONMENT) - set(SECRETS) | {"output"}
+"""Keys a configuration file may hold. Secrets stay out of it: name files with `password_file`, `api_key_file`."""
 
-_PATHS = frozenset({"scenario", "password_file", "kafka_config", "jars_folder", "ca_file", "cert_file", "key_file"})
+_PATHS = frozenset(
+    {"scenario", "password_file", "api_key_file", "kafka_config", "jars_folder", "ca_file", "cert_file", "key_file"}
+)
 
 
 class Secret:
@@ -127,6 +134,10 @@ class Settings:
     """A Maven repository to fetch jars from, instead of the central one."""
     jars_folder: Path | None = None
     """A local folder that holds the jars, for machines without a network."""
+    api_key: Secret | None = None
+    """Platform 4.3 and later: takes the place of user and password."""
+    server_version: ServerVersion | None = None
+    """None: the server is asked."""
 
     def require_password(self) -> Secret:
         """The password, or SettingsError when none was given."""
@@ -243,6 +254,10 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{path}: a password does not belong into this file.", hint="Name a file of its own with password_file."
         )
+    if "api_key" in document:
+        raise SettingsError(
+            f"{path}: an API key does not belong into this file.", hint="Name a file of its own with api_key_file."
+        )
     if unknown := sorted(set(document) - FILE_KEYS - {"kafka_properties"}):
         raise SettingsError(f"{path}: unknown key {unknown[0]!r}.", hint=f"Known keys: {', '.join(sorted(FILE_KEYS))}.")
     return document
@@ -308,6 +323,7 @@ def resolve(sources: Sources) -> Settings:
         if path is not None and not path.is_file():
             raise SettingsError(f"{option}: there is no file {path}.", hint="Name a PEM file.")
     kafka = KafkaEndpoint(parse_kafka(lookup.text("kafka") or DEFAULT_KAFKA), _kafka_properties(sources, lookup))
+    version = lookup.text("server_version")
     return Settings(
         url=url,
         username=username,
@@ -319,6 +335,8 @@ def resolve(sources: Sources) -> Settings:
         tls_files=tls_files,
         jars_mirror=lookup.text("jars_mirror"),
         jars_folder=lookup.path("jars_folder"),
+        api_key=_api_key(sources, lookup),
+        server_version=None if version is None else parse_server_version(version),
     )
 
 
@@ -350,21 +368,40 @@ def _kafka_properties(sources: Sources, lookup: _Lookup) -> dict[str, str]:
 
 
 def _password(sources: Sources, lookup: _Lookup, url: str, username: str) -> Secret | None:
-    # An explicit --password-file beats the variable; a file named in a configuration file does not.
-    from_environment = next(
-        (sources.environ[name] for name in ENVIRONMENT["password"] if sources.environ.get(name)), None
-    )
-    path_text = lookup.text("password_file")
-    if path_text is not None and (sources.flags.get("password_file") is not None or from_environment is None):
-        return Secret(_read_password(sources, path_text))
-    if from_environment is not None:
-        return Secret(from_environment)
+    given = _secret(sources, lookup, "password", "password")
+    if given is not None:
+        return given
     if is_loopback(urlsplit(url).hostname or "") and username == DEFAULT_USERNAME:
         return Secret(DEFAULT_LOOPBACK_PASSWORD)
     return None
 
 
-def _read_password(sources: Sources, path_text: str) -> str:
+def _api_key(sources: Sources, lookup: _Lookup) -> Secret | None:
+    flags = sources.flags
+    if flags.get("api_key_file") is not None:
+        if flags.get("password_file") is not None:
+            raise SettingsError(
+                "--api-key-file and --password-file exclude each other.", hint="An API key needs no password."
+            )
+    elif flags.get("username") is not None or flags.get("password_file") is not None:
+        # A user who is named on the command line is meant, whatever key lies in the environment.
+        return None
+    key = _secret(sources, lookup, "api_key", "API key")
+    if key is not None and (not key.reveal().isascii() or any(char.isspace() for char in key.reveal())):
+        raise SettingsError("The API key holds a blank or a character that no key has.", hint="It is one line, tb_….")
+    return key
+
+
+def _secret(sources: Sources, lookup: _Lookup, name: str, what: str) -> Secret | None:
+    # An explicit file option beats the variable; a file named in a configuration file does not.
+    from_environment = next((sources.environ[key] for key in ENVIRONMENT[name] if sources.environ.get(key)), None)
+    path_text = lookup.text(f"{name}_file")
+    if path_text is not None and (sources.flags.get(f"{name}_file") is not None or from_environment is None):
+        return Secret(_read_secret(sources, path_text, what))
+    return None if from_environment is None else Secret(from_environment)
+
+
+def _read_secret(sources: Sources, path_text: str, what: str) -> str:
     if path_text == "-":
         text = sources.read_stdin()
     else:
@@ -372,13 +409,13 @@ def _read_password(sources: Sources, path_text: str) -> str:
             text = Path(path_text).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
-                f"The password file {path_text} cannot be read: {file_fault(error)}.",
-                hint="Check the path given with --password-file.",
+                f"The {what} file {path_text} cannot be read: {file_fault(error)}.",
+                hint=f"Check the path given with --{what.lower().replace(' ', '-')}-file.",
             ) from error
-    password = text.rstrip("\r\n")
-    if not password:
+    secret = text.rstrip("\r\n")
+    if not secret:
         raise SettingsError(
-            "The password file is empty." if path_text != "-" else "Standard input held no password.",
-            hint="Put the password on its first line.",
+            f"The {what} file is empty." if path_text != "-" else f"Standard input held no {what}.",
+            hint=f"Put the {what} on its first line.",
         )
-    return password
+    return secret
