@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from harness import CommandLine
+from world import WriteScenario, named, snapshot
+
+from pacifictool.kafka.records import read_records
+from pacifictool.sandbox.stack import LocalStack
+from pacifictool.sandbox.testing import Tenant
+from pacifictool.settings import KafkaEndpoint
+
+GARBAGE = [b"not JSON", b'{"geoZone":"pipe Z0"}', b'{"geoZone":"pipe Z0","windSpeed":"gale"}', b"\xff\xfe"]
+
+
+@pytest.mark.spark
+def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
+    on_stack: CommandLine, stack: LocalStack, tenant: Tenant, write_scenario: WriteScenario, tmp_path: Path
+) -> None:
+    scenario = str(write_scenario("pipe", turbines=4, zones=2, extra='[aggregation]\nwindow = "1s"'))
+    checkpoint = str(tmp_path / "job")
+
+    def ask(*arguments: str) -> Any:
+        outcome = on_stack(*arguments, "-s", scenario, "-o", "json")
+        assert outcome.code == 0, outcome.stderr
+        return outcome.document
+
+    ask("setup")
+    sent = ask("simulate", "--count", "30", "--seed", "7")
+    assert (sent["acknowledged"], sent["lost"], sent["complete"]) == (120, 0, True)
+    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
+    for value in GARBAGE:
+        producer.produce("pipe", value=value)
+    assert producer.flush(20) == 0
+
+    arguments = ("aggregate", "--checkpoint", checkpoint, "--available-now", "--starting-offsets", "earliest")
+    done = ask(*arguments)
+    assert (done["records"], done["valid"], sum(done["rejects"].values()), done["lag"]) == (124, 120, 4, 0)
+
+    kept = ask("rejects", "--checkpoint", checkpoint, "--all")
+    assert kept["total"] == 4
+    assert [reject["value"] for reject in kept["rejects"][:3]] == [value.decode() for value in GARBAGE[:3]]
+    assert kept["rejects"][3]["value"] is None
+    assert all(reject["topic"] == "pipe" and reject["reason"] for reject in kept["rejects"])
+    table = on_stack("rejects", "--checkpoint", checkpoint, "-s", scenario).stdout
+    assert table.startswith("4 rejects")
+
+    expected = _means(stack)
+    assets = snapshot(stack.platform.url)["assets"]
+    for zone in ("pipe Z0", "pipe Z1"):
+        [asset] = named(assets, zone)
+        path = f"/api/plugins/telemetry/ASSET/{asset['id']['id']}/values/timeseries"
+        points = tenant.get(f"{path}?keys=windSpeed&startTs=1&endTs=99999999999999&interval=0&limit=1000")["windSpeed"]
+        actual = {point["ts"]: float(point["value"]) for point in points}
+        assert actual.keys() == expected[zone].keys()
+        assert all(math.isclose(actual[end], mean, rel_tol=1e-9) for end, mean in expected[zone].items())
+
+    # A checkpoint belongs to its topic.
+    other = str(write_scenario("other", name="other.toml"))
+    assert on_stack("setup", "-s", other).code == 0
+    refused = on_stack(*arguments, "-s", other, "-o", "json")
+    assert (refused.code, refused.document["error"]["kind"]) == (1, "checkpoint-mismatch")
+    message = refused.document["error"]["message"]
+    assert "other" in message
+    assert "pipe" in message
+    assert "\n" not in message
+    assert refused.document["error"]["hint"]
+    assert "Traceback" not in refused.stderr
+
+
+def _means(stack: LocalStack) -> dict[str, dict[int, float]]:
+    """By zone and window end (ms): the mean of what is in the topic, by nobody else's code."""
+    values: dict[str, dict[int, list[int]]] = {}
+    for record in read_records(KafkaEndpoint(stack.broker.bootstrap), "pipe"):
+        try:
+            document = json.loads(record.value or b"")
+        except ValueError:
+            continue
+        if isinstance(document.get("windSpeed"), int):
+            assert record.timestamp_ms is not None
+            windows = values.setdefault(document["geoZone"], {})
+            windows.setdefault(record.timestamp_ms // 1000 * 1000 + 1000, []).append(document["windSpeed"])
+    return {zone: {end: math.fsum(w) / len(w) for end, w in windows.items()} for zone, windows in values.items()}
