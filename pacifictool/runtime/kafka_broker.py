@@ -162,7 +162,8 @@ class KafkaBroker:
         the kernel frees it when the broker is gone, however it and we end.
         """
         with writing(self.data_dir, "the data of the Kafka broker"):
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.data_dir.chmod(0o700)
             lock = (self.data_dir / _LOCK).open("w")
         with lock:
             # The broker of a program that was killed is given some seconds to end by its supervisor.
@@ -193,7 +194,11 @@ class KafkaBroker:
             (self.data_dir / _TEMPORARY).mkdir(exist_ok=True)
             if self.log_path.exists() and self.log_path.stat().st_size > _LOG_LIMIT_BYTES:
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
-            (self.data_dir / _PROPERTIES).write_text(_properties_text(self._settings()), encoding="utf-8")
+            properties = self.data_dir / _PROPERTIES
+            # `extra` may hold keys and passwords.
+            properties.touch(mode=0o600)
+            properties.chmod(0o600)
+            properties.write_text(_properties_text(self._settings()), encoding="utf-8")
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         # Written last by the formatter, and atomically: with it, storage is complete.
         if not (self.data_dir / _STORAGE / "meta.properties").exists():

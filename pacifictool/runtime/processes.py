@@ -30,9 +30,9 @@ _running_lock = threading.RLock()
 class ManagedProcess:
     """A running command in a session of its own, so that Ctrl-C on the terminal reaches only us.
 
-    stdout and stderr are appended to `log_path`. Between us and the command stands a small supervisor process (see
-    `_supervisor`) that ends the command, with all it has started in its process group, when this program dies, even
-    by SIGKILL. Safe to use from several threads.
+    stdout and stderr are appended to `log_path`. The log, and all files that the command makes, only their owner can
+    read. Between us and the command stands a small supervisor process (see `_supervisor`) that ends the command, with
+    all it has started in its process group, when this program dies, even by SIGKILL. Safe to use from several threads.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ManagedProcess:
         try:
             with writing(log_path.parent, "the log of a process"):
                 log_path.parent.mkdir(parents=True, exist_ok=True)
-                log = log_path.open("ab")
+                log = os.fdopen(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
             with log:
                 self._process = subprocess.Popen(
                     [
@@ -73,6 +73,8 @@ class ManagedProcess:
                     cwd=cwd,
                     pass_fds=(reading, *pass_fds),
                     start_new_session=True,
+                    # What our processes write down (topics, databases, keys) concerns nobody else on this machine.
+                    umask=0o077,
                 )
         except BaseException:
             os.close(writing_end)
