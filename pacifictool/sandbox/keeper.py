@@ -100,6 +100,8 @@ def start_keeper(
             stderr=log,
             env=dict(environ),
             start_new_session=True,
+            # The folder may be one of the user's that others can look into.
+            umask=0o077,
         )
     deadline = monotonic() + START_SECONDS
     try:
