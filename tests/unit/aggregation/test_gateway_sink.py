@@ -107,15 +107,22 @@ MakeSink = Callable[..., GatewaySink]
 def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
     made: list[GatewaySink] = []
 
-    def make(**options: Any) -> GatewaySink:
-        options = {"token": lambda: Secret("token"), "acks_per_device": True, "acknowledgement_seconds": 0.5} | options
+    def make(
+        *,
+        token: Callable[[], Secret] = lambda: Secret("token"),
+        acks_per_device: bool | None = True,
+        acknowledgement_seconds: float = 0.5,
+        keepalive_seconds: int = 10,
+    ) -> GatewaySink:
         sink = GatewaySink(
             MqttEndpoint("127.0.0.1", peer.port),
-            options.pop("token"),
+            token,
             device="Analytics Gateway",
             entity_type="WeatherStation",
             value_key="windSpeed",
-            **options,
+            acks_per_device=acks_per_device,
+            acknowledgement_seconds=acknowledgement_seconds,
+            keepalive_seconds=keepalive_seconds,
         )
         made.append(sink)
         return sink
@@ -343,9 +350,12 @@ def test_only_names_that_are_refused_need_no_session(peer: ScriptedPeer, make_si
 def test_a_refused_token_is_looked_up_again(platform: Platform, make_sink: MakeSink) -> None:
     tokens = iter(["old", "new"])
     asked: list[str] = []
-    platform.peer.on_connect = lambda user_name, _connection: (
-        asked.append(user_name) or (5 if user_name == "old" else 0)
-    )  # type: ignore[func-returns-value]
+
+    def connack(user_name: str, _connection: int) -> int:
+        asked.append(user_name)
+        return 5 if user_name == "old" else 0
+
+    platform.peer.on_connect = connack
     sink, book = make_sink(token=lambda: Secret(next(tokens))), Book()
     with pytest.raises(MqttError, match="refused the access token of device 'Analytics Gateway'"):
         sink.deliver([result("A")], book)
