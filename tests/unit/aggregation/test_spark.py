@@ -27,6 +27,7 @@ def test_a_session_starts_works_and_ends_within_two_seconds_twice(
     spark_settings: SparkSettings, tmp_path: Path
 ) -> None:
     handler = signal.getsignal(signal.SIGINT)
+    others = java_children()  # the broker that other tests of this worker share, for example
     for _ in range(2):
         runtime = SparkRuntime(spark_settings, tmp_path)
         assert runtime.session.range(100).count() == 100
@@ -34,6 +35,7 @@ def test_a_session_starts_works_and_ends_within_two_seconds_twice(
         listening = [
             connection.laddr.ip
             for child in java_children()
+            if child not in others
             for connection in child.net_connections()
             if connection.status == "LISTEN"
         ]
@@ -43,7 +45,7 @@ def test_a_session_starts_works_and_ends_within_two_seconds_twice(
         runtime.close()
         runtime.close()
         assert time.monotonic() - started < 2.0
-        assert java_children() == []
+        assert java_children() == others
     assert not (tmp_path / "tmp" / "gateway").exists()
     assert {"PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"}.isdisjoint(os.environ)
 

@@ -169,7 +169,11 @@ def test_a_program_that_ends_or_is_interrupted_takes_its_processes_along(
     assert processes_naming(marker) == []
 
 
-def test_stop_all_stops_everything_within_its_time(tmp_path: Path, wait_until: Callable[..., None]) -> None:
+def test_stop_all_stops_everything_within_its_time(
+    tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not the sandbox and broker that other tests of this worker share.
+    monkeypatch.setattr("pacifictool.runtime.processes._running", set())
     processes = [
         ManagedProcess([sys.executable, "-c", STUBBORN], log_path=tmp_path / f"log-{number}") for number in range(4)
     ]
