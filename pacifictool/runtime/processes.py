@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from pacifictool.runtime.cache import writing
+from pacifictool.settings import without_secrets
 
 STOP_ALL_GRACE_SECONDS = 1.5
 _KILL_SECONDS = 5.0
@@ -46,7 +47,7 @@ class ManagedProcess:
     ) -> None:
         """Starts `command`. A command that cannot be started ends with 127 and says why in the log.
 
-        `environ` None: ours. `pass_fds`: open files that the command gets too, for a lock that lives as long as it.
+        `environ` None: ours. Passwords of ours are left out of either. `pass_fds`: open files that the command gets too, for a lock that lives as long as it.
         Raises StorageFull or RuntimeMissing when the log cannot be written.
         """
         self.log_path = log_path
@@ -69,7 +70,7 @@ class ManagedProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=environ,
+                    env=without_secrets(os.environ if environ is None else environ),
                     cwd=cwd,
                     pass_fds=(reading, *pass_fds),
                     start_new_session=True,

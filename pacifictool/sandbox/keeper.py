@@ -30,6 +30,7 @@ from pacifictool.errors import (
     kind_name,
 )
 from pacifictool.reporting import SILENT, Reporter
+from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
 LOG_FILE = "sandbox.log"
@@ -98,7 +99,7 @@ def start_keeper(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=dict(environ),
+            env=without_secrets(environ),
             start_new_session=True,
             # The folder may be one of the user's that others can look into.
             umask=0o077,
