@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import CommandLine, variables_of
+from world import Snapshot, snapshot
+
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.sandbox.stack import LocalStack
+from pacifictool.scenario import load_scenario
+from pacifictool.settings import KafkaEndpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_every_example_is_run_by_some_test() -> None:
+    tests = Path(__file__).parents[1]
+    tested = "".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    examples = [path.name for path in EXAMPLES.iterdir() if path.is_file()]
+    assert examples
+    for name in examples:
+        assert f'"{name}"' in tested, name
+
+
+@pytest.mark.spark
+def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path: Path) -> None:
+    environ = {
+        **os.environ,
+        **variables_of(stack),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PACIFICTOOL_STATE": str(tmp_path / "state"),
+        "TMPDIR": str(tmp_path),
+        "PHASE": "2s",
+        "WINDOW": "1s",
+    }
+    script = EXAMPLES / "tutorial.sh"
+    done = subprocess.run(
+        ["sh", script],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 created, 0 changed, 10 unchanged" in done.stdout
+    assert len(re.findall(r"Readings lost +0", done.stdout)) == 3
+    counted = re.search(r"Counted +(\d+)", done.stdout)
+    assert counted is not None
+    assert int(counted[1]) >= 6 * 15  # 10 a second for 2 s from one, two and three turbines, less the start
+    assert "0 rejects" in done.stdout
+    assert re.search(r"Zone A +WeatherStation", done.stdout)
+    assert re.search(r"Zone B +WeatherStation", done.stdout)
+    assert "deleted" in done.stdout
+    assert snapshot(stack.platform.url) == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp.")]
+
+
+def test_a_scenario_of_ones_own(on_stack: CommandLine, stack: LocalStack, before: Snapshot) -> None:
+    path = EXAMPLES / "two_zones.toml"
+    scenario = load_scenario(path)
+    arguments = ("-s", str(path), "-o", "json")
+    made = on_stack("setup", *arguments)
+    assert (made.code, made.document["created"]) == (0, 1 + 2 + 4 + 4 + 2)
+    sent = on_stack("simulate", "--count", "2", "--rate", "50", *arguments)
+    assert (sent.code, sent.document["acknowledged"]) == (0, 8)
+    endpoint = KafkaEndpoint(stack.broker.bootstrap)
+    readings = [json.loads(record.value or b"") for record in read_records(endpoint, scenario.kafka.topic)]
+    assert sorted(reading["coast"] for reading in readings) == ["North coast"] * 4 + ["South coast"] * 4
+    ranges = {
+        turbine.zone: [t.wind_speed for t in scenario.turbines if t.zone == turbine.zone]
+        for turbine in scenario.turbines
+    }
+    assert all(any(r.min <= reading["gust"] <= r.max for r in ranges[reading["coast"]]) for reading in readings)
+    assert on_stack("teardown", "--yes", "--topic", *arguments).code == 0
+    assert snapshot(stack.platform.url) == before
+    assert KafkaAdmin(endpoint).describe(scenario.kafka.topic) is None
