@@ -5,6 +5,7 @@ A new sink is one module beside this one and one entry here. What a sink needs i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pacifictool.rest import Platform
     from pacifictool.scenario import Scenario
     from pacifictool.settings import Secret, Settings
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,20 @@ def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
             device=options.gateway_device,
             entity_type=options.scenario.platform.entity_type,
             value_key=options.scenario.aggregation.value_key,
-            # When servers between 1.x and 4.3 began to answer once per message was not observed.
-            acks_per_device=True if platform.generation() == "1.x" else None,
+            acks_per_device=_acks_per_device(platform),
         )
         with closing(sink):
             yield sink
+
+
+def _acks_per_device(platform: Platform) -> bool | None:
+    """Observed on 1.4 and on 4.3.1; when in between the server began to answer once per message is not known."""
+    from pacifictool.server_version import ServerVersion
+
+    if platform.generation() == "1.x":
+        return True
+    version = ServerVersion.parse(platform.version or "")
+    return False if version is not None and version.at_least(4, 3) else None
 
 
 def gateway_token(platform: Platform, name: str) -> Secret:
@@ -132,6 +144,11 @@ def result_topic(options: SinkOptions) -> str:
         raise UsageError(
             f"--result-topic: {topic} is the topic that the job reads; it would count its own results.",
             hint="Name another topic.",
+        )
+    if _TOPIC.fullmatch(topic) is None:
+        raise UsageError(
+            f"--result-topic: {topic!r} is not the name of a topic.",
+            hint="Up to 249 letters, digits, dots, dashes and underscores.",
         )
     return topic
 
