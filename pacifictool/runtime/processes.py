@@ -47,7 +47,8 @@ class ManagedProcess:
     ) -> None:
         """Starts `command`. A command that cannot be started ends with 127 and says why in the log.
 
-        `environ` None: ours. Passwords of ours are left out of either. `pass_fds`: open files that the command gets too, for a lock that lives as long as it.
+        `environ` None: ours; our password is left out of either. `pass_fds`: open files that the command gets too, for
+        a lock that lives as long as it.
         Raises StorageFull or RuntimeMissing when the log cannot be written.
         """
         self.log_path = log_path
