@@ -26,6 +26,12 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 30
 """A half-open connection is noticed after at most twice this time."""
 
+# How a connection ends, as the end of a sentence.
+WENT_SILENT: Final = "the platform went silent"
+NOT_ALLOWED_BY_MQTT: Final = "the platform ended it with a message that MQTT 3.1.1 does not allow"
+"""Also 1.x after a change of the token: it sends DISCONNECT, which only a client may do in MQTT 3.1.1."""
+CLOSED_BY_PLATFORM: Final = "the platform closed the connection"
+
 
 class Failure(StrEnum):
     """Why there is no MQTT session; `failure_of` reads it from an MqttError."""
@@ -82,6 +88,22 @@ class _DeviceClient(Client):
         if self.on_puback is not None:
             self.on_puback(packet_id)
         return result
+
+    def release_socket(self) -> socket.socket | None:
+        sock, self._sock = self._sock, None  # else the client would close it when it is collected
+        return sock if isinstance(sock, socket.socket) else None
+
+
+def take_socket(client: Client) -> socket.socket:
+    """The socket of a client whose login was answered; the client is of no further use. It reads no byte ahead.
+
+    Must not be called from within one of the client's callbacks.
+    """
+    assert isinstance(client, _DeviceClient)
+    sock = client.release_socket()
+    assert sock is not None
+    abandon(client)
+    return sock
 
 
 def tell_pubacks(client: Client, callback: Callable[[int], None]) -> None:
@@ -282,11 +304,10 @@ def no_answer(endpoint: MqttEndpoint) -> MqttError:
 def describe_end(reason: ReasonCode) -> str:
     """How a connection ended, as the end of a sentence; `reason` is what paho hands to `on_disconnect`."""
     if reason.value == 0x8D:
-        return "the platform went silent"
+        return WENT_SILENT
     if reason.value == 0x82:
-        # Also 1.x after a change of the token: it sends DISCONNECT, which only a client may do in MQTT 3.1.1.
-        return "the platform ended it with a message that MQTT 3.1.1 does not allow"
-    return "the platform closed the connection"
+        return NOT_ALLOWED_BY_MQTT
+    return CLOSED_BY_PLATFORM
 
 
 def failure_of(error: MqttError) -> Failure | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
-from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.connection import closed, closed_before_login, no_answer, refused
+from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.link import Link
 from pacifictool.simulation.loop import EventLoop
@@ -29,7 +30,7 @@ from pacifictool.simulation.wind import device_key, uniform_bits, wind_source
 LAST_CALL_SECONDS: Final = 1.0
 """How long after its duration a device may still take readings that were due before its end."""
 
-_BURST: Final = 64
+_BURST: Final = 128
 """Readings that one device sends before the others get their turn."""
 _LONGEST_JITTER_SECONDS: Final = 10.0
 _FIRST_BACK_OFF_SECONDS: Final = 0.25
@@ -71,6 +72,7 @@ class Owner(Protocol):
     options: FleetOptions
     counters: Counters
     loop: EventLoop
+    encoder: PublishEncoder
 
     def connect(self, device: Device) -> None:
         """Has a connection opened; `Device.connected` or `Device.connect_failed` will be called."""
@@ -84,8 +86,11 @@ class Owner(Protocol):
     def refused(self, device: Device, error: MqttError) -> None:
         """The platform refuses the device, or what it sends."""
 
-    def finished(self, reading: Reading, outcome: Outcome, reason: str | None = None) -> None:
-        """A reading's way has ended."""
+    def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
+        """The way of these readings has ended well."""
+
+    def lost(self, reading: Reading, reason: str) -> None:
+        """The way of a reading has ended badly."""
 
 
 class Device:
@@ -120,7 +125,7 @@ class Device:
         self._phase = min(1 / plan.rate, _LONGEST_JITTER_SECONDS) * fraction if options.jitter else 0.0
         self._wind = wind_source(plan.wind, seed=seed, device=plan.name)
         self._stamps = StampSequence()
-        self._writer = PayloadWriter(plan.value_key, bare=options.bare)
+        self._writer = PayloadWriter(plan.value_key, bare=options.bare, sequence=options.sequence)
         self._outbox = Outbox()
         self._drain_until: float | None = None  # from the last reading on: how long acknowledgements are awaited
         self._retry_at = connect_at
@@ -202,7 +207,7 @@ class Device:
         if self.state is State.ENDED:
             return
         for reading in self._outbox.take_all():
-            self._fleet.finished(reading, Outcome.LOST, reason)
+            self._fleet.lost(reading, reason)
         if self.state is State.ONLINE:
             self._fleet.counters.online -= 1
         self._drop_link(politely=politely)
@@ -216,31 +221,46 @@ class Device:
     def _serve_session(self, now: float) -> None:
         if now >= self._next_tick and self._link is not None:
             self._next_tick = now + self._fleet.options.keepalive_seconds / _TICKS_PER_KEEPALIVE
-            self._link.tick()
+            self._link.tick(now, self._fleet.options.keepalive_seconds)
+        if self._outbox.spent:
+            self._drop_link(politely=True)
+            self._go_offline(now, "the platform left thousands of messages unacknowledged")
         if self.state is State.ONLINE:  # the tick may have found the connection dead
             self._send(now)
 
     def _send(self, now: float) -> None:
         """Sends what is to be repeated, then what is due, as far as the window of unconfirmed readings allows."""
-        window = self._window()
-        for _ in range(_BURST):
-            if self._link is None or self._outbox.in_flight >= window:
-                self._blocked = True
-                return
-            reading = self._outbox.next_again()
-            if reading is not None:
-                reading.resent += 1
-                self._fleet.counters.resent += 1
-            elif self._schedule.due <= now and not self.is_draining and now < self._close_at:
-                reading = self._take(now)
-            else:
-                self._blocked = False
-                return
-            reading.last_sent = self._last_publish = now
-            packet_id = self._link.publish(TELEMETRY_TOPIC, reading.payload, self._fleet.options.qos)
-            self._outbox.sent(packet_id, reading)
-        self._blocked = False
-        self._fleet.loop.soon(self)
+        link = self._link
+        outbox = self._outbox
+        room = self._window() - outbox.in_flight
+        if link is None or room <= 0:
+            self._blocked = True
+            return
+        readings = self._take_again(min(room, _BURST))
+        if len(readings) < room and not self.is_draining and now < self._close_at:
+            self._take(now, min(room, _BURST) - len(readings), readings)
+        if readings:
+            self._last_publish = now
+            encode = self._fleet.encoder.encode
+            packets = []
+            for reading in readings:
+                reading.last_sent = now
+                packet_id = outbox.next_id()
+                outbox.sent(packet_id, reading)
+                packets.append(encode(packet_id, reading.payload))
+            link.send(packets)
+        self._blocked = len(readings) == room
+        if len(readings) == _BURST and not self._blocked:
+            self._fleet.loop.soon(self)
+
+    def _take_again(self, most: int) -> list[Reading]:
+        """Readings that are to be sent again, at most so many."""
+        readings: list[Reading] = []
+        while len(readings) < most and (reading := self._outbox.next_again()) is not None:
+            reading.resent += 1
+            self._fleet.counters.resent += 1
+            readings.append(reading)
+        return readings
 
     def _window(self) -> int:
         options = self._fleet.options
@@ -248,14 +268,24 @@ class Device:
         # stamp collide on the platform when two arrive in one millisecond; one of them is then never acknowledged.
         return 1 if self._strikes or (options.bare and options.qos) else options.max_in_flight
 
-    def _take(self, now: float) -> Reading:
-        due = self._schedule.due
-        number = self._schedule.take()
-        # Measured when it was due, not when it is sent: the series on the platform shows no bunch after an outage.
-        ts_ms = self._stamps.next(int((due + self._fleet.loop.clock_offset) * 1000))
-        value = self._wind.value(number, number / self.plan.rate)
-        self._fleet.counters.take(now - due)
-        return Reading(self.plan.name, number, ts_ms, value, self._writer.write(ts_ms, value), first_sent=now)
+    def _take(self, now: float, most: int, readings: list[Reading]) -> None:
+        """Appends the readings that are due, at most so many. This and what it calls is what the speed depends on."""
+        schedule = self._schedule
+        rate = schedule.rate
+        name = self.plan.name
+        offset = self._fleet.loop.clock_offset
+        next_stamp, write, wind = self._stamps.next, self._writer.write, self._wind.value
+        lag = self._fleet.counters.lag.record
+        taken = 0
+        while taken < most and (due := schedule.due) <= now:
+            number = schedule.take()
+            # Measured when it was due, not when it is sent: the series on the platform shows no bunch after an outage.
+            ts_ms = next_stamp(int((due + offset) * 1000))
+            value = wind(number, number / rate)
+            readings.append(Reading(name, number, ts_ms, value, write(ts_ms, value, number), now))
+            lag(now - due)
+            taken += 1
+        self._fleet.counters.generated += taken
 
     def _outbox_by_time(self, now: float) -> None:
         """Marks readings for repetition whose acknowledgement is overdue, and gives up those that are too old."""
@@ -263,7 +293,7 @@ class Device:
         if options.qos:
             self._outbox.repeat_overdue(now - options.ack_timeout_seconds)
         for reading in self._outbox.take_older(now - options.give_up_after_seconds):
-            self._fleet.finished(reading, Outcome.LOST, f"not acknowledged within {options.give_up_after_seconds:g} s")
+            self._fleet.lost(reading, f"not acknowledged within {options.give_up_after_seconds:g} s")
 
     def _end_if_over(self, now: float) -> None:
         options = self._fleet.options
@@ -299,7 +329,7 @@ class Device:
                 when = min(when, self._schedule.due)
         self._fleet.loop.wake(self, max(when, now))
 
-    # What the link tells (LinkOwner); paho holds locks meanwhile, so the link must not be used in these.
+    # What the link tells (LinkOwner)
 
     def link_answered(self, connack: int) -> None:
         now = self._fleet.loop.now
@@ -313,18 +343,21 @@ class Device:
             self._retry_later(now, at_least=self._fleet.options.refused_retry_seconds)
         self._fleet.loop.soon(self)
 
-    def link_delivered(self, packet_id: int) -> None:
-        reading = self._outbox.delivered(packet_id)
-        if reading is None:
-            return
-        self._delivered_here = True
-        self._delivered += 1
-        self._last_delivery = self._fleet.loop.now
-        if self._fleet.options.qos:
+    def link_acknowledged(self, packet_ids: Sequence[int]) -> None:
+        readings = self._outbox.acknowledged(packet_ids)
+        if readings:
             self._attempts = self._strikes = 0
-            self._fleet.finished(reading, Outcome.ACKNOWLEDGED)
-        else:
-            self._fleet.finished(reading, Outcome.SENT)
+            self._delivered_now(readings, Outcome.ACKNOWLEDGED)
+
+    def link_written(self, count: int) -> None:
+        if not self._fleet.options.qos:
+            self._delivered_now(self._outbox.written(count), Outcome.SENT)
+
+    def _delivered_now(self, readings: Sequence[Reading], outcome: Outcome) -> None:
+        self._delivered_here = True
+        self._delivered += len(readings)
+        self._last_delivery = self._fleet.loop.now
+        self._fleet.delivered(readings, outcome)
         if self._blocked or self.is_draining:
             self._fleet.loop.soon(self)
 
@@ -385,7 +418,7 @@ class Device:
         self._count_strike(now)
         self._offline_since = now
         for reading in self._outbox.connection_lost(repeat=options.qos > 0):
-            self._fleet.finished(reading, Outcome.LOST, f"{reason} before it was sent")
+            self._fleet.lost(reading, f"{reason} before it was sent")
         if self._strikes < _POISON_STRIKES:
             self._retry_later(now)
             return

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pacifictool.errors import MqttError, UsageError
+from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.connection import Failure, failure_of, tls_context
+from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.reporting import SILENT, ProgressTask, Reporter
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.device import Device, SimulatedDevice, State
@@ -53,6 +55,7 @@ class Fleet:
         self.endpoint = endpoint
         self.options = options or FleetOptions()
         self.counters = Counters()
+        self.encoder = PublishEncoder(TELEMETRY_TOPIC, self.options.qos)
         self.seed = secrets.randbelow(2**31) if self.options.seed is None else self.options.seed
         self._plans = devices
         self._reporter = reporter
@@ -235,8 +238,15 @@ class Fleet:
             failure=failure_of(error),
         )
 
-    def finished(self, reading: Reading, outcome: Outcome, reason: str | None = None) -> None:
-        """A reading's way has ended."""
-        self.counters.end(reading, outcome, self.loop.now, reason)
+    def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
+        """The way of these readings has ended well."""
+        self.counters.deliver(readings, outcome, self.loop.now)
+        if self._on_reading is not None:
+            for reading in readings:
+                self._on_reading(reading)
+
+    def lost(self, reading: Reading, reason: str) -> None:
+        """The way of a reading has ended badly."""
+        self.counters.lose(reading, reason)
         if self._on_reading is not None:
             self._on_reading(reading)

@@ -50,16 +50,15 @@ class EventLoop:
 
     def add(self, link: Link) -> None:
         """Watches a link for input."""
+        link.watched = selectors.EVENT_READ
         self._selector.register(link.fileno, selectors.EVENT_READ, link)
 
     def remove(self, link: Link) -> None:
         """Forgets a link; also one that was never added, or has been closed."""
         self._unwritten.pop(link, None)
-        try:
-            if self._selector.get_key(link.fileno).data is link:
-                self._selector.unregister(link.fileno)
-        except KeyError:
-            pass
+        if link.watched:
+            link.watched = 0
+            self._selector.unregister(link.fileno)
 
     def wants_flush(self, link: Link) -> None:
         """Flushes a link at the end of this round: all that was queued in a round goes out together."""
@@ -94,8 +93,8 @@ class EventLoop:
                 continue
             if events & selectors.EVENT_WRITE:
                 self._unwritten[link] = None
-            if events & selectors.EVENT_READ:
-                link.read()
+            if events & selectors.EVENT_READ and link.watched:
+                link.read(self.now)
         self.now = time.monotonic()
         while self._posted:
             self._posted.popleft()()
@@ -134,13 +133,10 @@ class EventLoop:
     def _flush(self) -> None:
         unwritten, self._unwritten = self._unwritten, {}
         for link in unwritten:
-            finished = link.flush()
-            try:
-                key = self._selector.get_key(link.fileno)
-            except KeyError:
+            finished = link.flush(self.now)
+            if not link.watched:
                 continue  # it was closed while writing
-            if key.data is not link:
-                continue
             wanted = selectors.EVENT_READ if finished else selectors.EVENT_READ | selectors.EVENT_WRITE
-            if key.events != wanted:
+            if link.watched != wanted:
+                link.watched = wanted
                 self._selector.modify(link.fileno, wanted, link)

@@ -23,6 +23,8 @@ class FleetOptions:
     bare: bool = False
     """The tutorial's exact message, without a time stamp. With QoS 1 there is then one message of a device on its way
     at a time, as the platform loses messages without stamps that arrive in the same millisecond."""
+    sequence: bool = False
+    """Whether the number of the reading, from 0 on for each device, goes along as the value `sequence`."""
     jitter: bool = True
     """Devices start at a random point of their period (10 s at most), so that they do not publish in step."""
     ramp_per_second: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 
 class StampSequence:
@@ -24,18 +25,27 @@ class StampSequence:
         return self.last
 
 
+SEQUENCE_KEY: Final = "sequence"
+
+
 class PayloadWriter:
     """Writes readings under `value_key`: `{"ts":1795477550000,"values":{"windSpeed":"31"}}`, or, when `bare`,
     exactly as the tutorial does: `{"windSpeed":"31"}`. Values are strings, as in the tutorial.
+
+    With `sequence` the number of the reading goes along: `{"windSpeed":"31","sequence":17}`.
     """
 
-    __slots__ = ("_key", "bare")
+    __slots__ = ("_middle", "_values", "bare", "sequence")
 
-    def __init__(self, value_key: str, *, bare: bool = False) -> None:
-        self._key = json.dumps(value_key, ensure_ascii=False)
+    def __init__(self, value_key: str, *, bare: bool = False, sequence: bool = False) -> None:
+        self._values = f'{{{json.dumps(value_key, ensure_ascii=False)}:"'
+        self._middle = f',"values":{self._values}'
         self.bare = bare
+        self.sequence = sequence
 
-    def write(self, ts_ms: int, value: float) -> bytes:
+    def write(self, ts_ms: int, value: float, number: int = 0) -> bytes:
         """The payload of one reading, UTF-8."""
-        values = f'{{{self._key}:"{value}"}}'
-        return (values if self.bare else f'{{"ts":{ts_ms},"values":{values}}}').encode()
+        end = f'","{SEQUENCE_KEY}":{number}}}' if self.sequence else '"}'
+        if self.bare:
+            return f"{self._values}{value}{end}".encode()
+        return f'{{"ts":{ts_ms}{self._middle}{value}{end}}}'.encode()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 from pacifictool.simulation.histogram import DurationHistogram
@@ -99,23 +102,26 @@ class Counters:
     refused: dict[str, str] = field(default_factory=dict)
     losses: list[Reading] = field(default_factory=list)
 
-    def take(self, lag_seconds: float) -> None:
-        """Books a new reading."""
-        self.generated += 1
-        self.lag.record(lag_seconds)
-
-    def end(self, reading: Reading, outcome: Outcome, now: float, reason: str | None = None) -> None:
-        """Books the end of a reading's way."""
-        reading.outcome = outcome
-        reading.reason = reason
-        if outcome is Outcome.LOST:
-            self.lost += 1
-            if len(self.losses) < LISTED_LOSSES:
-                self.losses.append(reading)
-            return
-        self.delivered += 1
+    def deliver(self, readings: Sequence[Reading], outcome: Outcome, now: float) -> None:
+        """Books readings whose way has ended well."""
+        self.delivered += len(readings)
+        for reading in readings:
+            reading.outcome = outcome
         if outcome is Outcome.ACKNOWLEDGED:
-            self.confirmation.record(now - reading.first_sent)
+            # What was sent together is mostly acknowledged together.
+            for first_sent, group in groupby(readings, key=_FIRST_SENT):
+                self.confirmation.record(now - first_sent, sum(1 for _ in group))
+
+    def lose(self, reading: Reading, reason: str) -> None:
+        """Books a reading whose way has ended badly."""
+        reading.outcome = Outcome.LOST
+        reading.reason = reason
+        self.lost += 1
+        if len(self.losses) < LISTED_LOSSES:
+            self.losses.append(reading)
+
+
+_FIRST_SENT = attrgetter("first_sent")
 
 
 def milliseconds(seconds: float | None) -> float | None:

@@ -1,0 +1,315 @@
+"""How fast the fleet simulation is: `make bench-fleet`, or `python benchmarks/fleet.py --help`.
+
+Ours, paho's own `loop_start` and, as the neutral limit of the broker, a socket that is fed prepared bytes: each in a
+process of its own, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall
+time, and per second of processor time of the client: on a busy machine the second is the one to compare.
+
+Also, unless `--quick`: many devices at a steady 10,000 messages a second, with the lag behind the schedule and the
+memory of a device. Needs `mosquitto` on the PATH or in /usr/sbin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pacifictool.mqtt import TELEMETRY_TOPIC
+from pacifictool.mqtt.packets import PublishEncoder
+from pacifictool.scenario import WindRange
+from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.device import SimulatedDevice
+from pacifictool.simulation.fleet import Fleet
+from pacifictool.simulation.options import FleetOptions
+
+DEVICES = 10
+"""At full speed. A window of 100 unacknowledged messages each, for ours and for paho alike."""
+IN_FLIGHT = 100
+PAYLOAD = b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
+FULL_SPEED = 100_000.0
+
+
+def processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
+    wind = WindRange(min=30, max=35)
+    return [SimulatedDevice(f"Turbine {n:05d}", Secret(f"token-{n}"), wind, rate) for n in range(1, count + 1)]
+
+
+def play_ours(port: int, qos: int, seconds: float) -> dict[str, float]:
+    """A whole fleet as `simulate` plays it: wind, time stamps, JSON, accounting."""
+    fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(DEVICES, FULL_SPEED), FleetOptions(qos=qos))
+    stop = threading.Event()
+    thread = threading.Thread(target=fleet.run, args=(stop,))
+    thread.start()
+    while fleet.snapshot().online < DEVICES:
+        time.sleep(0.01)
+    result = measured(lambda: fleet.counters.delivered, seconds)
+    stop.set()
+    thread.join()
+    return result
+
+
+def play_paho(port: int, qos: int, seconds: float) -> dict[str, float]:
+    """paho as its documentation shows it: `loop_start` and `publish`; a ready payload, and as many under way as ours."""
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    delivered = [0] * DEVICES
+    stop = threading.Event()
+    clients = []
+    room = [threading.Semaphore(IN_FLIGHT) for _ in range(DEVICES)]
+    for number in range(DEVICES):
+        client = Client(CallbackAPIVersion.VERSION2)
+        client.max_inflight_messages = 0
+
+        def on_publish(*_: Any, number: int = number) -> None:
+            delivered[number] += 1
+            room[number].release()
+
+        client.on_publish = on_publish
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        clients.append(client)
+
+    def publish() -> None:
+        while not stop.is_set():
+            for number, client in enumerate(clients):
+                while room[number].acquire(blocking=False):
+                    client.publish(TELEMETRY_TOPIC, PAYLOAD, qos)
+            time.sleep(0)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    result = measured(lambda: sum(delivered), seconds)
+    stop.set()
+    thread.join()
+    for client in clients:
+        client.loop_stop()
+    return result
+
+
+def play_bytes(port: int, qos: int, seconds: float) -> dict[str, float]:
+    """What the broker takes: one connection, prepared packets, answers counted and not looked at."""
+    encoder = PublishEncoder(TELEMETRY_TOPIC, qos)
+    block = b"".join(encoder.encode(packet_id, PAYLOAD) for packet_id in range(1, 501))
+    delivered = 0
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02pb")
+        sock.recv(4)
+        stop = threading.Event()
+
+        def blast() -> None:
+            nonlocal delivered
+            while not stop.is_set():
+                sock.sendall(block)
+                missing = 500 * 4 if qos else 0
+                while missing > 0:
+                    missing -= len(sock.recv(min(missing, 65536)))
+                delivered += 500
+
+        thread = threading.Thread(target=blast)
+        thread.start()
+        result = measured(lambda: delivered, seconds)
+        stop.set()
+        thread.join()
+    return result
+
+
+def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
+    """Messages per second of wall and processor time, after a second of warming up."""
+    time.sleep(1)
+    before, wall, processor = count(), time.monotonic(), processor_seconds()
+    time.sleep(seconds)
+    messages = count() - before
+    return {
+        "per_second": messages / (time.monotonic() - wall),
+        "per_cpu_second": messages / (processor_seconds() - processor),
+    }
+
+
+def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
+    """Many devices, QoS 1, at a rate that is to be kept."""
+    process = psutil.Process()
+    plans = fleet_of(devices, rate / devices)
+    options = FleetOptions(qos=1, duration_seconds=seconds)
+    before = process.memory_info().rss
+    fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
+    memory = 0
+    connected_after = 0.0
+    processor = processor_seconds()
+
+    def watch() -> None:
+        nonlocal memory, connected_after
+        began = time.monotonic()
+        while fleet.snapshot().online < devices:
+            time.sleep(0.1)
+        connected_after = time.monotonic() - began
+        time.sleep(seconds / 2)
+        memory = process.memory_info().rss
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    summary = fleet.run()
+    return {
+        "devices": summary.connected,
+        "connected_after_seconds": connected_after,
+        "per_second": summary.achieved_rate,
+        "lost": summary.lost,
+        "missed": summary.missed,
+        "resent": summary.resent,
+        "lag_p50_ms": summary.lag_p50_ms or 0.0,
+        "lag_p99_ms": summary.lag_p99_ms or 0.0,
+        "acknowledged_p99_ms": summary.acknowledgement_p99_ms or 0.0,
+        "kb_per_device": (memory - before) / 1024 / devices,
+        "cpu_seconds_per_second": (processor_seconds() - processor) / summary.seconds,
+    }
+
+
+PLAYERS: dict[str, Callable[[int, int, float], dict[str, float]]] = {
+    "pacifictool": play_ours,
+    "paho loop_start": play_paho,
+    "prepared bytes": play_bytes,
+}
+
+
+@contextlib.contextmanager
+def mosquitto() -> Iterator[int]:
+    """A broker of the system's package on a free port; its port."""
+    binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    if not Path(binary).exists():
+        raise SystemExit("mosquitto is missing: install it with the system's packages (apt-get install mosquitto).")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="bench-fleet-") as folder:
+        config = Path(folder, "mosquitto.conf")
+        config.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nset_tcp_nodelay true\n"
+        )
+        process = subprocess.Popen([binary, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise SystemExit("mosquitto does not start.") from None
+                    time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def in_a_process(*arguments: str) -> dict[str, float]:
+    result = subprocess.run(
+        [sys.executable, __file__, "--play", *arguments], stdout=subprocess.PIPE, text=True, check=True, timeout=600
+    )
+    document: dict[str, float] = json.loads(result.stdout)
+    return document
+
+
+def median_and_spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def full_speed(seconds: float, repetitions: int) -> dict[str, Any]:
+    runs: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for _ in range(repetitions):
+        for qos in (0, 1):
+            for player in PLAYERS:
+                with mosquitto() as port:
+                    run = in_a_process(player, str(port), str(qos), str(seconds))
+                runs.setdefault((player, qos), []).append(run)
+    results = {
+        f"{player}, QoS {qos}": {
+            measure: median_and_spread([run[measure] for run in found]) for measure in ("per_second", "per_cpu_second")
+        }
+        for (player, qos), found in runs.items()
+    }
+    ratios = {
+        f"QoS {qos}, {measure}": median_and_spread(
+            [
+                ours[measure] / paho[measure]
+                for ours, paho in zip(runs["pacifictool", qos], runs["paho loop_start", qos], strict=True)
+            ]
+        )
+        for qos in (0, 1)
+        for measure in ("per_second", "per_cpu_second")
+    }
+    return {"full_speed": results, "ours_to_paho": ratios}
+
+
+def show(document: dict[str, Any]) -> None:
+    print(f"{'':<26} {'messages/s':>24} {'messages/s of processor':>30}", file=sys.stderr)
+    for name, measures in document["full_speed"].items():
+        cells = [
+            f"{m['median']:>10,.0f} ({m['min']:,.0f}-{m['max']:,.0f})"
+            for m in (measures["per_second"], measures["per_cpu_second"])
+        ]
+        print(f"{name:<26} {cells[0]:>24} {cells[1]:>30}", file=sys.stderr)
+    for name, ratio in document["ours_to_paho"].items():
+        text = f"{ratio['median']:.1f} ({ratio['min']:.1f}-{ratio['max']:.1f})"
+        print(f"pacifictool / paho, {name}: {text}", file=sys.stderr)
+    for run in document.get("steady", []):
+        print(json.dumps({key: round(value, 2) for key, value in run.items()}), file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="full speed only")
+    parser.add_argument("--steady", type=float, default=60, help="seconds of the steady load")
+    parser.add_argument("--json", type=Path, help="write the result here; else to standard output")
+    parser.add_argument("--play", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.play:
+        player, port, second, third = options.play
+        if player == "steady":
+            devices, rate = (int(part) for part in second.split("x"))
+            print(json.dumps(play_steady(int(port), devices, rate, float(third))))
+        else:
+            print(json.dumps(PLAYERS[player](int(port), int(second), float(third))))
+        return
+    document = {
+        "machine": {"system": platform.platform(), "processors": psutil.cpu_count(), "python": platform.python_version()},
+        **full_speed(options.seconds, options.repetitions),
+    }
+    if not options.quick:
+        document["steady"] = []
+        for load in ("1000x10000", "10000x10000"):
+            with mosquitto() as port:
+                document["steady"].append(in_a_process("steady", str(port), load, str(options.steady)))
+    show(document)
+    text = json.dumps(document, indent=2)
+    if options.json:
+        options.json.write_text(f"{text}\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
