@@ -1,0 +1,155 @@
+"""How long the means of many zones take to reach the platform, through each sink: `python benchmarks/sinks.py`.
+
+A sandbox of its own; 10,000 zones in one window, handed over as the job does. The first window finds no asset or
+device, the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
+exit code 1 when a value differs or a first window takes longer than its bar (rest 30 s, gateway 10 s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform as host
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+
+from pacifictool.aggregation.delivery import CHUNK
+from pacifictool.aggregation.sinks.base import Receipt
+from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
+from pacifictool.aggregation.windows import WindowMean
+from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.rest import Platform
+from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.scenario import tutorial_scenario
+from pacifictool.settings import Settings, Sources, resolve
+
+BARS = {"rest": 30.0, "gateway": 10.0}
+START_MS = 1_795_477_540_000
+WINDOW_MS = 10_000
+
+
+class Book(Receipt):
+    """Counts. Sinks call it from several threads."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def accepted(self, results: Iterable[WindowMean]) -> None:
+        with self._lock:
+            self.count += sum(1 for _ in results)
+
+    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+        raise AssertionError(reason)
+
+
+def window(number: int, zones: int) -> list[WindowMean]:
+    """The results of one window."""
+    end = START_MS + number * WINDOW_MS
+    return [WindowMean(f"Zone {n:05d}", end - WINDOW_MS, end, 200, 30 + n / 7 + number) for n in range(zones)]
+
+
+def deliver(name: str, options: SinkOptions, windows: Sequence[Sequence[WindowMean]]) -> list[dict[str, float]]:
+    """Seconds, and CPU seconds of this process and of the sandbox, for each window."""
+    measured = []
+    with SINKS[name].open(options) as sink:
+        for results in windows:
+            book = Book()
+            began, own, servers = time.monotonic(), time.process_time(), sandbox_cpu_seconds()
+            for start in range(0, len(results), CHUNK):
+                sink.deliver(results[start : start + CHUNK], book)
+            measured.append(
+                {
+                    "seconds": round(time.monotonic() - began, 2),
+                    "cpu_seconds": round(time.process_time() - own, 2),
+                    "sandbox_cpu_seconds": round(sandbox_cpu_seconds() - servers, 2),
+                }
+            )
+            assert book.count == len(results)
+    return measured
+
+
+def sandbox_cpu_seconds() -> float:
+    """CPU time of our child processes."""
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
+
+
+def differing(platform: Platform, zones: int) -> int:
+    """How many zones' values differ between the asset and the device."""
+    devices = {device.name: device for device in platform.devices.list()}
+
+    def differs(asset: object) -> bool:
+        device = devices[asset.name]  # type: ignore[attr-defined]
+        both = [
+            [(point.ts_ms, point.value) for point in platform.telemetry.range(entity, "windSpeed", 0, 2 * START_MS)]  # type: ignore[arg-type]
+            for entity in (asset, device)
+        ]
+        return both[0] != both[1] or len(both[0]) != 2
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(differs, platform.assets.list()))
+    return sum(found) + zones - len(found)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--zones", type=int, default=10_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sandbox = SandboxProcess(Path(folder) / "platform")
+        sandbox.start()
+        try:
+            options = options_for(sandbox, Path(folder))
+            with options.connect() as platform:
+                platform.devices.create(ANALYTICS_GATEWAY, "gateway", {"gateway": True})
+                windows = [window(number, arguments.zones) for number in (1, 2)]
+                sinks = {name: deliver(name, options, windows) for name in BARS}
+                differences = differing(platform, arguments.zones)
+        finally:
+            sandbox.stop()
+    ok = not differences and all(sinks[name][0]["seconds"] <= bar for name, bar in BARS.items())
+    print(
+        json.dumps(
+            {
+                "ok": ok,
+                "zones": arguments.zones,
+                "new_zones": {name: measured[0] for name, measured in sinks.items()},
+                "known_zones": {name: measured[1] for name, measured in sinks.items()},
+                "bars_seconds": BARS,
+                "differences": differences,
+                "machine": {"python": host.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]},
+            },
+            indent=2,
+        )
+    )
+    return 0 if ok else 1
+
+
+def options_for(sandbox: SandboxProcess, folder: Path) -> SinkOptions:
+    settings: Settings = resolve(
+        Sources(
+            flags={"url": sandbox.url, "mqtt": f"127.0.0.1:{sandbox.mqtt_port}"},
+            environ={},
+            folder=folder,
+            user_file=folder / "none.toml",
+            read_stdin=str,
+        )
+    )
+    return SinkOptions(
+        settings=settings,
+        scenario=tutorial_scenario(),
+        connect=lambda: Platform.connect(settings),
+        write=print,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
