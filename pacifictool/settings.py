@@ -167,18 +167,34 @@ def is_loopback(host: str) -> bool:
 
 def parse_address(text: str, *, default_port: int, what: str) -> tuple[str, int]:
     """Splits "host", "host:port", "[::1]:port". Raises SettingsError naming `what`."""
-    parts = urlsplit(f"//{text}")
+    _refuse_credentials(text, what)
     try:
+        parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
+        valid = bool(host) and not (parts.path or parts.query or parts.fragment)
     except ValueError:
-        host, port = None, None
-    if not host or parts.path or parts.query or parts.username or any(char.isspace() for char in text):
+        valid = False
+    if not valid or not _is_one_word(text):
         raise SettingsError(f"{what}: {text!r} is not an address.", hint="Write HOST or HOST:PORT.")
-    return host, default_port if port is None else port
+    return str(host), default_port if port is None else port
+
+
+def _refuse_credentials(text: str, what: str) -> None:
+    # Before anything else, so that no other complaint repeats them.
+    if "@" in text:
+        raise SettingsError(
+            f"{what}: credentials do not belong into the address, where every process list shows them.",
+            hint="Use --username and --password-file for the platform, --kafka-config for Kafka.",
+        )
+
+
+def _is_one_word(text: str) -> bool:
+    return text.isprintable() and not any(char.isspace() for char in text)
 
 
 def parse_mqtt(text: str, tls_files: TlsFiles = TlsFiles()) -> MqttEndpoint:
     """Turns "host", "host:1883", "mqtt://host" or "mqtts://host:8883" into an endpoint."""
+    _refuse_credentials(text, "--mqtt")
     scheme, separator, rest = text.rpartition("://")
     if separator and scheme not in ("mqtt", "mqtts"):
         raise SettingsError(f"--mqtt: unknown scheme {scheme!r}.", hint="Use mqtt:// or mqtts:// (TLS), or none.")
@@ -201,19 +217,16 @@ def parse_kafka(text: str) -> str:
 
 def parse_url(text: str) -> str:
     """Checks the platform's REST address and takes a trailing slash off."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    _refuse_credentials(text, "--url")
     try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        valid = valid and not (parts.query or parts.fragment)
     except ValueError:
         valid = False
-    if not valid or any(char.isspace() for char in text):
+    if not valid or not _is_one_word(text):
         raise SettingsError(
             f"--url: {text!r} is not an http or https address.", hint=f"Write for example {DEFAULT_URL}."
-        )
-    if parts.username or parts.password:
-        raise SettingsError(
-            "--url: credentials do not belong into the address, where every process list shows them.",
-            hint="Use --username and --password-file.",
         )
     return parts.geturl().rstrip("/")
 

@@ -177,11 +177,12 @@ class Session:
 def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, str]:
     """Turns the values of a repeated `-X key=value` into a mapping. Raises UsageError, never showing a value."""
     pairs = {}
-    for option in options:
+    for number, option in enumerate(options, start=1):
         key, separator, value = option.partition("=")
         if not separator or not key.strip():
+            # It may be a password whose name was forgotten.
             raise UsageError(
-                f"{option_name}: {key!r} is not of the form key=value.",
+                f"{option_name}: number {number} of these options is not of the form key=value.",
                 hint="For example security.protocol=SSL.",
             )
         pairs[key.strip()] = value
