@@ -89,7 +89,7 @@ class SparkRuntime:
     def __init__(self, settings: SparkSettings, folder: Path) -> None:
         """Starts the JVM (returns at once). `folder` takes the logs spark.log and spark-jvm.log, and tmp/."""
         self._settings = settings
-        self._folder = folder
+        self._folder = folder.absolute()
         self._session: SparkSession | None = None
         self._gateway: Any = None
         self._process: ManagedProcess | None = None

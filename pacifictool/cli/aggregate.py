@@ -102,7 +102,7 @@ def aggregate(
         kafka=session.settings.kafka,
         topic=session.scenario.kafka.topic,
         aggregation=aggregation,
-        checkpoint=checkpoint or default_checkpoint(session, sink, kind.target(options)),
+        checkpoint=(checkpoint or default_checkpoint(session, sink, kind.target(options))).absolute(),
         spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [], "--conf")),
         starting_offsets=starting_offsets,
         duration=None if duration is None else seconds_option("--duration", duration),
