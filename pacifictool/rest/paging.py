@@ -97,7 +97,8 @@ class NumberPaging:
         size = self._page_size
         order = {"sortProperty": "createdTime", "sortOrder": "ASC"}
         seen: set[str] = set()
-        number, known_total, again = 0, 0, False
+        number, known_total, read_before = 0, 0, -1
+        useful, in_vain = 0, 0
         while True:
             query: dict[str, str | int] = {**params, "pageSize": size, "page": number, **order}
             page = session.request("GET", path, params=query, expect=dict)
@@ -105,16 +106,23 @@ class NumberPaging:
             gone = max(0, known_total - total)
             known_total = total
             fresh = {identity: item for item in data if (identity := str(item.get("id"))) not in seen}
+            if (gone and number) or not fresh:
+                in_vain += 1
+            else:
+                useful, in_vain = useful + 1, 0
+            # Going back over everything read so far may be in vain; more than that has no end.
+            if in_vain > 2 * useful + 1:
+                raise _endless(path)
+            if gone and number:
+                number, read_before = max(0, number * size - gone) // size, number
+                continue
             seen.update(fresh)
             yield from fresh.values()
-            if gone and number:
-                number, again = max(0, number * size - gone) // size, True
-                continue
             if not page.get("hasNext"):
                 return
-            if not fresh and not (data and again):
+            if not fresh and not (data and number <= read_before):
                 raise _endless(path)
-            number, again = number + 1, False
+            number += 1
 
 
 def _total(page: dict[str, Any], path: str) -> int:
