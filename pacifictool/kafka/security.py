@@ -59,7 +59,7 @@ def security_fault(endpoint: KafkaEndpoint, told: str | None) -> KafkaError | No
 
 def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | None:
     try:
-        context = _context(endpoint.config)
+        context = tls_context(endpoint.config)
         with (
             socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
@@ -88,7 +88,8 @@ def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | No
     return None
 
 
-def _context(config: Mapping[str, str]) -> ssl.SSLContext:
+def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
+    """A verifying TLS context from librdkafka's properties. Raises OSError or ValueError for files of no use."""
     authority, authority_pem = config.get("ssl.ca.location"), config.get("ssl.ca.pem")
     path = None if authority in (None, "", "probe") else Path(str(authority)).expanduser()
     files: dict[str, Any] = {} if path is None else {"capath" if path.is_dir() else "cafile": str(path)}
