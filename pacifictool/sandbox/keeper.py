@@ -93,7 +93,9 @@ def start_keeper(
     Raises the keeper's own error when it ends instead, SandboxError when it does not answer.
     """
     log_path = data_dir / LOG_FILE
-    with log_path.open("wb") as log:
+    # The folder may be one of the user's that others can look into.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(log_path, flags, 0o600), "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
             stdin=subprocess.DEVNULL,
@@ -101,7 +103,6 @@ def start_keeper(
             stderr=log,
             env=without_secrets(environ),
             start_new_session=True,
-            # The folder may be one of the user's that others can look into.
             umask=0o077,
         )
     deadline = monotonic() + START_SECONDS
