@@ -8,27 +8,31 @@ import sys
 from pathlib import Path
 
 from pacifictool.errors import PacificToolError
-from pacifictool.sandbox.auth import ACCESS_SECONDS, REFRESH_SECONDS
-from pacifictool.sandbox.http import Faults
-from pacifictool.sandbox.server import SandboxConfig, serve
+from pacifictool.sandbox.http import Faults, Rate
+from pacifictool.sandbox.server import GENERATIONS, SandboxConfig, serve
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pacifictool.sandbox", description="A local 1.x platform.")
+    parser = argparse.ArgumentParser(prog="python -m pacifictool.sandbox", description="A local platform.")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder of the database and signing key"
     )
     parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="0: any free one")
     parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports answer")
+    parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
     # For tests of clients; docs/sandbox.md describes them.
     for option, default in (
-        ("--access-token-seconds", float(ACCESS_SECONDS)),
-        ("--refresh-token-seconds", float(REFRESH_SECONDS)),
+        ("--access-token-seconds", None),
+        ("--refresh-token-seconds", None),
         ("--rest-latency-seconds", 0.0),
         ("--rest-failing-share", 0.0),
+        ("--telemetry-latency-seconds", 0.0),
     ):
         parser.add_argument(option, type=float, default=default, help=argparse.SUPPRESS)
+    for option in ("--rest-rate-limit", "--device-rate-limit"):
+        parser.add_argument(option, type=Rate.parse, metavar="COUNT:SECONDS", help=argparse.SUPPRESS)
+    parser.add_argument("--max-devices", type=int, default=0, help=argparse.SUPPRESS)
     return parser
 
 
@@ -43,9 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
                 http_port=options.http_port,
                 mqtt_port=options.mqtt_port,
                 ready_file=options.ready_file,
+                generation=options.generation,
                 access_token_seconds=options.access_token_seconds,
                 refresh_token_seconds=options.refresh_token_seconds,
-                faults=Faults(options.rest_latency_seconds, options.rest_failing_share),
+                faults=Faults(
+                    latency_seconds=options.rest_latency_seconds,
+                    failing_share=options.rest_failing_share,
+                    telemetry_latency_seconds=options.telemetry_latency_seconds,
+                    rest_rate=options.rest_rate_limit,
+                    device_rate=options.device_rate_limit,
+                    max_devices=options.max_devices,
+                ),
             )
         )
     except PacificToolError as error:

@@ -75,6 +75,9 @@ class Users:
             self._users[email] = User(remembered(email), email, authority, tenant, customer)
             self._passwords[email] = password
 
+    def all(self) -> list[User]:
+        return list(self._users.values())
+
     def find(self, email: str) -> User | None:
         return self._users.get(email)
 
@@ -105,13 +108,15 @@ class Tokens:
 
     def __init__(self, key: bytes, users: Users, access_seconds: float, refresh_seconds: float) -> None:
         self._key = key
-        self._users = users
+        self.users = users
         self._access_seconds = access_seconds
         self._refresh_seconds = refresh_seconds
 
-    def access(self, user: User) -> str:
+    def access(self, user: User, *, session: str | None = None) -> str:
+        """`session` goes into the token as `sessionId`, for generations that know sessions."""
         return self._sign(
-            {
+            _session_claim(session)
+            | {
                 "sub": user.email,
                 "scopes": [user.authority],
                 "userId": user.id,
@@ -123,8 +128,13 @@ class Tokens:
             self._access_seconds,
         )
 
-    def refresh(self, user: User) -> str:
-        claims = {"sub": user.email, "scopes": [_REFRESH_SCOPE], "userId": user.id, "isPublic": False}
+    def refresh(self, user: User, *, session: str | None = None) -> str:
+        claims = _session_claim(session) | {
+            "sub": user.email,
+            "scopes": [_REFRESH_SCOPE],
+            "userId": user.id,
+            "isPublic": False,
+        }
         return self._sign(claims | {"jti": str(uuid.uuid4())}, self._refresh_seconds)
 
     def _sign(self, claims: dict[str, Any], seconds: float) -> str:
@@ -137,7 +147,7 @@ class Tokens:
 
         Raises refusals: 401 for a garbage, tampered or expired token; 500 for a refresh token (as measured).
         """
-        claims, user = self._read(token)
+        claims, user = self.claims(token)
         if claims.get("scopes") == [_REFRESH_SCOPE]:
             # The real server runs into a null pointer here, and so tells a client more than a 401 would.
             raise FrameworkRefusal(500, "No message available", "java.lang.NullPointerException")
@@ -145,12 +155,13 @@ class Tokens:
 
     def user_of_refresh_token(self, token: str) -> User:
         """The user of a refresh token. Raises refusals: 401, or 500 for an access token (as measured)."""
-        claims, user = self._read(token)
+        claims, user = self.claims(token)
         if claims.get("scopes") != [_REFRESH_SCOPE]:
             raise FrameworkRefusal(500, "Invalid Refresh Token scope", "java.lang.IllegalArgumentException")
         return user
 
-    def _read(self, token: str) -> tuple[dict[str, Any], User]:
+    def claims(self, token: str) -> tuple[dict[str, Any], User]:
+        """What a token of either kind says, and its user. Raises 401 refusals."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token, self._key, algorithms=["HS512"], issuer=_ISSUER, options={"require": ["exp", "iat", "sub"]}
@@ -159,7 +170,11 @@ class Tokens:
             raise unauthenticated("Token has expired", TOKEN_EXPIRED) from None
         except jwt.InvalidTokenError:
             raise unauthenticated("Invalid username or password") from None
-        user = self._users.find(claims["sub"])
+        user = self.users.find(claims["sub"])
         if user is None or claims.get("userId") != user.id:
             raise unauthenticated("Invalid username or password")
         return claims, user
+
+
+def _session_claim(session: str | None) -> dict[str, Any]:
+    return {} if session is None else {"sessionId": session}

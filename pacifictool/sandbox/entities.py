@@ -15,7 +15,7 @@ from pacifictool.sandbox.store import Store
 
 TOKEN_LENGTH = 20
 _TOKEN_ALPHABET = string.ascii_letters + string.digits
-_COLUMNS = "id, born, kind, tenant, customer, name, type, additional_info"
+ENTITY_COLUMNS = "id, born, kind, tenant, customer, name, type, additional_info"
 
 
 class NameTaken(Exception):
@@ -77,7 +77,8 @@ class Credentials:
         }
 
 
-def _entity(row: tuple[Any, ...]) -> Entity:
+def entity_of_row(row: tuple[Any, ...]) -> Entity:
+    """An entity from its columns, in the order of ENTITYENTITY_COLUMNS."""
     identifier, born, kind, tenant, customer, name, type_, additional_info = row
     return Entity(identifier, born, kind, tenant, customer, name, type_, json.loads(additional_info))
 
@@ -105,7 +106,7 @@ class Entities:
         entity = Entity(str(identifier), uuid_time(identifier), kind, tenant, customer, name, type_, additional_info)
         try:
             self._store.write(
-                f"INSERT INTO entity ({_COLUMNS}, search_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
+                f"INSERT INTO entity ({ENTITY_COLUMNS}, search_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant columns
                 (
                     entity.id,
                     entity.born,
@@ -160,15 +161,15 @@ class Entities:
             self._store.write(f"DELETE FROM {table} WHERE entity = ?", (entity.born,))  # noqa: S608 - names from above
 
     def find(self, kind: str, identifier: str) -> Entity | None:
-        row = self._store.row(f"SELECT {_COLUMNS} FROM entity WHERE id = ? AND kind = ?", (identifier, kind))  # noqa: S608 - constant columns
-        return None if row is None else _entity(row)
+        row = self._store.row(f"SELECT {ENTITY_COLUMNS} FROM entity WHERE id = ? AND kind = ?", (identifier, kind))  # noqa: S608 - constant columns
+        return None if row is None else entity_of_row(row)
 
     def find_by_name(self, kind: str, tenant: str, name: str) -> Entity | None:
         row = self._store.row(
-            f"SELECT {_COLUMNS} FROM entity WHERE tenant = ? AND kind = ? AND name = ?",  # noqa: S608 - constant columns
+            f"SELECT {ENTITY_COLUMNS} FROM entity WHERE tenant = ? AND kind = ? AND name = ?",  # noqa: S608 - constant columns
             (tenant, kind, name),
         )
-        return None if row is None else _entity(row)
+        return None if row is None else entity_of_row(row)
 
     def page(
         self,
@@ -191,10 +192,10 @@ class Entities:
             conditions.append("substr(search_name, 1, ?) = ?")
             parameters += [len(prefix), prefix.lower()]
         rows = self._store.rows(
-            f"SELECT {_COLUMNS} FROM entity WHERE {' AND '.join(conditions)} ORDER BY born LIMIT ?",  # noqa: S608 - constant conditions
+            f"SELECT {ENTITY_COLUMNS} FROM entity WHERE {' AND '.join(conditions)} ORDER BY born LIMIT ?",  # noqa: S608 - constant conditions
             (*parameters, limit),
         )
-        return [_entity(row) for row in rows]
+        return [entity_of_row(row) for row in rows]
 
     def types(self, kind: str, tenant: str) -> list[str]:
         """The types in use, sorted."""

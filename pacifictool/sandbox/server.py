@@ -12,17 +12,23 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
+from starlette.applications import Starlette
 
 from pacifictool.errors import PortInUse, SandboxError
-from pacifictool.sandbox.auth import ACCESS_SECONDS, REFRESH_SECONDS, load_signing_key
+from pacifictool.sandbox import auth
+from pacifictool.sandbox.auth import load_signing_key
 from pacifictool.sandbox.generation1.platform import Platform1
+from pacifictool.sandbox.generation4 import tokens as tokens4
+from pacifictool.sandbox.generation4.platform import Platform4
 from pacifictool.sandbox.http import Faults
-from pacifictool.sandbox.mqtt.server import MqttServer
+from pacifictool.sandbox.mqtt.server import DeviceApi, MqttServer
 from pacifictool.sandbox.store import Store
 
 HOST = "127.0.0.1"
+GENERATIONS = (1, 4)
 DATABASE, KEY_FILE = "sandbox.db", "signing.key"
 
 
@@ -35,8 +41,11 @@ class SandboxConfig:
     mqtt_port: int = 0
     ready_file: Path | None = None
     """Written when both ports answer: `{"http_port": …, "mqtt_port": …, "pid": …}`; removed when the sandbox stops."""
-    access_token_seconds: float = ACCESS_SECONDS
-    refresh_token_seconds: float = REFRESH_SECONDS
+    generation: int = 1
+    """Which servers it behaves like: 1 (1.x) or 4 (4.x). A data folder stays with the generation it began with."""
+    access_token_seconds: float | None = None
+    refresh_token_seconds: float | None = None
+    """None: what servers of the generation do."""
     faults: Faults = field(default_factory=Faults)
 
 
@@ -76,13 +85,7 @@ async def _serve(config: SandboxConfig) -> None:
     _prepare_folder(config.data_dir)
     _raise_descriptor_limit()
     http, mqtt = listen(config.http_port, "REST API"), listen(config.mqtt_port, "MQTT port")
-    platform = Platform1(
-        Store(config.data_dir / DATABASE),
-        load_signing_key(config.data_dir / KEY_FILE),
-        access_seconds=config.access_token_seconds,
-        refresh_seconds=config.refresh_token_seconds,
-        faults=config.faults,
-    )
+    platform = _platform(config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -120,6 +123,46 @@ async def _serve(config: SandboxConfig) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
         platform.close()
+
+
+class Platform(Protocol):
+    """What a generation puts together."""
+
+    application: Starlette
+
+    @property
+    def device_api(self) -> DeviceApi: ...
+
+    async def start(self) -> None:
+        """Before serving."""
+
+    def close(self) -> None:
+        """After serving."""
+
+
+def _platform(config: SandboxConfig) -> Platform:
+    """Raises SandboxError for a folder of another generation."""
+    store = Store(config.data_dir / DATABASE)
+    is_new = store.meta("installed") is None
+    generation = config.generation if is_new else int(store.meta("generation") or 1)
+    if generation != config.generation:
+        store.close()
+        raise SandboxError(
+            f"{config.data_dir} holds a sandbox of generation {generation}, not {config.generation}.",
+            hint=f"Start it with --generation {generation}, reset it, or use another --data folder.",
+        )
+    store.set_meta("generation", str(generation))
+    key = load_signing_key(config.data_dir / KEY_FILE)
+    lives = config.access_token_seconds, config.refresh_token_seconds
+    if generation == GENERATIONS[0]:
+        access, refresh = _lives(lives, auth.ACCESS_SECONDS, auth.REFRESH_SECONDS)
+        return Platform1(store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults)
+    access, refresh = _lives(lives, tokens4.ACCESS_SECONDS, tokens4.REFRESH_SECONDS)
+    return Platform4(store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults)
+
+
+def _lives(given: tuple[float | None, float | None], access: float, refresh: float) -> tuple[float, float]:
+    return access if given[0] is None else given[0], refresh if given[1] is None else given[1]
 
 
 def _prepare_folder(folder: Path) -> None:

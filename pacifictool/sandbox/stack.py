@@ -46,11 +46,14 @@ class LocalStack:
         cache_dir: Path,
         environ: Mapping[str, str],
         ports: StackPorts = StackPorts(),
+        generation: int = 1,
         jars_mirror: str | None = None,
         jars_folder: Path | None = None,
         reporter: Reporter = SILENT,
     ) -> None:
-        """Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
+        """`generation` 1 behaves like 1.x servers, 4 like 4.x.
+
+        Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
 
         Raises JavaMissing, JarsMissing, StorageFull.
         """
@@ -66,7 +69,12 @@ class LocalStack:
             reporter=reporter,
         )
         self.broker = KafkaBroker(data_dir / "kafka", java=java, jars=jars, port=ports.kafka)
-        self.platform = SandboxProcess(data_dir / "platform", http_port=ports.http, mqtt_port=ports.mqtt)
+        self.platform = SandboxProcess(
+            data_dir / "platform",
+            http_port=ports.http,
+            mqtt_port=ports.mqtt,
+            options=("--generation", str(generation)),
+        )
         self._reporter = reporter
 
     def start(self) -> None:

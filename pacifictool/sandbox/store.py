@@ -156,5 +156,14 @@ class Store:
         found = self.row("SELECT value FROM meta WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
+    def newest(self) -> int:
+        """The newest number that a stored row was born with."""
+        tables = ("entity", "credentials", "component", "event")
+        return max(
+            row[0] or 0
+            for table in tables
+            for row in self.rows(f"SELECT max(born) FROM {table}")  # noqa: S608 - our own tables
+        )
+
     def set_meta(self, key: str, value: str) -> None:
         self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))

@@ -17,7 +17,8 @@ AGGREGATIONS = ("NONE", "AVG", "MIN", "MAX", "SUM", "COUNT")
 _TYPE_LETTER: dict[type, str] = {int: "l", float: "d", str: "s", bool: "b", JsonText: "j"}
 
 
-def _value(letter: str, stored: Any) -> Value:
+def stored_value(letter: str, stored: Any) -> Value:
+    """A value as it was before it was stored under its type's letter."""
     if letter == "b":
         return bool(stored)
     if letter == "d":
@@ -65,7 +66,7 @@ class Telemetry:
         """Stamp and printed value of what was written last."""
         self._write_out()
         row = self._store.row("SELECT ts, type, value FROM latest WHERE entity = ? AND key = ?", (entity, key))
-        return None if row is None else (row[0], java_text(_value(row[1], row[2])))
+        return None if row is None else (row[0], java_text(stored_value(row[1], row[2])))
 
     def range(self, entity: int, key: str, start: int, end: int, limit: int) -> list[tuple[int, str]]:
         """Raw values with start < ts < end, newest first."""
@@ -75,7 +76,7 @@ class Telemetry:
             " ORDER BY ts DESC LIMIT ?",
             (entity, key, start, end, limit),
         )
-        return [(row[0], java_text(_value(row[1], row[2]))) for row in rows]
+        return [(row[0], java_text(stored_value(row[1], row[2]))) for row in rows]
 
     def aggregate(
         self, entity: int, key: str, start: int, end: int, interval: int, aggregation: str
@@ -114,12 +115,12 @@ def _aggregate(rows: list[tuple[str, Any]], aggregation: str) -> str | None:
             return str(len(values))
         if aggregation in ("MIN", "MAX"):
             extreme = min(values) if aggregation == "MIN" else max(values)
-            return java_text(_value(letter, extreme))
+            return java_text(stored_value(letter, extreme))
         if letter in "sb":
             return None
         total = sum(values)
         if aggregation == "SUM":
-            return java_text(_value(letter, total))
+            return java_text(stored_value(letter, total))
         # Long means are cut towards zero, as SQL's AVG of an integer column on that server.
         return str(int(total / len(values))) if letter == "l" else java_text(total / len(values))
     return None
@@ -148,7 +149,7 @@ class Attributes:
             " ORDER BY key, scope",
             (entity, scope, scope),
         )
-        return [(row[0], _value(row[1], row[2]), row[3]) for row in rows]
+        return [(row[0], stored_value(row[1], row[2]), row[3]) for row in rows]
 
     def values(self, entity: int, scope: str) -> Values:
         """The attributes of one scope as a mapping."""

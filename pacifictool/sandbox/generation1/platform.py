@@ -32,12 +32,7 @@ class Platform1:
         self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
     ) -> None:
         self._store = store
-        newest = max(
-            row[0] or 0
-            for table in ("entity", "credentials", "component", "event")
-            for row in store.rows(f"SELECT max(born) FROM {table}")  # noqa: S608 - our own tables
-        )
-        ids = IdFactory(newest)
+        ids = IdFactory(store.newest())
         self._users = Users(store, ids)
         tokens = Tokens(key, self._users, access_seconds, refresh_seconds)
         entities = Entities(store, ids)

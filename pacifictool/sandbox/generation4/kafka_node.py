@@ -1,0 +1,116 @@
+"""The Kafka node: a real producer that behaves as the one in a 4.3 server does.
+
+A null key unless the node has a pattern, the client's own partitioner (runs of records stay in one partition), and
+CreateTime is the time of sending. A topic that the broker does not know fails a message after `max.block.ms`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, Message, Tell
+from pacifictool.sandbox.generation4.readings import dump, metadata_text
+from pacifictool.sandbox.kafka import Forwarder, Record, check_addresses, construction_failed
+
+_log = logging.getLogger("pacifictool.sandbox.kafka")
+
+HEADER_PREFIX = "tb_msg_md_"
+_DELIVERY_TIMEOUT_MS = 120_000
+_MAX_BLOCK_MS = 60_000
+_PATTERN = re.compile(r"\$(\{|\[)([^}\]]+)[}\]]")
+_PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are left out."""
+
+
+def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> dict[str, Any]:
+    timeout = int(others.get("delivery.timeout.ms", others.get("request.timeout.ms", _DELIVERY_TIMEOUT_MS)))
+    properties: dict[str, Any] = {
+        "bootstrap.servers": configuration["bootstrapServers"],
+        "acks": configuration.get("acks") or "-1",
+        "retries": int(configuration.get("retries") or 0),
+        "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
+        "linger.ms": int(configuration.get("linger") or 0),
+        "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
+        "message.timeout.ms": timeout,
+        "reconnect.backoff.max.ms": 1000,
+        # A broker that is away would fill the log with a line per attempt; the node's events give the reason.
+        "log_level": 2,
+    }
+    return properties | {
+        ("message.max.bytes" if key == "max.request.size" else key): value
+        for key, value in others.items()
+        if key in _PASSED_ON
+    }
+
+
+class KafkaNode:
+    """Create it with `start`."""
+
+    def __init__(self, configuration: Mapping[str, Any], forwarder: Forwarder, max_block_ms: int) -> None:
+        self._topic: str = configuration["topicPattern"]
+        self._key: str | None = configuration.get("keyPattern") or None
+        self._adds_headers = configuration.get("addMetadataKeyValuesAsKafkaHeaders") is True
+        self._charset: str = configuration.get("kafkaHeadersCharset") or "UTF-8"
+        self._forwarder = forwarder
+        self._max_block_ms = max_block_ms
+
+    @classmethod
+    async def start(cls, configuration: Mapping[str, Any]) -> KafkaNode:
+        """Makes the producer. Raises ProducerRefused: nothing to connect to, no address that resolves, a bad value."""
+        bootstrap = configuration.get("bootstrapServers")
+        if not isinstance(bootstrap, str) or not bootstrap:
+            raise construction_failed('Missing required configuration "bootstrap.servers" which has no default value.')
+        if not isinstance(configuration.get("topicPattern"), str):
+            raise construction_failed("topicPattern is not set")
+        given = configuration.get("otherProperties")
+        others = {str(key): str(value) for key, value in (given if isinstance(given, dict) else {}).items()}
+        await check_addresses(bootstrap)
+        try:
+            block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
+            producer = Producer(_properties(configuration, others), logger=_log)
+        except (KafkaException, ValueError, TypeError) as error:
+            raise construction_failed(str(error)) from None
+        return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)
+
+    def process(self, message: Message, tell: Tell) -> None:
+        topic = _fill(self._topic, message)
+        headers: tuple[tuple[str, bytes], ...] = ()
+        if self._adds_headers:
+            headers = tuple(
+                (HEADER_PREFIX + key, value.encode(self._charset, "replace")) for key, value in message.metadata.items()
+            )
+        key = None if self._key is None else _fill(self._key, message).encode("utf-8", "replace")
+        record = Record(dump(message.data).encode("utf-8", "replace"), key, headers)
+
+        def done(error: str | None) -> None:
+            if error is None:
+                tell(SUCCESS, message, None)
+                return
+            if error.startswith("Failed to update metadata"):
+                error = f"Topic {topic} not present in metadata after {self._max_block_ms} ms."
+            error = f"class org.apache.kafka.common.errors.TimeoutException: {error}"
+            tell(FAILURE, message.changed(metadata=message.metadata | {"error": error}), error)
+
+        self._forwarder.send(topic, record, done)
+
+    def close(self) -> None:
+        self._forwarder.close()
+
+
+def _fill(pattern: str, message: Message) -> str:
+    """Puts metadata (`${key}`) and data (`$[key]`) into a pattern; what is not there stays as it is written."""
+    if "$" not in pattern:
+        return pattern
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] == "{":
+            return message.metadata.get(match[2], match[0])
+        found = message.data.get(match[2]) if isinstance(message.data, dict) else None
+        return match[0] if found is None or isinstance(found, dict | list) else metadata_text(found)
+
+    return _PATTERN.sub(value, pattern)

@@ -1,0 +1,57 @@
+"""Messages on their way through rule chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pacifictool.sandbox.devices import Device
+
+POST_TELEMETRY, POST_ATTRIBUTES = "POST_TELEMETRY_REQUEST", "POST_ATTRIBUTES_REQUEST"
+RELATION_OF_TYPE = {
+    POST_TELEMETRY: "Post telemetry",
+    POST_ATTRIBUTES: "Post attributes",
+    "TO_SERVER_RPC_REQUEST": "RPC Request from Device",
+    "RPC_CALL_FROM_SERVER_TO_DEVICE": "RPC Request to Device",
+    "ACTIVITY_EVENT": "Activity Event",
+    "INACTIVITY_EVENT": "Inactivity Event",
+    "CONNECT_EVENT": "Connect Event",
+    "DISCONNECT_EVENT": "Disconnect Event",
+    "ENTITY_CREATED": "Entity Created",
+    "ENTITY_UPDATED": "Entity Updated",
+    "ENTITY_DELETED": "Entity Deleted",
+    "ATTRIBUTES_UPDATED": "Attributes Updated",
+    "ATTRIBUTES_DELETED": "Attributes Deleted",
+    "TIMESERIES_UPDATED": "Timeseries Updated",
+}
+"""Where the message type switch sends what; anything else goes to "Other"."""
+SUCCESS, FAILURE = "Success", "Failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`data` is JSON, `metadata` are texts. `inputs` are the nodes through which it entered other chains."""
+
+    type: str
+    device: Device
+    data: Any
+    metadata: dict[str, str]
+    inputs: tuple[Any, ...] = ()
+
+    def changed(self, *, type_: str | None = None, data: Any = None, metadata: dict[str, str] | None = None) -> Message:
+        """A copy with other content."""
+        return replace(
+            self,
+            type=self.type if type_ is None else type_,
+            data=self.data if data is None else data,
+            metadata=self.metadata if metadata is None else metadata,
+        )
+
+    def entering(self, node: Any) -> Message:
+        """The message within a chain that it reached through `node`."""
+        return replace(self, inputs=(*self.inputs, node))
+
+
+Tell = Callable[[str, Message, str | None], None]
+"""How a node hands a message on: relation, message, and the error if the relation is "Failure"."""

@@ -1,0 +1,85 @@
+"""A 4.x platform, put together: store, rule engine, REST application and device API."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from pacifictool.sandbox import demo_data
+from pacifictool.sandbox.auth import Users
+from pacifictool.sandbox.devices import SERVER, Devices, now_ms
+from pacifictool.sandbox.generation4.demo_data import install_rule_chains
+from pacifictool.sandbox.generation4.device_api import DeviceApi4
+from pacifictool.sandbox.generation4.documents import Documents
+from pacifictool.sandbox.generation4.engine import RuleEngine4
+from pacifictool.sandbox.generation4.entities import Details, Entities4
+from pacifictool.sandbox.generation4.events import EventLog4
+from pacifictool.sandbox.generation4.http import Api4
+from pacifictool.sandbox.generation4.nodes import Tools
+from pacifictool.sandbox.generation4.profiles import Profiles
+from pacifictool.sandbox.generation4.rest_auth import AuthController
+from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController
+from pacifictool.sandbox.generation4.rest_entities import EntityController
+from pacifictool.sandbox.generation4.rest_profiles import DashboardController, ProfileController
+from pacifictool.sandbox.generation4.rest_rule_chains import EventController4, RuleChainController
+from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController
+from pacifictool.sandbox.generation4.rule_chains import RuleChains
+from pacifictool.sandbox.generation4.telemetry import Telemetry4
+from pacifictool.sandbox.generation4.tokens import Tokens4
+from pacifictool.sandbox.http import Faults
+from pacifictool.sandbox.ids import IdFactory
+from pacifictool.sandbox.store import Store
+from pacifictool.sandbox.telemetry import Attributes
+
+
+class Platform4:
+    """Everything behind the two listeners. `start` before serving, `close` after."""
+
+    def __init__(
+        self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
+    ) -> None:
+        self._store = store
+        ids = IdFactory(store.newest())
+        users = Users(store, ids)
+        documents = Documents(store, ids)
+        tokens = Tokens4(key, users, store, documents, access_seconds, refresh_seconds)
+        profiles = Profiles(documents)
+        entities = Entities4(store, ids, profiles)
+        telemetry, attributes = Telemetry4(store), Attributes(store)
+        devices = Devices(entities, attributes)
+        self._engine = RuleEngine4(store, Tools(devices, telemetry), profiles, EventLog4(store, ids))
+        self._chains = RuleChains(store, ids, documents, self._engine)
+        if demo_data.install(store, users, entities, ids):
+            self._install(users.tenant, entities, profiles, devices)
+        store.commit()
+        self.device_api = DeviceApi4(store, entities, profiles, devices, self._engine, faults)
+        api = Api4(tokens, faults)
+        AuthController(store, users, tokens, documents).add_routes(api)
+        RuleChainController(self._chains).add_routes(api)
+        ProfileController(store, documents, entities, profiles, self._engine).add_routes(api)
+        DashboardController(store, documents).add_routes(api)
+        TelemetryController(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
+        EventController4(store).add_routes(api)
+        HttpDeviceController(devices, self.device_api).add_routes(api)
+        EntityController(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(
+            api
+        )
+        self.application: Starlette = api.application()
+
+    def _install(self, tenant: str, entities: Entities4, profiles: Profiles, devices: Devices) -> None:
+        for kind in ("DEVICE", "ASSET"):
+            profiles.named(kind, tenant, "")
+        for name, _, _ in demo_data.DEVICES:
+            entity = entities.find_by_name("DEVICE", tenant, name)
+            assert entity is not None
+            entities.save_details(entity, Details())
+            devices.put_attributes(devices.of(entity), SERVER, {"active": False}, now_ms())
+        install_rule_chains(self._chains, tenant)
+
+    async def start(self) -> None:
+        """Starts the rule chains."""
+        await self._chains.start()
+
+    def close(self) -> None:
+        """Stops the producers and closes the database."""
+        self._engine.close()
+        self._store.close()

@@ -1,0 +1,67 @@
+"""Device and asset profiles. A device's `type` is its profile's name; an unknown type makes a profile of that name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pacifictool.sandbox.generation4.documents import ASSET_PROFILE, DEVICE_PROFILE, Document, Documents
+
+DEFAULT = "default"
+_DEFAULT_DATA = {
+    "configuration": {"type": "DEFAULT"},
+    "transportConfiguration": {"type": "DEFAULT"},
+    "provisionConfiguration": {"type": "DISABLED", "provisionDeviceSecret": None},
+    "alarms": None,
+}
+_COMMON: Document = {
+    "name": "",
+    "description": None,
+    "image": None,
+    "default": False,
+    "defaultRuleChainId": None,
+    "defaultDashboardId": None,
+    "defaultQueueName": None,
+    "defaultEdgeRuleChainId": None,
+    "externalId": None,
+}
+_DEVICE_ONLY: Document = {
+    "type": "DEFAULT",
+    "transportType": "DEFAULT",
+    "provisionType": "DISABLED",
+    "profileData": _DEFAULT_DATA,
+    "provisionDeviceKey": None,
+    "firmwareId": None,
+    "softwareId": None,
+}
+TEMPLATES: dict[str, Document] = {DEVICE_PROFILE: {**_COMMON, **_DEVICE_ONLY}, ASSET_PROFILE: _COMMON}
+"""All fields of a profile, with what they are when nobody sets them."""
+
+
+def profile_kind(kind: str) -> str:
+    """The kind of profile that a DEVICE or ASSET has."""
+    return DEVICE_PROFILE if kind == "DEVICE" else ASSET_PROFILE
+
+
+class Profiles:
+    """Finds profiles by name, or makes them."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def named(self, kind: str, tenant: str, name: str) -> Document:
+        """The profile of a type of DEVICE or ASSET; "" is the default one. A new one is not committed yet."""
+        profiles = profile_kind(kind)
+        found = self._documents.find_by_name(profiles, tenant, name or DEFAULT)
+        if found is not None:
+            return found
+        content: dict[str, Any] = TEMPLATES[profiles] | {
+            "name": name or DEFAULT,
+            "default": (name or DEFAULT) == DEFAULT,
+        }
+        return self._documents.create(profiles, tenant, content)
+
+    def default_rule_chain(self, tenant: str, type_: str) -> str | None:
+        """The rule chain that devices of a type go to instead of the root chain."""
+        found = self._documents.find_by_name(DEVICE_PROFILE, tenant, type_)
+        chain = None if found is None else found["defaultRuleChainId"]
+        return None if chain is None else str(chain["id"])

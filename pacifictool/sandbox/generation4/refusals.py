@@ -1,0 +1,42 @@
+"""Refusals in the words of 4.x. Nearly all have the platform's own shape."""
+
+from __future__ import annotations
+
+from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, Refusal
+
+TOO_MANY_REQUESTS, VERSION_CONFLICT, ENTITY_LIMIT, DATABASE = 33, 35, 41, 46
+"""errorCodes that 1.x does not know."""
+
+
+class LoginRedirect(Refusal):
+    """What a header that is no login at all gets: the way to a page for people."""
+
+    def __init__(self) -> None:
+        super().__init__(302, "")
+
+
+class LimitReached(PlatformRefusal):
+    """As many entities of a kind as the tenant may have."""
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(403, f"{kind.capitalize()}s limit reached", ENTITY_LIMIT)
+        self.kind = kind
+        self.limit = limit
+
+
+def words(kind: str) -> str:
+    """ "RULE_CHAIN" as messages write it: "Rule chain"."""
+    return kind.replace("_", " ").capitalize()
+
+
+def not_found(kind: str, identifier: str) -> PlatformRefusal:
+    return PlatformRefusal(404, f"{words(kind)} with id [{identifier}] is not found", NOT_FOUND)
+
+
+def stale(kind: str) -> PlatformRefusal:
+    return PlatformRefusal(409, f"{words(kind)} was already changed by someone else", VERSION_CONFLICT)
+
+
+def general(message: str) -> PlatformRefusal:
+    """The server's answer to much that is the client's fault: 500."""
+    return PlatformRefusal(500, message, 2)
