@@ -1,0 +1,307 @@
+"""Where secrets must not turn up: process lists, logs, checkpoints, results, messages, files that others may read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from harness import CommandLine
+from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
+from tls import Pki
+from watching import Watched, files_below, look_at, open_to_others, texts_in, watch
+
+from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
+from pacifictool.rest.testing import EMPTY, Reply, Request, ScriptedPlatform
+from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.sandbox.testing import Tenant
+
+JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}")
+PASSWORD = "rest-password-that-nobody-may-see"
+
+
+def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Everything that a command writes without being told where goes below `folder`."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ}
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    return {**kept, "TMPDIR": str(temporary), "PACIFICTOOL_STATE": str(folder / "state"), **more}
+
+
+def jwts_below(folder: Path) -> list[str]:
+    return [str(path) for path in files_below(folder) if JWT.search(path.read_bytes())]
+
+
+class OneAssetPlatform:
+    """A platform that takes any password, makes any asset and keeps the tokens that it gave."""
+
+    def __init__(self, server: ScriptedPlatform) -> None:
+        self.server = server
+        self.means: list[bytes] = []
+        identifier = str(uuid4())
+        asset = {
+            "id": {"entityType": "ASSET", "id": identifier},
+            "tenantId": {"entityType": "TENANT", "id": str(uuid4())},
+            "createdTime": 1795476933092,
+            "name": "Zone A",
+            "type": "WeatherStation",
+            "additionalInfo": None,
+        }
+        server.on("GET", "/api/plugins", Reply(json=[]))
+        server.on("GET", "/api/tenant/assets", Reply(json=asset))
+        server.on("POST", f"/api/plugins/telemetry/ASSET/{identifier}/timeseries/ANY", self._keep)
+
+    def _keep(self, request: Request) -> Reply:
+        self.means.append(request.body)
+        return EMPTY
+
+    def tokens(self) -> set[str]:
+        return {
+            request.headers["x-authorization"].removeprefix("Bearer ")
+            for request in self.server.requests
+            if "x-authorization" in request.headers
+        }
+
+
+@pytest.fixture
+def platform() -> Iterator[OneAssetPlatform]:
+    with ScriptedPlatform() as server:
+        yield OneAssetPlatform(server)
+
+
+def filled_topic(kafka: SecureKafka) -> str:
+    topic = f"secrets-{uuid4().hex}"
+    KafkaAdmin(kafka.tls()).create(topic, partitions=1, replication=1, timestamp_type=LOG_APPEND_TIME)
+    producer = Producer(librdkafka_properties(kafka.tls()))
+    for value in (b'{"geoZone":"Zone A", "windSpeed":31}', b"garbage"):
+        producer.produce(topic, value)
+    assert producer.flush(10) == 0
+    return topic
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+def test_an_aggregation_with_every_kind_of_secret_keeps_them_all(
+    kafka: SecureKafka, platform: OneAssetPlatform, pki: Pki, tmp_path: Path
+) -> None:
+    """REST password and tokens, a SASL password and the key of a certificate, while it runs and afterwards."""
+    files = pki.client("aggregator.example")
+    assert files.key_file is not None
+    endpoint = kafka.sasl("PLAIN", PLAIN_USER, PLAIN_PASSWORD)
+    properties = kafka.pki.folder / "aggregator.properties"
+    config = {
+        **endpoint.config,
+        "ssl.certificate.location": str(files.cert_file),
+        "ssl.key.location": str(files.key_file),
+    }
+    properties.write_text("".join(f"{name}={value}\n" for name, value in config.items()))
+    (tmp_path / "scenario.toml").write_text(f'[kafka]\ntopic = "{filled_topic(kafka)}"\n')
+    escaped = PLAIN_PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
+    secrets = [
+        PASSWORD,
+        PLAIN_PASSWORD,
+        escaped,
+        json.dumps(PLAIN_PASSWORD),
+        files.key_file.read_text().splitlines()[1],
+    ]
+
+    watched = watch(
+        [
+            *("aggregate", "-s", "scenario.toml", "-o", "json", "--verbose", "--debug"),
+            *("--url", platform.server.url, "--kafka", endpoint.bootstrap, "--kafka-config", str(properties)),
+            *("--available-now", "--starting-offsets", "earliest", "--checkpoint", "checkpoint"),
+        ],
+        environ=environment(tmp_path, {"PACIFICTOOL_PASSWORD": PASSWORD}),
+        folder=tmp_path,
+        forbidden=secrets,
+    )
+    assert watched.code == 0, watched.stderr
+    assert json.loads(watched.stdout)["rejects"] == {"not one valid JSON value": 1}
+    assert len(platform.means) == 1
+    assert platform.server.logins[0].json["password"] == PASSWORD
+    tokens = platform.tokens()
+    assert tokens
+
+    shown = "\n".join([*watched.arguments, watched.stdout, watched.stderr])
+    assert [secret for secret in [*secrets, *tokens] if secret in shown] == []
+    assert any("java" in arguments for arguments in watched.arguments)
+    assert watched.found == {}
+    assert texts_in(tmp_path, [*secrets, *tokens]) == {}
+    assert jwts_below(tmp_path) == []
+    assert (tmp_path / "checkpoint" / "spark.log").exists()
+    assert open_to_others(tmp_path / "checkpoint") == []
+    assert watched.listening
+    assert watched.beyond_loopback() == set()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watched]:
+    """The folder that `demo --keep` left, and what was seen of the demo while it ran."""
+    folder = tmp_path_factory.mktemp("demo")
+    watched = watch(
+        ["demo", "--fast", "--keep", "--verbose", "-o", "json"],
+        environ=environment(folder, {"PACIFICTOOL_PASSWORD": PASSWORD}),
+        folder=folder,
+        forbidden=[PASSWORD],
+    )
+    assert watched.code == 0, watched.stderr
+    (kept,) = (folder / "tmp").glob("pacifictool-*")
+    return kept, watched
+
+
+def device_tokens(platform_folder: Path) -> list[str]:
+    """The access tokens that a sandbox keeps, without the published ones of its demo devices."""
+    with sqlite3.connect(platform_folder / "sandbox.db") as database:
+        columns = [
+            (table, column)
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for _, column, *_ in database.execute(f'PRAGMA table_info("{table}")')
+            if "token" in column or "credentials" in column
+        ]
+        found = {
+            value
+            for table, column in columns
+            for (value,) in database.execute(f'SELECT "{column}" FROM "{table}"')
+            if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9]{20}", value)
+        }
+    database.close()
+    return sorted(found)
+
+
+@pytest.mark.spark
+def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Watched]) -> None:
+    kept, watched = demo
+    tokens = device_tokens(kept / "platform")
+    assert len(tokens) >= 3
+    shown = "\n".join([*watched.arguments, watched.stdout, watched.stderr])
+    assert [token for token in tokens if token in shown] == []
+    assert PASSWORD not in shown
+    assert watched.found == {}
+    assert JWT.search(shown.encode()) is None
+    assert jwts_below(kept) == []
+    found = texts_in(kept, tokens)
+    assert {Path(path).name for path in found.values()} <= {"sandbox.db", "sandbox.db-wal"}
+    programs = "\n".join(watched.arguments)
+    for part in ("pacifictool.sandbox", "kafka.Kafka", "org.apache.spark.deploy.SparkSubmit"):
+        assert part in programs  # that they were looked at is what makes the above worth something
+
+
+@pytest.mark.spark
+def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Watched]) -> None:
+    _, watched = demo
+    assert len({port for _, _, port in watched.listening}) >= 5  # REST, MQTT, broker, controller, Spark's
+    assert watched.beyond_loopback() == set()
+
+
+@pytest.mark.spark
+def test_what_the_demo_keeps_only_its_owner_can_read(demo: tuple[Path, Watched]) -> None:
+    kept, _ = demo
+    assert open_to_others(kept) == []
+    # Should someone move the folder to where others get in, the files that hold secrets still guard themselves.
+    for name in ("platform/sandbox.db", "platform/signing.key", "kafka/server.properties"):
+        assert stat.S_IMODE((kept / name).stat().st_mode) == 0o600, name
+    for name in ("platform", "kafka", "job"):
+        assert stat.S_IMODE((kept / name).stat().st_mode) == 0o700, name
+
+
+def test_a_sandbox_in_a_folder_that_others_can_enter_keeps_what_is_in_it_to_itself(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    data = tmp_path / "shared"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    environ = environment(tmp_path, {})
+    up = ("sandbox", "up", "--free-ports", "--data", str(data), "-o", "json")
+    watched = watch(list(up), environ=environ, folder=tmp_path)
+    try:
+        assert watched.code == 0, watched.stderr
+        state = json.loads(watched.stdout)
+        reached = {
+            "PACIFICTOOL_URL": state["url"],
+            "PACIFICTOOL_MQTT": state["mqtt"],
+            "PACIFICTOOL_KAFKA": state["kafka"],
+        }
+        assert command_line("setup", "-o", "json", environ=reached).code == 0
+        from_outside = Watched()
+        look_at(state["pid"], from_outside)
+        assert from_outside.beyond_loopback() == set()
+        assert len(from_outside.listening) >= 4
+        assert open_to_others(data) == [f"{data} 755"]
+    finally:
+        assert command_line("sandbox", "down", "--data", str(data)).code == 0
+    assert open_to_others(data) == [f"{data} 755"]
+    assert jwts_below(data) == []
+
+
+def commands_that_fail(sandbox: SandboxProcess, tmp_path: Path) -> dict[str, Sequence[str]]:
+    return {
+        "refused login": ("asset", "list"),
+        "nobody there": ("asset", "list", "--url", "http://127.0.0.1:9"),
+        "refused token": (
+            *("simulate", "--device", "Wind Turbine 1", "--count", "1", "--token", PASSWORD),
+            *("--mqtt", f"127.0.0.1:{sandbox.mqtt_port}"),
+        ),
+        "unknown Kafka property": ("aggregate", "--sink", "console", f"-Xsasl.pasword={PASSWORD}"),
+        "not a pair": ("aggregate", "--sink", "console", "-X", PASSWORD),
+        "SASL without a mechanism": (
+            *("aggregate", "--sink", "console", "-Xsasl.mechanisms=GSSAPI"),
+            *("-Xsasl.username=me", f"-Xsasl.password={PASSWORD}"),
+        ),
+        "credentials in the address": ("asset", "list", "--url", f"http://me:{PASSWORD}@127.0.0.1"),
+        "credentials in the address of MQTT": ("simulate", "--mqtt", f"mqtt://me:{PASSWORD}@127.0.0.1"),
+        "credentials in the address of Kafka": ("aggregate", "--kafka", f"me:{PASSWORD}@127.0.0.1:1"),
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "refused login",
+        "nobody there",
+        "refused token",
+        "unknown Kafka property",
+        "not a pair",
+        "SASL without a mechanism",
+        "credentials in the address",
+        "credentials in the address of MQTT",
+        "credentials in the address of Kafka",
+    ],
+)
+@pytest.mark.parametrize("debug", [(), ("--debug", "--verbose")], ids=["plain", "debug"])
+def test_no_failure_repeats_a_secret(
+    sandbox: SandboxProcess, command_line: CommandLine, tmp_path: Path, command: str, debug: tuple[str, ...]
+) -> None:
+    environ = {"PACIFICTOOL_URL": sandbox.url, "PACIFICTOOL_PASSWORD": PASSWORD}
+    arguments = commands_that_fail(sandbox, tmp_path)[command]
+    outcome = command_line(*arguments, *debug, "-o", "json", environ=environ)
+    assert outcome.code in (1, 2)
+    # A line that cannot be parsed has no --debug yet.
+    assert ("Traceback" in outcome.stderr) is (bool(debug) and command != "not a pair")
+    assert PASSWORD not in outcome.stdout + outcome.stderr
+
+
+def test_tokens_are_only_told_to_who_asks_for_them(
+    sandbox: SandboxProcess, tenant: Tenant, command_line: CommandLine
+) -> None:
+    environ = {"PACIFICTOOL_URL": sandbox.url, "PACIFICTOOL_MQTT": f"127.0.0.1:{sandbox.mqtt_port}"}
+    name = f"Turbine of secrets {uuid4().hex}"
+    _, token = tenant.device(name)
+    for arguments in (
+        ("device", "list"),
+        ("device", "create", name),
+        ("attributes", "set", name, "a=1"),
+        ("attributes", "show", name),
+        ("device", "delete", name, "--yes"),
+    ):
+        outcome = command_line(*arguments, "-o", "json", "--verbose", "--debug", environ=environ)
+        assert outcome.code == 0, outcome
+        assert token not in outcome.stdout + outcome.stderr
+        assert JWT.search((outcome.stdout + outcome.stderr).encode()) is None
