@@ -33,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.packets import PublishEncoder
-from pacifictool.scenario import WindRange
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.winds import WindRange
 
 DEVICES = 10
 """At full speed. A window of 100 unacknowledged messages each, for ours and for paho alike."""
@@ -71,7 +71,7 @@ def play_ours(port: int, qos: int, seconds: float) -> dict[str, float]:
 
 
 def play_paho(port: int, qos: int, seconds: float) -> dict[str, float]:
-    """paho as its documentation shows it: `loop_start` and `publish`; a ready payload, and as many under way as ours."""
+    """paho as its documentation shows it: `loop_start` and `publish`; a ready payload, as many under way."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion
 
@@ -295,7 +295,11 @@ def main() -> None:
             print(json.dumps(PLAYERS[player](int(port), int(second), float(third))))
         return
     document = {
-        "machine": {"system": platform.platform(), "processors": psutil.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "system": platform.platform(),
+            "processors": psutil.cpu_count(),
+            "python": platform.python_version(),
+        },
         **full_speed(options.seconds, options.repetitions),
     }
     if not options.quick:

@@ -20,16 +20,26 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from pacifictool.errors import ScenarioError, file_fault
+from pacifictool.winds import MODELS, Wind, WindRange
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_ZONES_MEMBERS = ("count", "names")
+_NUMBER = re.compile(r"\{number(?::0?[1-9]d)?\}")
+
+MAX_FLEET = 1_000_000
+"""Turbines of `--fleet`."""
 
 MAX_NAME_LENGTH = 255
 """Names of devices and assets: the platform's column is varchar(255)."""
@@ -145,27 +155,63 @@ class Aggregation(_Table):
         return round(self.lateness * 1000)
 
 
-class WindRange(_Table):
-    """Uniform integers, both ends included, as the tutorial's `random.randrange(30, 36)`."""
-
-    min: int
-    max: int
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"min ({self.min}) is greater than max ({self.max})")
-        return self
-
-
 class Turbine(_Table):
     """`[[turbines]]`: one simulated weather station."""
 
     name: Name
     zone: Name
-    wind_speed: WindRange
+    wind_speed: Wind
     rate: Annotated[float, Field(gt=0, le=100_000)] = 10.0
     """Readings per second."""
+
+
+class Fleet(_Table):
+    """`[fleet]`: the turbines of `--fleet N`, which take the place of the scenario's own."""
+
+    name: Name = "Turbine {number:05d}"
+    """Pattern of the names; `{number}` counts from 1, `{number:05d}` with leading zeros."""
+
+    zones: Annotated[
+        Annotated[int, Field(ge=1, le=1_000_000), Tag("count")]
+        | Annotated[tuple[Name, ...], Field(min_length=1), Tag("names")],
+        Discriminator(lambda zones: _ZONES_MEMBERS[isinstance(zones, list | tuple)]),
+    ] = 10
+    """How many zones there are, or their names. Turbines are spread over them in turn."""
+
+    zone: Name = "Zone {number}"
+    """Pattern of the zones' names, when `zones` is a number."""
+
+    wind_speed: Annotated[
+        tuple[Wind, ...], Field(min_length=1), BeforeValidator(lambda w: w if isinstance(w, list | tuple) else (w,))
+    ] = (WindRange(min=30, max=60),)
+    """The wind of all turbines; of a list, the zones take one each, in turn."""
+
+    rate: Annotated[float, Field(gt=0, le=100_000)] = 1.0
+    """Readings per second of each turbine."""
+
+    @field_validator("name", "zone")
+    @classmethod
+    def _pattern(cls, pattern: str) -> str:
+        if len(_NUMBER.findall(pattern)) != 1 or set("{}") & set(_NUMBER.sub("", pattern)):
+            raise ValueError(f"{pattern!r} must hold {{number}} or, with leading zeros, {{number:05d}} exactly once")
+        return pattern
+
+    def turbines(self, count: int) -> tuple[Turbine, ...]:
+        """Turbines 1 to `count`. Of two fleets, the smaller is the beginning of the larger one."""
+        zones = self.zones
+        if isinstance(zones, int):
+            zones = tuple(self.zone.format(number=number) for number in range(1, zones + 1))
+        winds = self.wind_speed
+        return tuple(
+            # Built from parts that are valid; validating each of 100,000 turbines again would take seconds.
+            Turbine.model_construct(
+                name=self.name.format(number=index + 1),
+                zone=zones[index % len(zones)],
+                wind_speed=winds[index % len(zones) % len(winds)],
+                rate=self.rate,
+            )
+            for index in range(count)
+        )
 
 
 class Asset(_Table):
@@ -184,8 +230,38 @@ class Scenario(_Table):
     platform: Platform = Platform()
     kafka: Topic = Topic()
     aggregation: Aggregation = Aggregation()
+    winds: dict[Key, Wind] = {}
+    """Named models, for groups of turbines: `wind_speed = "coast"` takes the one of `[winds.coast]`."""
     turbines: tuple[Turbine, ...] = ()
+    fleet: Fleet = Fleet()
     assets: tuple[Asset, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_winds(cls, document: Any) -> Any:
+        """Puts named models where their names stand."""
+        if not isinstance(document, dict) or not isinstance(winds := document.get("winds", {}), dict):
+            return document
+
+        def resolved(table: Any) -> Any:
+            if not isinstance(table, dict) or "wind_speed" not in table:
+                return table
+            wind = table["wind_speed"]
+            return {**table, "wind_speed": [one(item) for item in wind] if isinstance(wind, list) else one(wind)}
+
+        def one(wind: Any) -> Any:
+            if not isinstance(wind, str):
+                return wind
+            if wind not in winds:
+                raise ValueError(f"there is no wind {wind!r}: a table [winds.{wind}] would describe it")
+            return winds[wind]
+
+        changed = dict(document)
+        if isinstance(turbines := document.get("turbines"), list):
+            changed["turbines"] = [resolved(turbine) for turbine in turbines]
+        if "fleet" in document:
+            changed["fleet"] = resolved(document["fleet"])
+        return changed
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:
@@ -205,6 +281,23 @@ class Scenario(_Table):
     def turbine(self, name: str) -> Turbine | None:
         """The turbine of that exact name."""
         return next((turbine for turbine in self.turbines if turbine.name == name), None)
+
+    def with_fleet(self, count: int) -> Scenario:
+        """The same scenario with the first `count` turbines of its fleet instead of its own turbines.
+
+        It has no assets: the job creates those of the fleet's zones. Raises ScenarioError.
+        """
+        if not 1 <= count <= MAX_FLEET:
+            raise ScenarioError(
+                f"A fleet of {count} turbines is not possible.", hint=f"It has from 1 to {MAX_FLEET} turbines."
+            )
+        turbines = self.fleet.turbines(count)
+        for name in (turbines[-1].name, max((turbine.zone for turbine in turbines), key=len)):
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise ScenarioError(f"fleet: {error}.", hint="Shorten the pattern in the table [fleet].") from None
+        return self.model_copy(update={"turbines": turbines, "assets": ()})
 
     def with_window(self, window_seconds: float) -> Scenario:
         """The same scenario with another window length."""
@@ -233,11 +326,12 @@ def load_scenario(path: Path) -> Scenario:
         raise ScenarioError(
             f"The scenario file {path} cannot be read: {file_fault(error)}.", hint="It must be a readable UTF-8 text."
         ) from error
-    return parse_scenario(text, source=str(path))
+    return parse_scenario(text, source=str(path), folder=path.parent)
 
 
-def parse_scenario(text: str, *, source: str) -> Scenario:
-    """Validates a scenario given as TOML text; `source` names it in error messages."""
+def parse_scenario(text: str, *, source: str, folder: Path | None = None) -> Scenario:
+    """Validates a scenario given as TOML text; `source` names it in error messages, and the files that it names are
+    looked for in `folder` (None: the working directory)."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -245,7 +339,7 @@ def parse_scenario(text: str, *, source: str) -> Scenario:
             f"{source} is not valid TOML: {error}.", hint="Mend the line that is named and try again."
         ) from None
     try:
-        return Scenario.model_validate(document)
+        return Scenario.model_validate(document, context={"folder": folder})
     except ValidationError as error:
         raise ScenarioError(
             f"{source}: {describe_validation_error(error)}.",
@@ -258,9 +352,18 @@ def describe_validation_error(error: ValidationError) -> str:
     return "; ".join(_describe_fault(fault) for fault in error.errors(include_url=False))
 
 
+def _is_union_member(before: tuple[int | str, ...], part: int | str) -> bool:
+    if part in MODELS:
+        return before[-1:] == ("wind_speed",) or before[-2:-1] in (("wind_speed",), ("winds",))
+    return part in _ZONES_MEMBERS and before[-1:] == ("zones",)
+
+
 def _describe_fault(fault: Any) -> str:
     place = ""
-    for part in fault["loc"]:
+    loc = fault["loc"]
+    # Of a union pydantic names the member, too, which is not a key of the file.
+    parts = [part for index, part in enumerate(loc) if not _is_union_member(loc[:index], part)]
+    for part in parts:
         place += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if place else str(part)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {place!r}"

@@ -23,6 +23,12 @@ _NAMED_STEPS = 30
 def setup(
     ctx: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done and touch nothing.")] = False,
+    fleet: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Make the first N turbines of the scenario's fleet instead of its turbines."
+        ),
+    ] = None,
     add_partitions: Annotated[
         bool, typer.Option("--add-partitions", help="Give an existing topic as many partitions as the scenario asks.")
     ] = False,
@@ -52,7 +58,8 @@ def setup(
     from pacifictool.provisioning.setup import Provisioner
 
     session = session_of(ctx)
-    settings, scenario = session.settings, session.scenario
+    settings = session.settings
+    scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     with session.connect() as platform:
         plan = Provisioner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,10 @@ def simulate(
         list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario; repeatable.")
     ] = None,
     all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario (the default).")] = False,
+    fleet: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="The first N turbines of the scenario's fleet instead of its turbines."),
+    ] = None,
     rate: Annotated[float | None, typer.Option(metavar="HZ", help="Readings per second and device.")] = None,
     duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long, for example 30s.")] = None,
     count: Annotated[
@@ -45,11 +50,18 @@ def simulate(
     ] = None,
     bare: Annotated[bool, typer.Option("--bare", help="The tutorial's exact message, without time stamps.")] = False,
     ramp: Annotated[float | None, typer.Option(metavar="HZ", help="Connections opened per second.")] = None,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="Send each reading's number along, as the value `sequence`.")
+    ] = False,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="PORT", help="Offer numbers for Prometheus at 127.0.0.1:PORT, or HOST:PORT.")
+    ] = None,
     ack_timeout: Annotated[str, typer.Option(metavar="TIME", help="Send again after so long without answer.")] = "10s",
 ) -> None:
     """Publish randomized wind speed until told to stop, then say what became of every reading.
 
     `simulate --device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py.
+    `simulate --fleet 1000` plays the turbines that `setup --fleet 1000` made.
     """
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
@@ -58,7 +70,9 @@ def simulate(
     session = session_of(ctx)
     if device and all_devices:
         raise UsageError("--device and --all contradict each other.", hint="Give one of them.")
-    turbines = choose_turbines(session.scenario, device or ())
+    scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
+    turbines = choose_turbines(scenario, device or ())
+    metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", ramp)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Give a number greater than 0.")
@@ -70,14 +84,22 @@ def simulate(
         count=count,
         seed=seed,
         bare=bare,
+        sequence=sequence,
         ramp_per_second=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)
-    devices = plan_devices(session.scenario, turbines, tokens.__getitem__, rate=rate)
-    fleet = Fleet(session.settings.mqtt, devices, options, session.reporter)
-    with session.winding_down_on_interrupt():
-        summary = fleet.run(session.stop)
+    devices = plan_devices(scenario, turbines, tokens.__getitem__, rate=rate)
+    players = Fleet(session.settings.mqtt, devices, options, session.reporter)
+    with contextlib.ExitStack() as stack:
+        if metrics_address is not None:
+            from pacifictool.simulation.metrics import metrics_endpoint
+
+            host, port = metrics_address
+            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host))
+            session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
+        stack.enter_context(session.winding_down_on_interrupt())
+        summary = players.run(session.stop)
     session.output.emit({"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary))
     session.exit_if_interrupted()
     if not summary.complete:
@@ -92,6 +114,14 @@ def seconds_option(option: str, text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}.", hint="A number and a unit: ms, s, m, h or d.") from None
+
+
+def listening_address(text: str) -> tuple[str, int]:
+    """Host and port of `--metrics`. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"--metrics: {text!r} is not a port.", hint="For example 9100, or 0.0.0.0:9100 for everybody.")
+    return host or "127.0.0.1", int(port)
 
 
 def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:

@@ -19,6 +19,12 @@ app, command = command_app()
 def teardown(
     ctx: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted and touch nothing.")] = False,
+    fleet: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Remove the first N turbines of the scenario's fleet instead of its turbines."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     topic: Annotated[bool, typer.Option("--topic", help="Delete the Kafka topic, too, with its records.")] = False,
     gateway_device: Annotated[
@@ -42,7 +48,8 @@ def teardown(
     from pacifictool.provisioning.teardown import Teardown
 
     session = session_of(ctx)
-    settings, scenario = session.settings, session.scenario
+    settings = session.settings
+    scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     admin = KafkaAdmin(settings.kafka) if topic else None
     with session.connect() as platform:

@@ -6,7 +6,8 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from pacifictool.errors import MqttError, UsageError
@@ -16,7 +17,7 @@ from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.reporting import SILENT, ProgressTask, Reporter
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.device import Device, SimulatedDevice, State
-from pacifictool.simulation.limits import ensure_descriptors
+from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.link import Connector, Link
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
@@ -29,7 +30,33 @@ STOP_PATIENCE_SECONDS: Final = 1.5
 _START_ATTEMPTS: Final = 3
 """So many connections refused before the first success: the platform is not there."""
 _PROGRESS_SECONDS: Final = 0.25
+_RATE_SECONDS: Final = 2.0
+_BAR_FOR_CONNECTING: Final = 50
 _NAMED_REFUSALS: Final = 5
+
+
+class _Display:
+    """What a person sees of a run: a bar for the readings, and above it one for the connections until all stand."""
+
+    def __init__(self, readings: ProgressTask, connecting: ProgressTask | None, ramp: contextlib.ExitStack) -> None:
+        self.readings = readings
+        self._connecting = connecting
+        self._ramp = ramp
+        self._marks: deque[tuple[float, int]] = deque(maxlen=round(_RATE_SECONDS / _PROGRESS_SECONDS) + 1)
+
+    def rate(self, delivered: int) -> float:
+        """Readings per second delivered of late."""
+        now = time.monotonic()
+        self._marks.append((now, delivered))
+        began, before = self._marks[0]
+        return (delivered - before) / (now - began) if now > began else 0.0
+
+    def show_connected(self, connected: int, *, of: int) -> None:
+        if self._connecting is not None:
+            self._connecting.update(completed=connected)
+            if connected == of:
+                self._connecting = None
+                self._ramp.close()
 
 
 class Fleet:
@@ -77,6 +104,7 @@ class Fleet:
         if self.endpoint.tls:
             tls_context(self.endpoint)  # files of no use are found before anything is started
         ensure_descriptors(len(self._plans))
+        ensure_ports(len(self._plans))
         self._started = time.monotonic()
         self.loop = EventLoop()
         self._connector = Connector(
@@ -91,8 +119,8 @@ class Fleet:
                 Device(plan, self, connect_at=self._started + index * interval, seed=self.seed)
                 for index, plan in enumerate(self._plans)
             ]
-            with self._progress() as task:
-                self._play(stop or threading.Event(), task)
+            with self._progress() as display:
+                self._play(stop or threading.Event(), display)
         except Exception:
             self._on_reading = None  # it may be what failed, and must not keep the connections from being closed
             raise
@@ -139,7 +167,7 @@ class Fleet:
 
     # The run
 
-    def _play(self, stop: threading.Event, task: ProgressTask) -> None:
+    def _play(self, stop: threading.Event, display: _Display) -> None:
         stopping = False
         next_look = 0.0
         while self._fatal is None:
@@ -151,7 +179,7 @@ class Fleet:
                     device.stop(now, STOP_PATIENCE_SECONDS)
             if now >= next_look or stopping:
                 next_look = now + _PROGRESS_SECONDS
-                self._show(task)
+                self._show(display)
                 if self._all_over():
                     return
 
@@ -164,18 +192,29 @@ class Fleet:
             return True
         return not waiting
 
-    def _progress(self) -> contextlib.AbstractContextManager[ProgressTask]:
+    @contextlib.contextmanager
+    def _progress(self) -> Iterator[_Display]:
         limits = [device.limit for device in self._devices]
         total = sum(limit for limit in limits if limit is not None) if None not in limits else None
-        what = "device" if len(limits) == 1 else "devices"
-        return self._reporter.task(f"Simulating {len(limits)} {what}", total=total, unit="readings")
+        count = len(limits)
+        with contextlib.ExitStack() as ramp, contextlib.ExitStack() as run:
+            # Below that, connecting is over before a bar could be read.
+            connecting = (
+                ramp.enter_context(self._reporter.task(f"Connecting {count} devices", total=count, unit="devices"))
+                if count >= _BAR_FOR_CONNECTING
+                else None
+            )
+            title = f"Simulating {count} device" + ("s" if count > 1 else "")
+            readings = run.enter_context(self._reporter.task(title, total=total, unit="readings"))
+            yield _Display(readings, connecting, ramp)
 
-    def _show(self, task: ProgressTask) -> None:
+    def _show(self, display: _Display) -> None:
         counters = self.counters
-        note = f"{counters.online} online, {counters.lost} lost"
+        note = f"{counters.online} online, {display.rate(counters.delivered):.0f}/s, {counters.lost} lost"
         if counters.refused:
             note += f", {len(counters.refused)} refused"
-        task.update(completed=counters.delivered + counters.lost, note=note)
+        display.readings.update(completed=counters.delivered + counters.lost, note=note)
+        display.show_connected(counters.connected, of=len(self._plans))
         away = sum(device.is_away for device in self._devices)
         if away and not self._outage:
             self._reporter.warning(f"{away} of {len(self._devices)} devices lost {self.endpoint}; reconnecting.")

@@ -1,12 +1,15 @@
-"""The limit of open files, which is the limit of connections."""
+"""What the operating system allows: open files and local ports, which are the limits of connections."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from pacifictool.errors import MqttError
 
 _SPARE_DESCRIPTORS: Final = 64
+_PORT_RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_WIDEST: Final = (1024, 65_535)
 
 
 def ensure_descriptors(connections: int) -> None:
@@ -28,3 +31,25 @@ def ensure_descriptors(connections: int) -> None:
             hint=f"Raise the hard limit (as root: ulimit -Hn {needed}, or limits.conf), or simulate fewer devices.",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def ensure_ports(connections: int, range_file: Path = _PORT_RANGE) -> None:
+    """Checks that this machine has as many local ports for one server as there are to be connections.
+
+    The range is the whole machine's, so it is not for us to change. Raises MqttError with the command that does.
+    """
+    try:
+        lowest, highest = map(int, range_file.read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return  # not Linux; a missing port will be told when connecting
+    ports = highest - lowest + 1
+    if connections <= ports:
+        return
+    widest = _WIDEST[1] - _WIDEST[0] + 1
+    raise MqttError(
+        f"{connections} connections to one server need as many local ports; the system has {ports} "
+        f"({lowest} to {highest}).",
+        hint=f'As root: sysctl -w net.ipv4.ip_local_port_range="{_WIDEST[0]} {_WIDEST[1]}", or simulate fewer devices.'
+        if connections <= widest
+        else f"One machine has {widest} at most: simulate the fleet from several machines.",
+    )

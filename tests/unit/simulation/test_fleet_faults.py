@@ -19,13 +19,13 @@ from pacifictool.errors import MqttError, UsageError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SilentReporter
-from pacifictool.scenario import WindRange
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
+from pacifictool.winds import WindRange
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
-from pacifictool.scenario import WindRange
 from pacifictool.simulation.wind import wind_source
+from pacifictool.winds import WindRange
 
 SPEC = WindRange(min=30, max=35)
 
@@ -48,7 +48,7 @@ def test_devices_and_seeds_differ() -> None:
 
 def test_another_process_gives_the_same_values() -> None:
     code = (
-        "from pacifictool.scenario import WindRange\n"
+        "from pacifictool.winds import WindRange\n"
         "from pacifictool.simulation.wind import wind_source\n"
         "s = wind_source(WindRange(min=30, max=35), seed=42, device='Wind Turbine ü')\n"
         "print([s.value(n, 0.0) for n in range(20)])"
