@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,13 @@ DataOption = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="
 HTTP_PORT, MQTT_PORT, KAFKA_PORT = 8080, 1883, 9092
 
 
+class Generation(Enum):
+    """Which servers the sandbox behaves like."""
+
+    FIRST = "1"
+    FOURTH = "4"
+
+
 @app.command(cls=Command)
 def up(
     ctx: typer.Context,
@@ -27,6 +35,10 @@ def up(
     http_port: Annotated[int, typer.Option(metavar="PORT", help="Port of the REST API.", min=0, max=65535)] = HTTP_PORT,
     mqtt_port: Annotated[int, typer.Option(metavar="PORT", help="Port for devices.", min=0, max=65535)] = MQTT_PORT,
     kafka_port: Annotated[int, typer.Option(metavar="PORT", help="Port of the broker.", min=0, max=65535)] = KAFKA_PORT,
+    generation: Annotated[
+        Generation,
+        typer.Option(help="Behave like servers of 1.x, with plugins and rules, or of 4.x, with rule chains."),
+    ] = Generation.FIRST,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Any free ports instead of the usual ones.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C instead of returning.")] = False,
 ) -> None:
@@ -47,19 +59,24 @@ def up(
         cache_dir=session.cache_dir,
         environ=session.environment.environ,
         ports=ports,
+        generation=int(generation.value),
         jars_mirror=settings.jars_mirror,
         jars_folder=settings.jars_folder,
         reporter=session.reporter,
     )
     if not foreground:
         arguments = ["--data", str(data_dir), "--http-port", str(ports.http), "--mqtt-port", str(ports.mqtt)]
-        arguments += ["--kafka-port", str(ports.kafka)]
+        arguments += ["--kafka-port", str(ports.kafka), "--generation", generation.value]
         _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
         return
     with stack, session.winding_down_on_interrupt():
         reached = stack.settings(settings)
         state = write_state(
-            data_dir, url=reached.url, mqtt=f"{reached.mqtt.host}:{reached.mqtt.port}", kafka=reached.kafka.bootstrap
+            data_dir,
+            url=reached.url,
+            mqtt=f"{reached.mqtt.host}:{reached.mqtt.port}",
+            kafka=reached.kafka.bootstrap,
+            generation=int(generation.value),
         )
         try:
             _show(session, state)

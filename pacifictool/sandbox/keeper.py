@@ -49,6 +49,7 @@ class SandboxState:
     mqtt: str
     kafka: str
     data: str
+    generation: int = 1
 
     def keeper(self) -> psutil.Process | None:
         """The keeper's process, if it is still that one."""
@@ -71,9 +72,9 @@ def read_state(data_dir: Path) -> SandboxState | None:
     return state if state.keeper() is not None else None
 
 
-def write_state(data_dir: Path, *, url: str, mqtt: str, kafka: str) -> SandboxState:
+def write_state(data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1) -> SandboxState:
     """Says that this process keeps a sandbox on `data_dir`."""
-    state = SandboxState(os.getpid(), psutil.Process().create_time(), url, mqtt, kafka, str(data_dir))
+    state = SandboxState(os.getpid(), psutil.Process().create_time(), url, mqtt, kafka, str(data_dir), generation)
     temporary = data_dir / f"{STATE_FILE}.new"
     temporary.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     temporary.replace(data_dir / STATE_FILE)
