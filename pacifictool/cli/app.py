@@ -14,6 +14,7 @@ COMMANDS = {
     "simulate": "pacifictool.cli.simulate",
     "aggregate": "pacifictool.cli.aggregate",
     "rejects": "pacifictool.cli.rejects",
+    "doctor": "pacifictool.cli.doctor",
     "teardown": "pacifictool.cli.teardown",
     "sandbox": "pacifictool.cli.sandbox",
     "import": "pacifictool.cli.importing",

@@ -152,10 +152,10 @@ class DeviceSteps:
         )
 
 
-def check_reachable(mqtt: MqttEndpoint) -> None:
+def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
     """Opens a connection to where devices publish, and closes it. Raises MqttError."""
     try:
-        socket.create_connection((mqtt.host, mqtt.port), timeout=CONNECT_TIMEOUT_SECONDS).close()
+        socket.create_connection((mqtt.host, mqtt.port), timeout=timeout_seconds).close()
     except OSError as error:
         raise unreachable(mqtt, error) from error
 

@@ -1,0 +1,87 @@
+"""`doctor`: looks at everything that a run needs, and says how to mend what is missing."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.errors import ChecksFailed
+
+if TYPE_CHECKING:
+    from pacifictool.diagnosis.doctor import Report
+
+app, command = command_app()
+
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
+
+
+@command
+def doctor(
+    ctx: typer.Context,
+    plugin: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
+    ] = None,
+    rule: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
+    ] = None,
+    rule_chain: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
+    ] = None,
+) -> None:
+    """Check everything a run needs and say how to mend what is missing; exit code 1 if anything failed.
+
+    Looks at this machine, the platform, Kafka, the forwarding, devices and assets, all at once; changes nothing, and
+    takes ten seconds at most, whatever does not answer.
+    """
+    from pacifictool.diagnosis.doctor import examine
+    from pacifictool.diagnosis.surroundings import Surroundings
+    from pacifictool.provisioning.forwarding import forwarding_spec
+
+    session = session_of(ctx)
+    settings, scenario = session.settings, session.scenario
+    around = Surroundings(
+        settings=settings,
+        scenario=scenario,
+        spec=forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain),
+        environ=session.environment.environ,
+        cache_dir=session.cache_dir,
+        state_dir=session.state_dir(),
+        stop=session.stop,
+    )
+    report = examine(around, reporter=session.reporter)
+    session.output.emit(report.as_document(), lambda console: _render(console, report))
+    if not report.ok:
+        if session.output.as_json:
+            raise typer.Exit(1)
+        failures = [line.title for line in report.lines if line.status == "failed"]
+        count = f"{len(failures)} of {len(report.lines)} checks failed"
+        raise ChecksFailed(f"{count}: {', '.join(failures)}.", hint="Each says above how to mend it (→).")
+
+
+def _render(console: Any, report: Report) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for group, lines in groupby(report.lines, key=lambda line: line.group):
+        table.add_section()
+        table.add_row("", f"[bold]{escape(group)}[/bold]", "")
+        for line in lines:
+            style = _STYLES[line.status]
+            mark = f"[{style}]{_MARKS[line.status]}[/{style}]"
+            table.add_row(mark, escape(line.title), escape(line.seen))
+            if line.mend is not None:
+                table.add_row("", "", f"[bold]→[/bold] {escape(line.mend)}")
+    console.print(table)
+    counts = [f"{number} {status}" for status, number in report.as_document()["counts"].items() if number]
+    console.print(f"{', '.join(counts)}, in {report.seconds:.1f} s", markup=False)
