@@ -147,8 +147,9 @@ def test_a_replay_through_the_gateway_changes_nothing(
     assert sum(map(len, kept)) == len(results)
 
 
-def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Path) -> None:
-    sandbox = SandboxProcess(tmp_path / "platform")
+@pytest.mark.parametrize("generation", ["1", "4"])
+def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Path, generation: str) -> None:
+    sandbox = SandboxProcess(tmp_path / "platform", options=("--generation", generation))
     sandbox.start()
     try:
         settings = dataclasses.replace(
