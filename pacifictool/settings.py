@@ -342,11 +342,12 @@ def resolve(sources: Sources) -> Settings:
         if path is not None and not path.is_file():
             raise SettingsError(f"{option}: there is no file {path}.", hint="Name a PEM file.")
     kafka = KafkaEndpoint(parse_kafka(lookup.text("kafka") or DEFAULT_KAFKA), _kafka_properties(sources, lookup))
+    api_key = _api_key(sources, lookup)
     version = lookup.text("server_version")
     return Settings(
         url=url,
         username=username,
-        password=_password(sources, lookup, url, username),
+        password=None if api_key is not None else _password(sources, lookup, url, username),
         mqtt=_mqtt(sources, lookup, url, tls_files),
         kafka=kafka,
         platform_kafka=parse_kafka(lookup.text("platform_kafka") or kafka.bootstrap),
@@ -354,7 +355,7 @@ def resolve(sources: Sources) -> Settings:
         tls_files=tls_files,
         jars_mirror=lookup.text("jars_mirror"),
         jars_folder=lookup.path("jars_folder"),
-        api_key=_api_key(sources, lookup),
+        api_key=api_key,
         server_version=None if version is None else parse_server_version(version),
     )
 

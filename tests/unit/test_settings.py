@@ -71,6 +71,34 @@ def test_a_password_comes_from_file_stdin_or_environment(tmp_path: Path) -> None
     assert settings(tmp_path, environ=environ).password == Secret("from environment")
 
 
+def test_an_api_key_comes_from_file_stdin_or_environment(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("tb_from_file\n")
+    environ = {"PACIFICTOOL_API_KEY": "tb_from_environment"}
+    assert settings(tmp_path).api_key is None
+    assert settings(tmp_path, environ=environ).api_key == Secret("tb_from_environment")
+    assert settings(tmp_path, {"api_key_file": str(tmp_path / "key")}, environ).api_key == Secret("tb_from_file")
+    assert settings(tmp_path, {"api_key_file": "-"}, stdin="tb_stdin\n").api_key == Secret("tb_stdin")
+    (tmp_path / "pacifictool.toml").write_text('api_key_file = "key"\n')
+    assert settings(tmp_path).api_key == Secret("tb_from_file")
+    assert "tb_from" not in repr(settings(tmp_path, environ=environ))
+
+
+def test_a_user_on_the_command_line_beats_a_key_that_lies_about(tmp_path: Path) -> None:
+    environ = {"PACIFICTOOL_API_KEY": "tb_x", "PACIFICTOOL_PASSWORD": "pw"}
+    assert settings(tmp_path, {"username": "me@example.org"}, environ).api_key is None
+    assert settings(tmp_path, {"password_file": "-"}, environ, stdin="pw").api_key is None
+    (tmp_path / "key").write_text("tb_y")
+    named = {"username": "me@example.org", "api_key_file": str(tmp_path / "key")}
+    assert settings(tmp_path, named, environ).api_key == Secret("tb_y")
+
+
+def test_the_servers_version(tmp_path: Path) -> None:
+    assert settings(tmp_path).server_version is None
+    found = settings(tmp_path, environ={"PACIFICTOOL_SERVER_VERSION": "2.5.6"}).server_version
+    assert found is not None
+    assert (found.numbers, str(found)) == ((2, 5, 6), "2.5.6")
+
+
 def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
     found = settings(tmp_path, {"kafka_properties": {"sasl.password": "hidden"}}, {"PACIFICTOOL_PASSWORD": "hidden"})
     assert "hidden" not in repr(found) + str(found.password) + f"{found.password}" + str(found.kafka)
@@ -102,6 +130,12 @@ def test_paths_in_a_file_are_meant_from_the_file(tmp_path: Path) -> None:
         ({"kafka": "host:99999"}, {}, "", "not an address"),
         ({}, {"MQTT_PORT": "many"}, "", "not a port"),
         ({"password_file": "nosuch"}, {}, "", "cannot be read"),
+        ({"api_key_file": "nosuch"}, {}, "", "The API key file nosuch cannot be read"),
+        ({"api_key_file": "-"}, {}, "", "Standard input held no API key"),
+        ({"api_key_file": "-", "password_file": "-"}, {}, "", "exclude each other"),
+        ({}, {"PACIFICTOOL_API_KEY": "tb_a tb_b"}, "", "holds a blank"),
+        ({"server_version": "newest"}, {}, "", "is not a version"),
+        ({}, {}, 'api_key = "x"\n', "an API key does not belong into this file"),
         ({"ca_file": "nosuch.pem"}, {}, "", "there is no file"),
         ({"kafka_config": "nosuch"}, {}, "", "cannot be read"),
         ({}, {}, 'url = "x"\nurl = "y"\n', "not valid TOML"),

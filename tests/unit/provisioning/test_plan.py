@@ -10,7 +10,7 @@ from pacifictool.errors import DescriptorError, Interrupted
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.plan import Action, Kind, Plan, Step
-from pacifictool.rest import tutorial_rule
+from pacifictool.rest import tutorial_rule, tutorial_rule_chain
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 
@@ -92,3 +92,52 @@ def test_own_files_that_do_not_belong_together_are_refused(settings: Settings, t
     rule.write_text(json.dumps({**tutorial_rule(), "pluginToken": "another"}), encoding="utf-8")
     with pytest.raises(DescriptorError, match="another"):
         forwarding_spec(settings, tutorial_scenario(), rule_file=rule)
+
+
+def test_the_tutorials_rule_chain_with_the_addresses_of_the_settings(settings: Settings) -> None:
+    spec = forwarding_spec(settings, tutorial_scenario())
+    chain = spec.wanted_rule_chain()
+    assert chain is not None
+    kafka = chain["metadata"]["nodes"][3]["configuration"]
+    assert (kafka["bootstrapServers"], kafka["topicPattern"]) == ("inner:9093", "weather-stations-data")
+    assert chain["metadata"]["nodes"][:3] == tutorial_rule_chain()["metadata"]["nodes"][:3]
+    assert spec.device_type == "WeatherStation"
+
+
+def test_a_rule_chain_is_fitted_to_other_keys_even_if_they_contain_the_tutorials(settings: Settings) -> None:
+    scenario = Scenario.model_validate(
+        {
+            "platform": {"entity_type": 'It\'s a "Gauge"'},
+            "aggregation": {"zone_key": "windSpeedZone", "value_key": "geoZoneLevel"},
+        }
+    )
+    spec = forwarding_spec(settings, scenario)
+    chain = spec.wanted_rule_chain()
+    assert chain is not None
+    assert chain["ruleChain"] == tutorial_rule_chain()["ruleChain"]
+    attributes, stations, shape, _ = (node["configuration"] for node in chain["metadata"]["nodes"])
+    assert attributes["clientAttributeNames"] == ["deviceType", "windSpeedZone"]
+    assert "var value = msg.geoZoneLevel;" in stations["jsScript"]
+    assert '=== "It\'s a \\"Gauge\\"" && !!metadata.cs_windSpeedZone' in stations["jsScript"]
+    assert "{windSpeedZone: metadata.cs_windSpeedZone, geoZoneLevel: Number(msg.geoZoneLevel)}" in shape["jsScript"]
+    rule = spec.wanted_rule()
+    assert rule is not None
+    assert "$cs.get('windSpeedZone')" in rule["action"]["configuration"]["template"]
+    assert "$geoZoneLevel.valueAsString" in rule["action"]["configuration"]["template"]
+
+
+def test_files_of_the_users_say_which_servers_are_meant(settings: Settings, tmp_path: Path) -> None:
+    chain, rule = tmp_path / "chain.json", tmp_path / "rule.json"
+    own = tutorial_rule_chain()
+    own["ruleChain"]["name"] = "Mine"
+    chain.write_text(json.dumps(own), encoding="utf-8")
+    rule.write_text(json.dumps(tutorial_rule()), encoding="utf-8")
+    scenario = tutorial_scenario()
+    with_chain = forwarding_spec(settings, scenario, rule_chain_file=chain)
+    wanted = with_chain.wanted_rule_chain()
+    assert wanted is not None
+    assert (wanted["ruleChain"]["name"], with_chain.plugin, with_chain.rule) == ("Mine", None, None)
+    with_rule = forwarding_spec(settings, scenario, rule_file=rule)
+    assert with_rule.rule_chain is None
+    with_both = forwarding_spec(settings, scenario, rule_file=rule, rule_chain_file=chain)
+    assert None not in (with_both.plugin, with_both.rule, with_both.rule_chain)
