@@ -8,7 +8,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 PYTEST_WORKERS ?= 2
 SOURCES := pacifictool tests examples scripts benchmarks
 
-.PHONY: help install demo bench-latency test check format lint types imports lock docs-reference clean
+.PHONY: help install demo bench-latency bench-sinks test check format lint types imports lock docs-reference clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-latency: install ## How soon after a window's end its mean is readable (5 
 
 docs-reference: install ## docs/cli.md, from the commands themselves
 	$(BIN)/python scripts/generate_cli_reference.py
+
+bench-sinks: install ## 10,000 zones in one window, by each sink
+	$(BIN)/python benchmarks/sinks.py
 
 clean: ## Back to a fresh clone
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist

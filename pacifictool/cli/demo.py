@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.sandbox import Generation
 from pacifictool.demo.checks import LiveView
 from pacifictool.errors import ChecksFailed, UsageError
 
@@ -28,6 +29,9 @@ def demo(
         bool, typer.Option("--fast", help="Windows of 2 s instead of 10 s: under a minute in all.")
     ] = False,
     real: Annotated[bool, typer.Option("--real", help="Use the configured server and Kafka, not a sandbox.")] = False,
+    generation: Annotated[
+        Generation, typer.Option(help="What the sandbox behaves like: 1 for servers of 1.x, 4 for those of 4.x.")
+    ] = Generation.FIRST,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the sandbox's data and the logs, and say where they are.")
     ] = False,
@@ -51,7 +55,10 @@ def demo(
     options = DemoOptions(fast=fast)
     scenario = options.scenario()
     spark = spark_settings(session, master="local[2]")
-    with session.temporary_folder(keep=keep) as work_dir, _surroundings(session, work_dir, real=real) as settings:
+    with (
+        session.temporary_folder(keep=keep) as work_dir,
+        _surroundings(session, work_dir, int(generation.value), real=real) as settings,
+    ):
         config = JobConfig(
             kafka=settings.kafka,
             topic=scenario.kafka.topic,
@@ -78,7 +85,7 @@ def demo(
 
 
 @contextmanager
-def _surroundings(session: Session, work_dir: Path, *, real: bool) -> Iterator[Settings]:
+def _surroundings(session: Session, work_dir: Path, generation: int, *, real: bool) -> Iterator[Settings]:
     """The configured server, or a sandbox of this demo's own on free ports."""
     if real:
         session.connect().close()
@@ -88,6 +95,7 @@ def _surroundings(session: Session, work_dir: Path, *, real: bool) -> Iterator[S
 
     stack = LocalStack(
         work_dir,
+        generation=generation,
         cache_dir=session.cache_dir,
         environ=session.environment.environ,
         jars_mirror=session.settings.jars_mirror,

@@ -18,7 +18,7 @@ from pacifictool.aggregation.job import AggregationJob, JobConfig
 from pacifictool.aggregation.progress import JobProgress, JobSummary
 from pacifictool.aggregation.sinks.rest import RestSink
 from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
-from pacifictool.demo.witness import differences, recompute
+from pacifictool.demo.witness import Truth, differences, recompute
 from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
@@ -46,6 +46,9 @@ HEADROOM_MS = 500
 """A phase's first window begins no sooner than this after its turbine was told to start: it has to connect."""
 
 POLL_SECONDS = 0.25
+
+FORWARDING_SECONDS = 15.0
+"""How long a reading that was acknowledged may take into the topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ class Demo:
                     self._play(platform, phase, [job, *fleets])
                 fleets_stop.set()
                 acknowledged = sum(fleet.result().acknowledged for fleet in fleets)
-                records = self._compare_with_topic(platform, offsets, job)
+                records = self._compare_with_topic(platform, offsets, acknowledged, job)
             finally:
                 fleets_stop.set()
                 job_stop.set()
@@ -254,18 +257,28 @@ class Demo:
         devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)
         return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
 
-    def _compare_with_topic(self, platform: Platform, offsets: dict[int, int], job: Future[JobSummary]) -> int:
+    def _read_topic(self, offsets: dict[int, int]) -> Truth:
+        return recompute(
+            read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
+            window_ms=self._window_ms,
+            zone_key=self._scenario.aggregation.zone_key,
+            value_key=self._value_key,
+        )
+
+    def _compare_with_topic(
+        self, platform: Platform, offsets: dict[int, int], acknowledged: int, job: Future[JobSummary]
+    ) -> int:
         """The independent witness: what is on the platform must be what the topic says, window by window.
 
         Waits for the windows in which the turbines fell silent. Returns how many records the topic holds.
         """
         with self._reporter.task("Comparing every mean with the topic"):
-            truth = recompute(
-                read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
-                window_ms=self._window_ms,
-                zone_key=self._scenario.aggregation.zone_key,
-                value_key=self._value_key,
-            )
+            truth = self._read_topic(offsets)
+            patience = monotonic() + FORWARDING_SECONDS
+            while truth.records < acknowledged and monotonic() < patience:
+                # Since 2.0 an acknowledgement means "queued": the last readings may still be on their way.
+                self._pause([job])
+                truth = self._read_topic(offsets)
             deadline = monotonic() + self._window_ms / 1000 + DELIVERY_SECONDS
             while True:
                 found = differences(truth.means, {zone: self._read_zone(platform, zone) for zone in self._zones})

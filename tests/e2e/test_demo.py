@@ -12,11 +12,12 @@ import pytest
 
 
 @pytest.mark.spark
-def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generation", ["1", "4"])
+def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Path, generation: str) -> None:
     before = {process.pid for process in psutil.process_iter()}
     began = time.time()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pacifictool", "demo", "--fast", "-o", "json"],
+        [sys.executable, "-m", "pacifictool", "demo", "--fast", "--generation", generation, "-o", "json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
