@@ -14,7 +14,7 @@ from pacifictool.errors import PacificToolError
 from pacifictool.rest import Platform
 from tests.contract.api import Api
 from tests.contract.facts import Facts
-from tests.contract.server import Server, named_server, sandbox_server
+from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server
 from tests.contract.wire import Wire, connected
 from tests.contract.workshop import Made, Workshop
 
@@ -73,10 +73,24 @@ def fact(request: pytest.FixtureRequest) -> Iterator[Facts]:
     request.node.user_properties.extend((_FACTS + section, str(count)) for section, count in facts.checked.items())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    folders = {Path(__file__).parent: FIRST, Path(__file__).parent / "modern": FOURTH}
+    try:
+        named = named_generation(os.environ)
+    except PacificToolError as error:
+        raise pytest.UsageError(f"{error.message} {error.hint or ''}") from None
+    others = []
     for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.kafka)
+        generation = folders.get(item.path.parent)
+        if generation is None:
+            continue
+        item.add_marker(pytest.mark.kafka)
+        if named not in (None, generation):
+            others.append(item)
+    if others:
+        # What another generation does says nothing about the named server.
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

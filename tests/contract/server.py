@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import requests
+
 from pacifictool.errors import SettingsError
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
@@ -17,6 +19,9 @@ from pacifictool.settings import Settings, Sources, resolve
 URL: Final = "PACIFICTOOL_CONTRACT_URL"
 MQTT: Final = "PACIFICTOOL_CONTRACT_MQTT"
 KAFKA: Final = "PACIFICTOOL_CONTRACT_KAFKA"
+GENERATION: Final = "PACIFICTOOL_CONTRACT_GENERATION"
+FIRST, FOURTH = 1, 4
+"""Generations by their first version: 1.x, and 4.x as tests/contract/modern states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,39 @@ def named_server(folder: Path, environ: Mapping[str, str]) -> Server | None:
     return server
 
 
+def named_generation(environ: Mapping[str, str]) -> int | None:
+    """The generation of the server that the environment names, None without one. Raises SettingsError.
+
+    It is told by the environment, or by what only newer servers answer without a login.
+    """
+    url, told = environ.get(URL), environ.get(GENERATION)
+    if not url:
+        return None
+    if told:
+        if told not in (str(FIRST), str(FOURTH)):
+            raise SettingsError(f"{GENERATION} must be {FIRST} or {FOURTH}, not {told!r}.")
+        return int(told)
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"{url.rstrip('/')}/api/noauth/userPasswordPolicy", timeout=30, allow_redirects=False)
+    except requests.RequestException as error:
+        raise SettingsError(
+            f"Which generation {url} is cannot be found out: {type(error).__name__}.",
+            hint=f"Set {GENERATION} to 1 or 4.",
+        ) from None
+    return FOURTH if answer.status_code == 200 else FIRST
+
+
 @contextlib.contextmanager
-def sandbox_server(folder: Path, environ: Mapping[str, str]) -> Iterator[Server]:
+def sandbox_server(folder: Path, environ: Mapping[str, str], generation: int = FIRST) -> Iterator[Server]:
     """A sandbox and a real broker for as long as the context lasts."""
     java = find_java(environ)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(environ), environ=environ)
     broker = KafkaBroker(folder / "kafka", java=java, jars=jars)
     try:
         broker.start()
-        with SandboxProcess(folder / "platform") as sandbox:
+        with SandboxProcess(folder / "platform", options=("--generation", str(generation))) as sandbox:
             flags = {
                 "url": sandbox.url,
                 "mqtt": f"127.0.0.1:{sandbox.mqtt_port}",

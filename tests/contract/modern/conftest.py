@@ -1,0 +1,59 @@
+"""The 4.x server under test: one that the environment names, or a sandbox of that generation."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pacifictool.errors import PacificToolError
+from tests.contract.api import Api
+from tests.contract.modern.wire import ModernConnect, ModernWire, connected
+from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.server import FOURTH, Server, named_server, sandbox_server
+from tests.contract.workshop import Made
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("contract-modern")
+    try:
+        named = named_server(folder, os.environ)
+    except PacificToolError as error:
+        pytest.fail(f"{error.message} {error.hint or ''}", pytrace=False)
+    if named is not None:
+        yield named
+        return
+    with sandbox_server(folder, os.environ, FOURTH) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def api(server: Server) -> Api:
+    return Api(server.settings)
+
+
+@pytest.fixture(scope="session")
+def workshop(api: Api) -> Iterator[ModernWorkshop]:
+    workshop = ModernWorkshop(api)
+    yield workshop
+    left = workshop.clean_up()
+    assert not left, f"Left behind on the server: {left}"
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[ModernConnect]:
+    """Opens sessions for devices; they are closed with the test."""
+    with contextlib.ExitStack() as wires:
+
+        def open_one(device: Made) -> ModernWire:
+            return wires.enter_context(connected(server.settings.mqtt, device.token))
+
+        yield open_one
+
+
+@pytest.fixture
+def device(workshop: ModernWorkshop) -> Made:
+    return workshop.device()

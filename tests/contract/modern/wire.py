@@ -1,0 +1,44 @@
+"""The MQTT wire as 4.x writes it: by the book."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pacifictool.settings import MqttEndpoint
+from tests.contract.wire import Wire, connect_packet
+from tests.contract.workshop import Made
+
+CONNACK: Final = bytes.fromhex("20020000")
+
+
+def refused(code: int) -> bytes:
+    """CONNACK with a reason."""
+    return bytes((0x20, 2, 0, code))
+
+
+def puback(packet_id: int) -> bytes:
+    return b"\x40\x02" + packet_id.to_bytes(2)
+
+
+class ModernWire(Wire):
+    """A connection; `deliver` waits for this generation's PUBACK."""
+
+    def deliver(self, topic: str, payload: str | bytes) -> None:
+        packet_id = self.publish(topic, payload)
+        answer = self.receive()
+        assert answer == puback(packet_id), f"PUBLISH to {topic} was answered by {answer!r}"
+
+
+ModernConnect = Callable[[Made], ModernWire]
+
+
+def connected(endpoint: MqttEndpoint, token: str) -> ModernWire:
+    """A device's session."""
+    wire = ModernWire(endpoint)
+    wire.send(connect_packet(token))
+    answer = wire.receive()
+    if answer != CONNACK:
+        wire.close()
+        raise AssertionError(f"CONNECT was answered by {answer!r}")
+    return wire
