@@ -154,10 +154,18 @@ class Session:
             answer = getpass.getpass(f"Password of {settings.username} at {settings.url}: ", self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
-        platform = Platform.connect(settings, stop=self.stop, reporter=self.reporter)
+        platform = Platform.connect(
+            settings, stop=self.stop, reporter=self.reporter, deletion_journal=self._deletion_journal(settings.url)
+        )
         if check:
             platform.generation()
         return platform
+
+    def _deletion_journal(self, url: str) -> Path:
+        """Where the runs of this user remember their rule deletions at one server."""
+        import hashlib
+
+        return self.state_dir() / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
     @cached_property
     def cache_dir(self) -> Path:

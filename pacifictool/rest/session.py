@@ -9,6 +9,7 @@ import json as json_module
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 
@@ -53,8 +54,9 @@ class Session:
 
     Either `username` and `password` say who we are, or an `api_key` does (platform 4.3 and later).
 
-    `stop`, once set, ends all waiting: the failure that was being waited out is raised. `clock` is a monotonic clock
-    in seconds.
+    `stop`, once set, ends all waiting: the failure that was being waited out is raised. `deletion_journal` is a file
+    in which programs that delete rules of a 1.x server remember when (see `DeletionLimiter`). `clock` is a monotonic
+    clock in seconds.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Session:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         stop: threading.Event | None = None,
         reporter: Reporter = SILENT,
+        deletion_journal: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = Transport(
@@ -79,6 +82,7 @@ class Session:
         self.username = username if api_key is None else "the API key's user"
         self.stop = stop or threading.Event()
         self.reporter = reporter
+        self.deletion_journal = deletion_journal
         self.retrier = Retrier(retry, self.stop, reporter)
         self._api_key = None if api_key is None else ApiKey(self.url, api_key)
         if api_key is None and password is None:

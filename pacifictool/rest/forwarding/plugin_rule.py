@@ -28,7 +28,9 @@ class PluginRuleForwarding:
         self._session = session
         self._reporter = session.reporter
         self._lifecycle = Lifecycle(session, events)
-        self._limiter = limiter or DeletionLimiter(stop=session.stop, reporter=session.reporter)
+        self._limiter = limiter or DeletionLimiter(
+            stop=session.stop, reporter=session.reporter, journal=session.deletion_journal
+        )
 
     def describe(self, spec: ForwardingSpec) -> str:
         parts = [

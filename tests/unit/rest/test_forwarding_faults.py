@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pacifictool.errors import AlreadyExists, ForwardingFailed
+from pacifictool.errors import AlreadyExists, ForwardingFailed, Interrupted
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import Plugin
 from pacifictool.rest.forwarding.lifecycle import Lifecycle
@@ -192,13 +194,28 @@ def test_at_most_three_deletions_in_any_minute(reporter: Any) -> None:
     assert "Waiting 41 s" in reporter.infos[0]
 
 
+def test_runs_that_share_a_journal_share_the_limit(reporter: Any, tmp_path: Path) -> None:
+    clock = Clock()
+    clock.now = 1000.0
+    journal = tmp_path / "state" / "deletions.json"
+    for _ in range(4):  # each a program of its own
+        DeletionLimiter(stop=clock, reporter=reporter, clock=clock, journal=journal).wait()  # type: ignore[arg-type]
+    assert clock.waits == [61.0]
+    assert json.loads(journal.read_text()) == [1000.0, 1000.0, 1000.0, 1061.0]
+
+    for damaged in ("", "{", "7", '["x", 5000.0]'):
+        journal.write_text(damaged)
+        DeletionLimiter(stop=clock, reporter=reporter, clock=clock, journal=journal).wait()  # type: ignore[arg-type]
+    assert clock.waits == [61.0]
+
+
 def test_the_stop_signal_ends_the_wait_for_a_deletion(reporter: Any) -> None:
     stop = threading.Event()
     limiter = DeletionLimiter(stop=stop, reporter=reporter, deletions=1)
     limiter.wait()
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         limiter.wait()
     assert time.monotonic() - began < 1.5
 
@@ -213,7 +230,7 @@ def test_a_rule_is_silent_while_its_deletion_waits(
     for identifier in identifiers:
         server.on("DELETE", f"/api/rule/{identifier}", OK)
     threading.Timer(0.5, stop.set).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         platform.forwarding.remove(ForwardingSpec(rule=SPEC.rule))
     assert [server.count("POST", f"/api/rule/{one}/suspend") for one in identifiers] == [1, 1, 1, 1]
     assert sorted(server.count("DELETE", f"/api/rule/{one}") for one in identifiers) == [0, 1, 1, 1]
