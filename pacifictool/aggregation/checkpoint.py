@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pacifictool.aggregation.ledger import Ledger
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch, StorageFull
 from pacifictool.runtime.cache import disk_is_full
 
+_BLINK_SECONDS = 0.05
 _SPARK_ID = "spark_checkpoint_id"
 _TITLES = {
     "topic": "topic",
@@ -55,7 +57,7 @@ class Checkpoint:
         except OSError as error:
             raise _translated(error, folder) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._lock)
         except OSError as error:
             os.close(self._lock)
             raise CheckpointInUse(
@@ -140,17 +142,7 @@ class Checkpoint:
 
     def batch_plan(self, batch_id: int, topic: str) -> BatchPlan:
         """Spark's own note on a batch. Raises AggregationError when it cannot be understood."""
-        path = self.spark / "offsets" / str(batch_id)
-        try:
-            version, metadata, source = path.read_text(encoding="utf-8").splitlines()
-            if version != "v1":
-                raise ValueError(f"unknown format {version}")
-            return BatchPlan(int(json.loads(metadata)["batchTimestampMs"]), _offsets(source, topic))
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise AggregationError(
-                f"Spark's note on batch {batch_id} ({path}) cannot be read: {error}.",
-                hint="Give another folder with --checkpoint to start afresh.",
-            ) from error
+        return read_batch_plan(self.spark, batch_id, topic)
 
     def records_in(self, batch_id: int, plan: BatchPlan, topic: str) -> int:
         """How many records the batch holds at most (offsets have gaps); all that came before when unknown."""
@@ -191,6 +183,45 @@ class Checkpoint:
             temporary.replace(path)
         except OSError as error:
             raise _translated(error, self.folder) from error
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a job holds the folder at this moment. For a blink, this takes a shared hold of it; see `_take`."""
+    try:
+        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _take(lock: int) -> None:
+    """Locks the file, or raises OSError. Somebody who only asked `is_held` is gone at the second attempt."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        time.sleep(_BLINK_SECONDS)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_batch_plan(spark: Path, batch_id: int, topic: str) -> BatchPlan:
+    """See `Checkpoint.batch_plan`; `spark` is Spark's checkpoint location."""
+    path = spark / "offsets" / str(batch_id)
+    try:
+        version, metadata, source = path.read_text(encoding="utf-8").splitlines()
+        if version != "v1":
+            raise ValueError(f"unknown format {version}")
+        return BatchPlan(int(json.loads(metadata)["batchTimestampMs"]), _offsets(source, topic))
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise AggregationError(
+            f"Spark's note on batch {batch_id} ({path}) cannot be read: {error}.",
+            hint="Give another folder with --checkpoint to start afresh.",
+        ) from error
 
 
 def _offsets(text: str, topic: str) -> dict[int, int]:

@@ -266,6 +266,28 @@ class Ledger:
                 "DELETE FROM windows WHERE count = delivered AND window_end <= ?", (self.sealed_until_ms or 0,)
             ).rowcount
 
+    # --- looking at one record or window -------------------------------------------------------------------------
+
+    def window(self, window_end_ms: int, zone: str) -> WindowTotal | None:
+        """One window; None when nothing was counted into it, or when it is delivered and forgotten."""
+        rows = self._query(
+            "SELECT zone, window_end, count, total, delivered FROM windows WHERE window_end = ? AND zone = ?",
+            (window_end_ms, zone),
+        )
+        return _window(rows[0]) if rows else None
+
+    def refusal(self, window_end_ms: int, zone: str) -> str | None:
+        """Why the platform will never take this window's mean; None when it did not say so."""
+        rows = self._query("SELECT reason FROM refused WHERE window_end = ? AND zone = ?", (window_end_ms, zone))
+        return str(rows[0][0]) if rows else None
+
+    def reject_at(self, topic: str, partition: int, offset: int) -> str | None:
+        """Why the record at this place was not counted; None when it was, or has not been looked at yet."""
+        rows = self._query(
+            "SELECT reason FROM rejects WHERE topic = ? AND partition = ? AND offset = ?", (topic, partition, offset)
+        )
+        return str(rows[0][0]) if rows else None
+
     # --- looking at rejects --------------------------------------------------------------------------------------
 
     def rejects(self, *, newest: int | None = None) -> Iterator[Reject]:

@@ -28,7 +28,9 @@ from pacifictool.settings import KafkaEndpoint
 RECORDS_PER_TASK = 500_000
 """A backlog in one partition is read by several tasks, each of at most this many records."""
 _TOPIC_POLL_SECONDS = 1.0
-_START = "starting_offsets"
+STARTING_OFFSETS = "starting_offsets"
+"""Where the ledger keeps what `fixed_start` fixed."""
+
 _WATCH_SECONDS = 2.0
 
 _DATA_LOSS = ("KAFKA_DATA_LOSS", "failOnDataLoss", "OffsetOutOfRangeException", "KAFKA_START_OFFSET_DOES_NOT_MATCH")
@@ -88,11 +90,11 @@ def fixed_start(
     that all it holds is new.
     """
     ends = dict.fromkeys(admin.offsets(topic), 0) if appeared else admin.offsets(topic)
-    kept = ledger.state(_START)
+    kept = ledger.state(STARTING_OFFSETS)
     # A partition that was added later held nothing then.
     start = {str(part): 0 for part in ends} | (json.loads(kept) if kept else {str(k): v for k, v in ends.items()})
     if kept is None:
-        ledger.set_state(_START, json.dumps(start))
+        ledger.set_state(STARTING_OFFSETS, json.dumps(start))
     return {**options, "startingOffsets": json.dumps({topic: start})}
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "aggregate": "pacifictool.cli.aggregate",
     "rejects": "pacifictool.cli.rejects",
     "doctor": "pacifictool.cli.doctor",
+    "trace": "pacifictool.cli.trace",
     "teardown": "pacifictool.cli.teardown",
     "sandbox": "pacifictool.cli.sandbox",
     "import": "pacifictool.cli.importing",

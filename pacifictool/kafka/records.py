@@ -11,6 +11,7 @@ from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaException,
+    Message,
     TopicPartition,
 )
 
@@ -33,6 +34,22 @@ class Record:
     """Whether the time is the broker's (LogAppendTime)."""
     key: bytes | None
     value: bytes | None
+
+
+def record_of(message: Message) -> Record | None:
+    """What a consumer of librdkafka has polled, which must not be an error; None for what is no record."""
+    partition, offset = message.partition(), message.offset()
+    if partition is None or offset is None:
+        return None
+    kind, stamp = message.timestamp()
+    return Record(
+        partition=partition,
+        offset=offset,
+        timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE or stamp < 0 else stamp,
+        broker_time=kind == TIMESTAMP_LOG_APPEND_TIME,
+        key=message.key(),
+        value=message.value(),
+    )
 
 
 def read_records(
@@ -81,19 +98,12 @@ def read_records(
             if (error := message.error()) is not None:
                 raise KafkaError(f"Topic {topic} at {endpoint} cannot be read: {error.str()}.")
             deadline = monotonic() + timeout_seconds
-            partition, offset = message.partition(), message.offset()
-            if partition is None or offset is None:
+            record = record_of(message)
+            if record is None:
                 continue
+            partition, offset = record.partition, record.offset
             if offset < last[partition]:
-                kind, stamp = message.timestamp()
-                yield Record(
-                    partition=partition,
-                    offset=offset,
-                    timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE or stamp < 0 else stamp,
-                    broker_time=kind == TIMESTAMP_LOG_APPEND_TIME,
-                    key=message.key(),
-                    value=message.value(),
-                )
+                yield record
             if offset >= last[partition] - 1:
                 open_partitions.discard(partition)
     except KafkaException as error:

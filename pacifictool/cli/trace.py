@@ -1,0 +1,128 @@
+"""`trace`: follows one marked reading hop by hop, and says where and why it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.simulate import seconds_option
+from pacifictool.errors import ChecksFailed, UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.cli.context import Session
+    from pacifictool.diagnosis.hops import TraceResult
+
+app, command = command_app()
+
+UNTIL = ("stored", "kafka", "asset")
+_MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
+_STYLES = {"ok": "green", "failed": "bold red", "skipped": "dim"}
+
+
+@command
+def trace(
+    ctx: typer.Context,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario. (default: its first)"),
+    ] = None,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(UNTIL),
+            help="How far to follow: stored on the device, in Kafka, or readable as a mean on the asset.",
+        ),
+    ] = "asset",
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Give up after so long. (default: the window's length and a minute)"),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The job's checkpoint; by default that of the job that runs on this topic."),
+    ] = None,
+    plugin: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
+    ] = None,
+    rule: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
+    ] = None,
+    rule_chain: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
+    ] = None,
+) -> None:
+    """Send one marked reading and follow it: MQTT, platform, rule, Kafka, window, asset. Says where it stops, and why.
+
+    The reading is real: it stays in the device's series and counts in its zone's mean. Its value is near
+    what the turbine measures, with a fraction of its own, such as 32.483217. The job must run on this
+    machine. Exit code 0 only if the whole way was walked.
+    """
+    from pacifictool.diagnosis.trace import Trace
+    from pacifictool.provisioning.forwarding import forwarding_spec
+    from pacifictool.simulation.plan import choose_turbines
+
+    session = session_of(ctx)
+    if until not in UNTIL:
+        raise UsageError(f"--until: {until!r} is not known.", hint=f"Use one of {', '.join(UNTIL)}.")
+    seconds = None if timeout is None else seconds_option("--timeout", timeout)
+    settings, scenario = session.settings, session.scenario
+    turbine = choose_turbines(scenario, [device] if device is not None else [])[0]
+    spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
+    with session.reporter.task(f"Following a reading of {turbine.name}") as task:
+        result = Trace(
+            settings,
+            scenario,
+            spec,
+            turbine,
+            job_folders=[checkpoint] if checkpoint is not None else _job_folders(session),
+            until=until,
+            timeout_seconds=seconds,
+            stop=session.stop,
+            on_hop=lambda title: task.update(note=title),
+        ).run()
+    session.output.emit(result.as_document(), lambda console: _render(console, result))
+    if not result.ok:
+        if session.output.as_json:
+            raise typer.Exit(1)
+        raise ChecksFailed(f"The reading did not get to its end ({result.cause}).", hint=result.mend)
+
+
+def _job_folders(session: Session) -> list[Path]:
+    """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
+    from pacifictool.aggregation.inspection import JobIdentity
+    from pacifictool.cli.aggregate import default_checkpoint
+
+    likeliest = default_checkpoint(session)
+    others = [
+        folder
+        for folder in sorted((session.state_dir() / "jobs").glob("*"))
+        if folder != likeliest
+        and (identity := JobIdentity.read(folder)) is not None
+        and identity.topic == session.scenario.kafka.topic
+    ]
+    return [likeliest, *others]
+
+
+def _render(console: Any, result: TraceResult) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    value = "" if result.value is None else f": {result.value:.6f}"
+    table.title = escape(f"A reading of {result.device}{value}")
+    table.add_column("")
+    table.add_column("Hop", overflow="fold")
+    table.add_column("After", justify="right")
+    table.add_column("", overflow="fold")
+    for hop in result.hops:
+        style = _STYLES[hop.status]
+        after = "" if hop.seconds is None else f"{hop.seconds:.3f} s"
+        table.add_row(f"[{style}]{_MARKS[hop.status]}[/{style}]", escape(hop.title), after, escape(hop.detail))
+    console.print(table)
+    for note in result.notes:
+        console.print(f"! {note}", markup=False)

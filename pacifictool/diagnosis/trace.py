@@ -1,0 +1,391 @@
+"""Sends one marked reading and follows it: over MQTT, into the platform, Kafka and the job, to the asset."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from pacifictool.diagnosis.hops import LAST_HOP, TITLES, Hop, HopStatus, Stopped, TraceResult
+from pacifictool.diagnosis.job_hops import Arrival, JobHops
+from pacifictool.diagnosis.marker import Marker, Sending, TopicWatcher, marked_value, send
+from pacifictool.diagnosis.reasons import Reason, Surveyor
+from pacifictool.errors import Interrupted, MqttError, PacificToolError, UsageError
+from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
+from pacifictool.mqtt.connection import Failure, failure_of
+from pacifictool.rest import Device, ForwardingSpec, Platform
+from pacifictool.scenario import Scenario, Turbine
+from pacifictool.settings import Secret, Settings
+
+_POLL_SECONDS = 0.02
+_FIRST_SURVEY_SECONDS = 1.0
+"""A healthy reading is in Kafka after some hundredths of a second; after this long it is worth asking why not."""
+_KAFKA_SECONDS = 5.0
+_STAMP_TRIES = 20
+_SETTLE_SECONDS = 0.3
+
+_MQTT_CAUSES: Final = {
+    Failure.TOKEN_REFUSED: "token-refused",
+    Failure.UNREACHABLE: "mqtt-unreachable",
+    Failure.TLS: "mqtt-tls",
+    Failure.SERVER_BUSY: "mqtt-silent",
+    Failure.NOT_MQTT: "not-mqtt",
+    Failure.CLOSED: "mqtt-closed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds each hop may take before it counts as the one where the way ends."""
+
+    connect: float = 10.0
+    acknowledge: float = 2.0
+    """A missing acknowledgement is no end yet: the reading may well be stored."""
+    store: float = 5.0
+    forward: float = 8.0
+    """From storing to Kafka; a 1.x server's first message to a topic takes about a second."""
+    deliver: float = 20.0
+    """After the end of the window."""
+
+
+class Trace:
+    """One reading of one device on its way. `run` may be called once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        scenario: Scenario,
+        spec: ForwardingSpec,
+        turbine: Turbine,
+        *,
+        job_folders: Sequence[Path],
+        until: str = "asset",
+        timeout_seconds: float | None = None,
+        patience: Patience = Patience(),
+        stop: threading.Event | None = None,
+        on_hop: Callable[[str], None] = lambda _title: None,
+    ) -> None:
+        """`job_folders`: checkpoints in which the job may be, the likeliest first. `timeout_seconds`: for everything
+        after the reading was sent; None: a window and a minute. `on_hop` hears the title of each hop as it begins.
+        """
+        self._settings = settings
+        self._scenario = scenario
+        self._spec = spec
+        self._turbine = turbine
+        self._job_folders = job_folders
+        self._names = list(TITLES)[: list(TITLES).index(LAST_HOP[until]) + 1]
+        self._timeout = scenario.aggregation.window + 60.0 if timeout_seconds is None else timeout_seconds
+        self._patience = patience
+        self._stop = stop or threading.Event()
+        self._on_hop = on_hop
+        self._result = TraceResult(device=turbine.name)
+        self._sent_at = 0.0
+        # Known after `ready`:
+        self._platform: Platform
+        self._device: Device
+        self._token: Secret
+        self._topic: TopicInfo
+        self._ends: dict[int, int] = {}
+        self._marker: Marker
+        self._surveyor: Surveyor
+        # Known as the reading travels:
+        self._sending = Sending()
+        self._watcher: TopicWatcher | None = None
+        self._arrival: Arrival | None = None
+        self._why: list[Reason] = []
+        self._job: JobHops | None = None
+
+    def run(self) -> TraceResult:
+        """Follows the reading as far as it gets. Raises Interrupted, and UsageError for settings of no use."""
+        began = monotonic()
+        self._platform = Platform.connect(self._settings, stop=self._stop)
+        steps: dict[str, Callable[[], tuple[float | None, str]]] = {
+            "ready": self._ready,
+            "accepted": self._accepted,
+            "stored": self._stored,
+            "matched": self._matched,
+            "kafka": self._in_kafka,
+            "counted": self._counted,
+            "posted": self._posted,
+            "readable": self._readable,
+        }
+        try:
+            for name in self._names:
+                self._on_hop(TITLES[name])
+                if not self._walk(name, steps[name]):
+                    break
+        finally:
+            self._platform.close()
+            if self._watcher is not None:
+                self._watcher.close()
+            if self._job is not None:
+                self._job.close()
+        self._conclude()
+        self._result.seconds = monotonic() - began
+        return self._result
+
+    def _walk(self, name: str, step: Callable[[], tuple[float | None, str]]) -> bool:
+        """One hop; False when the way ends here."""
+        result = self._result
+        try:
+            seconds, detail = step()
+        except Stopped as stopped:
+            self._end(name, stopped)
+        except UsageError:
+            raise
+        except MqttError as error:
+            failure = failure_of(error)
+            cause = _MQTT_CAUSES.get(failure, error.kind) if failure is not None else error.kind
+            self._end(name, Stopped(cause, error.message, error.hint))
+        except PacificToolError as error:
+            self._end(name, Stopped(error.kind, error.message, error.hint))
+        else:
+            result.hops.append(Hop(name, HopStatus.OK, seconds, detail))
+            return True
+        return False
+
+    def _end(self, name: str, stopped: Stopped) -> None:
+        result = self._result
+        result.hops.append(Hop(name, HopStatus.FAILED, self._since_sent(), stopped.sentence))
+        rest = self._names[len(result.hops) :]
+        result.hops += [Hop(later, HopStatus.SKIPPED) for later in rest]
+        result.cause, result.mend, result.also = stopped.cause, stopped.mend, stopped.also
+
+    def _conclude(self) -> None:
+        """What only shows later: a late acknowledgement, a second copy in Kafka."""
+        if self._watcher is not None and (copies := len(self._watcher.found)) > 1:
+            self._result.notes.append(
+                f"The reading is {copies} times in Kafka and counts {copies} times: two rules forward it. Mend:"
+                " pacifictool setup"
+            )
+        if self._arrival is not None:
+            zone = self._arrival.zone(self._scenario.aggregation.zone_key)
+            if zone is not None and zone != self._turbine.zone:
+                self._result.notes.append(
+                    f"The device's zone is {zone!r}; the scenario says {self._turbine.zone!r}. Mend: pacifictool setup"
+                )
+
+    # --- on the platform -----------------------------------------------------------------------------------------
+
+    def _ready(self) -> tuple[float | None, str]:
+        platform, name = self._platform, self._turbine.name
+        generation = platform.generation()
+        device = platform.devices.find(name)
+        if device is None:
+            raise Stopped(
+                "device-missing", f"The platform has no device {name!r}; names are case-sensitive.", "pacifictool setup"
+            )
+        self._device, self._token = device, platform.devices.token(device.id)
+        self._marker = self._new_marker()
+        self._result.value, self._result.ts_ms = self._marker.value, self._marker.ts_ms
+        if "kafka" in self._names:
+            self._note_topic()
+        self._surveyor = Surveyor(
+            platform=platform,
+            settings=self._settings,
+            scenario=self._scenario,
+            spec=self._spec,
+            turbine=self._turbine,
+            device=device,
+            sent_ms=platform.session.server_time_ms(),
+        )
+        where = f", {self._topic.name} with {self._topic.partitions} partition(s)" if self._ends else ""
+        return None, f"{self._settings.url} ({generation}), {name!r}{where}"
+
+    def _new_marker(self) -> Marker:
+        """At a time at which the device has no value, and gets none: simulators only go forward."""
+        rules = self._scenario.aggregation
+        ts_ms = round(time.time() * 1000) - 1000
+        for _ in range(_STAMP_TRIES):
+            if not self._platform.telemetry.range(self._device, rules.value_key, ts_ms, ts_ms + 1):
+                break
+            ts_ms -= 1
+        return Marker(marked_value(self._turbine, rules), ts_ms, rules.value_key)
+
+    def _note_topic(self) -> None:
+        admin = KafkaAdmin(self._settings.kafka, timeout_seconds=_KAFKA_SECONDS)
+        admin.check_reachable()
+        wanted = self._scenario.kafka.topic
+        topic = admin.describe(wanted)
+        if topic is None:
+            raise Stopped(
+                "topic-missing", f"There is no topic {wanted} at {self._settings.kafka}.", "pacifictool setup"
+            )
+        self._topic, self._ends = topic, admin.offsets(wanted)
+
+    def _accepted(self) -> tuple[float | None, str]:
+        if self._ends:
+            self._watcher = TopicWatcher(self._settings.kafka, self._topic.name, self._ends, self._marker)
+        patience = self._patience
+        # The session stays open until the end of the forwarding: its acknowledgement may come last of all.
+        total = patience.connect + patience.store + patience.forward
+        name = self._device.name
+        sending = self._sending = send(
+            self._settings.mqtt, self._token, name, self._marker.payload(), timeout_seconds=total
+        )
+        self._wait(sending.connected.is_set, patience.connect)
+        if sending.failure is not None:
+            raise sending.failure
+        if sending.connected_at is None:
+            raise Stopped(
+                "mqtt-silent",
+                f"{self._settings.mqtt} took the connection but did not answer the login in {patience.connect:g} s.",
+                "Is this a device port of the platform? If it is, the platform may be overloaded or stuck.",
+            )
+        self._sent_at = sending.connected_at
+        self._wait(lambda: sending.acknowledged_at is not None or sending.failure is not None, patience.acknowledge)
+        if sending.failure is not None:
+            raise sending.failure
+        if sending.acknowledged_at is None:
+            return (
+                self._since_sent(),
+                f"the login, yes; no acknowledgement of the reading in {patience.acknowledge:g} s",
+            )
+        return sending.acknowledged_at - self._sent_at, f"{self._marker.value:.6f} acknowledged"
+
+    def _stored(self) -> tuple[float | None, str]:
+        marker, patience = self._marker, self._patience.store
+
+        def is_stored() -> bool:
+            points = self._platform.telemetry.range(self._device, marker.key, marker.ts_ms, marker.ts_ms + 1)
+            return any(_number(point.value) == marker.value for point in points)
+
+        if self._wait(is_stored, patience):
+            return self._since_sent(), f"{marker.key} {marker.value:.6f} at {marker.ts_ms}"
+        if self._sending.acknowledged_at is None:
+            raise Stopped(
+                "platform-stuck",
+                "The platform lets the device in, but neither acknowledges nor stores its reading: its processing of"
+                " messages has stopped.",
+                "Restart the platform. On 1.x, more than three rules deleted within a minute lead to this.",
+            )
+        raise Stopped(
+            "not-stored",
+            f"{self._settings.mqtt} acknowledged the reading, but {self._settings.url} does not have it.",
+            "MQTT and REST must belong to the same platform: check --mqtt against --url.",
+        )
+
+    # --- to Kafka ------------------------------------------------------------------------------------------------
+
+    def _matched(self) -> tuple[float | None, str]:
+        """Nobody tells that a rule has matched: its record in Kafka does, or what is found out when there is none."""
+        self._why = self._reasons_without_record()
+        if not self._why:
+            return None, "as its record in Kafka shows"
+        if self._why[0].after_match:
+            return None, "rule and attributes are as they must be"
+        raise self._stopped_by_reasons()
+
+    def _in_kafka(self) -> tuple[float | None, str]:
+        if self._arrival is None:
+            raise self._stopped_by_reasons()
+        record = self._arrival.record
+        time_of_it = "no time stamp" if record.timestamp_ms is None else f"stamped {record.timestamp_ms}"
+        # A twin of the rule writes its copy right behind.
+        self._wait(lambda: False, _SETTLE_SECONDS)
+        detail = f"{self._topic.name} partition {record.partition} offset {record.offset}, {time_of_it}"
+        return self._arrival.seen_at - self._sent_at, detail
+
+    def _reasons_without_record(self) -> list[Reason]:
+        """Waits for the record; empty when it came. Asks for reasons early, and once more when patience is over."""
+        watcher = self._watcher
+        assert watcher is not None
+        if not self._wait(lambda: bool(watcher.found), _FIRST_SURVEY_SECONDS):
+            reasons = self._surveyor.reasons()
+            hopeless = bool(reasons) and reasons[0].certain
+            if not self._wait(lambda: bool(watcher.found), 0 if hopeless else self._patience.forward):
+                if not hopeless:
+                    reasons = self._surveyor.reasons()
+                return reasons or [self._unexplained(watcher)]
+        record, seen_at = watcher.found[0]
+        self._arrival = Arrival(record, seen_at)
+        return []
+
+    def _unexplained(self, watcher: TopicWatcher) -> Reason:
+        if watcher.failure is not None:
+            return Reason(
+                "kafka-unreadable",
+                f"Topic {self._topic.name} cannot be read: {watcher.failure}.",
+                "Check --kafka and the security settings given with -X: pacifictool doctor",
+                after_match=True,
+            )
+        if self._sending.acknowledged_at is None:
+            return Reason(
+                "not-acknowledged",
+                "The reading is stored, but neither acknowledged nor in Kafka. Rule, plugin and attributes look right:"
+                " the platform cannot write to Kafka, or the rule fails on this message.",
+                "Check that the platform reaches Kafka at the plugin's bootstrapServers, and look at its log.",
+                after_match=True,
+            )
+        return Reason(
+            "not-forwarded",
+            "The reading is stored and acknowledged, but not in Kafka, and nothing looks wrong.",
+            "Look at the platform's log; trace again.",
+        )
+
+    def _stopped_by_reasons(self) -> Stopped:
+        first = self._why[0]
+        sentence = first.sentence
+        if self._sending.acknowledged_at is None and first.cause != "not-acknowledged":
+            sentence += " The platform has not acknowledged the reading, either."
+        return Stopped(first.cause, sentence, first.mend, also=[reason.cause for reason in self._why[1:]])
+
+    # --- through the job -----------------------------------------------------------------------------------------
+
+    def _counted(self) -> tuple[float | None, str]:
+        self._job = JobHops(
+            self._platform,
+            self._settings,
+            self._scenario,
+            self._job_folders,
+            topic_id=self._topic.topic_id,
+            pause=self._pause,
+            deadline=self._sent_at + self._timeout,
+            delivery_patience=self._patience.deliver,
+        )
+        detail = self._job.counted(self._the_arrival())
+        return self._since_sent(), detail
+
+    def _posted(self) -> tuple[float | None, str]:
+        assert self._job is not None
+        detail = self._job.posted(self._the_arrival())
+        return self._since_sent(), detail
+
+    def _readable(self) -> tuple[float | None, str]:
+        assert self._job is not None
+        detail, notes = self._job.readable()
+        self._result.notes += notes
+        return self._since_sent(), detail
+
+    # --- small things --------------------------------------------------------------------------------------------
+
+    def _the_arrival(self) -> Arrival:
+        assert self._arrival is not None
+        return self._arrival
+
+    def _since_sent(self) -> float | None:
+        return monotonic() - self._sent_at if self._sent_at else None
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Whether `condition` came true within `seconds`."""
+        until = monotonic() + seconds
+        while not condition():
+            if monotonic() >= until:
+                return False
+            self._pause(_POLL_SECONDS)
+        return True
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
