@@ -104,14 +104,32 @@ class JobHops:
                     break
             self._check_running(folder)
             if monotonic() > self._deadline:
-                raise Stopped(
-                    "job-behind",
-                    f"The job in {folder} runs, but has not come to offset {record.offset} of partition"
-                    f" {record.partition} yet: {self._progress(record)}.",
-                    "Give it more time (--timeout), and look at what `pacifictool aggregate` says.",
-                )
+                raise self._not_counted_in_time(arrival, folder)
             self._pause(_POLL_SECONDS)
         return self._place(arrival)
+
+    def _not_counted_in_time(self, arrival: Arrival, folder: Path) -> Stopped:
+        record, view = arrival.record, self._view
+        if view is not None:
+            end_ms = self._window_end(arrival, view)
+            if arrival.event_ms() < end_ms:
+                return _window_open(end_ms, arrival)
+        return Stopped(
+            "job-behind",
+            f"The job in {folder} runs, but has not come to offset {record.offset} of partition {record.partition} yet:"
+            f" {self._progress(record)}.",
+            "Give it more time (--timeout), and look at what `pacifictool aggregate` says.",
+        )
+
+    def _window_end(self, arrival: Arrival, view: JobView) -> int:
+        """The end of the window that the record counts in; without a time stamp, that is the job's to say."""
+        record, window_ms = arrival.record, view.identity.window_ms
+        if record.timestamp_ms is None:
+            plan = view.batch_with(record.partition, record.offset)
+            if plan is not None:
+                return view.unstamped_window_end_ms(plan)
+        stamp_ms = round(arrival.event_ms()) if record.timestamp_ms is None else record.timestamp_ms
+        return (stamp_ms // window_ms + 1) * window_ms
 
     def _place(self, arrival: Arrival) -> str:
         record, view = arrival.record, self._the_view()
@@ -124,17 +142,8 @@ class JobHops:
                 "Set the device's client attributes right: pacifictool setup. All rejects: pacifictool rejects",
             )
         self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
-        window_ms = view.identity.window_ms
-        stamp_ms = record.timestamp_ms
-        if stamp_ms is not None:
-            self._window_end_ms = (stamp_ms // window_ms + 1) * window_ms
-        else:
-            plan = view.batch_with(record.partition, record.offset)
-            arrived_ms = round(arrival.event_ms())
-            self._window_end_ms = (
-                (arrived_ms // window_ms + 1) * window_ms if plan is None else view.unstamped_window_end_ms(plan)
-            )
-        start, end = _clock(self._window_end_ms - window_ms), _clock(self._window_end_ms)
+        self._window_end_ms = self._window_end(arrival, view)
+        start, end = _clock(self._window_end_ms - view.identity.window_ms), _clock(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
@@ -213,12 +222,7 @@ class JobHops:
                 "Look at the warnings of `pacifictool aggregate`: it says why. Nothing is lost meanwhile.",
             )
         if monotonic() > self._deadline:
-            raise Stopped(
-                "window-open",
-                f"The job waits: the window ends at {_clock(self._window_end_ms)} UTC, in {-overdue_ms / 1000:.0f} s,"
-                " and its mean is posted about a second later.",
-                "Nothing is wrong. Give it more time: --timeout",
-            )
+            raise _window_open(self._window_end_ms, arrival)
 
     # --- readable ------------------------------------------------------------------------------------------------
 
@@ -295,6 +299,16 @@ class JobHops:
             others = asset.name != self._zone and asset.name not in self._scenario.zones
             if others and self._mean(asset) is not None:
                 yield asset
+
+
+def _window_open(end_ms: int, arrival: Arrival) -> Stopped:
+    seconds = (end_ms - arrival.event_ms()) / 1000
+    return Stopped(
+        "window-open",
+        f"The job waits: the window ends at {_clock(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about a"
+        " second later.",
+        "Nothing is wrong. Give it more time: --timeout",
+    )
 
 
 def _clock(milliseconds: int) -> str:
