@@ -14,7 +14,7 @@ from world import Snapshot, snapshot
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.sandbox.stack import LocalStack
-from pacifictool.scenario import load_scenario
+from pacifictool.scenario import WindRange, load_scenario
 from pacifictool.settings import KafkaEndpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -77,7 +77,9 @@ def test_a_scenario_of_ones_own(on_stack: CommandLine, stack: LocalStack, before
     readings = [json.loads(record.value or b"") for record in read_records(endpoint, scenario.kafka.topic)]
     assert sorted(reading["coast"] for reading in readings) == ["North coast"] * 4 + ["South coast"] * 4
     ranges = {
-        turbine.zone: [t.wind_speed for t in scenario.turbines if t.zone == turbine.zone]
+        turbine.zone: [
+            t.wind_speed for t in scenario.turbines if t.zone == turbine.zone and isinstance(t.wind_speed, WindRange)
+        ]
         for turbine in scenario.turbines
     }
     assert all(any(r.min <= reading["gust"] <= r.max for r in ranges[reading["coast"]]) for reading in readings)

@@ -7,17 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ExitCode, ScenarioError
-from pacifictool.scenario import format_duration, load_scenario, parse_duration, parse_scenario, tutorial_scenario
+from pacifictool.scenario import (
+    WindRange,
+    format_duration,
+    load_scenario,
+    parse_duration,
+    parse_scenario,
+    tutorial_scenario,
+)
 
 TURBINE = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
 
 
 def test_the_tutorial_is_what_the_tutorial_says() -> None:
     scenario = tutorial_scenario()
-    assert [(t.name, t.zone, t.wind_speed.min, t.wind_speed.max, t.rate) for t in scenario.turbines] == [
-        ("Wind Turbine 1", "Zone A", 30, 35, 10),
-        ("Wind Turbine 2", "Zone A", 45, 50, 10),
-        ("Wind Turbine 3", "Zone B", 30, 60, 10),
+    assert [(t.name, t.zone, t.wind_speed, t.rate) for t in scenario.turbines] == [
+        ("Wind Turbine 1", "Zone A", WindRange(min=30, max=35), 10),
+        ("Wind Turbine 2", "Zone A", WindRange(min=45, max=50), 10),
+        ("Wind Turbine 3", "Zone B", WindRange(min=30, max=60), 10),
     ]
     assert [asset.name for asset in scenario.assets] == ["Zone A"]
     assert scenario.zones == ("Zone A", "Zone B")
