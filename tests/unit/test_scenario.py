@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from pacifictool.errors import ExitCode, ScenarioError
 from pacifictool.scenario import (
-    WindRange,
     format_duration,
     load_scenario,
     parse_duration,
     parse_scenario,
     tutorial_scenario,
 )
+from pacifictool.winds import WindRange
 
 TURBINE = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
 
