@@ -5,8 +5,6 @@ dependencies by Ivy, leaves out what PySpark brings or what is named in NOT_NEED
 SHA-256 of the rest. Review the difference before committing it: the first download is what is trusted from then on.
 """
 
-# ruff: noqa: INP001 - a script, not a package
-
 from __future__ import annotations
 
 import hashlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 from enum import Enum, auto
 from typing import Self
@@ -50,6 +51,8 @@ class FaultyProxy:
         self._server: asyncio.Server
 
     def __enter__(self) -> Self:
+        # Aborted connections are what this is about; asyncio need not report them.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", self.port), self._loop
@@ -75,9 +78,10 @@ class FaultyProxy:
         """Connections stay open, and nothing gets through them any more in either direction."""
         self._switch(_Mode.SWALLOW)
 
-    def answer(self, status: int, body: bytes = b"", *headers: str) -> None:
-        """Every HTTP request is answered with this status; the server hears of none."""
-        lines = [f"HTTP/1.1 {status} Trouble", f"Content-Length: {len(body)}", "Content-Type: text/plain", *headers]
+    def answer(self, status: int, message: str = "trouble") -> None:
+        """Every HTTP request is answered with this status in the platform's form; the server hears of none."""
+        body = json.dumps({"status": status, "message": message, "errorCode": 10, "timestamp": 0}).encode()
+        lines = [f"HTTP/1.1 {status} Trouble", f"Content-Length: {len(body)}", "Content-Type: application/json"]
         self._answer = "\r\n".join([*lines, "", ""]).encode() + body
         self._switch(_Mode.ANSWER)
 
@@ -124,9 +128,7 @@ class FaultyProxy:
             connection.abort()
             self._connections.discard(connection)
 
-    async def _pump(
-        self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _pump(self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             if connection.is_dead:
                 continue

@@ -149,9 +149,11 @@ def _compare(expected: Values, actual: Values) -> list[str]:
     found = []
     for zone in sorted(expected.keys() | actual.keys()):
         wanted, shown = expected.get(zone, {}), actual.get(zone, {})
-        for end in sorted(wanted.keys() | shown.keys()):
-            if wanted.get(end) != shown.get(end):
-                found.append(f"{zone}, window ending {end}: {wanted.get(end)} expected, {shown.get(end)} found")
+        found.extend(
+            f"{zone}, window ending {end}: {wanted.get(end)} expected, {shown.get(end)} found"
+            for end in sorted(wanted.keys() | shown.keys())
+            if wanted.get(end) != shown.get(end)
+        )
     return found
 
 

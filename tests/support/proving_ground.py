@@ -104,7 +104,9 @@ class Job:
 class Turbines:
     """A fleet that publishes until it is stopped."""
 
-    def __init__(self, mqtt: MqttEndpoint, scenario: Scenario, tokens: Mapping[str, Any], options: FleetOptions) -> None:
+    def __init__(
+        self, mqtt: MqttEndpoint, scenario: Scenario, tokens: Mapping[str, Any], options: FleetOptions
+    ) -> None:
         self.readings: list[Reading] = []
         """Those whose way has ended, well or not."""
         devices = plan_devices(scenario, choose_turbines(scenario), tokens.__getitem__)
@@ -242,7 +244,10 @@ class ProvingGround:
         assert outcome.code == 0, outcome.stderr
 
     def aggregate(
-        self, *options: str, checkpoint: Path | None = None, launcher: Sequence[str] = (sys.executable, "-m", "pacifictool")
+        self,
+        *options: str,
+        checkpoint: Path | None = None,
+        launcher: Sequence[str] = (sys.executable, "-m", "pacifictool"),
     ) -> Job:
         """Starts `pacifictool aggregate` beside the job of this place. `launcher`: another program that runs it."""
         self._jobs += 1

@@ -9,7 +9,14 @@ from typing import Protocol
 
 from pacifictool.aggregation.sinks.base import Receipt, Sink, by_zone
 from pacifictool.aggregation.windows import WindowMean
-from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, PacificToolError, PlatformUnreachable
+from pacifictool.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    PacificToolError,
+    PlatformError,
+    PlatformUnreachable,
+)
 from pacifictool.rest.entities import Asset
 
 CONNECTIONS = 8
@@ -85,6 +92,8 @@ class RestSink(Sink):
             self._write(results)
         except (InvalidRequest, AlreadyExists) as error:
             # AlreadyExists: a database that takes two names for one; the other zone's asset is not ours to write to.
+            if not _is_final(error):
+                return error
             receipt.refused(results, error.message)
         except PacificToolError as error:
             return error
@@ -120,3 +129,13 @@ class RestSink(Sink):
                 return asset
             self._likely_new = True
         return self._asset_store.get_or_create(zone, self._entity_type)
+
+
+def _is_final(error: PlatformError) -> bool:
+    """Whether the platform itself found fault with the results, which no repetition mends.
+
+    Other answers of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
+    """
+    if (error.request or "").startswith("POST /api/auth/"):
+        return False
+    return error.status in (None, 400, 500)  # None: it cannot be sent at all; 500: how a 1.x server says "too long"
