@@ -59,9 +59,22 @@ def doctor(
     if not report.ok:
         if session.output.as_json:
             raise typer.Exit(1)
-        failures = [line.title for line in report.lines if line.status == "failed"]
-        count = f"{len(failures)} of {len(report.lines)} checks failed"
-        raise ChecksFailed(f"{count}: {', '.join(failures)}.", hint="Each says above how to mend it (→).")
+        raise _failures(report)
+
+
+def _failures(report: Report) -> ChecksFailed:
+    """Says once more, below everything, what failed and what to do first."""
+    from pacifictool.diagnosis.causes import entry_of
+
+    failed = [line for line in report.lines if line.status == "failed"]
+    mends = list(dict.fromkeys(str(line.mend) for line in failed))
+    first = f"→ {mends[0]}" + ("" if len(mends) == 1 else f"\n  Then run doctor again: {len(mends) - 1} more to mend.")
+    entries = ", ".join(dict.fromkeys(f"#{line.cause}" for line in failed[1:] if line.cause != failed[0].cause))
+    more = f"  More: {entry_of(str(failed[0].cause))}{f', {entries}' if entries else ''}"
+    return ChecksFailed(
+        f"{len(failed)} of {len(report.lines)} checks failed: {', '.join(line.title for line in failed)}.",
+        hint=f"{first}\n{more}",
+    )
 
 
 def _render(console: Any, report: Report) -> None:

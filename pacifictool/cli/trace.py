@@ -88,7 +88,16 @@ def trace(
     if not result.ok:
         if session.output.as_json:
             raise typer.Exit(1)
-        raise ChecksFailed(f"The reading did not get to its end ({result.cause}).", hint=result.mend)
+        raise _stopped(result)
+
+
+def _stopped(result: TraceResult) -> ChecksFailed:
+    from pacifictool.diagnosis.causes import entry_of
+
+    hop, cause = result.stop, result.cause
+    assert hop is not None
+    assert cause is not None
+    return ChecksFailed(f"The reading did not get past “{hop.title}”: {cause}.", hint=f"More: {entry_of(cause)}")
 
 
 def _job_folders(session: Session) -> list[Path]:
@@ -122,7 +131,15 @@ def _render(console: Any, result: TraceResult) -> None:
     for hop in result.hops:
         style = _STYLES[hop.status]
         after = "" if hop.seconds is None else f"{hop.seconds:.3f} s"
-        table.add_row(f"[{style}]{_MARKS[hop.status]}[/{style}]", escape(hop.title), after, escape(hop.detail))
+        # Why it stopped is said below the table, in all its length.
+        detail = "stopped here" if hop.status == "failed" else hop.detail
+        table.add_row(f"[{style}]{_MARKS[hop.status]}[/{style}]", escape(hop.title), after, escape(detail))
     console.print(table)
+    if result.stop is not None:
+        console.print(f"[bold red]✗[/bold red] {escape(result.stop.detail)}")
+        if result.mend is not None:
+            console.print(f"[bold]→[/bold] {escape(result.mend)}")
+        if result.also:
+            console.print(f"  Also found: {', '.join(result.also)}", markup=False)
     for note in result.notes:
         console.print(f"! {note}", markup=False)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.checks import Check, Finding, at_once, failed, ok, skipped, warning
 from pacifictool.diagnosis.server import CLOCK_TOLERANCE_SECONDS
 from pacifictool.diagnosis.surroundings import Surroundings
@@ -27,7 +28,7 @@ def broker_checks(around: Surroundings) -> list[Check]:
         Check("kafka", GROUP, "Kafka", lambda: _bootstrap(around), seconds=8.0),
         Check("kafka-advertised", GROUP, "Advertised addresses", lambda: _advertised(around), ("kafka",)),
         Check("kafka-version", GROUP, "Protocol versions", lambda: _versions(around), ("kafka", "generation")),
-        Check("topic", GROUP, "Topic", lambda: _topic(around), ("kafka-advertised",)),
+        Check("topic", GROUP, "Topic", lambda: _topic(around), ("kafka-advertised",), after=("generation",)),
         Check("clock-broker", GROUP, "Clock of the broker", lambda: _clock(around), ("topic",)),
     ]
 
@@ -50,6 +51,7 @@ def _advertised(around: Surroundings) -> Iterator[Finding]:
         return
     told = "; ".join(f"{broker} ({reason})" for broker, reason in broken.items())
     yield failed(
+        Cause.KAFKA_ADVERTISED,
         f"Kafka tells its clients to use addresses that cannot be reached from here: {told}.",
         "Set advertised.listeners of the broker to an address that this machine and the platform can reach, and"
         " restart it.",
@@ -79,12 +81,14 @@ def _versions(around: Surroundings) -> Iterator[Finding]:
         yield ok(f"the broker {broker} is older than 4.0 and takes clients of any age")
     elif around.generation == "1.x":
         yield failed(
+            Cause.BROKER_TOO_NEW,
             f"The broker {broker} is 4.0 or later, which does not understand the Kafka client 0.9 of a 1.x server:"
             " nothing will arrive.",
             "Use a broker up to 3.9 (pacifictool sandbox up starts one), and name it with --kafka.",
         )
     elif around.generation in ("2.x", "3.x"):
         yield warning(
+            Cause.BROKER_TOO_NEW,
             f"The broker {broker} is 4.0 or later and takes clients from 2.1 on; it depends on the server's exact"
             " version which client it has.",
             "If nothing arrives in Kafka, use a broker up to 3.9.",
@@ -97,16 +101,21 @@ def _topic(around: Surroundings) -> Iterator[Finding]:
     wanted = around.scenario.kafka
     topic = around.topic = around.the_admin().describe(wanted.topic)
     if topic is None:
-        yield failed(f"There is no topic {wanted.topic} at {around.settings.kafka}.", "pacifictool setup")
+        seen = f"There is no topic {wanted.topic} at {around.settings.kafka}."
+        yield failed(Cause.TOPIC_MISSING, seen, "pacifictool setup")
         return
     seen = f"{topic.name}: {topic.partitions} partition{'s' if topic.partitions != 1 else ''}, {topic.timestamp_type}"
     if topic.partitions < wanted.partitions:
-        yield failed(f"{seen}; the scenario asks for {wanted.partitions}.", "pacifictool setup --add-partitions")
-    elif topic.timestamp_type != LOG_APPEND_TIME:
+        told = f"{seen}; the scenario asks for {wanted.partitions}."
+        yield failed(Cause.TOPIC_PARTITIONS, told, "pacifictool setup --add-partitions")
+    elif topic.timestamp_type != LOG_APPEND_TIME and around.generation in ("", "1.x"):
         yield warning(
+            Cause.TOPIC_CREATE_TIME,
             f"{seen}: a 1.x server's records carry no time of their own, so that windows would go by their arrival.",
             "pacifictool setup",
         )
+    elif topic.timestamp_type != LOG_APPEND_TIME:
+        yield ok(f"{seen}: records carry the platform's time")
     else:
         yield ok(seen)
 
@@ -127,6 +136,7 @@ def _clock(around: Surroundings) -> Iterator[Finding]:
     ahead = newest.timestamp_ms / 1000 - time.time()
     if ahead > CLOCK_TOLERANCE_SECONDS:
         yield warning(
+            Cause.CLOCK_SKEW,
             f"At least {ahead:.0f} s ahead of this machine's: its newest record is stamped with the future.",
             "Let the broker and this machine keep their clocks by NTP (timedatectl set-ntp true).",
         )

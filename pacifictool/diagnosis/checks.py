@@ -13,7 +13,8 @@ from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeVar
 
-from pacifictool.errors import Interrupted, PacificToolError
+from pacifictool.diagnosis.causes import Cause, cause_of
+from pacifictool.errors import Interrupted, PacificToolError, kind_name
 from pacifictool.reporting import SILENT, Reporter
 
 TOTAL_SECONDS = 10.0
@@ -44,6 +45,8 @@ class Finding:
     seen: str
     mend: str | None = None
     """What to do; every failure has one."""
+    cause: str | None = None
+    """Stable, with an entry in docs/troubleshooting.md; every failure and warning has one."""
     name: str | None = None
     title: str | None = None
 
@@ -60,6 +63,8 @@ class Check:
     """An error of ours counts as a failure, in its own words."""
     needs: tuple[str, ...] = ()
     """Names of the checks that must not have failed."""
+    after: tuple[str, ...] = ()
+    """Names of the checks to wait for, however they end."""
     seconds: float = 6.0
     """Its deadline, from its own start."""
 
@@ -74,6 +79,7 @@ class Line:
     status: Status
     seen: str
     mend: str | None
+    cause: str | None
     seconds: float
     """How long the check took."""
 
@@ -86,14 +92,14 @@ def ok(seen: str, **more: Any) -> Finding:
     return Finding(Status.OK, seen, **more)
 
 
-def warning(seen: str, mend: str | None = None, **more: Any) -> Finding:
+def warning(cause: str, seen: str, mend: str, **more: Any) -> Finding:
     """Something to know."""
-    return Finding(Status.WARNING, seen, mend, **more)
+    return Finding(Status.WARNING, seen, mend, cause, **more)
 
 
-def failed(seen: str, mend: str, **more: Any) -> Finding:
+def failed(cause: str, seen: str, mend: str, **more: Any) -> Finding:
     """Something to mend."""
-    return Finding(Status.FAILED, seen, mend, **more)
+    return Finding(Status.FAILED, seen, mend, cause, **more)
 
 
 def skipped(seen: str, **more: Any) -> Finding:
@@ -156,7 +162,7 @@ class _Runner:
 
     def start_what_can_start(self) -> None:
         for check in list(self._waiting.values()):
-            if not all(need in self.lines for need in check.needs):
+            if not all(name in self.lines for name in (*check.needs, *check.after)):
                 continue
             del self._waiting[check.name]
             broken = next((need for need in check.needs if self._is_broken(need)), None)
@@ -190,11 +196,13 @@ class _Runner:
         except Interrupted:
             return
         except PacificToolError as error:
-            findings = [failed(error.message, error.hint or "docs/troubleshooting.md says more about this kind.")]
+            cause = cause_of(error)
+            findings = [failed(cause, error.message, error.hint or f"docs/troubleshooting.md has an entry on {cause}.")]
         except Exception as error:  # noqa: BLE001 - a defect in one check must not take the others along
             words = " ".join(str(error).split())
             findings = [
                 failed(
+                    kind_name(PacificToolError),
                     f"Something unexpected happened: {type(error).__name__}: {words}",
                     "This is a defect of pacifictool. Please report it.",
                 )
@@ -213,6 +221,7 @@ class _Runner:
                 status=finding.status,
                 seen=finding.seen,
                 mend=finding.mend,
+                cause=None if finding.cause is None else str(finding.cause),
                 seconds=seconds,
             )
             for finding in findings
@@ -221,6 +230,7 @@ class _Runner:
 
 def _gave_no_answer(seconds: float) -> Finding:
     return failed(
+        Cause.NO_ANSWER,
         f"No answer within {seconds:.0f} s.",
         "Something takes connections and stays silent: check the address, and what listens there; then try again.",
     )

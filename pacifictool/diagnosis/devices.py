@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from pacifictool.diagnosis.attributes import attribute_faults, client_attributes
+from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.checks import Check, Finding, failed, ok, skipped, warning
+from pacifictool.diagnosis.faults import SETUP, Fault
 from pacifictool.diagnosis.surroundings import Surroundings
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.session import MqttSession
-from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices, wanted_attributes
+from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
 from pacifictool.provisioning.workers import run_bounded
-from pacifictool.rest import CLIENT_SCOPE, Device
+from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import Turbine
+from pacifictool.settings import MqttEndpoint
 
 GROUP = "Devices and assets"
-SETUP = "pacifictool setup"
 MQTT_SECONDS = 3.0
 LOOKED_AT = 100
 """Of a greater fleet, the attributes of so many devices are looked at, evenly spread."""
 _WORKERS = 8
 _NAMED = 3
+_CANDIDATES = 5
+"""Among so many devices one is looked for that is not connected."""
 
 
 def device_checks(around: Surroundings) -> list[Check]:
     """See the module."""
     return [
         Check("devices", GROUP, "Devices", lambda: _devices(around), ("generation",)),
-        Check("attributes", GROUP, "Client attributes", lambda: _attributes(around), ("devices",)),
+        Check(
+            "attributes", GROUP, "Client attributes", lambda: _attributes(around), ("generation",), after=("devices",)
+        ),
         Check("mqtt", GROUP, "MQTT port", lambda: _mqtt(around)),
-        Check("mqtt-login", GROUP, "MQTT login of a device", lambda: _mqtt_login(around), ("mqtt", "devices")),
+        Check(
+            "mqtt-login", GROUP, "MQTT login", lambda: _mqtt_login(around), ("mqtt", "generation"), after=("devices",)
+        ),
         Check("assets", GROUP, "Assets", lambda: _assets(around), ("generation",)),
     ]
 
@@ -44,11 +52,14 @@ def _devices(around: Surroundings) -> Iterator[Finding]:
     missing = [name for name in names if name not in found]
     other = [device.name for device in found.values() if device.type != wanted]
     if missing:
-        yield failed(f"{_list(missing)} of the scenario's {len(names)} are missing on the platform.", SETUP)
+        told = f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing on the platform."
+        yield failed(Cause.DEVICE_MISSING, told, SETUP)
     elif other:
-        yield warning(f"{_list(other)}: of another type than {wanted!r}.", SETUP)
+        told = f"{_list(other)}: of another type than {wanted!r}."
+        yield warning(Cause.ENTITY_TYPE_DIFFERS, told, SETUP)
     elif not names:
-        yield warning("The scenario has no turbines.", "Add [[turbines]] tables; docs/scenario.md shows how.")
+        mend = "Add [[turbines]] tables; docs/scenario.md shows how."
+        yield warning(Cause.NO_TURBINES, "The scenario has no turbines.", mend)
     else:
         yield ok(f"all {len(names)} are there, of the type {wanted!r}")
 
@@ -57,38 +68,28 @@ def _attributes(around: Surroundings) -> Iterator[Finding]:
     """The rule looks for them; a device without is not forwarded, and nothing tells it so."""
     turbines = [turbine for turbine in around.scenario.turbines if turbine.name in around.devices]
     looked_at = turbines[:: max(1, -(-len(turbines) // LOOKED_AT))]
-    faults = run_bounded(
-        lambda turbine: (turbine.name, attribute_fault(around, turbine, around.devices[turbine.name])),
+    found = run_bounded(
+        lambda turbine: _attribute_fault(around, turbine, around.devices[turbine.name]),
         looked_at,
         workers=_WORKERS,
         stop=around.stop,
     )
-    wrong = {name: fault for name, fault in faults if fault is not None}
-    if wrong:
-        name = min(wrong)
-        more = f" (and {len(wrong) - 1} more devices)" if len(wrong) > 1 else ""
-        yield failed(f"{name}: {wrong[name]}{more}.", SETUP)
+    faults = [fault for fault in found if fault is not None]
+    of = "" if len(looked_at) == len(turbines) else f" of {len(turbines)}, looked at by sample"
+    if faults:
+        first = min(faults, key=lambda fault: fault.sentence)
+        more = f" The same or other faults: {len(faults) - 1} of {len(looked_at)} devices{of}." if faults[1:] else ""
+        yield failed(first.cause, first.sentence + more, first.mend)
     elif looked_at:
-        of = "" if len(looked_at) == len(turbines) else f" of {len(turbines)}, looked at by sample"
         yield ok(f"as in the scenario: {len(looked_at)} devices{of}")
     else:
         yield skipped("There are no devices to look at.")
 
 
-def attribute_fault(around: Surroundings, turbine: Turbine, device: Device) -> str | None:
-    """What is wrong with a device's client attributes, in words."""
-    actual = around.the_platform().attributes.get(device, CLIENT_SCOPE)
-    return describe_attributes(wanted_attributes(around.scenario, turbine), actual)
-
-
-def describe_attributes(wanted: dict[str, str], actual: dict[str, Any]) -> str | None:
-    """The differences in words; None when there are none."""
-    differences = [
-        f"{key} is {actual[key]!r} instead of {value!r}" if key in actual else f"{key} is missing"
-        for key, value in wanted.items()
-        if actual.get(key) != value
-    ]
-    return ", ".join(differences) or None
+def _attribute_fault(around: Surroundings, turbine: Turbine, device: Device) -> Fault | None:
+    platform = around.the_platform()
+    actual = client_attributes(platform, device)
+    return next(attribute_faults(platform, around.scenario, turbine, device, actual), None)
 
 
 def _mqtt(around: Surroundings) -> Iterator[Finding]:
@@ -97,8 +98,8 @@ def _mqtt(around: Surroundings) -> Iterator[Finding]:
 
 
 def _mqtt_login(around: Surroundings) -> Iterator[Finding]:
-    """Connects as the first device that exists, and publishes nothing."""
-    device = next(iter(around.devices.values()), None)
+    """Connects as a device that exists, and publishes nothing."""
+    device = _device_at_rest(around)
     if device is None:
         yield skipped("There is no device to log in as.")
         return
@@ -110,12 +111,32 @@ def _mqtt_login(around: Surroundings) -> Iterator[Finding]:
     except MqttError as error:
         if failure_of(error) is not Failure.TOKEN_REFUSED:
             raise
-        yield failed(
-            f"{endpoint} refuses the access token that {around.settings.url} has just given for {device.name!r}.",
-            "MQTT and REST must belong to the same platform: check --mqtt against --url.",
-        )
+        yield failed(Cause.TOKEN_REFUSED, *refused_token(endpoint, around.settings.url, device.name))
     else:
-        yield ok(f"{device.name!r} logs in within {seconds * 1000:.0f} ms")
+        yield ok(f"{device.name!r} logs in within {seconds * 1000:.0f} ms (CONNACK 0)")
+
+
+def refused_token(endpoint: MqttEndpoint, url: str, device: str) -> tuple[str, str]:
+    """What to say, and what to do, when MQTT does not take the token that REST has just given."""
+    return (
+        f"{endpoint} refuses the access token that {url} has just given for {device!r}.",
+        "MQTT and REST must belong to the same platform: check --mqtt against --url.",
+    )
+
+
+def _device_at_rest(around: Surroundings) -> Device | None:
+    """One that is not connected, if there is one among the first few: 4.x servers allow one session a device.
+
+    A login would end the session of a simulator for a moment.
+    """
+    devices = list(around.devices.values())
+    if around.generation == "1.x":
+        return next(iter(devices), None)
+    for device in devices[:_CANDIDATES]:
+        times = around.the_platform().attributes.get(device, SERVER_SCOPE, ["lastConnectTime", "lastDisconnectTime"])
+        if times.get("lastConnectTime", 0) <= times.get("lastDisconnectTime", 0):
+            return device
+    return next(iter(devices), None)
 
 
 def _assets(around: Surroundings) -> Iterator[Finding]:
@@ -126,12 +147,14 @@ def _assets(around: Surroundings) -> Iterator[Finding]:
     missing = [name for name in names if name not in found]
     other = [asset.name for asset in found.values() if asset.type != wanted]
     if missing:
-        yield warning(f"{_list(missing)} of the scenario's are missing; the job will create them.", SETUP)
+        told = f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing; the job will create what it needs."
+        yield warning(Cause.ASSET_MISSING, told, SETUP)
     elif other:
-        yield warning(f"{_list(other)}: of another type than {wanted!r}; means are posted there all the same.", SETUP)
+        told = f"{_list(other)}: of another type than {wanted!r}; means are posted there all the same."
+        yield warning(Cause.ENTITY_TYPE_DIFFERS, told, SETUP)
     else:
         later = [zone for zone in zones if zone not in found]
-        seen = f"all {len(names)} of the scenario are there"
+        seen = f"all {len(names)} of the scenario are there" if names else "the scenario names none"
         yield ok(seen + (f"; the job will create {_list(later)}" if later else ""))
 
 

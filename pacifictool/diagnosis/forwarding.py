@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from pacifictool.errors import KafkaError, UnexpectedAnswer
+from pacifictool.diagnosis.causes import Cause
+from pacifictool.diagnosis.faults import SETUP, Fault
+from pacifictool.errors import KafkaError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
-from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Plugin, Rule
+from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
-from pacifictool.rest.session import segment
 from pacifictool.settings import KafkaEndpoint, Settings, is_loopback
 
-SETUP = "pacifictool setup"
 _CLUSTER_SECONDS = 2.0
-_EVENTS_READ = 20
 
-_MISSING = {"plugin": "plugin-missing", "rule": "rule-missing", "rule-chain": "rule-chain-missing"}
 _NAMES = {"plugin": "plugin", "rule": "rule", "rule-chain": "rule chain"}
 _TOPICS = ("action.configuration.topic: ", ".topicPattern: ", " topicPattern: ")
 _BOOTSTRAPS = "bootstrapServers: "
 _TWIN = "twin "
 _STATE = ("state: ", "it did not start: ")
+_ADVICE = re.compile(r"(?:: |\. )(?=[Tt]ake )")
+_ORDER = ("missing", "not-connected", "bypasses", "suspended", "failed")
+"""Ends of causes: what has to be mended first comes first."""
 
 
 class Reach(StrEnum):
@@ -41,27 +42,13 @@ class Reach(StrEnum):
     """The cluster that we read from cannot be reached, so that nothing can be compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that keeps readings from reaching Kafka, or may."""
-
-    cause: str
-    """Stable, for scripts: "rule-suspended"."""
-    part: str
-    """plugin, rule or rule-chain."""
-    sentence: str
-    mend: str = SETUP
-    certain: bool = True
-    """Whether nothing can arrive as long as it lasts."""
-
-
 def forwarding_faults(
     platform: Platform, spec: ForwardingSpec, state: ForwardingState, settings: Settings
 ) -> list[Fault]:
     """Every fault, those first that have to be mended first. Raises PlatformError."""
     faults = [fault for change in platform.forwarding.plan(spec, state) for fault in _faults(change, state, settings)]
-    order = ("missing", "not-connected", "suspended", "failed")
-    return sorted(faults, key=lambda fault: next((n for n, end in enumerate(order) if fault.cause.endswith(end)), 9))
+    faults += [fault for note in state.notes if (fault := _fault_of_note(note)) is not None]
+    return sorted(faults, key=lambda fault: next((n for n, end in enumerate(_ORDER) if fault.cause.endswith(end)), 9))
 
 
 def _faults(change: Change, state: ForwardingState, settings: Settings) -> Iterator[Fault]:
@@ -70,23 +57,28 @@ def _faults(change: Change, state: ForwardingState, settings: Settings) -> Itera
     if part is None and change.differences:
         # The root chain, which lacks the way to ours.
         if state.parts.get(kind) is not None:
-            yield Fault(f"{kind}-not-connected", kind, f"{name} does not hand telemetry on: {change.differences[0]}.")
+            told = f"{name} does not hand telemetry on: it lacks “{change.differences[0]}”."
+            yield Fault(Cause.RULE_CHAIN_NOT_CONNECTED, kind, told)
         return
     if part is None:
         if change.carry_out is not None:
-            yield Fault(_MISSING[kind], kind, f"{name} is missing.")
+            yield Fault(Cause(f"{kind}-missing"), kind, f"{name} is missing.")
         return
     if any(difference.startswith(_TWIN) for difference in change.differences):
         told = f"{name} is there twice and active: every reading arrives twice."
-        yield Fault(f"{kind}-twice", kind, told, certain=False)
+        yield Fault(Cause(f"{kind}-twice"), kind, told, certain=False)
         return
     if kind in state.failures:
-        yield Fault(f"{kind}-failed", kind, f"{name} is {ACTIVE}, but did not start: {state.failures[kind]}.")
+        yield Fault(Cause(f"{kind}-failed"), kind, f"{name} {_is(part)}, but did not start: {state.failures[kind]}.")
     elif getattr(part, "state", ACTIVE) != ACTIVE:
-        yield Fault(f"{kind}-suspended", kind, f"{name} is {part.state}.")
+        yield Fault(Cause(f"{kind}-suspended"), kind, f"{name} is {part.state}: it forwards nothing.")
     for difference in change.differences:
         if not difference.startswith(_STATE) and " did not start: " not in difference:
-            yield from _content_fault(kind, name, difference, settings)
+            yield from _content_fault(kind, name, part, difference, settings)
+
+
+def _is(part: Any) -> str:
+    return f"is {part.state}" if hasattr(part, "state") else "is there"
 
 
 def _part(change: Change, state: ForwardingState) -> Any:
@@ -97,26 +89,68 @@ def _part(change: Change, state: ForwardingState) -> Any:
     return state.parts.get(change.kind)
 
 
-def _content_fault(kind: str, name: str, difference: str, settings: Settings) -> Iterator[Fault]:
+def _content_fault(kind: str, name: str, part: Any, difference: str, settings: Settings) -> Iterator[Fault]:
     told = f"{name} differs from the scenario: {difference}."
     if any(key in difference for key in _TOPICS):
-        yield Fault(f"{kind}-topic-differs", kind, told)
-        return
-    if _BOOTSTRAPS not in difference:
-        yield Fault(f"{kind}-differs", kind, told, certain=False)
-        return
-    address = _actual_value(difference)
+        told = f"{name} writes to another topic than the scenario's: {difference}."
+        yield Fault(Cause(f"{kind}-topic-differs"), kind, told, after_match=True)
+    elif isinstance(part, Rule) and difference.startswith("filters"):
+        told = f"{name} has other filters than the scenario's, which may keep readings out: {described_filters(part)}."
+        yield Fault(Cause.RULE_FILTER_DIFFERS, kind, told, certain=False)
+    elif _BOOTSTRAPS not in difference:
+        yield Fault(Cause(f"{kind}-differs"), kind, told, certain=False)
+    else:
+        yield from _address_fault(kind, told, _actual_value(difference), settings)
+
+
+def _address_fault(kind: str, told: str, address: str, settings: Settings) -> Iterator[Fault]:
     reach = reach_of(address, settings)
     mend = f"{SETUP} (with --platform-kafka, if the platform reaches Kafka at another address than this machine)"
     if reach is Reach.OTHER:
-        yield Fault(f"{kind}-kafka-differs", kind, f"{told} That is another Kafka cluster.", mend)
+        told += " That is another Kafka cluster."
+        yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, kind, told, mend, after_match=True)
     elif reach is Reach.UNREACHABLE:
         # What cannot be reached from here may well be reached from where the platform runs.
         here = is_loopback(urlsplit(settings.url).hostname or "") and is_loopback(address.rpartition(":")[0])
-        sentence = f"{told} That address cannot be reached{' from here' if not here else ''}."
-        yield Fault(f"{kind}-kafka-unreachable", kind, sentence, mend, certain=here)
+        told += f" That address cannot be reached{' from here' if not here else ''}."
+        yield Fault(Cause.PLATFORM_KAFKA_UNREACHABLE, kind, told, mend, certain=here, after_match=True)
     elif reach is Reach.UNKNOWN:
-        yield Fault(f"{kind}-kafka-differs", kind, told, mend, certain=False)
+        yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, kind, told, mend, certain=False, after_match=True)
+
+
+def _fault_of_note(note: str) -> Fault | None:
+    """What a note of the forwarding means for us; None where it does no harm."""
+    sentence, mend = _split(note)
+    if "bypass the root rule chain" in note:
+        return Fault(Cause.DEVICE_PROFILE_BYPASSES, "device-profile", sentence, mend)
+    if note.startswith("Another rule named"):
+        told = "Rename that rule on the platform, if it is a leftover; nothing depends on it."
+        return Fault(Cause.RULE_NAMESAKE, "rule", note, told, certain=False)
+    if "once more: " in note or "more than once" in note:
+        return Fault(Cause.RULE_CHAIN_TWICE, "rule-chain", sentence, mend, certain=False)
+    return None
+
+
+def _split(note: str) -> tuple[str, str]:
+    """A note's sentences, and the advice at its end."""
+    parts = _ADVICE.split(note)
+    if len(parts) == 1:
+        return note, SETUP
+    advice = parts[-1]
+    return f"{'. '.join(parts[:-1]).rstrip('.')}.", advice[0].upper() + advice[1:]
+
+
+def described_filters(rule: Rule) -> str:
+    """What a message has to pass on a 1.x server, in the words of its filters."""
+    filters = [item for item in rule.raw.get("filters") or [] if isinstance(item, Mapping)]
+    return "; ".join(_described_filter(item) for item in filters) or "none"
+
+
+def _described_filter(item: Mapping[str, Any]) -> str:
+    configuration = item.get("configuration")
+    value = configuration.get("filter", configuration) if isinstance(configuration, Mapping) else configuration
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{str(item.get('clazz')).rpartition('.')[2]} {text}"
 
 
 def _actual_value(difference: str) -> str:
@@ -144,36 +178,3 @@ def reach_of(bootstrap: str, settings: Settings) -> Reach:
     except KafkaError:
         return Reach.UNREACHABLE
     return Reach.SAME if theirs == ours else Reach.OTHER
-
-
-def platform_kafka(part: Any) -> str | None:
-    """Kafka's address in a plugin's configuration; None when it cannot be seen."""
-    configuration = part.configuration if isinstance(part, Plugin) else None
-    address = (configuration or {}).get("bootstrapServers")
-    return str(address) if address else None
-
-
-def last_event(platform: Platform, part: Plugin | Rule) -> str:
-    """The newest lifecycle event in words; empty when there is none."""
-    newest = next(iter(platform.events.lifecycle(part, part.tenant_id, _EVENTS_READ)), None)
-    if newest is None:
-        return ""
-    return f"{newest.event} {'succeeded' if newest.success else f'failed: {newest.reason}'}"
-
-
-def last_error(platform: Platform, part: Plugin | Rule, since_ms: int) -> str | None:
-    """What went wrong last while the part was at work, in one line; None when nothing did since `since_ms`.
-
-    The platform notes failures of filters, templates and producers as events of the type ERROR (1.x).
-    """
-    path = f"/api/events/{segment(part.entity_type)}/{segment(part.id)}"
-    params: dict[str, str | int] = {"tenantId": part.tenant_id, "limit": _EVENTS_READ}
-    page = platform.session.request("GET", path, params=params, expect=dict)
-    items = page.get("data")
-    if not isinstance(items, list):
-        raise UnexpectedAnswer(f"The server lists the events of GET {path} in an unknown form.")
-    for item in items:
-        if isinstance(item, dict) and item.get("type") == "ERROR" and int(item.get("createdTime", 0)) >= since_ms:
-            text = str((item.get("body") or {}).get("error") or "")
-            return next((line.strip() for line in text.splitlines() if line.strip()), None)
-    return None

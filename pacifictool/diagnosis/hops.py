@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from pacifictool.diagnosis.faults import Fault
+
 
 class HopStatus(StrEnum):
     """What became of one hop."""
@@ -18,14 +20,14 @@ class HopStatus(StrEnum):
 
 
 TITLES: Final = {
-    "ready": "Platform, device and topic are there",
+    "ready": "All ends are there",
     "accepted": "Accepted over MQTT",
     "stored": "Stored on the device",
     "matched": "Matched by the rule",
     "kafka": "Written to Kafka",
-    "counted": "Counted by the job",
-    "posted": "Mean posted by the job",
-    "readable": "Mean readable on the asset",
+    "counted": "Counted in a window",
+    "posted": "Mean posted",
+    "readable": "Mean readable",
 }
 """In the order of the way."""
 
@@ -68,6 +70,13 @@ class Stopped(Exception):
         self.also = tuple(also)
         """Further causes that were found."""
 
+    @classmethod
+    def by(cls, faults: Sequence[Fault], *, more: str = "") -> Stopped:
+        """The first of the faults explains it; `more` is added to its sentence."""
+        first, *others = faults
+        also = dict.fromkeys(str(other.cause) for other in others if other.cause != first.cause)
+        return cls(first.cause, first.sentence + more, first.mend, also=tuple(also))
+
 
 @dataclass(slots=True)
 class TraceResult:
@@ -80,7 +89,9 @@ class TraceResult:
     cause: str | None = None
     """Why the way ended early, for scripts; None when it was walked to its end."""
     also: tuple[str, ...] = ()
+    """Further causes that were found."""
     mend: str | None = None
+    """What to do about the cause."""
     notes: list[str] = field(default_factory=list)
     """What else a person should know."""
     seconds: float = 0.0
@@ -88,6 +99,11 @@ class TraceResult:
     @property
     def ok(self) -> bool:
         return self.cause is None
+
+    @property
+    def stop(self) -> Hop | None:
+        """The hop at which the way ended early."""
+        return next((hop for hop in self.hops if hop.status is HopStatus.FAILED), None)
 
     def as_document(self) -> dict[str, Any]:
         """For JSON output."""
@@ -97,7 +113,8 @@ class TraceResult:
             "value": self.value,
             "ts": self.ts_ms,
             "hops": [hop.as_document() for hop in self.hops],
-            "cause": self.cause,
+            "cause": None if self.cause is None else str(self.cause),
+            "reason": None if self.stop is None else self.stop.detail,
             "also": list(self.also),
             "mend": self.mend,
             "notes": self.notes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 from pacifictool.aggregation.checkpoint import is_held
 from pacifictool.aggregation.inspection import JobView
+from pacifictool.diagnosis.causes import Cause
+from pacifictool.diagnosis.faults import SETUP
 from pacifictool.diagnosis.hops import Stopped
 from pacifictool.errors import AggregationError
 from pacifictool.kafka.records import Record
@@ -96,7 +100,7 @@ class JobHops:
             if self._view is not None:
                 if self._view.starts_at(record.partition) > record.offset:
                     raise Stopped(
-                        "job-starts-later",
+                        Cause.JOB_STARTS_LATER,
                         f"The job in {folder} began after this reading, and a new job counts from its start on.",
                         "Trace again, now that the job runs.",
                     )
@@ -115,7 +119,7 @@ class JobHops:
             if arrival.event_ms() < end_ms:
                 return _window_open(end_ms, arrival)
         return Stopped(
-            "job-behind",
+            Cause.JOB_BEHIND,
             f"The job in {folder} runs, but has not come to offset {record.offset} of partition {record.partition} yet:"
             f" {self._progress(record)}.",
             "Give it more time (--timeout), and look at what `pacifictool aggregate` says.",
@@ -136,14 +140,16 @@ class JobHops:
         reason = view.reject_at(record.partition, record.offset)
         if reason is not None:
             text = (record.value or b"").decode("utf-8", errors="replace")[:120]
-            raise Stopped(
-                "rejected",
-                f"The job rejected the record: {reason}. It is {text!r}.",
-                "Set the device's client attributes right: pacifictool setup. All rejects: pacifictool rejects",
+            mend = (
+                "Widen `valid` in [aggregation] of the scenario, and start the job with a new checkpoint."
+                if " is not within " in reason
+                else f"Correct the device's client attributes ({SETUP}) or the template that writes the record."
             )
+            told = f"The job rejected the record: {reason}. It is {text!r}."
+            raise Stopped(Cause.REJECTED, told, f"{mend} All rejects: pacifictool rejects")
         self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival, view)
-        start, end = _clock(self._window_end_ms - view.identity.window_ms), _clock(self._window_end_ms)
+        start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
@@ -162,7 +168,7 @@ class JobHops:
         wanted, found = self._scenario.kafka.topic, view.identity
         if found.topic != wanted or found.topic_id not in (None, self._topic_id):
             raise Stopped(
-                "job-other-topic",
+                Cause.JOB_OTHER_TOPIC,
                 f"The job in {folder} reads another topic: {found.topic} ({found.topic_id}), not {wanted}"
                 f" ({self._topic_id}).",
                 "Name the checkpoint of the right job with --checkpoint, or start it: pacifictool aggregate",
@@ -176,7 +182,7 @@ class JobHops:
             return
         told = "No job has run" if self._view is None else "The job does not run any more"
         raise Stopped(
-            "job-not-running",
+            Cause.JOB_NOT_RUNNING,
             f"{told} with the checkpoint {folder}: nobody counts what is in Kafka.",
             f"Start it: {START_JOB} (and name its folder with --checkpoint, if it has one of its own)",
         )
@@ -198,7 +204,7 @@ class JobHops:
         while True:
             if (reason := view.refusal(self._window_end_ms, self._zone)) is not None:
                 raise Stopped(
-                    "result-refused",
+                    Cause.RESULT_REFUSED,
                     f"The target ({view.identity.target}) will not take the mean of zone {self._zone!r}: {reason}",
                     "Look at the asset of that name on the platform; the device's zone attribute may be unusable.",
                 )
@@ -207,7 +213,9 @@ class JobHops:
                 break
             self._stop_waiting(arrival)
             self._pause(_POLL_SECONDS)
-        return f"to {view.identity.target}" + ("" if window is None else f", of {window.count} readings")
+        return f"zone {self._zone!r} to {view.identity.target}" + (
+            "" if window is None else f", of {window.count} readings"
+        )
 
     def _stop_waiting(self, arrival: Arrival) -> None:
         """Raises Stopped when waiting for the post makes no more sense."""
@@ -215,10 +223,11 @@ class JobHops:
         overdue_ms = arrival.event_ms() - self._window_end_ms
         self._check_running(view.folder)
         if overdue_ms > self._delivery_patience * 1000 or (overdue_ms > 0 and monotonic() > self._deadline):
+            away = _no_connection(view.identity.target)
             raise Stopped(
-                "delivery-failing",
+                Cause.DELIVERY_FAILING,
                 f"The window is over since {overdue_ms / 1000:.0f} s, but the job could not deliver its mean to"
-                f" {view.identity.target}. It keeps it and goes on trying.",
+                f" {view.identity.target}{f': {away}' if away else ''}. It keeps it and goes on trying.",
                 "Look at the warnings of `pacifictool aggregate`: it says why. Nothing is lost meanwhile.",
             )
         if monotonic() > self._deadline:
@@ -232,7 +241,7 @@ class JobHops:
         sink, _, where = view.identity.target.partition(" ")
         if sink not in ("rest", "gateway"):
             raise Stopped(
-                "results-elsewhere",
+                Cause.RESULTS_ELSEWHERE,
                 f"The job's means go to {view.identity.target}, not to the platform.",
                 "Look there, or trace with --until kafka.",
             )
@@ -268,26 +277,26 @@ class JobHops:
         here = self._settings.url
         if noun == "asset" and where != here:
             return Stopped(
-                "job-other-platform",
+                Cause.JOB_OTHER_PLATFORM,
                 f"The job posts to {where}; we look at {here}.",
                 f"Look there (--url {where}), or start the job with --url {here}.",
             )
         found_on = next(self._who_has_it(), None) if noun == "asset" else None
         if found_on is not None:
             return Stopped(
-                "asset-renamed",
+                Cause.ASSET_RENAMED,
                 f"The mean is on the asset {found_on.name!r}: it was called {self._zone!r} when the job began, and"
                 " somebody has renamed it.",
                 f"Give it its name again, or restart the job: it then posts to an asset {self._zone!r}.",
             )
         if entity is None:
             return Stopped(
-                f"{noun}-missing",
+                Cause.ASSET_MISSING if noun == "asset" else Cause.DEVICE_MISSING,
                 f"The platform took the mean, but has no {noun} {self._zone!r} now: it was deleted or renamed.",
                 "The job makes it anew with the next window.",
             )
         return Stopped(
-            "not-readable",
+            Cause.NOT_READABLE,
             f"The {noun} {entity.name!r} has no value for the window's end, though the platform took it.",
             "The asset may have been deleted and made anew meanwhile; trace again.",
         )
@@ -304,14 +313,27 @@ class JobHops:
 def _window_open(end_ms: int, arrival: Arrival) -> Stopped:
     seconds = (end_ms - arrival.event_ms()) / 1000
     return Stopped(
-        "window-open",
-        f"The job waits: the window ends at {_clock(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about a"
-        " second later.",
+        Cause.WINDOW_OPEN,
+        f"The job waits: the window ends at {clock_text(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
+        " a second later.",
         "Nothing is wrong. Give it more time: --timeout",
     )
 
 
-def _clock(milliseconds: int) -> str:
+def _no_connection(target: str) -> str | None:
+    """Why nobody answers at the address in a job's target, in words; None when somebody does, or none is in it."""
+    address = urlsplit(target.partition(" ")[2])
+    if address.hostname is None:
+        return None
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname, port), timeout=_READ_SECONDS).close()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def clock_text(milliseconds: int) -> str:
     """12:00:10, or 12:00:10.500."""
     moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
     return moment.strftime("%H:%M:%S") + (f".{milliseconds % 1000:03d}" if milliseconds % 1000 else "")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.checks import Check, Finding, failed, ok, warning
 from pacifictool.diagnosis.surroundings import Surroundings
 from pacifictool.errors import MqttError, file_fault
@@ -32,7 +33,7 @@ def machine_checks(around: Surroundings) -> list[Check]:
     return [
         Check("python", GROUP, "Python", _python),
         Check("java", GROUP, "Java", lambda: _java(around)),
-        Check("spark", GROUP, "Spark and its Kafka connector", _spark),
+        Check("spark", GROUP, "Spark and connector", _spark),
         Check("jars", GROUP, "Jars", lambda: _jars(around)),
         Check("open-files", GROUP, "Open files", lambda: _open_files(around)),
         Check("disk", GROUP, "Disk", lambda: _disk(around)),
@@ -49,6 +50,7 @@ def _java(around: Surroundings) -> Iterator[Finding]:
     seen = f"Java {java.full_version} from {java.source} ({java.home})"
     if java.passed_over:
         yield warning(
+            Cause.JAVA_PASSED_OVER,
             f"{seen}. {' '.join(java.passed_over)}",
             "Let JAVA_HOME name a Java from 17 to 25, or leave it unset; the one that is used works as well.",
         )
@@ -66,6 +68,7 @@ def _spark() -> Iterator[Finding]:
         yield ok(f"PySpark {found}, connector {wanted}")
     else:
         yield failed(
+            Cause.SPARK_MISMATCH,
             f"PySpark {found} is installed; the Kafka connector is made for {wanted}."
             if found
             else "PySpark is not installed.",
@@ -74,8 +77,11 @@ def _spark() -> Iterator[Finding]:
 
 
 def _jars(around: Surroundings) -> Iterator[Finding]:
-    for name, purpose in ((SPARK_KAFKA, "`pacifictool aggregate`"), (KAFKA_BROKER, "`pacifictool sandbox up`")):
-        wanted, title = jar_set(name), f"Jars of {jar_set(name).title}"
+    for name, title, purpose in (
+        (SPARK_KAFKA, "Jars of the connector", "`pacifictool aggregate`"),
+        (KAFKA_BROKER, "Jars of the broker", "`pacifictool sandbox up`"),
+    ):
+        wanted = jar_set(name)
         missing = missing_jars(name, around.cache_dir)
         if not missing:
             seen = f"all {len(wanted.jars)} verified in {around.cache_dir}"
@@ -83,6 +89,7 @@ def _jars(around: Surroundings) -> Iterator[Finding]:
             continue
         megabytes = max(1, round(sum(jar.size for jar in missing) / 1e6))
         yield warning(
+            Cause.JARS_NOT_CACHED,
             f"{len(missing)} of {len(wanted.jars)} are not in {around.cache_dir} ({megabytes} MB).",
             f"The next {purpose} fetches them. Without a network, let PACIFICTOOL_JARS_FOLDER name a folder that holds"
             " them.",
@@ -96,7 +103,7 @@ def _open_files(around: Surroundings) -> Iterator[Finding]:
     try:
         ensure_descriptors(devices)
     except MqttError as error:
-        yield failed(error.message, error.hint or "")
+        yield failed(Cause.TOO_FEW_OPEN_FILES, error.message, error.hint or "")
     else:
         yield ok(f"enough for the {devices} devices of the scenario")
 
@@ -111,7 +118,7 @@ def _disk(around: Surroundings) -> Iterator[Finding]:
 
 def _folder(what: str, folder: Path, variable: str) -> Finding:
     """Whether a folder, or the one that it will be made in, can be written and has space."""
-    name, title = f"disk-{what}", f"Disk for {'downloads' if what == 'cache' else 'checkpoints and the sandbox'}"
+    name, title = f"disk-{what}", f"Disk for {'downloads' if what == 'cache' else 'checkpoints'}"
     elsewhere = f"Choose another folder: {variable}=FOLDER"
     present = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -119,11 +126,14 @@ def _folder(what: str, folder: Path, variable: str) -> Finding:
             pass
         free = shutil.disk_usage(present).free
     except OSError as error:
-        return failed(f"{folder} cannot be written: {file_fault(error)}.", elsewhere, name=name, title=title)
+        told = f"{folder} cannot be written: {file_fault(error)}."
+        return failed(Cause.FOLDER_UNUSABLE, told, elsewhere, name=name, title=title)
     seen = f"{free / 1e9:.1f} GB free in {folder}"
     if free < TOO_LITTLE_BYTES:
         seen = f"{free / 1e6:.0f} MB free in {folder}"
-        return failed(f"Only {seen}.", f"Free some space there. {elsewhere}", name=name, title=title)
+        mend = f"Free some space there. {elsewhere}"
+        return failed(Cause.DISK_SCARCE, f"Only {seen}.", mend, name=name, title=title)
     if free < SCARCE_BYTES:
-        return warning(f"Only {seen}.", f"Free some space there. {elsewhere}", name=name, title=title)
+        mend = f"Free some space there. {elsewhere}"
+        return warning(Cause.DISK_SCARCE, f"Only {seen}.", mend, name=name, title=title)
     return ok(seen, name=name, title=title)

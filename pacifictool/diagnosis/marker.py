@@ -13,18 +13,19 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from pacifictool.errors import MqttError
+from pacifictool.errors import Interrupted, MqttError, PacificToolError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import Record, record_of
 from pacifictool.kafka.topics import reason_of
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import MqttSession
+from pacifictool.rest import Device, Platform
 from pacifictool.scenario import Aggregation, Turbine
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret
 from pacifictool.simulation.wind import wind_source
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 _LARGEST_RECORD = 64 * 1024
 
 
@@ -49,14 +50,17 @@ class Marker:
 
 
 def marked_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None = None) -> float:
-    """A valid value near one that the turbine's wind model gives, with a fraction of its own."""
+    """A value near one that the turbine's wind model gives, with a fraction of its own.
+
+    It is valid whenever the turbine's own is.
+    """
     rng = rng or random.SystemRandom()
     # Neither zeros at the end, which a template may leave out, nor so few digits that somebody else has them.
     fraction = (rng.randrange(10_000, 100_000) * 10 + rng.randrange(1, 10)) / 1e6
     typical = wind_source(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
-    base = math.floor(min(max(typical, rules.valid.min), rules.valid.max))
-    value = base + fraction
-    return round(value if value <= rules.valid.max else base - fraction, 6)
+    base = math.floor(typical)
+    leaves = typical <= rules.valid.max < base + fraction
+    return round(base - fraction if leaves else base + fraction, 6)
 
 
 @dataclass(slots=True)
@@ -92,6 +96,38 @@ def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, 
 
     threading.Thread(target=work, name="trace-sender", daemon=True).start()
     return sending
+
+
+class StorageWatcher:
+    """Asks the platform, in a thread of its own, until it has the reading."""
+
+    def __init__(self, platform: Platform, device: Device, marker: Marker) -> None:
+        self._platform = platform
+        self._device = device
+        self._marker = marker
+        self._stop = threading.Event()
+        self.seen_at: float | None = None
+        """Monotonic seconds."""
+        self.failure: PacificToolError | None = None
+        self._thread = threading.Thread(target=self._work, name="trace-storage", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(2.0)
+
+    def _work(self) -> None:
+        marker = self._marker
+        try:
+            while not self._stop.wait(_POLL_SECONDS):
+                points = self._platform.telemetry.range(self._device, marker.key, marker.ts_ms, marker.ts_ms + 1)
+                if any(_number(point.value) == marker.value for point in points):
+                    self.seen_at = monotonic()
+                    return
+        except PacificToolError as error:
+            self.failure = error
+        except Interrupted:
+            return
 
 
 class TopicWatcher:
@@ -140,3 +176,10 @@ class TopicWatcher:
                 record = record_of(message)
                 if record is not None:
                     self.found.append((record, monotonic()))
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None

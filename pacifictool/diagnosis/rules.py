@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pacifictool.diagnosis.checks import Check, Finding, failed, ok, warning
-from pacifictool.diagnosis.forwarding import Fault, forwarding_faults, last_event
+from pacifictool.diagnosis.events import last_event, last_node_event
+from pacifictool.diagnosis.faults import Fault
+from pacifictool.diagnosis.forwarding import forwarding_faults
 from pacifictool.diagnosis.surroundings import Surroundings
-from pacifictool.rest import ForwardingState, Plugin, Rule
+from pacifictool.rest import ForwardingState, Plugin, Rule, RuleChain
 
 GROUP = "Forwarding"
-_TITLES = {"plugin": "Plugin", "rule": "Rule", "rule-chain": "Rule chain"}
+_TITLES = {"plugin": "Plugin", "rule": "Rule", "rule-chain": "Rule chain", "device-profile": "Device profile"}
+_TWICE = "-twice"
 
 
 def rule_checks(around: Surroundings) -> list[Check]:
@@ -24,30 +27,35 @@ def _forwarding(around: Surroundings) -> Iterator[Finding]:
     platform, spec = around.the_platform(), around.spec
     state = platform.forwarding.inspect(spec)
     faults = forwarding_faults(platform, spec, state, around.settings)
-    for kind in [kind for kind in _TITLES if kind in state.parts]:
-        own = [fault for fault in faults if fault.part == kind and not fault.cause.endswith("-twice")]
+    for kind, title in _TITLES.items():
+        own = [fault for fault in faults if fault.part == kind and not fault.cause.endswith(_TWICE)]
         if own:
-            yield from (_finding(fault) for fault in own)
-        else:
-            yield ok(_seen(around, state, kind), name=kind, title=_TITLES[kind])
-    twins = next((fault for fault in faults if fault.cause.endswith("-twice")), None)
-    if twins is not None:
-        yield failed(twins.sentence, twins.mend, name="twins", title="Twins")
-    elif not state.parts.get("twins"):
-        yield ok("none", name="twins", title="Twins")
-    for number, note in enumerate(state.notes, start=1):
-        if twins is None:
-            yield warning(note, name=f"forwarding-note-{number}", title="Forwarding")
+            yield from (_finding(around, state, fault) for fault in own)
+        elif kind in state.parts:
+            yield ok(_seen(around, state, kind), name=kind, title=title)
+    twins = [fault for fault in faults if fault.cause.endswith(_TWICE)]
+    if not twins:
+        asleep = len(state.parts.get("twins") or ())
+        yield ok(f"none{f' at work; {asleep} asleep' if asleep else ''}", name="twins", title="Twins")
+    for twin in twins:
+        yield failed(twin.cause, twin.sentence, twin.mend, name="twins", title="Twins")
 
 
-def _finding(fault: Fault) -> Finding:
+def _finding(around: Surroundings, state: ForwardingState, fault: Fault) -> Finding:
     make = failed if fault.certain else warning
-    return make(fault.sentence, fault.mend, name=fault.part, title=_TITLES[fault.part])
+    seen, part = fault.sentence, state.parts.get(fault.part)
+    if isinstance(part, Plugin | Rule | RuleChain) and (event := last_event(around.the_platform(), part)):
+        seen += f" Its last event: {event}."
+    return make(fault.cause, seen, fault.mend, name=fault.part, title=_TITLES[fault.part])
 
 
 def _seen(around: Surroundings, state: ForwardingState, kind: str) -> str:
-    part = state.parts[kind]
-    if not isinstance(part, Plugin | Rule):
-        return f"{part.name!r} is as the scenario wants it, and all its nodes run"
-    event = last_event(around.the_platform(), part)
-    return f"{part.name!r} is {part.state}" + (f"; its last event: {event}" if event else "")
+    part, platform = state.parts[kind], around.the_platform()
+    seen = f"{part.name!r} is {part.state if isinstance(part, Plugin | Rule) else 'as the scenario wants it'}"
+    if event := last_event(platform, part):
+        seen += f"; its last event: {event}"
+    nodes = state.parts.get("nodes")
+    if isinstance(part, RuleChain) and nodes:
+        event = last_node_event(platform, nodes, part.tenant_id)
+        seen += f"; all {len(nodes)} nodes run{f', the last event: {event}' if event else ''}"
+    return seen

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from time import monotonic
 
+from pacifictool.diagnosis.causes import Cause, cause_of
 from pacifictool.diagnosis.checks import Check, Finding, failed, ok, warning
 from pacifictool.diagnosis.surroundings import Surroundings
 from pacifictool.errors import AuthenticationFailed
@@ -55,6 +56,7 @@ def _login(around: Surroundings) -> Iterator[Finding]:
         settings.require_password()
     if (failure := around.login_failure) is not None:
         yield failed(
+            cause_of(failure),
             failure.message,
             failure.hint or "Check --username and the password (PACIFICTOOL_PASSWORD, --password-file).",
         )
@@ -64,6 +66,7 @@ def _login(around: Surroundings) -> Iterator[Finding]:
         yield ok(f"{user.email}, tenant administrator")
     else:
         yield failed(
+            Cause.NOT_AN_ADMINISTRATOR,
             f"{user.email} is no tenant administrator but {user.authority}.",
             "Log in as a tenant administrator: --username NAME (PACIFICTOOL_USERNAME, PACIFICTOOL_PASSWORD)",
         )
@@ -82,9 +85,9 @@ def _clock(around: Surroundings) -> Iterator[Finding]:
     late = around.the_platform().session.server_time_ms() / 1000 - time.time()
     early = late + _TOKEN_SECONDS + around.login_seconds
     if late > CLOCK_TOLERANCE_SECONDS:
-        yield warning(f"At least {late:.0f} s ahead of this machine's.", _set_clock())
+        yield warning(Cause.CLOCK_SKEW, f"At least {late:.0f} s ahead of this machine's.", _set_clock())
     elif early < -CLOCK_TOLERANCE_SECONDS:
-        yield warning(f"At least {-early:.0f} s behind this machine's.", _set_clock())
+        yield warning(Cause.CLOCK_SKEW, f"At least {-early:.0f} s behind this machine's.", _set_clock())
     else:
         yield ok(f"between {late:+.1f} s and {early:+.1f} s of this machine's")
 

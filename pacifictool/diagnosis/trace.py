@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final
 
+from pacifictool.diagnosis.causes import Cause, cause_of
+from pacifictool.diagnosis.devices import refused_token
+from pacifictool.diagnosis.faults import SETUP, Fault
 from pacifictool.diagnosis.hops import LAST_HOP, TITLES, Hop, HopStatus, Stopped, TraceResult
-from pacifictool.diagnosis.job_hops import Arrival, JobHops
-from pacifictool.diagnosis.marker import Marker, Sending, TopicWatcher, marked_value, send
-from pacifictool.diagnosis.reasons import Reason, Surveyor
-from pacifictool.errors import Interrupted, MqttError, PacificToolError, UsageError
+from pacifictool.diagnosis.job_hops import Arrival, JobHops, clock_text
+from pacifictool.diagnosis.marker import Marker, Sending, StorageWatcher, TopicWatcher, marked_value, send
+from pacifictool.diagnosis.reasons import Surveyor
+from pacifictool.errors import Interrupted, PacificToolError, UsageError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
-from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.rest import Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import Secret, Settings
@@ -27,15 +28,7 @@ _FIRST_SURVEY_SECONDS = 1.0
 _KAFKA_SECONDS = 5.0
 _STAMP_TRIES = 20
 _SETTLE_SECONDS = 0.3
-
-_MQTT_CAUSES: Final = {
-    Failure.TOKEN_REFUSED: "token-refused",
-    Failure.UNREACHABLE: "mqtt-unreachable",
-    Failure.TLS: "mqtt-tls",
-    Failure.SERVER_BUSY: "mqtt-silent",
-    Failure.NOT_MQTT: "not-mqtt",
-    Failure.CLOSED: "mqtt-closed",
-}
+"""How long a second copy of the record is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +88,9 @@ class Trace:
         # Known as the reading travels:
         self._sending = Sending()
         self._watcher: TopicWatcher | None = None
+        self._storage: StorageWatcher | None = None
         self._arrival: Arrival | None = None
-        self._why: list[Reason] = []
+        self._why: list[Fault] = []
         self._job: JobHops | None = None
 
     def run(self) -> TraceResult:
@@ -119,11 +113,9 @@ class Trace:
                 if not self._walk(name, steps[name]):
                     break
         finally:
-            self._platform.close()
-            if self._watcher is not None:
-                self._watcher.close()
-            if self._job is not None:
-                self._job.close()
+            for part in (self._watcher, self._storage, self._job, self._platform):
+                if part is not None:
+                    part.close()
         self._conclude()
         self._result.seconds = monotonic() - began
         return self._result
@@ -137,12 +129,14 @@ class Trace:
             self._end(name, stopped)
         except UsageError:
             raise
-        except MqttError as error:
-            failure = failure_of(error)
-            cause = _MQTT_CAUSES.get(failure, error.kind) if failure is not None else error.kind
-            self._end(name, Stopped(cause, error.message, error.hint))
         except PacificToolError as error:
-            self._end(name, Stopped(error.kind, error.message, error.hint))
+            cause = cause_of(error)
+            if cause == Cause.TOKEN_REFUSED:
+                # REST has just given that token.
+                refused = refused_token(self._settings.mqtt, self._settings.url, self._device.name)
+                self._end(name, Stopped(cause, *refused))
+            else:
+                self._end(name, Stopped(cause, error.message, error.hint))
         else:
             result.hops.append(Hop(name, HopStatus.OK, seconds, detail))
             return True
@@ -159,15 +153,9 @@ class Trace:
         """What only shows later: a late acknowledgement, a second copy in Kafka."""
         if self._watcher is not None and (copies := len(self._watcher.found)) > 1:
             self._result.notes.append(
-                f"The reading is {copies} times in Kafka and counts {copies} times: two rules forward it. Mend:"
-                " pacifictool setup"
+                f"The reading is {copies} times in Kafka and counts {copies} times: more than one rule or way forwards"
+                " it. pacifictool doctor says which."
             )
-        if self._arrival is not None:
-            zone = self._arrival.zone(self._scenario.aggregation.zone_key)
-            if zone is not None and zone != self._turbine.zone:
-                self._result.notes.append(
-                    f"The device's zone is {zone!r}; the scenario says {self._turbine.zone!r}. Mend: pacifictool setup"
-                )
 
     # --- on the platform -----------------------------------------------------------------------------------------
 
@@ -176,9 +164,8 @@ class Trace:
         generation = platform.generation()
         device = platform.devices.find(name)
         if device is None:
-            raise Stopped(
-                "device-missing", f"The platform has no device {name!r}; names are case-sensitive.", "pacifictool setup"
-            )
+            told = f"The platform has no device {name!r}; names are case-sensitive."
+            raise Stopped(Cause.DEVICE_MISSING, told, SETUP)
         self._device, self._token = device, platform.devices.token(device.id)
         self._marker = self._new_marker()
         self._result.value, self._result.ts_ms = self._marker.value, self._marker.ts_ms
@@ -193,8 +180,8 @@ class Trace:
             device=device,
             sent_ms=platform.session.server_time_ms(),
         )
-        where = f", {self._topic.name} with {self._topic.partitions} partition(s)" if self._ends else ""
-        return None, f"{self._settings.url} ({generation}), {name!r}{where}"
+        where = f", topic {self._topic.name}" if self._ends else ""
+        return None, f"platform {self._settings.url} ({generation}), device {name!r}{where}"
 
     def _new_marker(self) -> Marker:
         """At a time at which the device has no value, and gets none: simulators only go forward."""
@@ -212,9 +199,7 @@ class Trace:
         wanted = self._scenario.kafka.topic
         topic = admin.describe(wanted)
         if topic is None:
-            raise Stopped(
-                "topic-missing", f"There is no topic {wanted} at {self._settings.kafka}.", "pacifictool setup"
-            )
+            raise Stopped(Cause.TOPIC_MISSING, f"There is no topic {wanted} at {self._settings.kafka}.", SETUP)
         self._topic, self._ends = topic, admin.offsets(wanted)
 
     def _accepted(self) -> tuple[float | None, str]:
@@ -232,11 +217,12 @@ class Trace:
             raise sending.failure
         if sending.connected_at is None:
             raise Stopped(
-                "mqtt-silent",
+                Cause.MQTT_SILENT,
                 f"{self._settings.mqtt} took the connection but did not answer the login in {patience.connect:g} s.",
                 "Is this a device port of the platform? If it is, the platform may be overloaded or stuck.",
             )
         self._sent_at = sending.connected_at
+        self._storage = StorageWatcher(self._platform, self._device, self._marker)
         self._wait(lambda: sending.acknowledged_at is not None or sending.failure is not None, patience.acknowledge)
         if sending.failure is not None:
             raise sending.failure
@@ -245,28 +231,34 @@ class Trace:
                 self._since_sent(),
                 f"the login, yes; no acknowledgement of the reading in {patience.acknowledge:g} s",
             )
-        return sending.acknowledged_at - self._sent_at, f"{self._marker.value:.6f} acknowledged"
+        detail = f"{self._marker.value:.6f} acknowledged"
+        if self._platform.generation() == "1.x" and self._watcher is not None:
+            detail += ", after all rules had done their work"
+        return sending.acknowledged_at - self._sent_at, detail
 
     def _stored(self) -> tuple[float | None, str]:
-        marker, patience = self._marker, self._patience.store
-
-        def is_stored() -> bool:
-            points = self._platform.telemetry.range(self._device, marker.key, marker.ts_ms, marker.ts_ms + 1)
-            return any(_number(point.value) == marker.value for point in points)
-
-        if self._wait(is_stored, patience):
-            return self._since_sent(), f"{marker.key} {marker.value:.6f} at {marker.ts_ms}"
+        marker, storage = self._marker, self._storage
+        assert storage is not None
+        self._wait(lambda: storage.seen_at is not None or storage.failure is not None, self._patience.store)
+        if storage.failure is not None:
+            raise storage.failure
+        if storage.seen_at is not None:
+            stamp = clock_text(marker.ts_ms)
+            return storage.seen_at - self._sent_at, f"{marker.key} {marker.value:.6f} at {stamp} UTC"
         if self._sending.acknowledged_at is None:
             raise Stopped(
-                "platform-stuck",
+                Cause.PLATFORM_STUCK,
                 "The platform lets the device in, but neither acknowledges nor stores its reading: its processing of"
                 " messages has stopped.",
                 "Restart the platform. On 1.x, more than three rules deleted within a minute lead to this.",
             )
+        if (profile := self._surveyor.about_the_profile()) is not None:
+            raise Stopped.by([profile])
         raise Stopped(
-            "not-stored",
-            f"{self._settings.mqtt} acknowledged the reading, but {self._settings.url} does not have it.",
-            "MQTT and REST must belong to the same platform: check --mqtt against --url.",
+            Cause.NOT_STORED,
+            f"{self._settings.mqtt} acknowledged the reading, but {self._settings.url} does not store it.",
+            "On 1.x, the system's telemetry rule must be active; later, the root rule chain must lead Post telemetry to"
+            " a node Save Timeseries. It may also be late: trace again.",
         )
 
     # --- to Kafka ------------------------------------------------------------------------------------------------
@@ -284,13 +276,20 @@ class Trace:
         if self._arrival is None:
             raise self._stopped_by_reasons()
         record = self._arrival.record
-        time_of_it = "no time stamp" if record.timestamp_ms is None else f"stamped {record.timestamp_ms}"
+        time_of_it = (
+            "no time stamp" if record.timestamp_ms is None else f"stamped {clock_text(record.timestamp_ms)} UTC"
+        )
         # A twin of the rule writes its copy right behind.
         self._wait(lambda: False, _SETTLE_SECONDS)
+        zone = self._arrival.zone(self._scenario.aggregation.zone_key)
+        if zone is not None and zone != self._turbine.zone:
+            strays = [fault for fault in self._surveyor.about_attributes() if fault.cause is Cause.ZONE_DIFFERS]
+            if strays:
+                raise Stopped.by(strays)
         detail = f"{self._topic.name} partition {record.partition} offset {record.offset}, {time_of_it}"
         return self._arrival.seen_at - self._sent_at, detail
 
-    def _reasons_without_record(self) -> list[Reason]:
+    def _reasons_without_record(self) -> list[Fault]:
         """Waits for the record; empty when it came. Asks for reasons early, and once more when patience is over."""
         watcher = self._watcher
         assert watcher is not None
@@ -305,34 +304,35 @@ class Trace:
         self._arrival = Arrival(record, seen_at)
         return []
 
-    def _unexplained(self, watcher: TopicWatcher) -> Reason:
+    def _unexplained(self, watcher: TopicWatcher) -> Fault:
         if watcher.failure is not None:
-            return Reason(
-                "kafka-unreadable",
+            return Fault(
+                Cause.KAFKA_UNREADABLE,
+                "kafka",
                 f"Topic {self._topic.name} cannot be read: {watcher.failure}.",
                 "Check --kafka and the security settings given with -X: pacifictool doctor",
                 after_match=True,
             )
         if self._sending.acknowledged_at is None:
-            return Reason(
-                "not-acknowledged",
+            return Fault(
+                Cause.NOT_ACKNOWLEDGED,
+                "kafka",
                 "The reading is stored, but neither acknowledged nor in Kafka. Rule, plugin and attributes look right:"
                 " the platform cannot write to Kafka, or the rule fails on this message.",
                 "Check that the platform reaches Kafka at the plugin's bootstrapServers, and look at its log.",
                 after_match=True,
             )
-        return Reason(
-            "not-forwarded",
-            "The reading is stored and acknowledged, but not in Kafka, and nothing looks wrong.",
-            "Look at the platform's log; trace again.",
+        return self._surveyor.filtered() or Fault(
+            Cause.NOT_FORWARDED,
+            "kafka",
+            "The reading is stored and acknowledged, but not in Kafka, and nothing looks wrong from here.",
+            "Switch on the debug mode of the rule chain's nodes in the web UI, trace again, and look at their events.",
         )
 
     def _stopped_by_reasons(self) -> Stopped:
-        first = self._why[0]
-        sentence = first.sentence
-        if self._sending.acknowledged_at is None and first.cause != "not-acknowledged":
-            sentence += " The platform has not acknowledged the reading, either."
-        return Stopped(first.cause, sentence, first.mend, also=[reason.cause for reason in self._why[1:]])
+        unacknowledged = self._sending.acknowledged_at is None and self._why[0].cause is not Cause.NOT_ACKNOWLEDGED
+        more = " The platform has not acknowledged the reading, either." if unacknowledged else ""
+        return Stopped.by(self._why, more=more)
 
     # --- through the job -----------------------------------------------------------------------------------------
 
@@ -382,10 +382,3 @@ class Trace:
                 return False
             self._pause(_POLL_SECONDS)
         return True
-
-
-def _number(value: object) -> float | None:
-    try:
-        return float(str(value))
-    except ValueError:
-        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest.entities import RULE_NODE, AnyEntity, LifecycleEvent, entity_id_of
+from pacifictool.rest.entities import RULE_CHAIN, RULE_NODE, AnyEntity, LifecycleEvent, entity_id_of
 from pacifictool.rest.paging import Paging
 from pacifictool.rest.session import Session, segment
 
@@ -18,7 +18,7 @@ DEFAULT_LIMIT = 100
 
 
 class Events:
-    """Reads the event log of plugins, rules and rule nodes."""
+    """Reads the event log of plugins, rules, rule chains and rule nodes."""
 
     def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
         self._session = session
@@ -28,7 +28,7 @@ class Events:
         """The lifecycle events among the last `limit` events (of plugins and rules: of any kind), newest first."""
         identifier = entity_id_of(entity)
         path = f"/api/events/{segment(identifier.entity_type)}/{segment(identifier.id)}"
-        if identifier.entity_type == RULE_NODE:
+        if identifier.entity_type in (RULE_CHAIN, RULE_NODE):
             path += f"/{LIFECYCLE}"
         params = {"tenantId": tenant_id, **self._paging().newest(limit)}
         page = self._session.request("GET", path, params=params, expect=dict)

@@ -84,6 +84,7 @@ class RuleChainForwarding:
             RULE_CHAIN: chain,
             "twins": tuple(candidates[1:]),
             "root": root,
+            "nodes": tuple(nodes_of(metadata)),
             "found": _Found(root, root_metadata, chain, metadata, failed),
         }
         return ForwardingState(hooked and not failed, parts, failures, tuple(notes))

@@ -19,7 +19,7 @@ def never() -> Iterator[threading.Event]:
 
 
 def check(name: str, run: Callable[[], list[Finding]], needs: tuple[str, ...] = (), seconds: float = 5.0) -> Check:
-    return Check(name, "group", name.capitalize(), run, needs, seconds)
+    return Check(name, "group", name.capitalize(), run, needs, seconds=seconds)
 
 
 def hang(never: threading.Event) -> list[Finding]:
@@ -36,7 +36,7 @@ def test_lines_come_in_the_given_order_with_what_was_seen() -> None:
     lines = run_checks(
         [
             check("slow", slowly),
-            check("fast", lambda: [warning("hm", "do this"), ok("fine", name="fast-2", title="Second")]),
+            check("fast", lambda: [warning("c1", "hm", "do this"), ok("fine", name="fast-2", title="Second")]),
         ]
     )
     assert [(line.name, line.title, line.status, line.seen, line.mend) for line in lines] == [
@@ -47,7 +47,7 @@ def test_lines_come_in_the_given_order_with_what_was_seen() -> None:
     assert lines[0].seconds >= 0.1 > lines[1].seconds
 
 
-@pytest.mark.parametrize("broken", [failed("no", "mend it"), skipped("unknown")])
+@pytest.mark.parametrize("broken", [failed("c2", "no", "mend it"), skipped("unknown")])
 def test_what_depends_on_a_failure_is_skipped_and_so_on(broken: Finding) -> None:
     lines = run_checks(
         [
@@ -63,8 +63,29 @@ def test_what_depends_on_a_failure_is_skipped_and_so_on(broken: Finding) -> None
 
 
 def test_a_warning_lets_others_go_on() -> None:
-    lines = run_checks([check("first", lambda: [warning("hm")]), check("second", lambda: [ok("seen")], ("first",))])
+    lines = run_checks(
+        [check("first", lambda: [warning("c1", "hm", "do this")]), check("second", lambda: [ok("seen")], ("first",))]
+    )
     assert lines[1].status is Status.OK
+
+
+def test_a_check_can_wait_for_another_however_that_ends() -> None:
+    order: list[str] = []
+
+    def slow_failure() -> list[Finding]:
+        time.sleep(0.1)
+        order.append("first")
+        return [failed("c2", "no", "mend it")]
+
+    def after() -> list[Finding]:
+        order.append("second")
+        return [ok("seen")]
+
+    lines = run_checks(
+        [Check("second", "group", "Second", after, after=("first",)), check("first", slow_failure)],
+    )
+    assert order == ["first", "second"]
+    assert lines[0].status is Status.OK
 
 
 def test_independent_checks_run_at_the_same_time() -> None:
@@ -84,6 +105,7 @@ def test_a_check_that_hangs_fails_at_its_deadline_and_holds_nobody_up(never: thr
     assert time.monotonic() - began < 2
     assert lines[0].status is Status.FAILED
     assert lines[0].seen == "No answer within 0 s."
+    assert lines[0].cause == "no-answer"
     assert lines[0].mend
     assert lines[1].status is Status.OK
 
@@ -111,6 +133,7 @@ def test_errors_of_ours_are_failures_in_their_own_words_and_always_with_a_mend()
         ]
     )
     assert {line.status for line in lines} == {Status.FAILED}
+    assert [line.cause for line in lines] == ["kafka-error", "mqtt-error", "pacific-tool-error"]
     assert (lines[0].seen, lines[0].mend) == ("It broke.", "Glue it.")
     assert lines[1].seen == "It broke, too."
     assert "KeyError" in lines[2].seen
@@ -137,7 +160,7 @@ def test_work_at_once_leaves_out_what_takes_too_long(never: threading.Event) -> 
 
 
 def test_a_line_as_a_document_is_plain() -> None:
-    [line] = run_checks([check("one", lambda: [failed("no", "mend it")])])
+    [line] = run_checks([check("one", lambda: [failed("c2", "no", "mend it")])])
     document = line.as_document()
     assert document.pop("seconds") >= 0
     assert document == {
@@ -147,5 +170,6 @@ def test_a_line_as_a_document_is_plain() -> None:
         "status": "failed",
         "seen": "no",
         "mend": "mend it",
+        "cause": "c2",
     }
     assert type(document["status"]) is str
