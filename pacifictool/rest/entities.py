@@ -19,6 +19,7 @@ SYSTEM_TENANT_ID = "13814000-1dd2-11b2-8080-808080808080"
 
 _LONGEST_REASON = 400
 
+RULE_CHAIN = "RULE_CHAIN"
 RULE_NODE = "RULE_NODE"
 
 ACTIVE = "ACTIVE"
@@ -50,7 +51,7 @@ class EntityId:
 
     @classmethod
     def rule_chain(cls, identifier: str) -> EntityId:
-        return cls("RULE_CHAIN", identifier)
+        return cls(RULE_CHAIN, identifier)
 
     @classmethod
     def rule_node(cls, identifier: str) -> EntityId:
@@ -183,7 +184,7 @@ class RuleChain(_Named):
     type: str | None
     """CORE or EDGE; None before 3.3."""
 
-    entity_type: ClassVar[str] = "RULE_CHAIN"
+    entity_type: ClassVar[str] = RULE_CHAIN
     noun: ClassVar[str] = "rule chain"
 
     @classmethod
