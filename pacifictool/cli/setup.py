@@ -39,6 +39,12 @@ def setup(
         str | None,
         typer.Option(metavar="NAME", help=f"Name of the gateway; implies --gateway. (default: {ANALYTICS_GATEWAY})"),
     ] = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard", help="Also make a dashboard in the platform's web UI: zones over time, turbines now."
+        ),
+    ] = False,
     plugin: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's.")
     ] = None,
@@ -69,6 +75,7 @@ def setup(
             spec,
             add_partitions=add_partitions,
             gateway=gateway_device or (ANALYTICS_GATEWAY if gateway else None),
+            dashboard=dashboard,
             reporter=session.reporter,
             stop=session.stop,
         ).plan()

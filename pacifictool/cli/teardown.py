@@ -38,7 +38,7 @@ def teardown(
 ) -> None:
     """Remove the rule and plugin (or rule chain), devices and assets that the scenario describes, and nothing else.
 
-    The gateway goes, too, and with it the devices that it made for the scenario's zones.
+    The gateway goes, too, and with it the devices that it made for the scenario's zones; so does the dashboard.
     A server of the 1.x generation survives only three rule deletions a minute; teardown waits when it must.
     """
     from pacifictool.kafka.topics import KafkaAdmin

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ATTRIBUTES = "attributes"
     ASSET = "asset"
     GATEWAY = "gateway"
+    DASHBOARD = "dashboard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.provisioning.dashboard import dashboard_step
 from pacifictool.provisioning.entities import DeviceSteps, asset_steps, check_reachable
 from pacifictool.provisioning.forwarding import forwarding_steps
 from pacifictool.provisioning.gateway import gateway_notes, gateway_step
@@ -32,16 +33,18 @@ class Provisioner:
         *,
         add_partitions: bool = False,
         gateway: str | None = None,
+        dashboard: bool = False,
         reporter: Reporter = SILENT,
         stop: threading.Event | None = None,
     ) -> None:
-        """`gateway`: name of the gateway device to make, too; None: none."""
+        """`gateway`: name of the gateway device to make, too; None: none. `dashboard`: whether to make one."""
         self._platform = platform
         self._settings = settings
         self._scenario = scenario
         self._spec = spec
         self._add_partitions = add_partitions
         self._gateway = gateway
+        self._dashboard = dashboard
         self._reporter = reporter
         self._stop = stop
 
@@ -70,3 +73,5 @@ class Provisioner:
         if self._gateway is not None:
             notes += gateway_notes(self._scenario, self._gateway)
             yield gateway_step(self._platform, self._gateway)
+        if self._dashboard:
+            yield dashboard_step(self._platform, self._scenario)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from pacifictool.errors import NotFound
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.provisioning.dashboard import dashboard_removals
 from pacifictool.provisioning.entities import find_assets, find_devices
 from pacifictool.provisioning.forwarding import step_of
 from pacifictool.provisioning.gateway import devices_of_gateway, find_gateway
@@ -63,6 +64,7 @@ class Teardown:
         if self._gateway is not None:
             yield from self._gateway_steps(self._gateway, notes)
         yield from self._asset_steps(notes)
+        yield from dashboard_removals(self._platform, self._scenario)
         if self._admin is not None and self._admin.describe(self._scenario.kafka.topic) is not None:
             admin, topic = self._admin, self._scenario.kafka.topic
             yield Step(Kind.TOPIC, topic, Action.DELETE, carry_out=lambda: admin.delete(topic))

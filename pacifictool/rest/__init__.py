@@ -15,6 +15,13 @@ from __future__ import annotations
 from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
 from pacifictool.rest.client import Platform
+from pacifictool.rest.dashboard_body import (
+    DashboardSpec,
+    dashboard_configuration,
+    dashboard_differences,
+    refitted_dashboard,
+)
+from pacifictool.rest.dashboards import Dashboard, Dashboards
 from pacifictool.rest.descriptors import (
     read_plugin,
     read_rule,
@@ -55,6 +62,9 @@ __all__ = [
     "Change",
     "ChangeAction",
     "Credentials",
+    "Dashboard",
+    "DashboardSpec",
+    "Dashboards",
     "Device",
     "Devices",
     "EntityId",
@@ -74,9 +84,12 @@ __all__ = [
     "Telemetry",
     "User",
     "Value",
+    "dashboard_configuration",
+    "dashboard_differences",
     "read_plugin",
     "read_rule",
     "read_rule_chain",
+    "refitted_dashboard",
     "tutorial_plugin",
     "tutorial_rule",
     "tutorial_rule_chain",

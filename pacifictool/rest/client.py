@@ -8,6 +8,7 @@ from typing import Any, Self
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import Attributes
+from pacifictool.rest.dashboards import Dashboards
 from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import User
 from pacifictool.rest.events import Events
@@ -37,6 +38,7 @@ class Platform:
         self.telemetry = Telemetry(session, lambda: self._detected().telemetry)
         self.attributes = Attributes(session)
         self.events = Events(session, self._paging)
+        self.dashboards = Dashboards(session, self._paging, lambda: self._detected().widgets)
 
     @classmethod
     def connect(

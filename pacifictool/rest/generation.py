@@ -1,7 +1,8 @@
 """Which generation of servers answers, and what differs between them.
 
-A generation is one `Generation` of this module, with its way of paging, of forwarding and of time series; nothing else
-in the package asks what server it talks to. docs/compatibility.md says what of it was observed.
+A generation is one `Generation` of this module, with its way of paging, of forwarding, of time series and of
+dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md says what of it was
+observed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from pacifictool.errors import InvalidRequest, NotFound, PermissionDenied, PlatformError, UnexpectedAnswer
+from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding, RuleChainForwarding
 from pacifictool.rest.paging import NumberPaging, Paging, TextPaging
@@ -36,6 +38,7 @@ class Generation:
     paging: Paging
     telemetry: TelemetryTraits
     forwarding: MakeForwarding
+    widgets: WidgetStyle
 
 
 def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation:
@@ -53,6 +56,7 @@ def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation
             start_may_be_exclusive=not version.at_least(4), latest_is_last_written=not version.at_least(4)
         ),
         forwarding=_plugin_and_rule if old else partial(RuleChainForwarding, version=version),
+        widgets=WidgetStyle.FQN if version.at_least(4) else WidgetStyle.BUNDLE,
     )
 
 

@@ -92,7 +92,9 @@ class Components:
         self._ids = ids
         self.plugins: dict[str, Plugin] = {}
         self.rules: dict[str, Rule] = {}
-        for kind, document in store.rows("SELECT kind, document FROM component ORDER BY born"):
+        for kind, document in store.rows(
+            "SELECT kind, document FROM component WHERE kind IN (?, ?) ORDER BY born", (Plugin.kind, Rule.kind)
+        ):
             values = json.loads(document)
             if kind == Plugin.kind:
                 self.plugins[values["id"]] = Plugin(**values)

@@ -15,6 +15,7 @@ from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.generation1.engine import RuleEngine
 from pacifictool.sandbox.generation1.lifecycle import Lifecycle
 from pacifictool.sandbox.generation1.rest_components import ComponentController
+from pacifictool.sandbox.generation1.rest_dashboards import DashboardController
 from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController
 from pacifictool.sandbox.generation1.rest_entities import EntityController
 from pacifictool.sandbox.generation1.rest_telemetry import TelemetryController
@@ -52,6 +53,7 @@ class Platform1:
         EntityController(store, entities, devices, telemetry, self.device_api).add_routes(api)
         TelemetryController(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
         EventController(store).add_routes(api)
+        DashboardController(store, ids).add_routes(api)
         HttpDeviceController(devices, self._engine).add_routes(api)
         self.application: Starlette = api.application()
 

@@ -1,0 +1,239 @@
+"""The configuration of a dashboard: zones' values over time above, devices' latest values below.
+
+Two ways of writing it down. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
+accepted (facts, dashboard-4.3.1.json). Before, it names a bundle and an alias; the UI of later servers still reads
+that (platform-modern, section 6, from its source). How either looks in the web UI was not observed.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+_NAMESPACE = uuid.UUID("5b0c4f6e-3d0f-4f0e-8f6b-0c1d7f7f5a01")
+_HOUR_MS = 3_600_000
+_COLUMNS = 24
+_COLOR = "#2196f3"
+
+Configuration = dict[str, Any]
+
+
+class WidgetStyle(Enum):
+    """How a generation of servers writes widgets and aliases down."""
+
+    BUNDLE = "bundle"
+    """`bundleAlias` and `typeAlias`; an alias names one `assetType` or `deviceType`."""
+    FQN = "fqn"
+    """`typeFullFqn`; an alias names `assetTypes` or `deviceTypes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardSpec:
+    """What a dashboard is to show."""
+
+    description: str
+    """Kept in the configuration; a dashboard of ours is known by it."""
+    entity_type: str
+    """Of the zones' assets and of the devices."""
+    value_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Widget:
+    """One box: which entities, and by which widget type of the platform."""
+
+    role: str
+    title: str
+    kind: str
+    """timeseries or latest."""
+    alias: str
+    entities: str
+    """asset or device."""
+    bundle: tuple[str, str]
+    fqn: str
+    row: int
+    height: int
+    settings: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(uuid.uuid5(_NAMESPACE, self.role))
+
+    @property
+    def alias_id(self) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"{self.role}-alias"))
+
+
+_WIDGETS = (
+    _Widget(
+        "zones", "Zones", "timeseries", "Zones", "asset",
+        ("charts", "basic_timeseries"), "system.time_series_chart", 0, 10, {},
+    ),
+    _Widget(
+        "devices", "Latest values", "latest", "Devices", "device",
+        ("cards", "entities_table"), "system.cards.entities_table", 10, 8,
+        {"displayEntityName": True, "displayEntityType": False, "displayPagination": True, "defaultPageSize": 10},
+    ),
+)  # fmt: skip
+
+
+def dashboard_configuration(spec: DashboardSpec, title: str, style: WidgetStyle) -> Configuration:
+    """The whole configuration of a new dashboard of that title."""
+    size = {widget.id: {"sizeX": _COLUMNS, "sizeY": widget.height, "row": widget.row, "col": 0} for widget in _WIDGETS}
+    return {
+        "description": spec.description,
+        "widgets": {widget.id: _widget(widget, spec, style) for widget in _WIDGETS},
+        "states": {
+            "default": {
+                "name": title,
+                "root": True,
+                "layouts": {
+                    "main": {
+                        "widgets": size,
+                        "gridSettings": {"backgroundColor": "#eeeeee", "columns": _COLUMNS, **_margins(style)},
+                    }
+                },
+            }
+        },
+        "entityAliases": {
+            widget.alias_id: {"id": widget.alias_id, "alias": widget.alias, "filter": _filter(widget, spec, style)}
+            for widget in _WIDGETS
+        },
+        **({"filters": {}} if style is WidgetStyle.FQN else {}),
+        "timewindow": _timewindow(style),
+        "settings": {
+            "stateControllerId": "entity",
+            "showTitle": True,
+            "showDashboardsSelect": True,
+            "showEntitiesSelect": True,
+            "showDashboardTimewindow": True,
+            "showDashboardExport": True,
+            "toolbarAlwaysOpen": True,
+        },
+    }
+
+
+def dashboard_differences(actual: Mapping[str, Any], spec: DashboardSpec, style: WidgetStyle) -> Iterator[str]:
+    """One line for each part of ours that shows something else than wanted.
+
+    What a person has moved, recoloured, added or taken out in the web UI is theirs and no difference.
+    """
+    aliases, widgets = _members(actual, "entityAliases"), _members(actual, "widgets")
+    for widget in _WIDGETS:
+        alias, box = aliases.get(widget.alias_id), widgets.get(widget.id)
+        if isinstance(alias, dict) and _types(alias.get("filter")) != _types(_filter(widget, spec, style)):
+            yield f"{widget.alias.lower()}: entities of the type {spec.entity_type!r}"
+        if isinstance(box, dict) and (names := _key_names(box)) and spec.value_key not in names:
+            yield f"{widget.title.lower()}: {spec.value_key!r} instead of {', '.join(map(repr, names))}"
+
+
+def refitted_dashboard(actual: Mapping[str, Any], spec: DashboardSpec, style: WidgetStyle) -> Configuration:
+    """`actual` with our aliases and keys as wanted, and everything else as it is."""
+    changed = copy.deepcopy(dict(actual))
+    aliases, widgets = _members(changed, "entityAliases"), _members(changed, "widgets")
+    for widget in _WIDGETS:
+        alias, box = aliases.get(widget.alias_id), widgets.get(widget.id)
+        if isinstance(alias, dict):
+            alias["filter"] = _filter(widget, spec, style)
+        if isinstance(box, dict) and (names := _key_names(box)) and spec.value_key not in names:
+            box["config"]["datasources"] = [_datasource(widget, spec)]
+    return changed
+
+
+def _widget(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configuration:
+    bundle, alias = widget.bundle
+    kind: Configuration = (
+        {"typeFullFqn": widget.fqn}
+        if style is WidgetStyle.FQN
+        else {"isSystemType": True, "bundleAlias": bundle, "typeAlias": alias, "title": widget.title}
+    )
+    return {
+        **kind,
+        "type": widget.kind,
+        "sizeX": _COLUMNS,
+        "sizeY": widget.height,
+        "row": widget.row,
+        "col": 0,
+        "id": widget.id,
+        "config": {
+            "datasources": [_datasource(widget, spec)],
+            "useDashboardTimewindow": True,
+            "showTitle": True,
+            "title": f"{widget.title}: {spec.value_key}",
+            "showLegend": widget.kind == "timeseries",
+            "settings": dict(widget.settings),
+            "timewindow": {"realtime": {"timewindowMs": _HOUR_MS}},
+        },
+    }
+
+
+def _datasource(widget: _Widget, spec: DashboardSpec) -> Configuration:
+    key = {
+        "name": spec.value_key,
+        "type": "timeseries",
+        "label": spec.value_key,
+        "color": _COLOR,
+        "settings": {},
+        # The UI tells keys apart by it; any number below 1 will do.
+        "_hash": 0.123,
+    }
+    return {"type": "entity", "name": None, "entityAliasId": widget.alias_id, "dataKeys": [key]}
+
+
+def _filter(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configuration:
+    entities = widget.entities
+    types = (
+        {f"{entities}Types": [spec.entity_type]} if style is WidgetStyle.FQN else {f"{entities}Type": spec.entity_type}
+    )
+    return {"type": f"{entities}Type", "resolveMultiple": True, **types, f"{entities}NameFilter": ""}
+
+
+def _margins(style: WidgetStyle) -> Configuration:
+    if style is WidgetStyle.FQN:
+        return {"margin": 10, "outerMargin": True, "backgroundSizeMode": "100%"}
+    return {"margins": [10, 10], "backgroundSizeMode": "100%"}
+
+
+def _timewindow(style: WidgetStyle) -> Configuration:
+    window: Configuration = {"interval": 1000, "timewindowMs": _HOUR_MS}
+    if style is WidgetStyle.FQN:
+        return {
+            "selectedTab": 0,
+            "realtime": {"realtimeType": 0, **window},
+            "aggregation": {"type": "NONE", "limit": 25_000},
+        }
+    # An hour of the tutorial's windows are 360 points; the UI of 1.x asks for 500 at most.
+    return {"selectedTab": 0, "realtime": window, "aggregation": {"type": "NONE", "limit": 500}}
+
+
+def _members(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _types(filter_: Any) -> set[str]:
+    """The types of entities that an alias's filter names, in either style."""
+    if not isinstance(filter_, dict):
+        return set()
+    found: set[str] = set()
+    for kind in ("asset", "device"):
+        several, one = filter_.get(f"{kind}Types"), filter_.get(f"{kind}Type")
+        found |= {f"{kind} {text}" for text in several} if isinstance(several, list) else set()
+        found |= {f"{kind} {one}"} if isinstance(one, str) else set()
+    return found
+
+
+def _key_names(box: Mapping[str, Any]) -> list[str]:
+    """The names of the keys that a widget shows."""
+    sources = _members(box, "config").get("datasources")
+    return [
+        str(key.get("name"))
+        for source in (sources if isinstance(sources, list) else [])
+        if isinstance(source, dict)
+        for key in (source.get("dataKeys") or [])
+        if isinstance(key, dict)
+    ]
