@@ -229,11 +229,9 @@ def _types(filter_: Any) -> set[str]:
 
 def _key_names(box: Mapping[str, Any]) -> list[str]:
     """The names of the keys that a widget shows."""
-    sources = _members(box, "config").get("datasources")
-    return [
-        str(key.get("name"))
-        for source in (sources if isinstance(sources, list) else [])
-        if isinstance(source, dict)
-        for key in (source.get("dataKeys") or [])
-        if isinstance(key, dict)
-    ]
+    sources = _objects(_members(box, "config").get("datasources"))
+    return [str(key.get("name")) for source in sources for key in _objects(source.get("dataKeys"))]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

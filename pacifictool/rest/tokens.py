@@ -29,6 +29,15 @@ REFRESH_PATH = "/api/auth/token"
 Post = Callable[[str, dict[str, Any]], Answer]
 """Posts a JSON object without a token. Raises for failures that may pass, returns any other answer."""
 
+SECOND_FACTOR = "PRE_VERIFICATION_TOKEN"
+"""Scope of a token that only serves to send a code for the second factor (3.4 and later)."""
+
+SECOND_FACTOR_MISSING = "MFA_CONFIGURATION_TOKEN"
+"""Scope of a token that only serves to set up a second factor, which the installation demands."""
+
+_PASSWORD_EXPIRED = 15
+"""errorCode of a 401 for a password that is too old."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,16384}")
 _LONGEST_MARGIN_SECONDS = 60.0
 _MARGIN_SHARE = 0.2
@@ -136,7 +145,9 @@ class Tokens:
         if answer.status == 401 and answers.is_platform_shape(answer):
             raise AuthenticationFailed(
                 f"The platform at {self._url} refused the login of {self._username}: {answers.words(answer)}.",
-                hint="Check --username and the password (PACIFICTOOL_PASSWORD or --password-file).",
+                hint="Set a new password in the platform's web UI."
+                if answers.error_code(answer) == _PASSWORD_EXPIRED
+                else "Check --username and the password (PACIFICTOOL_PASSWORD or --password-file).",
                 status=401,
                 request=f"POST {LOGIN_PATH}",
             )
@@ -173,6 +184,7 @@ class Tokens:
                 status=answer.status,
                 request=what,
             )
+        self._refuse_half_a_login(document, what)
         access = _read_token(document["token"], began)
         if access.issued_at is not None:
             # The token was issued before we received it, and its time is cut to seconds: this clock is never ahead.
@@ -180,6 +192,25 @@ class Tokens:
         self._access = access
         refresh = document.get("refreshToken")
         self._refresh = _read_token(refresh, began) if isinstance(refresh, str) and _is_token(refresh) else None
+
+    def _refuse_half_a_login(self, document: dict[str, Any], what: str) -> None:
+        """Raises AuthenticationFailed for a token with which nothing but a second factor can be given or set up."""
+        scopes = [document.get("scope")]
+        claimed = decode_claims(document["token"]).get("scopes")
+        scopes += claimed if isinstance(claimed, list) else []
+        if SECOND_FACTOR in scopes:
+            reason = (
+                f"The platform at {self._url} wants a second factor of {self._username}, which a program cannot give."
+            )
+        elif SECOND_FACTOR_MISSING in scopes:
+            reason = f"The platform at {self._url} wants {self._username} to set up a second factor first."
+        else:
+            return
+        raise AuthenticationFailed(
+            reason,
+            hint="Use an API key (PACIFICTOOL_API_KEY, platform 4.3 and later), or a user who needs no second factor.",
+            request=what,
+        )
 
 
 def _is_token(value: Any) -> bool:

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from pacifictool.errors import InvalidRequest, PermissionDenied, PlatformError, RateLimited, ServerFault
+from pacifictool.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    PermissionDenied,
+    PlatformError,
+    RateLimited,
+    ServerFault,
+)
 from pacifictool.rest import Device, EntityId, Platform, Session
-from pacifictool.rest.testing import EMPTY, Reply, Request, ScriptedPlatform, platform_error
+from pacifictool.rest.testing import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 from pacifictool.server_version import parse_server_version
 from pacifictool.settings import Secret
 
@@ -197,3 +204,32 @@ def test_events_of_rule_nodes(server: ScriptedPlatform, session: Session, versio
 def test_a_deletion_that_answers_nothing(server: ScriptedPlatform, modern: Platform) -> None:
     server.on("DELETE", f"/api/device/{ID}", EMPTY)
     modern.devices.delete(ID)
+
+
+@pytest.mark.parametrize("said_beside_the_token", [True, False])
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ("PRE_VERIFICATION_TOKEN", "wants a second factor of tenant@thingsboard.org, which a program cannot give"),
+        ("MFA_CONFIGURATION_TOKEN", "wants tenant@thingsboard.org to set up a second factor first"),
+    ],
+)
+def test_a_login_that_wants_a_second_factor_is_no_login(
+    server: ScriptedPlatform, session: Session, scope: str, words: str, said_beside_the_token: bool
+) -> None:
+    if said_beside_the_token:
+        half = {"token": make_token("TENANT_ADMIN", 300), "refreshToken": None, "scope": scope}
+    else:
+        half = {"token": make_token(scope, 300), "refreshToken": None}
+    server.on("POST", "/api/auth/login", Reply(json=half))
+    with pytest.raises(AuthenticationFailed, match=words) as caught:
+        session.request("GET", "/api/auth/user")
+    assert "PACIFICTOOL_API_KEY" in str(caught.value.hint)
+    assert (len(server.logins), server.requests) == (1, [])
+
+
+def test_a_password_that_is_too_old(server: ScriptedPlatform, session: Session) -> None:
+    server.on("POST", "/api/auth/login", platform_error(401, "User password expired!", 15))
+    with pytest.raises(AuthenticationFailed, match="User password expired") as caught:
+        session.log_in()
+    assert caught.value.hint == "Set a new password in the platform's web UI."
