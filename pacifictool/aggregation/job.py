@@ -259,8 +259,8 @@ class AggregationJob:
                 query = writer.trigger(availableNow=True).start()
             else:
                 query = writer.trigger(processingTime=f"{self._trigger_ms} milliseconds").start()
-        except (PySparkException, Py4JError) as error:
-            raise self._translated(error) from error
+        except (PySparkException, Py4JError, OSError) as error:
+            raise run.runtime.end_failure() or self._translated(error) from error
         try:
             run.checkpoint.check_spark_id(query.id)
         except BaseException:
@@ -292,8 +292,8 @@ class AggregationJob:
                 if time.monotonic() >= next_progress:
                     next_progress = time.monotonic() + _PROGRESS_SECONDS
                     self._show(run)
-        except Py4JError as error:
-            raise run.failure or self._translated(error) from error
+        except (Py4JError, OSError) as error:
+            raise run.failure or run.runtime.end_failure() or self._translated(error) from error
         finally:
             _stop_query(query)
 

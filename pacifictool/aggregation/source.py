@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from pacifictool.aggregation.checkpoint import storage_full
@@ -34,6 +35,7 @@ STARTING_OFFSETS = "starting_offsets"
 _WATCH_SECONDS = 2.0
 
 _DATA_LOSS = ("KAFKA_DATA_LOSS", "failOnDataLoss", "OffsetOutOfRangeException", "KAFKA_START_OFFSET_DOES_NOT_MATCH")
+_NO_CONNECTOR = "Failed to find data source: kafka"
 _REFUSED = ("AuthenticationException", "AuthorizationException", "ConfigException", "Failed to construct kafka")
 _MAY_PASS = re.compile(
     r"org\.apache\.kafka\.common\.errors\.\w*(Timeout|Disconnect|Network|NotLeader|NotAvailable|UnknownTopic|Epoch"
@@ -206,3 +208,9 @@ def _essence(text: str) -> str:
     if not messages:
         messages = [line.strip() for line in text.splitlines() if line.strip()][:1] or ["no reason given"]
     return messages[-1].rstrip(".") + "."
+    if _NO_CONNECTOR in text:
+        return AggregationError(
+            "Spark has no Kafka connector.",
+            hint="Give it to spark-submit: --packages "
+            f"org.apache.spark:spark-sql-kafka-0-10_2.13:{version('pyspark')}, or --jars (docs/clusters.md).",
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import struct
 import threading
@@ -33,7 +34,12 @@ from pacifictool.runtime.processes import ManagedProcess
 
 START_SECONDS = 60.0
 STOP_SECONDS = 1.5
+_END_NOTICED_SECONDS = 1.0
+_TAIL = 20_000
+_END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
+"""How a cluster says that it will not go on with us."""
 
+_LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
 _SPARK_HOME = Path(pyspark.__file__).parent
 _OPENED = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util",
@@ -69,8 +75,9 @@ class SparkSettings:
 
     java_home: Path
     jars: Sequence[Path]
-    """Spark's Kafka connector."""
+    """Spark's Kafka connector; under an outer spark-submit it is spark-submit's to bring."""
     master: str = "local[*]"
+    """Of no effect under an outer spark-submit, which has chosen it already."""
     memory: str = "1g"
     """Heap of the driver, which is all of Spark when the master is local."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -81,6 +88,16 @@ class SparkSettings:
     @property
     def is_local(self) -> bool:
         return self.master.startswith("local")
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether nobody beyond this machine needs to reach the driver."""
+        return self.is_local or _LOOPBACK_MASTER.match(self.master) is not None
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether an outer spark-submit has started the JVM of the driver, with its own master and class path."""
+        return "PYSPARK_GATEWAY_PORT" in self.environ
 
 
 class SparkRuntime:
@@ -97,8 +114,7 @@ class SparkRuntime:
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
             logging.getLogger().addHandler(logging.NullHandler())
-        # Under an outer spark-submit its JVM is there already.
-        self._is_guest = "PYSPARK_GATEWAY_PORT" in settings.environ
+        self._is_guest = settings.is_guest
         if not self._is_guest:
             try:
                 self._launch()
@@ -123,6 +139,22 @@ class SparkRuntime:
                 self.close()
                 raise
         return self._session
+
+    def end_failure(self) -> PacificToolError | None:
+        """Why the JVM has ended by itself; None while it runs, and under an outer spark-submit."""
+        # Its end is seen a moment after the connections to it have broken.
+        if self._process is None or self._process.wait(_END_NOTICED_SECONDS) is None:
+            return None
+        log = self._folder / "spark.log"
+        reasons: list[str] = []
+        with contextlib.suppress(OSError):
+            reasons = _END_REASON.findall(log.read_text(encoding="utf-8", errors="replace")[-_TAIL:])
+        if disk_is_full(self._folder, "".join(reasons)):
+            return storage_full(self._folder)
+        return AggregationError(
+            f"Spark's Java process has ended: {reasons[-1].rstrip('.') if reasons else 'it gave no reason'}.",
+            hint=f"Its own words are in {log} and {self._jvm_log}. Start again: the job goes on where it stopped.",
+        )
 
     def close(self) -> None:
         """Ends the session and its JVM within two seconds. Can be called twice, and from another thread."""
@@ -171,7 +203,7 @@ class SparkRuntime:
             "SPARK_CONNECT_MODE": "0",
             "_PYSPARK_DRIVER_CONN_INFO_PATH": str(self._connection_file),
         }
-        if self._settings.is_local:
+        if self._settings.is_on_loopback:
             environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         self._jvm_log.write_bytes(b"")
         self._jvm_log.chmod(0o600)
@@ -214,9 +246,13 @@ class SparkRuntime:
         port, secret = self._guest_connection() if self._is_guest else self._wait_for_gateway()
         with _environment(PYSPARK_GATEWAY_PORT=str(port), PYSPARK_GATEWAY_SECRET=secret, PYSPARK_PIN_THREAD="true"):
             self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
-        conf = SparkConf(loadDefaults=False, _jvm=self._gateway.jvm)
+        # What an outer spark-submit was told stands in the JVM's system properties, and goes before our own choices.
+        conf = SparkConf(loadDefaults=self._is_guest, _jvm=self._gateway.jvm)
         for name, value in self._properties().items():
-            conf.set(name, value)
+            if not conf.contains(name):
+                conf.set(name, value)
+        for name, value in self._settings.conf.items():
+            conf.set(name, f"{conf.get(name)},{value}" if name == "spark.jars" and conf.contains(name) else value)
         with _own_interrupt_handler():
             context = SparkContext(conf=conf, gateway=self._gateway)
             context.setLogLevel("WARN")
@@ -242,15 +278,16 @@ class SparkRuntime:
             "spark.ui.retainedStages": "1",
             "spark.ui.retainedTasks": "10",
         }
+        if self._is_guest:
+            return properties
+        if self._settings.is_on_loopback:
+            properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         if self._settings.is_local:
-            properties |= {
-                "spark.driver.bindAddress": "127.0.0.1",
-                "spark.driver.host": "127.0.0.1",
-                "spark.local.dir": str(self._tmp),
-            }
+            properties["spark.local.dir"] = str(self._tmp)
         else:
+            # Executors fetch them from the driver.
             properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)
-        return properties | dict(self._settings.conf)
+        return properties
 
     def _wait_for_gateway(self) -> tuple[int, str]:
         process = self._process
@@ -274,9 +311,11 @@ class SparkRuntime:
 
     def _failure(self, reason: str) -> AggregationError | StorageFull:
         with contextlib.suppress(OSError):
-            tail = self._jvm_log.read_text(encoding="utf-8", errors="replace")[-20_000:]
+            tail = self._jvm_log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             if disk_is_full(self._folder, reason + tail):
                 return storage_full(self._folder)
+        if self._is_guest:
+            return AggregationError(f"Spark did not start: {reason}.", hint="spark-submit's output has its own words.")
         return AggregationError(
             f"Spark did not start with Java from {self._settings.java_home}: {reason}.",
             hint=f"Its own words are in {self._jvm_log} and {self._folder / 'spark.log'}.",

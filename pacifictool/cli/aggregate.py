@@ -59,8 +59,9 @@ def aggregate(
         ),
     ] = None,
     master: Annotated[
-        str, typer.Option(metavar="URL", help="Spark master: local[N] or spark://HOST:PORT.")
-    ] = "local[*]",
+        str | None,
+        typer.Option(metavar="URL", help="Spark master: local[N], spark://HOST:PORT or yarn. (default: local[*])"),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the job remembers what it has done; one folder a job.")
     ] = None,
@@ -118,13 +119,21 @@ def aggregate(
 
 
 def spark_settings(
-    session: Session, *, master: str = "local[*]", memory: str = "1g", conf: dict[str, str] | None = None
+    session: Session, *, master: str | None = None, memory: str = "1g", conf: dict[str, str] | None = None
 ) -> SparkSettings:
-    """Java and the connector's jars for Spark, fetched when they are not cached."""
+    """Java and the connector's jars for Spark, fetched when they are not cached; under spark-submit both are its own.
+
+    Raises UsageError for a master beside that of spark-submit.
+    """
     from pacifictool.aggregation.spark import SparkSettings
     from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
 
     environ = session.environment.environ
+    guest = SparkSettings(java_home=Path(environ.get("JAVA_HOME", "")), jars=(), environ=environ, conf=conf or {})
+    if guest.is_guest:
+        if master is not None:
+            raise UsageError("--master: spark-submit has chosen the master.", hint="Give it to spark-submit instead.")
+        return guest
     java = find_java(environ)
     session.reporter.detail(f"Using Java {java.full_version} ({java.source})")
     settings = session.settings
@@ -137,7 +146,9 @@ def spark_settings(
         environ=environ,
         reporter=session.reporter,
     )
-    return SparkSettings(java_home=java.home, jars=jars, master=master, memory=memory, environ=environ, conf=conf or {})
+    return SparkSettings(
+        java_home=java.home, jars=jars, master=master or "local[*]", memory=memory, environ=environ, conf=conf or {}
+    )
 
 
 def default_checkpoint(session: Session, sink: str = "rest", target: str | None = None) -> Path:

@@ -1,0 +1,142 @@
+"""A real Spark standalone cluster on the loopback interface: one master, and workers that can be lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import pyspark
+import requests
+
+from pacifictool.runtime import ManagedProcess, default_cache_dir, find_java, free_ports, spark_java_home
+
+START_SECONDS = 120.0
+
+
+class Worker:
+    """One worker machine: everything that it runs is in one process group."""
+
+    def __init__(self, process: ManagedProcess, folder: Path) -> None:
+        self._process = process
+        self.folder = folder
+
+    def executors(self) -> list[psutil.Process]:
+        """The JVMs that do the work of applications."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return [child for child in children if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline())]
+
+    def programs(self) -> set[str]:
+        """The names of all programs that run on it, without the supervisor at the top."""
+        return {child.name() for child in psutil.Process(self._process.pid).children(recursive=True)}
+
+    def executor_logs(self) -> str:
+        return "".join(path.read_text(encoding="utf-8") for path in self.folder.glob("work/app-*/*/stderr"))
+
+    def kill(self) -> None:
+        """kill -9 of the worker and its executors at once, as a machine that loses its power."""
+        self._process.stop(0)
+
+
+class SparkCluster:
+    """The master and its workers, from the installed pyspark.
+
+    Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`.
+    """
+
+    def __init__(self, folder: Path, *, workers: int = 2) -> None:
+        self.folder = folder
+        self._port, self._web_port = free_ports(2)
+        self.home = folder / "spark"
+        self.home.mkdir(parents=True)
+        (self.home / "jars").symlink_to(Path(pyspark.__file__).parent / "jars")
+        (self.home / "bin").mkdir()
+        (self.home / "bin" / "rm").symlink_to(shutil.which("rm") or "/bin/rm")
+        self._java = spark_java_home(find_java(os.environ), default_cache_dir(os.environ)) / "bin" / "java"
+        self._master: ManagedProcess | None = None
+        self._count = workers
+        self.workers: list[Worker] = []
+
+    @property
+    def url(self) -> str:
+        return f"spark://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self._master = self._start(
+                "master", "master.Master", "--port", str(self._port), "--webui-port", str(self._web_port)
+            )
+            self._wait_for_port(self._port)
+            for number in range(1, self._count + 1):
+                place = self.folder / f"worker-{number}"
+                process = self._start(
+                    place.name, "worker.Worker", "--webui-port", "0", "--cores", "1", "--memory", "600m",
+                    "--work-dir", str(place / "work"), self.url,
+                )  # fmt: skip
+                self.workers.append(Worker(process, place))
+            self.wait_for(lambda state: state["aliveworkers"] == self._count)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+        if self._master is not None:
+            self._master.stop(0)
+
+    def state(self) -> Mapping[str, Any]:
+        """What the master says of itself."""
+        answer = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
+        state: Mapping[str, Any] = answer.json()
+        return state
+
+    def wait_for(self, condition: Any, seconds: float = START_SECONDS) -> None:
+        """Returns when the master's state is as wanted."""
+        until = time.monotonic() + seconds
+        state: Any = "no answer"
+        while True:
+            try:
+                state = self.state()
+                if condition(state):
+                    return
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < until, state
+            time.sleep(0.1)
+
+    def _start(self, name: str, program: str, *arguments: str) -> ManagedProcess:
+        place = self.folder / name
+        place.mkdir()
+        command = [
+            str(self._java), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+            "-Dspark.master.rest.enabled=false", f"-Djava.io.tmpdir={place}", "-cp", f"{self.home}/jars/*",
+            f"org.apache.spark.deploy.{program}", "--host", "127.0.0.1", *arguments,
+        ]  # fmt: skip
+        environ = {
+            "PATH": str(self.home / "bin"),
+            "JAVA_HOME": str(self._java.parent.parent),
+            "SPARK_HOME": str(self.home),
+            "SPARK_SCALA_VERSION": "2.13",  # as Spark's own scripts do
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(place),
+            "LC_ALL": "C.UTF-8",
+        }
+        return ManagedProcess(command, log_path=place / "log", environ=environ, cwd=place)
+
+    def _wait_for_port(self, port: int) -> None:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < until, "the master does not listen"
+                time.sleep(0.1)
+            else:
+                return
