@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
 from pydantic import BaseModel
 
 from pacifictool.scenario import Scenario, parse_scenario
+from pacifictool.winds import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenario.md").read_text(encoding="utf-8")
 
@@ -23,8 +25,14 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:
-    documented = [line.split("`")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    documented = [line.split("`")[1] for line in PAGE.partition("## Wind")[0].splitlines() if line.startswith("| `")]
     assert sorted(documented) == sorted(keys(Scenario))
+
+
+def test_every_wind_model_is_documented_with_its_keys() -> None:
+    rows = [line.split("|")[1:3] for line in PAGE.partition("## Wind")[2].splitlines() if line.startswith('| `"')]
+    documented = {name.strip(' `"'): set(re.findall(r"`(\w+)`", columns)) for name, columns in rows}
+    assert documented == {name: set(model.model_fields) - {"model"} for name, model in MODELS.items()}
 
 
 def test_the_example_is_a_scenario() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import itertools
+import random
+import statistics
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,12 +14,13 @@ from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
 from pacifictool.simulation.wind import wind_source
-from pacifictool.winds import WindRange
+from pacifictool.winds import ConstantWind, DailyWind, NormalWind, ReplayedWind, WalkingWind, Wind, WindRange
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SPEC = WindRange(min=30, max=35)
 
 
-def values(seed: int, device: str, count: int = 200, spec: WindRange = SPEC) -> list[int | float]:
+def values(seed: int, device: str, count: int = 200, spec: Wind = SPEC) -> list[int | float]:
     source = wind_source(spec, seed=seed, device=device)
     return [source.value(number, number / 10) for number in range(count)]
 
@@ -75,3 +79,83 @@ def test_every_value_is_within_the_range(lowest: int, width: int, seed: int, dev
 def test_an_unknown_kind_of_wind_is_an_error() -> None:
     with pytest.raises(ScenarioError, match="No wind model is known for dict"):
         wind_source({"gale": True}, seed=1, device="Wind Turbine 1")
+
+
+MODELS: dict[str, Wind] = {
+    "uniform": SPEC,
+    "constant": ConstantWind(model="constant", value=12.5),
+    "normal": NormalWind(model="normal", mean=12, deviation=3, min=5, max=30),
+    "walk": WalkingWind(model="walk", min=5, max=25, step=1.5),
+    "sine": DailyWind(model="sine", mean=12, amplitude=6, noise=1, period_hours=0.5),
+    "replay": ReplayedWind(model="replay", file=EXAMPLES / "gusts.csv", column="gust", row_seconds=0.7, shift=True),
+}
+
+
+@pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
+def test_every_model_is_a_pure_function_of_seed_device_and_time(spec: Wind) -> None:
+    """Asked in order, backwards, at random, twice, beside other devices: the same values."""
+    numbers = [*range(300), 65_535, 65_536, 65_537, 1_000_000]
+    first = wind_source(spec, seed=3, device="Wind Turbine 1")
+    known = {number: first.value(number, number / 10) for number in numbers}
+    assert known == {number: first.value(number, number / 10) for number in reversed(numbers)}
+    shuffled = numbers * 2
+    random.Random(1).shuffle(shuffled)
+    other = wind_source(spec, seed=3, device="Wind Turbine 2")
+    again = wind_source(spec, seed=3, device="Wind Turbine 1")
+    for number in shuffled:
+        other.value(number + 1, number / 10)
+        assert again.value(number, number / 10) == known[number]
+    for value in known.values():
+        # Short enough for every reader: no exponents, no more digits than the models promise.
+        assert "e" not in str(value)
+        assert len(str(value).partition(".")[2]) <= 4
+
+
+@pytest.mark.parametrize("name", ["uniform", "normal", "walk", "sine"])
+def test_every_model_with_chance_differs_between_devices_and_seeds(name: str) -> None:
+    series = [values(seed, device, spec=MODELS[name]) for seed in (1, 2) for device in ("T 1", "T 2")]
+    assert all(series[a] != series[b] for a in range(4) for b in range(a))
+
+
+def test_normal_wind_has_its_mean_and_deviation_and_stays_within_its_bounds() -> None:
+    free = values(1, "T", 20_000, NormalWind(model="normal", mean=100, deviation=3))
+    assert statistics.fmean(free) == pytest.approx(100, abs=0.1)
+    assert statistics.stdev(free) == pytest.approx(3, abs=0.1)
+    bounded = values(1, "T", 20_000, NormalWind(model="normal", mean=12, deviation=3, min=9, max=15, decimals=0))
+    assert (min(bounded), max(bounded)) == (9, 15)
+    assert all(isinstance(value, int) for value in bounded)
+
+
+def test_walking_wind_goes_in_small_steps_and_turns_back_at_its_bounds() -> None:
+    spec = WalkingWind(model="walk", min=5, max=25, start=10, step=1, decimals=4)
+    series = values(1, "T", 20_000, spec)
+    assert series[0] == 10
+    assert 5 <= min(series) < 5.1
+    assert 24.9 < max(series) <= 25
+    # Away from the bounds, where nothing is folded, the changes are those of the free walk.
+    steps = [b - a for a, b in itertools.pairwise(series) if 9 < a < 21]
+    assert statistics.fmean(steps) == pytest.approx(0, abs=0.05)
+    assert statistics.stdev(steps) == pytest.approx(1, abs=0.05)
+
+
+def test_daily_wind_is_strongest_at_its_hour() -> None:
+    spec = DailyWind(model="sine", mean=12, amplitude=6, start_hour=6, peak_hour=15)
+    source = wind_source(spec, seed=1, device="T")
+    by_hour = {(6 + hour) % 24: source.value(hour, hour * 3600.0) for hour in range(24)}
+    assert max(by_hour, key=lambda hour: by_hour[hour]) == 15
+    assert (by_hour[15], by_hour[3], by_hour[9]) == (18, 6, 12)
+    calm = wind_source(spec, seed=1, device="T")
+    noisy = wind_source(spec.model_copy(update={"noise": 2.0}), seed=1, device="T")
+    noise = [noisy.value(n, n * 10.0) - calm.value(n, n * 10.0) for n in range(5000)]
+    assert statistics.stdev(noise) == pytest.approx(2, abs=0.1)
+
+
+def test_replayed_wind_takes_row_after_row_and_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "wind.csv").write_text("\ufefftime,windSpeed\n0,1.5\n1,\n2,7\n3,2.25\n", encoding="utf-8")
+    spec = ReplayedWind(model="replay", file=tmp_path / "wind.csv")
+    assert values(1, "T", 7, spec) == [1.5, 7, 2.25, 1.5, 7, 2.25, 1.5]
+    timed = spec.model_copy(update={"row_seconds": 0.3})
+    assert values(1, "T", 10, timed) == [1.5, 1.5, 1.5, 7, 7, 7, 2.25, 2.25, 2.25, 1.5]
+    shifted = spec.model_copy(update={"shift": True})
+    begins = {wind_source(shifted, seed=1, device=f"T {n}").value(0, 0.0) for n in range(50)}
+    assert begins == {1.5, 7, 2.25}

@@ -1,0 +1,95 @@
+"""Draws docs/pictures/wind-*.svg from the examples in docs/wind-models.md: python scripts/draw_winds.py.
+
+Each picture carries a digest of what it shows, so that a test finds an old one without drawing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacifictool.scenario import Turbine, parse_scenario
+from pacifictool.simulation.wind import wind_source
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "wind-models.md"
+PICTURES = ROOT / "docs" / "pictures"
+EXAMPLES = ROOT / "examples"
+READINGS = 240
+SEED = 1
+DEVICES = ("Turbine 1", "Turbine 2")
+
+_EXAMPLE = re.compile(r"```toml\n(?P<toml>.+?)```\s+!\[[^\]]+\]\(pictures/wind-(?P<name>\w+)\.svg\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model of the page and what two turbines measure with it."""
+
+    name: str
+    turbine: Turbine
+    series: tuple[tuple[int | float, ...], ...]
+
+    @property
+    def path(self) -> Path:
+        return PICTURES / f"wind-{self.name}.svg"
+
+    @property
+    def digest(self) -> str:
+        """Of everything that can be seen in the picture."""
+        return hashlib.sha256(repr((self.turbine.rate, DEVICES, self.series)).encode()).hexdigest()
+
+
+def examples() -> list[Example]:
+    """Those of the page, in its order."""
+    found = []
+    for match in _EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
+        scenario = parse_scenario(
+            f'[[turbines]]\nname = "Turbine 1"\nzone = "Zone A"\n{match["toml"]}', source=str(PAGE), folder=EXAMPLES
+        )
+        turbine = scenario.turbines[0]
+        series = []
+        for device in DEVICES:
+            source = wind_source(turbine.wind_speed, seed=SEED, device=device)
+            series.append(tuple(source.value(number, number / turbine.rate) for number in range(READINGS)))
+        found.append(Example(match["name"], turbine, tuple(series)))
+    return found
+
+
+def draw(example: Example) -> None:
+    """Writes the picture; the same values give the same bytes."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "wind", "svg.fonttype": "none", "font.family": "sans-serif"})
+    from matplotlib import pyplot as plt
+
+    seconds = [number / example.turbine.rate for number in range(READINGS)]
+    hours = seconds[-1] > 3600
+    figure, axes = plt.subplots(figsize=(8, 2.4), layout="constrained")
+    for device, values, color in zip(DEVICES, example.series, ("#1f77b4", "#e07b39"), strict=True):
+        x = [second / 3600 for second in seconds] if hours else seconds
+        axes.plot(x, values, label=device, color=color, linewidth=1.1, drawstyle="steps-post")
+    axes.set_xlabel("hours" if hours else "seconds")
+    axes.set_ylabel("wind speed")
+    axes.margins(x=0.01)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right", fontsize="small")
+    figure.savefig(
+        example.path,
+        metadata={"Date": None, "Creator": None, "Title": f"Wind model {example.name}", "Description": example.digest},
+    )
+    plt.close(figure)
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    for example in examples():
+        draw(example)
+        print(example.path.relative_to(ROOT), f"{example.path.stat().st_size / 1024:.0f} KB")
+
+
+if __name__ == "__main__":
+    main()
