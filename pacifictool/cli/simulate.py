@@ -161,6 +161,8 @@ def _render(console: Any, summary: FleetSummary) -> None:
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
     for name, reason in summary.refused.items():
         console.print(f"Refused: {name}: {reason}", markup=False)
+    for reason in summary.interrupted.values():
+        console.print(f"Interrupted: {reason}", markup=False)
     for reading in summary.losses:
         console.print(f"Lost: {reading.as_document()}", markup=False)
 

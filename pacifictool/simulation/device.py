@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
-from pacifictool.mqtt.connection import closed, closed_before_login, no_answer, refused
+from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_answer, refused
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.link import Link
@@ -25,6 +25,7 @@ from pacifictool.simulation.payload import PayloadWriter, StampSequence
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.schedule import Schedule, readings_within
 from pacifictool.simulation.summary import Counters
+from pacifictool.simulation.suspicion import Interruptions, Suspicion
 from pacifictool.simulation.wind import device_key, uniform_bits, wind_source
 
 LAST_CALL_SECONDS: Final = 1.0
@@ -38,8 +39,12 @@ _LONGEST_BACK_OFF_SECONDS: Final = 15.0
 _TICKS_PER_KEEPALIVE: Final = 4
 _POISON_SECONDS: Final = 5.0
 """A connection that ends within this time after a message may have ended because of it."""
+_JUST_SENT: Final = 0.25
+"""With QoS 0: a connection that ends within this share of a period after a message may have ended because of it."""
 _POISON_STRIKES: Final = 4
 """So many connections in a row end right after a message, the last three with one message alone: it is poison."""
+_DOUBTFUL_STRIKES: Final = 6
+"""With QoS 0, when not all of them ended at once: until then another program with the same token would have shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,9 @@ class Owner(Protocol):
     def refused(self, device: Device, error: MqttError) -> None:
         """The platform refuses the device, or what it sends."""
 
+    def interrupted(self, device: Device, suspicion: Suspicion) -> None:
+        """The platform ends the device's sessions again and again, for the reason that is suspected."""
+
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """The way of these readings has ended well."""
 
@@ -97,10 +105,10 @@ class Device:
     """The state of one device in a running fleet."""
 
     __slots__ = (
-        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered", "_delivered_here", "_drain_until",
-        "_ended_at", "_fleet", "_last_delivery", "_last_publish", "_link", "_next_tick", "_offline_since",
-        "_online_since", "_outbox", "_phase", "_retry_at", "_schedule", "_stamps", "_strikes", "_wind", "_writer",
-        "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
+        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered", "_delivered_before", "_delivered_here",
+        "_drain_until", "_ended_at", "_fleet", "_interruptions", "_is_shared", "_last_delivery", "_last_publish",
+        "_link", "_next_tick", "_offline_since", "_online_since", "_outbox", "_phase", "_retry_at", "_schedule",
+        "_stamps", "_strikes", "_wind", "_writer", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
     )  # fmt: skip
 
     def __init__(self, plan: SimulatedDevice, fleet: Owner, *, connect_at: float, seed: int) -> None:
@@ -137,7 +145,9 @@ class Device:
         self._online_since = 0.0
         self._last_publish = -math.inf
         self._delivered_here = False
-        self._delivered = 0
+        self._delivered = self._delivered_before = 0
+        self._interruptions: Interruptions | None = None
+        self._is_shared = False
         self._last_delivery = 0.0
         self._ended_at: float | None = None
         self._blocked = False
@@ -402,6 +412,7 @@ class Device:
         self._last_publish = -math.inf
         self._next_tick = now + self._fleet.options.keepalive_seconds / _TICKS_PER_KEEPALIVE
         self._delivered_here = self._blocked = False
+        self._delivered_before = self._delivered
         if self._schedule.start is None:
             self._schedule.start = now + self._phase
             if options.duration_seconds is not None:
@@ -415,11 +426,13 @@ class Device:
     def _go_offline(self, now: float, reason: str) -> None:
         options = self._fleet.options
         self._fleet.counters.online -= 1
+        if reason == CLOSED_BY_PLATFORM:
+            self._suspect(now)
         self._count_strike(now)
         self._offline_since = now
         for reading in self._outbox.connection_lost(repeat=options.qos > 0):
             self._fleet.lost(reading, f"{reason} before it was sent")
-        if self._strikes < _POISON_STRIKES:
+        if not self._is_poisoned():
             self._retry_later(now)
             return
         error = closed(
@@ -431,6 +444,28 @@ class Device:
         self._fleet.refused(self, error)
         self.state = State.OFFLINE
         self.end(error.message)
+
+    def _suspect(self, now: float) -> None:
+        """Notes an end that the platform made, and tells the fleet when they form a pattern."""
+        if self._interruptions is None:
+            self._interruptions = Interruptions()
+        just_sent = now - self._last_publish < _JUST_SENT / self.plan.rate
+        suspicion = self._interruptions.note(
+            self._online_since,
+            now,
+            amid_readings=self._outbox.in_flight > 0 if self._fleet.options.qos else just_sent,
+            delivered=self._delivered - self._delivered_before,
+        )
+        if suspicion is not None:
+            self._fleet.interrupted(self, suspicion)
+        self._is_shared = suspicion is Suspicion.SHARED_TOKEN
+
+    def _is_poisoned(self) -> bool:
+        """Whether the platform ends each connection because of what is sent."""
+        if self._is_shared:
+            self._strikes = 0
+        doubtful = not self._fleet.options.qos and self._interruptions is not None and self._interruptions.any_idle
+        return self._strikes >= (_DOUBTFUL_STRIKES if doubtful else _POISON_STRIKES)
 
     def _count_strike(self, now: float) -> None:
         """Suspects poison: a message that the platform answers by closing the connection, again and again."""

@@ -23,6 +23,7 @@ from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import Counters, FleetSummary, milliseconds
+from pacifictool.simulation.suspicion import Suspicion, explain
 
 STOP_PATIENCE_SECONDS: Final = 1.5
 """How long open acknowledgements are awaited after a stop."""
@@ -159,6 +160,7 @@ class Fleet:
             acknowledgement_p99_ms=milliseconds(counters.confirmation.percentile(99)),
             reconnects=counters.reconnects,
             refused=dict(counters.refused),
+            interrupted=dict(counters.interrupted),
             losses=tuple(counters.losses),
             seconds=(self._ended or now) - self._started,
             seed=self.seed,
@@ -267,6 +269,17 @@ class Fleet:
         refused[device.plan.name] = error.message
         if not self.counters.connected and len(refused) == len(self._plans):
             self._fatal = self._all_refused(error)
+
+    def interrupted(self, device: Device, suspicion: Suspicion) -> None:
+        """The platform ends the sessions of `device` again and again; told once a device."""
+        interrupted = self.counters.interrupted
+        if device.plan.name in interrupted:
+            return
+        sentence = interrupted[device.plan.name] = explain(suspicion, device.plan.name)
+        if len(interrupted) <= _NAMED_REFUSALS:
+            self._reporter.warning(sentence)
+        elif len(interrupted) == _NAMED_REFUSALS + 1:
+            self._reporter.warning("So it goes with further devices; the summary names them.")
 
     def _all_refused(self, error: MqttError) -> MqttError:
         if len(self._plans) == 1:

@@ -50,6 +50,8 @@ class FleetSummary:
     reconnects: int
     refused: dict[str, str]
     """Devices that ended without a usable session because the platform refused them, with its reason."""
+    interrupted: dict[str, str]
+    """Devices whose sessions the platform ended again and again, with the reason that is suspected."""
     losses: tuple[Reading, ...]
     """The first lost readings."""
     seconds: float
@@ -78,6 +80,7 @@ class FleetSummary:
             "acknowledgement_ms": {"p50": self.acknowledgement_p50_ms, "p99": self.acknowledgement_p99_ms},
             "reconnects": self.reconnects,
             "refused": [{"device": device, "reason": reason} for device, reason in self.refused.items()],
+            "interrupted": [{"device": device, "reason": reason} for device, reason in self.interrupted.items()],
             "losses": [reading.as_document() for reading in self.losses],
             "seconds": round(self.seconds, 3),
             "seed": self.seed,
@@ -100,6 +103,7 @@ class Counters:
     lag: DurationHistogram = field(default_factory=DurationHistogram)
     confirmation: DurationHistogram = field(default_factory=DurationHistogram)
     refused: dict[str, str] = field(default_factory=dict)
+    interrupted: dict[str, str] = field(default_factory=dict)
     losses: list[Reading] = field(default_factory=list)
 
     def deliver(self, readings: Sequence[Reading], outcome: Outcome, now: float) -> None:
