@@ -62,7 +62,7 @@ class _PlainTask:
         self._lock = threading.Lock()
         self._done = 0.0
         self._note = ""
-        self._said_at = monotonic()
+        self._started = self._said_at = monotonic()
 
     def advance(self, amount: float = 1) -> None:
         with self._lock:
@@ -86,8 +86,12 @@ class _PlainTask:
 
     def line(self) -> str:
         """Where the task stands."""
-        amount = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
-        return " ".join(part for part in (f"{self._description}:", amount, self._unit, self._note) if part)
+        if self._total is None and not self._done:  # nothing is counted: the time is all there is to tell
+            amount, unit = f"{monotonic() - self._started:.0f}", "s"
+        else:
+            amount = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
+            unit = self._unit
+        return " ".join(part for part in (f"{self._description}:", amount, unit, self._note) if part)
 
 
 @contextmanager
@@ -180,8 +184,8 @@ class Output:
         self.as_json = as_json
         self.emitted = False
         """Whether the result has been printed."""
+        self.colour = colour
         self._stream = stream
-        self._colour = colour
 
     def emit(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
         """Prints `document` as JSON, or lets `render` draw it."""
@@ -195,7 +199,7 @@ class Output:
         # A pipe has no width; tables must not be cut there.
         canvas = _Canvas(self._stream)
         console = Console(
-            file=canvas, no_color=not self._colour, highlight=False, width=None if terminal else 200, emoji=False
+            file=canvas, no_color=not self.colour, highlight=False, width=None if terminal else 200, emoji=False
         )
         render(console)
         text = canvas.getvalue()

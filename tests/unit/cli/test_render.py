@@ -72,6 +72,14 @@ def test_without_a_terminal_a_long_task_says_now_and_then_how_far_it_is(monkeypa
     ]
 
 
+def test_where_nothing_is_counted_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "PLAIN_INTERVAL_SECONDS", 0.02)
+    reporter, stream = messages()
+    with reporter.task("Starting Spark"):
+        time.sleep(0.03)
+    assert stream.getvalue().splitlines() == ["Starting Spark …", "Starting Spark: 0 s"]
+
+
 def test_many_threads_may_report_at_once() -> None:
     reporter, stream = messages()
 
