@@ -3,6 +3,8 @@
 A sandbox of its own; 10,000 zones in one window, handed over as the job does. The first window finds no asset or
 device, the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
 exit code 1 when a value differs or a first window takes longer than its bar (rest 30 s, gateway 10 s).
+
+`--generation 4 --telemetry-latency 0.1` answers writes as slowly as a 4.3.1 server does.
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ def differing(platform: Platform, zones: int) -> int:
         ]
         return both[0] != both[1] or len(both[0]) != 2
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(differs, platform.assets.list()))
     return sum(found) + zones - len(found)
 
@@ -102,9 +104,20 @@ def differing(platform: Platform, zones: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zones", type=int, default=10_000)
+    parser.add_argument("--generation", choices=["1", "4"], default="1", help="of the sandbox")
+    parser.add_argument("--telemetry-latency", default="0", metavar="SECONDS", help="every write over REST waits")
+    parser.add_argument("--rest-latency", default="0", metavar="SECONDS", help="every REST call waits")
     arguments = parser.parse_args()
+    more = (
+        "--generation",
+        arguments.generation,
+        "--telemetry-latency-seconds",
+        arguments.telemetry_latency,
+        "--rest-latency-seconds",
+        arguments.rest_latency,
+    )
     with tempfile.TemporaryDirectory() as folder:
-        sandbox = SandboxProcess(Path(folder) / "platform")
+        sandbox = SandboxProcess(Path(folder) / "platform", options=more)
         sandbox.start()
         try:
             options = options_for(sandbox, Path(folder))
@@ -121,6 +134,7 @@ def main() -> int:
             {
                 "ok": ok,
                 "zones": arguments.zones,
+                "sandbox": " ".join(more),
                 "new_zones": {name: measured[0] for name, measured in sinks.items()},
                 "known_zones": {name: measured[1] for name, measured in sinks.items()},
                 "bars_seconds": BARS,

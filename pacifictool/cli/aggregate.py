@@ -38,13 +38,13 @@ def aggregate(
     ] = None,
     lateness: Annotated[str | None, typer.Option(metavar="TIME", help="How late a record may still count.")] = None,
     sink: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="|".join(SINKS),
             help="Where means go: to assets over REST, to virtual devices through the Analytics Gateway, to a Kafka "
-            "topic, or to the screen.",
+            "topic, or to the screen. (default: rest, or gateway for hundreds of zones when setup has made one)",
         ),
-    ] = "rest",
+    ] = None,
     gateway_device: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +88,8 @@ def aggregate(
     from pacifictool.cli.context import parse_key_values
 
     session = session_of(ctx)
+    if sink is None:
+        sink = _chosen_sink(session, checkpoint, gateway_device=gateway_device, result_topic=result_topic)
     kind = sink_kind(sink)
     for option, given, wanted in (
         ("--gateway-device", gateway_device, "gateway"),
@@ -151,11 +153,33 @@ def spark_settings(
     )
 
 
-def default_checkpoint(session: Session, sink: str = "rest", target: str | None = None) -> Path:
+def _chosen_sink(
+    session: Session, checkpoint: Path | None, *, gateway_device: str | None, result_topic: str | None
+) -> str:
+    """The sink when nobody names one."""
+    from pacifictool.cli.sink_choice import REST, choose_sink
+
+    if gateway_device is not None or result_topic is not None:
+        return REST  # these go with a sink that must be named, and that is what the complaint says
+    return choose_sink(
+        session.scenario,
+        checkpoint_of=lambda name: checkpoint or default_checkpoint(session, name),
+        connect=session.connect,
+        gateway_device=ANALYTICS_GATEWAY,
+        reporter=session.reporter,
+    )
+
+
+def default_checkpoint(session: Session, sink: str | None = None, target: str | None = None) -> Path:
     """A folder for the job that these settings describe: the same settings find the same folder again.
 
-    `target` says where exactly the sink writes to; None: what the settings say.
+    `target` says where exactly the sink writes to; None: what the settings say. Without `sink`: the folder of the job
+    that `aggregate` would go on with.
     """
+    if sink is None:
+        from pacifictool.cli.sink_choice import likely_folder
+
+        return likely_folder(lambda name: default_checkpoint(session, name))
     topic = session.scenario.kafka.topic
     if target is None:
         target = sink_kind(sink).target(_sink_options(session, session.scenario.aggregation))

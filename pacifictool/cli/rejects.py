@@ -35,7 +35,7 @@ def rejects(
     from pacifictool.cli.aggregate import default_checkpoint
 
     session = session_of(ctx)
-    folder = checkpoint or default_checkpoint(session, "rest")
+    folder = checkpoint or default_checkpoint(session)
     path = folder / "ledger.sqlite"
     if not path.is_file():
         raise AggregationError(

@@ -27,6 +27,13 @@ _OLDEST_OF_3 = "3.0"
 """Servers from 3.3.3 on tell their version; one that pages as 3.x and does not is older."""
 
 
+_WRITES_BEFORE = 8
+"""About ten requests at once saturate a 1.4 server on two cores (platform-1x, section 8)."""
+
+_WRITES_OF_4 = 64
+"""A 4.3.1 server answers a write when its batch of 100 ms is stored (platform-modern, section 4): ten a second each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """What the rest of the client needs to know about a kind of server."""
@@ -53,7 +60,9 @@ def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation
         paging=NumberPaging() if version.at_least(3) else TextPaging(),
         # Between 1.4 and 4.3.1 nobody has looked: the careful assumption costs one point and one repeated write.
         telemetry=TelemetryTraits(
-            start_may_be_exclusive=not version.at_least(4), latest_is_last_written=not version.at_least(4)
+            start_may_be_exclusive=not version.at_least(4),
+            latest_is_last_written=not version.at_least(4),
+            writes_at_once=_WRITES_OF_4 if version.at_least(4) else _WRITES_BEFORE,
         ),
         forwarding=_plugin_and_rule if old else partial(RuleChainForwarding, version=version),
         widgets=WidgetStyle.FQN if version.at_least(4) else WidgetStyle.BUNDLE,

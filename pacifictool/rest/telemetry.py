@@ -45,6 +45,8 @@ class TelemetryTraits:
     """Whether a range may lack the point at its very start."""
     latest_is_last_written: bool
     """Whether "latest" is the value that came last, even if its time is older; otherwise the one of the newest time."""
+    writes_at_once: int
+    """Writes that may be under way together; more would only wait for each other in the server."""
 
 
 class Telemetry:
@@ -60,6 +62,10 @@ class Telemetry:
         Who corrects an older value on such a server writes the newest once more, so that it stays the latest.
         """
         return self._traits().latest_is_last_written
+
+    def writes_at_once(self) -> int:
+        """How many writes this server should be given together, by those who have many."""
+        return self._traits().writes_at_once
 
     def write(self, entity: AnyEntity, rows: Iterable[Row] | Mapping[str, Iterable[Point]]) -> None:
         """Writes values at given times; the same key and time again overwrites.

@@ -62,7 +62,7 @@ class Transport:
         tls: TlsFiles = NO_TLS_FILES,
         *,
         timeout_seconds: tuple[float, float] = DEFAULT_TIMEOUT_SECONDS,
-        pool_size: int = 16,
+        pool_size: int = 64,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.url = url.rstrip("/")

@@ -75,6 +75,7 @@ def _open_rest(options: SinkOptions) -> Iterator[Sink]:
             url=platform.url,
             entity_type=options.scenario.platform.entity_type,
             value_key=options.scenario.aggregation.value_key,
+            connections=platform.telemetry.writes_at_once(),
         )
         with closing(sink):
             yield sink

@@ -20,8 +20,8 @@ from pacifictool.errors import (
 from pacifictool.rest.entities import Asset
 
 CONNECTIONS = 8
-"""Zones written at once."""
-GIVE_WAY_AFTER = 2 * CONNECTIONS
+"""Zones written at once, unless the platform should be given more."""
+GIVE_WAY_AFTER = 16
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
 
 
@@ -46,8 +46,20 @@ class RestSink(Sink):
 
     name = "rest"
 
-    def __init__(self, assets: Assets, telemetry: Telemetry, *, url: str, entity_type: str, value_key: str) -> None:
-        """`entity_type` is the type of assets that have to be created. Nothing is sent before the first delivery."""
+    def __init__(
+        self,
+        assets: Assets,
+        telemetry: Telemetry,
+        *,
+        url: str,
+        entity_type: str,
+        value_key: str,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """`entity_type` is the type of assets that have to be created; `connections` zones are written at once.
+
+        Nothing is sent before the first delivery.
+        """
         self.target = f"rest {url}"
         self._asset_store = assets
         self._telemetry = telemetry
@@ -57,7 +69,8 @@ class RestSink(Sink):
         self._likely_new = False
         """Whether the last asset looked for was missing: then the next is created without looking."""
         self._closed = threading.Event()
-        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="rest-sink")
+        self._connections = connections
+        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
 
     def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
         failures: list[PacificToolError] = []
@@ -66,7 +79,7 @@ class RestSink(Sink):
         zones = iter(by_zone(results).values())
         while True:
             give_way = in_a_row >= GIVE_WAY_AFTER or self._closed.is_set()
-            while not give_way and len(running) < 2 * CONNECTIONS and (batch := next(zones, None)) is not None:
+            while not give_way and len(running) < 2 * self._connections and (batch := next(zones, None)) is not None:
                 running.add(self._pool.submit(self._deliver_zone, batch, receipt))
             if not running:
                 break
