@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pacifictool.diagnosis.causes import Cause
 from pacifictool.errors import PacificToolError, kind_name
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+BY_KIND, BY_CAUSE = PAGE.split("\n## By kind\n")[1].split("\n## By cause\n")
 
 
 def kinds(of: type[PacificToolError]) -> Iterator[str]:
@@ -16,9 +18,21 @@ def kinds(of: type[PacificToolError]) -> Iterator[str]:
             yield from kinds(below)
 
 
+def entries(text: str) -> list[str]:
+    return re.findall(r"^### (.+)$", text, re.MULTILINE)
+
+
 def test_every_kind_of_error_has_an_entry_and_every_entry_is_a_kind() -> None:
-    entries = re.findall(r"^### (.+)$", PAGE, re.MULTILINE)
-    assert sorted(entries) == sorted({*kinds(PacificToolError), "interrupted"})
+    assert sorted(entries(BY_KIND)) == sorted({*kinds(PacificToolError), "interrupted"})
+
+
+def test_every_cause_of_doctor_and_trace_has_an_entry_and_every_entry_is_a_cause() -> None:
+    assert sorted(entries(BY_CAUSE)) == sorted(Cause)
+
+
+def test_no_name_stands_for_two_things() -> None:
+    """A name is an anchor of the page."""
+    assert len(entries(PAGE)) == len(set(entries(PAGE)))
 
 
 def test_every_entry_says_something() -> None:
