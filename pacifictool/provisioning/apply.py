@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pacifictool.errors import Interrupted
+from pacifictool.provisioning.pace import Pace
 from pacifictool.provisioning.plan import Kind, Plan, Step
 from pacifictool.provisioning.workers import DEFAULT_WORKERS, run_bounded
 from pacifictool.reporting import SILENT, Reporter
@@ -43,8 +44,9 @@ def _apply_many(
 ) -> None:
     verb = {"created": "Creating", "changed": "Changing", "deleted": "Deleting"}[steps[0].action]
     with reporter.task(f"{verb} {_PLURALS[kind]}", total=len(steps)) as task:
+        pace = Pace(task, len(steps))
         for _ in run_bounded(_carry_out, steps, workers=workers, stop=stop):
-            task.advance()
+            pace.step()
 
 
 def _carry_out(step: Step) -> None:

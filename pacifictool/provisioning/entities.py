@@ -15,6 +15,7 @@ from typing import Any
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
+from pacifictool.provisioning.pace import Pace
 from pacifictool.provisioning.plan import Action, Kind, Step
 from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import Reporter
@@ -127,9 +128,10 @@ class DeviceSteps:
         result: dict[str, dict[str, Any]] = {}
         devices = list(self._devices.values())
         with self._reporter.task("Reading client attributes", total=len(devices), unit="devices") as task:
+            pace = Pace(task, len(devices))
             for name, attributes in run_bounded(read, devices, stop=self._stop):
                 result[name] = attributes
-                task.advance()
+                pace.step()
         return result
 
     def _create(self, turbine: Turbine) -> None:

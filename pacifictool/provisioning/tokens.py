@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pacifictool.errors import NotFound
 from pacifictool.provisioning.entities import find_devices
+from pacifictool.provisioning.pace import Pace
 from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Device, Platform
@@ -34,7 +35,8 @@ def look_up_tokens(
 
     tokens = {}
     with reporter.task("Looking up access tokens", total=len(devices), unit="devices") as task:
+        pace = Pace(task, len(devices))
         for name, token in run_bounded(look_up, devices.values(), stop=stop):
             tokens[name] = token
-            task.advance()
+            pace.step()
     return tokens

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from pacifictool.provisioning.pace import Pace, duration_text
+
+
+class Task:
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.notes: list[str] = []
+
+    def advance(self, amount: float = 1) -> None:
+        self.done += amount
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        assert note is not None
+        self.notes.append(note)
+
+
+def test_the_rate_is_that_of_the_last_seconds_and_tells_how_long_it_takes() -> None:
+    now = 100.0
+    task = Task()
+    pace = Pace(task, 10_000, clock=lambda: now)
+    for _ in range(1000):  # 100 a second
+        now += 0.01
+        pace.step()
+    assert task.done == 1000
+    assert task.notes[-1] == "100/s, 1 min 30 s left"
+    assert 15 <= len(task.notes) <= 20
+    for _ in range(300):  # and now 10 a second
+        now += 0.1
+        pace.step()
+    assert task.notes[-1] == "10/s, 14 min 30 s left"
+    for _ in range(8700):
+        now += 0.001
+        pace.step()
+    assert task.notes[-1].endswith(", 0 s left")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")]
+)
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
