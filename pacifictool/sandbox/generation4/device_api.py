@@ -32,8 +32,8 @@ _SUBSCRIBABLE = frozenset(
         f"{_GATEWAY}attributes", f"{_GATEWAY}attributes/response", f"{_GATEWAY}rpc",
     }
 )  # fmt: skip
-_UNSUPPORTED_VERSION = bytes.fromhex("2003008400")
-"""CONNACK of MQTT 5 with the reason "unsupported protocol version"."""
+_PAYLOAD_FORMAT_INVALID = 0x99
+"""The reason with which MQTT 5 refuses a payload; older versions only see the connection close."""
 
 
 class NothingToDo(PayloadRefused):
@@ -59,7 +59,7 @@ class DeviceApi4:
         suback=0x90,
         unsuback=0xB0,
         session_present=lambda connect, code: int(code == ACCEPTED and not connect.is_clean),
-        refused_version=_UNSUPPORTED_VERSION,
+        speaks_5=True,
         insists_on_connect=False,
     )
 
@@ -141,7 +141,10 @@ class DeviceApi4:
         except NothingToDo:
             return
         except PayloadRefused:
-            session.close()
+            if not session.is_5:
+                session.close()
+            elif qos:
+                session.refuse(packet_id, _PAYLOAD_FORMAT_INVALID)
             return
         if qos:
             session.puback(packet_id)

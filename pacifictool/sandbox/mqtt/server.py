@@ -23,6 +23,9 @@ MAX_PACKET_BYTES = 65_536
 """The server's own default (mqtt.netty.max_payload_size)."""
 ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
+REASONS_OF_5 = {ACCEPTED: 0, BAD_CLIENT_ID: 0x85, BAD_USERNAME: 0x86, NOT_AUTHORISED: 0x86}
+"""What MQTT 5 says in the place of these codes; a 4.3.1 server calls an unknown token a bad user name."""
+
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
 
@@ -35,8 +38,8 @@ class Dialect:
     unsuback: int
     session_present: Callable[[wire.Connect, int], int]
     """The flag of a CONNACK, for a CONNECT and the code it is answered with."""
-    refused_version: bytes = b""
-    """What a CONNECT of another protocol version is told before the connection is closed."""
+    speaks_5: bool = False
+    """Whether MQTT 5 is spoken; if not, such a CONNECT closes the connection."""
     insists_on_connect: bool = True
     """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
@@ -44,7 +47,17 @@ class Dialect:
 class Session:
     """One connection of a device. `context` is the device API's own."""
 
-    __slots__ = ("_acks", "_dialect", "_next_id", "_sessions", "_transport", "context", "is_closed", "subscriptions")
+    __slots__ = (
+        "_acks",
+        "_dialect",
+        "_next_id",
+        "_sessions",
+        "_transport",
+        "context",
+        "is_5",
+        "is_closed",
+        "subscriptions",
+    )
 
     def __init__(self, transport: asyncio.Transport, dialect: Dialect, sessions: MqttServer) -> None:
         self._transport = transport
@@ -55,6 +68,8 @@ class Session:
         self.context: Any = None
         self.subscriptions: dict[str, int] = {}
         self.is_closed = False
+        self.is_5 = False
+        """Whether the device speaks MQTT 5."""
 
     def puback(self, packet_id: int) -> None:
         """Acknowledges a PUBLISH; acknowledgements of one loop turn leave together."""
@@ -63,6 +78,11 @@ class Session:
         if not self._acks:
             self._sessions.flush_later(self)
         self._acks += bytes((self._dialect.puback, 2, packet_id >> 8, packet_id & 0xFF))
+
+    def refuse(self, packet_id: int, reason: int) -> None:
+        """MQTT 5: answers a PUBLISH with the reason why it is not taken; the session stays."""
+        self.flush()
+        self._transport.write(bytes((self._dialect.puback, 4, packet_id >> 8, packet_id & 0xFF, reason, 0)))
 
     def flush(self) -> None:
         if self._acks and not self.is_closed:
@@ -75,7 +95,7 @@ class Session:
         if qos is None or self.is_closed:
             return
         self._next_id = self._next_id % 0xFFFF + 1
-        self._transport.write(wire.publish_packet(topic, payload, qos, self._next_id))
+        self._transport.write(wire.publish_packet(topic, payload, qos, self._next_id, is_5=self.is_5))
 
     def close(self, *, say_goodbye: bool = False) -> None:
         """Closes the connection; `say_goodbye` sends a DISCONNECT first, as 1.x does when a token changes."""
@@ -149,8 +169,6 @@ class _Connection(asyncio.Protocol):
                 self._no_connect()
         except wire.ProtocolError as error:
             _log.debug("Connection closed: %s.", error)
-            if isinstance(error, wire.UnknownVersion):
-                self._transport.write(self._api.dialect.refused_version)
             self.session.close()
             return
         if packets:
@@ -162,18 +180,15 @@ class _Connection(asyncio.Protocol):
             if kind != wire.CONNECT:
                 self._no_connect()
                 return
-            self._connect(wire.parse_connect(body))
+            self._connect(wire.parse_connect(body, speaks_5=self._api.dialect.speaks_5))
         elif kind == wire.PUBLISH:
-            self._api.on_publish(self.session, *wire.parse_publish(first, body))
+            self._api.on_publish(self.session, *wire.parse_publish(first, body, is_5=self.session.is_5))
         elif kind == wire.PINGREQ:
             self._transport.write(wire.PINGRESP_PACKET)
         elif kind == wire.SUBSCRIBE:
             self._subscribe(first, body)
         elif kind == wire.UNSUBSCRIBE:
-            packet_id, filters = wire.parse_unsubscribe(first, body)
-            for topic in filters:
-                self.session.subscriptions.pop(topic, None)
-            self._transport.write(wire.acknowledgement(self._api.dialect.unsuback, packet_id))
+            self._unsubscribe(first, body)
         elif kind == wire.DISCONNECT:
             self.session.close()
         elif kind != wire.PUBACK:
@@ -184,8 +199,16 @@ class _Connection(asyncio.Protocol):
             raise wire.ProtocolError("the first packet is no CONNECT")
 
     def _connect(self, connect: wire.Connect) -> None:
+        self.session.is_5 = connect.level == wire.MQTT_5
         code = self._api.on_connect(self.session, connect)
-        self._transport.write(bytes((wire.CONNACK, 2, self._api.dialect.session_present(connect, code), code)))
+        present = self._api.dialect.session_present(connect, code)
+        if self.session.is_5:
+            reason = REASONS_OF_5[code]
+            self._transport.write(bytes((wire.CONNACK, 3, present, reason, 0)))
+            if code != ACCEPTED:
+                self._transport.write(bytes((wire.DISCONNECT, 2, reason, 0)))
+        else:
+            self._transport.write(bytes((wire.CONNACK, 2, present, code)))
         if code != ACCEPTED:
             self.session.close()
             return
@@ -193,14 +216,24 @@ class _Connection(asyncio.Protocol):
         self.keep_alive_seconds = connect.keep_alive_seconds * 1.5
 
     def _subscribe(self, first: int, body: bytes) -> None:
-        packet_id, filters = wire.parse_subscribe(first, body)
+        is_5 = self.session.is_5
+        packet_id, filters = wire.parse_subscribe(first, body, is_5=is_5)
         codes = bytearray()
         for topic, qos in filters:
             granted = self._api.on_subscribe(self.session, topic, qos)
             if granted < 0x80:
                 self.session.subscriptions[topic] = granted
             codes.append(granted)
-        self._transport.write(wire.acknowledgement(self._api.dialect.suback, packet_id, bytes(codes)))
+        properties = wire.NO_PROPERTIES if is_5 else b""
+        self._transport.write(wire.acknowledgement(self._api.dialect.suback, packet_id, properties + bytes(codes)))
+
+    def _unsubscribe(self, first: int, body: bytes) -> None:
+        is_5 = self.session.is_5
+        packet_id, filters = wire.parse_unsubscribe(first, body, is_5=is_5)
+        for topic in filters:
+            self.session.subscriptions.pop(topic, None)
+        codes = wire.NO_PROPERTIES + bytes(len(filters)) if is_5 else b""
+        self._transport.write(wire.acknowledgement(self._api.dialect.unsuback, packet_id, codes))
 
     def is_overdue(self, now: float) -> bool:
         """Whether the device has been silent for longer than it promised."""

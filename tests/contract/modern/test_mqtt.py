@@ -11,7 +11,7 @@ import requests
 
 from tests.contract.api import Api, bare, silent
 from tests.contract.facts import Facts
-from tests.contract.modern.wire import CONNACK, ModernConnect, ModernWire, puback, refused
+from tests.contract.modern.wire import CONNACK, ModernConnect, ModernWire, puback, publish_packet_5, refused
 from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, connect_packet, subscribe_packet
@@ -46,6 +46,20 @@ def test_accepted_connections(
 def test_a_lasting_session(wire: ModernWire, device: Made, fact: Facts) -> None:
     packet = connect_packet(device.token, clean=False)
     fact(SECTION, "clean=false: session present", answer(wire, packet), bytes.fromhex("20020100"))
+
+
+def test_mqtt_5(wire: ModernWire, server: Server, device: Made, fact: Facts) -> None:
+    accepted = answer(wire, connect_packet(device.token, level=5))
+    fact(SECTION, "CONNECT of MQTT 5", accepted, bytes.fromhex("2003000000"))
+    good = answer(wire, publish_packet_5(TELEMETRY, '{"windSpeed":31}', 1))
+    fact.holds(SECTION, "PUBLISH of MQTT 5", good[:4] == puback(1)[:1] + good[1:2] + (1).to_bytes(2), good)
+    bad = answer(wire, publish_packet_5(TELEMETRY, "{bad", 2))
+    fact(SECTION, "a malformed payload: PUBACK with a reason", (bad[:1], bad[2:5]), (b"\x40", b"\x00\x02\x99"))
+    fact(SECTION, "and the session stays", wire.is_alive(), True)
+    with ModernWire(server.settings.mqtt) as other:
+        fact(SECTION, "a bad token", answer(other, connect_packet(NOWHERE, level=5)), bytes.fromhex("2003008600"))
+        fact(SECTION, "then DISCONNECT", other.receive(), bytes.fromhex("e0028600"))
+        fact(SECTION, "and the end", other.receive(), CLOSED)
 
 
 @pytest.mark.parametrize(

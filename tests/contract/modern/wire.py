@@ -21,6 +21,14 @@ def puback(packet_id: int) -> bytes:
     return b"\x40\x02" + packet_id.to_bytes(2)
 
 
+def publish_packet_5(topic: str, payload: str, packet_id: int) -> bytes:
+    """PUBLISH of MQTT 5 with QoS 1 and no properties."""
+    name = topic.encode()
+    body = len(name).to_bytes(2) + name + packet_id.to_bytes(2) + b"\x00" + payload.encode()
+    assert len(body) < 128
+    return bytes((0x32, len(body))) + body
+
+
 class ModernWire(Wire):
     """A connection; `deliver` waits for this generation's PUBACK."""
 
