@@ -81,9 +81,11 @@ def setup(
         ).plan()
         if not dry_run:
             apply_plan(plan, workers=workers, reporter=session.reporter, stop=session.stop)
-    title = f"Setup of {settings.url}" + (" (dry run, nothing was touched)" if dry_run else "")
+        server = {"generation": platform.generation(), "version": platform.version}
+        title = f"Setup of {settings.url} ({platform.kind})" + (", a dry run: nothing was touched" if dry_run else "")
     session.output.emit(
-        {"ok": True, "dry_run": dry_run, **plan.as_document()}, lambda console: render_plan(console, plan, title)
+        {"ok": True, "dry_run": dry_run, "server": server, **plan.as_document()},
+        lambda console: render_plan(console, plan, title),
     )
 
 

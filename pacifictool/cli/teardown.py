@@ -65,7 +65,11 @@ def teardown(
         if not dry_run and plan.pending:
             confirm(session, f"Delete {plan.count(Action.DELETE)} things at {settings.url}?", yes=yes)
             apply_plan(plan, reporter=session.reporter, stop=session.stop)
-    title = f"Teardown of {settings.url}" + (" (dry run, nothing was touched)" if dry_run else "")
+        server = {"generation": platform.generation(), "version": platform.version}
+        title = f"Teardown of {settings.url} ({platform.kind})" + (
+            ", a dry run: nothing was touched" if dry_run else ""
+        )
     session.output.emit(
-        {"ok": True, "dry_run": dry_run, **plan.as_document()}, lambda console: render_plan(console, plan, title)
+        {"ok": True, "dry_run": dry_run, "server": server, **plan.as_document()},
+        lambda console: render_plan(console, plan, title),
     )

@@ -90,6 +90,12 @@ class Platform:
         return self._detected().version
 
     @property
+    def kind(self) -> str:
+        """Generation and version for a person: "4.x, version 4.3.1", or "1.x" where the server does not tell more."""
+        found = self._detected()
+        return found.name if found.version is None else f"{found.name}, version {found.version}"
+
+    @property
     def forwarding(self) -> Forwarding:
         """The server's way of forwarding telemetry to Kafka; always the same object, for it counts rule deletions."""
         generation = self._detected()
@@ -116,7 +122,10 @@ class Platform:
         with self._lock:
             if self._generation is None:
                 told = self._server_version
-                self._generation = detect(self._session) if told is None else generation_of(told)
+                found = self._generation = detect(self._session) if told is None else generation_of(told)
+                version = "" if found.version is None else f", version {found.version}"
+                how = "" if told is None else " (as --server-version says)"
+                self._session.reporter.detail(f"Server generation {found.name}{version}{how}: {self.url}")
             return self._generation
 
     def _paging(self) -> Paging:
