@@ -217,7 +217,8 @@ class Fleet:
             note += f", {len(counters.refused)} refused"
         display.readings.update(completed=counters.delivered + counters.lost, note=note)
         display.show_connected(counters.connected, of=len(self._plans))
-        away = sum(device.is_away for device in self._devices)
+        # Of devices whose sessions end again and again that has been said once; it would be said every other second.
+        away = sum(device.is_away and device.plan.name not in counters.interrupted for device in self._devices)
         if away and not self._outage:
             self._reporter.warning(f"{away} of {len(self._devices)} devices lost {self.endpoint}; reconnecting.")
         elif self._outage and not away:
