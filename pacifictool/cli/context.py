@@ -142,8 +142,11 @@ class Session:
         path = self.settings.scenario_path
         return tutorial_scenario() if path is None else load_scenario(path)
 
-    def connect(self, *, check: bool = True) -> Platform:
-        """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once."""
+    def connect(self, *, check: bool = True, **session_options: Any) -> Platform:
+        """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once.
+
+        `session_options` are further ones of `rest.Session`, such as `retry`.
+        """
         import dataclasses
 
         from pacifictool.rest import Platform
@@ -155,7 +158,11 @@ class Session:
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
         platform = Platform.connect(
-            settings, stop=self.stop, reporter=self.reporter, deletion_journal=self._deletion_journal(settings.url)
+            settings,
+            stop=self.stop,
+            reporter=self.reporter,
+            deletion_journal=self._deletion_journal(settings.url),
+            **session_options,
         )
         if check:
             platform.generation()

@@ -37,6 +37,11 @@ class Environment:
         return self.stderr.isatty() and self.environ.get("TERM") != "dumb"
 
     @property
+    def stdout_is_terminal(self) -> bool:
+        """Whether a person watches the result, on a terminal that can move its cursor."""
+        return self.stdout.isatty() and self.environ.get("TERM") != "dumb"
+
+    @property
     def stdin_is_terminal(self) -> bool:
         """Whether a person can be asked."""
         return self.stdin.isatty()

@@ -44,7 +44,8 @@ def up(
 ) -> None:
     """Start the sandbox and return when it answers. It binds to this machine only."""
     from pacifictool.sandbox.keeper import forget_state, read_state, start_keeper, write_state
-    from pacifictool.sandbox.stack import LocalStack, StackPorts
+    from pacifictool.sandbox.stack import LocalStack, StackPage, StackPorts
+    from pacifictool.watch.web.reference import PAGE, page_options
 
     session = session_of(ctx)
     data_dir = _data_dir(session, data)
@@ -60,6 +61,7 @@ def up(
         environ=session.environment.environ,
         ports=ports,
         generation=int(generation.value),
+        page=StackPage(PAGE, page_options(scenario=settings.scenario_path, jobs=session.state_dir() / "jobs")),
         jars_mirror=settings.jars_mirror,
         jars_folder=settings.jars_folder,
         reporter=session.reporter,
@@ -67,6 +69,8 @@ def up(
     if not foreground:
         arguments = ["--data", str(data_dir), "--http-port", str(ports.http), "--mqtt-port", str(ports.mqtt)]
         arguments += ["--kafka-port", str(ports.kafka), "--generation", generation.value]
+        if settings.scenario_path is not None:
+            arguments += ["--scenario", str(settings.scenario_path.absolute())]
         _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
         return
     with stack, session.winding_down_on_interrupt():
@@ -142,6 +146,7 @@ def _show(session: Session, state: SandboxState) -> None:
         from pacifictool.cli.render import table
 
         rows = [
+            ["Page", f"{state.url}/", "zones, devices and the way between them, live"],
             ["REST", state.url, "tenant@thingsboard.org, password tenant"],
             ["MQTT", state.mqtt, "user name: a device's access token"],
             ["Kafka", state.kafka, ""],

@@ -78,7 +78,7 @@ def trace(
             scenario,
             spec,
             turbine,
-            job_folders=[checkpoint] if checkpoint is not None else _job_folders(session),
+            job_folders=[checkpoint] if checkpoint is not None else job_folders(session),
             until=until,
             timeout_seconds=seconds,
             stop=session.stop,
@@ -100,7 +100,7 @@ def _stopped(result: TraceResult) -> ChecksFailed:
     return ChecksFailed(f"The reading did not get past “{hop.title}”: {cause}.", hint=f"More: {entry_of(cause)}")
 
 
-def _job_folders(session: Session) -> list[Path]:
+def job_folders(session: Session) -> list[Path]:
     """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
     from pacifictool.aggregation.inspection import JobIdentity
     from pacifictool.cli.aggregate import default_checkpoint

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pacifictool.errors import PacificToolError
 from pacifictool.sandbox.http import Faults, Rate
+from pacifictool.sandbox.page import PageReference
 from pacifictool.sandbox.server import GENERATIONS, SandboxConfig, serve
 
 
@@ -21,6 +22,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports answer")
     parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
+    parser.add_argument("--page", metavar="MODULE:FUNCTION", help="what GET / shows; see pacifictool.sandbox.page")
+    parser.add_argument("--page-options", type=Path, metavar="FILE", help="what the page needs to know, as JSON")
     # For tests of clients; docs/sandbox.md describes them.
     for option, default in (
         ("--access-token-seconds", None),
@@ -38,7 +41,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serves until a signal; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.page is None) != (options.page_options is None):
+        parser.error("--page and --page-options go together")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         serve(
@@ -48,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
                 mqtt_port=options.mqtt_port,
                 ready_file=options.ready_file,
                 generation=options.generation,
+                page=None if options.page is None else PageReference(options.page, options.page_options),
                 access_token_seconds=options.access_token_seconds,
                 refresh_token_seconds=options.refresh_token_seconds,
                 faults=Faults(

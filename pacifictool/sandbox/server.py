@@ -16,6 +16,7 @@ from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from pacifictool.errors import PortInUse, SandboxError
 from pacifictool.sandbox import auth
@@ -25,6 +26,7 @@ from pacifictool.sandbox.generation4 import tokens as tokens4
 from pacifictool.sandbox.generation4.platform import Platform4
 from pacifictool.sandbox.http import Faults
 from pacifictool.sandbox.mqtt.server import DeviceApi, MqttServer
+from pacifictool.sandbox.page import PageReference, WithPage
 from pacifictool.sandbox.store import Store
 
 HOST = "127.0.0.1"
@@ -47,6 +49,8 @@ class SandboxConfig:
     refresh_token_seconds: float | None = None
     """None: what servers of the generation do."""
     faults: Faults = field(default_factory=Faults)
+    page: PageReference | None = None
+    """What `GET /` shows; None: nothing, as a server without UI."""
 
 
 def serve(config: SandboxConfig) -> None:
@@ -91,9 +95,13 @@ async def _serve(config: SandboxConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await platform.start()
     mqtt_server = MqttServer(platform.device_api)
+    http_port, mqtt_port = http.getsockname()[1], mqtt.getsockname()[1]
+    application: ASGIApp = platform.application
+    if config.page is not None:
+        application = WithPage(application, config.page, f"http://{HOST}:{http_port}")
     server = _Uvicorn(
         uvicorn.Config(
-            platform.application,
+            application,
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -104,7 +112,6 @@ async def _serve(config: SandboxConfig) -> None:
             backlog=1024,
         )
     )
-    http_port, mqtt_port = http.getsockname()[1], mqtt.getsockname()[1]
     serving = asyncio.create_task(server.serve(sockets=[http]))
     try:
         await mqtt_server.start(mqtt)

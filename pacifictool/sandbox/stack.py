@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pacifictool.errors import SandboxError
 from pacifictool.reporting import SILENT, Reporter
@@ -36,6 +37,17 @@ class StackPorts:
     kafka: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StackPage:
+    """A page for the platform's `/`: the name of the function that makes it, and what that needs to know.
+
+    The stack adds where the broker is, as `kafka`; see `sandbox.page`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+
+
 class LocalStack:
     """A broker and a platform in `data_dir`. Both end with this process, however it ends."""
 
@@ -47,11 +59,12 @@ class LocalStack:
         environ: Mapping[str, str],
         ports: StackPorts = StackPorts(),
         generation: int = 1,
+        page: StackPage | None = None,
         jars_mirror: str | None = None,
         jars_folder: Path | None = None,
         reporter: Reporter = SILENT,
     ) -> None:
-        """`generation` 1 behaves like 1.x servers, 4 like 4.x.
+        """`generation` 1 behaves like 1.x servers, 4 like 4.x. `page` is what the platform shows at `/`.
 
         Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
 
@@ -73,7 +86,7 @@ class LocalStack:
             data_dir / "platform",
             http_port=ports.http,
             mqtt_port=ports.mqtt,
-            options=("--generation", str(generation)),
+            options=("--generation", str(generation), *self._page_arguments(data_dir / "page.json", page)),
         )
         self._reporter = reporter
 
@@ -84,6 +97,7 @@ class LocalStack:
                 starts = [pool.submit(self.broker.start, self._reporter), pool.submit(self.platform.start)]
                 for start in starts:
                     start.result()
+            self._write_page_options()
         except BaseException:
             self.stop()
             raise
@@ -92,6 +106,17 @@ class LocalStack:
         """Stops both. Without `graceful` at once, for data that nobody will want again."""
         self.platform.stop()
         self.broker.stop(graceful=graceful)
+
+    def _page_arguments(self, path: Path, page: StackPage | None) -> tuple[str, ...]:
+        self._page, self._page_path = page, path
+        return () if page is None else ("--page", page.name, "--page-options", str(path))
+
+    def _write_page_options(self) -> None:
+        if self._page is not None:
+            document = {**self._page.options, "kafka": self.broker.bootstrap}
+            temporary = self._page_path.with_suffix(".new")
+            temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
+            temporary.replace(self._page_path)
 
     def watch(self, stop: threading.Event) -> None:
         """Returns when `stop` is set. Raises BrokerFailed or SandboxError when one of the two ends by itself."""

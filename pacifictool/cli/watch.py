@@ -1,0 +1,181 @@
+"""`watch`: live zone means, devices and the way between them, in the terminal or on a local page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.simulate import seconds_option
+from pacifictool.errors import UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.cli.context import Session
+    from pacifictool.watch.collector import Collector
+    from pacifictool.watch.model import Snapshot
+
+app, command = command_app()
+
+_FIRST_LOOK_SECONDS = 2.0
+"""How long the first view waits for parts that are slow to answer."""
+
+
+@command
+def watch(
+    ctx: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="On a local page instead of in the terminal.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="One snapshot; exit code 1 if the platform cannot be asked.")] = (
+        False
+    ),
+    interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look.")] = "1s",
+    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    zone: Annotated[
+        list[str] | None, typer.Option("--zone", metavar="NAME", help="Only this zone; repeatable.")
+    ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="Only this device; repeatable.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The job's checkpoint; by default that of the job that runs on this topic."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="With --web: the page's port; 0: any free one.")
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="With --web: the address to listen at; others than this machine see it.")
+    ] = "127.0.0.1",
+    no_open: Annotated[bool, typer.Option("--no-open", help="With --web: do not open a browser.")] = False,
+) -> None:
+    """Watch the data move from turbine to asset, and see at once where it stops; q or Ctrl-C ends it.
+
+    Zones with their last means, devices with their rates, the Kafka topic, and the job if it runs on this machine.
+    What cannot be found out is shown as unknown, with the reason. Without a terminal, one line per look; with -o json,
+    one JSON document per line (--once: exactly one).
+    """
+    session = session_of(ctx)
+    seconds = None if duration is None else seconds_option("--duration", duration)
+    pause = seconds_option("--interval", interval)
+    if pause < 0.1:
+        raise UsageError("--interval: less than 100ms only makes work.", hint="For example 1s.")
+    if web and once:
+        raise UsageError("--web and --once contradict each other.", hint="Give one of them.")
+    if not web and (port or no_open or host != "127.0.0.1"):
+        raise UsageError("--port, --host and --no-open go with --web.")
+    with _collector(session, pause, zone or (), device or (), checkpoint) as collector:
+        if once:
+            _once(session, collector)
+            return
+        with session.winding_down_on_interrupt():
+            if web:
+                _serve(session, collector, pause, seconds, host=host, port=port, opens=not no_open)
+            else:
+                _follow(session, collector, pause, seconds)
+    session.exit_if_interrupted()
+
+
+@contextmanager
+def _collector(
+    session: Session,
+    pause: float,
+    zones: list[str] | tuple[()],
+    devices: list[str] | tuple[()],
+    checkpoint: Path | None,
+) -> Iterator[Collector]:
+    from pacifictool.cli.trace import job_folders
+    from pacifictool.rest import NO_RETRY
+    from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
+
+    with session.connect(check=False, retry=NO_RETRY, timeout_seconds=SESSION_TIMEOUTS) as platform:
+        target = WatchTarget(
+            platform,
+            session.settings.kafka,
+            session.scenario,
+            (lambda: job_folders(session)) if checkpoint is None else (lambda: [checkpoint.absolute()]),
+            tuple(zones),
+            tuple(devices),
+        )
+        with Collector(target, interval_seconds=pause) as collector:
+            yield collector
+
+
+def _once(session: Session, collector: Collector) -> None:
+    """Two looks at everything: a rate needs two."""
+    from pacifictool.watch.terminal import view
+
+    with session.reporter.task("Looking"):
+        collector.wait_until_seen(session.stop, times=2)
+    collector.raise_refusal()
+    snapshot = collector.snapshot()
+    session.output.emit(
+        snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width, height=None))
+    )
+    if not snapshot.ok:
+        raise typer.Exit(1)
+
+
+def _follow(session: Session, collector: Collector, pause: float, seconds: float | None) -> None:
+    """Until told to stop: a live view, plain lines, or JSON documents, one per line."""
+    from pacifictool.watch.screen import Screen
+    from pacifictool.watch.terminal import line
+
+    environment, output = session.environment, session.output
+    deadline = None if seconds is None else monotonic() + seconds
+    if not output.as_json and environment.stdout_is_terminal:
+        screen = Screen(environment.stdout, environment.stdin, colour=output.colour)
+        screen.run(collector, pause, session.stop, deadline)
+        return
+    collector.wait_until_seen(session.stop, seconds=_FIRST_LOOK_SECONDS)
+    while True:
+        collector.raise_refusal()
+        snapshot = collector.snapshot()
+        output.write(f"{_json_line(snapshot) if output.as_json else line(snapshot)}\n")
+        left = pause if deadline is None else min(pause, deadline - monotonic())
+        if left <= 0 or session.stop.wait(left):
+            return
+
+
+def _json_line(snapshot: Snapshot) -> str:
+    return json.dumps(snapshot.as_document(history=1), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _serve(
+    session: Session, collector: Collector, pause: float, seconds: float | None, *, host: str, port: int, opens: bool
+) -> None:
+    from pacifictool.settings import is_loopback
+    from pacifictool.watch.web.app import page_application
+    from pacifictool.watch.web.server import PageServer
+    from pacifictool.watch.web.source import Running
+
+    is_open = not is_loopback(host)
+    application = page_application(Running(collector), interval_seconds=pause, any_host=is_open)
+    with PageServer(application, host=host, port=port) as server:
+        if is_open:
+            session.reporter.warning(f"Whoever reaches {host} sees the page; it asks for no password.")
+        session.output.emit(
+            {"ok": True, "url": server.url}, lambda console: console.print(f"Page: {server.url}", soft_wrap=True)
+        )
+        session.reporter.info("Ctrl-C ends it.")
+        if opens and _has_browser(session):
+            import webbrowser
+
+            webbrowser.open(server.url)
+        deadline = None if seconds is None else monotonic() + seconds
+        while not session.stop.wait(0.2) and (deadline is None or monotonic() < deadline):
+            collector.raise_refusal()
+            server.check()
+
+
+def _has_browser(session: Session) -> bool:
+    """Whether a window could open. Without a desktop, Python would start a text browser in this very terminal."""
+    if not session.environment.stdout_is_terminal:
+        return False
+    environ = session.environment.environ
+    return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

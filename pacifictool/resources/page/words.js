@@ -1,0 +1,40 @@
+// Numbers and times as people read them, as pacifictool/watch/wording.py words them in the terminal.
+"use strict";
+const words = {
+  age(seconds) {
+    if (seconds === null) return "–";
+    if (seconds < 9.95) return `${seconds.toFixed(1)} s ago`;
+    for (const [limit, size, unit] of [[90, 1, "s"], [5400, 60, "min"], [129600, 3600, "h"]]) {
+      if (seconds < limit) return `${Math.round(seconds / size)} ${unit} ago`;
+    }
+    return `${Math.round(seconds / 86400)} days ago`;
+  },
+
+  grouped(number, digits = 0) {
+    return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  },
+
+  mean(value) {
+    return value === null ? "–" : words.grouped(value, 2);
+  },
+
+  // JSON does not tell 33.0 from 33, and neither does this.
+  reading(value) {
+    if (value === null) return "–";
+    if (typeof value !== "number") return String(value);
+    return Number.isInteger(value) ? words.grouped(value) : words.grouped(value, 2);
+  },
+
+  count(number) {
+    return number === null || number === undefined ? "–" : words.grouped(number);
+  },
+
+  rate(rate) {
+    if (rate === null) return "–";
+    return rate >= 100 ? `${words.grouped(rate)} /s` : `${rate.toFixed(1)} /s`;
+  },
+
+  clock(ms) {
+    return new Date(ms).toLocaleTimeString("en-GB");
+  },
+};

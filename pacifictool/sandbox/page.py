@@ -1,0 +1,65 @@
+"""A page at `/`, if whoever starts the sandbox hands one in; without one, `/` is unknown, as on a server without UI.
+
+The page comes as the name of a function, "module:function", because it is made by a package that this one must not
+know. The function takes the sandbox's own URL and a file of options, and gives an ASGI application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pacifictool.errors import SandboxError
+from pacifictool.sandbox.background import in_background
+
+PREFIX = "/watch/"
+
+
+@dataclass(frozen=True, slots=True)
+class PageReference:
+    """Which page, and the file with what it needs to know (written by whoever starts the sandbox, maybe later)."""
+
+    name: str
+    options: Path
+
+    def make(self, url: str) -> ASGIApp:
+        """The page for the sandbox at `url`. Raises SandboxError."""
+        module, _, function = self.name.partition(":")
+        try:
+            page: ASGIApp = getattr(import_module(module), function)(url, self.options)
+            return page
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SandboxError(f"There is no page {self.name}: {error}.") from error
+
+
+class WithPage:
+    """The sandbox's application with the page at `/` and below `/watch/`; everything else is the platform's.
+
+    The page is made for its first visitor: a sandbox that nobody looks at pays nothing for it.
+    """
+
+    def __init__(self, application: ASGIApp, reference: PageReference, url: str) -> None:
+        self._application = application
+        self._reference = reference
+        self._url = url
+        self._page: ASGIApp | None = None
+        self._making = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            path = scope["path"]
+            if path == "/" or path.startswith(PREFIX):
+                page = await self._made()
+                await page(scope, receive, send)
+                return
+        await self._application(scope, receive, send)
+
+    async def _made(self) -> ASGIApp:
+        async with self._making:
+            if self._page is None:
+                self._page = await in_background(lambda: self._reference.make(self._url))
+            return self._page

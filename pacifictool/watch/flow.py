@@ -1,0 +1,117 @@
+"""The way from turbine to asset as hops with flows between them, and one sentence on whether the data moves."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from pacifictool.watch.model import Flow, Hop, JobState, PlatformState, TopicState
+
+FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
+BEHIND_SECONDS: Final = 30.0
+"""A job whose lag is worth more than so many seconds of records does not keep up."""
+
+
+def hops_of(
+    platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+) -> tuple[Hop, ...]:
+    """Turbines, platform, topic, job, assets."""
+    return (
+        _turbines(platform),
+        _platform(platform),
+        _topic(topic),
+        _job(job, lag),
+        _assets(platform, now_ms, window_ms),
+    )
+
+
+def flows_of(platform: PlatformState, topic: TopicState, job: JobState) -> tuple[Flow, ...]:
+    """What goes from each hop to the next."""
+    means = None if job.means_rate is None else job.means_rate * 60
+    return (
+        Flow(platform.rate, "readings/s", platform.is_estimate),
+        Flow(topic.rate, "records/s"),
+        Flow(job.rate, "records/s"),
+        Flow(means, "means/min"),
+    )
+
+
+def _turbines(platform: PlatformState) -> Hop:
+    title = "Turbines"
+    if platform.reporting is None:
+        return Hop("turbines", title, "?", "readings are seen on the platform", UNKNOWN, platform.unknown)
+    about = "≈ " if platform.is_estimate else ""
+    figure = f"{about}{platform.reporting:,} of {platform.devices_total:,}"
+    return Hop("turbines", title, figure, "publish readings", FLOWING if platform.reporting else STILL)
+
+
+def _platform(platform: PlatformState) -> Hop:
+    place = urlsplit(platform.url).netloc
+    if platform.unknown is not None:
+        return Hop("platform", "Platform", "?", place, UNKNOWN, platform.unknown)
+    figure = platform.generation or "?"
+    return Hop("platform", "Platform", figure, place, FLOWING if platform.rate else STILL)
+
+
+def _topic(topic: TopicState) -> Hop:
+    if topic.unknown is not None:
+        return Hop("topic", "Kafka topic", "?", topic.name, UNKNOWN, topic.unknown)
+    figure = _short(sum(topic.ends.values()))
+    return Hop("topic", "Kafka topic", figure, topic.name, FLOWING if topic.rate else STILL)
+
+
+def _job(job: JobState, lag: int | None) -> Hop:
+    if job.unknown is not None:
+        return Hop("job", "Spark job", "?", "windowed means", UNKNOWN, job.unknown)
+    parts = ["lag not known" if lag is None else f"lag {lag:,}"]
+    rejects = sum(job.rejects.values())
+    parts.append(f"{rejects:,} reject{'' if rejects == 1 else 's'}")
+    return Hop("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
+
+
+def _assets(platform: PlatformState, now_ms: int, window_ms: int) -> Hop:
+    title = "Assets"
+    if platform.unknown is not None:
+        return Hop("assets", title, "?", "one mean per zone and window", UNKNOWN, platform.unknown)
+    fresh = sum(zone.is_fresh(now_ms, window_ms) for zone in platform.zones)
+    figure = f"{fresh:,} of {len(platform.zones):,}"
+    return Hop("assets", title, figure, "zones have a fresh mean", FLOWING if fresh else STILL)
+
+
+def verdict_of(
+    platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+) -> str:
+    """Whether the data moves from end to end; if not, the first place where it does not, and what to look at."""
+    if platform.unknown is not None:
+        return f"The platform cannot be asked: {platform.unknown}"
+    if not platform.devices_total:
+        return "There are no turbines on the platform; `pacifictool setup` makes them."
+    if not platform.rate:
+        return "No turbine publishes; `pacifictool simulate` lets them."
+    if topic.unknown is not None:
+        return f"Readings reach the platform; how they go on is not known. {topic.unknown}"
+    if topic.rate == 0:
+        return "Readings reach the platform, but none gets into the Kafka topic; `pacifictool trace` finds out why."
+    fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
+    if job.is_running is False:
+        return "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` goes on with it."
+    if job.is_running is None and not fresh:
+        return f"Readings reach the Kafka topic, but no mean comes back. {job.unknown or ''}".rstrip()
+    if lag and topic.rate and lag > BEHIND_SECONDS * topic.rate + topic.rate * window_ms / 1000:
+        return f"The job is behind: {lag:,} records wait to be counted."
+    if not fresh:
+        return "The job counts; the first means come with the end of the window."
+    missing = len(platform.zones) - len(fresh)
+    if missing:
+        stale = next(zone.name for zone in platform.zones if zone not in fresh)
+        more = f" and {missing - 1} more" if missing > 1 else ""
+        return f"Data moves from end to end, but {stale}{more} has no fresh mean."
+    return "Data moves from end to end."
+
+
+def _short(number: int) -> str:
+    """4,711 · 47.1 k · 4.7 M: what fits under a title."""
+    for limit, size, unit in ((10_000, 1, ""), (1_000_000, 1_000, " k"), (10**9, 10**6, " M")):
+        if number < limit:
+            return f"{number:,}" if size == 1 else f"{number / size:.1f}{unit}"
+    return f"{number / 10**9:.1f} G"

@@ -1,0 +1,203 @@
+"""What REST tells of zones and devices, looked at again and again without ever asking too much at once.
+
+Zones are asked for in every round, up to ZONES_SHOWN of them. Devices are asked for in every round when they are few;
+of many, a page of DEVICES_PER_PAGE at a time is looked at for PAGE_SECONDS, and their rate is an estimate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+from pacifictool.errors import AuthenticationFailed, NotFound, PlatformError
+from pacifictool.rest import EntityId, Platform, Point
+from pacifictool.scenario import Scenario
+from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedZone
+from pacifictool.watch.model import DeviceView, Mean, PlatformState, ZoneView
+from pacifictool.watch.parallel import run_all
+from pacifictool.watch.rates import RATE_SECONDS, series_rate
+
+HISTORY: Final = 60
+"""Means that are kept of each zone."""
+ZONES_SHOWN: Final = 100
+DEVICES_PER_PAGE: Final = 50
+PAGE_SECONDS: Final = 10.0
+WORKERS: Final = 8
+
+_READINGS_ASKED: Final = 200
+"""Of a fast device; enough to tell its rate."""
+_AHEAD_MS: Final = 3_600_000
+"""Clocks of devices and servers may be ahead of ours."""
+_LATEST_EVERY_SECONDS: Final = 10.0
+"""How often a silent device is asked for its last reading."""
+
+
+@dataclass(slots=True)
+class _Series:
+    """What is remembered of a device between two rounds."""
+
+    view: DeviceView
+    moved_at: float
+    """Monotonic second at which its newest reading was seen for the first time."""
+    asked_latest_at: float = -1e9
+
+
+class PlatformEye:
+    """Looks at the platform. One thread at a time; after a failure it goes on with the next look."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        scenario: Scenario,
+        *,
+        zones: Collection[str] = (),
+        devices: Collection[str] = (),
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`zones` and `devices`: only these; empty: the scenario's, and whatever else of its type is there."""
+        self._platform = platform
+        self._directory = Directory(platform, scenario, zones=zones, devices=devices)
+        self._value_key = scenario.aggregation.value_key
+        self._window_ms = scenario.aggregation.window_ms
+        self._correctable_ms = 3 * scenario.aggregation.window_ms + scenario.aggregation.lateness_ms
+        """Older means do not change any more."""
+        self._clock_ms = clock_ms
+        self._means: dict[EntityId, dict[int, Mean]] = {}
+        self._series: dict[str, _Series] = {}
+        self._page_began: float | None = None
+        self._page = 0
+
+    def look(self) -> PlatformState:
+        """One round. Raises AuthenticationFailed: asking again and again could lock the user out.
+
+        Any other failure is told in `unknown`.
+        """
+        try:
+            return self._look(monotonic())
+        except AuthenticationFailed:
+            raise
+        except PlatformError as error:
+            return PlatformState(self._platform.url, unknown=error.message)
+
+    def _look(self, at: float) -> PlatformState:
+        generation = self._platform.generation()
+        self._directory.refresh(at)
+        zones, devices = self._directory.zones(), self._directory.devices()
+        shown, page = zones[:ZONES_SHOWN], self._page_of(devices, at)
+        # Devices first: where they stand tells of zones.
+        seen_devices = run_all([lambda device=device: self._device(device, at) for device in page], WORKERS)  # type: ignore[misc]
+        seen_zones = run_all([lambda zone=zone: self._zone(zone) for zone in shown], WORKERS)  # type: ignore[misc]
+        reporting = sum(device.is_reporting for device in seen_devices)
+        share = len(devices) / len(page) if page else 1.0
+        return PlatformState(
+            self._platform.url,
+            generation=generation,
+            zones=tuple(seen_zones),
+            zones_total=len(zones),
+            devices=tuple(seen_devices),
+            devices_total=len(devices),
+            reporting=round(reporting * share),
+            rate=sum(device.rate or 0.0 for device in seen_devices) * share,
+            notes=tuple(self._notes(len(zones), len(devices))),
+        )
+
+    def _notes(self, zones: int, devices: int) -> list[str]:
+        notes = []
+        if zones > ZONES_SHOWN:
+            notes.append(f"{ZONES_SHOWN} of {zones:,} zones are shown; --zone NAME chooses others.")
+        if devices > DEVICES_PER_PAGE:
+            notes.append(
+                f"{DEVICES_PER_PAGE} of {devices:,} devices are shown, others every {PAGE_SECONDS:g} s; "
+                "what is said of all is estimated from these."
+            )
+        if self._directory.is_cut:
+            notes.append(f"There are more than {LISTED:,} devices or assets; the others are not looked at.")
+        return notes
+
+    def _page_of(self, devices: list[WatchedDevice], at: float) -> list[WatchedDevice]:
+        if len(devices) <= DEVICES_PER_PAGE:
+            return devices
+        if self._page_began is None or at - self._page_began >= PAGE_SECONDS:
+            self._page = 0 if self._page_began is None else self._page + 1
+            self._page_began = at
+        start = self._page * DEVICES_PER_PAGE % len(devices)
+        return (devices + devices)[start : start + DEVICES_PER_PAGE]
+
+    # --- zones -----------------------------------------------------------------------------------------------------
+
+    def _zone(self, zone: WatchedZone) -> ZoneView:
+        if not zone.places:
+            return ZoneView(zone.name, None, unknown="The platform has no asset or device of this name yet.")
+        views = [view for place in zone.places if (view := self._zone_at(zone.name, place)) is not None]
+        if not views:
+            return ZoneView(zone.name, None, unknown="It was deleted.")
+        # With both an asset and a device: whichever the job writes to.
+        return max(views, key=lambda view: view.latest.ts_ms if view.latest is not None else -1)
+
+    def _zone_at(self, name: str, place: EntityId) -> ZoneView | None:
+        now_ms = self._clock_ms()
+        known = self._means.setdefault(place, {})
+        start_ms = max(known) - self._correctable_ms if known else now_ms - HISTORY * self._window_ms
+        try:
+            points = self._platform.telemetry.range(place, self._value_key, start_ms, now_ms + _AHEAD_MS, HISTORY)
+            if not points and not known:
+                latest = self._platform.telemetry.latest(place, [self._value_key])[self._value_key]
+                points = [] if latest is None else [latest]
+        except NotFound:
+            self._directory.forget(place)
+            self._means.pop(place, None)
+            return None
+        for point in points:
+            if isinstance(point.value, int | float):
+                known[point.ts_ms] = Mean(point.ts_ms, float(point.value))
+        for ts_ms in sorted(known)[:-HISTORY]:
+            del known[ts_ms]
+        kind = place.entity_type.lower()
+        unknown = None if known else "No mean has been posted yet."
+        return ZoneView(name, kind, tuple(known[ts_ms] for ts_ms in sorted(known)), unknown)
+
+    # --- devices ---------------------------------------------------------------------------------------------------
+
+    def _device(self, device: WatchedDevice, at: float) -> DeviceView:
+        zone = self._directory.zone_of(device)
+        if device.id is None:
+            return DeviceView(device.name, zone, unknown="The platform has no device of this name.")
+        series = self._series.get(device.name)
+        if series is None:
+            series = self._series[device.name] = _Series(DeviceView(device.name, zone), at)
+        try:
+            points = self._readings(device.id, series, at)
+        except NotFound:
+            self._directory.forget(device.id)
+            del self._series[device.name]
+            return DeviceView(device.name, zone, unknown="It was deleted.")
+        if not points:
+            none = None if series.view.ts_ms is not None else "No reading has come yet."
+            series.view = replace(series.view, zone=zone, rate=0.0, unknown=none)
+            return series.view
+        newest = points[-1]
+        is_first = series.view.ts_ms is None
+        if newest.ts_ms != series.view.ts_ms:
+            # At first sight nobody knows how long it has been there; what our clock says is the best guess.
+            behind = max(0, self._clock_ms() - newest.ts_ms) / 1000 if is_first else 0.0
+            series.moved_at = at - behind
+        stamps = [point.ts_ms for point in points]
+        series.view = DeviceView(
+            device.name, zone, newest.value, newest.ts_ms, series_rate(stamps, at - series.moved_at)
+        )
+        return series.view
+
+    def _readings(self, device: EntityId, series: _Series, at: float) -> list[Point]:
+        """The readings of the last seconds before the newest one, on the device's own clock."""
+        now_ms, known_ms = self._clock_ms(), series.view.ts_ms
+        anchor_ms = now_ms if known_ms is None else min(now_ms, known_ms)
+        start_ms = anchor_ms - round(RATE_SECONDS * 1000)
+        points = self._platform.telemetry.range(device, self._value_key, start_ms, now_ms + _AHEAD_MS, _READINGS_ASKED)
+        if not points and at - series.asked_latest_at >= _LATEST_EVERY_SECONDS:
+            series.asked_latest_at = at
+            latest = self._platform.telemetry.latest(device, [self._value_key])[self._value_key]
+            points = [] if latest is None else [latest]
+        return [point for point in points if point.ts_ms > points[-1].ts_ms - RATE_SECONDS * 1000]

@@ -1,0 +1,1 @@
+"""The page: what it consists of (`assets`), who feeds it (`source`), and how it is served (`app`, `server`)."""

@@ -1,0 +1,149 @@
+"""The page as an ASGI application: `GET /`, its files, snapshots as they come, and a single snapshot.
+
+Everything is served to whoever can reach the port: the page holds measured values and never a token or password. What
+keeps strangers out is that the port is on the loopback interface, and that requests must name it (`Host`), so that a
+foreign web site cannot have a browser read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from pacifictool.settings import is_loopback
+from pacifictool.watch.collector import Collector
+from pacifictool.watch.web.assets import PREFIX, Asset, Assets
+from pacifictool.watch.web.source import Source
+
+SECURITY_HEADERS: Final = {
+    # 'self' and nothing else: no inline script or style, no other host. Plotly draws its mouse pointer's labels with
+    # images that it makes itself.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+EVENTS, SNAPSHOT = "/watch/events", "/watch/snapshot"
+MAX_VIEWERS: Final = 32
+
+_HISTORY: Final = 60
+_NEWS: Final = 5
+"""Means a zone in all messages but the first: the page keeps the older ones."""
+_FIRST_SECONDS: Final = 1.0
+"""How long the first message waits for parts that have not answered yet."""
+
+
+def page_application(source: Source, *, interval_seconds: float = 1.0, any_host: bool = False) -> Starlette:
+    """`any_host`: requests may name any host, for a page that was meant to be seen by other machines."""
+    assets = Assets()
+    threading.Thread(target=assets.compress_all, name="page-assets", daemon=True).start()
+    page = _Page(source, assets, interval_seconds, any_host=any_host)
+    return Starlette(
+        routes=[
+            Route("/", page.index),
+            Route(PREFIX + "{rest:path}", page.asset),
+            Route(EVENTS, page.events),
+            Route(SNAPSHOT, page.snapshot),
+        ]
+    )
+
+
+class _Page:
+    def __init__(self, source: Source, assets: Assets, interval_seconds: float, *, any_host: bool) -> None:
+        self._source = source
+        self._assets = assets
+        self._interval_seconds = interval_seconds
+        self._any_host = any_host
+        self._viewers = 0
+
+    async def index(self, request: Request) -> Response:
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        page = self._assets.page
+        tag = f'"{page.digest}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={**SECURITY_HEADERS, "ETag": tag, "Cache-Control": "no-cache"})
+        return await _answer(request, page, {"ETag": tag, "Cache-Control": "no-cache"})
+
+    async def asset(self, request: Request) -> Response:
+        file = self._assets.find(request.url.path)
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        if file is None:
+            return _text(404, "There is no such file.")
+        return await _answer(request, file, {"Cache-Control": "public, max-age=31536000, immutable"})
+
+    async def snapshot(self, request: Request) -> Response:
+        """One snapshot as JSON, for pages whose stream does not get through, and for scripts."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        with self._source.viewing() as collector:
+            await _first_look(collector)
+            headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
+            return Response(_snapshot(collector, _HISTORY), media_type="application/json", headers=headers)
+
+    async def events(self, request: Request) -> Response:
+        """Snapshots as server-sent events: the first with the whole history, the others with what is new."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        if self._viewers >= MAX_VIEWERS:
+            return _text(503, f"{MAX_VIEWERS} pages are being served already.")
+        headers = {**SECURITY_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        self._viewers += 1
+        try:
+            with self._source.viewing() as collector:
+                await _first_look(collector)
+                history = _HISTORY
+                while True:
+                    yield b"data: " + _snapshot(collector, history) + b"\n\n"
+                    history = _NEWS
+                    await asyncio.sleep(self._interval_seconds)
+        finally:
+            self._viewers -= 1
+
+    def _refusal(self, request: Request) -> Response | None:
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if self._any_host or is_loopback(name):
+            return None
+        return _text(403, "This page answers only when it is asked for by the address of this machine.")
+
+
+async def _first_look(collector: Collector) -> None:
+    waited = 0.0
+    while not collector.has_seen_all and waited < _FIRST_SECONDS:
+        await asyncio.sleep(0.02)
+        waited += 0.02
+
+
+def _snapshot(collector: Collector, history: int) -> bytes:
+    document = collector.snapshot().as_document(history=history)
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+async def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:
+    headers = {**SECURITY_HEADERS, **headers, "Content-Type": file.media_type, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(
+            await run_in_threadpool(lambda: file.compressed), headers={**headers, "Content-Encoding": "gzip"}
+        )
+    return Response(file.body, headers=headers)
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(text, status, headers=SECURITY_HEADERS, media_type="text/plain")

@@ -1,0 +1,62 @@
+"""The page that a sandbox serves at `/`. The sandbox knows it by name only; the command line puts the two together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+
+from pacifictool.rest import NO_RETRY, Platform, Session
+from pacifictool.scenario import Scenario, load_scenario, tutorial_scenario
+from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret
+from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
+from pacifictool.watch.web.app import page_application
+from pacifictool.watch.web.source import OnDemand
+
+
+def page(url: str, options: Path) -> Starlette:
+    """The page of the sandbox at `url`.
+
+    `options` is a JSON file of `reference.page_options`, and Kafka's address as `kafka`.
+
+    The file is read when somebody looks: the sandbox may be up before its broker is.
+    """
+
+    def make() -> Collector:
+        given: dict[str, Any] = json.loads(options.read_text(encoding="utf-8")) if options.is_file() else {}
+        scenario = _scenario(given.get("scenario"))
+        # The demo users of the sandbox are the published ones; the page itself never sees them.
+        session = Session(
+            url,
+            DEFAULT_USERNAME,
+            Secret(DEFAULT_LOOPBACK_PASSWORD),
+            retry=NO_RETRY,
+            timeout_seconds=SESSION_TIMEOUTS,
+        )
+        return Collector(
+            WatchTarget(
+                Platform(session),
+                KafkaEndpoint(given.get("kafka", "localhost:9092")),
+                scenario,
+                lambda: _folders(given),
+            )
+        )
+
+    return page_application(OnDemand(make))
+
+
+def _scenario(path: str | None) -> Scenario:
+    return tutorial_scenario() if path is None else load_scenario(Path(path))
+
+
+def _folders(given: dict[str, Any]) -> Sequence[Path]:
+    """Newest first: after a reset of the sandbox, jobs of earlier ones may be there."""
+    if given.get("job") is not None:
+        return [Path(given["job"])]
+    if given.get("jobs") is None:
+        return []
+    found = [folder for folder in Path(given["jobs"]).glob("*") if folder.is_dir()]
+    return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)

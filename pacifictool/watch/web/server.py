@@ -1,0 +1,98 @@
+"""Serves the page in a thread of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import Final, Self
+
+import uvicorn
+from starlette.applications import Starlette
+
+from pacifictool.errors import PacificToolError, PortInUse, UsageError
+
+_START_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 1.0
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without signal handling of its own: the command line has one already."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class PageServer:
+    """One page at one address. Use it as a context manager."""
+
+    def __init__(self, application: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Port 0: any free one. Raises PortInUse, UsageError for an address that is not this machine's."""
+        self._listener = _listen(host, port)
+        self.port: int = self._listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self.port}/"
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                application,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                ws="none",
+                timeout_graceful_shutdown=1,
+                server_header=False,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._listener]}, name="page-server", daemon=True
+        )
+
+    def check(self) -> None:
+        """Raises PacificToolError when it has ended by itself."""
+        if not self._thread.is_alive():
+            raise PacificToolError(
+                "The page's server has ended by itself.", hint="Start `pacifictool watch --web` again."
+            )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline = monotonic() + _START_SECONDS
+        while not self._server.started and self._thread.is_alive() and monotonic() < deadline:
+            sleep(0.005)
+        self.check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        # Streams to open pages have no end of their own.
+        self._server.force_exit = True
+        self._thread.join(_STOP_SECONDS)
+        self._listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host: {host!r} is no address of this machine.", hint="For example 127.0.0.1.") from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortInUse(
+                f"Port {port}, wanted for the page, is taken.", hint="Leave --port out: any free one will do."
+            ) from None
+        raise UsageError(
+            f"--host: nothing can listen at {host}: {error.strerror or error}.", hint="For example 127.0.0.1."
+        ) from None
+    listener.listen(128)
+    return listener
