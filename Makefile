@@ -8,10 +8,12 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 PYTEST_WORKERS ?= 2
 SOURCES := pacifictool tests examples scripts benchmarks
 
-.PHONY: help install demo bench-latency bench-sinks test check format lint types imports lock docs-reference clean
+MINUTES ?= 30
+
+.PHONY: help install demo bench-latency bench-sinks soak test check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## Everything into the checkout, by the lock file
 
@@ -58,3 +60,15 @@ bench-sinks: install ## 10,000 zones in one window, by each sink
 
 clean: ## Back to a fresh clone
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist
+bench-sandbox: install ## How many readings a second the sandbox takes, both generations
+	$(BIN)/python benchmarks/sandbox.py
+
+bench-setup: install ## 10,000 devices with attributes, against a loop by hand
+	$(BIN)/python benchmarks/setup.py
+
+bench-cluster: install ## The aggregation with one and two executors, one to four partitions
+	$(BIN)/python benchmarks/cluster.py
+
+bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
+	$(BIN)/python benchmarks/end_to_end.py
+
