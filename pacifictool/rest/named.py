@@ -89,8 +89,10 @@ class NamedEntities(Generic[Entity]):
         One that exists is returned as it is, whatever its type. A race that is lost to somebody else ends with theirs.
         """
         found = self.find(name)
-        if found is not None:
-            return found
+        return found if found is not None else self.create_or_get(name, type, additional_info)
+
+    def create_or_get(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
+        """The same, one request less, for a name that probably is free."""
         try:
             return self.create(name, type, additional_info)
         except AlreadyExists:
@@ -101,7 +103,9 @@ class NamedEntities(Generic[Entity]):
 
     def change_type(self, entity: Entity, type: str) -> Entity:  # noqa: A002
         """Gives it another type; everything else stays."""
-        return self.update(entity, type=type)
+        # Where a type is the name of a profile (later generations), a profile that is named wins over the type.
+        profile = {key: None for key in ("deviceProfileId", "assetProfileId") if key in entity.raw}
+        return self.update(entity, type=type, **profile)
 
     def update(self, entity: Entity, **changes: Any) -> Entity:
         """Saves it with changed fields, named as in the platform's JSON; everything else stays.
