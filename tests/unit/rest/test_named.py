@@ -140,6 +140,12 @@ def test_get_or_create_finds_creates_and_loses_races(
     assert platform.devices.get_or_create("WS-2", "WeatherStation").id == theirs["id"]["id"]
 
 
+def test_create_or_get_does_not_ask_first(server: ScriptedPlatform, store: DeviceStore, platform: Platform) -> None:
+    created = platform.devices.create_or_get("WS-1", "WeatherStation")
+    assert server.count("GET", "/api/tenant/devices") == 0
+    assert platform.devices.create_or_get("WS-1", "Other") == created
+
+
 def test_sixteen_threads_that_want_one_asset_get_the_same(real: Platform, unique: str) -> None:
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda _: real.assets.get_or_create(f"Zone {unique}", "WeatherStation"), range(32)))
