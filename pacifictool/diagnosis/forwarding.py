@@ -15,6 +15,7 @@ from pacifictool.errors import KafkaError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
 from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
+from pacifictool.rest.forwarding.hook import POST_TELEMETRY
 from pacifictool.settings import KafkaEndpoint, Settings, is_loopback
 
 _CLUSTER_SECONDS = 2.0
@@ -24,6 +25,7 @@ _TOPICS = ("action.configuration.topic: ", ".topicPattern: ", " topicPattern: ")
 _BOOTSTRAPS = "bootstrapServers: "
 _TWIN = "twin "
 _STATE = ("state: ", "it did not start: ")
+_DIFFERENCE = re.compile(r"(.+?): (.+) instead of (.+)", re.DOTALL)
 _ADVICE = re.compile(r"(?:: |\. )(?=[Tt]ake )")
 _ORDER = ("missing", "not-connected", "bypasses", "suspended", "failed")
 """Ends of causes: what has to be mended first comes first."""
@@ -56,9 +58,9 @@ def _faults(change: Change, state: ForwardingState, settings: Settings) -> Itera
     part = _part(change, state)
     if part is None and change.differences:
         # The root chain, which lacks the way to ours.
-        if state.parts.get(kind) is not None:
-            told = f"{name} does not hand telemetry on: it lacks “{change.differences[0]}”."
-            yield Fault(Cause.RULE_CHAIN_NOT_CONNECTED, kind, told)
+        if (ours := state.parts.get(kind)) is not None:
+            told = f"{name} does not lead {POST_TELEMETRY!r} to the rule chain {ours.name!r}, which gets no messages."
+            yield Fault(Cause.RULE_CHAIN_NOT_CONNECTED, "root-chain", told)
         return
     if part is None:
         if change.carry_out is not None:
@@ -90,9 +92,9 @@ def _part(change: Change, state: ForwardingState) -> Any:
 
 
 def _content_fault(kind: str, name: str, part: Any, difference: str, settings: Settings) -> Iterator[Fault]:
-    told = f"{name} differs from the scenario: {difference}."
+    told = f"{name} differs from the scenario: {_as_found(difference)}."
     if any(key in difference for key in _TOPICS):
-        told = f"{name} writes to another topic than the scenario's: {difference}."
+        told = f"{name} writes to another topic than the scenario's: {_as_found(difference)}."
         yield Fault(Cause(f"{kind}-topic-differs"), kind, told, after_match=True)
     elif isinstance(part, Rule) and difference.startswith("filters"):
         told = f"{name} has other filters than the scenario's, which may keep readings out: {described_filters(part)}."
@@ -151,6 +153,12 @@ def _described_filter(item: Mapping[str, Any]) -> str:
     value = configuration.get("filter", configuration) if isinstance(configuration, Mapping) else configuration
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{str(item.get('clazz')).rpartition('.')[2]} {text}"
+
+
+def _as_found(difference: str) -> str:
+    """What is there first: comparisons say what `setup` would make of it, "…: wanted instead of actual"."""
+    match = _DIFFERENCE.fullmatch(difference)
+    return difference if match is None else f"{match[1]} is {match[3]} instead of {match[2]}"
 
 
 def _actual_value(difference: str) -> str:

@@ -12,7 +12,13 @@ from pacifictool.diagnosis.surroundings import Surroundings
 from pacifictool.rest import ForwardingState, Plugin, Rule, RuleChain
 
 GROUP = "Forwarding"
-_TITLES = {"plugin": "Plugin", "rule": "Rule", "rule-chain": "Rule chain", "device-profile": "Device profile"}
+_TITLES = {
+    "plugin": "Plugin",
+    "rule": "Rule",
+    "rule-chain": "Rule chain",
+    "root-chain": "Root rule chain",
+    "device-profile": "Device profile",
+}
 _TWICE = "-twice"
 
 

