@@ -71,7 +71,7 @@ def test_paho_publishes_subscribes_and_is_answered(open_client: Callable[[str], 
     assert wait_for("connect", settled, heard)[3].value == 0
     client.subscribe("v1/devices/me/attributes/response/+", qos=1)
     assert [code.value for code in wait_for("subscribe", settled, heard)[3]] == [1]
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = ("from", "a test")
     publication = client.publish("v1/devices/me/attributes", '{"geoZone":"Zone A"}', qos=1, properties=properties)
     publication.wait_for_publish(10)
