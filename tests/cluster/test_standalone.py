@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from proving_ground import ProvingGround
+from proving_ground import GARBAGE, ProvingGround
 from spark_cluster import SparkCluster
 
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_SECONDS = 300.0
 """Some ten times what anything takes when the two cores have nothing else to do: five JVMs start here."""
+FINISHED = "INFO Executor: Finished task"
 SMALL = (
     "--conf", "spark.executor.memory=512m",
     "--conf", "spark.executor.cores=1",
@@ -41,7 +46,7 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
         ground.start_turbines()
         ground.wait_for_posts(seconds=PATIENCE_SECONDS)
         cluster.wait_for(
-            lambda _: all("Finished task" in worker.executor_logs() for worker in cluster.workers), PATIENCE_SECONDS
+            lambda _: all(FINISHED in "".join(worker.logs().values()) for worker in cluster.workers), PATIENCE_SECONDS
         )
         assert_knows_nothing_of_the_driver(cluster, ground)
 
@@ -60,7 +65,7 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
         ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job")
         ground.wait_for_posts(6, PATIENCE_SECONDS)
         assert ground.finish().rejected == 0
-        assert len(list((second.folder / "work").glob("app-*"))) == 2
+        assert len(second.logs()) == 2
 
 
 def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGround) -> None:
@@ -75,3 +80,32 @@ def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGro
         for place in (ground.folder, default_cache_dir(os.environ) / "jars"):
             assert str(place) not in told
             assert not [path for path in opened if path.startswith(str(place))]
+
+
+def test_the_example_submits_the_job_to_the_cluster(
+    cluster: SparkCluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with ProvingGround(tmp_path_factory.mktemp("submitted"), partitions=2) as ground:
+        ground.set_up()
+        ground.publish(*(b'{"geoZone":"Zone %d", "windSpeed":%d}' % (n % 3, n) for n in range(3000)), *GARBAGE)
+        others = {app for worker in cluster.workers for app in worker.logs()}
+        environ = ground.environ | {
+            "PYTHON": sys.executable,
+            "SPARK_OPTIONS": f"--master {cluster.url} --executor-memory 512m --executor-cores 1 "
+            "--conf spark.driver.host=127.0.0.1 --driver-memory 512m",
+            "JAVA_HOME": str(spark_java_home(find_java(os.environ), default_cache_dir(os.environ))),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        done = subprocess.run(
+            [
+                "sh", EXAMPLES / "spark_submit.sh",
+                "--starting-offsets", "earliest", "--available-now", "--checkpoint", ground.checkpoint,
+            ],
+            env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert '"stopped_by": "end of topic"' in done.stdout
+        verdict = ground.compare()
+        assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
+        logs = [log for worker in cluster.workers for app, log in worker.logs().items() if app not in others]
+        assert FINISHED in "".join(logs)

@@ -35,8 +35,12 @@ class Worker:
         """The names of all programs that run on it, without the supervisor at the top."""
         return {child.name() for child in psutil.Process(self._process.pid).children(recursive=True)}
 
-    def executor_logs(self) -> str:
-        return "".join(path.read_text(encoding="utf-8") for path in self.folder.glob("work/app-*/*/stderr"))
+    def logs(self) -> dict[str, str]:
+        """By application: what its executors here have written."""
+        return {
+            app.name: "".join(log.read_text(encoding="utf-8", errors="replace") for log in app.glob("*/stderr"))
+            for app in self.folder.glob("work/app-*")
+        }
 
     def kill(self) -> None:
         """kill -9 of the worker and its executors at once, as a machine that loses its power."""
@@ -49,7 +53,7 @@ class SparkCluster:
     Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`.
     """
 
-    def __init__(self, folder: Path, *, workers: int = 2) -> None:
+    def __init__(self, folder: Path, *, workers: int = 2, memory: str = "600m") -> None:
         self.folder = folder
         self._port, self._web_port = free_ports(2)
         self.home = folder / "spark"
@@ -60,6 +64,7 @@ class SparkCluster:
         self._java = spark_java_home(find_java(os.environ), default_cache_dir(os.environ)) / "bin" / "java"
         self._master: ManagedProcess | None = None
         self._count = workers
+        self._memory = memory
         self.workers: list[Worker] = []
 
     @property
@@ -75,7 +80,7 @@ class SparkCluster:
             for number in range(1, self._count + 1):
                 place = self.folder / f"worker-{number}"
                 process = self._start(
-                    place.name, "worker.Worker", "--webui-port", "0", "--cores", "1", "--memory", "600m",
+                    place.name, "worker.Worker", "--webui-port", "0", "--cores", "1", "--memory", self._memory,
                     "--work-dir", str(place / "work"), self.url,
                 )  # fmt: skip
                 self.workers.append(Worker(process, place))
