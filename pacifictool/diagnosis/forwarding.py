@@ -50,7 +50,28 @@ def forwarding_faults(
     """Every fault, those first that have to be mended first. Raises PlatformError."""
     faults = [fault for change in platform.forwarding.plan(spec, state) for fault in _faults(change, state, settings)]
     faults += [fault for note in state.notes if (fault := _fault_of_note(note)) is not None]
+    if not any(fault.after_match or fault.cause.endswith("-missing") for fault in faults):
+        faults += [fault for fault in address_faults(spec, state, settings) if fault.certain]
     return sorted(faults, key=lambda fault: next((n for n, end in enumerate(_ORDER) if fault.cause.endswith(end)), 9))
+
+
+def address_faults(spec: ForwardingSpec, state: ForwardingState, settings: Settings) -> Iterator[Fault]:
+    """The platform has the address that the settings say; whether that is our Kafka is another question.
+
+    Uncertain where the address leads nowhere from here: it may well do so from where the platform runs.
+    """
+    address = spec.bootstrap_servers
+    if address is None or address == settings.kafka.bootstrap:
+        return
+    reach, part = reach_of(address, settings), "plugin" if "plugin" in state.parts else "rule-chain"
+    mend = f"{SETUP} --platform-kafka HOST:PORT, with Kafka's address as the platform reaches it"
+    if reach is Reach.OTHER:
+        told = f"The platform writes to {address}, which is another Kafka cluster than {settings.kafka}."
+        yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, part, told, mend, after_match=True)
+    elif reach is Reach.UNREACHABLE:
+        here = _are_here(address, settings)
+        told = f"The platform writes to {address}, which cannot be reached{'' if here else ' from here'}."
+        yield Fault(Cause.PLATFORM_KAFKA_UNREACHABLE, part, told, mend, certain=here, after_match=True)
 
 
 def _faults(change: Change, state: ForwardingState, settings: Settings) -> Iterator[Fault]:
@@ -112,12 +133,16 @@ def _address_fault(kind: str, told: str, address: str, settings: Settings) -> It
         told += " That is another Kafka cluster."
         yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, kind, told, mend, after_match=True)
     elif reach is Reach.UNREACHABLE:
-        # What cannot be reached from here may well be reached from where the platform runs.
-        here = is_loopback(urlsplit(settings.url).hostname or "") and is_loopback(address.rpartition(":")[0])
+        here = _are_here(address, settings)
         told += f" That address cannot be reached{' from here' if not here else ''}."
         yield Fault(Cause.PLATFORM_KAFKA_UNREACHABLE, kind, told, mend, certain=here, after_match=True)
     elif reach is Reach.UNKNOWN:
         yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, kind, told, mend, certain=False, after_match=True)
+
+
+def _are_here(address: str, settings: Settings) -> bool:
+    """Whether platform and Kafka are both on this machine; otherwise the platform may reach what we cannot."""
+    return is_loopback(urlsplit(settings.url).hostname or "") and is_loopback(address.rpartition(":")[0])
 
 
 def _fault_of_note(note: str) -> Fault | None:

@@ -9,12 +9,11 @@ from pacifictool.diagnosis.attributes import attribute_faults, client_attributes
 from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.events import last_error
 from pacifictool.diagnosis.faults import SETUP, Fault
-from pacifictool.diagnosis.forwarding import Reach, described_filters, forwarding_faults, reach_of
+from pacifictool.diagnosis.forwarding import address_faults, described_filters, forwarding_faults
 from pacifictool.rest import Device, ForwardingSpec, Platform, Plugin, Rule
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import Settings
 
-_KAFKA = (Cause.PLATFORM_KAFKA_DIFFERS, Cause.PLATFORM_KAFKA_UNREACHABLE)
 _HARMLESS = (Cause.RULE_TWICE, Cause.RULE_CHAIN_TWICE, Cause.RULE_NAMESAKE, Cause.ZONE_DIFFERS)
 """These keep nothing from arriving."""
 
@@ -73,22 +72,8 @@ class Surveyor:
                 cause = Cause.RULE_ERROR if isinstance(part, Rule) else Cause.PLUGIN_ERROR
                 sentence = f"The {part.noun} {part.name!r} failed at this reading or just before: {error}"
                 yield Fault(cause, part.noun, sentence, f"Mend the {part.noun} on the platform, or: {SETUP}")
-        if not any(fault.cause in _KAFKA or fault.cause.endswith("-missing") for fault in faults):
-            yield from self._about_the_address()
-
-    def _about_the_address(self) -> Iterator[Fault]:
-        """The platform has the address that the settings say; whether that is our Kafka is another question."""
-        address = self.spec.bootstrap_servers
-        if address is None or address == self.settings.kafka.bootstrap:
-            return
-        reach = reach_of(address, self.settings)
-        mend = f"{SETUP} --platform-kafka HOST:PORT, with Kafka's address as the platform reaches it"
-        if reach is Reach.OTHER:
-            told = f"The platform writes to {address}, which is another Kafka cluster than {self.settings.kafka}."
-            yield Fault(Cause.PLATFORM_KAFKA_DIFFERS, "kafka", told, mend, after_match=True)
-        elif reach is Reach.UNREACHABLE:
-            told = f"The platform writes to {address}, which cannot be reached from here."
-            yield Fault(Cause.PLATFORM_KAFKA_UNREACHABLE, "kafka", told, mend, certain=False, after_match=True)
+        if not any(fault.after_match or fault.cause.endswith("-missing") for fault in faults):
+            yield from (fault for fault in address_faults(self.spec, state, self.settings) if not fault.certain)
 
 
 def _waits_for_kafka(rule: Rule) -> bool:

@@ -205,6 +205,16 @@ def test_a_user_without_a_known_password_is_told_how_to_give_it(both: dict[int, 
     assert "PACIFICTOOL_PASSWORD" in found["mend"]
 
 
+def test_a_platform_that_was_told_another_kafka_than_ours_is_mended_by_telling_it_ours(place: Place) -> None:
+    environ = {"PACIFICTOOL_PLATFORM_KAFKA": place.elsewhere["kafka"]}
+    assert place.call("setup", environ=environ).code == 0
+    [found] = lines_with(examine(place, environ), "failed")
+    assert (found["cause"], found["group"]) == ("platform-kafka-differs", "Forwarding")
+    command = found["mend"].partition(",")[0].replace("HOST:PORT", place.broker.bootstrap)
+    place.follow(command, environ)
+    assert_sound(place)
+
+
 def test_a_device_port_of_another_platform_is_mended_by_naming_ours(place: Place) -> None:
     [found] = lines_with(examine(place, {"PACIFICTOOL_MQTT": place.elsewhere["mqtt"]}), "failed")
     assert (found["name"], found["cause"]) == ("mqtt-login", "token-refused")
