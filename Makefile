@@ -55,11 +55,12 @@ bench-latency: install ## How soon after a window's end its mean is readable (5 
 docs-reference: install ## docs/cli.md, from the commands themselves
 	$(BIN)/python scripts/generate_cli_reference.py
 
+soak: install ## Random faults for MINUTES=30, every window compared
+	$(BIN)/python tests/support/fault_schedule.py --minutes $(MINUTES)
+
 bench-sinks: install ## 10,000 zones in one window, by each sink
 	$(BIN)/python benchmarks/sinks.py
 
-clean: ## Back to a fresh clone
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist
 bench-sandbox: install ## How many readings a second the sandbox takes, both generations
 	$(BIN)/python benchmarks/sandbox.py
 
@@ -72,3 +73,5 @@ bench-cluster: install ## The aggregation with one and two executors, one to fou
 bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
 	$(BIN)/python benchmarks/end_to_end.py
 
+clean: ## Back to a fresh clone
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist

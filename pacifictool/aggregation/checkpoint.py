@@ -29,6 +29,10 @@ _TITLES = {
     "valid": "valid range",
     "target": "target of the results",
 }
+TWO_WAYS_ON = (
+    "Two ways on, both with a new folder for --checkpoint: `--starting-offsets earliest` counts everything that the "
+    "topic holds now, `--starting-offsets latest` only what comes from now on. Means that were posted stay."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +112,15 @@ class Checkpoint:
             raise AggregationError(
                 f"{path} cannot be read: {error}.", hint="Give another folder with --checkpoint to start afresh."
             ) from error
-        differences = [
-            f"{_TITLES.get(name, name)}: {known[name]!r} there, {value!r} now"
+        differences = {
+            name: f"{_TITLES.get(name, name)}: {known[name]!r} there, {value!r} now"
             for name, value in identity.items()
             if value is not None and known.get(name) is not None and known[name] != value
-        ]
+        }
+        if differences.keys() == {"topic_id"}:
+            raise another_topic(str(identity["topic"]))
         if differences:
-            raise self._mismatch("; ".join(differences))
+            raise self._mismatch("; ".join(differences.values()))
         merged = known | {name: value for name, value in identity.items() if value is not None}
         if merged != known:
             self._write(path, json.dumps(merged, indent=2, sort_keys=True) + "\n")
@@ -143,6 +149,11 @@ class Checkpoint:
     def batch_plan(self, batch_id: int, topic: str) -> BatchPlan:
         """Spark's own note on a batch. Raises AggregationError when it cannot be understood."""
         return read_batch_plan(self.spark, batch_id, topic)
+
+    def planned_ends(self, topic: str) -> Mapping[int, int]:
+        """By partition: the offset up to which Spark has planned batches; empty before the first."""
+        planned = max((int(path.name) for path in self.spark.glob("offsets/*") if path.name.isdigit()), default=None)
+        return {} if planned is None else self.batch_plan(planned, topic).ends
 
     def records_in(self, batch_id: int, plan: BatchPlan, topic: str) -> int:
         """How many records the batch holds at most (offsets have gaps); all that came before when unknown."""
@@ -226,6 +237,14 @@ def read_batch_plan(spark: Path, batch_id: int, topic: str) -> BatchPlan:
 
 def _offsets(text: str, topic: str) -> dict[int, int]:
     return {int(partition): int(offset) for partition, offset in json.loads(text)[topic].items()}
+
+
+def another_topic(topic: str) -> CheckpointMismatch:
+    """The error for a topic that was deleted and created again."""
+    return CheckpointMismatch(
+        f"Topic {topic} was deleted and created again: the offsets that the job remembers mean other records now.",
+        hint=TWO_WAYS_ON,
+    )
 
 
 def storage_full(folder: Path) -> StorageFull:

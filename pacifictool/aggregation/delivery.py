@@ -199,6 +199,8 @@ class Delivery:
                 cause=failure.kind,
             ) from failure
         seconds = min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._jitter() / 2)
+        # A platform that names a time is asked no sooner, within reason.
+        seconds = max(seconds, min(float(failure.details.get("retry_after", 0.0)), 2 * LONGEST_WAIT_SECONDS))
         if self._give_up_after is not None:
             seconds = min(seconds, max(0.0, since + self._give_up_after - now))
         _, due = self._ledger.count_windows()

@@ -21,7 +21,14 @@ from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
 from pacifictool.aggregation.sinks.base import Sink
-from pacifictool.aggregation.source import TopicWatch, fixed_start, kafka_options, spark_failure, wait_for_topic
+from pacifictool.aggregation.source import (
+    TopicWatch,
+    check_not_ahead,
+    fixed_start,
+    kafka_options,
+    spark_failure,
+    wait_for_topic,
+)
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
 from pacifictool.aggregation.windows import trigger_interval_ms
 from pacifictool.errors import KafkaUnreachable, PacificToolError, ScenarioError
@@ -138,6 +145,7 @@ class AggregationJob:
                 kafka_identity = {"topic_id": topic.topic_id, "cluster_id": admin.cluster_id()}
                 checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
                 checkpoint.check_spark_id()
+                check_not_ahead(checkpoint, admin, config.topic)
                 if checkpoint.is_new and options.get("startingOffsets") == "latest":
                     options = fixed_start(options, admin, config.topic, checkpoint.ledger, appeared=appeared)
                 self._phase("starting")
@@ -178,7 +186,11 @@ class AggregationJob:
     def _supervise(self, run: _Run, options: Mapping[str, str], stop: threading.Event) -> str:
         """Keeps a query running until the end of the job. Returns what ended it."""
         watch = TopicWatch(
-            self._config.kafka, run.topic, ends=self._note_ends, failed=lambda error: self._fail(run, error)
+            self._config.kafka,
+            run.topic,
+            ends=self._note_ends,
+            failed=lambda error: self._fail(run, error),
+            reporter=self._reporter,
         )
         deliverer = threading.Thread(target=self._keep_delivering, args=(run,), name="delivery", daemon=True)
         try:

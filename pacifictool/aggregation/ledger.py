@@ -8,6 +8,7 @@ is the count that the platform has acknowledged: a window is due again whenever 
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +20,13 @@ from typing import Any
 
 from pacifictool.aggregation.windows import PartialSum
 from pacifictool.errors import AggregationError, StorageFull
+from pacifictool.runtime.cache import FULL
 
 SCHEMA_VERSION = 1
 COMPRESS_BEYOND = 1024
 """Values of rejects longer than this many bytes are kept compressed."""
 _CHUNK = 500
+_PROBE_BYTES = 65_536
 
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -258,12 +261,13 @@ class Ledger:
     def forget_sealed(self) -> int:
         """Drops windows that are delivered and take no more records. Returns how many.
 
-        The newest delivered window of a zone may go as well: it is needed only when an older one is corrected, and an
-        older one is sealed too.
+        Those of a zone with something left to deliver stay: behind an older window its newest one is posted again.
         """
         with self._transaction():
             return self._db.execute(
-                "DELETE FROM windows WHERE count = delivered AND window_end <= ?", (self.sealed_until_ms or 0,)
+                "DELETE FROM windows WHERE count = delivered AND window_end <= ?1 "
+                "AND zone NOT IN (SELECT zone FROM windows WHERE count <> delivered AND window_end <= ?1)",
+                (self.sealed_until_ms or 0,),
             ).rowcount
 
     # --- looking at one record or window -------------------------------------------------------------------------
@@ -351,8 +355,7 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            # Reading fails with SQLITE_IOERR where a full disk keeps the journal from being opened.
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or _takes_no_more(self.path.parent):
                 raise StorageFull(
                     f"No space is left for the aggregation's ledger {self.path}.",
                     hint="Free some space and start again: the job goes on where it stopped.",
@@ -361,6 +364,16 @@ class Ledger:
                 f"The aggregation's ledger {self.path} cannot be used: {error}.",
                 hint="Check the folder given with --checkpoint, or start afresh with another one.",
             ) from error
+
+
+def _takes_no_more(folder: Path) -> bool:
+    """Whether nothing can be written for want of space: SQLite calls a spent quota or limit an input/output error."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        return error.errno in FULL
+    return False
 
 
 def _exact_add(left: str, right: str) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from pacifictool.aggregation.checkpoint import storage_full
+from pacifictool.aggregation.checkpoint import TWO_WAYS_ON, Checkpoint, another_topic, storage_full
 from pacifictool.aggregation.ledger import Ledger
 from pacifictool.errors import (
     AggregationError,
@@ -132,10 +132,13 @@ class TopicWatch:
         *,
         ends: Callable[[Mapping[int, int] | None], None],
         failed: Callable[[PacificToolError], None],
+        reporter: Reporter,
     ) -> None:
         """`ends` gets the ends by partition, or None when Kafka does not answer; `failed` a topic that is another."""
         self._endpoint = endpoint
         self._topic = topic
+        self._reporter = reporter
+        self._trouble: str | None = None
         self._ends = ends
         self._failed = failed
         self._halt = threading.Event()
@@ -148,26 +151,55 @@ class TopicWatch:
 
     def _run(self) -> None:
         admin: KafkaAdmin | None = None
+        name = self._topic.name
         while not self._halt.is_set():
             try:
                 admin = admin or KafkaAdmin(self._endpoint, timeout_seconds=5)
-                info = admin.describe(self._topic.name)
+                info = admin.describe(name)
                 if info is not None and info.topic_id != self._topic.topic_id:
-                    self._failed(another_topic(self._topic.name))
+                    self._failed(another_topic(name))
                     return
-                self._ends(admin.offsets(self._topic.name) if info is not None else None)
+                self._ends(admin.offsets(name) if info is not None else None)
+                self._tell(f"There is no topic {name} at {self._endpoint} any more." if info is None else None)
             except KafkaError:
                 self._ends(None)
+                self._tell(f"Kafka at {self._endpoint} does not answer. What it holds is counted once it is back.")
             self._halt.wait(_WATCH_SECONDS)
 
+    def _tell(self, trouble: str | None) -> None:
+        """Says what is wrong, once, and that it is over."""
+        if trouble != self._trouble and not self._halt.is_set():
+            if trouble is not None:
+                self._reporter.warning(trouble)
+            else:
+                self._reporter.info(f"Kafka serves topic {self._topic.name} again.")
+            self._trouble = trouble
 
-def another_topic(topic: str) -> CheckpointMismatch:
-    """The error for a topic that was deleted and created again."""
-    return CheckpointMismatch(
-        f"Topic {topic} was deleted and created again: the offsets that the job remembers mean other records now.",
-        hint="Give a new folder with --checkpoint (or remove this one) to start afresh with the new topic; results "
-        "that were posted stay.",
-    )
+
+def check_not_ahead(checkpoint: Checkpoint, admin: KafkaAdmin, topic: str) -> None:
+    """Makes sure that the topic still holds what the checkpoint goes on from.
+
+    A broker that comes back with an older state of its disk has fewer records than were counted. Raises
+    CheckpointMismatch.
+    """
+    planned = checkpoint.planned_ends(topic)
+    if not planned:
+        return
+    ends = admin.offsets(topic)
+    ahead = [
+        f"partition {part} ends at offset {ends[part]}, the checkpoint is at {offset}"
+        if part in ends
+        else f"partition {part} is gone"
+        for part, offset in sorted(planned.items())
+        if ends.get(part, -1) < offset
+    ]
+    if ahead:
+        raise CheckpointMismatch(
+            f"The checkpoint {checkpoint.folder} is ahead of topic {topic} ({'; '.join(ahead)}): "
+            "records that were counted are no longer there.",
+            hint=TWO_WAYS_ON,
+            checkpoint=str(checkpoint.folder),
+        )
 
 
 def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Path) -> PacificToolError:
@@ -178,9 +210,15 @@ def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Pat
     if any(words in text for words in _DATA_LOSS):
         return CheckpointMismatch(
             f"Topic {topic} no longer holds the records that the checkpoint {folder} goes on from.",
-            hint="Either the topic was created again or its retention removed records that were not counted yet. Give "
-            "a new folder with --checkpoint (or remove this one) to start afresh with what the topic holds.",
+            hint="Either the topic was created again, or its retention removed records that were not counted yet, or "
+            f"the broker lost some. {TWO_WAYS_ON}",
             log=str(log),
+        )
+    if _NO_CONNECTOR in text:
+        return AggregationError(
+            "Spark has no Kafka connector.",
+            hint="Give it to spark-submit: --packages "
+            f"org.apache.spark:spark-sql-kafka-0-10_2.13:{version('pyspark')}, or --jars (docs/clusters.md).",
         )
     if (unreadable := _STAMP.search(text)) is not None:
         partition, offset, stamp = unreadable.groups()
@@ -208,9 +246,3 @@ def _essence(text: str) -> str:
     if not messages:
         messages = [line.strip() for line in text.splitlines() if line.strip()][:1] or ["no reason given"]
     return messages[-1].rstrip(".") + "."
-    if _NO_CONNECTOR in text:
-        return AggregationError(
-            "Spark has no Kafka connector.",
-            hint="Give it to spark-submit: --packages "
-            f"org.apache.spark:spark-sql-kafka-0-10_2.13:{version('pyspark')}, or --jars (docs/clusters.md).",
-        )

@@ -191,12 +191,14 @@ def default_checkpoint(session: Session, sink: str | None = None, target: str | 
 def _sink_options(
     session: Session, aggregation: Aggregation, *, gateway_device: str | None = None, result_topic: str | None = None
 ) -> SinkOptions:
+    from pacifictool.rest import NO_RETRY
+
     # stdout belongs to the one JSON document, when that is what was asked for.
     output = session.output
     return SinkOptions(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"aggregation": aggregation}),
-        connect=session.connect,
+        connect=lambda: session.connect(retry=NO_RETRY),  # the delivery waits and repeats, and says so
         write=session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"),
         gateway_device=gateway_device or ANALYTICS_GATEWAY,
         result_topic=result_topic,

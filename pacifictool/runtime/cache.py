@@ -14,8 +14,8 @@ from pacifictool.errors import RuntimeMissing, StorageFull
 
 CACHE_VARIABLE = "PACIFICTOOL_CACHE"
 
-# EFBIG is what a process meets when its own file size limit (ulimit -f) is reached.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors that mean: no space. EFBIG is what a process meets at its own limit of file sizes (ulimit -f)."""
 
 _FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
 """How Java words the same errors; the C library's texts, which Java passes on."""
@@ -55,7 +55,7 @@ def writing(folder: Path, purpose: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise storage_full(folder, purpose) from error
         raise RuntimeMissing(
             f"{purpose[0].upper()}{purpose[1:]} in {folder} cannot be written: {error.strerror or error}.",

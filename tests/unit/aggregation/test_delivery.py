@@ -11,7 +11,7 @@ from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.ledger import BatchOutcome, Ledger
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.windows import UNITS, PartialSum, WindowMean
-from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, ServerFault
+from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
 from pacifictool.reporting import SILENT, SilentReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
@@ -165,6 +165,17 @@ def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
     with pytest.raises(DeliveryAbandoned):
         work.deliver_due(None, threading.Event())
     assert {window.zone for window in ledger.due(None, 10)} == {"A"}
+
+
+def test_a_platform_that_names_a_time_is_asked_no_sooner(ledger: Ledger) -> None:
+    def busy(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        raise RateLimited("Too many requests.", retry_after=1.0)
+
+    fill(ledger, 0, ("A", W1, 1))
+    started = time.monotonic()
+    delivery(ledger, RecordingSink(busy)).deliver_due(None, threading.Event())
+
+    assert 1.0 <= time.monotonic() - started < 3
 
 
 def test_giving_up_keeps_the_results_for_the_next_start(ledger: Ledger) -> None:

@@ -95,6 +95,16 @@ def test_only_delivered_windows_that_take_no_more_records_are_forgotten(ledger: 
     assert ledger.newest_delivered(["A"])["A"].window_end_ms == W3
 
 
+def test_the_newest_window_of_a_zone_is_remembered_while_an_older_one_is_to_be_delivered(ledger: Ledger) -> None:
+    ledger.apply(outcome(0, ("A", W1, 1, 1), ("A", W2, 1, 1), newest_ms=90_000), lateness_ms=10_000)
+    ledger.mark_delivered([(W2, "A", 1)])
+    assert ledger.forget_sealed() == 0
+    assert ledger.newest_delivered(["A"])["A"].window_end_ms == W2
+
+    ledger.mark_delivered([(W1, "A", 1)])
+    assert ledger.forget_sealed() == 2
+
+
 def test_refused_windows_are_due_no_more_and_are_counted(ledger: Ledger) -> None:
     ledger.apply(outcome(0, ("A", W1, 1, 1)), lateness_ms=LATENESS)
     ledger.mark_refused([(W1, "A", 1, "no such thing")])

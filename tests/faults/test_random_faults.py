@@ -1,0 +1,23 @@
+"""Faults of every kind at random moments; `make soak` does the same for longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fault_schedule import scheduled
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
+
+SEED = 20_261
+
+
+def test_random_faults_lose_and_double_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    with scheduled(tmp_path, seed=SEED, tell=told.append) as schedule:
+        # A half-open connection is noticed after 30 s: test_outages.py has the patience.
+        verdict = schedule.run(45, besides=("connections half-open",))
+
+    assert verdict.differences == ()
+    assert verdict.windows > 0
+    assert schedule.injected.total() >= 5, told

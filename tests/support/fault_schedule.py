@@ -1,0 +1,245 @@
+"""Injures a proving ground at random, by a seed, and compares every window again and again.
+
+tests/faults/test_random_faults.py runs it for a minute, `make soak MINUTES=30` for as long as one likes. As a program it
+prints one JSON document: windows compared, faults injected by kind, differences. Exit code 1 when there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform as host
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from promise import Verdict
+from proving_ground import GARBAGE, PATIENCE_SECONDS, Job, ProvingGround
+from small_disk import SmallDisk
+
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.settings import KafkaEndpoint
+
+DISK_MEGABYTES = 256
+MOST_PARTITIONS = 8
+COMPARE_EVERY = 5
+"""Faults between two comparisons."""
+TROUBLES = (
+    ("--access-token-seconds", "3"),
+    ("--rest-latency-seconds", "1"),
+    ("--rest-failing-share", "0.2"),
+)
+
+
+class FaultSchedule:
+    """Random faults on one ground whose job must live, or go on after it was started again."""
+
+    def __init__(self, ground: ProvingGround, disk: SmallDisk, *, seed: int, tell: Callable[[str], None]) -> None:
+        """The job's checkpoint lies on `disk`. `tell` gets a line for each fault."""
+        self._ground = ground
+        self._disk = disk
+        self._random = random.Random(seed)
+        self._tell = tell
+        self.injected: Counter[str] = Counter()
+        self._kinds: dict[str, Callable[[], object]] = {
+            "job killed": self._kill_job,
+            "job interrupted": self._interrupt_job,
+            "job's Java killed": self._kill_java,
+            "job frozen": self._freeze_job,
+            "disk full": self._fill_disk,
+            "broker killed": lambda: ground.restart_broker(pause_seconds=self._seconds(0, 5)),
+            "platform killed": lambda: ground.restart_platform(pause_seconds=self._seconds(0, 3)),
+            "platform in trouble": self._trouble_platform,
+            "connections broken": self._break_off,
+            "connections half-open": self._swallow,
+            "platform refuses": self._refuse,
+            "garbage": lambda: ground.publish(*self._random.choices(GARBAGE, k=20)),
+            "partition added": self._add_partition,
+        }
+
+    def run(self, seconds: float, *, besides: tuple[str, ...] = ()) -> Verdict:
+        """Injects faults for so long, each kind once before any comes again, and compares. `besides`: kinds left out.
+
+        Raises AssertionError with the differences, or when the job ends for no reason.
+        """
+        ground = self._ground
+        until = time.monotonic() + seconds
+        bag: list[str] = []
+        ground.start_job()
+        while time.monotonic() < until:
+            ground.start_turbines()
+            ground.wait_for_posts()
+            for _ in range(COMPARE_EVERY):
+                if time.monotonic() > until:
+                    break
+                bag = bag or self._random.sample(kinds := sorted(self._kinds.keys() - set(besides)), len(kinds))
+                self._inject(bag.pop())
+                time.sleep(self._seconds(0, 3))
+            verdict = ground.verify()
+            self._tell(f"{verdict.windows} windows compared, no difference")
+        return ground.finish()
+
+    def _inject(self, kind: str) -> None:
+        self._tell(kind)
+        self._kinds[kind]()
+        self.injected[kind] += 1
+
+    def _seconds(self, least: float, most: float) -> float:
+        return self._random.uniform(least, most)
+
+    @property
+    def _job(self) -> Job:
+        job = self._ground.job
+        assert job is not None
+        assert job.is_running(), f"the job ended by itself:\n{job.said}"
+        return job
+
+    # --- the kinds of faults -------------------------------------------------------------------------------------
+
+    def _restart_job(self) -> None:
+        """Now and then the new job is killed while it starts."""
+        while True:
+            self._ground.start_job()
+            if self._random.random() < 0.6:
+                return
+            time.sleep(self._seconds(0, 6))
+            self._job.kill()
+            self.injected["job killed at its start"] += 1
+
+    def _kill_job(self) -> None:
+        self._job.kill()
+        self._restart_job()
+
+    def _interrupt_job(self) -> None:
+        assert self._job.interrupt().code == 130
+        self._restart_job()
+
+    def _kill_java(self) -> None:
+        job = self._job
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                job.java().kill()
+                break
+            except (LookupError, psutil.NoSuchProcess):
+                assert time.monotonic() < until, job.said
+                time.sleep(0.1)
+        assert job.wait().code == 1, job.said
+        self._restart_job()
+
+    def _freeze_job(self) -> None:
+        process = psutil.Process(self._job.process.pid)
+        family = [process, *process.children(recursive=True)]
+        for member in family:
+            member.send_signal(signal.SIGSTOP)
+        time.sleep(self._seconds(1, 6))
+        for member in family:
+            member.send_signal(signal.SIGCONT)
+
+    def _fill_disk(self) -> None:
+        job = self._job
+        self._disk.fill(job.process.pid)
+        self._ground.publish(b"a reject that has to be kept")
+        outcome = job.wait()
+        self._disk.free()
+        assert outcome.code == 1, job.said
+        assert outcome.document["error"]["kind"] == "storage-full", outcome.stdout
+        self._restart_job()
+
+    def _trouble_platform(self) -> None:
+        self._ground.restart_platform(*self._random.choice(TROUBLES))
+        time.sleep(self._seconds(3, 8))
+        self._ground.restart_platform()
+
+    @contextmanager
+    def _proxy_for(self, seconds: float) -> Iterator[Any]:
+        proxy = self._ground.mqtt_proxy if self._ground.sink == "gateway" else self._ground.proxy
+        yield proxy
+        time.sleep(seconds)
+        proxy.heal()
+
+    def _break_off(self) -> None:
+        with self._proxy_for(self._seconds(0, 4)) as proxy:
+            proxy.break_off()
+
+    def _swallow(self) -> None:
+        with self._proxy_for(self._seconds(1, 4)) as proxy:
+            proxy.swallow()
+
+    def _refuse(self) -> None:
+        self._ground.proxy.answer(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
+        time.sleep(self._seconds(1, 5))
+        self._ground.proxy.heal()
+
+    def _add_partition(self) -> None:
+        admin = KafkaAdmin(KafkaEndpoint(self._ground.broker.bootstrap))
+        partitions = len(admin.offsets(self._ground.topic))
+        if partitions < MOST_PARTITIONS:
+            admin.add_partitions(self._ground.topic, partitions + 1)
+
+
+@contextmanager
+def scheduled(
+    folder: Path, *, seed: int, sink: str = "rest", tell: Callable[[str], None] = lambda _: None
+) -> Iterator[FaultSchedule]:
+    """A ground of its own, set up, with the job's checkpoint on a small disk."""
+    with (
+        SmallDisk(folder / "disk", megabytes=DISK_MEGABYTES) as disk,
+        ProvingGround(folder, sink=sink) as ground,
+    ):
+        ground.checkpoint = disk.folder / "job"
+        ground.set_up(*(["--gateway"] if sink == "gateway" else []))
+        yield FaultSchedule(ground, disk, seed=seed, tell=tell)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--sink", choices=("rest", "gateway"), default="rest")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - began:7.1f} s  {line}\n")
+
+    differences: list[str] = []
+    verdict: Verdict | None = None
+    with (
+        tempfile.TemporaryDirectory(prefix="pacifictool-soak-") as name,
+        scheduled(Path(name), seed=arguments.seed, sink=arguments.sink, tell=tell) as schedule,
+    ):
+        try:
+            verdict = schedule.run(60 * arguments.minutes)
+        except AssertionError as error:
+            differences = str(error).splitlines()
+            tell(str(error))
+    document = {
+        "ok": verdict is not None,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "seed": arguments.seed,
+        "sink": arguments.sink,
+        "windows_compared": verdict.windows if verdict else 0,
+        "records": verdict.records if verdict else 0,
+        "rejected": verdict.rejected if verdict else 0,
+        "faults_injected": schedule.injected.total(),
+        "faults_by_kind": dict(sorted(schedule.injected.items())),
+        "differences": len(differences),
+        "first_differences": differences[:10],
+        "machine": {"python": host.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]},
+    }
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    return 0 if verdict is not None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
