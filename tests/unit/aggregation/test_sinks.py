@@ -161,6 +161,16 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
     assert 1 < platform.busiest <= CONNECTIONS
 
 
+def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.delay = 0.1
+    more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
+    more.deliver([result(f"Z{n}") for n in range(80)], book)
+
+    assert len(book.accepted_results) == 80
+    assert CONNECTIONS < platform.busiest <= 40
+
+
 def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
     platform, book = FaultyPlatform(), Book()
     platform.failing["Z3"] = ServerFault("The platform failed.")

@@ -169,6 +169,12 @@ def test_what_latest_means(session: Session, version: str, last_written: bool) -
     assert platform.telemetry.latest_is_last_written() is last_written
 
 
+@pytest.mark.parametrize(("version", "at_once"), [("1.x", 8), ("2.0", 8), ("3.9.1", 8), ("4.0", 64), ("4.3.1", 64)])
+def test_how_many_writes_a_server_is_given_together(session: Session, version: str, at_once: int) -> None:
+    platform = Platform(session, server_version=parse_server_version(version))
+    assert platform.telemetry.writes_at_once() == at_once
+
+
 def test_a_search_finds_beginnings_where_the_server_finds_more(server: ScriptedPlatform, modern: Platform) -> None:
     names = ["Zone 1", "zone 2", "Old Zone", "ZONE_3", "Tame zone"]
     ids = [{"entityType": "DEVICE", "id": f"eb54ece0-e799-11f1-9f43-00000000000{number}"} for number in range(5)]
