@@ -11,7 +11,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.sandbox.kafka import Forwarder, TopicState, check_addresses, construction_failed
+from pacifictool.sandbox.kafka import (
+    REQUESTS_UNDER_WAY,
+    SHORTEST_LINGER_MS,
+    Forwarder,
+    TopicState,
+    check_addresses,
+    construction_failed,
+)
 
 _log = logging.getLogger("pacifictool.sandbox.kafka")
 
@@ -38,7 +45,8 @@ def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "acks": configuration.get("acks", -1),
         "retries": int(configuration.get("retries") or 0),
         "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
-        "linger.ms": int(configuration.get("linger") or 0),
+        "linger.ms": max(SHORTEST_LINGER_MS, int(configuration.get("linger") or 0)),
+        "max.in.flight.requests.per.connection": REQUESTS_UNDER_WAY,
         "queue.buffering.max.kbytes": buffer_kib,
         "message.timeout.ms": int(others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)),
         "reconnect.backoff.max.ms": 1000,

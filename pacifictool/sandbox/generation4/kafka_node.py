@@ -15,7 +15,14 @@ from confluent_kafka import KafkaException, Producer
 
 from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, Message, Tell
 from pacifictool.sandbox.generation4.readings import dump, metadata_text
-from pacifictool.sandbox.kafka import Forwarder, Record, check_addresses, construction_failed
+from pacifictool.sandbox.kafka import (
+    REQUESTS_UNDER_WAY,
+    SHORTEST_LINGER_MS,
+    Forwarder,
+    Record,
+    check_addresses,
+    construction_failed,
+)
 
 _log = logging.getLogger("pacifictool.sandbox.kafka")
 
@@ -34,7 +41,8 @@ def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> 
         "acks": configuration.get("acks") or "-1",
         "retries": int(configuration.get("retries") or 0),
         "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
-        "linger.ms": int(configuration.get("linger") or 0),
+        "linger.ms": max(SHORTEST_LINGER_MS, int(configuration.get("linger") or 0)),
+        "max.in.flight.requests.per.connection": REQUESTS_UNDER_WAY,
         "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
         "message.timeout.ms": timeout,
         "reconnect.backoff.max.ms": 1000,

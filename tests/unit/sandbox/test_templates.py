@@ -82,3 +82,37 @@ def test_names_with_underscores_are_no_danger() -> None:
 def test_a_template_that_fails_says_so() -> None:
     with pytest.raises(TemplateFailed):
         render("#foreach($x in $windSpeed.ts)$x#end", 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "is_plain"),
+    [
+        (TEMPLATE, True),
+        ("", True),
+        ("plain", True),
+        ("$windSpeed.valueAsString", True),
+        ("$windSpeed.valueAsString$cs.get('geoZone')", True),
+        ("$ss.get('s')$shared.get('none')|$nosuch.valueAsString", True),
+        ("$cs.get('valueAsString')", True),
+        ("$windSpeed.valueAsString.length()", False),
+        ("$windSpeed.valueAsStringX", False),
+        ("$windSpeed.valueAsString[0]", False),
+        ("$cs.get('geoZone').size()", False),
+        ("$!cs.get('geoZone')", False),
+        ("${windSpeed.valueAsString}", False),
+        ('$cs.get("geoZone")', False),
+        ("\\$windSpeed.valueAsString", False),
+        ("$windSpeed.valueAsString #if($cs)x#end", False),
+        ("$windSpeed.valueAsString ## remark", False),
+    ],
+)
+def test_templates_that_are_filled_in_directly_say_what_airspeed_says(template: str, is_plain: bool) -> None:
+    compiled = Template(template)
+    assert (compiled._plain is not None) is is_plain
+    clients: list[Values] = [{}, {"geoZone": "Zone A"}, {"geoZone": ""}, {"geoZone": "$x #set", "valueAsString": 7}]
+    for client in clients:
+        for wind_speed in (31, 1.5, "thirty", True):
+            context: dict[str, object] = dict(attribute_maps({"cs": client, "ss": {"s": 1}, "shared": {}}))
+            assert compiled.render(context) == compiled._render(context)
+            context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
+            assert compiled.render(context) == compiled._render(context)
