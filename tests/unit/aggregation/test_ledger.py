@@ -9,7 +9,7 @@ import pytest
 
 from pacifictool.aggregation.ledger import BatchOutcome, Ledger, Reject
 from pacifictool.aggregation.windows import PartialSum
-from pacifictool.errors import AggregationError
+from pacifictool.errors import AggregationError, StorageFull
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 LATENESS = 10_000
@@ -149,7 +149,7 @@ def test_a_write_that_the_system_refuses_changes_nothing(ledger: Ledger) -> None
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size, hard))
     try:
-        with pytest.raises(AggregationError):
+        with pytest.raises(StorageFull):
             ledger.add_rejects([Reject("t", 0, 1, "empty", None, random.Random(1).randbytes(100_000))])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
