@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pacifictool.aggregation.checkpoint import BatchPlan, is_held, read_batch_plan
-from pacifictool.aggregation.ledger import Ledger, WindowTotal
+from pacifictool.aggregation.ledger import Ledger, Reject, WindowTotal
 from pacifictool.aggregation.source import STARTING_OFFSETS
 from pacifictool.aggregation.windows import trigger_interval_ms
 from pacifictool.errors import AggregationError
@@ -39,6 +41,16 @@ class JobIdentity:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class CountedBatch:
+    """A batch that is counted, as far as Spark still keeps notes on it."""
+
+    batch_id: int
+    plan: BatchPlan
+    done_ms: int
+    """This machine's clock when Spark noted that it was done."""
 
 
 class JobView:
@@ -87,6 +99,20 @@ class JobView:
         window_ms = self.identity.window_ms
         arrived_ms = plan.planned_ms - trigger_interval_ms(window_ms) // 2
         return (arrived_ms // window_ms + 1) * window_ms
+
+    def batches(self) -> list[CountedBatch]:
+        """The batches that Spark still keeps notes on (the last hundred, about), oldest first."""
+        found = []
+        for commit in (self.folder / "spark" / "commits").glob("*"):
+            plan = self._plan(int(commit.name)) if commit.name.isdigit() else None
+            with contextlib.suppress(OSError):  # Spark removes old notes while we look
+                if plan is not None:
+                    found.append(CountedBatch(int(commit.name), plan, commit.stat().st_mtime_ns // 1_000_000))
+        return sorted(found, key=lambda batch: batch.batch_id)
+
+    def rejects(self) -> Iterator[Reject]:
+        """Every record that was not counted, in the topic's order."""
+        return self._ledger.rejects()
 
     def reject_at(self, partition: int, offset: int) -> str | None:
         """Why the record was not counted."""

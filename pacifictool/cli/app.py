@@ -14,6 +14,7 @@ COMMANDS = {
     "simulate": "pacifictool.cli.simulate",
     "aggregate": "pacifictool.cli.aggregate",
     "rejects": "pacifictool.cli.rejects",
+    "report": "pacifictool.cli.report",
     "watch": "pacifictool.cli.watch",
     "doctor": "pacifictool.cli.doctor",
     "trace": "pacifictool.cli.trace",

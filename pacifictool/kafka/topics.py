@@ -214,12 +214,17 @@ class KafkaAdmin:
             if error.details.get("code") != "UNKNOWN_TOPIC_OR_PART":
                 raise
 
-    def offsets(self, topic: str, *, at: str = "end") -> dict[int, int]:
-        """Offset by partition of the topic's "end" (where the next record will go) or "start"."""
+    def offsets(self, topic: str, *, at: str | int = "end") -> dict[int, int]:
+        """Offset by partition of the topic's "end" (where the next record will go), of its "start", or of the first
+        record whose time stamp is not before `at` ms since the epoch (the end, when there is none)."""
         info = self.describe(topic)
         if info is None:
             raise KafkaError(f"There is no topic {topic} at {self.endpoint}.", hint="`pacifictool setup` creates it.")
-        spec = OffsetSpec.latest() if at == "end" else OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        ends: dict[int, int] = {}
+        if isinstance(at, int):
+            ends, spec = self.offsets(topic), OffsetSpec.for_timestamp(at)
+        else:
+            spec = OffsetSpec.latest() if at == "end" else OffsetSpec.earliest()  # type: ignore[no-untyped-call]
         wanted: dict[TopicPartition, OffsetSpec] = {
             TopicPartition(topic, partition): spec for partition in range(info.partitions)
         }
@@ -227,10 +232,11 @@ class KafkaAdmin:
         while True:
             futures = self._call(lambda: self._client.list_offsets(wanted))
             try:
-                return {
+                found = {
                     partition.partition: int(self._result(future, f"read the offsets of {topic}").offset)
                     for partition, future in futures.items()
                 }
+                return {part: offset if offset >= 0 else ends[part] for part, offset in found.items()}
             except KafkaError as error:
                 if error.details.get("code") not in _SETTLING or time.monotonic() > deadline:
                     raise

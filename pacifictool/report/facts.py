@@ -1,0 +1,153 @@
+"""What a report shows, as plain data. Times are ms since the epoch; a window is named by its end, as its mean is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+RELATIVE_TOLERANCE = 1e-9
+"""The job keeps sums exact to 1e-9; a double holds the mean to about 1e-16 of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What one turbine can measure: low <= value <= high."""
+
+    turbine: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of one zone."""
+
+    end_ms: int
+    mean: float | None
+    """What the platform holds; None: nothing was posted (yet)."""
+    readings: int
+    """Usable records in the topic."""
+    lowest: float | None
+    highest: float | None
+    topic_mean: float | None
+    """The mean of those records, computed without the job."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether platform and topic say the same."""
+        if self.mean is None or self.topic_mean is None:
+            return self.mean is self.topic_mean
+        return math.isclose(self.mean, self.topic_mean, rel_tol=RELATIVE_TOLERANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone's windows, oldest first, and its turbines by the scenario."""
+
+    name: str
+    bands: tuple[Band, ...]
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of the job: how long its records had waited in the topic when it was done."""
+
+    done_ms: int
+    records: int
+    median_wait_seconds: float
+    longest_wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """Records of one window that the job could not use, for one reason."""
+
+    end_ms: int
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the job's folder says."""
+
+    folder: str
+    target: str
+    running: bool
+    lag: int
+    """Records in the topic that it has not counted."""
+    batches: tuple[Batch, ...]
+    """Those that Spark still keeps notes on, oldest first."""
+    rejects: tuple[Rejects, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A whole report."""
+
+    server: str
+    topic: str
+    value_key: str
+    window_ms: int
+    begin_ms: int
+    end_ms: int
+    """Of the time that was looked at."""
+    zones: tuple[Zone, ...]
+    zones_left_out: int
+    job: Job | None
+    """None: no job has run with these settings on this machine."""
+
+    @property
+    def window_ends_ms(self) -> list[int]:
+        """Every window that any zone has, oldest first."""
+        return sorted({window.end_ms for zone in self.zones for window in zone.windows})
+
+    @property
+    def readings(self) -> int:
+        return sum(window.readings for zone in self.zones for window in zone.windows)
+
+    @property
+    def means(self) -> int:
+        """Means on the platform."""
+        return sum(window.mean is not None for zone in self.zones for window in zone.windows)
+
+    @property
+    def agreeing(self) -> int:
+        """Means on the platform that equal what the topic says."""
+        return sum(window.mean is not None and window.agrees for zone in self.zones for window in zone.windows)
+
+    @property
+    def median_wait_seconds(self) -> float | None:
+        """The wait of a record in the middle; None without batches."""
+        batches = sorted(self.job.batches, key=lambda batch: batch.median_wait_seconds) if self.job is not None else []
+        half = sum(batch.records for batch in batches) / 2
+        for batch in batches:
+            half -= batch.records
+            if half <= 0:
+                return batch.median_wait_seconds
+        return None
+
+    @property
+    def rejects_by_reason(self) -> Counter[str]:
+        reasons: Counter[str] = Counter()
+        for rejects in self.job.rejects if self.job is not None else ():
+            reasons[rejects.reason] += rejects.count
+        return reasons
+
+    def rate(self, window: Window) -> float:
+        """Readings per second."""
+        return window.readings / (self.window_ms / 1000)
+
+    def as_document(self) -> dict[str, Any]:
+        """For `--output json`."""
+        return {
+            **asdict(self),
+            "readings": self.readings,
+            "means": self.means,
+            "means_equal_to_topic": self.agreeing,
+            "median_wait_seconds": self.median_wait_seconds,
+            "rejects": dict(self.rejects_by_reason.most_common()),
+        }

@@ -1,0 +1,216 @@
+"""A report as a picture (PNG or SVG), for slides, mails and readme files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pacifictool.report.facts import RunFacts, Zone
+from pacifictool.report.wording import (
+    REJECT_COLOURS,
+    band_label,
+    colour,
+    extent,
+    figures,
+    notes,
+    subtitle,
+    time_of,
+    title,
+    with_gaps,
+)
+
+_INK, _SOFT, _GRID = "#1d2733", "#5b6875", "#e3e8ed"
+_INCHES = 11.0
+_HEAD_INCHES, _PANEL_INCHES, _FOOT_INCHES = 1.75, 1.75, 0.55
+
+
+def save(facts: RunFacts, path: Path, kind: str) -> None:
+    """Draws into a file of `kind` "png" or "svg". Raises OSError when it cannot be written."""
+    # It would tell on stderr of fonts that it looks for, and of folders that it may not write to.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib import rc_context
+
+    # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pacifictool", "font.family": "DejaVu Sans"}):
+        figure(facts).savefig(path, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+
+
+def figure(facts: RunFacts) -> Any:
+    """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and rejects, over one time axis."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    job = facts.job
+    draw: list[Callable[[Any, RunFacts], None]] = [
+        *(partial(_draw_zone, number) for number in range(len(facts.zones))),
+        _draw_rates,
+    ]
+    if job is not None and job.batches:
+        draw.append(_draw_waits)
+    if job is not None and job.rejects:
+        draw.append(_draw_rejects)
+    height = _HEAD_INCHES + _PANEL_INCHES * len(draw) + _FOOT_INCHES
+    result = Figure(figsize=(_INCHES, height), facecolor="white")
+    grid = result.add_gridspec(
+        len(draw),
+        1,
+        left=0.06,
+        right=0.86,
+        top=1 - _HEAD_INCHES / height,
+        bottom=_FOOT_INCHES / height,
+        hspace=0.42,
+    )
+    first: Any = None
+    for row, panel in enumerate(draw):
+        axes = result.add_subplot(grid[row], sharex=first)
+        first = first or axes
+        panel(axes, facts)
+        _dress(axes)
+        axes.tick_params(labelbottom=row == len(draw) - 1)
+    locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
+    ends = facts.window_ends_ms
+    first.set_xlim(time_of(ends[0] - facts.window_ms), time_of(ends[-1]))
+    _head(result, facts, height)
+    return result
+
+
+def _head(result: Any, facts: RunFacts, height: float) -> None:
+    """Title, the numbers, and what the reader has to know."""
+
+    def y(inches: float) -> float:
+        return 1 - inches / height
+
+    result.text(0.025, y(0.42), title(facts), fontsize=17, fontweight="bold", color=_INK)
+    result.text(0.025, y(0.68), subtitle(facts), fontsize=9, color=_SOFT)
+    numbers = figures(facts)
+    for index, (what, much) in enumerate(numbers):
+        x = 0.025 + index * 0.96 / len(numbers)
+        result.text(x, y(0.98), what, fontsize=8.5, color=_SOFT)
+        result.text(x, y(1.23), much, fontsize=12, fontweight="bold", color=_INK)
+    remarks = "  ".join(notes(facts))
+    result.text(0.025, 0.12 / height, f"{remarks}  Times are UTC.".strip(), fontsize=8, color=_SOFT)
+
+
+def _dress(axes: Any) -> None:
+    axes.grid(axis="both", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_SOFT, labelsize=8.5, length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_GRID)
+
+
+def _title(axes: Any, text: str) -> None:
+    # A dollar sign would begin a formula.
+    axes.set_title(text.replace("$", r"\$"), loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=5)
+
+
+def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
+    zone: Zone = facts.zones[number]
+    shade = colour(number)
+    for band in zone.bands:
+        axes.axhspan(band.low, band.high, color=shade, alpha=0.12, linewidth=0)
+        axes.annotate(
+            band_label(band).replace("$", r"\$"),
+            (1, (band.low + band.high) / 2),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=_SOFT,
+        )
+    measured = [window for window in zone.windows if window.lowest is not None]
+    axes.vlines(
+        [time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        [window.lowest for window in measured],
+        [window.highest for window in measured],
+        color=shade,
+        alpha=0.4,
+        linewidth=3,
+        label="lowest to highest reading",
+    )
+    points = list(with_gaps(zone.windows, facts.window_ms))
+    axes.plot(
+        [time_of(end) for end, _ in points],
+        [float("nan") if mean is None else mean for _, mean in points],
+        color=shade,
+        linewidth=2,
+        marker="o",
+        markersize=4.5,
+        drawstyle="steps-pre",
+        label=f"{zone.name}: mean",
+        clip_on=False,
+    )
+    axes.set_ylim(*extent(zone))
+    _title(axes, zone.name)
+
+
+def _draw_rates(axes: Any, facts: RunFacts) -> None:
+    ends = facts.window_ends_ms
+    floor = dict.fromkeys(ends, 0.0)
+    width = timedelta(milliseconds=facts.window_ms * 0.9)
+    for number, zone in enumerate(facts.zones):
+        middles = [time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows]
+        rates = [facts.rate(window) for window in zone.windows]
+        bottoms = [floor[window.end_ms] for window in zone.windows]
+        axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=zone.name)
+        for window, rate in zip(zone.windows, rates, strict=True):
+            floor[window.end_ms] += rate
+    _title(axes, "Readings per second")
+    axes.margins(y=0.15)
+    _legend(axes)
+
+
+def _draw_waits(axes: Any, facts: RunFacts) -> None:
+    batches = facts.job.batches if facts.job is not None else ()
+    times = [time_of(batch.done_ms) for batch in batches]
+    for name, values, style in (
+        ("longest", [batch.longest_wait_seconds for batch in batches], ":"),
+        ("median", [batch.median_wait_seconds for batch in batches], "-"),
+    ):
+        axes.plot(times, values, style, color="#7a5195", linewidth=1.8, marker="o", markersize=3, label=name)
+    axes.set_ylim(bottom=0)
+    axes.margins(y=0.15)
+    _title(axes, "Seconds from topic to count")
+    _legend(axes)
+
+
+def _draw_rejects(axes: Any, facts: RunFacts) -> None:
+    rejects = facts.job.rejects if facts.job is not None else ()
+    floor: dict[int, int] = {}
+    for number, reason in enumerate(facts.rejects_by_reason):
+        some = [reject for reject in rejects if reject.reason == reason]
+        axes.bar(
+            [time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            [reject.count for reject in some],
+            width=timedelta(milliseconds=facts.window_ms * 0.9),
+            bottom=[floor.get(reject.end_ms, 0) for reject in some],
+            color=REJECT_COLOURS[number % len(REJECT_COLOURS)],
+            label=reason,
+        )
+        for reject in some:
+            floor[reject.end_ms] = floor.get(reject.end_ms, 0) + reject.count
+    _title(axes, "Rejects")
+    axes.margins(y=0.15)
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.98),
+        ncols=8,
+        fontsize=8,
+        frameon=False,
+        labelcolor=_SOFT,
+        borderaxespad=0.2,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )

@@ -1,0 +1,99 @@
+"""What both drawings say and how they are coloured, so that a page and a picture of one run tell the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from pacifictool.report.facts import Band, RunFacts, Window, Zone
+from pacifictool.scenario import format_duration
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
+"""After Okabe and Ito (2008): people with colour-blindness can tell them apart, on white and on dark ground."""
+
+REJECT_COLOURS = ("#c0392b", "#e67e22", "#8e44ad", "#7f8c8d")
+
+_LABEL_LETTERS = 24
+"""Of a turbine's name beside its band."""
+
+
+def colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def time_of(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+
+
+def clock(milliseconds: int) -> str:
+    return time_of(milliseconds).strftime("%H:%M:%S")
+
+
+def title(facts: RunFacts) -> str:
+    return f"{facts.value_key} by zone, every {format_duration(facts.window_ms / 1000)}"
+
+
+def subtitle(facts: RunFacts) -> str:
+    """Where the facts are from and of which time."""
+    ends = facts.window_ends_ms
+    first, last = time_of(ends[0] - facts.window_ms), time_of(ends[-1])
+    until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
+    return f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC · topic {facts.topic} · {facts.server}"
+
+
+def figures(facts: RunFacts) -> list[tuple[str, str]]:
+    """The numbers above the charts: what, and how much."""
+    wait = facts.median_wait_seconds
+    found = [
+        ("Readings", f"{facts.readings:,}"),
+        ("Means posted", f"{facts.means:,}"),
+        ("Equal to the topic", f"{facts.agreeing:,} of {facts.means:,}"),
+    ]
+    if facts.job is None:
+        return [*found, ("Job", "none on this machine")]
+    return [
+        *found,
+        ("From topic to count", "–" if wait is None else f"{wait:.2f} s median"),
+        ("Behind", f"{facts.job.lag:,} records"),
+        ("Rejects", f"{facts.rejects_by_reason.total():,}"),
+    ]
+
+
+def band_label(band: Band) -> str:
+    extent = f"{band.low:g}" if band.low == band.high else f"{band.low:g}–{band.high:g}"
+    name = band.turbine if len(band.turbine) <= _LABEL_LETTERS else f"{band.turbine[: _LABEL_LETTERS - 1]}…"
+    return f"{name}: {extent}"
+
+
+def notes(facts: RunFacts) -> Iterator[str]:
+    """What the reader has to know to read the charts right."""
+    if facts.zones_left_out:
+        yield f"{facts.zones_left_out} more zones are not shown; --zone chooses."
+    if facts.job is None:
+        yield "No job has run with these settings on this machine: waits and rejects are not known."
+    missing = sum(window.mean is None for zone in facts.zones for window in zone.windows)
+    if missing:
+        yield f"{missing} windows of the topic have no mean on the platform (those under way included)."
+    different = facts.means - facts.agreeing
+    if different:
+        yield f"{different} means differ from what the topic says now."
+
+
+def with_gaps(windows: Iterable[Window], window_ms: int) -> Iterator[tuple[int, float | None]]:
+    """End and mean of each window, and None where windows are missing, so that no line is drawn across."""
+    before: int | None = None
+    for window in windows:
+        if before is not None and window.end_ms - before > window_ms:
+            yield before + window_ms, None
+        yield window.end_ms, window.mean
+        before = window.end_ms
+
+
+def extent(zone: Zone) -> tuple[float, float]:
+    """From the lowest to the highest value that the zone's panel must show, with some air."""
+    values = [value for band in zone.bands for value in (band.low, band.high)]
+    for window in zone.windows:
+        values += [value for value in (window.mean, window.lowest, window.highest) if value is not None]
+    low, high = min(values), max(values)
+    air = max((high - low) * 0.12, 0.5)
+    return low - air, high + air

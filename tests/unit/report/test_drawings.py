@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import matplotlib.image
+import pytest
+
+from pacifictool.errors import OutputFailed, UsageError
+from pacifictool.report import html, picture
+from pacifictool.report.facts import RunFacts
+from pacifictool.report.write import write_report
+
+
+def milliseconds(moment: datetime | str) -> int:
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def drawn_series(page: str) -> list[Any]:
+    """The traces in the page, as the browser gets them."""
+    start = page.index("[", page.index("Plotly.newPlot("))
+    series: list[Any] = json.JSONDecoder().raw_decode(page, start)[0]
+    return series
+
+
+def test_the_page_holds_exactly_the_facts(facts: RunFacts) -> None:
+    series = drawn_series(html.page(facts))
+    means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
+    for zone, trace in zip(facts.zones, means, strict=True):
+        drawn = {milliseconds(x): y for x, y in zip(trace["x"], trace["y"], strict=True) if y is not None}
+        assert drawn == {window.end_ms: window.mean for window in zone.windows if window.mean is not None}
+    # A window is missing in Zone A: no line across.
+    assert means[0]["y"] == [32.5, 40.25, None, 39.75]
+
+    rates = [trace for trace in series if trace["name"].endswith(": readings per second")]
+    assert [trace["y"] for trace in rates] == [[10, 20, 20], [10, 10, 0.7]]
+    waits = {trace["name"]: trace["y"] for trace in series if trace["name"].endswith(" wait")}
+    assert waits == {"median wait": [0.9, 1.1], "longest wait": [2.0, 2.2]}
+    rejects = {trace["name"]: trace["y"] for trace in series if trace["name"].startswith("rejects: ")}
+    assert rejects == {"rejects: the value is no number": [2, 3], "rejects: there is no zone": [1]}
+
+
+def test_the_page_shows_the_turbines_ranges(facts: RunFacts) -> None:
+    layout = html.figure(facts).to_plotly_json()["layout"]
+    bands = [(shape["y0"], shape["y1"]) for shape in layout["shapes"]]
+    assert bands == [(30, 35), (45, 50), (30, 60)]
+    texts = " ".join(note["text"] for note in layout["annotations"])
+    for label in ("Wind Turbine 1: 30–35", "Wind Turbine 2: 45–50", "Wind Turbine 3: 30–60"):
+        assert label in texts
+
+
+def test_the_page_needs_nothing_else_and_lets_no_name_break_out(facts: RunFacts) -> None:
+    page = html.page(facts)
+    assert re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?!data:)', page) == []
+    assert "</script><b>" not in page
+    assert "<td>32.5000</td>" in page  # the table, for those who do not see the chart
+    assert page.count("<tr><th") == 6 + 2  # windows and headings
+
+
+def test_the_picture_holds_exactly_the_facts(facts: RunFacts) -> None:
+    panels = picture.figure(facts).axes
+    assert len(panels) == 2 + 3
+    for zone, axes in zip(facts.zones, panels[:2], strict=True):
+        (line,) = axes.lines
+        drawn = {
+            milliseconds(x): y for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True) if not math.isnan(y)
+        }
+        assert drawn == {window.end_ms: window.mean for window in zone.windows if window.mean is not None}
+        bands = [(patch.get_y(), patch.get_y() + patch.get_height()) for patch in axes.patches]
+        assert bands == [(band.low, band.high) for band in zone.bands]
+    rates, waits, rejects = panels[2:]
+    assert [round(bar.get_height(), 6) for bar in rates.patches] == [10, 20, 20, 10, 10, 0.7]
+    assert [list(line.get_ydata()) for line in waits.lines] == [[2.0, 2.2], [0.9, 1.1]]
+    assert [bar.get_height() for bar in rejects.patches] == [2, 3, 1]
+    assert [bar.get_y() for bar in rejects.patches] == [0, 0, 2]  # one upon the other
+
+
+@pytest.mark.parametrize("name", ["run.png", "run.svg", "run.HTML"])
+def test_files_are_what_their_names_say(facts: RunFacts, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("an earlier one", encoding="utf-8")
+    write_report(facts, path)
+    if name.endswith("png"):
+        pixels = matplotlib.image.imread(path)
+        assert pixels.shape[1] == 1650
+        assert len({tuple(pixel) for pixel in pixels[::20, ::20, :3].reshape(-1, 3)}) > 5
+    elif name.endswith("svg"):
+        words = "".join(ET.parse(path).getroot().itertext())
+        assert "Zone A" in words
+        assert "Wind Turbine 2: 45–50" in words
+    else:
+        assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [other.name for other in tmp_path.iterdir()] == [name]
+
+
+def test_one_run_gives_one_picture(facts: RunFacts, tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        write_report(facts, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["run.pdf", "run", "missing/run.html", "."])
+def test_a_name_that_cannot_be_is_told_before_anything_is_done(facts: RunFacts, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        write_report(facts, tmp_path / name)
+    assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written(facts: RunFacts) -> None:
+    with pytest.raises(OutputFailed, match=r"/proc/run\.svg"):
+        write_report(facts, Path("/proc/run.svg"))

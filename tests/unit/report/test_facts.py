@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from pacifictool.report.facts import RunFacts, Window
+from pacifictool.report.ranges import bands_of, range_of
+from pacifictool.report.wording import band_label, figures, notes
+from pacifictool.scenario import tutorial_scenario
+from pacifictool.winds import ReplayedWind, Wind
+
+WIND: TypeAdapter[Wind] = TypeAdapter(Wind)
+
+
+def test_the_sums_are_those_of_the_windows(facts: RunFacts) -> None:
+    assert facts.readings == 100 + 200 + 200 + 100 + 100 + 7
+    assert (facts.means, facts.agreeing) == (5, 4)
+    assert facts.rejects_by_reason == {"the value is no number": 5, "there is no zone": 1}
+    assert facts.median_wait_seconds == 1.1  # 500 of 700 records waited as long as that
+    assert facts.rate(facts.zones[0].windows[1]) == 20.0
+    document = facts.as_document()
+    assert document["means_equal_to_topic"] == 4
+    assert document["zones"][0]["windows"][0]["mean"] == 32.5
+
+
+def test_without_a_job_nothing_is_made_up(facts: RunFacts) -> None:
+    alone = dataclasses.replace(facts, job=None)
+    assert alone.median_wait_seconds is None
+    assert ("Job", "none on this machine") in figures(alone)
+    assert any("waits and rejects are not known" in note for note in notes(alone))
+
+
+def test_what_has_to_be_known_is_told(facts: RunFacts) -> None:
+    said = " ".join(notes(facts))
+    for part in ("3 more zones", "1 windows of the topic have no mean", "1 means differ"):
+        assert part in said
+
+
+def test_a_mean_without_readings_disagrees() -> None:
+    assert not Window(1, 32.0, 0, None, None, None).agrees
+    assert Window(1, 0.1 + 0.2, 1, 0, 1, 0.3).agrees
+
+
+@pytest.mark.parametrize(
+    ("wind", "expected"),
+    [
+        ({"min": 30, "max": 35}, (30, 35)),
+        ({"model": "constant", "value": 12.5}, (12.5, 12.5)),
+        ({"model": "normal", "mean": 40, "deviation": 2}, (34, 46)),
+        ({"model": "normal", "mean": 3, "deviation": 2, "max": 8}, (0, 8)),
+        ({"model": "walk", "min": 5, "max": 25}, (5, 25)),
+        ({"model": "sine", "mean": 20, "amplitude": 10, "noise": 1}, (7, 33)),
+    ],
+)
+def test_the_range_of_each_model(wind: dict[str, object], expected: tuple[float, float]) -> None:
+    assert range_of(WIND.validate_python(wind)) == expected
+
+
+def test_the_range_of_a_replayed_file(tmp_path: Path) -> None:
+    with (tmp_path / "gusts.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["windSpeed"], [12.5], [3], [48]])
+    assert range_of(ReplayedWind(model="replay", file=tmp_path / "gusts.csv")) == (3, 48)
+
+
+def test_bands_of_turbines_alike_are_one() -> None:
+    one, two, three = tutorial_scenario().turbines
+    assert [band_label(band) for band in bands_of([one, two])] == ["Wind Turbine 1: 30–35", "Wind Turbine 2: 45–50"]
+    (band,) = bands_of([three.model_copy(update={"name": f"T{number}"}) for number in range(3)])
+    assert band_label(band) == "T0 and 2 more: 30–60"
