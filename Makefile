@@ -10,7 +10,7 @@ SOURCES := pacifictool tests examples scripts benchmarks
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench-latency bench-sinks soak test check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e clean
+.PHONY: help install demo bench bench-latency bench-sinks soak test browser check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ demo: install ## The tutorial, end to end, on a local sandbox
 
 # Whatever fails while several workers share the machine is asked once more, alone: a defect fails twice, a machine that
 # was too busy does not. Both runs are in the output.
-test: install ## All tests
+test: install browser ## All tests
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile || { \
 		test $$? -eq 1 && echo "Once more, alone, what failed:" && \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+
+browser: ## Chromium for the browser tests, installed if it is missing
+	@scripts/browser.sh >/dev/null
 
 check: format lint types imports test ## What CI runs
 
@@ -52,6 +55,9 @@ imports: install
 lock: ## Newest versions that fit, with hashes and without any registry's address
 	$(UV) pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
+
+bench: install ## Ourselves beside the peers: one JSON, tables, docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--docs) $(BENCH)
 
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)
 	$(BIN)/python benchmarks/latency.py

@@ -1,4 +1,4 @@
-"""How fast the fleet simulation is: `make bench-fleet`, or `python benchmarks/fleet.py --help`.
+"""How fast the fleet simulation is: part of `make bench`, or `python benchmarks/fleet.py --help`.
 
 Ours, paho's own `loop_start` and, as the neutral limit of the broker, a socket that is fed prepared bytes: each in a
 process of its own, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,13 @@ def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
     return [SimulatedDevice(f"Turbine {n:05d}", Secret(f"token-{n}"), wind, rate) for n in range(1, count + 1)]
 
 
-def play_ours(port: int, qos: int, seconds: float) -> dict[str, float]:
+def play_ours(port: int, qos: int, seconds: float, devices: int = DEVICES) -> dict[str, float]:
     """A whole fleet as `simulate` plays it: wind, time stamps, JSON, accounting."""
-    fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(DEVICES, FULL_SPEED), FleetOptions(qos=qos))
+    fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(devices, FULL_SPEED), FleetOptions(qos=qos))
     stop = threading.Event()
     thread = threading.Thread(target=fleet.run, args=(stop,))
     thread.start()
-    while fleet.snapshot().online < DEVICES:
+    while fleet.snapshot().online < devices:
         time.sleep(0.01)
     result = measured(lambda: fleet.counters.delivered, seconds)
     stop.set()
@@ -262,6 +262,24 @@ def full_speed(seconds: float, repetitions: int) -> dict[str, Any]:
     return {"full_speed": results, "ours_to_paho": ratios}
 
 
+def steady(seconds: float) -> list[dict[str, float]]:
+    """1,000 and 10,000 devices at 10,000 messages a second together."""
+    runs = []
+    for load in ("1000x10000", "10000x10000"):
+        with mosquitto() as port:
+            runs.append(in_a_process("steady", str(port), load, str(seconds)))
+    return runs
+
+
+def by_devices(counts: Sequence[int], seconds: float) -> dict[int, float]:
+    """Acknowledged messages per second at full speed, QoS 1, by number of devices."""
+    rates = {}
+    for count in counts:
+        with mosquitto() as port:
+            rates[count] = in_a_process("devices", str(port), str(count), str(seconds))["per_second"]
+    return rates
+
+
 def show(document: dict[str, Any]) -> None:
     print(f"{'':<26} {'messages/s':>24} {'messages/s of processor':>30}", file=sys.stderr)
     for name, measures in document["full_speed"].items():
@@ -288,7 +306,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.play:
         player, port, second, third = options.play
-        if player == "steady":
+        if player == "devices":
+            print(json.dumps(play_ours(int(port), 1, float(third), int(second))))
+        elif player == "steady":
             devices, rate = (int(part) for part in second.split("x"))
             print(json.dumps(play_steady(int(port), devices, rate, float(third))))
         else:
@@ -303,10 +323,7 @@ def main() -> None:
         **full_speed(options.seconds, options.repetitions),
     }
     if not options.quick:
-        document["steady"] = []
-        for load in ("1000x10000", "10000x10000"):
-            with mosquitto() as port:
-                document["steady"].append(in_a_process("steady", str(port), load, str(options.steady)))
+        document["steady"] = steady(options.steady)
     show(document)
     text = json.dumps(document, indent=2)
     if options.json:

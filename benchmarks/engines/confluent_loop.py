@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11,<3.13"
+# dependencies = ["confluent-kafka==2.12.2"]
+# ///
 """One Python process: confluent-kafka, json, a dictionary. The loop most people would write first."""
 
 from __future__ import annotations
@@ -9,22 +13,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from confluent_kafka import Consumer, TopicPartition
-from engine import Sums, report, task_from_arguments
+from engine import Sums, ready, report, tasks_from_arguments
 
 
 def main() -> None:
-    task = task_from_arguments()
+    (task,) = tasks_from_arguments()
     consumer = Consumer({"bootstrap.servers": task.bootstrap, "group.id": "bench-loop", "enable.auto.commit": False})
     partitions = consumer.list_topics(task.topic, timeout=10).topics[task.topic].partitions
-    consumer.assign([TopicPartition(task.topic, partition, 0) for partition in partitions])
     sums, seen = Sums(task.window_ms), 0
+    ready()
     began = time.perf_counter()
+    consumer.assign([TopicPartition(task.topic, partition, 0) for partition in partitions])
     while seen < task.records:
-        for message in consumer.consume(10_000, timeout=1.0):
+        for message in consumer.consume(10_000, timeout=0.1):
             document = json.loads(message.value())
             sums.add(document["geoZone"], float(document["windSpeed"]), message.timestamp()[1])
             seen += 1
-    report("confluent-kafka loop", seen, time.perf_counter() - began, sums.means())
+    report(seen, time.perf_counter() - began, sums.means())
     consumer.close()
 
 

@@ -1,9 +1,12 @@
-"""What the benchmark's engines share. Standard library only: each peer runs in an environment of its own."""
+"""What the benchmark's engines share. Standard library only: each peer runs in an environment of its own.
+
+An engine prints lines of JSON: {"event": "ready"} once it is about to read, then a report for each task. The runner
+measures processor time and memory from outside, for all processes of an engine alike.
+"""
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,28 +26,27 @@ class Task:
     folder: Path
 
 
-def task_from_arguments() -> Task:
-    """The task as the runner hands it over: one JSON argument."""
+def tasks_from_arguments() -> list[Task]:
+    """The tasks as the runner hands them over: one JSON argument."""
     document = json.loads(sys.argv[1])
-    return Task(
-        document["bootstrap"],
-        document["topic"],
-        document["records"],
-        document["window_ms"],
-        Path(document["folder"]),
-    )
+    return [
+        Task(document["bootstrap"], task["topic"], task["records"], document["window_ms"], Path(document["folder"]))
+        for task in document["tasks"]
+    ]
 
 
-def report(engine: str, records: int, seconds: float, means: Means, **more: float) -> None:
-    """Prints one line of JSON that the runner reads. Processor time and memory are those of this process."""
-    usage, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+def ready() -> None:
+    """Tells the runner that the next thing is to read."""
+    print(json.dumps({"event": "ready"}), flush=True)
+
+
+def report(records: int, seconds: float, means: Means) -> None:
+    """Tells the runner what became of a task."""
     document = {
-        "engine": engine,
+        "event": "report",
         "records": records,
         "seconds": seconds,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime,
         "means": [[zone, end, count, mean] for (zone, end), (count, mean) in sorted(means.items())],
-        **more,
     }
     print(json.dumps(document), flush=True)
 
@@ -64,6 +66,12 @@ class Sums:
         else:
             found[0] += 1
             found[1] += value
+
+    def merge(self, zone: str, end_ms: int, count: int, total: float) -> None:
+        """Adds a part that an engine has summed itself."""
+        found = self._sums.setdefault((zone, end_ms), [0, 0.0])
+        found[0] += count
+        found[1] += total
 
     def means(self) -> Means:
         return {key: (int(count), total / count) for key, (count, total) in self._sums.items()}

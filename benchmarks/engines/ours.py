@@ -1,8 +1,9 @@
-"""The job of `pacifictool aggregate` over all of a topic, twice in one JVM: cold, then warm."""
+"""The job of `pacifictool aggregate` over topic after topic in one JVM: the first is cold, the others are warm."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from engine import Means, Task, report, task_from_arguments
+from engine import Means, ready, report, tasks_from_arguments
 
 from pacifictool.aggregation.job import AggregationJob, JobConfig
 from pacifictool.aggregation.sinks.base import Receipt, Sink
@@ -37,30 +38,32 @@ class KeepingSink(Sink):
 
 
 def main() -> None:
-    task: Task = task_from_arguments()
-    began = time.perf_counter()
+    tasks = tasks_from_arguments()
+    folder = tasks[0].folder
     java = find_java(os.environ)
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=os.environ)
-    runtime = SparkRuntime(settings, task.folder)
+    settings = SparkSettings(
+        java_home=java.home, jars=jars, master=os.environ.get("BENCH_MASTER", "local[2]"), environ=os.environ
+    )
+    runtime = SparkRuntime(settings, folder)
     _ = runtime.session
-    start_up = time.perf_counter() - began
+    ready()
     try:
-        for phase in ("cold", "warm"):
+        for task in tasks:
             sink = KeepingSink()
             config = JobConfig(
                 KafkaEndpoint(task.bootstrap),
                 task.topic,
                 Aggregation(window=task.window_ms / 1000),
-                task.folder / phase,
+                folder / "job",
                 settings,
                 starting_offsets="earliest",
                 available_now=True,
             )
             began = time.perf_counter()
             summary = AggregationJob(config, sink, runtime=runtime).run(threading.Event())
-            seconds = time.perf_counter() - began
-            report(f"pacifictool, {phase}", summary.records, seconds, sink.means, start_up_seconds=start_up)
+            report(summary.records, time.perf_counter() - began, sink.means)
+            shutil.rmtree(folder / "job")
     finally:
         runtime.close()
 

@@ -1,0 +1,39 @@
+"""Spark that only reads: the sum of the lengths of all values, twice. Nothing that Spark does can be faster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import ready, report, tasks_from_arguments
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
+from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+
+
+def main() -> None:
+    tasks = tasks_from_arguments()
+    java = find_java(os.environ)
+    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=os.environ)
+    with SparkRuntime(settings, tasks[0].folder) as runtime:
+        session = runtime.session
+        ready()
+        for task in tasks:
+            options = {
+                "kafka.bootstrap.servers": task.bootstrap,
+                "subscribe": task.topic,
+                "startingOffsets": "earliest",
+                "maxRecordsPerPartition": "500000",
+            }
+            began = time.perf_counter()
+            frame = session.read.format("kafka").options(**options).load()
+            ((count, _),) = frame.agg(F.count("*"), F.sum(F.length("value"))).collect()
+            report(count, time.perf_counter() - began, {})
+
+
+main()

@@ -1,0 +1,107 @@
+"""How soon `pacifictool aggregate` counts, and what a batch costs when there is next to nothing in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from benchmarks.stream import WINDOW_MS
+from pacifictool.aggregation.checkpoint import read_batch_plan
+from pacifictool.aggregation.windows import trigger_interval_ms
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.scenario import tutorial_scenario
+from pacifictool.settings import KafkaEndpoint
+
+_FIRST_BATCHES = 3
+"""Left out of the steady figures: Spark still compiles."""
+_LONGEST_START_SECONDS = 120.0
+
+
+def measure_start(endpoint: KafkaEndpoint, *, repetitions: int, seconds: float) -> dict[str, list[float]]:
+    """Starts the command several times while the tutorial's three turbines publish; lets the last run go on.
+
+    Seconds from the command to the first batch that is counted and ticked off, once per repetition; and seconds from
+    a trigger to the end of its batch, for each batch of the last run after the first three.
+    """
+    topic = tutorial_scenario().kafka.topic
+    if KafkaAdmin(endpoint).describe(topic) is None:
+        KafkaAdmin(endpoint).create(topic, partitions=2, replication=1)
+    stop = threading.Event()
+    publisher = threading.Thread(target=_publish, args=(endpoint, topic, stop))
+    publisher.start()
+    starts: list[float] = []
+    batches: list[float] = []
+    try:
+        for number in range(repetitions):
+            last = number == repetitions - 1
+            first, batches = _run_command(endpoint, topic, seconds if last else 0.0)
+            starts.append(first)
+    finally:
+        stop.set()
+        publisher.join()
+    return {"first_batch_seconds": starts, "batch_seconds": batches}
+
+
+def _run_command(endpoint: KafkaEndpoint, topic: str, seconds: float) -> tuple[float, list[float]]:
+    with tempfile.TemporaryDirectory(prefix="bench-start-") as name:
+        folder = Path(name)
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PACIFICTOOL_")}
+        cache = {key: os.environ[key] for key in ("PACIFICTOOL_CACHE",) if key in os.environ}
+        command = ["aggregate", "--quiet", "--sink", "console", "--master", "local[2]", "--checkpoint", name]
+        launched = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pacifictool", *command],
+            stdout=subprocess.DEVNULL,
+            env={**environ, **cache, "PACIFICTOOL_KAFKA": endpoint.bootstrap},
+            cwd=folder,
+        )
+        try:
+            while not (folder / "spark" / "commits" / "0").exists():
+                if process.poll() is not None or time.monotonic() > launched + _LONGEST_START_SECONDS:
+                    raise SystemExit("`pacifictool aggregate` counted no batch.")
+                time.sleep(0.01)
+            first = time.monotonic() - launched
+            time.sleep(seconds)
+            taken = _batch_seconds(folder / "spark", topic)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+        return first, [taken[number] for number in sorted(taken) if number >= _FIRST_BATCHES]
+
+
+def _batch_seconds(spark: Path, topic: str) -> Mapping[int, float]:
+    """By batch: seconds from its trigger, which is a multiple of the interval, to Spark's note that it is done."""
+    interval = trigger_interval_ms(WINDOW_MS)
+    found = {}
+    for commit in (spark / "commits").glob("*"):
+        if commit.name.isdigit():
+            planned_ms = read_batch_plan(spark, int(commit.name), topic).planned_ms
+            triggered_ms = planned_ms - planned_ms % interval
+            found[int(commit.name)] = commit.stat().st_mtime - triggered_ms / 1000
+    return found
+
+
+def _publish(endpoint: KafkaEndpoint, topic: str, stop: threading.Event) -> None:
+    producer = Producer({"bootstrap.servers": endpoint.bootstrap})
+    number = 0
+    while not stop.wait(0.1):
+        for zone in ("Zone A", "Zone A", "Zone B"):
+            producer.produce(topic, f'{{"geoZone":"{zone}", "windSpeed":{30 + number % 31}}}'.encode())
+            number += 1
+        producer.poll(0)
+    producer.flush(10)
+
+
+def middle(values: list[float]) -> dict[str, float]:
+    """Median and spread."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
