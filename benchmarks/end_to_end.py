@@ -33,6 +33,8 @@ from pacifictool.settings import KafkaEndpoint, Sources, resolve
 WANTED_HZ = 10.0
 SHARE_OF_LIMIT = 0.85
 PROBE_SECONDS = 15.0
+PROBE_DEVICES = 50
+PROBE_OFFERED = 20_000.0
 KEPT = 0.99
 LOOKED_AT = 20
 RAMP_PER_SECOND = 200.0
@@ -52,14 +54,18 @@ def write_scenario(folder: Path, topic: str, devices: int, readings: int) -> str
     return str(path)
 
 
-def limit_of(place: Place, devices: int) -> float:
-    """Readings per second that the machine takes when more are offered."""
-    scenario = write_scenario(place.folder, "probe", devices, 100_000)
-    place.call("setup", "-s", scenario, "--fleet", str(devices))
+def limit_of(place: Place) -> float:
+    """Readings per second that the machine takes when more are offered.
+
+    By few devices, so that few readings are on their way at once: what a sandbox cannot take at once it would go on
+    with for a while.
+    """
+    scenario = write_scenario(place.folder, "probe", PROBE_DEVICES, 1_000_000)
+    place.call("setup", "-s", scenario, "--fleet", str(PROBE_DEVICES))
     result_of(
         place.start(
-            "simulate", "-s", scenario, "--fleet", str(devices),
-            "--rate", str(3 * WANTED_HZ), "--duration", f"{PROBE_SECONDS}s", "--ramp", str(RAMP_PER_SECOND),
+            "simulate", "-s", scenario, "--fleet", str(PROBE_DEVICES),
+            "--rate", str(PROBE_OFFERED / PROBE_DEVICES), "--duration", f"{PROBE_SECONDS}s",
         ),
         may_fail=True,
     )  # fmt: skip
@@ -155,7 +161,7 @@ def newest_sequences(place: Place, devices: int) -> dict[str, int]:
 def measure(generation: int, devices: int, rate: float | None, seconds: float) -> dict[str, Any]:
     """The whole run against a sandbox of the generation."""
     with tempfile.TemporaryDirectory(prefix="bench-e2e-") as name, sandbox(Path(name), generation) as place:
-        limit = limit_of(place, devices) if rate is None else None
+        limit = limit_of(place) if rate is None else None
         chosen = rate if rate is not None else min(WANTED_HZ, round(SHARE_OF_LIMIT * (limit or 0) / devices, 2))
         readings = round(chosen * seconds)
         topic = "numbers"

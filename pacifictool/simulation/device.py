@@ -94,6 +94,12 @@ class Owner(Protocol):
     def interrupted(self, device: Device, suspicion: Suspicion) -> None:
         """The platform ends the device's sessions again and again, for the reason that is suspected."""
 
+    def room(self) -> int:
+        """How many further readings may be on their way; 0 or less: none."""
+
+    def wait_for_room(self, device: Device) -> None:
+        """Has `device` served when there is room again, after those that wait already."""
+
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """The way of these readings has ended well."""
 
@@ -247,8 +253,11 @@ class Device:
             self._blocked = True
             return
         readings = self._take_again(min(room, _BURST))
+        held_back = False
         if len(readings) < room and not self.is_draining and now < self._close_at:
-            self._take(now, min(room, _BURST) - len(readings), readings)
+            free = min(room, _BURST) - len(readings)
+            self._take(now, min(free, self._fleet.room()), readings)
+            held_back = self._schedule.due <= now and self._fleet.room() <= 0
         if readings:
             self._last_publish = now
             encode = self._fleet.encoder.encode
@@ -259,7 +268,9 @@ class Device:
                 outbox.sent(packet_id, reading)
                 packets.append(encode(packet_id, reading.payload))
             link.send(packets)
-        self._blocked = len(readings) == room
+        self._blocked = held_back or len(readings) == room
+        if held_back:
+            self._fleet.wait_for_room(self)
         if len(readings) == _BURST and not self._blocked:
             self._fleet.loop.soon(self)
 

@@ -89,6 +89,8 @@ class Fleet:
         self._reporter = reporter
         self._on_reading = on_reading
         self._devices: list[Device] = []
+        self._waiting: dict[Device, None] = {}
+        """Devices with readings due, in the order in which they get their turn when there is room."""
         self._failed_starts = 0
         self._fatal: MqttError | None = None
         self._outage = False
@@ -181,6 +183,7 @@ class Fleet:
                     device.stop(now, STOP_PATIENCE_SECONDS)
             if now >= next_look or stopping:
                 next_look = now + _PROGRESS_SECONDS
+                self._let_in(self.room())  # a device that was to use the room may have lost its connection
                 self._show(display)
                 if self._all_over():
                     return
@@ -291,9 +294,27 @@ class Fleet:
             failure=failure_of(error),
         )
 
+    def room(self) -> int:
+        """How many further readings may be on their way; 0 or less: none."""
+        counters = self.counters
+        return self.options.max_in_flight_of_fleet - counters.generated + counters.delivered + counters.lost
+
+    def wait_for_room(self, device: Device) -> None:
+        """Has `device` served when there is room again."""
+        self._waiting[device] = None
+
+    def _let_in(self, most: int) -> None:
+        while self._waiting and most > 0:
+            device = next(iter(self._waiting))
+            del self._waiting[device]
+            self.loop.soon(device)
+            most -= 1
+
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """The way of these readings has ended well."""
         self.counters.deliver(readings, outcome, self.loop.now)
+        if self._waiting:
+            self._let_in(len(readings))
         if self._on_reading is not None:
             for reading in readings:
                 self._on_reading(reading)
@@ -301,5 +322,7 @@ class Fleet:
     def lost(self, reading: Reading, reason: str) -> None:
         """The way of a reading has ended badly."""
         self.counters.lose(reading, reason)
+        if self._waiting:
+            self._let_in(1)
         if self._on_reading is not None:
             self._on_reading(reading)

@@ -31,6 +31,9 @@ class FleetOptions:
     """Connections opened per second at the start; None: as fast as they can be opened."""
     max_in_flight: int = 100
     """Readings of one device that may wait for their acknowledgement; then the device waits, and lags behind."""
+    max_in_flight_of_fleet: int = 10_000
+    """Readings of all devices together that may wait. A platform that is asked for more than it can do would otherwise
+    answer later than `ack_timeout_seconds`, get everything again, and never catch up."""
     ack_timeout_seconds: float = 10.0
     """Without an acknowledgement for so long, a reading is sent again: the same value, the same time stamp. At the end
     of a run open acknowledgements are awaited for as long."""
@@ -54,3 +57,5 @@ class FleetOptions:
                 raise UsageError(f"{name.partition('_')[0]} must be greater than 0.")
         if not 1 <= self.max_in_flight <= 30_000:  # a packet id has 16 bits, and stale ones linger
             raise UsageError("The limit of readings in flight is between 1 and 30000.")
+        if self.max_in_flight_of_fleet < 1:
+            raise UsageError("The limit of readings in flight of a fleet is at least 1.")

@@ -291,6 +291,30 @@ def test_a_window_of_unacknowledged_readings_holds_the_device_back_and_it_catche
     assert summary.lag_p99_ms > 400
 
 
+def test_a_platform_that_is_too_slow_for_the_fleet_is_not_flooded_and_serves_all_devices_alike(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
+    most = 0
+
+    def slow(_message: Received) -> Reaction:
+        nonlocal most
+        most = max(most, fleet.snapshot().unconfirmed)
+        time.sleep(0.002)  # 500 readings a second at the most, of 2,000
+        return Reaction.ACKNOWLEDGE
+
+    peer.on_publish = slow
+    options = FleetOptions(count=50, max_in_flight_of_fleet=8)
+    fleet = Fleet(endpoint, devices(20, rate=100), options)
+    with running(fleet) as (_, wait):
+        wait_until(lambda: fleet.snapshot().acknowledged > 400)
+        received = Counter(message.user_name for message in peer.received)
+        summary = wait()
+    assert most <= 8
+    assert (summary.acknowledged, summary.missed, summary.lost, summary.resent) == (1000, 0, 0, 0)
+    assert len(received) == 20
+    assert max(received.values()) <= 3 * min(received.values())
+
+
 def test_a_dropped_connection_is_made_again_and_nothing_is_lost(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with running(Fleet(endpoint, devices(10), FleetOptions(count=100))) as (_, wait):
         for share in (150, 400):
@@ -547,7 +571,15 @@ def test_a_snapshot_shows_the_running_fleet(peer: ScriptedPeer, endpoint: MqttEn
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"qos": 2}, {"count": 0}, {"duration_seconds": 0}, {"ramp_per_second": -1}, {"max_in_flight": 0}]
+    "wrong",
+    [
+        {"qos": 2},
+        {"count": 0},
+        {"duration_seconds": 0},
+        {"ramp_per_second": -1},
+        {"max_in_flight": 0},
+        {"max_in_flight_of_fleet": 0},
+    ],
 )
 def test_impossible_options(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError):
