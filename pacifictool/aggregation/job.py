@@ -41,6 +41,7 @@ _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _QUERY_STOP_SECONDS = 1.0
+_ALONE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ class AggregationJob:
         self._tracker = Tracker()
         self._trigger_ms = config.trigger_ms or trigger_interval_ms(config.aggregation.window_ms)
         self._unstamped_told = False
+        self._alone_since: float | None = None
+        self._alone_told = False
 
     def run(self, stop: threading.Event) -> JobSummary:
         """Works until `stop` is set, the duration is over or, with `available_now`, the topic is read.
@@ -303,6 +306,7 @@ class AggregationJob:
                 self._notice_idle(run, query)
                 if time.monotonic() >= next_progress:
                     next_progress = time.monotonic() + _PROGRESS_SECONDS
+                    self._notice_alone(run)
                     self._show(run)
         except (Py4JError, OSError) as error:
             raise run.failure or run.runtime.end_failure() or self._translated(error) from error
@@ -326,6 +330,22 @@ class AggregationJob:
         if not status["isTriggerActive"] and status["message"].startswith("Waiting for"):
             run.coverage.covered(now - since_trigger, now)
             run.batch_applied.set()
+
+    def _notice_alone(self, run: _Run) -> None:
+        """Says when a cluster has nobody to do the work, which Spark only writes into its log."""
+        now = time.monotonic()
+        if run.runtime.has_executors():
+            if self._alone_told:
+                self._reporter.info("The cluster does the work now.")
+            self._alone_since, self._alone_told = None, False
+            return
+        self._alone_since = self._alone_since or now
+        if now - self._alone_since >= _ALONE_SECONDS and not self._alone_told:
+            self._alone_told = True
+            self._reporter.warning(
+                f"No executor has taken the work for {_ALONE_SECONDS:.0f} s. Has the cluster a worker with free cores "
+                "and memory (--conf spark.executor.memory=512m asks for less), and can it reach this machine?"
+            )
 
     def _keep_delivering(self, run: _Run) -> None:
         """The one thread that posts results. It ends with the run or with a failure that waiting does not mend."""

@@ -140,6 +140,16 @@ class SparkRuntime:
                 raise
         return self._session
 
+    def has_executors(self) -> bool:
+        """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.
+
+        Raises Py4JError or OSError when the JVM has ended.
+        """
+        if self._settings.is_local or self._session is None:
+            return True
+        # The driver is one of them.
+        return len(self._session.sparkContext._jsc.sc().statusTracker().getExecutorInfos()) > 1  # noqa: SLF001
+
     def end_failure(self) -> PacificToolError | None:
         """Why the JVM has ended by itself; None while it runs, and under an outer spark-submit."""
         # Its end is seen a moment after the connections to it have broken.

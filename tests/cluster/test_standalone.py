@@ -34,61 +34,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
         yield cluster
 
 
-def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
-    cluster: SparkCluster, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    first, second = cluster.workers
-    with ProvingGround(tmp_path_factory.mktemp("ground"), turbines=12, rate=20, partitions=4) as ground:
-        ground.set_up()
-        shared = ground.folder / "shared"
-        job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job")
-        ground.checkpoint = shared / "job"
-        ground.start_turbines()
-        ground.wait_for_posts(seconds=PATIENCE_SECONDS)
-        cluster.wait_for(
-            lambda _: all(FINISHED in "".join(worker.logs().values()) for worker in cluster.workers), PATIENCE_SECONDS
-        )
-        assert_knows_nothing_of_the_driver(cluster, ground)
-
-        first.kill()
-        cluster.wait_for(lambda state: state["aliveworkers"] == 1)
-        ground.wait_for_posts(6, PATIENCE_SECONDS)
-        ground.verify()
-        assert job.is_running()
-
-        # The driver's machine is lost, too. Another one has the shared folder under another path.
-        ground.start_turbines()
-        ground.wait_for_posts(seconds=PATIENCE_SECONDS)
-        job.kill()
-        mounted = ground.folder / "mounted"
-        mounted.symlink_to(shared, target_is_directory=True)
-        ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job")
-        ground.wait_for_posts(6, PATIENCE_SECONDS)
-        assert ground.finish().rejected == 0
-        assert len(second.logs()) == 2
-
-
-def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGround) -> None:
-    """Executors have the jars from the driver itself, and nothing of its folders, programs and environment."""
-    for worker in cluster.workers:
-        jars = {path.name for path in worker.folder.glob("work/app-*/*/*.jar")}
-        assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
-        assert worker.programs() == {"java"}
-        [executor] = worker.executors()
-        told = " ".join([*executor.cmdline(), *executor.environ().values()])
-        opened = [file.path for file in executor.open_files()]
-        for place in (ground.folder, default_cache_dir(os.environ) / "jars"):
-            assert str(place) not in told
-            assert not [path for path in opened if path.startswith(str(place))]
-
-
 def test_the_example_submits_the_job_to_the_cluster(
     cluster: SparkCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with ProvingGround(tmp_path_factory.mktemp("submitted"), partitions=2) as ground:
         ground.set_up()
         ground.publish(*(b'{"geoZone":"Zone %d", "windSpeed":%d}' % (n % 3, n) for n in range(3000)), *GARBAGE)
-        others = {app for worker in cluster.workers for app in worker.logs()}
+        others = cluster.applications()
         environ = ground.environ | {
             "PYTHON": sys.executable,
             "SPARK_OPTIONS": f"--master {cluster.url} --executor-memory 512m --executor-cores 1 "
@@ -107,5 +59,60 @@ def test_the_example_submits_the_job_to_the_cluster(
         assert '"stopped_by": "end of topic"' in done.stdout
         verdict = ground.compare()
         assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
-        logs = [log for worker in cluster.workers for app, log in worker.logs().items() if app not in others]
-        assert FINISHED in "".join(logs)
+        assert any(FINISHED in worker.log_beyond(others) for worker in cluster.workers)
+
+
+def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
+    cluster: SparkCluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    others = cluster.applications()
+    first, second = cluster.workers
+    with ProvingGround(tmp_path_factory.mktemp("ground"), turbines=12, rate=20, partitions=4) as ground:
+        ground.set_up()
+        shared = ground.folder / "shared"
+        job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job")
+        ground.checkpoint = shared / "job"
+        ground.start_turbines()
+        ground.wait_for_posts(seconds=PATIENCE_SECONDS)
+        cluster.wait_for(
+            lambda _: all(FINISHED in worker.log_beyond(others) for worker in cluster.workers), PATIENCE_SECONDS
+        )
+        assert_knows_nothing_of_the_driver(cluster, ground)
+
+        first.kill()
+        cluster.wait_for(lambda state: state["aliveworkers"] == 1)
+        ground.wait_for_posts(6, PATIENCE_SECONDS)
+        ground.verify()
+        assert job.is_running()
+
+        # The driver's machine is lost, too. Another one has the shared folder under another path.
+        others = cluster.applications()
+        ground.start_turbines()
+        ground.wait_for_posts(seconds=PATIENCE_SECONDS)
+        job.kill()
+        mounted = ground.folder / "mounted"
+        mounted.symlink_to(shared, target_is_directory=True)
+        job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job")
+        ground.wait_for_posts(6, PATIENCE_SECONDS)
+        assert ground.verify(seconds=PATIENCE_SECONDS).rejected == 0
+        assert FINISHED in second.log_beyond(others)
+
+        # Now there is nobody left, which a person must not have to find out from Spark's log.
+        assert "No executor" not in job.said
+        second.kill()
+        job.wait_to_say("No executor has taken the work for 15 s", PATIENCE_SECONDS)
+        assert job.interrupt().code == 130
+
+
+def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGround) -> None:
+    """Executors have the jars from the driver itself, and nothing of its folders, programs and environment."""
+    for worker in cluster.workers:
+        jars = {path.name for path in worker.folder.glob("work/app-*/*/*.jar")}
+        assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
+        assert worker.programs() == {"java"}
+        [executor] = worker.executors()
+        told = " ".join([*executor.cmdline(), *executor.environ().values()])
+        opened = [file.path for file in executor.open_files()]
+        for place in (ground.folder, default_cache_dir(os.environ) / "jars"):
+            assert str(place) not in told
+            assert not [path for path in opened if path.startswith(str(place))]

@@ -35,12 +35,14 @@ class Worker:
         """The names of all programs that run on it, without the supervisor at the top."""
         return {child.name() for child in psutil.Process(self._process.pid).children(recursive=True)}
 
-    def logs(self) -> dict[str, str]:
-        """By application: what its executors here have written."""
-        return {
-            app.name: "".join(log.read_text(encoding="utf-8", errors="replace") for log in app.glob("*/stderr"))
-            for app in self.folder.glob("work/app-*")
-        }
+    def applications(self) -> set[str]:
+        """Those that have had executors here."""
+        return {app.name for app in self.folder.glob("work/app-*")}
+
+    def log_beyond(self, others: set[str]) -> str:
+        """What executors of other applications than `others` have written here."""
+        logs = [log for log in self.folder.glob("work/app-*/*/stderr") if log.parents[1].name not in others]
+        return "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
 
     def kill(self) -> None:
         """kill -9 of the worker and its executors at once, as a machine that loses its power."""
@@ -95,6 +97,10 @@ class SparkCluster:
             worker.kill()
         if self._master is not None:
             self._master.stop(0)
+
+    def applications(self) -> set[str]:
+        """Those that any worker has had executors of."""
+        return {app for worker in self.workers for app in worker.applications()}
 
     def state(self) -> Mapping[str, Any]:
         """What the master says of itself."""

@@ -66,3 +66,10 @@ def test_sparks_failures_in_our_words(text: str, kind: type[Exception], tmp_path
 
     assert type(error) is kind
     assert "\n" not in error.message
+
+
+def test_a_spark_without_the_connector_is_told_how_to_get_it(tmp_path: Path) -> None:
+    text = "[INTERNAL] Failed to find data source: kafka. Please deploy the application as per the deployment section"
+    error = spark_failure(text, endpoint=ENDPOINT, topic="t", folder=tmp_path)
+    assert error.message == "Spark has no Kafka connector."
+    assert "--packages org.apache.spark:spark-sql-kafka-0-10_2.13:4." in (error.hint or "")

@@ -97,3 +97,37 @@ def test_the_jvm_ends_when_we_are_killed_even_if_its_folder_goes(
     assert jvms
     assert psutil.wait_procs(jvms, timeout=6)[1] == []
     assert jvms_of(tmp_path) == []
+
+
+def test_a_jvm_that_ends_by_itself_leaves_the_clusters_reason(spark_settings: SparkSettings, tmp_path: Path) -> None:
+    runtime = SparkRuntime(spark_settings, tmp_path)
+    try:
+        assert runtime.end_failure() is None
+        (tmp_path / "spark.log").write_text(
+            "2026-01-31T12:00:00.000Z ERROR StandaloneSchedulerBackend: Application has been killed. "
+            "Reason: Master removed our application: FAILED\n",
+            encoding="utf-8",
+        )
+        for jvm in jvms_of(tmp_path):
+            jvm.kill()
+        ended = runtime.end_failure()
+        assert isinstance(ended, AggregationError)
+        assert ended.message == "Spark's Java process has ended: Master removed our application: FAILED."
+        assert "goes on where it stopped" in (ended.hint or "")
+    finally:
+        runtime.close()
+    assert runtime.end_failure() is None
+
+
+def test_only_a_master_that_nobody_else_reaches_keeps_the_driver_on_the_loopback_interface(
+    spark_settings: SparkSettings,
+) -> None:
+    for master, expected in (
+        ("local[2]", True),
+        ("spark://127.0.0.1:7077", True),
+        ("spark://localhost:7077", True),
+        ("spark://127.0.0.1.example.com:7077", False),
+        ("spark://head:7077", False),
+        ("yarn", False),
+    ):
+        assert replace(spark_settings, master=master).is_on_loopback is expected
