@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pacifictool.aggregation.ledger import Ledger, WindowTotal
@@ -40,11 +40,17 @@ class DeliveryState:
 
 
 class _LedgerReceipt(Receipt):
-    """Writes to the ledger what the sink reports; results that were posted again for good order are passed over."""
+    """Writes to the ledger what the sink reports.
 
-    def __init__(self, ledger: Ledger, due: Iterable[WindowTotal]) -> None:
+    A zone whose newest window is posted once more, behind a correction, is done only with that one: should anything
+    come between, both are due again.
+    """
+
+    def __init__(self, ledger: Ledger, due: Iterable[WindowTotal], again: Iterable[WindowTotal]) -> None:
         self._ledger = ledger
         self._open = {(window.window_end_ms, window.zone): window.count for window in due}
+        self._last = {window.zone: window.window_end_ms for window in again}
+        self._held: dict[str, list[WindowMean]] = {}
         self._lock = threading.Lock()
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}
@@ -57,10 +63,20 @@ class _LedgerReceipt(Receipt):
 
     def accepted(self, results: Iterable[WindowMean]) -> None:
         with self._lock:
-            done = [result for result in results if self._pop(result)]
+            done = [result for result in self._complete(results) if self._pop(result)]
             if done:
                 self._ledger.mark_delivered([(result.window_end_ms, result.zone, result.count) for result in done])
             self.accepted_results += done
+
+    def _complete(self, results: Iterable[WindowMean]) -> Iterator[WindowMean]:
+        for result in results:
+            last = self._last.get(result.zone)
+            if last is None:
+                yield result
+            elif result.window_end_ms == last:
+                yield from self._held.pop(result.zone, ())
+            else:
+                self._held.setdefault(result.zone, []).append(result)
 
     def refused(self, results: Iterable[WindowMean], reason: str) -> None:
         with self._lock:
@@ -131,8 +147,9 @@ class Delivery:
             if not due:
                 break
             after = due[-1]
-            receipt = _LedgerReceipt(self._ledger, due)
-            failure = self._attempt(due, receipt)
+            again = self._newest_behind(due)
+            receipt = _LedgerReceipt(self._ledger, due, again)
+            failure = self._attempt([*due, *again], receipt)
             accepted += len(receipt.accepted_results)
             self._note(receipt)
             first_failure = first_failure or failure
@@ -141,9 +158,9 @@ class Delivery:
                 break
         return accepted, first_failure
 
-    def _attempt(self, due: list[WindowTotal], receipt: _LedgerReceipt) -> PacificToolError | None:
+    def _attempt(self, windows: list[WindowTotal], receipt: _LedgerReceipt) -> PacificToolError | None:
         try:
-            self._sink.deliver(self._in_good_order(due), receipt)
+            self._sink.deliver([self._mean(window) for window in windows], receipt)
         except (StorageFull, AggregationError):
             # The ledger's errors reach us through the receipt; waiting does not mend them.
             raise
@@ -153,19 +170,14 @@ class Delivery:
             return AggregationError(f"{self._sink.target} left {receipt.open} results without an answer.")
         return None
 
-    def _in_good_order(self, due: list[WindowTotal]) -> list[WindowMean]:
-        """The due windows, then the newest window of each zone whose older window is being corrected.
+    def _newest_behind(self, due: list[WindowTotal]) -> list[WindowTotal]:
+        """The newest window of each zone whose older window is being corrected; to be posted once more, last.
 
         A platform of the 1.x generation shows as latest the value that was written last.
         """
-        first_due: dict[str, int] = {}
-        last_due: dict[str, int] = {}
-        for window in due:
-            first_due.setdefault(window.zone, window.window_end_ms)
-            last_due[window.zone] = window.window_end_ms
-        newest = self._ledger.newest_delivered(first_due)
-        again = [window for zone, window in newest.items() if window.window_end_ms > last_due[zone]]
-        return [self._mean(window) for window in (*due, *again)]
+        last_due = {window.zone: window.window_end_ms for window in due}
+        newest = self._ledger.newest_delivered(last_due)
+        return [window for zone, window in newest.items() if window.window_end_ms > last_due[zone]]
 
     def _mean(self, window: WindowTotal) -> WindowMean:
         return WindowMean(

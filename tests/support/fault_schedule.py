@@ -120,7 +120,10 @@ class FaultSchedule:
         self._restart_job()
 
     def _interrupt_job(self) -> None:
-        assert self._job.interrupt().code == 130
+        job = self._job
+        job.wait_to_say("Aggregating")  # before, Python itself may still be starting
+        outcome = job.interrupt()
+        assert outcome.code == 130, outcome.stderr
         self._restart_job()
 
     def _kill_java(self) -> None:

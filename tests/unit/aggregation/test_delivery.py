@@ -90,6 +90,23 @@ def test_after_a_correction_the_newest_window_is_posted_again_last(ledger: Ledge
     assert ledger.counters()["corrections"] == 1
 
 
+def test_a_correction_is_done_only_with_the_newest_window_behind_it(ledger: Ledger) -> None:
+    def interrupted(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.accepted(results[:1])
+        raise PlatformUnreachable("The session ended.")
+
+    fill(ledger, 0, ("A", W1, 2), ("A", W2, 2))
+    sink = RecordingSink()
+    work = delivery(ledger, sink)
+    work.deliver_due(W2, threading.Event())
+    sink.calls.clear()
+    sink.behaviours.append(interrupted)
+    fill(ledger, 1, ("A", W1, 1))
+
+    assert work.deliver_due(W2, threading.Event()) == 1
+    assert sink.sequence() == [("A", W1, 3), ("A", W2, 2)] * 2
+
+
 def test_a_straggler_for_a_window_that_was_never_posted_also_keeps_the_latest_latest(ledger: Ledger) -> None:
     fill(ledger, 0, ("A", W3, 2))
     sink = RecordingSink()
