@@ -28,6 +28,7 @@ ONCE_SECONDS: Final = 6.0
 SESSION_TIMEOUTS: Final = (3.0, 8.0)
 """To connect, and between two pieces of an answer: a server that hangs is told of soon."""
 
+_PATIENCE_SECONDS: Final = 1.0
 _WAITING: Final = "It has not answered yet."
 _COUNTS_KEPT: Final = 2 * HISTORY
 """Windows of each zone whose number of readings is remembered."""
@@ -65,7 +66,7 @@ class Collector:
             target.platform, scenario, zones=target.zones, devices=target.devices, clock_ms=clock_ms
         )
         self._topic_eye = TopicEye(target.kafka, scenario.kafka.topic)
-        self._job_eye = JobEye(scenario.kafka.topic, target.job_folders)
+        self._job_eye = JobEye(scenario.kafka.topic, target.job_folders, clock_ms)
         self._platform = PlatformState(target.platform.url, unknown=_WAITING)
         self._topic = TopicState(scenario.kafka.topic, unknown=_WAITING)
         self._job = JobState(unknown=_WAITING)
@@ -138,7 +139,7 @@ class Collector:
             job=job,
             lag=behind,
             hops=hops_of(platform, topic, job, behind, now_ms=now_ms, window_ms=window_ms),
-            flows=flows_of(platform, topic, job),
+            flows=flows_of(platform, topic, job, now_ms=now_ms, window_ms=window_ms),
             verdict=verdict_of(platform, topic, job, behind, now_ms=now_ms, window_ms=window_ms),
         )
 
@@ -170,6 +171,8 @@ class Collector:
 
     def _look_at_job(self) -> None:
         with self._seen:
+            # The others' first looks say what to ask.
+            self._seen.wait_for(lambda: self._looks["platform"] and self._looks["topic"], _PATIENCE_SECONDS)
             topic_id, wanted = self._topic.topic_id, self._open_questions()
         seen, counts = self._job_eye.look(topic_id, wanted)
         with self._seen:

@@ -25,14 +25,20 @@ def hops_of(
     )
 
 
-def flows_of(platform: PlatformState, topic: TopicState, job: JobState) -> tuple[Flow, ...]:
+def flows_of(
+    platform: PlatformState, topic: TopicState, job: JobState, *, now_ms: int, window_ms: int
+) -> tuple[Flow, ...]:
     """What goes from each hop to the next."""
-    means = None if job.means_rate is None else job.means_rate * 60
+    # From what is on the platform, so that it is known of a job on another machine, too.
+    span_ms = max(60_000, 3 * window_ms)
+    share = platform.zones_total / len(platform.zones) if platform.zones else 1.0
+    found = sum(zone.means_since(now_ms - span_ms) for zone in platform.zones)
+    means = None if platform.unknown is not None else found * share * 60_000 / span_ms
     return (
         Flow(platform.rate, "readings/s", platform.is_estimate),
         Flow(topic.rate, "records/s"),
         Flow(job.rate, "records/s"),
-        Flow(means, "means/min"),
+        Flow(means, "means/min", share > 1),
     )
 
 
@@ -83,20 +89,20 @@ def verdict_of(
 ) -> str:
     """Whether the data moves from end to end; if not, the first place where it does not, and what to look at."""
     if platform.unknown is not None:
-        return f"The platform cannot be asked: {platform.unknown}"
+        return "The platform cannot be asked."
     if not platform.devices_total:
         return "There are no turbines on the platform; `pacifictool setup` makes them."
     if not platform.rate:
         return "No turbine publishes; `pacifictool simulate` lets them."
     if topic.unknown is not None:
-        return f"Readings reach the platform; how they go on is not known. {topic.unknown}"
+        return "Readings reach the platform; how they go on is not known."
     if topic.rate == 0:
         return "Readings reach the platform, but none gets into the Kafka topic; `pacifictool trace` finds out why."
     fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
     if job.is_running is False:
         return "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` goes on with it."
     if job.is_running is None and not fresh:
-        return f"Readings reach the Kafka topic, but no mean comes back. {job.unknown or ''}".rstrip()
+        return "Readings reach the Kafka topic, but no mean comes back."
     if lag and topic.rate and lag > BEHIND_SECONDS * topic.rate + topic.rate * window_ms / 1000:
         return f"The job is behind: {lag:,} records wait to be counted."
     if not fresh:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
-from pacifictool.aggregation.checkpoint import is_held, read_batch_plan
+from pacifictool.aggregation.checkpoint import BatchPlan, is_held, read_batch_plan
 from pacifictool.aggregation.inspection import JobIdentity
 from pacifictool.aggregation.ledger import Ledger
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.watch.model import JobState
-from pacifictool.watch.rates import RateMeter
 
-MEANS_RATE_SECONDS: Final = 60.0
-"""Means come in bursts at the end of each window, so that their rate needs a longer look."""
+BATCHES: Final = 5
+"""Over so many batches the rate is taken: records are counted in bursts, one every two seconds or so."""
+_BETWEEN_BATCHES_MS: Final = 5_000
+"""A job that planned its last batch longer ago than this has nothing to count, or is stuck."""
 
 _HEADER_BYTES: Final = 100
 _USER_VERSION: Final = slice(60, 64)
@@ -29,13 +29,11 @@ Window = tuple[str, int]
 class JobEye:
     """Looks at the job. One thread at a time."""
 
-    def __init__(self, topic: str, folders: Callable[[], Sequence[Path]]) -> None:
+    def __init__(self, topic: str, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
         """`folders`: where the job may be, the likeliest first; asked at each look, for jobs begin and end."""
         self._topic = topic
         self._folders = folders
-        self._folder: Path | None = None
-        self._records = RateMeter()
-        self._means = RateMeter(MEANS_RATE_SECONDS)
+        self._clock_ms = clock_ms
 
     def look(self, topic_id: str | None, windows: Iterable[Window]) -> tuple[JobState, dict[Window, int]]:
         """The job, and of `windows` how many readings each holds, as far as the ledger still knows.
@@ -44,13 +42,9 @@ class JobEye:
         """
         found = self._find(topic_id)
         if found is None:
-            self._forget()
             reason = f"No job on this machine has begun with {self._topic}: `pacifictool aggregate` is one."
             return JobState(unknown=reason), {}
         folder, identity = found
-        if folder != self._folder:
-            self._forget()
-            self._folder = folder
         try:
             return self._read(folder, identity, windows)
         except (AggregationError, StorageFull) as error:
@@ -84,28 +78,21 @@ class JobEye:
             ledger.close()
         rejects = {name.removeprefix(_REJECT): n for name, n in counters.items() if name.startswith(_REJECT)}
         records = counters.get("valid", 0) + sum(rejects.values())
-        posted = counters.get("posted", 0)
-        now, runs = monotonic(), is_held(folder)
-        rates = self._records.add(now, records), self._means.add(now, posted)
+        plans = _plans(folder, batch_id, self._topic)
+        runs = is_held(folder)
         return JobState(
             folder=str(folder),
             target=identity.target,
             is_running=runs,
-            counted=_counted(folder, batch_id, self._topic),
+            counted=dict(plans[-1].ends) if plans else {},
             records=records,
             rejects=dict(sorted(rejects.items(), key=lambda item: -item[1])),
-            posted=posted,
+            posted=counters.get("posted", 0),
             corrections=counters.get("corrections", 0),
             refused=counters.get("refused", 0),
             open_windows=due,
-            rate=rates[0] if runs else 0.0,
-            means_rate=rates[1] if runs else 0.0,
+            rate=_rate(plans, self._clock_ms()) if runs else 0.0,
         ), counts
-
-    def _forget(self) -> None:
-        self._folder = None
-        self._records.forget()
-        self._means.forget()
 
 
 def _has_begun(path: Path) -> bool:
@@ -118,14 +105,29 @@ def _has_begun(path: Path) -> bool:
     return len(header) == _HEADER_BYTES and any(header[_USER_VERSION])
 
 
-def _counted(folder: Path, batch_id: int | None, topic: str) -> dict[int, int]:
-    """By partition, how far the topic is counted; empty when nothing is, or when Spark's note is gone."""
-    if batch_id is None:
-        return {}
-    try:
-        return dict(read_batch_plan(folder / "spark", batch_id, topic).ends)
-    except AggregationError:
-        return {}
+def _plans(folder: Path, batch_id: int | None, topic: str) -> list[BatchPlan]:
+    """Spark's notes on the newest counted batches, oldest first; those that are gone are left out."""
+    found: list[BatchPlan] = []
+    for number in range(-1 if batch_id is None else batch_id, -1, -1):
+        try:
+            found.insert(0, read_batch_plan(folder / "spark", number, topic))
+        except AggregationError:
+            break
+        if len(found) > BATCHES:
+            break
+    return found
+
+
+def _rate(plans: Sequence[BatchPlan], now_ms: int) -> float | None:
+    """Records per second over the last batches; None when there are too few."""
+    if len(plans) < 2:
+        return None
+    first, last = plans[0], plans[-1]
+    idle_ms = max(0, now_ms - last.planned_ms - _BETWEEN_BATCHES_MS)
+    if idle_ms > 2 * _BETWEEN_BATCHES_MS:
+        return 0.0
+    span_ms = last.planned_ms - first.planned_ms + idle_ms
+    return (sum(last.ends.values()) - sum(first.ends.values())) * 1000 / span_ms if span_ms > 0 else None
 
 
 def lag(ends: dict[int, int], counted: dict[int, int]) -> int | None:

@@ -51,6 +51,10 @@ class ZoneView:
         latest = self.latest
         return latest is not None and now_ms - latest.ts_ms <= FRESH_WINDOWS * window_ms + _DELIVERY_MS
 
+    def means_since(self, since_ms: int) -> int:
+        """How many windows that ended later than that have a mean."""
+        return sum(mean.ts_ms > since_ms for mean in self.means)
+
     def as_document(self, now_ms: int, history: int) -> dict[str, Any]:
         latest = self.latest
         return {
@@ -162,8 +166,6 @@ class JobState:
     """(Window, zone) pairs whose mean is not delivered yet."""
     rate: float | None = None
     """Records per second."""
-    means_rate: float | None = None
-    """Means per second."""
     unknown: str | None = None
 
     @property

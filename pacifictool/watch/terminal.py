@@ -23,7 +23,13 @@ def view(snapshot: Snapshot, *, width: int, height: int | None, footer: str = ""
     narrow = width < _NARROW
     room = 10_000 if height is None else max(2, height - _HEADROOM - (5 if narrow else 0))
     zones, devices = _share(room, len(snapshot.platform.zones), len(snapshot.platform.devices))
-    parts: list[RenderableType] = [_title(snapshot), Text(), *_way(snapshot, narrow=narrow), Text()]
+    parts: list[RenderableType] = [
+        _title(snapshot),
+        Text(),
+        *_way(snapshot, narrow=narrow),
+        *_reasons(snapshot),
+        Text(),
+    ]
     parts += [_zones(snapshot, zones, width), _devices(snapshot, devices), _job(snapshot)]
     parts += [Text(note, style="dim") for note in snapshot.platform.notes]
     if footer:
@@ -70,6 +76,15 @@ def _way(snapshot: Snapshot, *, narrow: bool) -> list[RenderableType]:
     for line in cells:
         table.add_row(*line)
     return [table]
+
+
+def _reasons(snapshot: Snapshot) -> list[RenderableType]:
+    """Why something is unknown; each reason once, at the first hop that has it."""
+    first = {hop.unknown: hop.title for hop in reversed(snapshot.hops) if hop.unknown is not None}
+    return [
+        Text.assemble((f"{title}: unknown, because ", "magenta"), reason)
+        for reason, title in reversed(list(first.items()))
+    ]
 
 
 def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
@@ -142,7 +157,7 @@ def _table(title: str, total: int, rows: int) -> Table:
 def _job(snapshot: Snapshot) -> Text:
     job = snapshot.job
     if job.unknown is not None:
-        return Text.assemble(("Job  ", "bold"), (job.unknown, "dim"))
+        return Text.assemble(("Job  ", "bold"), ("unknown", "dim"))
     rejects = sum(job.rejects.values())
     lag = "not known" if snapshot.lag is None else f"{snapshot.lag:,}"
     parts = [

@@ -46,8 +46,14 @@
     for (const child of known.values()) child.remove();
   }
 
+  // A sentence in which commands stand between backticks.
+  function sentence(element, text) {
+    if (element.textContent === text.replaceAll("`", "")) return;
+    element.replaceChildren(...text.split("`").map((part, index) => (index % 2 ? make("code", "", part) : part)));
+  }
+
   function list(parent, texts) {
-    children(parent, texts, (text) => text, (text) => make("li", "", text), () => {});
+    children(parent, texts, (text) => text, () => make("li"), sentence);
     parent.hidden = texts.length === 0;
   }
 
@@ -57,9 +63,9 @@
 
   function showWay(snapshot) {
     const verdict = byId("verdict");
-    set(verdict, snapshot.verdict);
-    const isMoving = snapshot.hops.every((hop) => hop.state === "flowing" || hop.state === "unknown");
-    mark(verdict, "state", !snapshot.ok ? "failed" : isMoving ? "flowing" : "still");
+    sentence(verdict.firstElementChild, snapshot.verdict);
+    const states = new Set(snapshot.hops.map((hop) => hop.state));
+    mark(verdict, "state", !snapshot.ok ? "failed" : ["still", "unknown", "flowing"].find((state) => states.has(state)));
     snapshot.hops.forEach((hop, index) => {
       const item = document.querySelector(`[data-hop="${hop.name}"]`);
       mark(item, "state", hop.state);
@@ -79,7 +85,11 @@
         pipe.style.setProperty("--period", `${period}s`);
       }
     });
-    list(byId("reasons"), [...new Set(snapshot.hops.filter((hop) => hop.unknown).map((hop) => `${hop.title}: unknown, because: ${hop.unknown}`))]);
+    const reasons = new Map();
+    for (const hop of snapshot.hops) {
+      if (hop.unknown && !reasons.has(hop.unknown)) reasons.set(hop.unknown, `${hop.title} unknown: ${hop.unknown}`);
+    }
+    list(byId("reasons"), [...reasons.values()]);
     const { generation, url } = snapshot.platform;
     set(byId("place"), [url.replace(/^https?:\/\//, ""), generation && `server ${generation}`].filter(Boolean).join(" · "));
   }
@@ -206,7 +216,7 @@
     mark(byId("job").querySelector('[data-job="rejects"]').parentElement, "alarm", job.rejects > 0);
     byId("job-unknown").hidden = job.unknown === null;
     byId("job").hidden = job.unknown !== null;
-    set(byId("job-unknown"), job.unknown ?? "");
+    sentence(byId("job-unknown"), job.unknown ?? "");
     set(byId("job-sub"), job.target === null ? "" : `to ${job.target}`);
     list(byId("rejects"), Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`));
   }
