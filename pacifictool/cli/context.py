@@ -80,22 +80,31 @@ class Session:
     def debug(self) -> bool:
         return bool(self.flags.get("debug"))
 
+    @property
+    def colour(self) -> bool:
+        return self.environment.wants_colour and not self.flags.get("no_color")
+
+    @property
+    def verbose(self) -> bool:
+        return bool(self.flags.get("verbose")) or self.debug
+
+    @property
+    def draws_on_terminal(self) -> bool:
+        """Whether somebody watches stderr who wants to see progress drawn."""
+        return self.environment.stderr_is_terminal and not self.flags.get("quiet")
+
     @cached_property
     def reporter(self) -> Messages:
         """Where messages and progress go."""
-        environment = self.environment
-        colour = environment.wants_colour and not self.flags.get("no_color")
-        verbose = bool(self.flags.get("verbose")) or self.debug
-        quiet = bool(self.flags.get("quiet"))
-        if environment.stderr_is_terminal and not quiet:
-            return TerminalReporter(environment.stderr, colour=colour, verbose=verbose)
-        return Messages(environment.stderr, colour=colour, verbose=verbose, quiet=quiet)
+        stderr, quiet = self.environment.stderr, bool(self.flags.get("quiet"))
+        if self.draws_on_terminal:
+            return TerminalReporter(stderr, colour=self.colour, verbose=self.verbose)
+        return Messages(stderr, colour=self.colour, verbose=self.verbose, quiet=quiet)
 
     @cached_property
     def output(self) -> Output:
         """Where the result goes."""
-        colour = self.environment.wants_colour and not self.flags.get("no_color")
-        return Output(self.environment.stdout, as_json=self.output_mode() == "json", colour=colour)
+        return Output(self.environment.stdout, as_json=self.output_mode() == "json", colour=self.colour)
 
     @property
     def result_is_out(self) -> bool:

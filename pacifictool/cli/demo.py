@@ -11,15 +11,19 @@ import typer
 
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.sandbox import Generation
-from pacifictool.demo.checks import LiveView
 from pacifictool.errors import ChecksFailed, UsageError
 
 if TYPE_CHECKING:
+    from pacifictool.aggregation.job import JobConfig
     from pacifictool.cli.context import Session
-    from pacifictool.demo.checks import Check, DemoResult
+    from pacifictool.demo.checks import DemoResult, LiveView
+    from pacifictool.scenario import Scenario
     from pacifictool.settings import Settings
 
 app, command = command_app()
+
+SURROUNDINGS = "surroundings"
+"""The step before those of the story: a server that answers."""
 
 
 @command
@@ -35,6 +39,10 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the sandbox's data and the logs, and say where they are.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the run into NAME.html, NAME.png or NAME.svg."),
+    ] = None,
 ) -> None:
     """Play the tutorial from end to end and check its numbers; exit code 0 only if every check holds.
 
@@ -52,31 +60,36 @@ def demo(
             "The demo plays the tutorial, whose numbers are known; it takes no scenario.",
             hint="Play your own with setup, aggregate and simulate.",
         )
+    if report is not None:
+        from pacifictool.report.write import check_target
+
+        check_target(report)
     options = DemoOptions(fast=fast)
     scenario = options.scenario()
-    spark = spark_settings(session, master="local[2]")
-    with (
-        session.temporary_folder(keep=keep) as work_dir,
-        _surroundings(session, work_dir, int(generation.value), real=real) as settings,
-    ):
-        config = JobConfig(
-            kafka=settings.kafka,
-            topic=scenario.kafka.topic,
-            aggregation=scenario.aggregation,
-            checkpoint=work_dir / "job",
-            spark=spark,
-            starting_offsets="latest" if real else "earliest",
-        )
-        result = Demo(
-            settings,
-            options,
-            spec=forwarding_spec(settings, scenario),
-            job_config=config,
-            reporter=session.reporter,
-            stop=session.stop,
-            view=_View(session),
-        ).run()
-    session.output.emit(result.as_document(), lambda console: _render(console, result))
+    with session.temporary_folder(keep=keep) as work_dir, _shown(session, real=real) as view:
+        spark = spark_settings(session, master="local[2]")
+        with _surroundings(session, work_dir, int(generation.value), real=real) as settings:
+            config = JobConfig(
+                kafka=settings.kafka,
+                topic=scenario.kafka.topic,
+                aggregation=scenario.aggregation,
+                checkpoint=work_dir / "job",
+                spark=spark,
+                starting_offsets="latest" if real else "earliest",
+            )
+            result = Demo(
+                settings,
+                options,
+                spec=forwarding_spec(settings, scenario),
+                job_config=config,
+                reporter=session.reporter,
+                stop=session.stop,
+                view=view,
+            ).run()
+            if report is not None:
+                _write_report(session, settings, config, scenario, result.seconds, report)
+    document = result.as_document() | ({} if report is None else {"report": str(report.absolute())})
+    session.output.emit(document, lambda console: _render(console, result, report))
     if not result.ok:
         failed = [check.name for check in result.checks if not check.ok]
         if session.output.as_json:
@@ -111,22 +124,50 @@ def _surroundings(session: Session, work_dir: Path, generation: int, *, real: bo
         stack.stop(graceful=False)
 
 
-class _View(LiveView):
-    """Says every check as soon as it is made, and every mean with --verbose."""
+def _write_report(
+    session: Session, settings: Settings, config: JobConfig, scenario: Scenario, seconds: float, file: Path
+) -> None:
+    from pacifictool.report.collect import collect
+    from pacifictool.report.write import write_report
+    from pacifictool.rest import Platform
 
-    def __init__(self, session: Session) -> None:
-        self._reporter = session.reporter
-
-    def on_check(self, check: Check) -> None:
-        self._reporter.info(f"{'✓' if check.ok else '✗'} {check.name}: {check.describe()}")
-
-    def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
-        from pacifictool.cli.listing import iso_time
-
-        self._reporter.detail(f"{zone}: {mean:.4f} for the window until {iso_time(window_end_ms)}")
+    with session.reporter.task(f"Drawing {file.name}"):
+        with Platform.connect(settings, stop=session.stop, reporter=session.reporter) as platform:
+            facts = collect(platform, settings.kafka, scenario, job_folder=config.checkpoint, last_seconds=seconds)
+        write_report(facts, file)
 
 
-def _render(console: Any, result: DemoResult) -> None:
+@contextmanager
+def _shown(session: Session, *, real: bool) -> Iterator[LiveView]:
+    """A checklist for a person at a terminal, which also takes the place of the reporter; otherwise plain lines."""
+    from pacifictool.cli.checklist import Checklist, PlainLines, Step
+    from pacifictool.demo.story import COMPARING, PHASES, SETTING_UP, STARTING_SPARK
+
+    if not session.draws_on_terminal:
+        yield PlainLines(session.reporter)
+        return
+    steps = [
+        Step(SURROUNDINGS, "The server answers" if real else "A platform and a Kafka broker start"),
+        Step(SETTING_UP, "Topic, forwarding, three turbines, asset Zone A"),
+        Step(STARTING_SPARK, "Spark waits for readings"),
+        *(Step(phase.check, phase.title, phase.zone, phase.expected) for phase in PHASES),
+        Step(COMPARING, "Every mean equals the topic's"),
+    ]
+    before = session.reporter
+    checklist = Checklist(
+        session.environment.stderr, "The tutorial, end to end", steps, colour=session.colour, verbose=session.verbose
+    )
+    session.reporter = checklist
+    try:
+        with checklist.shown():
+            checklist.on_step(SURROUNDINGS)
+            yield checklist
+            checklist.finish()
+    finally:
+        session.reporter = before
+
+
+def _render(console: Any, result: DemoResult, report: Path | None) -> None:
     from pacifictool.cli.listing import iso_time
     from pacifictool.cli.render import table
 
@@ -141,3 +182,5 @@ def _render(console: Any, result: DemoResult) -> None:
     console.print(table("Checks", {"": "left", "Check": "left", "Found": "left"}, checks))
     verdict = "All checks hold" if result.ok else "Not all checks hold"
     console.print(f"{verdict}. {result.readings['acknowledged']} readings in {result.seconds:.1f} s.")
+    if report is not None:
+        console.print(f"Report: {report}", markup=False, soft_wrap=True)

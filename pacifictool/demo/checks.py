@@ -80,10 +80,16 @@ class DemoResult:
 
 
 class LiveView:
-    """Is told what happens while the demo runs. The command line draws it; this one ignores it."""
+    """Is told what happens while the demo runs, by several threads. The command line draws it; this one ignores it."""
+
+    def on_step(self, step: str) -> None:
+        """A step begins, and the one before it is over. `story.steps` lists them."""
 
     def on_check(self, check: Check) -> None:
         """A check was made."""
 
     def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
         """A mean appeared on an asset, or changed."""
+
+    def on_numbers(self, *, counted: int, per_second: float, rejected: int, lag: int | None) -> None:
+        """How far the job is: records counted, records per second, rejects, records that it is behind."""

@@ -59,13 +59,22 @@ class Phase:
     zone: str
     check: str
     expected: tuple[float, float]
+    title: str
 
 
 PHASES = (
-    Phase("Wind Turbine 1", "Zone A", "zone-a-turbine-1", (32.0, 33.0)),
-    Phase("Wind Turbine 2", "Zone A", "zone-a-turbines-1-and-2", (39.0, 41.0)),
-    Phase("Wind Turbine 3", "Zone B", "zone-b-turbine-3", (40.0, 50.0)),
+    Phase("Wind Turbine 1", "Zone A", "zone-a-turbine-1", (32.0, 33.0), "Zone A with turbine 1 alone"),
+    Phase("Wind Turbine 2", "Zone A", "zone-a-turbines-1-and-2", (39.0, 41.0), "Zone A with turbines 1 and 2"),
+    Phase("Wind Turbine 3", "Zone B", "zone-b-turbine-3", (40.0, 50.0), "Zone B appears, with turbine 3"),
 )
+
+
+SETTING_UP, STARTING_SPARK, COMPARING = "setup", "spark", "topic"
+
+
+def steps() -> tuple[str, ...]:
+    """What happens, in order: the names that `LiveView.on_step` gets. A phase is called as its check."""
+    return (SETTING_UP, STARTING_SPARK, *(phase.check for phase in PHASES), COMPARING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,7 @@ class Demo:
 
     def _set_up(self, platform: Platform) -> dict[int, int]:
         """Runs `setup` and returns where the topic ends before the first reading."""
+        self._view.on_step(SETTING_UP)
         known = {asset.name for zone in self._scenario.zones if (asset := platform.assets.find(zone)) is not None}
         to_be_created_by_job = set(self._scenario.zones) - {asset.name for asset in self._scenario.assets}
         if leftovers := sorted(known & to_be_created_by_job):
@@ -160,15 +170,18 @@ class Demo:
         with ThreadPoolExecutor(len(PHASES) + 1, thread_name_prefix="demo") as pool:
             job = pool.submit(self._aggregate, platform, job_stop)
             fleets: list[Future[FleetSummary]] = []
+            self._view.on_step(STARTING_SPARK)
             try:
                 with self._reporter.task("Starting Spark"):
                     while not self._job_runs.is_set():
                         self._pause([job])
                 for phase in PHASES:
+                    self._view.on_step(phase.check)
                     if phase.zone not in self._zones:
                         self._note_zone(platform, phase.zone)
                     fleets.append(pool.submit(self._simulate, phase.turbine, tokens[phase.turbine], fleets_stop))
                     self._play(platform, phase, [job, *fleets])
+                self._view.on_step(COMPARING)
                 fleets_stop.set()
                 acknowledged = sum(fleet.result().acknowledged for fleet in fleets)
                 records = self._compare_with_topic(platform, offsets, acknowledged, job)
@@ -252,6 +265,12 @@ class Demo:
         # Readings sent before the job has fixed its first offsets would not count with "latest".
         if progress.phase == "running":
             self._job_runs.set()
+        self._view.on_numbers(
+            counted=progress.records,
+            per_second=progress.records_per_second,
+            rejected=progress.rejected,
+            lag=progress.lag,
+        )
 
     def _simulate(self, turbine: str, token: Secret, stop: threading.Event) -> FleetSummary:
         devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)

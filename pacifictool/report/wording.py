@@ -53,7 +53,7 @@ def figures(facts: RunFacts) -> list[tuple[str, str]]:
         return [*found, ("Job", "none on this machine")]
     return [
         *found,
-        ("From topic to count", "–" if wait is None else f"{wait:.2f} s median"),
+        ("Median wait in the topic", "–" if wait is None else f"{wait:.2f} s"),
         ("Behind", f"{facts.job.lag:,} records"),
         ("Rejects", f"{facts.rejects_by_reason.total():,}"),
     ]
