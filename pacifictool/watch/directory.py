@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from pacifictool.rest import CLIENT_SCOPE, EntityId, Platform
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import Scenario, Turbine
 
 LISTED: Final = 5_000
 """So many devices, and so many assets, are looked up at most."""
@@ -103,10 +103,8 @@ class Directory:
         if self._only_devices:
             return [WatchedDevice(name, self._devices.get(name)) for name in self._only_devices]
         zones = set(self._zone_names())
-        own = [turbine.name for turbine in self._scenario.turbines]
+        own = [turbine.name for turbine in self._turbines()]
         others = [name for name in self._devices if name not in zones and self._scenario.turbine(name) is None]
-        if others and not any(name in self._devices for name in own):
-            own = []  # another scenario's fleet is here
         return [WatchedDevice(name, self._devices.get(name)) for name in [*own, *others]]
 
     def zones(self) -> list[WatchedZone]:
@@ -120,11 +118,15 @@ class Directory:
     def _zone_names(self) -> Iterable[str]:
         if self._only_zones:
             return self._only_zones
-        turbines = [turbine for turbine in self._scenario.turbines if turbine.name in self._devices]
-        turbines = turbines or list(self._scenario.turbines if not self._devices else ())
-        own = [turbine.zone for turbine in turbines]
+        own = [turbine.zone for turbine in self._turbines()]
         told = [zone for zone in self._zone_of.values() if zone is not None]
         return dict.fromkeys([*own, *self._assets, *told])
+
+    def _turbines(self) -> tuple[Turbine, ...]:
+        """The scenario's, unless another scenario's fleet is here instead."""
+        turbines, zones = self._scenario.turbines, self._scenario.zones
+        is_ours = any(turbine.name in self._devices for turbine in turbines)
+        return turbines if is_ours or self._devices.keys() <= set(zones) else ()
 
     def zone_of(self, device: WatchedDevice) -> str | None:
         """Where the device stands: as the scenario says, or as it says itself (asked once). Raises PlatformError."""
