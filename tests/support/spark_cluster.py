@@ -117,8 +117,8 @@ class SparkCluster:
                 state = self.state()
                 if condition(state):
                     return
-            except requests.ConnectionError:
-                pass
+            except requests.RequestException:
+                pass  # not there yet, or answering before its page is
             assert time.monotonic() < until, state
             time.sleep(0.1)
 
