@@ -76,9 +76,14 @@ class PacificToolError(Exception):
         """See `kind_name`."""
         return kind_name(type(self))
 
+    @property
+    def entry(self) -> str:
+        """Where the documentation tells more."""
+        return entry_of(self.kind)
+
     def as_document(self) -> dict[str, Any]:
         """The error as `--output json` prints it."""
-        error: dict[str, Any] = {"kind": self.kind, "message": self.message, "hint": self.hint}
+        error: dict[str, Any] = {"kind": self.kind, "message": self.message, "hint": self.hint, "help": self.entry}
         if self.details:
             error["details"] = self.details
         return {"ok": False, "error": error}
@@ -87,6 +92,11 @@ class PacificToolError(Exception):
 def kind_name(kind: type[PacificToolError]) -> str:
     """The class name in kebab case, as JSON output and docs/troubleshooting.md name it."""
     return "".join(f"-{char.lower()}" if char.isupper() else char for char in kind.__name__).lstrip("-")
+
+
+def entry_of(kind: str) -> str:
+    """The place in the documentation that tells more of a kind of error; a test checks that each is there."""
+    return f"docs/troubleshooting.md#{kind}"
 
 
 class Interrupted(BaseException):

@@ -103,8 +103,13 @@ class Topic(_Table):
     """`[kafka]`: where the rule forwards to."""
 
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "weather-stations-data"
+    """Topic that the rule forwards to."""
+
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Partitions of the topic. More are left alone; fewer are an error unless `setup --add-partitions`."""
+
     replication: Annotated[int, Field(ge=1, le=100)] = 1
+    """Replication factor of a topic that `setup` creates."""
 
 
 class Bounds(_Table):
@@ -124,16 +129,16 @@ class Aggregation(_Table):
     """`[aggregation]`: what the job computes."""
 
     window: Annotated[Seconds, Field(ge=0.1, le=86_400)] = 10.0
-    """Length of a tumbling window in seconds; windows are aligned to the epoch."""
+    """Length of a window, aligned to the epoch: `"500ms"`, `"10s"`, `"5m"`, `"1h"` or a number of seconds."""
 
     lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
-    """How many seconds behind the newest record a window still accepts stragglers."""
+    """How far behind the newest record a window still accepts stragglers."""
 
     zone_key: Key = "geoZone"
-    """Key of the JSON record, and of the client attribute, that names the zone."""
+    """Key of the record, and of the client attribute, that names the zone."""
 
     value_key: Key = "windSpeed"
-    """Key of the JSON record, and of the telemetry, that holds the measured value."""
+    """Key of the record, and of the telemetry, that holds the value."""
 
     valid: Bounds = Bounds(min=0, max=1e9)
     """Values outside are rejects: no anemometer measures a negative or astronomic speed."""
@@ -159,8 +164,14 @@ class Turbine(_Table):
     """`[[turbines]]`: one simulated weather station."""
 
     name: Name
+    """Name of the device; unique, at most 255 characters."""
+
     zone: Name
+    """The geo zone the turbine stands in."""
+
     wind_speed: Wind
+    """`{ min = 30, max = 35 }`: integers, both ends included, all equally likely. Other models: see [Wind](#wind)."""
+
     rate: Annotated[float, Field(gt=0, le=100_000)] = 10.0
     """Readings per second."""
 
@@ -169,14 +180,14 @@ class Fleet(_Table):
     """`[fleet]`: the turbines of `--fleet N`, which take the place of the scenario's own."""
 
     name: Name = "Turbine {number:05d}"
-    """Pattern of the names; `{number}` counts from 1, `{number:05d}` with leading zeros."""
+    """Pattern of the names that `--fleet N` gives its turbines; `{number}` counts from 1."""
 
     zones: Annotated[
         Annotated[int, Field(ge=1, le=1_000_000), Tag("count")]
         | Annotated[tuple[Name, ...], Field(min_length=1), Tag("names")],
         Discriminator(lambda zones: _ZONES_MEMBERS[isinstance(zones, list | tuple)]),
     ] = 10
-    """How many zones there are, or their names. Turbines are spread over them in turn."""
+    """How many zones there are, or a list of their names. Turbines are spread over them in turn."""
 
     zone: Name = "Zone {number}"
     """Pattern of the zones' names, when `zones` is a number."""
@@ -218,6 +229,7 @@ class Asset(_Table):
     """`[[assets]]`: an asset that exists before the job; the job creates the others."""
 
     name: Name
+    """An asset that `setup` creates; the job creates the assets of the other zones."""
 
 
 def _twins(names: Iterable[str]) -> list[str]:

@@ -32,11 +32,12 @@ everything else (progress, notices, errors) to standard error. With `-o json` st
 document, for failures, too:
 
 ```json
-{"ok": false, "error": {"kind": "not-found", "message": "There is no device 'X' at …", "hint": "Did you mean …"}}
+{"ok": false, "error": {"kind": "not-found", "message": "There is no device 'X' at …", "hint": "Did you mean …",
+                        "help": "docs/troubleshooting.md#not-found"}}
 ```
 
-`kind` is stable and has an entry in [troubleshooting](troubleshooting.md); `details`, where there are any, are facts
-for scripts. Without a terminal, progress is plain lines instead of bars.
+`kind` is stable, and `help` is its entry in [troubleshooting](troubleshooting.md); `details`, where there are any, are
+facts for scripts. Without a terminal, progress is plain lines instead of bars.
 
 Secrets are never options: give a password by variable, by file or on standard input. Ctrl-C, SIGTERM and SIGHUP end
 every command within two seconds, and everything it started with it.

@@ -21,7 +21,7 @@ from pacifictool.cli.app import app
 from pacifictool.cli.context import Session
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Output
-from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolError, UsageError
+from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolError, UsageError, entry_of
 
 _ASKS_FOR_JSON = re.compile(r"\n(?:--output[=\n]|-[a-zA-Z]*o\n?)json\n")
 """-o json, -ojson, -qo json, --output json or --output=json among arguments that are joined by line feeds."""
@@ -97,7 +97,16 @@ def _interrupted(session: Session, arguments: Sequence[str]) -> ExitCode:
     session.reporter.info("Interrupted.")
     if _wants_json(session, arguments):
         _print_document(
-            session, {"ok": False, "error": {"kind": "interrupted", "message": "Interrupted.", "hint": None}}
+            session,
+            {
+                "ok": False,
+                "error": {
+                    "kind": "interrupted",
+                    "message": "Interrupted.",
+                    "hint": None,
+                    "help": entry_of("interrupted"),
+                },
+            },
         )
     return ExitCode.INTERRUPTED
 

@@ -42,10 +42,11 @@ class Messages(Reporter):
         self._print(f"Warning: {message}", style="yellow")
 
     def error(self, error: PacificToolError) -> None:
-        """One sentence, and below it what to do."""
+        """One sentence, and below it what to do and where the documentation tells more."""
         self._print(f"Error: {error.message}", style="bold red")
         if error.hint:
             self._print(f"  {error.hint}")
+        self._print(f"  More: {error.entry}", style="dim")
 
     @contextmanager
     def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[ProgressTask]:

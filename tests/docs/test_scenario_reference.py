@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +11,8 @@ from pydantic import BaseModel
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.winds import MODELS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scenario.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8")
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -22,6 +25,12 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
         else:
             found.append(prefix + name)
     return found
+
+
+def test_the_page_is_what_the_model_says() -> None:
+    script = ROOT / "scripts" / "generate_scenario_reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_key_is_documented_and_every_documented_key_exists() -> None:

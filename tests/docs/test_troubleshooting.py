@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pacifictool.diagnosis.causes import Cause
-from pacifictool.errors import PacificToolError, kind_name
+from pacifictool.errors import NotFound, PacificToolError, kind_name
 
-PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 BY_KIND, BY_CAUSE = PAGE.split("\n## By kind\n")[1].split("\n## By cause\n")
 
 
@@ -24,6 +25,12 @@ def entries(text: str) -> list[str]:
 
 def test_every_kind_of_error_has_an_entry_and_every_entry_is_a_kind() -> None:
     assert sorted(entries(BY_KIND)) == sorted({*kinds(PacificToolError), "interrupted"})
+
+
+def test_every_error_says_where_its_entry_is() -> None:
+    page, _, anchor = NotFound("There is no such thing.").as_document()["error"]["help"].partition("#")
+    assert (ROOT / page).is_file()
+    assert anchor in entries(BY_KIND)
 
 
 def test_every_cause_of_doctor_and_trace_has_an_entry_and_every_entry_is_a_cause() -> None:

@@ -147,7 +147,7 @@ def test_wrong_usage_is_one_document_with_a_sentence_and_a_hint_and_exit_code_2(
     assert error["message"]
     assert "\n" not in error["message"]
     assert error["hint"]
-    assert outcome.stderr == f"Error: {error['message']}\n  {error['hint']}\n"
+    assert outcome.stderr == f"Error: {error['message']}\n  {error['hint']}\n  More: {error['help']}\n"
     assert "Traceback" not in outcome.stderr
     assert "secret" not in outcome.stdout + outcome.stderr
 
@@ -156,10 +156,11 @@ def test_wrong_usage_is_one_document_with_a_sentence_and_a_hint_and_exit_code_2(
 def test_an_unknown_output_is_told_before_anything_is_done(arguments: tuple[str, ...], on_stack: CommandLine) -> None:
     outcome = on_stack(*arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert (
-        outcome.stderr
-        == f"Error: --output: '{arguments[-1].removeprefix('--output=')}' is not known.\n  Use table or json.\n"
-    )
+    assert outcome.stderr.splitlines() == [
+        f"Error: --output: '{arguments[-1].removeprefix('--output=')}' is not known.",
+        "  Use table or json.",
+        "  More: docs/troubleshooting.md#settings-error",
+    ]
     names = [device["name"] for device in on_stack("device", "list", "-o", "json").document["devices"]]
     assert "never made" not in names
 
@@ -174,9 +175,10 @@ def test_a_line_that_cannot_be_parsed_still_gives_a_document(spelling: tuple[str
 def test_a_failure_without_json_leaves_stdout_empty(on_stack: CommandLine, nowhere: str) -> None:
     outcome = on_stack("device", "list", "--url", nowhere)
     assert (outcome.code, outcome.stdout) == (1, "")
-    first, second = outcome.stderr.splitlines()
+    first, second, third = outcome.stderr.splitlines()
     assert first == f"Error: The platform at {nowhere} cannot be reached: connection refused."
     assert second.startswith("  Check that the server runs")
+    assert third == "  More: docs/troubleshooting.md#platform-unreachable"
 
 
 def test_messages_go_to_stderr_and_quiet_silences_them(on_stack: CommandLine) -> None:
