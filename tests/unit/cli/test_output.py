@@ -206,7 +206,7 @@ def test_only_debug_shows_a_traceback(on_stack: CommandLine, nowhere: str) -> No
         assert "Traceback" not in on_stack(*arguments, *quieter).stderr
     outcome = on_stack(*arguments, "--debug")
     assert "Traceback" in outcome.stderr
-    assert outcome.stderr.splitlines()[-2].startswith("Error: ")
+    assert outcome.stderr.splitlines()[-3].startswith("Error: ")
     assert outcome.document["error"]["kind"] == "platform-unreachable"
 
 
@@ -287,7 +287,7 @@ def test_a_disk_that_takes_no_more_is_an_error_and_no_traceback(mode: str, stack
     done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "Error: The result cannot be written to standard output: file too large."
-    assert len(done.stderr.splitlines()) == 2
+    assert len(done.stderr.splitlines()) == 3
 
 
 @pytest.mark.parametrize(
