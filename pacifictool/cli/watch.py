@@ -115,7 +115,7 @@ def _once(session: Session, collector: Collector) -> None:
     collector.raise_refusal()
     snapshot = collector.snapshot()
     session.output.emit(
-        snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width, height=None))
+        snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width))
     )
     if not snapshot.ok:
         raise typer.Exit(1)

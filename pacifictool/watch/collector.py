@@ -19,7 +19,7 @@ from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
 from pacifictool.watch.job import JobEye, Window, lag
-from pacifictool.watch.model import JobState, Mean, PlatformState, Snapshot, TopicState, ZoneView
+from pacifictool.watch.model import WAITING, JobState, Mean, PlatformState, Snapshot, TopicState, ZoneView
 from pacifictool.watch.platform import HISTORY, PlatformEye
 from pacifictool.watch.topic import TopicEye
 
@@ -29,7 +29,6 @@ SESSION_TIMEOUTS: Final = (3.0, 8.0)
 """To connect, and between two pieces of an answer: a server that hangs is told of soon."""
 
 _PATIENCE_SECONDS: Final = 1.0
-_WAITING: Final = "It has not answered yet."
 _COUNTS_KEPT: Final = 2 * HISTORY
 """Windows of each zone whose number of readings is remembered."""
 
@@ -67,9 +66,9 @@ class Collector:
         )
         self._topic_eye = TopicEye(target.kafka, scenario.kafka.topic)
         self._job_eye = JobEye(scenario.kafka.topic, target.job_folders, clock_ms)
-        self._platform = PlatformState(target.platform.url, unknown=_WAITING)
-        self._topic = TopicState(scenario.kafka.topic, unknown=_WAITING)
-        self._job = JobState(unknown=_WAITING)
+        self._platform = PlatformState(target.platform.url, unknown=WAITING)
+        self._topic = TopicState(scenario.kafka.topic, unknown=WAITING)
+        self._job = JobState(unknown=WAITING)
         self._counts: dict[Window, int] = {}
         self._refusal: PacificToolError | None = None
         self._looks = dict.fromkeys(("platform", "topic", "job"), 0)

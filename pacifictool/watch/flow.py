@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacifictool.watch.model import Flow, Hop, JobState, PlatformState, TopicState
+from pacifictool.watch.model import WAITING, Flow, Hop, JobState, PlatformState, TopicState
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
 BEHIND_SECONDS: Final = 30.0
@@ -89,7 +89,7 @@ def verdict_of(
 ) -> str:
     """Whether the data moves from end to end; if not, the first place where it does not, and what to look at."""
     if platform.unknown is not None:
-        return "The platform cannot be asked."
+        return "Looking at the way of the data …" if platform.unknown == WAITING else "The platform cannot be asked."
     if not platform.devices_total:
         return "There are no turbines on the platform; `pacifictool setup` makes them."
     if not platform.rate:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 try:
     import termios
@@ -19,11 +20,16 @@ except ImportError:  # Windows: Ctrl-C is the way out
 QUIT_KEYS = frozenset("qQ\x04\x1b")
 """q, Ctrl-D and Escape."""
 
+_CODES = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O.)")
+"""Arrows, function keys and the like."""
+
 
 class Keyboard:
     """Keys as they are pressed, without echo. Without a terminal there are none."""
 
     def __init__(self, stream: TextIO) -> None:
+        self.asked_to_stand_still = False
+        self._before: list[Any] | None = None
         self._descriptor: int | None = None
         with contextlib.suppress(OSError, ValueError):  # a test's StringIO has no descriptor
             self._descriptor = stream.fileno() if termios is not None and stream.isatty() else None
@@ -34,30 +40,38 @@ class Keyboard:
         return self._descriptor is not None
 
     @contextlib.contextmanager
-    def listening(self, *, suspend: Callable[[], None], resume: Callable[[], None]) -> Iterator[None]:
-        """Within, keys come one by one. On Ctrl-Z calls `suspend`, gives the terminal back, and `resume` afterwards."""
+    def listening(self) -> Iterator[None]:
+        """Within, keys come one by one, and Ctrl-Z waits until `stand_still` is called."""
         if self._descriptor is None:
             yield
             return
-        descriptor, before = self._descriptor, termios.tcgetattr(self._descriptor)
-
-        def stop(number: int, _frame: FrameType | None) -> None:
-            suspend()
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            # Here the process stands still until it is continued.
-            signal.signal(number, stop)
-            tty.setcbreak(descriptor, termios.TCSADRAIN)
-            resume()
-
-        previous = signal.signal(signal.SIGTSTP, stop)
+        self._before = termios.tcgetattr(self._descriptor)
+        previous = signal.signal(signal.SIGTSTP, self._ask)
         try:
-            tty.setcbreak(descriptor, termios.TCSADRAIN)
+            self._take()
             yield
         finally:
             signal.signal(signal.SIGTSTP, previous)
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+            self._give_back()
+
+    def stand_still(self) -> None:
+        """Gives the terminal back and stops this process, as Ctrl-Z asks for; returns when it is continued."""
+        self.asked_to_stand_still = False
+        self._give_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._take()
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        # Not here: the signal may have come in the middle of a line that is being written.
+        self.asked_to_stand_still = True
+
+    def _take(self) -> None:
+        if self._descriptor is not None:
+            tty.setcbreak(self._descriptor, termios.TCSADRAIN)
+
+    def _give_back(self) -> None:
+        if self._descriptor is not None and self._before is not None:
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
     def pressed(self, seconds: float) -> str:
         """What was pressed within so many seconds; empty for nothing, or without a terminal.
@@ -74,4 +88,4 @@ class Keyboard:
 
 def asks_to_quit(keys: str) -> bool:
     """Whether one of the keys means "enough". Escape alone does; as the beginning of another key's code it does not."""
-    return keys in QUIT_KEYS or (not keys.startswith("\x1b") and bool(QUIT_KEYS & set(keys)))
+    return bool(QUIT_KEYS & set(_CODES.sub("", keys)))

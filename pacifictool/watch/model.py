@@ -13,6 +13,9 @@ FRESH_WINDOWS: Final = 2.5
 
 _DELIVERY_MS: Final = 5_000
 
+WAITING: Final = "It has not answered yet."
+"""Why nothing is known of a part at the very beginning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mean:

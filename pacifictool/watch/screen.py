@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from time import monotonic
 from typing import TextIO
 
@@ -12,9 +11,9 @@ from rich.live import Live
 
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.keys import Keyboard, asks_to_quit
-from pacifictool.watch.terminal import view
+from pacifictool.watch.terminal import fitted, view
 
-FOOTER = "q quits"
+HINT = "q quits"
 _POLL_SECONDS = 0.1
 
 
@@ -30,22 +29,14 @@ class Screen:
         console = self._console
         live = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
-        def draw() -> None:
-            width, height = console.size
-            live.update(view(collector.snapshot(), width=width, height=height, footer=FOOTER), refresh=True)
-
-        def resume() -> None:
-            live.start()
-            draw()
-
-        with self._keyboard.listening(suspend=live.stop, resume=resume), live:
-            self._loop(collector, draw, interval_seconds, stop, deadline)
-        console.print(view(collector.snapshot(), width=console.width, height=console.height))
+        with self._keyboard.listening(), live:
+            self._loop(collector, live, interval_seconds, stop, deadline)
+        console.print(view(collector.snapshot(), width=console.width))
 
     def _loop(
         self,
         collector: Collector,
-        draw: Callable[[], None],
+        live: Live,
         interval_seconds: float,
         stop: threading.Event,
         deadline: float | None,
@@ -54,8 +45,15 @@ class Screen:
         while not stop.is_set() and (deadline is None or monotonic() < deadline):
             collector.raise_refusal()
             if monotonic() >= due or self._console.size != drawn_for:
-                due, drawn_for = monotonic() + interval_seconds, self._console.size
-                draw()
+                # Until everything has answered once, whatever answers is shown at once.
+                due = monotonic() + (interval_seconds if collector.has_seen_all else _POLL_SECONDS)
+                drawn_for = self._console.size
+                live.update(fitted(collector.snapshot(), self._console, HINT), refresh=True)
+            if self._keyboard.asked_to_stand_still:
+                live.stop()
+                self._keyboard.stand_still()
+                live.start()
+                due = 0.0
             if self._keyboard.is_there:
                 if asks_to_quit(self._keyboard.pressed(_POLL_SECONDS)):
                     return

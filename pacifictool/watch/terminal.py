@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pacifictool.watch.model import DeviceView, Snapshot, ZoneView
+from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
 from pacifictool.watch.wording import age_text, clock_text, rate_text, sparkline, value_text
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
-_HEADROOM = 13
-"""Lines that are not rows of zones or devices."""
 _NARROW = 100
 """Below so many columns the hops stand one under another."""
+_SLIM, _VERY_SLIM = 70, 50
+"""Below so many columns only the most important columns are shown."""
 
 
-def view(snapshot: Snapshot, *, width: int, height: int | None, footer: str = "") -> RenderableType:
-    """Everything there is to see; with a `height`, as many rows as fit into it, and how many do not."""
-    narrow = width < _NARROW
-    room = 10_000 if height is None else max(2, height - _HEADROOM - (5 if narrow else 0))
-    zones, devices = _share(room, len(snapshot.platform.zones), len(snapshot.platform.devices))
-    parts: list[RenderableType] = [
-        _title(snapshot),
-        Text(),
-        *_way(snapshot, narrow=narrow),
-        *_reasons(snapshot),
-        Text(),
-    ]
-    parts += [_zones(snapshot, zones, width), _devices(snapshot, devices), _job(snapshot)]
-    parts += [Text(note, style="dim") for note in snapshot.platform.notes]
-    if footer:
-        parts.append(Text(footer, style="dim"))
+def fitted(snapshot: Snapshot, console: Console, hint: str) -> RenderableType:
+    """The view with as many rows as fit onto the console's screen, in the end without the way of the data."""
+    width, height = console.size
+    everything = len(snapshot.platform.zones) + len(snapshot.platform.devices)
+    for brief in (False, True):
+        rows = everything
+        while True:
+            shown = view(snapshot, width=width, rows=rows, hint=hint, brief=brief)
+            excess = len(console.render_lines(shown, pad=False)) - height
+            if excess <= 0 or (brief and rows <= 1):
+                return shown
+            if rows <= 2:
+                break
+            rows = max(1, min(rows - 1, rows - excess))
+    return shown
+
+
+def view(
+    snapshot: Snapshot, *, width: int, rows: int | None = None, hint: str = "", brief: bool = False
+) -> RenderableType:
+    """Everything there is to see, with so many rows for zones and devices together (None: all); `brief` leaves the way
+    and the job out. `hint` stands in the first line."""
+    platform = snapshot.platform
+    zones, devices = len(platform.zones), len(platform.devices)
+    if rows is not None:
+        # Zones go first, but devices keep at least a third.
+        zones = min(zones, max(1, rows - min(devices, rows // 3)))
+        devices = min(devices, max(0, rows - zones))
+    slim = width < _SLIM
+    parts: list[RenderableType] = [_title(snapshot, hint)]
+    if not brief:
+        parts += [Text(), *_way(snapshot, width), *_reasons(snapshot)]
+    parts += [Text(), _zones(snapshot, zones, width)]
+    if devices or not brief:
+        parts.append(_devices(snapshot, devices, slim=slim))
+    if not brief:
+        parts += [_job(snapshot), *(Text(note, style="dim") for note in platform.notes)]
     return Group(*parts)
 
 
-def _share(room: int, zones: int, devices: int) -> tuple[int, int]:
-    """Rows for zones and devices: zones go first, but devices keep at least a third."""
-    shown_zones = min(zones, max(1, room - min(devices, room // 3)))
-    return shown_zones, min(devices, max(1, room - shown_zones))
-
-
-def _title(snapshot: Snapshot) -> Text:
+def _title(snapshot: Snapshot, hint: str) -> Text:
     moves = snapshot.verdict.startswith("Data moves from end to end.")
     style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
-    return Text.assemble((clock_text(snapshot.ts_ms), "dim"), "  ", (snapshot.verdict, style))
+    style = "bold" if snapshot.platform.unknown == WAITING else style
+    return Text.assemble((f"{clock_text(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
 
 
-def _way(snapshot: Snapshot, *, narrow: bool) -> list[RenderableType]:
+def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
     """The hops and what flows between them, in a row or one under another."""
     names = [f"[bold]{escape(hop.title)}[/bold]" for hop in snapshot.hops]
     figures = []
@@ -57,11 +73,14 @@ def _way(snapshot: Snapshot, *, narrow: bool) -> list[RenderableType]:
         dot, style = _DOTS[hop.state]
         figures.append(f"[{style}]{dot}[/{style}] {escape(hop.figure)}")
     flows = [f"[cyan]{escape(flow.text)}[/cyan]" for flow in snapshot.flows]
-    if narrow:
+    if width < _NARROW:
         table = Table.grid(padding=(0, 2))
+        for _ in range(3 if width < _SLIM else 4):
+            table.add_column(no_wrap=True, overflow="ellipsis")
         for number, hop in enumerate(snapshot.hops):
             arriving = f"[dim]↓[/dim] {flows[number - 1]}" if number else ""
-            table.add_row(names[number], figures[number], arriving, f"[dim]{escape(hop.detail)}[/dim]")
+            cells_of_hop = (names[number], figures[number], arriving, f"[dim]{escape(hop.detail)}[/dim]")
+            table.add_row(*cells_of_hop[: len(table.columns)])
         return [table]
     table = Table.grid(padding=(0, 1), expand=True)
     cells: list[list[str]] = [[], [], []]
@@ -91,13 +110,18 @@ def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
     zones = snapshot.platform.zones
     table = _table("Zones", len(zones), rows)
     table.add_column("Zone", overflow="ellipsis", no_wrap=True, min_width=8)
-    table.add_column("Mean", justify="right", no_wrap=True)
-    table.add_column("Window ended", justify="right", no_wrap=True)
-    table.add_column("Readings", justify="right", no_wrap=True)
-    table.add_column("Last means", overflow="ellipsis", no_wrap=True)
-    bars = max(8, min(60, width - 56))
+    table.add_column("Mean", justify="right", no_wrap=True, min_width=7)
+    table.add_column("Ended", justify="right", no_wrap=True, min_width=10)
+    # The columns that a narrow screen has no room for.
+    has_readings, has_bars = width >= _SLIM, width >= _VERY_SLIM
+    if has_readings:
+        table.add_column("Readings", justify="right", no_wrap=True)
+    if has_bars:
+        table.add_column("Last means", overflow="ellipsis", no_wrap=True)
+    bars = max(5, min(60, width - (58 if has_readings else 46)))
     for zone in zones[:rows]:
-        table.add_row(*_zone_row(zone, snapshot, bars))
+        name, mean, age, readings, bar = _zone_row(zone, snapshot, bars)
+        table.add_row(name, mean, age, *[readings] * has_readings, *[bar] * has_bars)
     return table
 
 
@@ -115,16 +139,17 @@ def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[str, ...]:
     )
 
 
-def _devices(snapshot: Snapshot, rows: int) -> Table:
+def _devices(snapshot: Snapshot, rows: int, *, slim: bool) -> Table:
     devices = snapshot.platform.devices
     table = _table("Devices", snapshot.platform.devices_total, rows)
     table.add_column("Device", overflow="ellipsis", no_wrap=True, min_width=8)
     table.add_column("Last", justify="right", no_wrap=True)
     table.add_column("Measured", justify="right", no_wrap=True)
     table.add_column("Rate", justify="right", no_wrap=True)
-    table.add_column("Zone", overflow="ellipsis", no_wrap=True)
+    if not slim:
+        table.add_column("Zone", overflow="ellipsis", no_wrap=True)
     for device in devices[:rows]:
-        table.add_row(*_device_row(device, snapshot.ts_ms))
+        table.add_row(*_device_row(device, snapshot.ts_ms)[: len(table.columns)])
     return table
 
 

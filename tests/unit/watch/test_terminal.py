@@ -55,13 +55,16 @@ class Terminal:
         os.write(self._main, keys.encode())
 
     def wait_for(self, text: str, seconds: float = 15.0) -> str:
-        """What came until then, from the last call on."""
+        """What came until then, the text included, from where the last call ended."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
             assert time.monotonic() < deadline, self.text[-3000:]
             assert self._read(0.1) or self.process.poll() is None, self.text[-3000:]
-        came, self.text = self.text, ""
-        return came
+        came, _, self.text = self.text.partition(text)
+        return came + text
+
+    def next_frame(self) -> str:
+        return self.wait_for("\x1b[H")
 
     def end(self, seconds: float = 4.0) -> tuple[int, str]:
         """Exit code and all the rest."""
@@ -133,7 +136,7 @@ def terminal(environ: dict[str, str], tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_q_ends_it_and_the_terminal_is_as_before(terminal: Terminal, zone: str) -> None:
-    seen = terminal.wait_for("40.25")
+    seen = terminal.wait_for("40.25") + terminal.wait_for("▁")
     assert OTHER_SCREEN in seen
     assert zone in seen
     assert re.search("[▁▂▃▄▅▆▇█]{5}", seen)
@@ -180,22 +183,28 @@ def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(terminal: Terminal) -
 
 
 def test_it_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
-    wide = terminal.wait_for("q quits")
-    assert "───────→" in wide
-    terminal.resize(50, 24)
+    assert "───────→" in terminal.wait_for("40.25")
+    terminal.resize(60, 40)
     narrow = ""
     deadline = time.monotonic() + 5
     while "↓" not in narrow:
         assert time.monotonic() < deadline
-        narrow = terminal.wait_for("q quits")
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", narrow.split(HIDE_CURSOR)[-1]).splitlines()
-    assert max(map(len, lines)) <= 50
-    assert len(lines) <= 24
+        narrow = terminal.next_frame()
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", narrow).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert len(lines) <= 40
+    assert any("40.25" in line for line in lines)
+    terminal.resize(40, 10)
+    small = narrow
+    while len(small.splitlines()) > 10:
+        assert time.monotonic() < deadline + 5
+        small = terminal.next_frame()
+    assert "40.25" in small, "the means are the last to go"
 
 
 def test_it_ends_after_its_duration(environ: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(
-        "--duration", "1s", "--interval", "200ms", environ=environ, folder=tmp_path, columns=80, rows=12
+        "--duration", "4s", "--interval", "200ms", environ=environ, folder=tmp_path, columns=80, rows=12
     )
     try:
         code, text = terminal.end(15)
