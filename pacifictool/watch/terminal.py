@@ -125,10 +125,13 @@ def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
     return table
 
 
-def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[str, ...]:
+def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[RenderableType, ...]:
     latest = zone.latest
     if latest is None:
-        return escape(zone.name), "–", "–", "–", f"[dim]{escape(zone.unknown or '')}[/dim]"
+        reason = Text(zone.unknown or "", style="dim")
+        # Rich would make room for all of it by leaving out a column.
+        reason.truncate(max(bars, 12), overflow="ellipsis")
+        return escape(zone.name), "–", "–", "–", reason
     style = "bold" if zone.is_fresh(snapshot.ts_ms, snapshot.window_ms) else "yellow"
     return (
         escape(zone.name),

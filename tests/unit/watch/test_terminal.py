@@ -193,7 +193,7 @@ def test_it_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", narrow).splitlines()
     assert max(map(len, lines)) <= 60
     assert len(lines) <= 40
-    assert any("40.25" in line for line in lines)
+    assert any("40.25" in line for line in lines), narrow
     terminal.resize(40, 10)
     small = narrow
     while len(small.splitlines()) > 10:

@@ -1,0 +1,168 @@
+"""A real Chromium, and a world that moves: platform, broker, job and turbines, with the page at the platform's `/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from harness import variables_of
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from pacifictool.rest import Platform, Session
+from pacifictool.runtime import default_cache_dir
+from pacifictool.sandbox.stack import LocalStack, StackPage
+from pacifictool.settings import Secret
+from pacifictool.watch.web.reference import PAGE, page_options
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+WINDOW_MS = 2000
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+SCENARIO = """
+[platform]
+entity_type = "WeatherStation"
+[aggregation]
+window = "2s"
+[[turbines]]
+name = "Wind Turbine 1"
+zone = "Zone A"
+wind_speed = { min = 30, max = 35 }
+[[turbines]]
+name = "Wind Turbine 2"
+zone = "Zone A"
+wind_speed = { min = 45, max = 50 }
+[[turbines]]
+name = "Wind Turbine 3"
+zone = "Zone B"
+wind_speed = { min = 30, max = 60 }
+[[assets]]
+name = "Zone A"
+"""
+
+OpenPage = Callable[..., Page]
+
+
+@dataclass
+class World:
+    """Everything that runs."""
+
+    url: str
+    environ: dict[str, str]
+    platform: Platform
+    job: subprocess.Popen[bytes]
+    turbines: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.fail("These tests need Chromium on PATH: `make browser` installs it.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    scenario, job_folder = folder / "scenario.toml", folder / "job"
+    scenario.write_text(SCENARIO)
+    stack = LocalStack(
+        folder / "stack",
+        cache_dir=default_cache_dir(os.environ),
+        environ=os.environ,
+        page=StackPage(PAGE, page_options(scenario=scenario, job=job_folder)),
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ}
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        stack.start()
+        environ = {
+            **kept,
+            **variables_of(stack),
+            "PACIFICTOOL_SCENARIO": str(scenario),
+            "PACIFICTOOL_STATE": str(folder / "state"),
+        }
+
+        def start(*arguments: str) -> subprocess.Popen[bytes]:
+            log = (folder / f"{arguments[0]}.log").open("wb")
+            with log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "pacifictool", *arguments], stdout=log, stderr=log, env=environ, cwd=folder
+                )
+            running.append(process)
+            return process
+
+        assert start("setup").wait(60) == 0, (folder / "setup.log").read_text()
+        job = start(
+            "aggregate", "--checkpoint", str(job_folder), "--starting-offsets", "earliest", "--master", "local[2]"
+        )
+        turbines = start("simulate")
+        with Platform(Session(stack.platform.url, "tenant@thingsboard.org", Secret("tenant"))) as platform:
+            deadline = time.monotonic() + 90
+            while (zone := platform.assets.find("Zone B")) is None or not platform.telemetry.keys(zone):
+                assert time.monotonic() < deadline, (folder / "aggregate.log").read_text()
+                assert job.poll() is None, (folder / "aggregate.log").read_text()
+                time.sleep(0.2)
+            yield World(f"{stack.platform.url}/", environ, platform, job, turbines)
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait(10)
+        stack.stop(graceful=False)
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens a page in a fresh context; whatever the console or the policy complains about fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_one(
+        url: str, *, width: int = 1440, height: int = 900, scheme: str = "light", reduced: bool = False
+    ) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+            reduced_motion="reduce" if reduced else "no-preference",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+        page.goto(url)
+        page.wait_for_selector("html[data-chart=drawn]", state="attached")
+        return page
+
+    yield open_one
+    # An open stream that ends with its page is no failed request.
+    found, complaints = list(complaints), []
+    for context in contexts:
+        context.close()
+    assert found == []
