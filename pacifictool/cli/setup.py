@@ -94,6 +94,9 @@ def render_plan(console: Any, plan: Plan, title: str) -> None:
     from pacifictool.cli.render import table
     from pacifictool.provisioning.plan import Action, Kind
 
+    if not plan.steps:
+        console.print(f"{title}: there is nothing of the scenario.", markup=False)
+        return
     if len(plan.steps) <= _NAMED_STEPS:
         rows = [[step.kind, step.name, step.action, "; ".join(step.differences)] for step in plan.steps]
         console.print(table(title, {"Kind": "left", "Name": "left", "Result": "left", "": "left"}, rows))
@@ -104,5 +107,6 @@ def render_plan(console: Any, plan: Plan, title: str) -> None:
         console.print(table(title, columns, rows))
     counts = [f"{plan.count(action)} {action}" for action in (Action.CREATE, Action.CHANGE, Action.KEEP)]
     if plan.count(Action.DELETE):
-        counts = [f"{plan.count(Action.DELETE)} {Action.DELETE}"]
+        used = [action for action in (Action.DELETE, Action.CHANGE) if plan.count(action)]
+        counts = [f"{plan.count(action)} {action}" for action in used]
     console.print(", ".join(counts))
