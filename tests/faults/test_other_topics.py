@@ -49,7 +49,7 @@ def both_ways_on(ground: ProvingGround, name: str) -> None:
     known = ground.posted().values
     ground.checkpoint = ground.folder / f"{name}-latest"
     ground.job = ground.aggregate("--starting-offsets", "latest")
-    ground.job.wait_to_say("0 records")
+    ground.job.wait_to_say("0 open windows")
     time.sleep(ground.scenario.aggregation.window)  # the windows of the old and the new records are apart
     ground.start_turbines()
     ground.wait_for_posts()
