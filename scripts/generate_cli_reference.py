@@ -50,6 +50,11 @@ EXIT_CODES = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 
+COMPLETION = """\
+`pacifictool --install-completion` makes bash, zsh or fish complete commands and options with Tab;
+`--show-completion` prints what it would install.
+"""
+
 FURTHER_VARIABLES = {
     "PACIFICTOOL_OUTPUT": "`--output`",
     "PACIFICTOOL_TOKEN": "`simulate --token`",
@@ -92,6 +97,7 @@ def render() -> str:
         _exit_codes(),
         "## Options of every command\n\nBefore or after the command's name; what is given later wins.\n",
         _table(_records(root, context, everywhere=True), "Option"),
+        COMPLETION,
         _configuration(),
         f"## Commands\n\n{anchors}\n",
         *(_section(path, command, inner) for path, command, inner in commands),

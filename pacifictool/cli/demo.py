@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 app, command = command_app()
 
+SHOWN_WINDOWS = 6
+"""Of each zone, in the table; -o json has them all."""
+
 SURROUNDINGS = "surroundings"
 """The step before those of the story: a server that answers."""
 
@@ -173,9 +176,14 @@ def _render(console: Any, result: DemoResult, report: Path | None) -> None:
 
     rows = []
     for name, zone in sorted(result.zones.items()):
-        for number, (end, mean) in enumerate(sorted(zone.windows.items())):
-            first = number == 0
-            rows.append([name if first else "", zone.created_by if first else "", iso_time(end), f"{mean:.2f}"])
+        windows = sorted(zone.windows.items())
+        newest = [[iso_time(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
+        if len(windows) > SHOWN_WINDOWS:
+            newest.insert(0, [f"{len(windows) - SHOWN_WINDOWS} before", ""])
+        rows += [
+            [name if first else "", zone.created_by if first else "", *cells]
+            for first, cells in zip([True, *[False] * len(newest)], newest, strict=False)
+        ]
     columns = {"Zone": "left", "Asset created by": "left", "Window until": "left", f"Mean {result.value_key}": "right"}
     console.print(table("Zones", columns, rows))
     checks = [["✓" if check.ok else "✗", check.name, check.describe()] for check in result.checks]

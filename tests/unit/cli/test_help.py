@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -81,16 +80,3 @@ def test_the_version_is_printed(program: Callable[..., Outcome]) -> None:
 def test_the_program_of_the_package_metadata_is_this_one() -> None:
     [entry] = [entry for entry in entry_points(group="console_scripts") if entry.name == "pacifictool"]
     assert entry.load() is import_module("pacifictool.cli").main
-
-
-def test_completion_of_command_names_works_without_a_server(program: Callable[..., Outcome]) -> None:
-    words = {"_PACIFICTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "pacifictool si", "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv[0] = 'pacifictool'; from pacifictool.cli import main; main()"],
-        env={**os.environ, **words},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.stdout.split() == ["simulate"]
