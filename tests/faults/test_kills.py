@@ -13,7 +13,7 @@ import psutil
 import pytest
 from proving_ground import PATIENCE_SECONDS, ProvingGround
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

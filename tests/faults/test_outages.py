@@ -21,7 +21,7 @@ from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.simulation.reading import Outcome
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
