@@ -23,7 +23,10 @@ def write_page(document: Mapping[str, Any], page: Path) -> None:
     _, mark, after = rest.partition(END)
     if not mark:
         raise SystemExit(f"{page.name} lacks the marks between which the numbers go.")
-    page.write_text(f"{before}{BEGIN}\n\n{tables(document)}\n{END}{after}", encoding="utf-8")
+    text = tables(document)
+    if _growing(document["stages"]):
+        text += f"\n![Rate against what grows]({page.stem}.svg)\n"
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def plot(stages: Mapping[str, Any], path: Path) -> None:

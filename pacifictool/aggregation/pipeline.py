@@ -75,37 +75,76 @@ def sums_of_distinct(batch: DataFrame, rules: Rules) -> DataFrame:
     groups = batch.groupBy("window_end", "raw").agg(
         F.count(F.lit(1)).alias("records"), F.max("stamp_ms").alias("newest_ms")
     )
-    return _sums(groups, rules)
+    nothing = dict.fromkeys(("quick_zone", "quick_high", "quick_low"), F.lit(None))
+    return _sums(groups.withColumns(nothing), rules)
 
 
 def sums_of_each(batch: DataFrame, rules: Rules) -> DataFrame:
-    """The same sums when nearly every value is another: each record is parsed where it is read."""
-    singles = batch.select(
-        "window_end", "raw", F.lit(1).cast("long").alias("records"), F.col("stamp_ms").alias("newest_ms")
+    """The same sums when nearly every value is another: what the fast pattern matches is summed where it is read.
+
+    Only the rest is grouped by its text and goes through the full parser, in a later stage of the plan: the loop over
+    all records holds just one match, two cuts and a conversion.
+    """
+    read = batch.withColumns({"_matches": F.col("raw").rlike(fast_pattern(rules))}).withColumns(_cut_out(rules))
+    quick = F.coalesce(_in_range(F.col("_fast_number"), rules), F.lit(col=False))
+    units = F.when(quick, _units(F.col("_fast_number")))
+    high, low = _halves(units)
+    groups = (
+        read.select(
+            "window_end",
+            "stamp_ms",
+            F.when(quick, F.col("_fast")).alias("quick_zone"),
+            F.when(~quick, F.col("raw")).alias("raw"),
+            high.alias("high"),
+            low.alias("low"),
+        )
+        .groupBy("window_end", "quick_zone", "raw")
+        .agg(
+            F.count(F.lit(1)).alias("records"),
+            F.max("stamp_ms").alias("newest_ms"),
+            F.sum("high").alias("quick_high"),
+            F.sum("low").alias("quick_low"),
+        )
     )
-    return _sums(singles, rules)
+    return _sums(groups, rules)
 
 
 def _sums(groups: DataFrame, rules: Rules) -> DataFrame:
-    """Columns: window_end (null: no time stamp, or rejects), zone (null for rejects), reason (null for valid
-    records), records, high and low (sums of the halves of the values), newest_ms (the newest time stamp).
+    """Takes groups of records with equal `raw`, or with a quick_zone and the sums of their halves.
+
+    Columns: window_end (null: no time stamp, or rejects), zone (null for rejects), reason (null for valid records),
+    records, high and low (sums of the halves of the values), newest_ms (the newest time stamp).
     """
+    quick = F.col("quick_zone").isNotNull()
     valid = F.col("reason").isNull()
-    units = F.rint(F.col("number") * F.lit(float(UNITS))).cast("long")
-    halves = classified(groups, rules).select(
-        F.when(valid, F.col("window_end")).alias("window_end"),
-        "zone",
-        "reason",
-        "records",
-        "newest_ms",
-        F.when(valid, units).alias("units"),
+    high, low = _halves(F.when(valid, _units(F.col("number"))))
+    parts = (
+        classified(groups, rules)
+        .withColumn("reason", F.when(~quick, F.col("reason")))
+        .select(
+            F.when(valid, F.col("window_end")).alias("window_end"),
+            F.coalesce("quick_zone", "zone").alias("zone"),
+            "reason",
+            "records",
+            "newest_ms",
+            F.when(quick, F.col("quick_high")).otherwise(high * F.col("records")).alias("high"),
+            F.when(quick, F.col("quick_low")).otherwise(low * F.col("records")).alias("low"),
+        )
     )
-    return halves.groupBy("window_end", "zone", "reason").agg(
+    return parts.groupBy("window_end", "zone", "reason").agg(
         F.sum("records").alias("records"),
-        F.sum(F.shiftright("units", LOW_BITS) * F.col("records")).alias("high"),
-        F.sum(F.col("units").bitwiseAND(F.lit((1 << LOW_BITS) - 1)) * F.col("records")).alias("low"),
+        F.sum("high").alias("high"),
+        F.sum("low").alias("low"),
         F.max("newest_ms").alias("newest_ms"),
     )
+
+
+def _units(number: Column) -> Column:
+    return F.rint(number * F.lit(float(UNITS))).cast("long")
+
+
+def _halves(units: Column) -> tuple[Column, Column]:
+    return F.shiftright(units, LOW_BITS), units.bitwiseAND(F.lit((1 << LOW_BITS) - 1))
 
 
 def rejects(batch: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
@@ -129,15 +168,11 @@ def rejects(batch: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
 
 def classified(rows: DataFrame, rules: Rules) -> DataFrame:
     """Adds zone and number (both null for rejects) and reason (null for valid records) to rows with `raw`."""
-    pattern = fast_pattern(rules)
-    fast_zone = F.regexp_extract("raw", pattern, 1)
     json_type = F.schema_of_variant
+    matches, fast = F.col("_matches"), F.col("_fast").isNotNull()
     steps: list[dict[str, Column]] = [
-        {"_fast": fast_zone},
-        {
-            "_fast_number": F.when(F.col("_fast") != F.lit(""), F.regexp_extract("raw", pattern, 2).try_cast("double")),
-            "_json": F.when((F.col("_fast") == F.lit("")) & F.is_valid_utf8("raw"), _parsed(rules)),
-        },
+        {"_matches": F.coalesce(F.col("raw").rlike(fast_pattern(rules)), F.lit(col=False))},
+        {**_cut_out(rules), "_json": F.when(~matches & F.is_valid_utf8("raw"), _parsed(rules))},
         {"_proof": F.try_variant_get("_json", "$[1]", "string") == F.lit(rules.nonce)},
         {"_object": F.when(F.col("_proof"), F.try_variant_get("_json", "$[0]", "map<string,variant>"))},
         {
@@ -146,10 +181,10 @@ def classified(rows: DataFrame, rules: Rules) -> DataFrame:
         },
         {"_zone_type": json_type("_zone_json"), "_number_type": json_type("_number_json")},
         {
-            "_zone": F.when(F.col("_fast") != F.lit(""), F.col("_fast")).when(
+            "_zone": F.when(fast, F.col("_fast")).when(
                 F.col("_zone_type") == F.lit("STRING"), F.try_variant_get("_zone_json", "$", "string")
             ),
-            "_number": F.when(F.col("_fast") != F.lit(""), F.col("_fast_number")).when(
+            "_number": F.when(fast, F.col("_fast_number")).when(
                 F.col("_number_type").isin("BIGINT", "DOUBLE") | F.col("_number_type").startswith("DECIMAL"),
                 F.try_variant_get("_number_json", "$", "double"),
             ),
@@ -172,9 +207,25 @@ def fast_pattern(rules: Rules) -> str:
     left to the full parser: character classes beyond Latin-1 make Java's regular expressions three times slower.
     """
     zone_key, value_key = (re.escape(json.dumps(key, ensure_ascii=False)) for key in (rules.zone_key, rules.value_key))
-    zone = rf"([!#-\[\]-~][ !#-\[\]-~]{{0,{MAX_NAME_LENGTH - 1}}})"
-    number = r"(-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?)"
+    zone = rf"[!#-\[\]-~][ !#-\[\]-~]{{0,{MAX_NAME_LENGTH - 1}}}"
+    number = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?"
     return rf'^\{{{zone_key}: ?"{zone}", ?{value_key}: ?{number}\}}\z'
+
+
+def _cut_out(rules: Rules) -> dict[str, Column]:
+    """Zone and number of rows whose `raw` is known to match the fast pattern (`_matches`); null for others.
+
+    They are cut out of the bytes, so that the expression runs once and not once for each: the zone stands between two
+    quotes and the number behind the last colon, since neither can hold such a character itself.
+    """
+    quotes = json.dumps(rules.zone_key, ensure_ascii=False).count('"')
+    zone = F.substring_index(F.substring_index("raw", '"', quotes + 2), '"', -1)
+    number = F.rtrim(F.substring_index("raw", ":", -1), F.lit("}")).try_cast("double")
+    return {"_fast": F.when(F.col("_matches"), zone), "_fast_number": F.when(F.col("_matches"), number)}
+
+
+def _in_range(number: Column, rules: Rules) -> Column:
+    return number.between(F.lit(float(rules.minimum)), F.lit(float(rules.maximum)))
 
 
 def _parsed(rules: Rules) -> Column:
@@ -190,7 +241,7 @@ def _reason(rules: Rules) -> Column:
     """Why a record is rejected, the first that applies; null for valid records."""
     zone, number, raw = F.col("_zone"), F.col("_number"), F.col("raw")
     zone_key, value_key = rules.zone_key, rules.value_key
-    in_range = number.between(F.lit(float(rules.minimum)), F.lit(float(rules.maximum)))
+    in_range = _in_range(number, rules)
     out_of_range = f"{value_key} is not within {rules.minimum:.15g} and {rules.maximum:.15g}"
     slow: list[tuple[Column, str]] = [
         (raw.isNull(), "no value (a tombstone)"),
@@ -207,7 +258,7 @@ def _reason(rules: Rules) -> Column:
         (number.isNull(), f"{value_key} is not a number"),
         (~in_range, out_of_range),
     ]
-    chain = F.when((F.col("_fast") != F.lit("")), F.when(~in_range, F.lit(out_of_range)))
+    chain = F.when(F.col("_fast").isNotNull(), F.when(~in_range, F.lit(out_of_range)))
     for condition, reason in slow:
         chain = chain.when(condition, F.lit(reason))
     return chain
