@@ -87,7 +87,7 @@ class _PlainTask:
 
     def line(self) -> str:
         """Where the task stands."""
-        if self._total is None and not self._done:  # nothing is counted: the time is all there is to tell
+        if self._total is None and not self._unit and not self._done:  # the time is all there is to tell
             amount, unit = f"{monotonic() - self._started:.0f}", "s"
         else:
             amount = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
