@@ -38,7 +38,7 @@ test: install browser ## All tests
 browser: ## Chromium for the browser tests, installed if it is missing
 	@scripts/browser.sh >/dev/null
 
-check: format lint types imports test ## What CI runs
+check: format lint types imports docs test package ## What CI runs
 
 format: install
 	$(BIN)/ruff format --check .
@@ -62,8 +62,18 @@ bench: install ## Ourselves beside the peers: one JSON, tables, docs/performance
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)
 	$(BIN)/python benchmarks/latency.py
 
-docs-reference: install ## docs/cli.md, from the commands themselves
+docs: install ## The documentation as pages, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-reference: install ## docs/cli.md and docs/scenario.md, from the commands and the model themselves
 	$(BIN)/python scripts/generate_cli_reference.py
+	$(BIN)/python scripts/generate_scenario_reference.py
+
+pictures: install ## docs/pictures/demo.svg and report.svg, from a real run
+	$(BIN)/python scripts/record_demo.py
+
+package: install ## Wheel and sdist in dist/, installed and tried in an empty environment
+	$(BIN)/python scripts/check_package.py
 
 soak: install ## Random faults for MINUTES=30, every window compared
 	$(BIN)/python tests/support/fault_schedule.py --minutes $(MINUTES)
@@ -84,4 +94,4 @@ bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every readi
 	$(BIN)/python benchmarks/end_to_end.py
 
 clean: ## Back to a fresh clone
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts dist build

@@ -1,0 +1,85 @@
+"""A wind model of one's own: gusts. A steady wind that now and then rises for a few readings, and falls again.
+
+    pacifictool sandbox up          # or have a server
+    pacifictool setup
+    python examples/custom_wind.py
+
+plays it on "Wind Turbine 1" for ten seconds. The server is found as the command line finds it. Whatever models there
+are, the fleet asks a turbine's `wind_speed` for a source by `wind_source`; a class is made known with `register`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacifictool.errors import PacificToolError
+from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.rest import Platform
+from pacifictool.settings import Settings, Sources, resolve, user_config_file
+from pacifictool.simulation.device import SimulatedDevice
+from pacifictool.simulation.fleet import Fleet
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.summary import FleetSummary
+from pacifictool.simulation.wind import WindSource, device_key, uniform_bits, wind_source
+
+
+@dataclass(frozen=True)
+class GustyWind:
+    """What is written down of the model."""
+
+    calm: float
+    gust: float
+    every: int
+    """Readings between one gust and the next."""
+    length: int
+    """Readings that a gust lasts."""
+
+
+class Gusts:
+    """The wind at one device; a pure function of the reading's number, so that a run can be repeated."""
+
+    def __init__(self, spec: GustyWind, key: int) -> None:
+        self._spec, self._key = spec, key
+
+    def value(self, number: int, elapsed_seconds: float) -> float:
+        spec = self._spec
+        cycle, place = divmod(number, spec.every)
+        # Each cycle has its gust at another place, which follows from the device's key and the cycle alone.
+        begin = uniform_bits(self._key, cycle) * (spec.every - spec.length) >> 64
+        return spec.gust if begin <= place < begin + spec.length else spec.calm
+
+
+@wind_source.register
+def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindSource:
+    return Gusts(spec, device_key(seed, device, "wind"))
+
+
+def play(settings: Settings, seconds: float) -> FleetSummary:
+    """Lets Wind Turbine 1 feel gusts for so long."""
+    name = "Wind Turbine 1"
+    with Platform.connect(settings) as platform:
+        token = look_up_tokens(platform, [name])[name]
+    gusty = GustyWind(calm=12, gust=31.5, every=50, length=8)
+    device = SimulatedDevice(name=name, token=token, wind=gusty, rate=20.0, value_key="windSpeed")
+    return Fleet(settings.mqtt, [device], FleetOptions(duration_seconds=seconds, seed=1)).run(threading.Event())
+
+
+def main() -> int:
+    sources = Sources(
+        flags={}, environ=os.environ, folder=Path.cwd(), user_file=user_config_file(), read_stdin=sys.stdin.read
+    )
+    try:
+        summary = play(resolve(sources), float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)
+    except PacificToolError as error:
+        print(error.message, error.hint or "", sep="\n", file=sys.stderr)
+        return int(error.exit_code)
+    print(f"{summary.acknowledged} of {summary.generated} readings acknowledged")
+    return 0 if summary.complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

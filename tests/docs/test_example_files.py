@@ -1,0 +1,80 @@
+"""Examples that are configuration: what they name exists, and what they describe comes about."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import yaml
+from documents import ROOT, command_lines, parse
+
+from pacifictool.scenario import load_scenario
+from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.device import SimulatedDevice
+from pacifictool.simulation.fleet import Fleet
+from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
+from pacifictool.simulation.wind import wind_source
+
+EXAMPLES = ROOT / "examples"
+
+
+def test_the_pipeline_plays_the_fast_demo_and_keeps_its_report() -> None:
+    pipeline = yaml.safe_load((EXAMPLES / "ci.yml").read_text(encoding="utf-8"))
+    steps = pipeline["jobs"]["demo"]["steps"]
+    commands = [words for step in steps for words in command_lines(step.get("run", ""))]
+    assert commands == [["demo", "--fast", "--report", "demo.html", "-o", "json"]]
+    parse(commands[0])
+    kept = next(step["with"]["path"] for step in steps if "upload-artifact" in step.get("uses", ""))
+    assert kept.split() == ["demo.json", "demo.html"]
+    cached = next(step["with"] for step in steps if "cache" in step.get("uses", ""))
+    assert pipeline["jobs"]["demo"]["env"]["PACIFICTOOL_CACHE"].endswith(cached["path"])
+    assert (ROOT / "pacifictool" / "resources" / "jars.lock.json").is_file()
+
+
+def test_prometheus_finds_what_a_fleet_offers() -> None:
+    config = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = config["scrape_configs"]
+    assert job["static_configs"][0]["targets"] == ["127.0.0.1:9100"]  # as `simulate --metrics 9100` listens
+    device = SimulatedDevice(name="T", token=Secret("t"), wind=None, rate=1.0, value_key="windSpeed")
+    fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
+    with (
+        metrics_endpoint(fleet.snapshot, 0) as port,
+        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as answer,
+    ):
+        assert f"{PREFIX}_" in answer.read().decode("utf-8")
+
+
+def test_a_thousand_turbines_in_twenty_zones() -> None:
+    scenario = load_scenario(EXAMPLES / "thousand_turbines.toml").with_fleet(1000)
+    assert (len(scenario.turbines), len(scenario.zones)) == (1000, 20)
+    assert scenario.zones[0] == "District 01"
+    assert scenario.turbines[999].name == "Station 1000"
+    models = {type(turbine.wind_speed).__name__ for turbine in scenario.turbines}
+    assert len(models) == 5
+    for turbine in scenario.turbines[:20]:
+        source = wind_source(turbine.wind_speed, seed=1, device=turbine.name)
+        assert all(0 <= source.value(number, number * 1.0) <= 120 for number in range(100))
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_wind_of_ones_own() -> None:
+    example = load(EXAMPLES / "custom_wind.py")
+    spec = example.GustyWind(calm=12, gust=31.5, every=50, length=8)
+    source = wind_source(spec, seed=1, device="Wind Turbine 1")
+    values = [source.value(number, number / 20) for number in range(5000)]
+    assert values.count(31.5) == 100 * 8  # one gust in each cycle, as long as it says
+    assert set(values) == {12, 31.5}
+    again = wind_source(spec, seed=1, device="Wind Turbine 1")
+    assert [again.value(number, 0) for number in reversed(range(5000))] == values[::-1]
