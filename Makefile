@@ -10,7 +10,7 @@ SOURCES := pacifictool tests examples scripts benchmarks
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak test browser check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e clean
+.PHONY: help install demo bench bench-latency bench-sinks soak test browser check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ test: install browser ## All tests
 browser: ## Chromium for the browser tests, installed if it is missing
 	@scripts/browser.sh >/dev/null
 
-check: format lint types imports docs test package ## What CI runs
+check: format lint types imports docs test ## What CI runs
 
 format: install
 	$(BIN)/ruff format --check .
