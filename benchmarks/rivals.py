@@ -69,11 +69,11 @@ class Outcome:
     reports: Sequence[Report]
 
 
-def prepare_environments() -> dict[str, Path]:
+def prepare_environments(peers: Sequence[str] = PEERS) -> dict[str, Path]:
     """Python of each engine by name. Peers' packages come from the registry into uv's cache at the first call."""
     uv = _uv()
     pythons = {OURS: Path(sys.executable), READING: Path(sys.executable)}
-    for name in PEERS:
+    for name in peers:
         script = str(ENGINES / SCRIPTS[name])
         subprocess.run([*uv, "sync", "--quiet", "--script", script], check=True)
         found = subprocess.run([*uv, "python", "find", "--script", script], check=True, capture_output=True, text=True)

@@ -53,7 +53,10 @@ class Workload:
 
 
 def fill(endpoint: KafkaEndpoint, topic: str, workload: Workload) -> Exact:
-    """Creates the topic, writes the workload with its time stamps, and returns the answer."""
+    """Creates the topic, writes the workload with its time stamps, and returns the answer.
+
+    The zone is the records' key, too, though not on a real platform: quix-streams passes over records without a key.
+    """
     KafkaAdmin(endpoint).create(topic, partitions=workload.partitions, replication=1, timestamp_type="CreateTime")
     producer = Producer(
         {
@@ -74,6 +77,7 @@ def fill(endpoint: KafkaEndpoint, topic: str, workload: Workload) -> Exact:
                     producer.produce(
                         topic,
                         _value(names[zone], value, distinct=workload.distinct),
+                        key=names[zone],
                         partition=number % workload.partitions,
                         timestamp=START_MS + number // RECORDS_PER_MS,
                     )
@@ -94,6 +98,7 @@ def fill(endpoint: KafkaEndpoint, topic: str, workload: Workload) -> Exact:
         producer.produce(
             topic,
             _value(CLOSING_ZONE, _LOWEST * _DECIMALS, distinct=False),
+            key=CLOSING_ZONE,
             partition=partition,
             timestamp=last_end_ms + 2 * WINDOW_MS,
         )

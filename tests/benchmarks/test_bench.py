@@ -13,10 +13,11 @@ from benchmarks import stages
 from benchmarks.answers import differences
 from benchmarks.bars import judge
 from benchmarks.report import BEGIN, END, write_page
-from benchmarks.rivals import OURS, PEERS, READING, prepare_environments
+from benchmarks.rivals import OURS, READING, prepare_environments
 from benchmarks.stages import QUICK, Bench, WrongAnswer, broker
 from benchmarks.stream import Workload, _chunks
 
+PEERS = ("confluent-kafka loop", "bytewax 0.21")
 WORKLOAD = Workload(3_000, partitions=2, distinct=True)
 EXACT = {("Zone A", 10_000): (2, Fraction(63, 2))}
 
@@ -24,7 +25,7 @@ EXACT = {("Zone A", 10_000): (2, Fraction(63, 2))}
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with broker(tmp_path_factory.mktemp("kafka")) as endpoint:
-        yield Bench(endpoint, prepare_environments(), QUICK)
+        yield Bench(endpoint, prepare_environments(PEERS), QUICK)
 
 
 @pytest.mark.kafka
