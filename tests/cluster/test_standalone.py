@@ -14,7 +14,7 @@ from spark_cluster import SparkCluster
 
 from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_SECONDS = 300.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from proving_ground import ProvingGround
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 def faketime_environment(offset: str) -> dict[str, str]:

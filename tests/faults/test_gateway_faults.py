@@ -9,7 +9,7 @@ import pytest
 from promise import read_platform
 from proving_ground import ProvingGround
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fault_schedule import scheduled
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1800)]
 
 SEED = 20_261
 
