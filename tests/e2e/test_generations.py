@@ -6,25 +6,40 @@ import contextlib
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 from harness import CommandLine, Outcome
 
-from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.aggregation.sinks.base import Receipt
+from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
+from pacifictool.aggregation.windows import WindowMean
 from pacifictool.provisioning.dashboard import DESCRIPTION
 from pacifictool.rest import Platform, tutorial_rule_chain
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.stack import LocalStack
 from pacifictool.sandbox.testing import Tenant
-from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
+from pacifictool.scenario import tutorial_scenario
+from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Secret, Settings
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
 TITLE = "WeatherStation: zones and turbines"
-RECORDS = 3000
+
+
+class Book(Receipt):
+    """Keeps what was accepted."""
+
+    def __init__(self) -> None:
+        self.accepted_results: list[WindowMean] = []
+
+    def accepted(self, results: Iterable[WindowMean]) -> None:
+        self.accepted_results += results
+
+    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+        raise AssertionError(reason)
 
 
 class Sandbox:
@@ -33,15 +48,13 @@ class Sandbox:
     def __init__(self, process: SandboxProcess, generation: str, stack: LocalStack, command_line: CommandLine) -> None:
         self.generation = generation
         self.tenant = Tenant(process.url)
-        self.settings = stack.settings(
-            Settings(
-                url=process.url,
-                username=DEFAULT_USERNAME,
-                password=None,
-                mqtt=MqttEndpoint("127.0.0.1", process.mqtt_port),
-                kafka=KafkaEndpoint(stack.broker.bootstrap),
-                platform_kafka=stack.broker.bootstrap,
-            )
+        self.settings = Settings(
+            url=process.url,
+            username=DEFAULT_USERNAME,
+            password=Secret("tenant"),
+            mqtt=MqttEndpoint("127.0.0.1", process.mqtt_port),
+            kafka=KafkaEndpoint(stack.broker.bootstrap),
+            platform_kafka=stack.broker.bootstrap,
         )
         self._environ = {
             "PACIFICTOOL_URL": process.url,
@@ -190,49 +203,56 @@ def test_the_dashboard_shows_zones_and_turbines_and_keeps_what_a_person_arranged
     assert [each["configuration"] for each in sandbox.dashboards()] == [stranger["configuration"]]
 
 
-def records_of_both_generations() -> Iterator[bytes]:
-    """Values as either generation writes them: with and without a blank, escaped or not, whole, broken and as texts."""
-    source = random.Random(3)
-    for number in range(RECORDS):
-        zone = f"generations {source.randrange(5)}"
-        value = source.choice([source.uniform(0, 60), float(source.randrange(60)), source.randrange(60)])
-        text = json.dumps(str(value)) if number % 7 == 0 else json.dumps(value)
-        blank = " " if number % 2 else ""
-        yield f'{{"geoZone":"{zone}",{blank}"windSpeed":{text}}}'.encode()
-    yield '{"geoZone":"generations \\"q\\" é","windSpeed":1.0E-7}'.encode()
-    # What neither writes, and both jobs must keep aside.
-    yield b'{"geoZone":"generations 1","windSpeed":"abc"}'
-    yield b'{"geoZone":"generations 1", "windSpeed":}'
-
-
-def test_the_same_topic_gives_the_same_values_on_both_generations(
-    open_sandbox: Callable[[str], Sandbox], tmp_path: Path, stack: LocalStack
+def test_a_device_profile_that_leads_round_the_root_chain_is_told_with_what_to_do(
+    open_sandbox: Callable[[str], Sandbox],
 ) -> None:
-    topic = "generations"
-    admin = KafkaAdmin(KafkaEndpoint(stack.broker.bootstrap))
-    admin.create(topic, partitions=2, replication=1)
-    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
-    for record in records_of_both_generations():
-        producer.produce(topic, record)
-    assert producer.flush(20) == 0
-    scenario = tmp_path / "scenario.toml"
-    scenario.write_text(f'[kafka]\ntopic = "{topic}"\n', encoding="utf-8")
-    job = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", str(scenario), "-o", "json")
+    sandbox = open_sandbox("4")
+    chain = sandbox.tenant.post("/api/ruleChain", {"name": "Theirs", "type": "CORE"})
+    profile = {
+        "name": "WeatherStation",
+        "type": "DEFAULT",
+        "transportType": "DEFAULT",
+        "profileData": {"configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"}},
+        "defaultRuleChainId": chain["id"],
+    }
+    profile = sandbox.tenant.post("/api/deviceProfile", profile)
+    outcome = sandbox.run("setup", "-o", "json")
+    [note] = outcome.document["notes"]
+    assert note.startswith("The device profile 'WeatherStation' has a default rule chain, 'Theirs'")
+    assert "Take the default rule chain out of the profile, or lead 'Post telemetry' on" in note
+    assert note in outcome.stderr
+    sandbox.tenant.post("/api/deviceProfile", {**profile, "defaultRuleChainId": None})
+    assert sandbox.run("setup", "-o", "json").document["notes"] == []
 
+
+def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: Callable[[str], Sandbox]) -> None:
+    source = random.Random(3)
+    zones = ['Zone "q" é', *(f"Zone {number}" for number in range(8))]
+    means = [source.uniform(0, 60) for _ in zones] + [float(source.randrange(60)) for _ in zones] + [1e-9] * len(zones)
+    results = [
+        WindowMean(zones[n % len(zones)], end - 10_000, end, 10, mean)
+        for n, mean in enumerate(means)
+        for end in [1_795_477_550_000 + n // len(zones) * 10_000]
+    ]
     found = []
     for generation in ("1", "4"):
         sandbox = open_sandbox(generation)
-        document = sandbox.run("aggregate", "--sink", "rest", *job).document
-        assert (document["valid"], sum(document["rejects"].values())) == (RECORDS + 1, 2), document["rejects"]
         with Platform.connect(sandbox.settings) as platform:
-            values = {
-                asset.name: {
-                    point.ts_ms: point.value for point in platform.telemetry.range(asset, "windSpeed", 0, 2**42)
+            options = SinkOptions(
+                sandbox.settings, tutorial_scenario(), partial(Platform.connect, sandbox.settings), print
+            )
+            receipt = Book()
+            with SINKS["rest"].open(options) as sink:
+                sink.deliver(results, receipt)
+            assert len(receipt.accepted_results) == len(results)
+            found.append(
+                {
+                    asset.name: [
+                        (point.ts_ms, point.value) for point in platform.telemetry.range(asset, "windSpeed", 0, 2**42)
+                    ]
+                    for asset in platform.assets.list(type="WeatherStation")
                 }
-                for asset in platform.assets.list(type="WeatherStation")
-            }
-        assert sum(map(len, values.values())) == document["windows_posted"]
-        found.append(values)
-    assert sorted(found[0]) == ['generations "q" é', *(f"generations {number}" for number in range(5))]
+            )
+    assert sorted(found[0]) == sorted(zones)
+    assert sum(map(len, found[0].values())) == len(results)
     assert found[0] == found[1]
-    admin.delete(topic)
