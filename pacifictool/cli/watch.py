@@ -114,9 +114,7 @@ def _once(session: Session, collector: Collector) -> None:
         collector.wait_until_seen(session.stop, times=2)
     collector.raise_refusal()
     snapshot = collector.snapshot()
-    session.output.emit(
-        snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width))
-    )
+    session.output.emit(snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width)))
     if not snapshot.ok:
         raise typer.Exit(1)
 

@@ -32,7 +32,8 @@ def flows_of(
     # From what is on the platform, so that it is known of a job on another machine, too.
     span_ms = max(60_000, 3 * window_ms)
     share = platform.zones_total / len(platform.zones) if platform.zones else 1.0
-    found = sum(zone.means_since(now_ms - span_ms) for zone in platform.zones)
+    fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
+    found = sum(zone.means_since(now_ms - span_ms) for zone in fresh)
     means = None if platform.unknown is not None else found * share * 60_000 / span_ms
     return (
         Flow(platform.rate, "readings/s", platform.is_estimate),

@@ -18,6 +18,9 @@ from pacifictool.rest import Asset, Device, Platform
 from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, World
 
 READY_MS = 1000
+
+pytestmark = pytest.mark.timeout(300)  # the first test waits for Kafka, Spark and the first means, too
+
 SHOWN = """() => ({
   zones: [...document.querySelectorAll("[data-zone]")].map((card) => ({
     name: card.dataset.zone, ts: Number(card.dataset.ts), value: Number(card.dataset.value),
@@ -89,7 +92,9 @@ def test_values_on_the_page_are_those_of_rest_in_every_sample(open_page: OpenPag
     page = open_page(world.url)
     zone_stamps: set[int] = set()
     device_stamps: set[int] = set()
-    for _ in range(12):
+    deadline, samples = time.monotonic() + 90, 0
+    while samples < 12 or (len(zone_stamps) < 3 and time.monotonic() < deadline):
+        samples += 1
         sample = page.evaluate(SHOWN)
         assert [zone["name"] for zone in sample["zones"]] == ["Zone A", "Zone B"]
         assert [device["name"] for device in sample["devices"]] == [f"Wind Turbine {number}" for number in (1, 2, 3)]
@@ -178,7 +183,7 @@ def test_the_table_says_what_the_chart_shows(open_page: OpenPage, world: World) 
 def test_a_keyboard_is_enough(open_page: OpenPage, world: World) -> None:
     page = open_page(world.url)
     walk = []
-    for _ in range(6):
+    for _ in range(5):
         page.keyboard.press("Tab")
         walk.append(
             page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText")
@@ -228,7 +233,7 @@ def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, wor
         '- img "Line chart of the zones',
         '- list "Newest mean of each zone"',
         '- region "Devices"',
-        '- rowheader "Wind Turbine 1 ',
+        '- rowheader "Wind Turbine 1"',
         '- columnheader "Rate"',
         '- region "Job"',
     ):

@@ -15,14 +15,15 @@ const words = {
   },
 
   mean(value) {
-    return value === null ? "–" : words.grouped(value, 2);
+    // toFixed looks at the binary number, as Python does; grouping alone would round 39.275 the other way.
+    return value === null ? "–" : words.grouped(Number(value.toFixed(2)), 2);
   },
 
   // JSON does not tell 33.0 from 33, and neither does this.
   reading(value) {
     if (value === null) return "–";
     if (typeof value !== "number") return String(value);
-    return Number.isInteger(value) ? words.grouped(value) : words.grouped(value, 2);
+    return Number.isInteger(value) ? words.grouped(value) : words.mean(value);
   },
 
   count(number) {
