@@ -82,6 +82,7 @@ class JobHops:
         self._delivery_patience = delivery_patience
         self._view: JobView | None = None
         self._looked_at = 0.0
+        self._counted_at = 0.0
         self._zone = ""
         self._window_end_ms = 0
 
@@ -147,6 +148,7 @@ class JobHops:
             )
             told = f"The job rejected the record: {reason}. It is {text!r}."
             raise Stopped(Cause.REJECTED, told, f"{mend} All rejects: pacifictool rejects")
+        self._counted_at = monotonic()
         self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival, view)
         start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
@@ -222,7 +224,9 @@ class JobHops:
         view = self._the_view()
         overdue_ms = arrival.event_ms() - self._window_end_ms
         self._check_running(view.folder)
-        if overdue_ms > self._delivery_patience * 1000 or (overdue_ms > 0 and monotonic() > self._deadline):
+        # A job that is late with counting is not to be blamed for its delivery.
+        waited = min(overdue_ms / 1000, monotonic() - self._counted_at)
+        if waited > self._delivery_patience or (overdue_ms > 0 and monotonic() > self._deadline):
             away = _no_connection(view.identity.target)
             raise Stopped(
                 Cause.DELIVERY_FAILING,

@@ -1,0 +1,303 @@
+"""The whole way of a reading, through a job that runs, to the asset; and every cause for which it can end there.
+
+One job serves all tests; what breaks it comes last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_proxy import FaultyProxy
+from harness import Outcome
+from place import Place, places
+from proving_ground import Job
+
+from pacifictool.aggregation.checkpoint import Checkpoint, is_held
+from pacifictool.aggregation.source import STARTING_OFFSETS
+from pacifictool.diagnosis.hops import TITLES
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
+
+WINDOW_MS = 2000
+AGGREGATION = '[aggregation]\nwindow = "2s"\nvalid = { min = 0, max = 1000 }'
+TURBINES = """
+[[turbines]]
+name = "Quote"
+zone = 'No"rth'
+wind_speed = { min = 30, max = 35 }
+[[turbines]]
+name = "Storm"
+zone = "North"
+wind_speed = { min = 2000, max = 2010 }
+"""
+HOPS = list(TITLES)
+CLOCK = r"\d\d:\d\d:\d\d(?:\.\d{3})?"
+
+
+@dataclass
+class Works:
+    """Both platforms, the job of the first, and the proxy through which it posts."""
+
+    places: dict[int, Place]
+    proxy: FaultyProxy
+    checkpoint: Path
+    job: Job
+
+    @property
+    def first(self) -> Place:
+        return self.places[1]
+
+    @property
+    def at_proxy(self) -> dict[str, str]:
+        return {"PACIFICTOOL_URL": f"http://127.0.0.1:{self.proxy.port}"}
+
+    def trace(self, *arguments: str, through_proxy: bool = True) -> Outcome:
+        """Along the first job."""
+        environ = self.at_proxy if through_proxy else {}
+        return self.first.trace("--checkpoint", str(self.checkpoint), *arguments, environ=environ)
+
+
+@contextlib.contextmanager
+def job_of(place: Place, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Job]:
+    """`pacifictool aggregate`, which counts from the first record on; killed at the end."""
+    command = [sys.executable, "-m", "pacifictool", "aggregate", "--master", "local[1]", "--memory", "512m"]
+    command += ["--starting-offsets", "earliest", *options]
+    job = Job(command, {**place.environ, **(environ or {})}, place.folder / "job.log")
+    try:
+        yield job
+    finally:
+        job.kill()
+
+
+def wait_until_held(pattern: Path) -> None:
+    """Until a job has the checkpoint, or one of those that the pattern means; Spark starts after that."""
+    until = time.monotonic() + 60
+    while not any(is_held(folder) for folder in pattern.parent.glob(pattern.name)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    folder = tmp_path_factory.mktemp("works")
+    checkpoint = folder / "job"
+    with places(folder, extra=AGGREGATION, turbines=TURBINES) as both, FaultyProxy(both[1].platform.http_port) as proxy:
+        environ = {"PACIFICTOOL_URL": f"http://127.0.0.1:{proxy.port}"}
+        with job_of(both[1], "--checkpoint", str(checkpoint), environ=environ) as job:
+            wait_until_held(checkpoint)
+            yield Works(both, proxy, checkpoint, job)
+
+
+@pytest.fixture
+def injured(works: Works) -> Iterator[Works]:
+    """Afterwards, what the job posts gets through again."""
+    yield works
+    works.proxy.break_off()  # also the connections that were answered by the proxy itself
+    works.proxy.heal()
+
+
+def assert_stops(outcome: Outcome, hop: str, cause: str, said: str) -> Any:
+    """Its document, after a look at exit code, cause, hops and sentence."""
+    document = outcome.document
+    assert (outcome.code, document["ok"], document["cause"]) == (1, False, cause), document
+    stopped = HOPS.index(hop)
+    statuses = ["ok"] * stopped + ["failed"] + ["skipped"] * (len(HOPS) - stopped - 1)
+    assert [item["status"] for item in document["hops"]] == statuses
+    assert re.search(said, document["reason"]), document["reason"]
+    assert document["mend"]
+    return document
+
+
+def test_the_whole_way_with_the_time_at_each_hop(works: Works) -> None:
+    # The job may still be starting, which takes its time on a busy machine.
+    assert_walked(works.first, works.trace("--timeout", "120s"), works.job)
+
+
+def assert_walked(place: Place, outcome: Outcome, job: Job) -> None:
+    """Every hop with its time, and what is said of each."""
+    document = outcome.document
+    assert (outcome.code, document["ok"], document["cause"]) == (0, True, None), (document, job.said)
+    assert [(hop["hop"], hop["status"]) for hop in document["hops"]] == [(hop, "ok") for hop in HOPS]
+    seconds = {hop["hop"]: hop["seconds"] for hop in document["hops"]}
+    assert (seconds["ready"], seconds["matched"]) == (None, None)
+    assert max(seconds["accepted"], seconds["stored"], seconds["kafka"]) < 3
+    assert seconds["kafka"] < seconds["counted"] <= seconds["posted"] <= seconds["readable"] <= document["seconds"]
+
+    details = {hop["hop"]: hop["detail"] for hop in document["hops"]}
+    counted = re.fullmatch(rf"zone 'North', window ({CLOCK}) to ({CLOCK}) UTC", details["counted"])
+    assert counted is not None
+    stamped = re.search(rf"stamped ({CLOCK}) UTC", details["kafka"])
+    assert stamped is not None
+    assert counted[1] <= stamped[1] < counted[2]
+    assert details["posted"].startswith("zone 'North' to rest http://127.0.0.1:")
+    readable = re.fullmatch(r"(\d+\.\d+) on asset 'North'", details["readable"])
+    assert readable is not None
+
+    # What it says is readable is what REST gives for that window: of the one reading, its value.
+    asset = place.tenant.get("/api/tenant/assets?assetName=North")["id"]["id"]
+    around = f"startTs=1&endTs={round(time.time() * 1000) + 10_000}&interval=0&limit=1000"
+    path = f"/api/plugins/telemetry/ASSET/{asset}/values/timeseries?keys=windSpeed&{around}"
+    posted = {float(point["value"]): point["ts"] for point in place.tenant.get(path)["windSpeed"]}
+    mean = float(readable[1])
+    assert mean == document["value"]
+    assert posted[mean] % WINDOW_MS == 0
+    assert 0 < posted[mean] - document["ts"] <= WINDOW_MS + 4000  # it is sent with the time of a second ago
+
+
+def test_a_window_that_is_not_over_yet_is_waited_for_until_the_clock_says_so(works: Works) -> None:
+    for _ in range(5):
+        time.sleep(2.02 - time.time() % 2)  # a window has just begun
+        document = works.trace("--timeout", "200ms").document
+        if document["cause"] == "window-open":
+            break
+    assert document["cause"] == "window-open", document
+    said = re.fullmatch(
+        rf"The job waits: the window ends at ({CLOCK}) UTC, in [012] s, and its mean is posted about a second later\.",
+        document["reason"],
+    )
+    assert said is not None
+    end_ms = (document["ts"] + 1000) // WINDOW_MS * WINDOW_MS + WINDOW_MS  # it is sent with the time of a second ago
+    assert said[1] == time.strftime("%H:%M:%S", time.gmtime(end_ms / 1000))
+    assert document["mend"] == "Nothing is wrong. Give it more time: --timeout"
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "mend"),
+    [
+        (
+            "Storm",
+            r"^The job rejected the record: windSpeed is not within 0 and 1000\. It is '\{\"geoZone\":\"North\"",
+            "Widen `valid`",
+        ),
+        (
+            "Quote",
+            r"^The job rejected the record: not one valid JSON value\. It is '\{\"geoZone\":\"No\"rth\"",
+            "Correct the device's client attributes",
+        ),
+    ],
+)
+def test_a_record_that_the_job_rejects(works: Works, device: str, said: str, mend: str) -> None:
+    document = assert_stops(works.trace("--device", device), "counted", "rejected", said)
+    assert mend in document["mend"]
+
+
+def test_a_platform_that_takes_no_means(injured: Works) -> None:
+    injured.proxy.answer(503)
+    said = (
+        rf"^The window is over since \d+ s, but the job could not deliver its mean to rest http://127.0.0.1:"
+        rf"{injured.proxy.port}\. It keeps it and goes on trying\."
+    )
+    outcome = injured.trace("--timeout", "8s", through_proxy=False)
+    document = assert_stops(outcome, "posted", "delivery-failing", said)
+    assert "Nothing is lost" in document["mend"]
+    injured.proxy.break_off()
+    injured.proxy.heal()
+    injured.job.wait_to_say("Results are delivered again")
+
+
+def test_a_platform_that_refuses_the_mean(injured: Works) -> None:
+    injured.proxy.answer(400, "Big integer values are not supported!")
+    said = r"^The target \(rest http://.+\) will not take the mean of zone 'North': .*Big integer values"
+    assert_stops(injured.trace(through_proxy=False), "posted", "result-refused", said)
+
+
+def test_an_asset_that_somebody_has_renamed(works: Works) -> None:
+    asset = works.first.tenant.get("/api/tenant/assets?assetName=North")
+    works.first.tenant.post("/api/asset", {**asset, "name": "Northern"})
+    try:
+        said = r"^The mean is on the asset 'Northern': it was called 'North' when the job began"
+        assert_stops(works.trace(), "readable", "asset-renamed", said)
+    finally:
+        works.first.tenant.post("/api/asset", {**asset, "name": "North"})
+
+
+def test_a_job_that_posts_to_another_platform(works: Works) -> None:
+    """The 4.x platform forwards to the topic of the first job, which knows only its own platform."""
+    fourth = works.places[4]
+    environ = {"PACIFICTOOL_SCENARIO": str(works.first.scenario_path)}
+    assert fourth.call("setup", environ=environ).code == 0
+    try:
+        outcome = fourth.trace("--checkpoint", str(works.checkpoint), environ=environ)
+        said = rf"^The job posts to http://127.0.0.1:{works.proxy.port}; we look at {fourth.platform.url}\.$"
+        assert_stops(outcome, "readable", "job-other-platform", said)
+    finally:
+        fourth.set_up()
+
+
+def test_a_job_of_another_topic(works: Works) -> None:
+    outcome = works.places[4].trace("--checkpoint", str(works.checkpoint))
+    said = r"^The job in .+ reads another topic: winds1 \(.+\), not winds4 \(.+\)\.$"
+    document = assert_stops(outcome, "counted", "job-other-topic", said)
+    assert "--checkpoint" in document["mend"]
+
+
+def test_a_checkpoint_in_which_no_job_has_run(works: Works, tmp_path: Path) -> None:
+    outcome = works.first.trace("--checkpoint", str(tmp_path / "nothing"))
+    said = r"^No job has run with the checkpoint .+: nobody counts what is in Kafka\.$"
+    document = assert_stops(outcome, "counted", "job-not-running", said)
+    assert document["mend"].startswith("Start it: pacifictool aggregate")
+
+
+def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> None:
+    """What such a job leaves in its folder: who it is, and from where on it counts."""
+    topic = works.first.admin.describe("winds1")
+    assert topic is not None
+    identity = {
+        "topic": "winds1",
+        "topic_id": topic.topic_id,
+        "window_ms": WINDOW_MS,
+        "value_key": "windSpeed",
+        "target": "console",
+    }
+    with Checkpoint(tmp_path / "later") as later:
+        later.check_identity(identity)
+        later.ledger.set_state(STARTING_OFFSETS, json.dumps({"0": 1_000_000}))
+        outcome = works.first.trace("--checkpoint", str(later.folder))
+    said = r"^The job in .+ began after this reading, and a new job counts from its start on\.$"
+    document = assert_stops(outcome, "counted", "job-starts-later", said)
+    assert document["mend"] == "Trace again, now that the job runs."
+
+
+def test_ctrl_c_ends_it_within_two_seconds(works: Works) -> None:
+    job = works.job.java()
+    job.suspend()
+    command = [sys.executable, "-m", "pacifictool", "trace", "--checkpoint", str(works.checkpoint)]
+    process = subprocess.Popen(
+        command, env={**works.first.environ, **works.at_proxy}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    time.sleep(4)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    assert time.monotonic() - began < 2.5
+    assert process.returncode == 130
+    assert b"Interrupted." in stderr
+    job.resume()
+
+
+def test_a_job_that_does_not_get_on(works: Works) -> None:
+    job = works.job.java()
+    job.suspend()
+    said = r"^The job in .+ runs, but has not come to offset \d+ of partition 0 yet: it is at \d+\.$"
+    document = assert_stops(works.trace("--timeout", "4s"), "counted", "job-behind", said)
+    assert "--timeout" in document["mend"]
+    job.resume()
+
+
+def test_a_job_that_runs_no_more(works: Works) -> None:
+    works.job.kill()
+    said = r"^The job does not run any more with the checkpoint .+: nobody counts what is in Kafka\.$"
+    document = assert_stops(works.trace(), "counted", "job-not-running", said)
+    assert document["mend"].startswith("Start it: pacifictool aggregate")
