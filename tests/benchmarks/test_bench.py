@@ -28,6 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(endpoint, prepare_environments(PEERS), QUICK)
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.spark
 def test_our_job_is_measured_and_a_wrong_mean_of_it_is_found(bench: Bench) -> None:
@@ -44,6 +45,7 @@ def test_our_job_is_measured_and_a_wrong_mean_of_it_is_found(bench: Bench) -> No
     assert len(differences(wrong, report.means, closing_zone="end of stream", tolerance=0)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("peer", PEERS)

@@ -6,7 +6,7 @@ import pytest
 from proving_ground import ProvingGround
 from small_disk import SmallDisk
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 def test_a_full_disk_ends_the_job_and_with_space_it_goes_on_where_it_stopped(ground: ProvingGround) -> None:

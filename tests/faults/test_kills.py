@@ -13,7 +13,7 @@ import psutil
 import pytest
 from proving_ground import PATIENCE_SECONDS, ProvingGround
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
