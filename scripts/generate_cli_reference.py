@@ -9,17 +9,15 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
+from generated_page import keep
 
 from pacifictool.cli.app import COMMANDS, app
 from pacifictool.cli.framework import GLOBAL_NAMES
 from pacifictool.errors import ExitCode
 from pacifictool.settings import ENVIRONMENT, FILE_KEYS
-
-PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
 HEAD = """\
 # The command line
@@ -73,17 +71,6 @@ WITHOUT_OPTION = {
     "jars_folder": "a folder that holds the jars, for machines without a network",
 }
 """Settings that have no option, with their meaning."""
-
-
-def main(arguments: list[str]) -> int:
-    text = render()
-    if "--check" in arguments:
-        is_current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-        if not is_current:
-            sys.stderr.write("docs/cli.md is not current: make docs-reference\n")
-        return 0 if is_current else 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
 
 
 def render() -> str:
@@ -196,4 +183,4 @@ def _anchor(heading: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(keep("cli.md", render(), sys.argv[1:]))

@@ -12,16 +12,14 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 from typing import Any, get_args
 
+from generated_page import keep
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pacifictool.scenario import Scenario
 from pacifictool.winds import MODELS
-
-PAGE = Path(__file__).parent.parent / "docs" / "scenario.md"
 
 HEAD = """\
 # Scenario
@@ -45,17 +43,6 @@ WIND = """\
 seed, the device's name and the number of the reading alone, so that a run with `--seed` can be repeated.
 [wind-models.md](wind-models.md) shows each with its keys and a picture.
 """
-
-
-def main(arguments: list[str]) -> int:
-    text = render()
-    if "--check" in arguments:
-        is_current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
-        if not is_current:
-            sys.stderr.write("docs/scenario.md is not current: make docs-reference\n")
-        return 0 if is_current else 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
 
 
 def render() -> str:
@@ -144,4 +131,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(keep("scenario.md", render(), sys.argv[1:]))
