@@ -16,6 +16,7 @@ from pacifictool.sandbox.mqtt import wire
 TELEMETRY = "v1/devices/me/telemetry"
 ATTRIBUTES = "v1/devices/me/attributes"
 _TIMEOUT_SECONDS = 5.0
+_LOGIN_SECONDS = 300
 KAFKA_PLUGIN = "org.thingsboard.server.extensions.kafka.plugin.KafkaPlugin"
 KAFKA_ACTION = "org.thingsboard.server.extensions.kafka.action.KafkaPluginAction"
 _FILTERS = "org.thingsboard.server.extensions.core.filter"
@@ -60,10 +61,14 @@ class RawDevice:
     def __init__(self, port: int, token: str | None = None) -> None:
         """Connects; with a `token` also sends CONNECT and insists on being accepted."""
         self._socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if token is not None:
-            self.send(connect_packet(token))
-            self.expect(b"\x20\x02\x01\x00")
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if token is not None:
+                self.send(connect_packet(token))
+                self.expect(b"\x20\x02\x01\x00")
+        except BaseException:
+            self._socket.close()
+            raise
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -78,8 +83,7 @@ class RawDevice:
         data = b""
         deadline = time.monotonic() + timeout_seconds
         while len(data) < size:
-            ready, _, _ = select.select([self._socket], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not self._is_readable(max(0.0, deadline - time.monotonic())):
                 break
             try:
                 piece = self._socket.recv(size - len(data))
@@ -103,18 +107,22 @@ class RawDevice:
 
     def is_silent(self, seconds: float = 0.3) -> bool:
         """Whether the server says nothing for a while, and keeps the connection."""
-        ready, _, _ = select.select([self._socket], [], [], seconds)
-        return not ready
+        return not self._is_readable(seconds)
 
     def is_closed(self, timeout_seconds: float = _TIMEOUT_SECONDS) -> bool:
         """Whether the server closes the connection without another byte."""
-        ready, _, _ = select.select([self._socket], [], [], timeout_seconds)
-        if not ready:
+        if not self._is_readable(timeout_seconds):
             return False
         try:
             return self._socket.recv(1) == b""
         except ConnectionResetError:
             return True
+
+    def _is_readable(self, seconds: float) -> bool:
+        # select() refuses descriptors from 1024 on, which a test of a thousand connections reaches.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         self._socket.close()
@@ -134,11 +142,19 @@ class Tenant:
     def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:  # noqa: S107 - the published demo password
         self.url = url
         self._session = requests.Session()
-        answer = self.call("POST", "/api/auth/login", {"username": username, "password": password})
+        self._account = {"username": username, "password": password}
+        self._login()
+
+    def _login(self) -> None:
+        self._session.headers.pop("X-Authorization", None)
+        self._logged_in_at = time.monotonic()
+        answer = self._good(self._session.post(f"{self.url}/api/auth/login", json=self._account, timeout=30))
         self._session.headers["X-Authorization"] = f"Bearer {answer.json()['token']}"
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
-        """Any request; `body` is sent as JSON."""
+        """Any request; `body` is sent as JSON. A login that would soon expire is renewed first."""
+        if time.monotonic() - self._logged_in_at > _LOGIN_SECONDS:
+            self._login()
         if body is not None:
             options["json"] = body
         return self._session.request(method, self.url + path, timeout=30, **options)

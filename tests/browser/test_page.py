@@ -276,8 +276,9 @@ def watch_web(world: World, tmp_path: Path) -> Iterator[tuple[str, subprocess.Po
 
 
 def test_watch_web_shows_the_same(
-    open_page: OpenPage, world: World, watch_web: tuple[str, subprocess.Popen[str]]
+    world: World, watch_web: tuple[str, subprocess.Popen[str]], open_page: OpenPage
 ) -> None:
+    # The page is asked for after its server, so that it is closed before: an open stream that breaks is a complaint.
     page = open_page(watch_web[0])
     expect(page.locator("#verdict")).to_have_text("Data moves from end to end.", timeout=10_000)
     for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ import requests
 from pacifictool.settings import Settings
 
 TIMEOUT_SECONDS: Final = 60
+LOGIN_SECONDS: Final = 300
+"""A login is used this long; servers let an access token live for 15 minutes."""
 NOBODY: Final = "00000000-1dd2-11b2-8080-808080808080"
 """An id that no entity has. It is of version 1: a server in SQL mode takes no others."""
 NULL_ID: Final = "13814000-1dd2-11b2-8080-808080808080"
@@ -28,7 +31,19 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.tokens = self.login(settings.username, settings.require_password().reveal())
+        self.renew()
+
+    def renew(self) -> None:
+        """Logs the tenant in anew."""
+        self._logged_in_at = time.monotonic()
+        self._tokens = self.login(self.settings.username, self.settings.require_password().reveal())
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The tenant's access and refresh token, renewed well before they expire: a session of tests outlives them."""
+        if time.monotonic() - self._logged_in_at > LOGIN_SECONDS:
+            self.renew()
+        return self._tokens
 
     @property
     def token(self) -> str:

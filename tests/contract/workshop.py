@@ -137,8 +137,6 @@ class Workshop:
 
     def clean_up(self) -> list[str]:
         """Takes everything away, rules first; returns a line for each thing that had to stay, and why."""
-        # The access token may be older than its 15 minutes by now.
-        self.api.tokens = self.api.login(self.api.settings.username, self.api.settings.require_password().reveal())
         for name in self._gateway_devices:
             if (found := self.find_device(name)) is not None:
                 self._made["device"].append(found["id"]["id"])
