@@ -72,7 +72,7 @@ docs-reference: install ## docs/cli.md and docs/scenario.md, from the commands a
 	$(BIN)/python scripts/generate_cli_reference.py
 	$(BIN)/python scripts/generate_scenario_reference.py
 
-pictures: install ## docs/pictures/demo.svg and report.svg, from a real run
+pictures: install ## docs/pictures/demo.svg, report.svg and watch.svg, from real runs (3 minutes)
 	$(BIN)/python scripts/record_demo.py
 
 package: install ## Wheel and sdist in dist/, installed and tried in an empty environment

@@ -1,19 +1,25 @@
-"""Makes the pictures of README and documentation from one real run of `pacifictool demo --fast` (`make pictures`).
+"""Makes the pictures of README and documentation from real runs of `demo --fast` and `watch` (`make pictures`).
 
 docs/pictures/demo.svg is the terminal as a moving picture: the program runs in a pseudo terminal, a terminal emulator
 (pyte) says what is on the screen, and each line of it becomes a text that is shown from when to when it stood there.
-Who shows no animation sees the end. docs/pictures/report.svg is the run's report.
+Who shows no animation sees the end. docs/pictures/watch.svg is made in the same way, docs/pictures/report.svg is the
+demo's report.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import fcntl
+import json
 import math
 import os
 import pty
+import signal
 import struct
+import subprocess
 import sys
+import tempfile
 import termios
 import time
 from dataclasses import dataclass, field
@@ -29,6 +35,8 @@ LONGEST_SECONDS = 24.0
 MIN_FRAME_SECONDS = 0.4
 SHORTEST_SECONDS = 0.4
 """Of the picture's time: what changes sooner is left out."""
+WATCHED_AFTER_SECONDS = 70.0
+"""So that there are some means to be seen."""
 LAST_SECONDS = 8.0
 """How long the end stands, before it begins anew."""
 
@@ -191,11 +199,31 @@ def _line(shown: Shown, speed: float, total: float) -> str:
     )
 
 
+def watched(program: str) -> Recorder:
+    """`watch`, over a sandbox on which all three turbines have been turning for a minute."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        os.environ["PACIFICTOOL_STATE"] = folder
+        up = subprocess.run([program, "sandbox", "up", "--free-ports", "-o", "json"], check=True, capture_output=True)
+        running.callback(subprocess.run, [program, "-q", "sandbox", "down"], check=True, stdout=subprocess.DEVNULL)
+        state = json.loads(up.stdout)
+        os.environ |= {f"PACIFICTOOL_{name.upper()}": state[name] for name in ("url", "mqtt", "kafka")}
+        subprocess.run([program, "-q", "setup"], check=True, stdout=subprocess.DEVNULL)
+        for command in ("aggregate", "simulate"):
+            process = subprocess.Popen(
+                [program, "-q", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            running.callback(process.wait)
+            running.callback(process.send_signal, signal.SIGINT)
+        time.sleep(WATCHED_AFTER_SECONDS)
+        return record([program, "watch", "--duration", "15s"])
+
+
 def main() -> int:
-    program = Path(sys.executable).with_name("pacifictool")
+    program = str(Path(sys.executable).with_name("pacifictool"))
     os.chdir(PICTURES)  # so that no path of this machine is on the screen
-    recorder = record([str(program), "demo", "--fast", "--report", "report.svg"])
+    recorder = record([program, "demo", "--fast", "--report", "report.svg"])
     (PICTURES / "demo.svg").write_text(draw(recorder, "pacifictool demo --fast"), encoding="utf-8")
+    (PICTURES / "watch.svg").write_text(draw(watched(program), "pacifictool watch"), encoding="utf-8")
     return 0
 
 

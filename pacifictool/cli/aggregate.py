@@ -100,17 +100,21 @@ def aggregate(
     if _JAVA_SIZE.fullmatch(memory) is None:
         raise UsageError(f"--memory: {memory!r} is not a size.", hint="Write for example 512m or 2g.")
     aggregation = _aggregation(session, window, lateness)
+    # All options are read before jars are fetched for the sake of one that is wrong.
+    spark_conf = parse_key_values(conf or [], "--conf")
+    seconds = None if duration is None else seconds_option("--duration", duration)
+    patience = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
     options = _sink_options(session, aggregation, gateway_device=gateway_device, result_topic=result_topic)
     config = JobConfig(
         kafka=session.settings.kafka,
         topic=session.scenario.kafka.topic,
         aggregation=aggregation,
         checkpoint=(checkpoint or default_checkpoint(session, sink, kind.target(options))).absolute(),
-        spark=spark_settings(session, master=master, memory=memory, conf=parse_key_values(conf or [], "--conf")),
+        spark=spark_settings(session, master=master, memory=memory, conf=spark_conf),
         starting_offsets=starting_offsets,
-        duration=None if duration is None else seconds_option("--duration", duration),
+        duration=seconds,
         available_now=available_now,
-        give_up_after=None if give_up_after is None else seconds_option("--give-up-after", give_up_after),
+        give_up_after=patience,
     )
     with kind.open(options) as target, _shown(session) as show:
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)

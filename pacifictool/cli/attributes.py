@@ -37,7 +37,7 @@ def set_attributes(
     _check_scope(scope)
     if scope == "client" and asset:
         raise UsageError("Assets have no client attributes.", hint="Use --scope server.")
-    with session.connect() as platform:
+    with session.connect() as platform, session.patience(f"Setting {scope} attributes of {name}"):
         entity = _require(platform, name, asset=asset)
         if scope == "client":
             from pacifictool.mqtt import ATTRIBUTES_TOPIC
@@ -72,7 +72,7 @@ def show(
     session = session_of(ctx)
     if scope is not None:
         _check_scope(scope)
-    with session.connect() as platform:
+    with session.connect() as platform, session.patience(f"Reading attributes of {name}"):
         entity = _require(platform, name, asset=asset)
         found = {
             one: platform.attributes.get(entity, scope=f"{one.upper()}_SCOPE") for one in SCOPES if scope in (None, one)

@@ -48,6 +48,9 @@ class PlainLines(LiveView):
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
 
+    def on_page(self, url: str) -> None:
+        self._reporter.info(f"Until the end, {url} shows the data move.")
+
     def on_check(self, check: Check) -> None:
         self._reporter.info(f"{'✓' if check.ok else '✗'} {check.name}: {check.describe()}")
 
@@ -70,6 +73,7 @@ class Checklist(Messages, LiveView):
         self._news = ""
         self._tasks: list[_Activity] = []
         self._numbers = ""
+        self._page = ""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -80,6 +84,9 @@ class Checklist(Messages, LiveView):
             yield
 
     # --- what the demo tells -------------------------------------------------------------------------------------
+
+    def on_page(self, url: str) -> None:
+        self._page = f"Live in a browser, until the end: {url}"
 
     def on_step(self, step: str) -> None:
         with self._lock:
@@ -154,10 +161,9 @@ class Checklist(Messages, LiveView):
             for step in self._steps:
                 table.add_row(*_cells(step))
             activity = self._tasks[-1].line() if self._tasks else self._news
-            foot = [
-                Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in (activity, self._numbers)
-            ]
-            return Group(head, table, *(foot if self._running else foot[1:]))
+            lines = [activity, self._numbers, self._page] if self._running else [self._numbers]
+            foot = [Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
+            return Group(head, table, *foot)
 
     @property
     def _running(self) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
+PATIENCE_SECONDS = 1.0
+"""What takes longer tells what it is doing."""
 
 
 class Session:
@@ -174,8 +176,30 @@ class Session:
             **session_options,
         )
         if check:
-            platform.generation()
+            with self.patience(f"Logging in at {settings.url}"):
+                platform.generation()
         return platform
+
+    @contextmanager
+    def patience(self, description: str) -> Iterator[None]:
+        """Tells what is going on once it has taken a second: most calls do not, and then nothing is said."""
+        shown, lock, over = ExitStack(), threading.Lock(), False
+
+        def show() -> None:
+            with lock:
+                if not over:
+                    shown.enter_context(self.reporter.task(description))
+
+        timer = threading.Timer(PATIENCE_SECONDS, show)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with lock:
+                over = True
+                shown.close()
 
     def _deletion_journal(self, url: str) -> Path:
         """Where the runs of this user remember their rule deletions at one server."""

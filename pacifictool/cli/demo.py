@@ -25,6 +25,9 @@ app, command = command_app()
 SHOWN_WINDOWS = 6
 """Of each zone, in the table; -o json has them all."""
 
+JOB_FOLDER = "job"
+"""The job's checkpoint, in the demo's folder."""
+
 SURROUNDINGS = "surroundings"
 """The step before those of the story: a server that answers."""
 
@@ -71,12 +74,12 @@ def demo(
     scenario = options.scenario()
     with session.temporary_folder(keep=keep) as work_dir, _shown(session, real=real) as view:
         spark = spark_settings(session, master="local[2]")
-        with _surroundings(session, work_dir, int(generation.value), real=real) as settings:
+        with _surroundings(session, work_dir, int(generation.value), view, real=real) as settings:
             config = JobConfig(
                 kafka=settings.kafka,
                 topic=scenario.kafka.topic,
                 aggregation=scenario.aggregation,
-                checkpoint=work_dir / "job",
+                checkpoint=work_dir / JOB_FOLDER,
                 spark=spark,
                 starting_offsets="latest" if real else "earliest",
             )
@@ -101,17 +104,21 @@ def demo(
 
 
 @contextmanager
-def _surroundings(session: Session, work_dir: Path, generation: int, *, real: bool) -> Iterator[Settings]:
+def _surroundings(
+    session: Session, work_dir: Path, generation: int, view: LiveView, *, real: bool
+) -> Iterator[Settings]:
     """The configured server, or a sandbox of this demo's own on free ports."""
     if real:
         session.connect().close()
         yield session.settings
         return
-    from pacifictool.sandbox.stack import LocalStack
+    from pacifictool.sandbox.stack import LocalStack, StackPage
+    from pacifictool.watch.web.reference import PAGE, page_options
 
     stack = LocalStack(
         work_dir,
         generation=generation,
+        page=StackPage(PAGE, page_options(job=work_dir / JOB_FOLDER)),
         cache_dir=session.cache_dir,
         environ=session.environment.environ,
         jars_mirror=session.settings.jars_mirror,
@@ -121,6 +128,7 @@ def _surroundings(session: Session, work_dir: Path, generation: int, *, real: bo
     try:
         with session.reporter.task("Starting the sandbox"):
             stack.start()
+        view.on_page(f"{stack.platform.url}/")
         yield stack.settings(session.settings)
     finally:
         # Nobody will read this broker's data again: it need not be written out.

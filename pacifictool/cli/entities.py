@@ -44,7 +44,7 @@ def _check(what: str, name: str) -> None:
 
 def list_entities(session: Session, registry: Registry, noun: str, entity_type: str | None, search: str | None) -> None:
     """Lists all pages."""
-    with session.connect() as platform:
+    with session.connect() as platform, session.patience(f"Reading all {noun}s"):
         entities: list[Any] = list(registry(platform).list(type=entity_type, text_search=search))
     show_entities(session, f"{noun}s", entities)
 

@@ -43,9 +43,10 @@ def rejects(
         )
     ledger = Ledger(path)
     try:
-        reasons = Counter(reject.reason for reject in ledger.rejects())
-        kept = ledger.rejects() if all_rejects else islice(ledger.rejects(newest=limit), limit)
-        shown = [_document(reject) for reject in kept]
+        with session.patience("Reading the rejects"):
+            reasons = Counter(reject.reason for reject in ledger.rejects())
+            kept = ledger.rejects() if all_rejects else islice(ledger.rejects(newest=limit), limit)
+            shown = [_document(reject) for reject in kept]
     finally:
         ledger.close()
     document = {"ok": True, "total": sum(reasons.values()), "reasons": dict(reasons.most_common()), "rejects": shown}

@@ -129,7 +129,8 @@ def reset(
     data_dir = _data_dir(session, data)
     confirm(session, f"Delete everything the sandbox keeps in {data_dir}?", yes=yes)
     stop_keeper(data_dir, session.reporter)
-    delete_data(data_dir)
+    with session.patience("Deleting the sandbox's data"):
+        delete_data(data_dir)
     session.output.emit({"ok": True, "data": str(data_dir)}, lambda console: console.print("The sandbox is empty."))
 
 

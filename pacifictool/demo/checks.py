@@ -82,6 +82,9 @@ class DemoResult:
 class LiveView:
     """Is told what happens while the demo runs, by several threads. The command line draws it; this one ignores it."""
 
+    def on_page(self, url: str) -> None:
+        """A page shows the data move, until the demo ends."""
+
     def on_step(self, step: str) -> None:
         """A step begins, and the one before it is over. `story.steps` lists them."""
 

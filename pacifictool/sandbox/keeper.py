@@ -30,6 +30,7 @@ from pacifictool.errors import (
     kind_name,
 )
 from pacifictool.reporting import SILENT, Reporter
+from pacifictool.sandbox.stack import PAGE_FILE
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
@@ -159,5 +160,5 @@ def delete_data(data_dir: Path) -> None:
     """Removes what a stopped sandbox kept. Only folders of our own making are touched."""
     for name in ("kafka", "platform"):
         shutil.rmtree(data_dir / name, ignore_errors=True)
-    for name in (LOG_FILE, STATE_FILE):
+    for name in (LOG_FILE, STATE_FILE, PAGE_FILE):
         (data_dir / name).unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from pacifictool.settings import (
 )
 
 HOST = "127.0.0.1"
+PAGE_FILE = "page.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class LocalStack:
             data_dir / "platform",
             http_port=ports.http,
             mqtt_port=ports.mqtt,
-            options=("--generation", str(generation), *self._page_arguments(data_dir / "page.json", page)),
+            options=("--generation", str(generation), *self._page_arguments(data_dir / PAGE_FILE, page)),
         )
         self._reporter = reporter
 

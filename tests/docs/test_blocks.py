@@ -5,7 +5,55 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from documents import Reader, assert_same_form
+from documents import PAGES, ROOT, Reader, assert_same_form, blocks_of
+from harness import variables_of
+from world import Snapshot, restore, snapshot
+
+from pacifictool.sandbox.stack import LocalStack
+
+DOCS = ROOT / "docs"
+WITH_A_STACK = [DOCS / "howto" / "real-server.md"]
+ALONE = [DOCS / "tutorial.md"]
+
+
+def test_every_page_with_blocks_to_run_is_run_here() -> None:
+    runnable = [page for page in PAGES if any((block.directive or "").startswith("run") for block in blocks_of(page))]
+    assert runnable == sorted(WITH_A_STACK + ALONE)
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(400)
+def test_the_tutorial_as_it_is_written(tmp_path: Path) -> None:
+    # The tutorial with windows of 2 s instead of 10 s, so that the reader waits less.
+    text = (ROOT / "pacifictool" / "resources" / "tutorial.toml").read_text(encoding="utf-8")
+    quick = text.replace('window = "10s"', 'window = "2s"').replace("rate = 10 ", "rate = 50 ")
+    (tmp_path / "quick.toml").write_text(quick, encoding="utf-8")
+    reader = Reader(
+        tmp_path,
+        {
+            "PACIFICTOOL_STATE": str(tmp_path / "state"),
+            "PACIFICTOOL_SCENARIO": str(tmp_path / "quick.toml"),
+            "TMPDIR": str(tmp_path),
+        },
+        replace={"pacifictool sandbox up": "pacifictool sandbox up --free-ports"},
+    )
+    try:
+        assert reader.read(ALONE[0]) == 12
+        assert (tmp_path / "tutorial.html").stat().st_size > 1_000_000
+        assert (tmp_path / "tutorial.png").read_bytes().startswith(b"\x89PNG")
+    finally:
+        reader.run("pacifictool sandbox down")
+
+
+@pytest.mark.parametrize("page", WITH_A_STACK, ids=lambda page: page.stem)
+def test_a_page_for_a_real_server(page: Path, stack: LocalStack, tmp_path: Path) -> None:
+    before: Snapshot = snapshot(stack.platform.url)
+    environ = {**variables_of(stack), "PACIFICTOOL_STATE": str(tmp_path / "state"), "TMPDIR": str(tmp_path)}
+    try:
+        assert Reader(tmp_path, environ).read(page) > 0
+        assert snapshot(stack.platform.url) == before
+    finally:
+        restore(stack.platform.url, before)
 
 
 def test_forms_that_agree_and_forms_that_do_not() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,7 +18,13 @@ def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Pat
     before = {process.pid for process in psutil.process_iter()}
     began = time.time()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pacifictool", "demo", "--fast", "--generation", generation, "-o", "json"],
+        [
+            sys.executable,
+            "-m",
+            "pacifictool",
+            *["demo", "--fast", "--report", "demo.html", "-o", "json", "--generation"],
+            generation,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -30,6 +37,10 @@ def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Pat
     assert process.returncode == 0, stderr
     document = json.loads(stdout)
     assert document["ok"] is True
+    assert document["report"] == str(tmp_path / "demo.html")
+    drawn = (tmp_path / "demo.html").read_text(encoding="utf-8")
+    assert all(text in drawn for text in ("Zone A", "Zone B", "plotly"))
+    assert re.search(r"http://127\.0\.0\.1:\d+/ shows the data move", stderr)
     names = [check["name"] for check in document["checks"]]
     for name in (
         "zone-a-turbine-1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from injuries import FAILURES, WARNINGS, Injury
 from place import Place, new_broker, places, write_scenario
 
 from pacifictool.diagnosis.causes import Cause
+from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.ports import free_ports
 
 PACKAGE = Path(__file__).parents[2] / "pacifictool" / "diagnosis"
@@ -27,6 +29,8 @@ BOTH = (1, 4)
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Place]]:
+    # A machine on which nothing was aggregated yet lacks them, and doctor says so.
+    ensure_jars(SPARK_KAFKA, java=find_java(os.environ), cache_dir=default_cache_dir(os.environ), environ=os.environ)
     with places(tmp_path_factory.mktemp("doctor"), two_brokers=True) as found:
         yield found
 

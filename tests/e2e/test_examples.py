@@ -30,28 +30,34 @@ def test_every_example_is_run_by_some_test() -> None:
         assert f'"{name}"' in tested, name
 
 
-@pytest.mark.spark
-def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path: Path) -> None:
-    environ = {
+def environment(stack: LocalStack, folder: Path) -> dict[str, str]:
+    """For a script that finds the stack, and leaves nothing outside of `folder`."""
+    return {
         **os.environ,
         **variables_of(stack),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PACIFICTOOL_STATE": str(tmp_path / "state"),
-        "TMPDIR": str(tmp_path),
-        "PHASE": "2s",
-        "WINDOW": "1s",
+        "PACIFICTOOL_STATE": str(folder / "state"),
+        "TMPDIR": str(folder),
     }
-    script = EXAMPLES / "tutorial.sh"
-    done = subprocess.run(
-        ["sh", script],
+
+
+def run_script(name: str, environ: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", EXAMPLES / name],
         env=environ,
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
-        timeout=150,
+        timeout=170,
     )
+
+
+@pytest.mark.spark
+def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path: Path) -> None:
+    environ = environment(stack, tmp_path) | {"PHASE": "2s", "WINDOW": "1s"}
+    done = run_script("tutorial.sh", environ, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "0 created, 0 changed, 10 unchanged" in done.stdout
     assert len(re.findall(r"Readings lost +0", done.stdout)) == 3
@@ -62,6 +68,19 @@ def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path
     assert re.search(r"Zone A +WeatherStation", done.stdout)
     assert re.search(r"Zone B +WeatherStation", done.stdout)
     assert "deleted" in done.stdout
+    assert snapshot(stack.platform.url) == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp.")]
+
+
+@pytest.mark.spark
+def test_the_walk_over_a_server_of_ones_own(stack: LocalStack, before: Snapshot, tmp_path: Path) -> None:
+    environ = environment(stack, tmp_path) | {"WINDOW": "2s", "SECONDS_OF_WIND": "4"}
+    done = run_script("real_server.sh", environ, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for hop in ("Written to Kafka", "Mean readable"):
+        assert re.search(rf"✓ +{hop}", done.stdout), done.stdout
+    assert re.search(r"Zone A .*Zone B ", done.stdout, re.DOTALL)
+    assert (tmp_path / "report.html").stat().st_size > 1_000_000
     assert snapshot(stack.platform.url) == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp.")]
 

@@ -6,17 +6,23 @@ import contextlib
 import copy
 import json
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from harness import CommandLine, Outcome
 
 from pacifictool.aggregation.sinks.base import Receipt
 from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
 from pacifictool.aggregation.windows import WindowMean
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.mqtt import TELEMETRY_TOPIC
+from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.provisioning.dashboard import DESCRIPTION
 from pacifictool.rest import Platform, tutorial_rule_chain
 from pacifictool.sandbox.launcher import SandboxProcess
@@ -27,6 +33,7 @@ from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, 
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
 TITLE = "WeatherStation: zones and turbines"
+RECORDS = 3000
 
 
 class Book(Receipt):
@@ -256,3 +263,80 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
     assert sorted(found[0]) == sorted(zones)
     assert sum(map(len, found[0].values())) == len(results)
     assert found[0] == found[1]
+
+
+def records_of_both_generations() -> Iterator[bytes]:
+    """Records as either generation writes them: with and without a blank, escaped or not, whole numbers and broken."""
+    source = random.Random(3)
+    for number in range(RECORDS):
+        zone = f"generations {source.randrange(5)}"
+        value = source.choice([source.uniform(0, 60), float(source.randrange(60)), source.randrange(60)])
+        blank = " " if number % 2 else ""
+        yield f'{{"geoZone":"{zone}",{blank}"windSpeed":{json.dumps(value)}}}'.encode()
+    yield '{"geoZone":"generations \\"q\\" é","windSpeed":1.0E-7}'.encode()
+    # What a rule may write of nonsense, and both jobs must keep aside.
+    yield b'{"geoZone":"generations 1","windSpeed":"abc"}'
+    yield b'{"geoZone":"generations 1", "windSpeed":}'
+
+
+TEXTS_AND_ARRAYS = {
+    '{"windSpeed":"31"}': 1,
+    '{"windSpeed":"31.50"}': 1,
+    '[{"windSpeed":30},{"windSpeed":"32"}]': 2,
+    '[{"ts":1795477540001,"values":{"windSpeed":33}},{"ts":1795477540002,"values":{"windSpeed":34.25}}]': 2,
+}
+"""What devices send, and how many records generation 4 makes of it."""
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(500)
+def test_the_same_topic_gives_the_same_values_on_both_generations(
+    open_sandbox: Callable[[str], Sandbox], tmp_path: Path, stack: LocalStack
+) -> None:
+    topic, kafka = "generations", KafkaEndpoint(stack.broker.bootstrap)
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(
+        f'[kafka]\ntopic = "{topic}"\npartitions = 2\n[[turbines]]\nname = "Sender"\nzone = "generations texts"\n'
+        "wind_speed = { min = 1, max = 2 }\n",
+        encoding="utf-8",
+    )
+    sandboxes = [open_sandbox(generation) for generation in ("1", "4")]
+    sandboxes[1].run("setup", "-s", str(scenario), "-o", "json")
+    device = sandboxes[1].run("device", "token", "Sender", "-o", "json").document
+    for payload in TEXTS_AND_ARRAYS:
+        publish_and_confirm(
+            sandboxes[1].settings.mqtt,
+            Secret(device["token"]),
+            TELEMETRY_TOPIC,
+            payload.encode(),
+            timeout_seconds=10,
+            device="Sender",
+        )
+    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
+    for record in records_of_both_generations():
+        producer.produce(topic, record)
+    assert producer.flush(20) == 0
+    valid = RECORDS + 1 + sum(TEXTS_AND_ARRAYS.values())
+    # An acknowledgement of generation 4 means that a reading is queued.
+    deadline = time.monotonic() + 20
+    while len(records := list(read_records(kafka, topic))) < valid + 2:
+        assert time.monotonic() < deadline, len(records)
+    job = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", str(scenario), "-o", "json")
+
+    found = []
+    for sandbox in sandboxes:
+        document = sandbox.run("aggregate", "--sink", "rest", *job).document
+        assert (document["valid"], sum(document["rejects"].values())) == (valid, 2), document["rejects"]
+        with Platform.connect(sandbox.settings) as platform:
+            values = {
+                asset.name: {
+                    point.ts_ms: point.value for point in platform.telemetry.range(asset, "windSpeed", 0, 2**42)
+                }
+                for asset in platform.assets.list(type="WeatherStation")
+            }
+        assert sum(map(len, values.values())) == document["windows_posted"]
+        found.append(values)
+    zones = ['generations "q" é', *(f"generations {number}" for number in range(5)), "generations texts"]
+    assert sorted(found[0]) == zones
+    assert found[0] == found[1]
+    KafkaAdmin(kafka).delete(topic)

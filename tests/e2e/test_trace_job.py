@@ -269,6 +269,21 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
     assert document["mend"] == "Trace again, now that the job runs."
 
 
+def test_the_whole_way_through_a_4x_platform_and_a_job_that_is_found_by_itself(works: Works) -> None:
+    fourth = works.places[4]
+    with job_of(fourth) as job:
+        wait_until_held(fourth.folder / "state" / "jobs" / "*")
+        assert_walked(fourth, fourth.trace("--timeout", "120s"), job)
+
+
+def test_a_job_that_shows_its_means_elsewhere(works: Works) -> None:
+    folder = works.first.folder / "console"
+    with job_of(works.first, "--sink", "console", "--checkpoint", str(folder)):
+        wait_until_held(folder)
+        outcome = works.first.trace("--checkpoint", str(folder), "--timeout", "120s")
+    assert_stops(outcome, "readable", "results-elsewhere", r"^The job's means go to console, not to the platform\.$")
+
+
 def test_ctrl_c_ends_it_within_two_seconds(works: Works) -> None:
     job = works.job.java()
     job.suspend()

@@ -55,11 +55,11 @@ def device(tenant: Tenant) -> tuple[str, str]:
 
 
 def refusal(outcome: Outcome) -> str:
-    """The one sentence and the hint with which a command failed."""
+    """The one sentence and the hint with which a command failed, and where there is more about it."""
     assert outcome.code == 1
     lines = outcome.stderr.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("Error: "))
-    assert len(lines) == place + 2, outcome.stderr
+    assert len(lines) == place + 3, outcome.stderr
     assert "Traceback" not in outcome.stderr
     return "\n".join(lines[place:])
 

@@ -113,10 +113,10 @@ def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes
     sink = workshop.sink()
     feed = Feed(workshop, topic)
     try:
-        with subprocess.Popen(command(workshop, topic, "never", 60), stdout=subprocess.PIPE, text=True) as program:
+        with subprocess.Popen(command(workshop, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             program.stdout.readline()
-            until = time.monotonic() + 40
+            until = time.monotonic() + 90
             while not sink.values():
                 assert time.monotonic() < until
                 time.sleep(0.1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,15 @@ def test_a_key_and_a_version_from_the_command_line(
     assert server.count("GET", "/api/system/info") == 0
     assert server.logins == []
     assert "tb_secret" not in outcome.stdout + outcome.stderr
+
+
+def test_a_step_that_takes_over_a_second_says_what_it_waits_for(
+    server: ScriptedPlatform, chain_file: Path, command_line: CommandLine
+) -> None:
+    ChainServer(server, "4.3.1")
+    environ = {"PACIFICTOOL_URL": server.url}
+    assert "Logging in" not in command_line("import", "rule-chain", str(chain_file), environ=environ).stderr
+    server.on("POST", "/api/auth/login", lambda _: replace(server.tokens(), delay_seconds=1.5))
+    slow = command_line("import", "rule-chain", str(chain_file), environ=environ)
+    assert slow.code == 0
+    assert slow.stderr.startswith(f"Logging in at {server.url} …\n")

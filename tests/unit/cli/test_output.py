@@ -175,7 +175,8 @@ def test_a_line_that_cannot_be_parsed_still_gives_a_document(spelling: tuple[str
 def test_a_failure_without_json_leaves_stdout_empty(on_stack: CommandLine, nowhere: str) -> None:
     outcome = on_stack("device", "list", "--url", nowhere)
     assert (outcome.code, outcome.stdout) == (1, "")
-    first, second, third = outcome.stderr.splitlines()
+    waiting, first, second, third = outcome.stderr.splitlines()
+    assert waiting == f"Logging in at {nowhere} …"  # it is tried a few times before
     assert first == f"Error: The platform at {nowhere} cannot be reached: connection refused."
     assert second.startswith("  Check that the server runs")
     assert third == "  More: docs/troubleshooting.md#platform-unreachable"
