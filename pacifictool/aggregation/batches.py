@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from pacifictool.aggregation import pipeline
+from pacifictool.aggregation import pipeline, small_batch
 from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint
 from pacifictool.aggregation.clock import Coverage, EventClock
 from pacifictool.aggregation.ledger import BatchOutcome, Reject
@@ -85,6 +85,7 @@ class BatchProcessor:
         self._checkpoint = checkpoint
         self._topic = topic
         self._rules = rules
+        self._small = small_batch.SmallBatch(rules)
         self._lateness_ms = lateness_ms
         self._trigger_ms = trigger_ms
         self._clock = clock
@@ -111,12 +112,11 @@ class BatchProcessor:
         started = time.monotonic()
         ledger = self._checkpoint.ledger
         plan = self._checkpoint.batch_plan(batch_id, self._topic)
-        batch = pipeline.readings(records, self._rules)
         moment = self._moment(plan, ledger.sealed_until_ms or 0)
-        tally = self._judge(self._sums(batch, batch_id, plan).collect(), plan, moment)
+        tally = self._judge(self._sums(records, batch_id, plan), plan, moment)
         last_reject = None
         if tally.rejected:
-            last_reject = self._keep_rejects(batch, moment, expected=tally.rejected.total())
+            last_reject = self._keep_rejects(records, moment, expected=tally.rejected.total())
         if self._stop.is_set():
             raise BatchStopped
         ledger.apply(
@@ -144,13 +144,18 @@ class BatchProcessor:
             )
         )
 
-    def _sums(self, batch: DataFrame, batch_id: int, plan: BatchPlan) -> DataFrame:
-        """Chooses how to sum: both ways give the same, one is faster when values repeat, the other when they don't."""
-        if self._checkpoint.records_in(batch_id, plan, self._topic) > PROBE_BEYOND:
+    def _sums(self, records: DataFrame, batch_id: int, plan: BatchPlan) -> Iterable[Any]:
+        """Chooses how to sum. All ways give the same: one is for small batches, one for values that repeat, and one
+        for those that don't."""
+        size = self._checkpoint.records_in(batch_id, plan, self._topic)
+        if size <= small_batch.SMALL and (sums := self._small.collect(records)) is not None:
+            return sums
+        batch = pipeline.readings(records, self._rules)
+        if size > PROBE_BEYOND:
             sample = batch.select("raw").limit(_PROBE_RECORDS).agg(F.count("*"), F.count_distinct("raw")).collect()[0]
             if sample[1] > _MANY_DISTINCT * sample[0]:
-                return pipeline.sums_of_each(batch, self._rules)
-        return pipeline.sums_of_distinct(batch, self._rules)
+                return pipeline.sums_of_each(batch, self._rules).collect()
+        return pipeline.sums_of_distinct(batch, self._rules).collect()
 
     def _unstamped_event_ms(self, plan: BatchPlan) -> int:
         # They came some time since the trigger before; Spark's note makes a repeated batch see the same time.
@@ -182,8 +187,9 @@ class BatchProcessor:
                 tally.unstamped |= not stamped
         return tally
 
-    def _keep_rejects(self, batch: DataFrame, moment: Moment, *, expected: int) -> Reject | None:
+    def _keep_rejects(self, records: DataFrame, moment: Moment, *, expected: int) -> Reject | None:
         """Reads the batch once more for the rejects in full; one partition's part is in memory at a time."""
+        batch = pipeline.readings(records, self._rules)
         last: list[Reject] = []
 
         def rejects() -> Iterator[Reject]:

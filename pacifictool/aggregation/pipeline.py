@@ -206,10 +206,16 @@ def fast_pattern(rules: Rules) -> str:
     Only the range of the number is left to check. Escapes, zones that begin with a space and zones outside ASCII are
     left to the full parser: character classes beyond Latin-1 make Java's regular expressions three times slower.
     """
+    return f"^{''.join(fast_pattern_parts(rules))}\\z"
+
+
+def fast_pattern_parts(rules: Rules) -> tuple[str, str, str, str, str]:
+    """The same in parts, valid in Java and in Python alike: what stands before the zone, the zone, what stands between
+    it and the number, the number, and the end."""
     zone_key, value_key = (re.escape(json.dumps(key, ensure_ascii=False)) for key in (rules.zone_key, rules.value_key))
     zone = rf"[!#-\[\]-~][ !#-\[\]-~]{{0,{MAX_NAME_LENGTH - 1}}}"
     number = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?"
-    return rf'^\{{{zone_key}: ?"{zone}", ?{value_key}: ?{number}\}}\z'
+    return rf'\{{{zone_key}: ?"', zone, rf'", ?{value_key}: ?', number, r"\}"
 
 
 def _cut_out(rules: Rules) -> dict[str, Column]:

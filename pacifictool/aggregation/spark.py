@@ -281,6 +281,12 @@ class SparkRuntime:
             "spark.sql.shuffle.partitions": "1",
             "spark.sql.adaptive.enabled": "false",
             "spark.sql.streaming.stopTimeout": "5s",
+            # The other one, which Spark prefers, starts a process (chmod) for every file that it writes: 0.1 s a batch.
+            # What it has ahead, a rename that never overwrites, only matters to several writers, whom the lock of our
+            # checkpoint keeps out.
+            "spark.sql.streaming.checkpointFileManagerClass": (
+                "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+            ),
             # Kept per query in the driver's memory and never looked at.
             "spark.sql.streaming.numRecentProgressUpdates": "5",
             "spark.sql.ui.retainedExecutions": "1",
