@@ -41,7 +41,7 @@ test-long: install ## Clusters, clocks and faults at random: what takes too long
 browser: ## Chromium for the browser tests, installed if it is missing
 	@scripts/browser.sh >/dev/null
 
-check: format lint types imports docs test ## What CI runs
+check: format lint types imports docs test package ## What CI runs
 
 format: install
 	$(BIN)/ruff format --check .

@@ -83,18 +83,24 @@ def rejects_of(workshop: Workshop) -> tuple[int, int]:
     return counted, kept
 
 
+MOMENTS = (
+    "after results are posted",
+    "after the rejects are kept",
+    "after the batch is applied",
+    "while the second batch is summed",
+)
+
+
 @pytest.mark.timeout(300)
-def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(workshop: Workshop) -> None:
+@pytest.mark.parametrize("moments", [MOMENTS[:2], pytest.param(MOMENTS, marks=pytest.mark.long)], ids=["two", "all"])
+def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(
+    workshop: Workshop, moments: tuple[str, ...]
+) -> None:
     topic = workshop.topic()
     sink = workshop.sink()
     feed = Feed(workshop, topic)
     try:
-        for moment in (
-            "after the batch is applied",
-            "while the second batch is summed",
-            "after results are posted",
-            "after the rejects are kept",
-        ):
+        for moment in moments:
             done = subprocess.run(command(workshop, topic, moment, duration=60), check=False, timeout=60)
             assert done.returncode == -signal.SIGKILL, moment
     finally:
