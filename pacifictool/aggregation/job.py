@@ -42,6 +42,8 @@ _PROGRESS_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _QUERY_STOP_SECONDS = 1.0
 _ALONE_SECONDS = 15.0
+_SETTLED_SECONDS = 20.0
+"""A job that runs for so long has done with Spark what it will do, and may spend time on the next one's start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,8 @@ class AggregationJob:
                 self._notice_idle(run, query)
                 if time.monotonic() >= next_progress:
                     next_progress = time.monotonic() + _PROGRESS_SECONDS
+                    if self._tracker.batches and self._tracker.seconds >= _SETTLED_SECONDS:
+                        run.runtime.prepare_next_start()
                     self._notice_alone(run)
                     self._show(run)
         except (Py4JError, OSError) as error:

@@ -153,7 +153,13 @@ def spark_settings(
         reporter=session.reporter,
     )
     return SparkSettings(
-        java_home=java.home, jars=jars, master=master or "local[*]", memory=memory, environ=environ, conf=conf or {}
+        java_home=java.home,
+        jars=jars,
+        master=master or "local[*]",
+        memory=memory,
+        environ=environ,
+        conf=conf or {},
+        class_archives=session.cache_dir / "classes",
     )
 
 

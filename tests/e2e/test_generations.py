@@ -288,6 +288,7 @@ TEXTS_AND_ARRAYS = {
 """What devices send, and how many records generation 4 makes of it."""
 
 
+@pytest.mark.long
 @pytest.mark.spark
 @pytest.mark.timeout(500)
 def test_the_same_topic_gives_the_same_values_on_both_generations(

@@ -276,6 +276,7 @@ def test_the_whole_way_through_a_4x_platform_and_a_job_that_is_found_by_itself(w
         assert_walked(fourth, fourth.trace("--timeout", "120s"), job)
 
 
+@pytest.mark.long
 def test_a_job_that_shows_its_means_elsewhere(works: Works) -> None:
     folder = works.first.folder / "console"
     with job_of(works.first, "--sink", "console", "--checkpoint", str(folder)):
