@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo $(BIN)/uv)
 PYTEST_WORKERS ?= 2
-SOURCES := pacifictool tests examples scripts benchmarks
 
 MINUTES ?= 30
 
