@@ -194,10 +194,13 @@ class Transport:
         return self._unreachable(f"broke off the connection during {what}", what, sent=True)
 
     def _unreachable(self, reason: str, what: str, *, sent: bool) -> PlatformUnreachable:
+        hint = "Check that the server runs and that --url names it. `pacifictool sandbox up` starts a local platform."
+        if sent and self.url.startswith("https:"):
+            # With TLS 1.3 a server looks at our certificate after the handshake, and often just hangs up then.
+            hint += " If the server asks for a certificate, give --cert-file and --key-file."
         return PlatformUnreachable(
             f"The platform at {self.url} {reason}.",
-            hint="Check that the server runs and that --url names it."
-            " `pacifictool sandbox up` starts a local platform.",
+            hint=hint,
             request=what,
             sent=sent,
         )

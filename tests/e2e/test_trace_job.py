@@ -269,6 +269,7 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
     assert document["mend"] == "Trace again, now that the job runs."
 
 
+@pytest.mark.long
 def test_the_whole_way_through_a_4x_platform_and_a_job_that_is_found_by_itself(works: Works) -> None:
     fourth = works.places[4]
     with job_of(fourth) as job:

@@ -46,6 +46,7 @@ def ground(started: ProvingGround) -> Iterator[ProvingGround]:
         started.proxy.heal()
 
 
+@pytest.mark.long
 def test_a_topic_that_is_missing_at_the_start_is_waited_for(ground: ProvingGround) -> None:
     assert ground.job is not None
     ground.job.wait_to_say("Topic winds is there now, with 2 partitions.")
@@ -57,6 +58,7 @@ def test_a_topic_that_is_missing_at_the_start_is_waited_for(ground: ProvingGroun
     assert ground.verify().rejected == len(GARBAGE)
 
 
+@pytest.mark.long
 def test_a_second_job_on_the_same_checkpoint_is_refused_and_the_first_goes_on(ground: ProvingGround) -> None:
     ground.start_turbines()
     second = ground.aggregate("--starting-offsets", "earliest").wait()
@@ -70,6 +72,7 @@ def test_a_second_job_on_the_same_checkpoint_is_refused_and_the_first_goes_on(gr
     ground.verify()
 
 
+@pytest.mark.long
 def test_partitions_that_are_added_while_it_runs_are_picked_up(ground: ProvingGround) -> None:
     ground.start_turbines()
     KafkaAdmin(KafkaEndpoint(ground.broker.bootstrap)).add_partitions(ground.topic, 4)
@@ -80,7 +83,8 @@ def test_partitions_that_are_added_while_it_runs_are_picked_up(ground: ProvingGr
     assert producer.flush(20) == 0
 
     ground.verify()
-    assert sum(record.partition == 3 for record in ground.records()) == 100
+    # The platform's producer may have found the new partition, too.
+    assert sum(record.partition == 3 for record in ground.records()) >= 100
 
 
 def test_a_broker_that_is_killed_and_comes_back(ground: ProvingGround) -> None:
@@ -119,6 +123,7 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(ground:
     ground.verify()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -139,6 +144,7 @@ def test_a_platform_that_makes_trouble_over_rest(ground: ProvingGround, trouble:
     ground.restart_platform()
 
 
+@pytest.mark.long
 def test_refusals_of_every_kind_are_waited_out_and_shown(ground: ProvingGround) -> None:
     assert ground.job is not None
     ground.start_turbines()
@@ -156,6 +162,7 @@ def test_refusals_of_every_kind_are_waited_out_and_shown(ground: ProvingGround) 
     ground.verify()
 
 
+@pytest.mark.long
 def test_half_open_connections_are_given_up_and_nothing_is_skipped(ground: ProvingGround) -> None:
     assert ground.job is not None
     ground.start_turbines()
