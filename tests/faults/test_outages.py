@@ -178,7 +178,7 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     ground: ProvingGround,
 ) -> None:
     path = ground.write_scenario("hundred.toml", prefix="Hundred ", turbines=100, zones=100, rate=2, partitions=4)
-    ground.set_up("-s", str(path))
+    ground.set_up("-s", str(path), "--add-partitions")
     turbines = ground.start_turbines(scenario=load_scenario(path))
     turbines.wait_for(lambda summary: summary.online == 100 and summary.acknowledged > 300)
     ground.restart_platform(pause_seconds=1.0)
