@@ -20,6 +20,9 @@ from pacifictool.runtime.processes import ManagedProcess
 _FREE_BYTES = 1_000_000_000
 """An archive has 200 MB; where space is scarce it is not what we spend it on."""
 
+_KEPT = 2
+"""Of archives that belong to other runtimes or class paths, so many of the newest stay."""
+
 _BUILD = 'nice -n 19 "$@" && mv -f "$0.new" "$0"'
 
 
@@ -60,6 +63,7 @@ class ClassArchive:
                 listed = class_list.with_suffix(".whole")
                 listed.write_text(f"{whole}\n", encoding="utf-8")
                 log.unlink(missing_ok=True)
+                self._remove_old()
                 return ManagedProcess(
                     ["/bin/sh", "-c", _BUILD, str(self._path), *self._dump_command(listed, work)],
                     log_path=log,
@@ -68,6 +72,12 @@ class ClassArchive:
             finally:
                 os.close(lock)
         return None
+
+    def _remove_old(self) -> None:
+        others = sorted(self._folder.glob("*.jsa"), key=lambda path: path.stat().st_mtime)
+        for path in others[:-_KEPT]:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".log").unlink(missing_ok=True)
 
     def _dump_command(self, class_list: Path, target: Path) -> list[str]:
         return [

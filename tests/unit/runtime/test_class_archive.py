@@ -67,6 +67,18 @@ def test_one_that_is_stopped_leaves_nothing_behind_that_is_used(tmp_path: Path, 
     assert first.options(class_list)[0].startswith("-XX:SharedArchiveFile")
 
 
+def test_archives_of_other_jars_do_not_pile_up(tmp_path: Path, class_list: Path) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    for age, name in enumerate("abc"):
+        (folder / f"spark-{name}.jsa").write_bytes(b"")
+        os.utime(folder / f"spark-{name}.jsa", (time.time() - age, time.time() - age))
+    build = archive(tmp_path).build(class_list)
+    assert build is not None
+    build.stop(0)
+    assert sorted(path.name for path in folder.glob("*.jsa")) == ["spark-a.jsa", "spark-b.jsa"]
+
+
 def test_a_cache_that_cannot_hold_it_is_left_alone(
     tmp_path: Path, class_list: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
