@@ -45,6 +45,12 @@ class BatchPlan:
     """By partition: the offset after the last record of the batch."""
 
 
+def has_batches(folder: Path) -> bool:
+    """Whether a job has planned batches with this checkpoint folder, which need not exist."""
+    offsets = folder / "spark" / "offsets"
+    return offsets.is_dir() and any(entry.name.isdigit() for entry in offsets.iterdir())
+
+
 class Checkpoint:
     """A job's folder, held by this process until `close`.
 
@@ -95,8 +101,7 @@ class Checkpoint:
     @property
     def is_new(self) -> bool:
         """Whether no batch has been planned here yet."""
-        offsets = self.spark / "offsets"
-        return not (offsets.is_dir() and any(name.name.isdigit() for name in offsets.iterdir()))
+        return not has_batches(self.folder)
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Compares with the job that made the folder, or notes `identity` in a new one.

@@ -18,6 +18,7 @@ from pacifictool.aggregation.batches import BatchProcessor, BatchReport, BatchSt
 from pacifictool.aggregation.checkpoint import Checkpoint
 from pacifictool.aggregation.clock import Coverage, EventClock
 from pacifictool.aggregation.delivery import Delivery
+from pacifictool.aggregation.patience import LONGEST_WAIT_SECONDS, until_reachable
 from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
 from pacifictool.aggregation.sinks.base import Sink
@@ -39,7 +40,6 @@ from pacifictool.settings import KafkaEndpoint
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 30.0
 _QUERY_STOP_SECONDS = 1.0
 _ALONE_SECONDS = 15.0
 _SETTLED_SECONDS = 20.0
@@ -142,17 +142,13 @@ class AggregationJob:
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
                 self._phase("waiting for the topic")
-                admin = KafkaAdmin(config.kafka)
-                found = wait_for_topic(admin, config.topic, stop, self._reporter)
-                if found is None:
+                if checkpoint.is_new:  # a mistyped address is to be told at once
+                    met = self._meet_topic(checkpoint, options, stop)
+                else:
+                    met = until_reachable(lambda: self._meet_topic(checkpoint, options, stop), stop, self._reporter)
+                if met is None:
                     return self._summary(checkpoint, before, "stop")
-                topic, appeared = found
-                kafka_identity = {"topic_id": topic.topic_id, "cluster_id": admin.cluster_id()}
-                checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
-                checkpoint.check_spark_id()
-                check_not_ahead(checkpoint, admin, config.topic)
-                if checkpoint.is_new and options.get("startingOffsets") == "latest":
-                    options = fixed_start(options, admin, config.topic, checkpoint.ledger, appeared=appeared)
+                topic, options = met
                 self._phase("starting")
                 if not _started(runtime, stop, keep=runtime is self._runtime):
                     return self._summary(checkpoint, before, "stop")
@@ -164,6 +160,24 @@ class AggregationJob:
                     runtime.close()
 
     # --- the parts of a run --------------------------------------------------------------------------------------
+
+    def _meet_topic(
+        self, checkpoint: Checkpoint, options: dict[str, str], stop: threading.Event
+    ) -> tuple[TopicInfo, dict[str, str]] | None:
+        """The topic, once it is there and fits the checkpoint, and where to read from; None: `stop` was set before."""
+        config = self._config
+        admin = KafkaAdmin(config.kafka)
+        found = wait_for_topic(admin, config.topic, stop, self._reporter)
+        if found is None:
+            return None
+        topic, appeared = found
+        kafka_identity = {"topic_id": topic.topic_id, "cluster_id": admin.cluster_id()}
+        checkpoint.check_identity(config.identity(self._sink) | kafka_identity)
+        checkpoint.check_spark_id()
+        check_not_ahead(checkpoint, admin, config.topic)
+        if checkpoint.is_new and options.get("startingOffsets") == "latest":
+            options = fixed_start(options, admin, config.topic, checkpoint.ledger, appeared=appeared)
+        return topic, options
 
     def _prepare(self, checkpoint: Checkpoint, runtime: SparkRuntime, topic: TopicInfo) -> _Run:
         clock = EventClock()
@@ -210,7 +224,7 @@ class AggregationJob:
                     break
                 except KafkaUnreachable as error:
                     attempts = 1 if self._tracker.batches > batches_before else attempts + 1
-                    seconds = min(2.0**attempts, _LONGEST_WAIT_SECONDS)
+                    seconds = min(2.0**attempts, LONGEST_WAIT_SECONDS)
                     self._phase("waiting for Kafka")
                     self._reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
                     if self._wait_out(run, stop, seconds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +14,14 @@ import typer
 from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
-from pacifictool.errors import UsageError
+from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
     from pacifictool.aggregation.job import JobConfig
     from pacifictool.aggregation.progress import JobProgress, JobSummary
+    from pacifictool.aggregation.sinks.base import Sink
+    from pacifictool.aggregation.sinks.registry import SinkKind
     from pacifictool.aggregation.spark import SparkSettings
     from pacifictool.cli.context import Session
     from pacifictool.reporting import ProgressTask
@@ -84,6 +86,7 @@ def aggregate(
     A restart on the same checkpoint goes on where the last run ended. Records that cannot be used are kept: see
     `pacifictool rejects`.
     """
+    from pacifictool.aggregation.checkpoint import has_batches
     from pacifictool.aggregation.job import AggregationJob, JobConfig
     from pacifictool.cli.context import parse_key_values
 
@@ -116,12 +119,25 @@ def aggregate(
         available_now=available_now,
         give_up_after=patience,
     )
-    with kind.open(options) as target, _shown(session) as show:
+    with ExitStack() as opened, _shown(session) as show:
+        target = _open(kind, options, opened, session, waits=has_batches(config.checkpoint))
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
         with session.winding_down_on_interrupt():
             summary = job.run(session.stop)
     session.output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
+
+
+def _open(kind: SinkKind, options: SinkOptions, opened: ExitStack, session: Session, *, waits: bool) -> Sink:
+    """Opens the sink; `waits`: a job that has run before waits for its platform."""
+    if not waits:
+        return opened.enter_context(kind.open(options))
+    from pacifictool.aggregation.patience import until_reachable
+
+    target = until_reachable(lambda: opened.enter_context(kind.open(options)), session.stop, session.reporter)
+    if target is None:
+        raise Interrupted
+    return target
 
 
 def spark_settings(

@@ -1,0 +1,30 @@
+"""A start that waits: what a job has worked with before is down, not mistyped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from pacifictool.errors import KafkaUnreachable, PlatformUnreachable
+from pacifictool.reporting import Reporter
+
+LONGEST_WAIT_SECONDS = 30.0
+
+Found = TypeVar("Found")
+
+
+def until_reachable(attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter) -> Found | None:
+    """What `attempt` returns, as soon as Kafka and the platform answer it; None when `stop` was set before.
+
+    Other errors, a refused login among them, are not waited out.
+    """
+    seconds = 1.0
+    while True:
+        try:
+            return attempt()
+        except (KafkaUnreachable, PlatformUnreachable) as error:
+            reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
+        if stop.wait(seconds):
+            return None
+        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
