@@ -55,6 +55,12 @@ def kafka(
 @pytest.fixture(scope="module")
 def spark(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=dict(os.environ))
+    settings = SparkSettings(
+        java_home=java.home,
+        jars=jars,
+        master="local[2]",
+        environ=dict(os.environ),
+        class_archives=default_cache_dir(os.environ) / "classes",
+    )
     with SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime:
         yield runtime

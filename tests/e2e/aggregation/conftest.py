@@ -147,7 +147,13 @@ class Workshop:
             topic=topic,
             aggregation=Aggregation.model_validate({"window": 1.0} | dict(aggregation or {})),
             checkpoint=self.folder / checkpoint,
-            spark=SparkSettings(java_home=self.java.home, jars=self.jars, master="local[2]", environ=dict(os.environ)),
+            spark=SparkSettings(
+                java_home=self.java.home,
+                jars=self.jars,
+                master="local[2]",
+                environ=dict(os.environ),
+                class_archives=default_cache_dir(os.environ) / "classes",
+            ),
             **{"starting_offsets": "earliest", **options},
         )
 
@@ -199,7 +205,13 @@ def shared(
 ) -> Iterator[tuple[KafkaBroker, Sequence[Path], SparkRuntime]]:
     cache = default_cache_dir(os.environ)
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=cache, environ=os.environ)
-    settings = SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=dict(os.environ))
+    settings = SparkSettings(
+        java_home=java.home,
+        jars=jars,
+        master="local[2]",
+        environ=dict(os.environ),
+        class_archives=default_cache_dir(os.environ) / "classes",
+    )
     broker_jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=cache, environ=os.environ)
     with (
         SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime,

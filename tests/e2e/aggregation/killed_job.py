@@ -16,6 +16,7 @@ from pacifictool.aggregation import job, ledger, pipeline
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkSettings
 from pacifictool.aggregation.windows import WindowMean
+from pacifictool.runtime import default_cache_dir
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 
@@ -72,7 +73,12 @@ def main() -> None:
         topic=settings["topic"],
         aggregation=Aggregation.model_validate({"window": 1.0}),
         checkpoint=Path(settings["checkpoint"]),
-        spark=SparkSettings(Path(settings["java_home"]), [Path(jar) for jar in settings["jars"]], master="local[2]"),
+        spark=SparkSettings(
+            Path(settings["java_home"]),
+            [Path(jar) for jar in settings["jars"]],
+            master="local[2]",
+            class_archives=default_cache_dir(os.environ) / "classes",
+        ),
         starting_offsets="earliest",
         duration=settings["duration"],
         available_now=settings["duration"] is None,

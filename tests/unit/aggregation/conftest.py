@@ -16,7 +16,13 @@ from pacifictool.runtime.java import find_java
 def spark_settings() -> SparkSettings:
     java = find_java(os.environ)
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    return SparkSettings(java_home=java.home, jars=jars, master="local[2]", environ=dict(os.environ))
+    return SparkSettings(
+        java_home=java.home,
+        jars=jars,
+        master="local[2]",
+        environ=dict(os.environ),
+        class_archives=default_cache_dir(os.environ) / "classes",
+    )
 
 
 @pytest.fixture(scope="module")
