@@ -181,6 +181,7 @@ class FaultSchedule:
     def _refuse(self) -> None:
         self._ground.proxy.answer(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
         time.sleep(self._seconds(1, 5))
+        self._ground.proxy.break_off()  # also the connections that were answered by the proxy itself
         self._ground.proxy.heal()
 
     def _add_partition(self) -> None:
