@@ -16,7 +16,7 @@ def test_random_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     told: list[str] = []
     with scheduled(tmp_path, seed=SEED, tell=told.append) as schedule:
         # A half-open connection is noticed after 30 s: test_outages.py has the patience.
-        verdict = schedule.run(45, besides=("connections half-open",))
+        verdict = schedule.run(90, besides=("connections half-open",))
 
     assert verdict.differences == ()
     assert verdict.windows > 0

@@ -179,6 +179,8 @@ class FaultSchedule:
             proxy.swallow()
 
     def _refuse(self) -> None:
+        # A login that is refused while the job starts ends it, as it should.
+        self._ground.wait_for_posts()
         self._ground.proxy.answer(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
         time.sleep(self._seconds(1, 5))
         self._ground.proxy.break_off()  # also the connections that were answered by the proxy itself
