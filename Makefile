@@ -24,8 +24,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: install ## The tutorial, end to end, on a local sandbox
-	$(BIN)/pacifictool demo
+demo: install ## The tutorial, end to end, on a local sandbox; draws it into demo.html
+	$(BIN)/pacifictool demo --report demo.html
 
 # Whatever fails while several workers share the machine is asked once more, alone: a defect fails twice, a machine that
 # was too busy does not. Both runs are in the output.
