@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import Counter
@@ -113,10 +114,11 @@ class BatchProcessor:
         ledger = self._checkpoint.ledger
         plan = self._checkpoint.batch_plan(batch_id, self._topic)
         moment = self._moment(plan, ledger.sealed_until_ms or 0)
-        tally = self._judge(self._sums(records, batch_id, plan), plan, moment)
+        readings = functools.cache(lambda: pipeline.readings(records, self._rules))  # most small batches need none
+        tally = self._judge(self._sums(records, readings, batch_id, plan), plan, moment)
         last_reject = None
         if tally.rejected:
-            last_reject = self._keep_rejects(records, moment, expected=tally.rejected.total())
+            last_reject = self._keep_rejects(readings(), moment, expected=tally.rejected.total())
         if self._stop.is_set():
             raise BatchStopped
         ledger.apply(
@@ -144,13 +146,15 @@ class BatchProcessor:
             )
         )
 
-    def _sums(self, records: DataFrame, batch_id: int, plan: BatchPlan) -> Iterable[Any]:
+    def _sums(
+        self, records: DataFrame, readings: Callable[[], DataFrame], batch_id: int, plan: BatchPlan
+    ) -> Iterable[Any]:
         """Chooses how to sum. All ways give the same: one is for small batches, one for values that repeat, and one
         for those that don't."""
         size = self._checkpoint.records_in(batch_id, plan, self._topic)
         if size <= small_batch.SMALL and (sums := self._small.collect(records)) is not None:
             return sums
-        batch = pipeline.readings(records, self._rules)
+        batch = readings()
         if size > PROBE_BEYOND:
             sample = batch.select("raw").limit(_PROBE_RECORDS).agg(F.count("*"), F.count_distinct("raw")).collect()[0]
             if sample[1] > _MANY_DISTINCT * sample[0]:
@@ -187,9 +191,8 @@ class BatchProcessor:
                 tally.unstamped |= not stamped
         return tally
 
-    def _keep_rejects(self, records: DataFrame, moment: Moment, *, expected: int) -> Reject | None:
+    def _keep_rejects(self, batch: DataFrame, moment: Moment, *, expected: int) -> Reject | None:
         """Reads the batch once more for the rejects in full; one partition's part is in memory at a time."""
-        batch = pipeline.readings(records, self._rules)
         last: list[Reject] = []
 
         def rejects() -> Iterator[Reject]:

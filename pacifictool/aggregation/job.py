@@ -142,10 +142,12 @@ class AggregationJob:
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
                 self._phase("waiting for the topic")
-                if checkpoint.is_new:  # a mistyped address is to be told at once
-                    met = self._meet_topic(checkpoint, options, stop)
-                else:
-                    met = until_reachable(lambda: self._meet_topic(checkpoint, options, stop), stop, self._reporter)
+                met = until_reachable(
+                    lambda: self._meet_topic(checkpoint, options, stop),
+                    stop,
+                    self._reporter,
+                    waits=not checkpoint.is_new,
+                )
                 if met is None:
                     return self._summary(checkpoint, before, "stop")
                 topic, options = met

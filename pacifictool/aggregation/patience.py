@@ -14,16 +14,21 @@ LONGEST_WAIT_SECONDS = 30.0
 Found = TypeVar("Found")
 
 
-def until_reachable(attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter) -> Found | None:
+def until_reachable(
+    attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter, *, waits: bool
+) -> Found | None:
     """What `attempt` returns, as soon as Kafka and the platform answer it; None when `stop` was set before.
 
-    Other errors, a refused login among them, are not waited out.
+    Without `waits`, for a first start, nothing is waited out: a mistyped address is to be told at once. Nor are other
+    errors ever, a refused login among them.
     """
     seconds = 1.0
     while True:
         try:
             return attempt()
         except (KafkaUnreachable, PlatformUnreachable) as error:
+            if not waits:
+                raise
             reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
         if stop.wait(seconds):
             return None

@@ -56,7 +56,7 @@ class SmallBatch:
     def sums(self, records: Iterable[tuple[bytes | None, int]]) -> list[ZoneSum] | None:
         """The same for values and time stamps (ms; negative for none) that are here already."""
         rules, match = self._rules, self._pattern.fullmatch
-        found: dict[tuple[int | None, bytes], tuple[int, int, int | None]] = {}
+        found: dict[tuple[int | None, bytes], tuple[int, int, int]] = {}
         for value, stamp_ms in records:
             matched = None if value is None else match(value)
             if matched is None:
@@ -66,14 +66,17 @@ class SmallBatch:
                 return None
             # Rounded as Spark's rint does: halves to the even neighbour.
             units = round(number * UNITS)
-            if stamp_ms >= 0:
-                key = (stamp_ms - stamp_ms % rules.window_ms + rules.window_ms, zone)
-                count, total, newest_ms = found.get(key, (0, 0, stamp_ms))
-                found[key] = (count + 1, total + units, max(newest_ms or 0, stamp_ms))
-            else:
-                count, total, newest_ms = found.get((None, zone), (0, 0, None))
-                found[None, zone] = (count + 1, total + units, newest_ms)
+            window_end = stamp_ms - stamp_ms % rules.window_ms + rules.window_ms if stamp_ms >= 0 else None
+            count, total, newest_ms = found.get((window_end, zone), (0, 0, stamp_ms))
+            found[window_end, zone] = (count + 1, total + units, max(newest_ms, stamp_ms))
         return [
-            ZoneSum(window_end, zone.decode("ascii"), None, count, *split_halves(total), newest_ms)
+            ZoneSum(
+                window_end,
+                zone.decode("ascii"),
+                None,
+                count,
+                *split_halves(total),
+                None if window_end is None else newest_ms,
+            )
             for (window_end, zone), (count, total, newest_ms) in found.items()
         ]

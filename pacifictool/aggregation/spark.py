@@ -124,8 +124,7 @@ class SparkRuntime:
             self._archive = ClassArchive(
                 settings.class_archives,
                 java_home=settings.java_home,
-                class_path=settings.jars,
-                wildcard=_SPARK_HOME / "jars",
+                class_path=self._jars,
             )
         if not self._is_guest:
             try:
@@ -223,6 +222,10 @@ class SparkRuntime:
         return self._folder / "tmp"
 
     @property
+    def _jars(self) -> list[Path]:
+        return [*self._settings.jars, _SPARK_HOME / "jars" / "*"]
+
+    @property
     def _class_list(self) -> Path:
         return self._tmp / "classes"
 
@@ -258,7 +261,7 @@ class SparkRuntime:
 
     def _jvm_arguments(self, log4j: Path) -> list[str]:
         environ = self._settings.environ
-        class_path = [*map(str, self._settings.jars), str(_SPARK_HOME / "jars" / "*")]
+        class_path = [*map(str, self._jars)]
         class_path += [environ[name] for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR") if environ.get(name)]
         return [
             "-cp",

@@ -130,11 +130,11 @@ def aggregate(
 
 def _open(kind: SinkKind, options: SinkOptions, opened: ExitStack, session: Session, *, waits: bool) -> Sink:
     """Opens the sink; `waits`: a job that has run before waits for its platform."""
-    if not waits:
-        return opened.enter_context(kind.open(options))
     from pacifictool.aggregation.patience import until_reachable
 
-    target = until_reachable(lambda: opened.enter_context(kind.open(options)), session.stop, session.reporter)
+    target = until_reachable(
+        lambda: opened.enter_context(kind.open(options)), session.stop, session.reporter, waits=waits
+    )
     if target is None:
         raise Interrupted
     return target
@@ -149,6 +149,7 @@ def spark_settings(
     """
     from pacifictool.aggregation.spark import SparkSettings
     from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
+    from pacifictool.runtime.class_archive import FOLDER
 
     environ = session.environment.environ
     guest = SparkSettings(java_home=Path(environ.get("JAVA_HOME", "")), jars=(), environ=environ, conf=conf or {})
@@ -175,7 +176,7 @@ def spark_settings(
         memory=memory,
         environ=environ,
         conf=conf or {},
-        class_archives=session.cache_dir / "classes",
+        class_archives=session.cache_dir / FOLDER,
     )
 
 

@@ -17,6 +17,9 @@ from pathlib import Path
 
 from pacifictool.runtime.processes import ManagedProcess
 
+FOLDER = "classes"
+"""Of the cache folder: where archives are kept."""
+
 _FREE_BYTES = 1_000_000_000
 """An archive has 200 MB; where space is scarce it is not what we spend it on."""
 
@@ -29,12 +32,12 @@ _BUILD = 'nice -n 19 "$@" && mv -f "$0.new" "$0"'
 class ClassArchive:
     """The archive for one Java runtime and one class path."""
 
-    def __init__(self, folder: Path, *, java_home: Path, class_path: Sequence[Path], wildcard: Path) -> None:
-        """`folder` keeps all archives. The class path is `class_path`, then all jars in the folder `wildcard`."""
+    def __init__(self, folder: Path, *, java_home: Path, class_path: Sequence[Path]) -> None:
+        """`folder` keeps all archives. An entry FOLDER/* of the class path means all jars in that folder."""
         self._folder = folder
         self._java_home = java_home
-        self.class_path = os.pathsep.join([*map(str, class_path), str(wildcard / "*")])
-        fits = "\n".join([str(java_home), _release(java_home), self.class_path, *map(_state, [*class_path, wildcard])])
+        self.class_path = os.pathsep.join(map(str, class_path))
+        fits = "\n".join([str(java_home), _release(java_home), self.class_path, *map(_state, class_path)])
         self._path = folder / f"spark-{hashlib.sha256(fits.encode()).hexdigest()[:16]}.jsa"
 
     def options(self, class_list: Path) -> list[str]:
@@ -99,6 +102,6 @@ def _release(java_home: Path) -> str:
 
 def _state(path: Path) -> str:
     with contextlib.suppress(OSError):
-        status = path.stat()
+        status = (path.parent if path.name == "*" else path).stat()
         return f"{status.st_size} {status.st_mtime_ns}"
     return ""

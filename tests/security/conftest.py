@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from local_spark import local_spark
 from secure_kafka import SecureKafka, secure_kafka
 from tls import Pki
 
-from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
-from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, JavaRuntime, default_cache_dir, ensure_jars, find_java
+from pacifictool.aggregation.spark import SparkRuntime
+from pacifictool.runtime import KAFKA_BROKER, JavaRuntime, default_cache_dir, ensure_jars, find_java
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
 
@@ -54,13 +55,5 @@ def kafka(
 
 @pytest.fixture(scope="module")
 def spark(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
-    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    settings = SparkSettings(
-        java_home=java.home,
-        jars=jars,
-        master="local[2]",
-        environ=dict(os.environ),
-        class_archives=default_cache_dir(os.environ) / "classes",
-    )
-    with SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime:
+    with SparkRuntime(local_spark(java), tmp_path_factory.mktemp("spark")) as runtime:
         yield runtime

@@ -15,17 +15,18 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
+from local_spark import local_spark
 
 from pacifictool.aggregation.job import AggregationJob, JobConfig
 from pacifictool.aggregation.progress import JobProgress, JobSummary
 from pacifictool.aggregation.sinks.base import Receipt, Sink
-from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
+from pacifictool.aggregation.spark import SparkRuntime
 from pacifictool.aggregation.windows import UNITS, WindowMean, exact_mean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.reporting import SilentReporter
 from pacifictool.runtime.cache import default_cache_dir
-from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.scenario import Aggregation
@@ -147,13 +148,7 @@ class Workshop:
             topic=topic,
             aggregation=Aggregation.model_validate({"window": 1.0} | dict(aggregation or {})),
             checkpoint=self.folder / checkpoint,
-            spark=SparkSettings(
-                java_home=self.java.home,
-                jars=self.jars,
-                master="local[2]",
-                environ=dict(os.environ),
-                class_archives=default_cache_dir(os.environ) / "classes",
-            ),
+            spark=local_spark(self.java),
             **{"starting_offsets": "earliest", **options},
         )
 
@@ -204,21 +199,14 @@ def shared(
     java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[KafkaBroker, Sequence[Path], SparkRuntime]]:
     cache = default_cache_dir(os.environ)
-    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=cache, environ=os.environ)
-    settings = SparkSettings(
-        java_home=java.home,
-        jars=jars,
-        master="local[2]",
-        environ=dict(os.environ),
-        class_archives=default_cache_dir(os.environ) / "classes",
-    )
+    settings = local_spark(java)
     broker_jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=cache, environ=os.environ)
     with (
         SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime,
         KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=broker_jars) as broker,
     ):
         broker.start()
-        yield broker, jars, runtime
+        yield broker, settings.jars, runtime
 
 
 @pytest.fixture

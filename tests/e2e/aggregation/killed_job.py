@@ -17,6 +17,7 @@ from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkSettings
 from pacifictool.aggregation.windows import WindowMean
 from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.class_archive import FOLDER
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 
@@ -77,7 +78,7 @@ def main() -> None:
             Path(settings["java_home"]),
             [Path(jar) for jar in settings["jars"]],
             master="local[2]",
-            class_archives=default_cache_dir(os.environ) / "classes",
+            class_archives=default_cache_dir(os.environ) / FOLDER,
         ),
         starting_offsets="earliest",
         duration=settings["duration"],

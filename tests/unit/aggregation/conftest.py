@@ -5,24 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from local_spark import local_spark
 
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
-from pacifictool.runtime.cache import default_cache_dir
-from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
 from pacifictool.runtime.java import find_java
 
 
 @pytest.fixture(scope="session")
 def spark_settings() -> SparkSettings:
-    java = find_java(os.environ)
-    jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    return SparkSettings(
-        java_home=java.home,
-        jars=jars,
-        master="local[2]",
-        environ=dict(os.environ),
-        class_archives=default_cache_dir(os.environ) / "classes",
-    )
+    return local_spark(find_java(os.environ))
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_what_does_not_answer_is_tried_again_at_longer_and_longer_intervals() ->
             raise failures.pop(0)
         return "there"
 
-    assert until_reachable(attempt, stop, notes) == "there"
+    assert until_reachable(attempt, stop, notes, waits=True) == "there"
     assert stop.waits == [1, 2, 4, 8, 16, 30, 30]
     assert notes.warnings[0] == "Kafka is down. Trying again in 1 s."
     assert notes.warnings[-1] == "It is down. Trying again in 30 s."
@@ -53,6 +53,16 @@ def test_a_stop_ends_the_wait_and_what_is_no_outage_is_not_waited_out() -> None:
         raise AuthenticationFailed("Wrong password.")
 
     stop = Clockless()
-    assert until_reachable(down, stop, Notes()) is None
+    assert until_reachable(down, stop, Notes(), waits=True) is None
     with pytest.raises(AuthenticationFailed):
-        until_reachable(refused, Clockless(), Notes())
+        until_reachable(refused, Clockless(), Notes(), waits=True)
+
+
+def test_a_first_start_fails_at_once() -> None:
+    def down() -> None:
+        raise KafkaUnreachable("Kafka is down.")
+
+    notes, stop = Notes(), Clockless()
+    with pytest.raises(KafkaUnreachable):
+        until_reachable(down, stop, notes, waits=False)
+    assert (notes.warnings, stop.waits) == ([], [])

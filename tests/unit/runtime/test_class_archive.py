@@ -32,7 +32,7 @@ def archive(tmp_path: Path, jar: bytes = b"") -> ClassArchive:
     one = tmp_path / "one.jar"
     if not one.exists() or one.read_bytes() != jar:
         one.write_bytes(jar)
-    return ClassArchive(tmp_path / "archives", java_home=JAVA_HOME, class_path=[one], wildcard=jars)
+    return ClassArchive(tmp_path / "archives", java_home=JAVA_HOME, class_path=[one, jars / "*"])
 
 
 def test_an_archive_is_made_once_and_then_used(tmp_path: Path, class_list: Path) -> None:

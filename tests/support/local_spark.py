@@ -1,0 +1,23 @@
+"""Settings of a Spark on this machine, as the tests use it."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from pacifictool.aggregation.spark import SparkSettings
+from pacifictool.runtime import SPARK_KAFKA, JavaRuntime, default_cache_dir, ensure_jars
+from pacifictool.runtime.class_archive import FOLDER
+
+
+@functools.cache
+def local_spark(java: JavaRuntime) -> SparkSettings:
+    """Two cores, with the connector's jars and with whatever archive of classes this machine has."""
+    cache = default_cache_dir(os.environ)
+    return SparkSettings(
+        java_home=java.home,
+        jars=ensure_jars(SPARK_KAFKA, java=java, cache_dir=cache, environ=os.environ),
+        master="local[2]",
+        environ=dict(os.environ),
+        class_archives=cache / FOLDER,
+    )
