@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome
+from harness import CommandLine, Outcome, kept_variables
 
+from pacifictool.aggregation.jvm import COMPILE_QUICKLY
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.stack import LocalStack
+
+# Java's thorough compiler pays in a job that runs for long. In tests it takes 5 s of processor time at each start.
+os.environ.setdefault("JDK_JAVA_OPTIONS", COMPILE_QUICKLY)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A run by several workers is a long one: it begins with what makes the many starts of Spark quick."""
+    config = session.config
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        return
+    folder = tempfile.TemporaryDirectory()
+    script = Path(__file__).parent / "support" / "spark_classes.py"
+    maker = ManagedProcess([sys.executable, script], log_path=Path(folder.name, "log"))
+    config.add_cleanup(folder.cleanup)
+    config.add_cleanup(lambda: maker.stop(0))
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +61,11 @@ def command_line(tmp_path: Path) -> CommandLine:
     def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
         # typer.echo writes to the real stdout, so help and version are tested in a process of their own.
         stdout, stderr = io.StringIO(), io.StringIO()
-        kept = {
-            name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ
-        }
         environment = Environment(
             stdin=io.StringIO(stdin),
             stdout=stdout,
             stderr=stderr,
-            environ={**kept, "PACIFICTOOL_STATE": str(tmp_path / "state"), **(environ or {})},
+            environ={**kept_variables(), "PACIFICTOOL_STATE": str(tmp_path / "state"), **(environ or {})},
             folder=tmp_path,
             user_file=tmp_path / "user" / "config.toml",
         )

@@ -28,6 +28,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from pacifictool.aggregation.checkpoint import storage_full
+from pacifictool.aggregation.jvm import driver_options, jvm_arguments, log4j_properties
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
 from pacifictool.runtime.class_archive import ClassArchive
@@ -42,32 +43,6 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
 _SPARK_HOME = Path(pyspark.__file__).parent
-_OPENED = (
-    "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util",
-    "java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs",
-    "sun.security.action", "sun.util.calendar",
-)  # fmt: skip
-"""Packages of java.base that Spark 4.2 reaches into (its launcher's JavaModuleOptions)."""
-
-_LOG4J = """\
-# Made by pacifictool at each start.
-rootLogger.level = warn
-rootLogger.appenderRef.file.ref = file
-appender.file.type = RollingFile
-appender.file.name = file
-appender.file.fileName = {log}
-appender.file.filePattern = {log}.%i
-appender.file.layout.type = PatternLayout
-appender.file.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss.SSSXXX}}{{UTC}} %p %c{{1}}: %m%n%ex
-appender.file.policies.type = Policies
-appender.file.policies.size.type = SizeBasedTriggeringPolicy
-appender.file.policies.size.size = 10MB
-appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 3
-# The lines about a query that we stopped, and a failure that we report ourselves.
-logger.hadoop.name = org.apache.hadoop.util.NativeCodeLoader
-logger.hadoop.level = error
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +152,17 @@ class SparkRuntime:
             hint=f"Its own words are in {log} and {self._jvm_log}. Start again: the job goes on where it stopped.",
         )
 
-    def prepare_next_start(self) -> None:
+    def prepare_next_start(self, *, at_once: bool = False) -> None:
         """Has an archive of the classes in use made, unless there is one, so that later starts are quicker.
 
-        Returns at once. What is to be done with Spark should have been done once before, so that its classes are there.
+        What is to be done with Spark should have been done once before, so that its classes are there. Returns while it
+        is being made in the background; `at_once`: it is made now, and there when this returns.
         """
         archive, self._archive = self._archive, None
         if archive is not None:
-            self._archiving = archive.build(self._class_list)
+            self._archiving = archive.build(self._class_list, in_background=not at_once)
+        if at_once and self._archiving is not None:
+            self._archiving.wait()
 
     def close(self) -> None:
         """Ends the session and its JVM within two seconds. Can be called twice, and from another thread."""
@@ -237,7 +215,7 @@ class SparkRuntime:
         self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection_file.unlink(missing_ok=True)
         log4j = self._tmp / "log4j2.properties"
-        log4j.write_text(_LOG4J.format(log=self._folder / "spark.log"), encoding="utf-8")
+        log4j.write_text(log4j_properties(self._folder / "spark.log"), encoding="utf-8")
         environ = dict(self._settings.environ) | {
             "SPARK_HOME": str(_SPARK_HOME),
             "SPARK_CONNECT_MODE": "0",
@@ -263,25 +241,17 @@ class SparkRuntime:
         environ = self._settings.environ
         class_path = [*map(str, self._jars)]
         class_path += [environ[name] for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR") if environ.get(name)]
-        return [
-            "-cp",
-            os.pathsep.join(class_path),
-            *([] if self._archive is None else self._archive.options(self._class_list)),
-            f"-Xmx{self._settings.memory}",
-            "-XX:+UseParallelGC",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-XX:+IgnoreUnrecognizedVMOptions",
-            *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
-            "--sun-misc-unsafe-memory-access=allow",
-            "--enable-native-access=ALL-UNNAMED",
-            "-Dio.netty.tryReflectionSetAccessible=true",
-            f"-Dlog4j2.configurationFile={log4j.as_uri()}",
-            f"-Djava.io.tmpdir={self._tmp}",
-            "org.apache.spark.deploy.SparkSubmit",
-            "--master",
-            self._settings.master,
-            "pyspark-shell",
-        ]
+        return jvm_arguments(
+            class_path=class_path,
+            memory=self._settings.memory,
+            more=[
+                *([] if self._archive is None else self._archive.options(self._class_list)),
+                *driver_options(self._settings.conf),
+            ],
+            log4j=log4j,
+            temporary=self._tmp,
+            master=self._settings.master,
+        )
 
     def _connect(self) -> SparkSession:
         port, secret = self._guest_connection() if self._is_guest else self._wait_for_gateway()

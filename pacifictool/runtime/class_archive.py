@@ -26,7 +26,8 @@ _FREE_BYTES = 1_000_000_000
 _KEPT = 2
 """Of archives that belong to other runtimes or class paths, so many of the newest stay."""
 
-_BUILD = 'nice -n 19 "$@" && mv -f "$0.new" "$0"'
+_BUILD = '"$@" && mv -f "$0.new" "$0"'
+_IN_THE_BACKGROUND = ("nice", "-n", "19")
 
 
 class ClassArchive:
@@ -46,12 +47,14 @@ class ClassArchive:
             return [f"-XX:SharedArchiveFile={self._path}"]
         return [f"-XX:DumpLoadedClassList={class_list}"]
 
-    def build(self, class_list: Path) -> ManagedProcess | None:
+    def build(self, class_list: Path, *, in_background: bool = True) -> ManagedProcess | None:
         """Starts making it out of what a JVM has written so far; whoever stops the process before leaves no archive.
 
-        None when there is one, when another process is making it, and when the cache cannot hold it.
+        `in_background`: at the lowest priority. None when there is one, when another process is making it, and when the
+        cache cannot hold it.
         """
         work = self._path.with_suffix(".jsa.new")
+        priority = _IN_THE_BACKGROUND if in_background else ()
         log = self._path.with_suffix(".log")
         # Whatever is wrong with the cache: a job does not fail for the sake of the next one's start.
         with contextlib.suppress(OSError):
@@ -68,7 +71,7 @@ class ClassArchive:
                 log.unlink(missing_ok=True)
                 self._remove_old()
                 return ManagedProcess(
-                    ["/bin/sh", "-c", _BUILD, str(self._path), *self._dump_command(listed, work)],
+                    ["/bin/sh", "-c", _BUILD, str(self._path), *priority, *self._dump_command(listed, work)],
                     log_path=log,
                     pass_fds=[lock],
                 )

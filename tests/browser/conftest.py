@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import variables_of
+from harness import kept_variables, variables_of
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from pacifictool.rest import Platform, Session
@@ -92,12 +92,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         environ=os.environ,
         page=StackPage(PAGE, page_options(scenario=scenario, job=job_folder)),
     )
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ}
     running: list[subprocess.Popen[bytes]] = []
     try:
         stack.start()
         environ = {
-            **kept,
+            **kept_variables(),
             **variables_of(stack),
             "PACIFICTOOL_SCENARIO": str(scenario),
             "PACIFICTOOL_STATE": str(folder / "state"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import stat
@@ -13,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
+from harness import CommandLine, kept_variables
 from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
 from tls import Pki
 from watching import Watched, files_below, look_at, open_to_others, texts_in, watch
@@ -30,10 +29,9 @@ PASSWORD = "rest-password-that-nobody-may-see"
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Everything that a command writes without being told where goes below `folder`."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE") if name in os.environ}
     temporary = folder / "tmp"
     temporary.mkdir()
-    return {**kept, "TMPDIR": str(temporary), "PACIFICTOOL_STATE": str(folder / "state"), **more}
+    return {**kept_variables(), "TMPDIR": str(temporary), "PACIFICTOOL_STATE": str(folder / "state"), **more}
 
 
 def jwts_below(folder: Path) -> list[str]:

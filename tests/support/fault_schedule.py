@@ -7,6 +7,7 @@ prints one JSON document: windows compared, faults injected by kind, differences
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform as host
@@ -142,11 +143,13 @@ class FaultSchedule:
     def _freeze_job(self) -> None:
         process = psutil.Process(self._job.process.pid)
         family = [process, *process.children(recursive=True)]
-        for member in family:
-            member.send_signal(signal.SIGSTOP)
-        time.sleep(self._seconds(1, 6))
-        for member in family:
-            member.send_signal(signal.SIGCONT)
+        try:
+            for member in family:
+                _send(member, signal.SIGSTOP)
+            time.sleep(self._seconds(1, 6))
+        finally:
+            for member in family:
+                _send(member, signal.SIGCONT)
 
     def _fill_disk(self) -> None:
         job = self._job
@@ -249,3 +252,9 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _send(member: psutil.Process, number: signal.Signals) -> None:
+    """To a process of a job, some of which end by themselves at any time."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        member.send_signal(number)

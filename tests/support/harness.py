@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,12 @@ class Outcome:
 
 
 CommandLine = Callable[..., Outcome]
+
+
+def kept_variables() -> dict[str, str]:
+    """What a command in an environment of its own keeps of ours: where programs and caches are, and how Java compiles."""
+    names = ("PATH", "HOME", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PACIFICTOOL_CACHE", "LANG", "TMPDIR")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def variables_of(stack: LocalStack) -> dict[str, str]:

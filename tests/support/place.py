@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import Outcome
+from harness import Outcome, kept_variables
 from world import named
 
 from pacifictool.cli.environment import Environment
@@ -26,7 +26,6 @@ from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import ATTRIBUTES, RawDevice, Tenant, connect_packet
 from pacifictool.settings import KafkaEndpoint
 
-_KEPT = ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE", "LANG", "TMPDIR")
 _SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 _INPUT = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 
@@ -49,7 +48,7 @@ class Place:
     def environ(self) -> dict[str, str]:
         """How commands find this place."""
         return {
-            **{name: os.environ[name] for name in _KEPT if name in os.environ},
+            **kept_variables(),
             "PACIFICTOOL_URL": self.platform.url,
             "PACIFICTOOL_MQTT": f"127.0.0.1:{self.platform.mqtt_port}",
             "PACIFICTOOL_KAFKA": self.broker.bootstrap,

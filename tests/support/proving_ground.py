@@ -21,7 +21,7 @@ from typing import Any, Self
 import psutil
 from confluent_kafka import Producer
 from faulty_proxy import FaultyProxy
-from harness import Outcome
+from harness import Outcome, kept_variables
 from promise import Place, Posted, Values, Verdict, judge, read_platform
 
 from pacifictool.cli.environment import Environment
@@ -224,9 +224,8 @@ class ProvingGround:
     @property
     def environ(self) -> dict[str, str]:
         """How commands find this place."""
-        kept = ("PATH", "HOME", "JAVA_HOME", "PACIFICTOOL_CACHE", "LANG", "TMPDIR")
         return {
-            **{name: os.environ[name] for name in kept if name in os.environ},
+            **kept_variables(),
             "PACIFICTOOL_URL": f"http://127.0.0.1:{self.proxy.port}",
             "PACIFICTOOL_MQTT": f"127.0.0.1:{self.mqtt_proxy.port}",
             "PACIFICTOOL_KAFKA": self.broker.bootstrap,

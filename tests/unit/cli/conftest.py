@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome, variables_of
+from harness import CommandLine, Outcome, kept_variables, variables_of
 
 from pacifictool.sandbox.stack import LocalStack
 
@@ -38,7 +38,6 @@ def program(tmp_path: Path) -> Program:
     """Runs the command line in a process of its own, in an empty folder and without variables of the caller's."""
 
     def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
         done = subprocess.run(
             [sys.executable, "-m", "pacifictool", *arguments],
             input=stdin,
@@ -47,7 +46,7 @@ def program(tmp_path: Path) -> Program:
             encoding="utf-8",
             cwd=tmp_path,
             env={
-                **kept,
+                **kept_variables(),
                 "PACIFICTOOL_STATE": str(tmp_path / "state"),
                 "XDG_CONFIG_HOME": str(tmp_path),
                 **(environ or {}),
