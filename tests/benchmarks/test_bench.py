@@ -13,11 +13,10 @@ from benchmarks import stages
 from benchmarks.answers import differences
 from benchmarks.bars import judge
 from benchmarks.report import BEGIN, END, write_page
-from benchmarks.rivals import OURS, READING, prepare_environments
+from benchmarks.rivals import OURS, PEERS, READING, prepare_environments
 from benchmarks.stages import QUICK, Bench, WrongAnswer, broker
 from benchmarks.stream import Workload, _chunks
 
-PEERS = ("confluent-kafka loop", "bytewax 0.21")
 WORKLOAD = Workload(3_000, partitions=2, distinct=True)
 EXACT = {("Zone A", 10_000): (2, Fraction(63, 2))}
 

@@ -6,12 +6,14 @@ import json
 import re
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
+from demo_result import assert_held
 from harness import CommandLine, kept_variables
 from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
 from tls import Pki
@@ -144,6 +146,7 @@ def test_an_aggregation_with_every_kind_of_secret_keeps_them_all(
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watched]:
     """The folder that `demo --keep` left, and what was seen of the demo while it ran."""
     folder = tmp_path_factory.mktemp("demo")
+    began = time.time()
     watched = watch(
         ["demo", "--fast", "--keep", "--verbose", "-o", "json"],
         environ=environment(folder, {"PACIFICTOOL_PASSWORD": PASSWORD}),
@@ -151,6 +154,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watched]:
         forbidden=[PASSWORD],
     )
     assert watched.code == 0, watched.stderr
+    assert_held(json.loads(watched.stdout), since=began)
     (kept,) = (folder / "tmp").glob("pacifictool-*")
     return kept, watched
 
