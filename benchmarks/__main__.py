@@ -36,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smaller run of about 6 minutes")
     parser.add_argument("--records", type=int, help="records of a topic (peers: a tenth)")
+    parser.add_argument("--repetitions", type=int, help="of the engines' rates")
     parser.add_argument("--stage", action="append", choices=list(STAGES), help="only this; may be given several times")
     parser.add_argument("--keep", action="store_true", help="keep what --out holds of the other stages")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "test-artifacts" / "bench")
@@ -48,6 +49,8 @@ def main() -> int:
     if options.records:
         sizes = {"records": options.records, "peer_records": max(1, options.records // 10)}
         scale = Scale(**asdict(scale) | sizes)
+    if options.repetitions:
+        scale = Scale(**asdict(scale) | {"repetitions": options.repetitions})
     document: dict[str, Any] = {
         "ok": True,
         "machine": machine(),

@@ -44,6 +44,8 @@ DEVICES = 10
 IN_FLIGHT = 100
 PAYLOAD = b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
 FULL_SPEED = 100_000.0
+RAMP_PER_SECOND = 500.0
+"""Of the steady load. 10,000 connections opened at once take all of the machine, and readings that are due wait."""
 
 
 def processor_seconds() -> float:
@@ -152,7 +154,7 @@ def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[st
     """Many devices, QoS 1, at a rate that is to be kept."""
     process = psutil.Process()
     plans = fleet_of(devices, rate / devices)
-    options = FleetOptions(qos=1, duration_seconds=seconds)
+    options = FleetOptions(qos=1, duration_seconds=seconds, ramp_per_second=RAMP_PER_SECOND)
     before = process.memory_info().rss
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
     memory = 0
