@@ -21,6 +21,7 @@ def test_every_page_with_blocks_to_run_is_run_here() -> None:
     assert runnable == sorted(WITH_A_STACK + ALONE)
 
 
+@pytest.mark.long
 @pytest.mark.spark
 @pytest.mark.timeout(400)
 def test_the_tutorial_as_it_is_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from demo_result import assert_held
 
 
 @pytest.mark.spark
-# tests/security/test_secrets.py looks at a demo of the first generation.
+# `make package` plays a demo of the first generation, too.
 @pytest.mark.parametrize("generation", [pytest.param("1", marks=pytest.mark.long), "4"])
 def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Path, generation: str) -> None:
     before = {process.pid for process in psutil.process_iter()}

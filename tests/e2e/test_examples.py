@@ -72,6 +72,7 @@ def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp.")]
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_the_walk_over_a_server_of_ones_own(stack: LocalStack, before: Snapshot, tmp_path: Path) -> None:
     environ = environment(stack, tmp_path) | {"WINDOW": "2s", "SECONDS_OF_WIND": "4"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from harness import CommandLine
 from world import Snapshot, WriteScenario, snapshot
 
@@ -15,6 +16,7 @@ from pacifictool.sandbox.store import Store
 MANY = 10_000
 
 
+@pytest.mark.long
 def test_a_thousand_devices_are_set_up_with_their_attributes_and_torn_down(
     on_stack: CommandLine, stack: LocalStack, before: Snapshot, write_scenario: WriteScenario
 ) -> None:

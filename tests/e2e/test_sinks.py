@@ -147,7 +147,7 @@ def test_a_replay_through_the_gateway_changes_nothing(
     assert sum(map(len, kept)) == len(results)
 
 
-@pytest.mark.parametrize("generation", ["1", "4"])
+@pytest.mark.parametrize("generation", ["1", pytest.param("4", marks=pytest.mark.long)])
 def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Path, generation: str) -> None:
     sandbox = SandboxProcess(tmp_path / "platform", options=("--generation", generation))
     sandbox.start()

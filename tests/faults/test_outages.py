@@ -227,6 +227,7 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     ground.verify()
 
 
+@pytest.mark.long
 def test_in_the_end_nothing_changes_any_more_and_a_replay_changes_nothing(ground: ProvingGround) -> None:
     assert ground.job is not None
     ground.start_turbines()

@@ -86,6 +86,7 @@ def test_sparks_client_gets_in(kafka: SecureKafka, pki: Pki, spark: SparkRuntime
         assert [bytes(row.value) for row in rows] == [topic.encode()], way
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_sparks_client_is_refused_where_ours_is(kafka: SecureKafka, spark: SparkRuntime, tmp_path: Path) -> None:
     topic = topic_with_one_record(kafka.tls())

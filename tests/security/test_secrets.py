@@ -178,6 +178,7 @@ def device_tokens(platform_folder: Path) -> list[str]:
     return sorted(found)
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Watched]) -> None:
     kept, watched = demo
@@ -196,6 +197,7 @@ def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Watched]) -> 
         assert part in programs  # that they were looked at is what makes the above worth something
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Watched]) -> None:
     _, watched = demo
@@ -203,6 +205,7 @@ def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Watch
     assert watched.beyond_loopback() == set()
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_what_the_demo_keeps_only_its_owner_can_read(demo: tuple[Path, Watched]) -> None:
     kept, _ = demo

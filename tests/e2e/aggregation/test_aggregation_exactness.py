@@ -57,6 +57,7 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
     return document["geoZone"], float(document["windSpeed"])
 
 
+@pytest.mark.long
 def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(workshop: Workshop) -> None:
     random_ = random.Random(7)
     topic = workshop.topic(partitions=3)

@@ -92,15 +92,13 @@ MOMENTS = (
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("moments", [MOMENTS[:1], pytest.param(MOMENTS, marks=pytest.mark.long)], ids=["one", "all"])
-def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(
-    workshop: Workshop, moments: tuple[str, ...]
-) -> None:
+@pytest.mark.long
+def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(workshop: Workshop) -> None:
     topic = workshop.topic()
     sink = workshop.sink()
     feed = Feed(workshop, topic)
     try:
-        for moment in moments:
+        for moment in MOMENTS:
             done = subprocess.run(command(workshop, topic, moment, duration=60), check=False, timeout=60)
             assert done.returncode == -signal.SIGKILL, moment
     finally:
@@ -188,6 +186,7 @@ def test_a_topic_that_is_created_again_under_a_running_job_ends_it_with_the_reas
         running.wait_for(lambda: False, 40)
 
 
+@pytest.mark.long
 def test_a_broker_that_restarts_is_waited_for(workshop: Workshop) -> None:
     topic = workshop.topic()
     sink = workshop.sink()

@@ -81,7 +81,7 @@ def jvms_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["launched", "ready"])
+@pytest.mark.parametrize("moment", ["launched", pytest.param("ready", marks=pytest.mark.long)])
 def test_the_jvm_ends_when_we_are_killed_even_if_its_folder_goes(
     spark_settings: SparkSettings, tmp_path: Path, moment: str
 ) -> None:

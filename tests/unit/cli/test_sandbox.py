@@ -68,7 +68,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     assert list((tmp_path / "sandbox data").iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--http-port", "--mqtt-port", "--kafka-port"])
+@pytest.mark.parametrize("option", ["--http-port", pytest.param("--mqtt-port", marks=pytest.mark.long), "--kafka-port"])
 def test_a_taken_port_is_named_and_nothing_is_left_running(
     option: str, sandbox: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -93,6 +93,7 @@ def test_a_taken_port_is_named_and_nothing_is_left_running(
     assert left == []
 
 
+@pytest.mark.long
 def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_works(
     sandbox: Callable[..., Outcome],
 ) -> None:

@@ -137,7 +137,7 @@ def test_it_listens_on_the_loopback_interface_only(broker: KafkaBroker) -> None:
     assert set(ports.values()) == {1}
 
 
-@pytest.mark.parametrize("graceful", [True, False])
+@pytest.mark.parametrize("graceful", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_restart_keeps_ports_topics_records_and_groups(tmp_path: Path, new_broker: NewBroker, graceful: bool) -> None:
     broker = new_broker(tmp_path)
     broker.start()

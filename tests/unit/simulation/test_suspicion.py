@@ -69,6 +69,7 @@ def test_two_simulators_with_one_token_are_told_of_each_other_once(start_sandbox
         assert summary.refused == {}
 
 
+@pytest.mark.long
 def test_a_limit_of_messages_is_told_as_such(start_sandbox: StartSandbox) -> None:
     endpoint, token = start_sandbox("--device-rate-limit", "5:1")
     reporter = NotingReporter()
