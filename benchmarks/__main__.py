@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import psutil
 from benchmarks import answers, report
 from benchmarks.bars import judge
 from benchmarks.rivals import prepare_environments
-from benchmarks.stages import FULL, QUICK, STAGES, Bench, Scale, WrongAnswer, broker
+from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongAnswer, broker
 from benchmarks.stream import RECORDS_PER_MS, WINDOW_MS
 from pacifictool.runtime import find_java
 
@@ -45,12 +45,11 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "benchmark.json"
     kept = json.loads(path.read_text())["stages"] if options.keep and path.exists() else {}
-    scale = Scale(**asdict(QUICK if options.quick else FULL))
+    scale = QUICK if options.quick else FULL
     if options.records:
-        sizes = {"records": options.records, "peer_records": max(1, options.records // 10)}
-        scale = Scale(**asdict(scale) | sizes)
+        scale = replace(scale, records=options.records, peer_records=max(1, options.records // 10))
     if options.repetitions:
-        scale = Scale(**asdict(scale) | {"repetitions": options.repetitions})
+        scale = replace(scale, repetitions=options.repetitions)
     document: dict[str, Any] = {
         "ok": True,
         "machine": machine(),
