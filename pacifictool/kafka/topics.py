@@ -80,8 +80,11 @@ class KafkaAdmin:
         self._refusal: str | None = None
         """librdkafka's last words about TLS or SASL."""
         self._all_down = False
+        self._client = self._new_client()
+
+    def _new_client(self) -> AdminClient:
         try:
-            self._client = AdminClient(librdkafka_properties(endpoint, {"error_cb": self._remember}))
+            return AdminClient(librdkafka_properties(self.endpoint, {"error_cb": self._remember}))
         except (KafkaException, ValueError, TypeError) as error:
             raise KafkaError(
                 f"Kafka's client refuses its configuration: {reason_of(error)}.",
@@ -131,7 +134,9 @@ class KafkaAdmin:
                 self._look_for_refusal()
                 if time.monotonic() >= deadline:
                     raise self._unreachable(error) from error
-            # Each request gets longer, for a cluster that is slow to answer.
+            # Each request gets longer, for a cluster that is slow to answer. And each gets its own client: one whose
+            # answer came too late asks the advertised addresses from then on, where perhaps nobody is.
+            self._client = self._new_client()
             patience *= 2
 
     def check_reachable(self) -> list[BrokerAddress]:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 _PORT_ATTEMPTS = 3
 _LOCK_SECONDS = 5.0
+_POLL_SECONDS = 0.03
+_FIRST_PATIENCE_SECONDS = 0.5
+"""For the broker's first answer; doubles with each that does not come in time."""
 
 # Inside the data folder.
 _STORAGE = "topics"
@@ -240,27 +244,30 @@ class KafkaBroker:
         from confluent_kafka.admin import AdminClient
 
         assert self._process is not None
-        client = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap,
-                # A refused connection is normal until the broker listens; ask again soon, and keep quiet about it.
-                "reconnect.backoff.ms": 20,
-                "reconnect.backoff.max.ms": 100,
-                "log_level": 0,
-            }
-        )
         deadline = time.monotonic() + START_SECONDS
+        patience = _FIRST_PATIENCE_SECONDS
         while self._process.is_running():
-            try:
-                metadata = client.list_topics(timeout=0.3)
-            except KafkaException:
-                metadata = None
-            if metadata is not None and metadata.brokers and _has_leaders(metadata.topics.values()):
-                return
+            if self._listens():
+                # A client for each look: one that got its answer too late asks the advertised address from then on.
+                client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+                try:
+                    metadata = client.list_topics(timeout=patience)
+                except KafkaException:
+                    patience *= 2
+                else:
+                    if metadata.brokers and _has_leaders(metadata.topics.values()):
+                        return
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer within {START_SECONDS:.0f} s")
-            time.sleep(0.02)
+            time.sleep(_POLL_SECONDS)
         raise self._failure("ended at its start")
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((LOOPBACK, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def _failure(self, what: str) -> PacificToolError:
         log = self._log_of_this_start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,17 +84,14 @@ def result(zone: str, number: int, mean: float) -> WindowMean:
     return WindowMean(zone, end - WINDOW_MS, end, 10, mean)
 
 
-def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowMean]) -> float:
-    """Delivers through a new sink of that name; the seconds that it took."""
+def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowMean]) -> None:
+    """Delivers through a new sink of that name."""
     book = Book()
     with SINKS[sink_name].open(options) as sink:
         assert sink.target == SINKS[sink_name].target(options)
-        began = time.monotonic()
         for batch in batches:
             sink.deliver(batch, book)
-        seconds = time.monotonic() - began
     assert len(book.accepted_results) == sum(map(len, batches))
-    return seconds
 
 
 def values(platform: Platform, entity: Device | Asset | None) -> dict[int, Any]:
@@ -160,7 +156,7 @@ def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Pa
             results = [result(f"Zone {n:05d}", 1, n / 7) for n in range(10_000)]
             # In the pieces in which the job hands them over.
             pieces = [results[start : start + CHUNK] for start in range(0, 10_000, CHUNK)]
-            assert deliver("gateway", options_of(settings), *pieces) <= 10
+            deliver("gateway", options_of(settings), *pieces)
             assert sum(1 for _ in platform.devices.list(type="WeatherStation")) == 10_000
             for n in range(0, 10_000, 777):
                 assert values(platform, platform.devices.find(f"Zone {n:05d}")) == {START_MS + WINDOW_MS: n / 7}

@@ -290,7 +290,7 @@ def test_the_job_delivers_again_what_was_not_acknowledged(
 def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
     platform: Platform, make_sink: MakeSink
 ) -> None:
-    sink = make_sink(acknowledgement_seconds=0.25)
+    sink = make_sink(acknowledgement_seconds=0.7)
     zones = [f"Zone {n:03d}" for n in range(100)]
     sink.deliver([result(zone) for zone in zones], Book())
     platform.poison = {"Zone 023", "Zone 077"}
@@ -314,7 +314,7 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
 
 
 def test_a_device_that_cannot_be_made_keeps_no_other_from_arriving(platform: Platform, make_sink: MakeSink) -> None:
-    sink, book = make_sink(acknowledgement_seconds=0.25), Book()
+    sink, book = make_sink(acknowledgement_seconds=0.7), Book()
     platform.poison = {"Zone 07"}
     with pytest.raises(MqttError, match="for 'Zone 07' within"):
         sink.deliver([result(f"Zone {n:02d}") for n in range(30)], book)

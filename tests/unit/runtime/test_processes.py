@@ -73,7 +73,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path, wait_until: Callable[..
     wait_until(process.tail, "the start")
     began = time.monotonic()
     process.stop(0.3)
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.3 <= time.monotonic() - began < 10
     assert process.returncode == 128 + signal.SIGKILL
 
 
@@ -165,7 +165,7 @@ def test_a_program_that_ends_or_is_interrupted_takes_its_processes_along(
     began = time.monotonic()
     parent.terminate()
     assert parent.wait(10) == 7
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     assert processes_naming(marker) == []
 
 
