@@ -242,10 +242,10 @@ def test_a_transfer_that_breaks_off_is_told_in_ivys_words(java: JavaRuntime, mir
 def test_a_mirror_that_falls_silent_is_given_up(
     java: JavaRuntime, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pacifictool.runtime.jars.STALL_SECONDS", 2.0)
+    monkeypatch.setattr("pacifictool.runtime.jars.STALL_SECONDS", 6.0)
     name = spark_jars()[0].coordinate.file_name
     mirror.hanging.add(name)
-    with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: no data came for 2 s"):
+    with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: no data came for 6 s"):
         ensure_jars(SPARK_KAFKA, java=java, cache_dir=tmp_path, mirror=mirror.url)
     # What came is kept for the next try.
     assert [jar.coordinate.file_name for jar in missing_jars(SPARK_KAFKA, tmp_path)] == [name]
