@@ -31,7 +31,7 @@ from pacifictool.rest import Platform
 from pacifictool.settings import KafkaEndpoint, Sources, resolve
 
 WANTED_HZ = 10.0
-SHARE_OF_LIMIT = 0.85
+SHARE_OF_LIMIT = 0.75
 PROBE_SECONDS = 15.0
 PROBE_DEVICES = 50
 PROBE_OFFERED = 20_000.0
