@@ -51,7 +51,8 @@ logger.hadoop.level = error
 
 
 def driver_options(conf: Mapping[str, str]) -> list[str]:
-    """Options for the JVM out of Spark's properties, after our own: a garbage collector, unless they name one.
+    """Options for the JVM: ours, then those out of Spark's properties, which win; the garbage collector is ours to
+    choose if they name none.
 
     Raises AggregationError for a quotation mark without its partner.
     """
@@ -63,8 +64,8 @@ def driver_options(conf: Mapping[str, str]) -> list[str]:
             f"{DRIVER_JAVA_OPTIONS} cannot be taken apart into options: {str(error).lower()}.",
             hint="Options with spaces in them stand in quotation marks.",
         ) from error
-    ours = [_NO_DETOUR] if _GC_CHOICE.search(given) else [_NO_DETOUR, "-XX:+UseParallelGC"]
-    return [*ours, *options]
+    collector = [] if _GC_CHOICE.search(given) else ["-XX:+UseParallelGC"]
+    return [_NO_DETOUR, *collector, *options]
 
 
 def log4j_properties(log: Path) -> str:

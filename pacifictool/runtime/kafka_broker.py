@@ -30,8 +30,8 @@ STOP_SECONDS = 15.0
 _PORT_ATTEMPTS = 3
 _LOCK_SECONDS = 5.0
 _POLL_SECONDS = 0.03
-_FIRST_PATIENCE_SECONDS = 0.5
-"""For the broker's first answer; doubles with each that does not come in time."""
+_ANSWER_SECONDS = 1.0
+"""How long a look waits for the broker's answer. Signals, and the broker's end, are only seen between two looks."""
 
 # Inside the data folder.
 _STORAGE = "topics"
@@ -245,16 +245,12 @@ class KafkaBroker:
 
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
-        patience = _FIRST_PATIENCE_SECONDS
         while self._process.is_running():
             if self._listens():
                 # A client for each look: one that got its answer too late asks the advertised address from then on.
                 client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-                try:
-                    metadata = client.list_topics(timeout=patience)
-                except KafkaException:
-                    patience *= 2
-                else:
+                with contextlib.suppress(KafkaException):
+                    metadata = client.list_topics(timeout=_ANSWER_SECONDS)
                     if metadata.brokers and _has_leaders(metadata.topics.values()):
                         return
             if time.monotonic() > deadline:

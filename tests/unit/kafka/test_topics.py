@@ -154,15 +154,12 @@ def test_an_advertised_address_that_leads_nowhere_is_told(tmp_path: Path, slow: 
     listeners = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{nowhere}"}
     broker = KafkaBroker(tmp_path / "kafka", java=java, jars=jars, port=port, extra=listeners)
     broker.start()
-    [process] = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.name() == "java" and child.cwd() == str(tmp_path / "kafka")
-    ]
-    if slow:
-        process.suspend()
-        threading.Timer(0.8, process.resume).start()
     try:
+        if slow:
+            children = psutil.Process().children(recursive=True)
+            [process] = [it for it in children if it.name() == "java" and it.cwd() == str(tmp_path / "kafka")]
+            process.suspend()
+            threading.Timer(0.8, process.resume).start()
         with pytest.raises(KafkaUnreachable) as caught:
             KafkaAdmin(KafkaEndpoint(f"127.0.0.1:{port}")).check_reachable()
     finally:
