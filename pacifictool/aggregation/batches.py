@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections import Counter
@@ -11,20 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from pacifictool.aggregation import pipeline, small_batch
 from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint
 from pacifictool.aggregation.clock import Coverage, EventClock
 from pacifictool.aggregation.ledger import BatchOutcome, Reject
 from pacifictool.aggregation.pipeline import DAY_MS, FROM_THE_FUTURE, TOO_LATE, Moment, Rules
+from pacifictool.aggregation.range_sums import RangeSums
 from pacifictool.aggregation.windows import PartialSum, join_halves
 from pacifictool.reporting import Reporter
-
-PROBE_BEYOND = 200_000
-"""In a batch of more records than this it pays to look first how often values repeat (0.1-0.2 s)."""
-_PROBE_RECORDS = 5_000
-_MANY_DISTINCT = 0.5
 
 
 class BatchStopped(Exception):
@@ -75,6 +69,7 @@ class BatchProcessor:
         checkpoint: Checkpoint,
         topic: str,
         rules: Rules,
+        ranges: RangeSums,
         lateness_ms: int,
         trigger_ms: int,
         clock: EventClock,
@@ -86,6 +81,7 @@ class BatchProcessor:
         self._checkpoint = checkpoint
         self._topic = topic
         self._rules = rules
+        self._ranges = ranges
         self._small = small_batch.SmallBatch(rules)
         self._lateness_ms = lateness_ms
         self._trigger_ms = trigger_ms
@@ -114,11 +110,12 @@ class BatchProcessor:
         ledger = self._checkpoint.ledger
         plan = self._checkpoint.batch_plan(batch_id, self._topic)
         moment = self._moment(plan, ledger.sealed_until_ms or 0)
-        readings = functools.cache(lambda: pipeline.readings(records, self._rules))  # most small batches need none
-        tally = self._judge(self._sums(records, readings, batch_id, plan), plan, moment)
+        tally = self._judge(self._sums(records, batch_id, plan), plan, moment)
         last_reject = None
         if tally.rejected:
-            last_reject = self._keep_rejects(readings(), moment, expected=tally.rejected.total())
+            last_reject = self._keep_rejects(
+                pipeline.readings(records, self._rules), moment, expected=tally.rejected.total()
+            )
         if self._stop.is_set():
             raise BatchStopped
         ledger.apply(
@@ -146,20 +143,14 @@ class BatchProcessor:
             )
         )
 
-    def _sums(
-        self, records: DataFrame, readings: Callable[[], DataFrame], batch_id: int, plan: BatchPlan
-    ) -> Iterable[Any]:
-        """Chooses how to sum. All ways give the same: one is for small batches, one for values that repeat, and one
-        for those that don't."""
-        size = self._checkpoint.records_in(batch_id, plan, self._topic)
-        if size <= small_batch.SMALL and (sums := self._small.collect(records)) is not None:
-            return sums
-        batch = readings()
-        if size > PROBE_BEYOND:
-            sample = batch.select("raw").limit(_PROBE_RECORDS).agg(F.count("*"), F.count_distinct("raw")).collect()[0]
-            if sample[1] > _MANY_DISTINCT * sample[0]:
-                return pipeline.sums_of_each(batch, self._rules).collect()
-        return pipeline.sums_of_distinct(batch, self._rules).collect()
+    def _sums(self, records: DataFrame, batch_id: int, plan: BatchPlan) -> Iterable[Any]:
+        """Small batches without anything odd in them are summed here, all others on the executors; equally."""
+        ranges = self._checkpoint.batch_ranges(batch_id, plan, self._topic)
+        if sum(each.records for each in ranges) <= small_batch.SMALL:
+            sums = self._small.collect(records)
+            if sums is not None:
+                return sums
+        return self._ranges.collect(ranges)
 
     def _unstamped_event_ms(self, plan: BatchPlan) -> int:
         # They came some time since the trigger before; Spark's note makes a repeated batch see the same time.

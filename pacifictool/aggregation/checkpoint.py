@@ -45,6 +45,27 @@ class BatchPlan:
     """By partition: the offset after the last record of the batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Records of one partition, from offset `start` to before `end`."""
+
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def records(self) -> int:
+        """How many it holds at most: offsets have gaps."""
+        return self.end - self.start
+
+    def parts(self, records: int) -> list[OffsetRange]:
+        """The same in pieces of at most so many records."""
+        return [
+            OffsetRange(self.partition, start, min(start + records, self.end))
+            for start in range(self.start, self.end, records)
+        ]
+
+
 def has_batches(folder: Path) -> bool:
     """Whether a job has planned batches with this checkpoint folder, which need not exist."""
     offsets = folder / "spark" / "offsets"
@@ -160,15 +181,17 @@ class Checkpoint:
         planned = max((int(path.name) for path in self.spark.glob("offsets/*") if path.name.isdigit()), default=None)
         return {} if planned is None else self.batch_plan(planned, topic).ends
 
-    def records_in(self, batch_id: int, plan: BatchPlan, topic: str) -> int:
-        """How many records the batch holds at most (offsets have gaps); all that came before when unknown."""
+    def batch_ranges(self, batch_id: int, plan: BatchPlan, topic: str) -> list[OffsetRange]:
+        """The records of a batch. Raises AggregationError when Spark's note on where it begins cannot be understood."""
         path = self.spark / "offsets" / str(batch_id - 1) if batch_id else self.spark / "sources" / "0" / "0"
         try:
             # A first byte of zero and the format's version stand before the offsets of the start.
             starts = _offsets(path.read_text(encoding="utf-8").splitlines()[-1], topic)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
-            starts = {}
-        return sum(end - starts.get(partition, 0) for partition, end in plan.ends.items())
+        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise _unreadable(f"the start of batch {batch_id}", path, error) from error
+        # A partition that is new since then begins with its first record.
+        ranges = [OffsetRange(partition, starts.get(partition, 0), end) for partition, end in plan.ends.items()]
+        return [each for each in ranges if each.records]
 
     def close(self) -> None:
         """Lets go of the folder."""
@@ -234,10 +257,14 @@ def read_batch_plan(spark: Path, batch_id: int, topic: str) -> BatchPlan:
             raise ValueError(f"unknown format {version}")
         return BatchPlan(int(json.loads(metadata)["batchTimestampMs"]), _offsets(source, topic))
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise AggregationError(
-            f"Spark's note on batch {batch_id} ({path}) cannot be read: {error}.",
-            hint="Give another folder with --checkpoint to start afresh.",
-        ) from error
+        raise _unreadable(f"batch {batch_id}", path, error) from error
+
+
+def _unreadable(what: str, path: Path, error: Exception) -> AggregationError:
+    return AggregationError(
+        f"Spark's note on {what} ({path}) cannot be read: {error}.",
+        hint="Give another folder with --checkpoint to start afresh.",
+    )
 
 
 def _offsets(text: str, topic: str) -> dict[int, int]:

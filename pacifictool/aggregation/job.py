@@ -21,6 +21,7 @@ from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.patience import LONGEST_WAIT_SECONDS, until_reachable
 from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
+from pacifictool.aggregation.range_sums import RangeSums
 from pacifictool.aggregation.sinks.base import Sink
 from pacifictool.aggregation.source import (
     TopicWatch,
@@ -243,21 +244,23 @@ class AggregationJob:
 
     def _start_query(self, run: _Run, options: Mapping[str, str]) -> StreamingQuery:
         session = run.runtime.session
-        rules = self._config.aggregation
+        aggregation = self._config.aggregation
+        rules = Rules(
+            window_ms=aggregation.window_ms,
+            zone_key=aggregation.zone_key,
+            value_key=aggregation.value_key,
+            minimum=aggregation.valid.min,
+            maximum=aggregation.valid.max,
+            nonce=secrets.token_hex(16),
+        )
         run.query_ready.clear()
         run.spark_failure = None
         processor = BatchProcessor(
             checkpoint=run.checkpoint,
             topic=self._config.topic,
-            rules=Rules(
-                window_ms=rules.window_ms,
-                zone_key=rules.zone_key,
-                value_key=rules.value_key,
-                minimum=rules.valid.min,
-                maximum=rules.valid.max,
-                nonce=secrets.token_hex(16),
-            ),
-            lateness_ms=rules.lateness_ms,
+            rules=rules,
+            ranges=RangeSums(run.runtime, options, self._config.topic, rules),
+            lateness_ms=aggregation.lateness_ms,
             trigger_ms=self._trigger_ms,
             clock=run.clock,
             coverage=run.coverage,

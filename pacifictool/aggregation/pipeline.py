@@ -70,67 +70,35 @@ def readings(records: DataFrame, rules: Rules) -> DataFrame:
     ).withColumn("window_end", F.col("stamp_ms") - F.pmod("stamp_ms", window) + window)
 
 
-def sums_of_distinct(batch: DataFrame, rules: Rules) -> DataFrame:
-    """Sums per window and zone when values repeat: equal values of one window are counted first and parsed once."""
-    groups = batch.groupBy("window_end", "raw").agg(
-        F.count(F.lit(1)).alias("records"), F.max("stamp_ms").alias("newest_ms")
-    )
-    nothing = dict.fromkeys(("quick_zone", "quick_high", "quick_low"), F.lit(None))
-    return _sums(groups.withColumns(nothing), rules)
+def sums_of_known(groups: DataFrame) -> DataFrame:
+    """What groups of records (`range_sums.RangeSums.groups`) add to each window and zone.
 
-
-def sums_of_each(batch: DataFrame, rules: Rules) -> DataFrame:
-    """The same sums when nearly every value is another: what the fast pattern matches is summed where it is read.
-
-    Only the rest is grouped by its text and goes through the full parser, in a later stage of the plan: the loop over
-    all records holds just one match, two cuts and a conversion.
+    Columns: window_end (null: no time stamp), zone, reason (null), records, high and low (sums of the halves of the
+    values), newest_ms (the newest time stamp). In rows without a zone are those that `sums_of_judged` has to look at.
     """
-    read = batch.withColumns({"_matches": F.col("raw").rlike(fast_pattern(rules))}).withColumns(_cut_out(rules))
-    quick = F.coalesce(_in_range(F.col("_fast_number"), rules), F.lit(col=False))
-    units = F.when(quick, _units(F.col("_fast_number")))
-    high, low = _halves(units)
-    groups = (
-        read.select(
-            "window_end",
-            "stamp_ms",
-            F.when(quick, F.col("_fast")).alias("quick_zone"),
-            F.when(~quick, F.col("raw")).alias("raw"),
-            high.alias("high"),
-            low.alias("low"),
-        )
-        .groupBy("window_end", "quick_zone", "raw")
-        .agg(
-            F.count(F.lit(1)).alias("records"),
-            F.max("stamp_ms").alias("newest_ms"),
-            F.sum("high").alias("quick_high"),
-            F.sum("low").alias("quick_low"),
-        )
-    )
-    return _sums(groups, rules)
+    return _summed(groups.withColumn("reason", F.lit(None)))
 
 
-def _sums(groups: DataFrame, rules: Rules) -> DataFrame:
-    """Takes groups of records with equal `raw`, or with a quick_zone and the sums of their halves.
+def sums_of_judged(groups: DataFrame, rules: Rules) -> DataFrame:
+    """The same of groups without a zone, whose records have equal values: each value is parsed once.
 
-    Columns: window_end (null: no time stamp, or rejects), zone (null for rejects), reason (null for valid records),
-    records, high and low (sums of the halves of the values), newest_ms (the newest time stamp).
+    Rows of rejects have a reason, and neither window nor zone.
     """
-    quick = F.col("quick_zone").isNotNull()
+    groups = groups.where(F.col("zone").isNull()).withColumn("raw", F.col("value").cast("string"))
     valid = F.col("reason").isNull()
     high, low = _halves(F.when(valid, _units(F.col("number"))))
-    parts = (
-        classified(groups, rules)
-        .withColumn("reason", F.when(~quick, F.col("reason")))
-        .select(
-            F.when(valid, F.col("window_end")).alias("window_end"),
-            F.coalesce("quick_zone", "zone").alias("zone"),
-            "reason",
-            "records",
-            "newest_ms",
-            F.when(quick, F.col("quick_high")).otherwise(high * F.col("records")).alias("high"),
-            F.when(quick, F.col("quick_low")).otherwise(low * F.col("records")).alias("low"),
+    return _summed(
+        classified(groups.drop("zone", "high", "low"), rules).withColumns(
+            {
+                "window_end": F.when(valid, F.col("window_end")),
+                "high": high * F.col("records"),
+                "low": low * F.col("records"),
+            }
         )
     )
+
+
+def _summed(parts: DataFrame) -> DataFrame:
     return parts.groupBy("window_end", "zone", "reason").agg(
         F.sum("records").alias("records"),
         F.sum("high").alias("high"),

@@ -27,7 +27,7 @@ the keys of a record are very long."""
 
 
 class ZoneSum(NamedTuple):
-    """The part of one window and zone, with the columns of `pipeline.sums_of_distinct`; `reason` is always None."""
+    """The part of one window and zone, with the columns of `pipeline.sums_of_known`."""
 
     window_end: int | None
     zone: str

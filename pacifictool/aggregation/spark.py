@@ -28,6 +28,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from pacifictool.aggregation.checkpoint import storage_full
+from pacifictool.aggregation.java_source import add_java_source
 from pacifictool.aggregation.jvm import driver_options, jvm_arguments, log4j_properties
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
@@ -89,6 +90,7 @@ class SparkRuntime:
         self._gateway: Any = None
         self._process: ManagedProcess | None = None
         self._archiving: ManagedProcess | None = None
+        self._java_sources: set[Path] = set()
         self._closing = threading.Lock()
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
@@ -125,6 +127,13 @@ class SparkRuntime:
                 self.close()
                 raise
         return self._session
+
+    def add_java_source(self, source: Path) -> None:
+        """See `java_source.add_java_source`; a source is compiled once."""
+        if source not in self._java_sources:
+            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+            add_java_source(self.session, source, self._tmp / f"{source.stem}.jar")
+            self._java_sources.add(source)
 
     def has_executors(self) -> bool:
         """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.

@@ -61,7 +61,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
     "after the batch is applied": lambda: die_after(ledger.Ledger, "apply"),
     "after the rejects are kept": lambda: die_after(ledger.Ledger, "add_rejects"),
-    "while the second batch is summed": lambda: die_after(pipeline, "sums_of_distinct", times=2),
+    "while the second batch is summed": lambda: die_after(pipeline, "sums_of_known", times=2),
     "after results are posted": lambda: die_after(PlatformFile, "deliver"),
 }
 

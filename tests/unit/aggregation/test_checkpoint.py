@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint
+from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint, OffsetRange
 from pacifictool.aggregation.ledger import BatchOutcome
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch
 
@@ -89,7 +89,16 @@ def test_sparks_note_on_a_batch_is_read(tmp_path: Path) -> None:
 
         first, second = checkpoint.batch_plan(0, "t"), checkpoint.batch_plan(1, "t")
         assert first == BatchPlan(planned_ms=17, ends={0: 5, 1: 9})
-        assert checkpoint.records_in(0, first, "t") == 11
-        assert checkpoint.records_in(1, second, "t") == 1
+        assert checkpoint.batch_ranges(0, first, "t") == [OffsetRange(0, 3, 5), OffsetRange(1, 0, 9)]
+        assert checkpoint.batch_ranges(1, second, "t") == [OffsetRange(0, 5, 6)]
         with pytest.raises(AggregationError, match="batch 2"):
             checkpoint.batch_plan(2, "t")
+        with pytest.raises(AggregationError, match="the start of batch 3"):
+            checkpoint.batch_ranges(3, second, "t")
+
+
+def test_a_range_comes_in_parts() -> None:
+    whole = OffsetRange(4, 10, 35)
+    assert whole.records == 25
+    assert whole.parts(10) == [OffsetRange(4, 10, 20), OffsetRange(4, 20, 30), OffsetRange(4, 30, 35)]
+    assert whole.parts(25) == [whole]
