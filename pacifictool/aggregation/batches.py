@@ -166,19 +166,20 @@ class BatchProcessor:
 
     def _judge(self, rows: Iterable[Any], plan: BatchPlan, moment: Moment) -> _Tally:
         tally = _Tally()
-        for row in rows:
-            if row.reason is not None:
-                tally.rejected[row.reason] += row.records
+        # By place: a column by its name takes five times as long, which shows with thousands of zones.
+        for window_end, zone, reason, records, high, low, newest_ms in rows:
+            if reason is not None:
+                tally.rejected[reason] += records
                 continue
-            stamped = row.window_end is not None
-            window_end = row.window_end if stamped else moment.unstamped_window_end_ms
-            if window_end > moment.last_window_end_ms:
-                tally.rejected[FROM_THE_FUTURE] += row.records
-            elif window_end <= moment.sealed_until_ms:
-                tally.rejected[TOO_LATE] += row.records
+            stamped = window_end is not None
+            end = window_end if stamped else moment.unstamped_window_end_ms
+            if end > moment.last_window_end_ms:
+                tally.rejected[FROM_THE_FUTURE] += records
+            elif end <= moment.sealed_until_ms:
+                tally.rejected[TOO_LATE] += records
             else:
-                tally.add(window_end, row.zone, row.records, join_halves(row.high, row.low))
-                tally.saw(row.newest_ms if stamped else self._unstamped_event_ms(plan))
+                tally.add(end, zone, records, join_halves(high, low))
+                tally.saw(newest_ms if stamped else self._unstamped_event_ms(plan))
                 tally.unstamped |= not stamped
         return tally
 

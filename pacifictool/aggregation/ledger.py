@@ -7,6 +7,7 @@ is the count that the platform has acknowledged: a window is due again whenever 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 import threading
@@ -220,26 +221,22 @@ class Ledger:
 
     def newest_delivered(self, zones: Iterable[str]) -> dict[str, WindowTotal]:
         """For each zone the newest window that has been delivered, as it stands now."""
-        found = {}
-        for zone in zones:
-            rows = self._query(
-                "SELECT zone, window_end, count, total, delivered FROM windows "
-                "WHERE zone = ? AND delivered > 0 ORDER BY window_end DESC LIMIT 1",
-                (zone,),
-            )
-            if rows:
-                found[zone] = _window(rows[0])
-        return found
+        rows = self._query(
+            "SELECT zone, window_end, count, total, delivered FROM json_each(?) AS wanted JOIN windows "
+            "ON zone = wanted.value AND window_end = "
+            "(SELECT max(window_end) FROM windows WHERE zone = wanted.value AND delivered > 0)",
+            (json.dumps(list(zones)),),
+        )
+        return {row[0]: _window(row) for row in rows}
 
     def mark_delivered(self, delivered: Sequence[tuple[int, str, int]]) -> None:
         """The platform has acknowledged these windows, given as (window_end_ms, zone, count)."""
         with self._transaction():
-            keys = [(window_end, zone) for window_end, zone, _ in delivered]
-            corrections = sum(
-                self._db.execute(
-                    "SELECT count(*) FROM windows WHERE window_end = ? AND zone = ? AND delivered > 0", key
-                ).fetchone()[0]
-                for key in keys
+            ((corrections,),) = self._db.execute(
+                "SELECT count(*) FROM json_each(?) AS done JOIN windows "
+                "ON window_end = json_extract(done.value, '$[0]') AND zone = json_extract(done.value, '$[1]') "
+                "WHERE delivered > 0",
+                (json.dumps(delivered),),
             )
             self._db.executemany(
                 "UPDATE windows SET delivered = ? WHERE window_end = ? AND zone = ?",
