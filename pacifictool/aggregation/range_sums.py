@@ -1,4 +1,4 @@
-"""The way of large batches: ranges of the topic, read and summed on the executors by RangeSums.java.
+"""The way of large batches: ranges of the topic, read and summed on the executors by executor/RangeSums.java.
 
 Spark's own source makes a row of each record, for a query to take apart again: three quarters of the processor time of
 a job with a backlog (docs/performance.md). Like the code that Spark makes of a query, ours is compiled when it is first
@@ -7,7 +7,6 @@ needed, by the same compiler, which is among Spark's jars: there is nothing to b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.source import RECORDS_PER_TASK
 from pacifictool.aggregation.spark import SparkRuntime
 
-_SOURCE = Path(__file__).with_name("RangeSums.java")
+_SOURCES = [Path(__file__).with_name("executor") / name for name in ("Reading.java", "RangeSums.java")]
 _COLUMNS = "window_end BIGINT, zone STRING, value BINARY, records BIGINT, newest_ms BIGINT, high BIGINT, low BIGINT"
 _CONSUMER = {
     "enable.auto.commit": "false",
@@ -64,17 +63,17 @@ class RangeSums:
         """
         parts = [part for whole in ranges for part in whole.parts(RECORDS_PER_TASK)]
         session = self._runtime.session
-        self._runtime.add_java_source(_SOURCE)
+        self._runtime.add_java_sources(*_SOURCES)
         jvm: Any = session._jvm  # noqa: SLF001 - Java functions have no other way in
         rules = self._rules
-        function = jvm.pacifictool.aggregation.RangeSums(
+        function = jvm.pacifictool.aggregation.executor.RangeSums(
             self._consumer,
             self._topic,
             self._array(jvm.int, [part.partition for part in parts]),
             self._array(jvm.long, [part.start for part in parts]),
             self._array(jvm.long, [part.end for part in parts]),
-            json.dumps(rules.zone_key, ensure_ascii=False),
-            json.dumps(rules.value_key, ensure_ascii=False),
+            rules.zone_key,
+            rules.value_key,
             float(rules.minimum),
             float(rules.maximum),
             rules.window_ms,

@@ -28,7 +28,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from pacifictool.aggregation.checkpoint import storage_full
-from pacifictool.aggregation.java_source import add_java_source
+from pacifictool.aggregation.java_source import add_java_sources
 from pacifictool.aggregation.jvm import driver_options, jvm_arguments, log4j_properties
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
@@ -128,12 +128,12 @@ class SparkRuntime:
                 raise
         return self._session
 
-    def add_java_source(self, source: Path) -> None:
-        """See `java_source.add_java_source`; a source is compiled once."""
-        if source not in self._java_sources:
+    def add_java_sources(self, *sources: Path) -> None:
+        """See `java_source.add_java_sources`; what was added before is not compiled again."""
+        if not self._java_sources.issuperset(sources):
             self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
-            add_java_source(self.session, source, self._tmp / f"{source.stem}.jar")
-            self._java_sources.add(source)
+            add_java_sources(self.session, sources, self._tmp / f"{sources[-1].stem}.jar")
+            self._java_sources.update(sources)
 
     def has_executors(self) -> bool:
         """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.

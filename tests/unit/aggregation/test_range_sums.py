@@ -185,13 +185,17 @@ def test_any_key_can_hold_the_zone_and_the_value(bench: Bench, keys: tuple[str, 
         [
             json.dumps({keys[0]: "A", keys[1]: -1.5}, ensure_ascii=False).encode(),
             json.dumps({keys[1]: 2, keys[0]: "B"}).encode(),
+            json.dumps({keys[1]: 3, keys[0]: "C"}, ensure_ascii=False).encode(),
             GOOD,
         ]
+        + [f'{{"{keys[0]}":"D", "{keys[1]}":1}}'.encode()] * ('"' in keys[1])  # quotes that are not escaped
     )
     rows = bench.sums(rules).collect(bench.ranges())
 
-    assert valid(rows) == {(NOW + 10_000, "A"): (1, -1_500_000_000), (NOW + 10_000, "B"): (1, 2_000_000_000)}
-    assert rejected(rows) == {f"no {keys[0]}": 1}
+    wanted = {"A": -1_500_000_000, "B": 2_000_000_000, "C": 3_000_000_000}
+    assert valid(rows) == {(NOW + 10_000, zone): (1, total) for zone, total in wanted.items()}
+    assert rejected(rows).pop(f"no {keys[0]}") == 1
+    assert rejected(rows)["not one valid JSON value"] == ('"' in keys[1])
 
 
 def test_records_without_a_time_stamp_have_no_window(bench: Bench) -> None:

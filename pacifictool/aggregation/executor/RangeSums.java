@@ -1,4 +1,4 @@
-package pacifictool.aggregation;
+package pacifictool.aggregation.executor;
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -24,9 +24,9 @@ import org.apache.spark.util.TaskCompletionListener;
 /**
  * Reads ranges of a topic and groups their records by window: the one loop of the job that sees every record.
  *
- * <p>Records in the platform's own form are summed by zone. All others are grouped by their value, for
- * pipeline.py to judge. range_sums.py has this compiled by Janino, the compiler of Spark's own generated code, which
- * takes no lambdas and forgets type arguments; hence the casts.
+ * <p>Records that leave no room for doubt are summed by zone. All others are grouped by their value, for pipeline.py to
+ * judge. java_source.py has this compiled by Janino, the compiler of Spark's own generated code, which takes no lambdas
+ * and forgets type arguments; hence the casts.
  */
 public final class RangeSums implements MapPartitionsFunction<Long, Row> {
     /** So long may Kafka keep us waiting for the next record; Spark's own source waits as long. */
@@ -52,8 +52,6 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
      * @param partitions of range 0, 1, ...
      * @param starts the first offset of each range
      * @param ends the offset after the last of each range
-     * @param zoneKey the key of the zone as it stands in JSON, with its quotes
-     * @param valueKey the key of the number, likewise
      */
     public RangeSums(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
@@ -76,7 +74,7 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
             return Collections.emptyIterator();
         }
         int number = ((Long) numbers.next()).intValue();
-        Groups groups = new Groups(new Form(zoneKey, valueKey, minimum, maximum), windowMs);
+        Groups groups = new Groups(new Reading(zoneKey, valueKey, minimum, maximum), windowMs);
         TopicPartition place = new TopicPartition(topic, partitions[number]);
         Reader reader = new Reader(kafka, place, starts[number], ends[number], groups);
         TaskContext.get().addTaskCompletionListener((TaskCompletionListener) reader);
@@ -146,14 +144,14 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
 
     /** Groups of records that count alike. */
     private static final class Groups {
-        private final Form form;
+        private final Reading reading;
         private final long windowMs;
         private final Group probe = new Group();
         private HashMap<Group, Group> groups = new HashMap<Group, Group>();
         private long bytes;
 
-        Groups(Form form, long windowMs) {
-            this.form = form;
+        Groups(Reading reading, long windowMs) {
+            this.reading = reading;
             this.windowMs = windowMs;
         }
 
@@ -167,10 +165,10 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
 
         /** Takes a record; a negative time stamp means that it has none. */
         void add(byte[] value, long stamp) {
-            boolean quick = form.reads(value);
+            boolean known = reading.of(value);
             long windowEnd = stamp < 0 ? Group.NONE : stamp - stamp % windowMs + windowMs;
-            if (quick) {
-                probe.describe(windowEnd, true, value, form.zoneStart, form.zoneEnd);
+            if (known) {
+                probe.describe(windowEnd, true, reading.zone, reading.zoneStart, reading.zoneEnd);
             } else {
                 probe.describe(windowEnd, false, value, 0, value == null ? 0 : value.length);
             }
@@ -182,9 +180,9 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
             }
             group.records++;
             group.newest = Math.max(group.newest, stamp);
-            if (quick) {
-                group.high += form.units >> 32;
-                group.low += form.units & 0xffffffffL;
+            if (known) {
+                group.high += reading.units >> 32;
+                group.low += reading.units & 0xffffffffL;
             }
         }
 
@@ -201,7 +199,7 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
         static final long NONE = -1;
 
         private long windowEnd;
-        private boolean quick;
+        private boolean known;
         private byte[] text;
         private int start;
         private int end;
@@ -212,14 +210,14 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
         long high;
         long low;
 
-        /** The text of a group is the zone when it was read quickly, the value (null for a tombstone) otherwise. */
-        void describe(long windowEnd, boolean quick, byte[] text, int start, int end) {
+        /** The text of a group is the zone when that is known, the value (null for a tombstone) otherwise. */
+        void describe(long windowEnd, boolean known, byte[] text, int start, int end) {
             this.windowEnd = windowEnd;
-            this.quick = quick;
+            this.known = known;
             this.text = text;
             this.start = start;
             this.end = end;
-            int hash = (int) (windowEnd ^ (windowEnd >>> 32)) * 31 + (quick ? 1 : 0);
+            int hash = (int) (windowEnd ^ (windowEnd >>> 32)) * 31 + (known ? 1 : 0);
             for (int i = start; i < end; i++) {
                 hash = hash * 31 + text[i];
             }
@@ -229,19 +227,19 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
         Group copy() {
             Group copy = new Group();
             byte[] kept = text == null ? null : Arrays.copyOfRange(text, start, end);
-            copy.describe(windowEnd, quick, kept, 0, end - start);
+            copy.describe(windowEnd, known, kept, 0, end - start);
             return copy;
         }
 
         Row row() {
             return RowFactory.create(new Object[] {
                 windowEnd == NONE ? null : Long.valueOf(windowEnd),
-                quick ? new String(text, start, end - start, StandardCharsets.US_ASCII) : null,
-                quick ? null : text,
+                known ? new String(text, start, end - start, StandardCharsets.UTF_8) : null,
+                known ? null : text,
                 Long.valueOf(records),
                 newest == NONE ? null : Long.valueOf(newest),
-                quick ? Long.valueOf(high) : null,
-                quick ? Long.valueOf(low) : null,
+                known ? Long.valueOf(high) : null,
+                known ? Long.valueOf(low) : null,
             });
         }
 
@@ -251,153 +249,13 @@ public final class RangeSums implements MapPartitionsFunction<Long, Row> {
 
         public boolean equals(Object object) {
             Group other = (Group) object;
-            if (hash != other.hash || windowEnd != other.windowEnd || quick != other.quick) {
+            if (hash != other.hash || windowEnd != other.windowEnd || known != other.known) {
                 return false;
             }
             if (text == null || other.text == null) {
                 return text == other.text;
             }
             return Arrays.equals(text, start, end, other.text, other.start, other.end);
-        }
-    }
-
-    /**
-     * The form in which the platform's rule writes records: pipeline.fast_pattern, as a loop.
-     *
-     * <p>A regular expression takes longer for a record than all the rest of the work on it.
-     */
-    private static final class Form {
-        private static final double UNITS = 1e9;
-        private static final int LONGEST_ZONE = 255;
-        /** Powers of ten that a double holds exactly, as it does integers of 53 bits: their quotient is rounded once. */
-        private static final double[] TENS = {
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17
-        };
-        private static final long EXACT = 1L << 53;
-
-        private final byte[] zoneKey;
-        private final byte[] valueKey;
-        private final double minimum;
-        private final double maximum;
-        /** What was read last: where its zone stands, and its number in units of 1e-9. */
-        int zoneStart;
-        int zoneEnd;
-        long units;
-
-        private byte[] text;
-        private int at;
-
-        Form(String zoneKey, String valueKey, double minimum, double maximum) {
-            this.zoneKey = ('{' + zoneKey + ':').getBytes(StandardCharsets.UTF_8);
-            this.valueKey = (valueKey + ':').getBytes(StandardCharsets.UTF_8);
-            this.minimum = minimum;
-            this.maximum = maximum;
-        }
-
-        /** Whether the value has the form and its number is within the range. */
-        boolean reads(byte[] value) {
-            text = value;
-            at = 0;
-            if (value == null || !skips(zoneKey)) {
-                return false;
-            }
-            skips(' ');
-            if (!skips('"') || !readsZone() || !skips('"') || !skips(',')) {
-                return false;
-            }
-            skips(' ');
-            if (!skips(valueKey)) {
-                return false;
-            }
-            skips(' ');
-            int start = at;
-            double number = number();
-            if (at == start || !skips('}') || at != text.length) {
-                return false;
-            }
-            units = (long) Math.rint(number * UNITS);
-            return number >= minimum && number <= maximum;
-        }
-
-        private int here() {
-            return at < text.length ? (int) text[at] : -1;
-        }
-
-        private boolean skips(char wanted) {
-            boolean found = here() == wanted;
-            if (found) {
-                at++;
-            }
-            return found;
-        }
-
-        private boolean skips(byte[] wanted) {
-            if (text.length - at < wanted.length) {
-                return false;
-            }
-            for (int i = 0; i < wanted.length; i++) {
-                if (text[at + i] != wanted[i]) {
-                    return false;
-                }
-            }
-            at += wanted.length;
-            return true;
-        }
-
-        /** Printable ASCII without quotes and backslashes, not beginning with a space. */
-        private boolean readsZone() {
-            zoneStart = at;
-            for (int next = here(); next >= ' ' && next <= '~' && next != '"' && next != '\\'; next = here()) {
-                at++;
-            }
-            zoneEnd = at;
-            return zoneEnd > zoneStart && zoneEnd - zoneStart <= LONGEST_ZONE && text[zoneStart] != ' ';
-        }
-
-        private int skipDigits() {
-            int start = at;
-            while (here() >= '0' && here() <= '9') {
-                at++;
-            }
-            return at - start;
-        }
-
-        /** The number that begins here; leaves the place as it is if there is none of the form. */
-        private double number() {
-            int start = at;
-            boolean negative = skips('-');
-            int first = at;
-            int whole = skipDigits();
-            boolean good = whole >= 1 && whole <= 18 && (whole == 1 || text[first] != '0');
-            int decimals = 0;
-            if (skips('.')) {
-                decimals = skipDigits();
-                good &= decimals >= 1 && decimals <= 17;
-            }
-            int mantissa = at;
-            if (skips('e') || skips('E')) {
-                if (!skips('+')) {
-                    skips('-');
-                }
-                int digits = skipDigits();
-                good &= digits >= 1 && digits <= 3;
-            }
-            if (!good) {
-                at = start;
-                return 0;
-            }
-            if (at == mantissa && whole + decimals <= 18) {
-                long digits = 0;
-                for (int i = first; i < at; i++) {
-                    if (text[i] != '.') {
-                        digits = digits * 10 + (text[i] - '0');
-                    }
-                }
-                if (digits <= EXACT) {
-                    return (negative ? -digits : digits) / TENS[decimals];
-                }
-            }
-            return Double.parseDouble(new String(text, start, at - start, StandardCharsets.US_ASCII));
         }
     }
 }
