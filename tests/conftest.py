@@ -12,15 +12,11 @@ from pathlib import Path
 import pytest
 from harness import CommandLine, Outcome, kept_variables
 
-from pacifictool.aggregation.jvm import COMPILE_QUICKLY
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.runtime import default_cache_dir
 from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.stack import LocalStack
-
-# Java's thorough compiler pays in a job that runs for long. In tests it takes 5 s of processor time at each start.
-os.environ.setdefault("JDK_JAVA_OPTIONS", COMPILE_QUICKLY)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

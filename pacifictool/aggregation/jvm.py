@@ -13,13 +13,10 @@ from pacifictool.errors import AggregationError
 DRIVER_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 """The property of Spark with options for the driver's JVM: its launcher, which we leave out, would pass them on."""
 
-COMPILE_QUICKLY = "-XX:TieredStopAtLevel=1"
-"""For runs of a minute or two that count little: until the first batch is done the JVM takes 6.5 s of processor time
-instead of 11.5 s (2 cores, Java 17), because it does not watch methods run to compile them better later."""
-
-_NO_DETOUR = "-XX:Tier3DelayOn=0"
-"""While the thorough compiler has work waiting, the quick one does not make methods count their calls for it. That
-takes 0.3-1 s off a start (2 cores, Java 17), and nothing from the rate of a job that has been running for a while."""
+_COMPILE_QUICKLY = "-XX:TieredStopAtLevel=1"
+"""Of Java's two compilers only the quick one: the JVM takes 7.5 s of processor time up to the first batch instead of
+12 s, since it does not watch methods run to compile them better later. What that would be worth to a job that counts
+millions of records is in docs/performance.md."""
 
 _GC_CHOICE = re.compile(r"-XX:\+Use\w+GC\b")
 _OPENED = (
@@ -65,7 +62,7 @@ def driver_options(conf: Mapping[str, str]) -> list[str]:
             hint="Options with spaces in them stand in quotation marks.",
         ) from error
     collector = [] if _GC_CHOICE.search(given) else ["-XX:+UseParallelGC"]
-    return [_NO_DETOUR, *collector, *options]
+    return [_COMPILE_QUICKLY, *collector, *options]
 
 
 def log4j_properties(log: Path) -> str:

@@ -56,7 +56,6 @@ def demo(
     appear, with a mean of about 45. Every posted mean is compared with one computed independently from the topic.
     """
     from pacifictool.aggregation.job import JobConfig
-    from pacifictool.aggregation.jvm import COMPILE_QUICKLY, DRIVER_JAVA_OPTIONS
     from pacifictool.cli.aggregate import spark_settings
     from pacifictool.demo.story import Demo, DemoOptions
     from pacifictool.provisioning.forwarding import forwarding_spec
@@ -74,7 +73,7 @@ def demo(
     options = DemoOptions(fast=fast)
     scenario = options.scenario()
     with session.temporary_folder(keep=keep) as work_dir, _shown(session, real=real) as view:
-        spark = spark_settings(session, master="local[2]", conf={DRIVER_JAVA_OPTIONS: COMPILE_QUICKLY})
+        spark = spark_settings(session, master="local[2]")
         with _surroundings(session, work_dir, int(generation.value), view, real=real) as settings:
             config = JobConfig(
                 kafka=settings.kafka,

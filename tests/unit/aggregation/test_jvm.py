@@ -16,7 +16,7 @@ from pacifictool.errors import AggregationError
 )
 def test_options_for_the_driver_come_from_sparks_property(given: str | None, options: list[str]) -> None:
     found = driver_options({} if given is None else {DRIVER_JAVA_OPTIONS: given})
-    assert found == ["-XX:Tier3DelayOn=0", *options]
+    assert found == ["-XX:TieredStopAtLevel=1", *options]
 
 
 def test_a_quotation_mark_without_its_partner_is_told() -> None:
