@@ -63,6 +63,8 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, groun
     verdict = ground.compare()
     assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
     assert any(FINISHED in worker.log_beyond(others) for worker in cluster.workers)
+    # The garbage has taken this batch to our Java, which the executors had from the driver.
+    assert any([*worker.folder.glob("work/app-*/*/RangeSums.jar")] for worker in cluster.workers)
 
 
 def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
