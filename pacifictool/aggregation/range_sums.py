@@ -1,8 +1,8 @@
 """The way of large batches: ranges of the topic, read and summed on the executors by executor/RangeSums.java.
 
-Spark's own source makes a row of each record, for a query to take apart again: three quarters of the processor time of
-a job with a backlog (docs/performance.md). Like the code that Spark makes of a query, ours is compiled when it is first
-needed, by the same compiler, which is among Spark's jars: there is nothing to build or to install.
+Spark's own source makes a row of each record, for a query to take apart again: more than half of the processor time
+of a job with a backlog (docs/performance.md). Like the code that Spark makes of a query, ours is compiled when it is
+first needed, by the same compiler, which is among Spark's jars: there is nothing to build or to install.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _CONSUMER = {
     "enable.auto.commit": "false",
     # Records that are gone must be noticed.
     "auto.offset.reset": "none",
-    # A reader has one partition and a megabyte is read in a few milliseconds: 20 % of the time went into asking.
+    # A reader has a single partition and counts a megabyte in some milliseconds: 10 % of its time went into asking.
     "max.partition.fetch.bytes": "4194304",
 }
+"""What our readers need of Kafka's consumer beyond the options of Spark's source, which go first."""
 
 
 class RangeSums:
@@ -39,13 +40,13 @@ class RangeSums:
         self._topic = topic
         self._rules = rules
         client = {name.removeprefix("kafka."): value for name, value in options.items() if name.startswith("kafka.")}
-        self._consumer = {**client, **_CONSUMER}
+        self._consumer = {**_CONSUMER, **client}
 
     def collect(self, ranges: Sequence[OffsetRange]) -> list[Row]:
         """The sums of the ranges; see `pipeline` for their columns. Raises PySparkException or Py4JError.
 
-        Ranges with records that are not in the platform's own form are read twice: a plan that can judge those takes
-        seconds to compile, and most topics never need it.
+        Ranges with records that have to be judged by the full rules are read twice: the plan that does so takes seconds
+        to compile, and most topics never need it.
         """
         groups = self.groups(ranges)
         known = pipeline.sums_of_known(groups).collect()
