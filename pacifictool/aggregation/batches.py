@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import DataFrame
 
-from pacifictool.aggregation import pipeline, small_batch
-from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint
+from pacifictool.aggregation import small_batch
+from pacifictool.aggregation.checkpoint import BatchPlan, Checkpoint, OffsetRange
 from pacifictool.aggregation.clock import Coverage, EventClock
 from pacifictool.aggregation.ledger import BatchOutcome, Reject
 from pacifictool.aggregation.pipeline import DAY_MS, FROM_THE_FUTURE, TOO_LATE, Moment, Rules
@@ -110,12 +110,11 @@ class BatchProcessor:
         ledger = self._checkpoint.ledger
         plan = self._checkpoint.batch_plan(batch_id, self._topic)
         moment = self._moment(plan, ledger.sealed_until_ms or 0)
-        tally = self._judge(self._sums(records, batch_id, plan), plan, moment)
+        ranges = self._checkpoint.batch_ranges(batch_id, plan, self._topic)
+        tally = self._judge(self._sums(records, ranges), plan, moment)
         last_reject = None
         if tally.rejected:
-            last_reject = self._keep_rejects(
-                pipeline.readings(records, self._rules), moment, expected=tally.rejected.total()
-            )
+            last_reject = self._keep_rejects(ranges, moment, expected=tally.rejected.total())
         if self._stop.is_set():
             raise BatchStopped
         ledger.apply(
@@ -143,9 +142,8 @@ class BatchProcessor:
             )
         )
 
-    def _sums(self, records: DataFrame, batch_id: int, plan: BatchPlan) -> Iterable[Any]:
+    def _sums(self, records: DataFrame, ranges: Sequence[OffsetRange]) -> Iterable[Any]:
         """Small batches without anything odd in them are summed here, all others on the executors; equally."""
-        ranges = self._checkpoint.batch_ranges(batch_id, plan, self._topic)
         if sum(each.records for each in ranges) <= small_batch.SMALL:
             sums = self._small.collect(records)
             if sums is not None:
@@ -183,16 +181,16 @@ class BatchProcessor:
                 tally.unstamped |= not stamped
         return tally
 
-    def _keep_rejects(self, batch: DataFrame, moment: Moment, *, expected: int) -> Reject | None:
+    def _keep_rejects(self, ranges: Sequence[OffsetRange], moment: Moment, *, expected: int) -> Reject | None:
         """Reads the batch once more for the rejects in full; one partition's part is in memory at a time."""
         last: list[Reject] = []
 
         def rejects() -> Iterator[Reject]:
-            for row in pipeline.rejects(batch, self._rules, moment).toLocalIterator():
+            for row in self._ranges.rejects(ranges, moment).toLocalIterator():
                 if self._stop.is_set():
                     raise BatchStopped
                 value = None if row.value is None else bytes(row.value)
-                reject = Reject(row.topic, row.partition, row.offset, row.reason, row.stamp_ms, value)
+                reject = Reject(self._topic, row.partition, row.offset, row.reason, row.stamp_ms, value)
                 last[:] = [reject]
                 yield reject
 

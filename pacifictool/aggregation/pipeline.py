@@ -24,6 +24,8 @@ from pacifictool.scenario import MAX_NAME_LENGTH
 DAY_MS = 86_400_000
 TOO_LATE = "too late: its window was closed for good"
 FROM_THE_FUTURE = "time stamp more than a day in the future"
+_FAR_MS = 2**62
+"""Beyond it, a window's end would not fit 64 bits any more; it is in the future whatever the clock says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +51,6 @@ class Moment:
     """Windows that end later begin more than a day after the batch was planned."""
     sealed_until_ms: int
     """Windows that end at or before this are closed for good."""
-
-
-def readings(records: DataFrame, rules: Rules) -> DataFrame:
-    """Gives each record of Kafka's source its window.
-
-    Columns: topic, partition, offset, value (as they were), stamp_ms and window_end (null when the record has no time
-    stamp), raw (the value as text, bytes unchanged).
-    """
-    # A 1.x server's client sends no time: Kafka's -1 arrives here as the last millisecond of 1969.
-    stamp_ms = F.unix_millis("timestamp")
-    window = F.lit(rules.window_ms)
-    return records.select(
-        "topic",
-        "partition",
-        "offset",
-        "value",
-        F.when(stamp_ms >= 0, stamp_ms).alias("stamp_ms"),
-        F.col("value").cast("string").alias("raw"),
-    ).withColumn("window_end", F.col("stamp_ms") - F.pmod("stamp_ms", window) + window)
 
 
 def sums_of_known(groups: DataFrame) -> DataFrame:
@@ -115,22 +98,24 @@ def _halves(units: Column) -> tuple[Column, Column]:
     return F.shiftright(units, LOW_BITS), units.bitwiseAND(F.lit((1 << LOW_BITS) - 1))
 
 
-def rejects(batch: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
-    """The records that do not count: those that are not valid, from the future, or too late.
+def rejects(doubts: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
+    """Those of some records (`range_sums.RangeSums.doubts`) that do not count: not valid, from the future, or too late.
 
-    Columns: topic, partition, offset, stamp_ms, reason, value.
+    Columns: partition, offset, stamp_ms, reason, value.
     """
-    window_end = F.coalesce("window_end", F.lit(moment.unstamped_window_end_ms))
+    window = F.lit(rules.window_ms)
+    stamp_ms = F.when(F.col("stamp_ms") > F.lit(_FAR_MS), F.lit(_FAR_MS)).otherwise(F.col("stamp_ms"))
+    window_end = F.coalesce(stamp_ms - F.pmod(stamp_ms, window) + window, F.lit(moment.unstamped_window_end_ms))
     reason = F.coalesce(
         "reason",
         F.when(window_end > F.lit(moment.last_window_end_ms), F.lit(FROM_THE_FUTURE)),
         F.when(window_end <= F.lit(moment.sealed_until_ms), F.lit(TOO_LATE)),
     )
     return (
-        classified(batch, rules)
+        classified(doubts.withColumn("raw", F.col("value").cast("string")), rules)
         .withColumn("reason", reason)
         .where(F.col("reason").isNotNull())
-        .select("topic", "partition", "offset", "stamp_ms", "reason", "value")
+        .select("partition", "offset", "stamp_ms", "reason", "value")
     )
 
 

@@ -1,4 +1,4 @@
-"""The way of large batches: ranges of the topic, read and summed on the executors by executor/RangeSums.java.
+"""The way of large batches: ranges of the topic, read and summed on the executors by the Java in executor/.
 
 Spark's own source makes a row of each record, for a query to take apart again: more than half of the processor time
 of a job with a backlog (docs/performance.md). Like the code that Spark makes of a query, ours is compiled when it is
@@ -15,12 +15,18 @@ from pyspark.sql import DataFrame, Row
 
 from pacifictool.aggregation import pipeline
 from pacifictool.aggregation.checkpoint import OffsetRange
-from pacifictool.aggregation.pipeline import Rules
-from pacifictool.aggregation.source import RECORDS_PER_TASK
+from pacifictool.aggregation.pipeline import Moment, Rules
 from pacifictool.aggregation.spark import SparkRuntime
 
-_SOURCES = [Path(__file__).with_name("executor") / name for name in ("Reading.java", "RangeSums.java")]
-_COLUMNS = "window_end BIGINT, zone STRING, value BINARY, records BIGINT, newest_ms BIGINT, high BIGINT, low BIGINT"
+RECORDS_PER_TASK = 500_000
+"""A backlog in one partition is read by several tasks, each of at most this many records."""
+
+_SOURCES = [
+    Path(__file__).with_name("executor") / f"{name}.java"
+    for name in ("Reading", "RangeReader", "RangeDoubts", "RangeSums")
+]
+_GROUP = "window_end BIGINT, zone STRING, value BINARY, records BIGINT, newest_ms BIGINT, high BIGINT, low BIGINT"
+_DOUBT = "partition INT, offset BIGINT, value BINARY, stamp_ms BIGINT"
 _CONSUMER = {
     "enable.auto.commit": "false",
     # Records that are gone must be noticed.
@@ -32,7 +38,7 @@ _CONSUMER = {
 
 
 class RangeSums:
-    """Sums ranges of one topic by one set of rules."""
+    """Sums ranges of one topic by one set of rules, and finds the rejects in them."""
 
     def __init__(self, runtime: SparkRuntime, options: Mapping[str, str], topic: str, rules: Rules) -> None:
         """`options` are those of Spark's Kafka source (source.kafka_options)."""
@@ -55,6 +61,10 @@ class RangeSums:
             found += pipeline.sums_of_judged(groups, self._rules).collect()
         return found
 
+    def rejects(self, ranges: Sequence[OffsetRange], moment: Moment) -> DataFrame:
+        """The records of the ranges that do not count; see `pipeline.rejects`. Raises PySparkException or Py4JError."""
+        return pipeline.rejects(self.doubts(ranges, moment), self._rules, moment)
+
     def groups(self, ranges: Sequence[OffsetRange]) -> DataFrame:
         """Records of the ranges in groups that count alike, for `pipeline` to sum.
 
@@ -62,12 +72,26 @@ class RangeSums:
         records, newest_ms, high and low (sums of the halves of the values). A group may come in several rows.
         Raises PySparkException or Py4JError.
         """
+        return self._read("RangeSums", ranges, _GROUP, self._rules.window_ms)
+
+    def doubts(self, ranges: Sequence[OffsetRange], moment: Moment) -> DataFrame:
+        """Records of the ranges that may be rejects, all rejects among them.
+
+        Columns: partition, offset, value, stamp_ms (null: no time stamp). Raises PySparkException or Py4JError.
+        """
+        window_ms = self._rules.window_ms
+        earliest_ms = moment.sealed_until_ms // window_ms * window_ms
+        latest_ms = moment.last_window_end_ms // window_ms * window_ms
+        unstamped_in_time = earliest_ms < moment.unstamped_window_end_ms <= latest_ms
+        return self._read("RangeDoubts", ranges, _DOUBT, earliest_ms, latest_ms, unstamped_in_time)
+
+    def _read(self, reader: str, ranges: Sequence[OffsetRange], columns: str, *arguments: Any) -> DataFrame:
+        """Rows that one of our classes makes of the ranges; `arguments` are what it wants to know beyond the rules."""
         parts = [part for whole in ranges for part in whole.parts(RECORDS_PER_TASK)]
-        session = self._runtime.session
+        session, rules = self._runtime.session, self._rules
         self._runtime.add_java_sources(*_SOURCES)
         jvm: Any = session._jvm  # noqa: SLF001 - Java functions have no other way in
-        rules = self._rules
-        function = jvm.pacifictool.aggregation.executor.RangeSums(
+        function = getattr(jvm.pacifictool.aggregation.executor, reader)(
             self._consumer,
             self._topic,
             self._array(jvm.int, [part.partition for part in parts]),
@@ -77,9 +101,9 @@ class RangeSums:
             rules.value_key,
             float(rules.minimum),
             float(rules.maximum),
-            rules.window_ms,
+            *arguments,
         )
-        encoder = jvm.org.apache.spark.sql.Encoders.row(jvm.org.apache.spark.sql.types.StructType.fromDDL(_COLUMNS))
+        encoder = jvm.org.apache.spark.sql.Encoders.row(jvm.org.apache.spark.sql.types.StructType.fromDDL(columns))
         numbers: Any = session.range(0, len(parts), 1, len(parts))
         return DataFrame(numbers._jdf.mapPartitions(function, encoder), session)  # noqa: SLF001
 

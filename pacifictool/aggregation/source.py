@@ -26,8 +26,6 @@ from pacifictool.reporting import Reporter
 from pacifictool.runtime.cache import disk_is_full
 from pacifictool.settings import KafkaEndpoint
 
-RECORDS_PER_TASK = 500_000
-"""A backlog in one partition is read by several tasks, each of at most this many records."""
 POLL_RECORDS = "10000"
 """Kafka's own 500 cost a quarter of the processor time of reading. A poll holds what one fetch brought: 1 MB."""
 FETCH_WAIT_MS = "50"
@@ -86,7 +84,6 @@ def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) ->
         **{f"kafka.{name}": value for name, value in client.items()},
         "subscribe": topic,
         "failOnDataLoss": "true",
-        "maxRecordsPerPartition": str(RECORDS_PER_TASK),
         **starting_options(starting_offsets),
     }
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from record_cases import GOOD, REJECTED, VALID, mutated, record, truth
 
 from pacifictool.aggregation import pipeline
-from pacifictool.aggregation.pipeline import DAY_MS, FROM_THE_FUTURE, TOO_LATE, Moment, Rules
+from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.small_batch import SmallBatch
 from pacifictool.aggregation.spark import SparkRuntime
 from pacifictool.aggregation.windows import UNITS, join_halves
@@ -39,7 +39,8 @@ def records(
 
 
 def classify(spark: SparkRuntime, values: Sequence[bytes | None], rules: Rules = RULES) -> list[tuple[Any, Any, Any]]:
-    rows = pipeline.classified(pipeline.readings(records(spark, values), rules), rules).orderBy("offset").collect()
+    batch = records(spark, values).withColumn("raw", F.col("value").cast("string"))
+    rows = pipeline.classified(batch, rules).orderBy("offset").collect()
     return [(row.zone, row.number, row.reason) for row in rows]
 
 
@@ -117,33 +118,3 @@ def test_what_leaves_room_for_doubt_is_left_to_spark(spark: SparkRuntime, value:
 def test_a_value_of_a_megabyte_does_not_come_to_the_driver(spark: SparkRuntime) -> None:
     batch = records(spark, [record(more=f', "text": "{"y" * 1_000_000}"')] * 50)
     assert SmallBatch(RULES).collect(batch) is None
-
-
-def test_windows_include_their_start_and_exclude_their_end(spark: SparkRuntime) -> None:
-    stamps = [NOW, NOW + 9_999, NOW + 10_000, 0, -1]
-    batch = pipeline.readings(records(spark, [GOOD] * 5, stamps), RULES)
-
-    assert [row.window_end for row in batch.orderBy("offset").collect()] == [
-        NOW + 10_000,
-        NOW + 10_000,
-        NOW + 20_000,
-        10_000,
-        None,
-    ]
-
-
-def test_rejects_are_garbage_the_future_and_the_late_with_their_places(spark: SparkRuntime) -> None:
-    values = [GOOD, b"garbage", GOOD, GOOD, None, GOOD]
-    stamps = [NOW, NOW, NOW - 40_000, NOW + 2 * DAY_MS, -1, -1]
-    moment = Moment(
-        unstamped_window_end_ms=NOW + 10_000, last_window_end_ms=NOW + DAY_MS + 10_000, sealed_until_ms=NOW - 20_000
-    )
-    batch = pipeline.readings(records(spark, values, stamps), RULES)
-    found = pipeline.rejects(batch, RULES, moment).orderBy("offset").collect()
-
-    assert [(row.offset, row.reason, row.stamp_ms, row.value) for row in found] == [
-        (1, "not one valid JSON value", NOW, b"garbage"),
-        (2, TOO_LATE, NOW - 40_000, GOOD),
-        (3, FROM_THE_FUTURE, NOW + 2 * DAY_MS, GOOD),
-        (4, "no value (a tombstone)", None, None),
-    ]

@@ -18,7 +18,7 @@ from record_cases import GOOD, REJECTED, VALID, mutated, record, truth
 
 from pacifictool.aggregation import pipeline, range_sums
 from pacifictool.aggregation.checkpoint import OffsetRange
-from pacifictool.aggregation.pipeline import Rules
+from pacifictool.aggregation.pipeline import DAY_MS, FROM_THE_FUTURE, TOO_LATE, Moment, Rules
 from pacifictool.aggregation.range_sums import RangeSums
 from pacifictool.aggregation.small_batch import SmallBatch
 from pacifictool.aggregation.source import kafka_options, spark_failure
@@ -33,6 +33,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 RULES = Rules(10_000, "geoZone", "windSpeed", minimum=0, maximum=1e9, nonce="5e0bb5d1c4a84c2f")
 NOW = 1_795_477_550_000
+OLD_CLIENT: dict[str, Any] = {"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0}
+"""A 1.x server's, which speaks the protocol of Kafka 0.9: its records have no time stamp."""
 Sums = dict[tuple[Any, Any], tuple[int, int]]
 
 
@@ -199,13 +201,65 @@ def test_any_key_can_hold_the_zone_and_the_value(bench: Bench, keys: tuple[str, 
 
 
 def test_records_without_a_time_stamp_have_no_window(bench: Bench) -> None:
-    # As a 1.x server's client writes them, which speaks the protocol of Kafka 0.9.
-    old: dict[str, Any] = {"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0}
-    bench.write([GOOD, record('"Österreich"'), GOOD], **old)
+    bench.write([GOOD, record('"Österreich"'), GOOD], **OLD_CLIENT)
     rows = bench.sums().collect(bench.ranges())
 
     assert valid(rows) == {(None, "Zone A"): (2, 62 * UNITS), (None, "Österreich"): (1, 31 * UNITS)}
     assert {row.newest_ms for row in rows} == {None}
+
+
+def test_windows_include_their_start_and_exclude_their_end(bench: Bench) -> None:
+    stamps = [1, NOW - 1, NOW, NOW + 9_999, NOW + 10_000, 2**63 - 1]
+    bench.write([GOOD] * len(stamps), stamps)
+    rows = bench.sums().collect(bench.ranges())
+
+    far = max(row.window_end for row in rows)
+    assert far > 2**61
+    assert {row.window_end: row.records for row in rows} == {
+        10_000: 1,
+        NOW: 1,
+        NOW + 10_000: 2,
+        NOW + 20_000: 1,
+        far: 1,
+    }
+
+
+@pytest.mark.parametrize("sealed_until_ms", [NOW - 20_000, NOW - 15_001])
+def test_rejects_are_garbage_the_future_and_the_late_with_their_places(bench: Bench, sealed_until_ms: int) -> None:
+    late = sealed_until_ms // 10_000 * 10_000
+    values = [GOOD, b"garbage", GOOD, GOOD, None, GOOD, GOOD, GOOD, GOOD, record('"Österreich"'), record(number="-1")]
+    stamps = [
+        NOW, NOW, NOW - 40_000, NOW + 2 * DAY_MS, NOW, late - 1, late, NOW + DAY_MS, NOW + DAY_MS + 10_000, NOW, 2**63 - 1,
+    ]  # fmt: skip
+    moment = Moment(
+        unstamped_window_end_ms=NOW + 10_000,
+        last_window_end_ms=NOW + DAY_MS + 10_000,
+        sealed_until_ms=sealed_until_ms,
+    )
+    bench.write(values, stamps)
+    found = bench.sums().rejects(bench.ranges(), moment).orderBy("offset").collect()
+
+    assert [(row.partition, row.offset, row.reason, row.stamp_ms, row.value) for row in found] == [
+        (0, 1, "not one valid JSON value", NOW, b"garbage"),
+        (0, 2, TOO_LATE, NOW - 40_000, GOOD),
+        (0, 3, FROM_THE_FUTURE, NOW + 2 * DAY_MS, GOOD),
+        (0, 4, "no value (a tombstone)", NOW, None),
+        (0, 5, TOO_LATE, late - 1, GOOD),
+        (0, 8, FROM_THE_FUTURE, NOW + DAY_MS + 10_000, GOOD),
+        (0, 10, "windSpeed is not within 0 and 1000000000", 2**63 - 1, record(number="-1")),
+    ]
+
+
+@pytest.mark.parametrize(("sealed_until_ms", "reason"), [(NOW, None), (NOW + 10_000, TOO_LATE)])
+def test_records_without_a_time_stamp_are_late_when_their_arrival_is(
+    bench: Bench, sealed_until_ms: int, reason: str | None
+) -> None:
+    bench.write([GOOD, b"garbage"], **OLD_CLIENT)
+    moment = Moment(NOW + 10_000, last_window_end_ms=NOW + DAY_MS, sealed_until_ms=sealed_until_ms)
+    found = bench.sums().rejects(bench.ranges(), moment).orderBy("offset").collect()
+
+    wanted = [(0, reason, None), (1, "not one valid JSON value", None)]
+    assert [(row.offset, row.reason, row.stamp_ms) for row in found] == wanted[0 if reason else 1 :]
 
 
 def test_only_the_records_of_the_ranges_count(bench: Bench) -> None:
