@@ -26,6 +26,7 @@ from pacifictool.aggregation.sinks.base import Sink
 from pacifictool.aggregation.source import (
     TopicWatch,
     check_not_ahead,
+    consumer_properties,
     fixed_start,
     kafka_options,
     spark_failure,
@@ -259,7 +260,7 @@ class AggregationJob:
             checkpoint=run.checkpoint,
             topic=self._config.topic,
             rules=rules,
-            ranges=RangeSums(run.runtime, options, self._config.topic, rules),
+            ranges=RangeSums(run.runtime, consumer_properties(self._config.kafka), self._config.topic, rules),
             lateness_ms=aggregation.lateness_ms,
             trigger_ms=self._trigger_ms,
             clock=run.clock,

@@ -24,8 +24,6 @@ from pacifictool.scenario import MAX_NAME_LENGTH
 DAY_MS = 86_400_000
 TOO_LATE = "too late: its window was closed for good"
 FROM_THE_FUTURE = "time stamp more than a day in the future"
-_FAR_MS = 2**62
-"""Beyond it, a window's end would not fit 64 bits any more; it is in the future whatever the clock says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def sums_of_judged(groups: DataFrame, rules: Rules) -> DataFrame:
 
     Rows of rejects have a reason, and neither window nor zone.
     """
-    groups = groups.where(F.col("zone").isNull()).withColumn("raw", F.col("value").cast("string"))
+    groups = groups.where(F.col("zone").isNull())
     valid = F.col("reason").isNull()
     high, low = _halves(F.when(valid, _units(F.col("number"))))
     return _summed(
@@ -103,16 +101,13 @@ def rejects(doubts: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
 
     Columns: partition, offset, stamp_ms, reason, value.
     """
-    window = F.lit(rules.window_ms)
-    stamp_ms = F.when(F.col("stamp_ms") > F.lit(_FAR_MS), F.lit(_FAR_MS)).otherwise(F.col("stamp_ms"))
-    window_end = F.coalesce(stamp_ms - F.pmod(stamp_ms, window) + window, F.lit(moment.unstamped_window_end_ms))
     reason = F.coalesce(
         "reason",
-        F.when(window_end > F.lit(moment.last_window_end_ms), F.lit(FROM_THE_FUTURE)),
-        F.when(window_end <= F.lit(moment.sealed_until_ms), F.lit(TOO_LATE)),
+        F.when(F.col("window_end") > F.lit(moment.last_window_end_ms), F.lit(FROM_THE_FUTURE)),
+        F.when(F.col("window_end") <= F.lit(moment.sealed_until_ms), F.lit(TOO_LATE)),
     )
     return (
-        classified(doubts.withColumn("raw", F.col("value").cast("string")), rules)
+        classified(doubts, rules)
         .withColumn("reason", reason)
         .where(F.col("reason").isNotNull())
         .select("partition", "offset", "stamp_ms", "reason", "value")
@@ -120,10 +115,11 @@ def rejects(doubts: DataFrame, rules: Rules, moment: Moment) -> DataFrame:
 
 
 def classified(rows: DataFrame, rules: Rules) -> DataFrame:
-    """Adds zone and number (both null for rejects) and reason (null for valid records) to rows with `raw`."""
+    """Adds zone and number (both null for rejects) and reason (null for valid records) to rows with a value."""
     json_type = F.schema_of_variant
     matches, fast = F.col("_matches"), F.col("_fast").isNotNull()
     steps: list[dict[str, Column]] = [
+        {"raw": F.col("value").cast("string")},
         {"_matches": F.coalesce(F.col("raw").rlike(fast_pattern(rules)), F.lit(col=False))},
         {**_cut_out(rules), "_json": F.when(~matches & F.is_valid_utf8("raw"), _parsed(rules))},
         {"_proof": F.try_variant_get("_json", "$[1]", "string") == F.lit(rules.nonce)},

@@ -26,7 +26,7 @@ _SOURCES = [
     for name in ("Reading", "RangeReader", "RangeDoubts", "RangeSums")
 ]
 _GROUP = "window_end BIGINT, zone STRING, value BINARY, records BIGINT, newest_ms BIGINT, high BIGINT, low BIGINT"
-_DOUBT = "partition INT, offset BIGINT, value BINARY, stamp_ms BIGINT"
+_DOUBT = "partition INT, offset BIGINT, value BINARY, stamp_ms BIGINT, window_end BIGINT"
 _CONSUMER = {
     "enable.auto.commit": "false",
     # Records that are gone must be noticed.
@@ -34,19 +34,18 @@ _CONSUMER = {
     # A reader has a single partition and counts a megabyte in some milliseconds: 10 % of its time went into asking.
     "max.partition.fetch.bytes": "4194304",
 }
-"""What our readers need of Kafka's consumer beyond the options of Spark's source, which go first."""
+"""What our readers need of Kafka's consumer beyond what Spark's source does, too, which goes first."""
 
 
 class RangeSums:
     """Sums ranges of one topic by one set of rules, and finds the rejects in them."""
 
-    def __init__(self, runtime: SparkRuntime, options: Mapping[str, str], topic: str, rules: Rules) -> None:
-        """`options` are those of Spark's Kafka source (source.kafka_options)."""
+    def __init__(self, runtime: SparkRuntime, consumer: Mapping[str, str], topic: str, rules: Rules) -> None:
+        """`consumer`: properties of Kafka's consumer (source.consumer_properties)."""
         self._runtime = runtime
         self._topic = topic
         self._rules = rules
-        client = {name.removeprefix("kafka."): value for name, value in options.items() if name.startswith("kafka.")}
-        self._consumer = {**_CONSUMER, **client}
+        self._consumer = {**_CONSUMER, **consumer}
 
     def collect(self, ranges: Sequence[OffsetRange]) -> list[Row]:
         """The sums of the ranges; see `pipeline` for their columns. Raises PySparkException or Py4JError.
@@ -56,7 +55,7 @@ class RangeSums:
         """
         groups = self.groups(ranges)
         known = pipeline.sums_of_known(groups).collect()
-        found = [row for row in known if row.zone is not None]
+        found = [row for row in known if row[1] is not None]  # the zone, by its place: there may be many of them
         if len(found) < len(known):
             found += pipeline.sums_of_judged(groups, self._rules).collect()
         return found
@@ -72,20 +71,24 @@ class RangeSums:
         records, newest_ms, high and low (sums of the halves of the values). A group may come in several rows.
         Raises PySparkException or Py4JError.
         """
-        return self._read("RangeSums", ranges, _GROUP, self._rules.window_ms)
+        return self._read("RangeSums", ranges, _GROUP)
 
     def doubts(self, ranges: Sequence[OffsetRange], moment: Moment) -> DataFrame:
         """Records of the ranges that may be rejects, all rejects among them.
 
-        Columns: partition, offset, value, stamp_ms (null: no time stamp). Raises PySparkException or Py4JError.
+        Columns: partition, offset, value, stamp_ms (null: no time stamp), window_end. Raises PySparkException or
+        Py4JError.
         """
-        window_ms = self._rules.window_ms
-        earliest_ms = moment.sealed_until_ms // window_ms * window_ms
-        latest_ms = moment.last_window_end_ms // window_ms * window_ms
-        unstamped_in_time = earliest_ms < moment.unstamped_window_end_ms <= latest_ms
-        return self._read("RangeDoubts", ranges, _DOUBT, earliest_ms, latest_ms, unstamped_in_time)
+        return self._read(
+            "RangeDoubts",
+            ranges,
+            _DOUBT,
+            moment.sealed_until_ms,
+            moment.last_window_end_ms,
+            moment.unstamped_window_end_ms,
+        )
 
-    def _read(self, reader: str, ranges: Sequence[OffsetRange], columns: str, *arguments: Any) -> DataFrame:
+    def _read(self, reader: str, ranges: Sequence[OffsetRange], columns: str, *arguments: int) -> DataFrame:
         """Rows that one of our classes makes of the ranges; `arguments` are what it wants to know beyond the rules."""
         parts = [part for whole in ranges for part in whole.parts(RECORDS_PER_TASK)]
         session, rules = self._runtime.session, self._rules
@@ -101,6 +104,7 @@ class RangeSums:
             rules.value_key,
             float(rules.minimum),
             float(rules.maximum),
+            rules.window_ms,
             *arguments,
         )
         encoder = jvm.org.apache.spark.sql.Encoders.row(jvm.org.apache.spark.sql.types.StructType.fromDDL(columns))

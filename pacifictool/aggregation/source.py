@@ -70,8 +70,8 @@ def starting_options(starting_offsets: str) -> dict[str, str]:
     return {"startingTimestamp": str(milliseconds), "startingOffsetsByTimestampStrategy": "latest"}
 
 
-def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) -> dict[str, str]:
-    """All options of Spark's Kafka source. May hold secrets. Raises SettingsError."""
+def consumer_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
+    """Properties of the consumers that read the topic, Spark's and ours. May hold secrets. Raises SettingsError."""
     client = {
         "isolation.level": "read_committed",
         "max.poll.records": POLL_RECORDS,
@@ -80,8 +80,13 @@ def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) ->
     for name in ("group.id", "auto.offset.reset", "enable.auto.commit", "key.deserializer", "value.deserializer"):
         # Spark manages these itself and refuses to start when they are given.
         client.pop(name, None)
+    return client
+
+
+def kafka_options(endpoint: KafkaEndpoint, topic: str, starting_offsets: str) -> dict[str, str]:
+    """All options of Spark's Kafka source. May hold secrets. Raises SettingsError."""
     return {
-        **{f"kafka.{name}": value for name, value in client.items()},
+        **{f"kafka.{name}": value for name, value in consumer_properties(endpoint).items()},
         "subscribe": topic,
         "failOnDataLoss": "true",
         **starting_options(starting_offsets),

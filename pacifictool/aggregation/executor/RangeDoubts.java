@@ -10,53 +10,46 @@ import org.apache.spark.sql.RowFactory;
 
 /**
  * Finds the records of ranges that may be rejects: what is not beyond doubt, and what lies outside the windows that are
- * open. Rows: partition, offset, value, stamp_ms.
+ * open. Rows: partition, offset, value, stamp_ms, window_end.
  */
 public final class RangeDoubts extends RangeReader {
     /** Records are handed on when there are so many of them, or bytes in them. */
     private static final int MOST_RECORDS = 10_000;
     private static final int MOST_BYTES = 8_000_000;
 
-    private final String zoneKey;
-    private final String valueKey;
-    private final double minimum;
-    private final double maximum;
-    private final long earliestMs;
-    private final long latestMs;
-    private final boolean unstampedInTime;
+    private final long sealedUntil;
+    private final long lastWindowEnd;
+    private final long unstampedWindowEnd;
 
-    /** Records with time stamps from `earliestMs` to before `latestMs` are in time. */
+    /**
+     * @param sealedUntil windows that end at or before this are closed
+     * @param lastWindowEnd windows that end later begin in the future
+     * @param unstampedWindowEnd the window of records without time stamp
+     */
     public RangeDoubts(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
-            String zoneKey, String valueKey, double minimum, double maximum, long earliestMs, long latestMs,
-            boolean unstampedInTime) {
-        super(kafka, topic, partitions, starts, ends);
-        this.zoneKey = zoneKey;
-        this.valueKey = valueKey;
-        this.minimum = minimum;
-        this.maximum = maximum;
-        this.earliestMs = earliestMs;
-        this.latestMs = latestMs;
-        this.unstampedInTime = unstampedInTime;
+            String zoneKey, String valueKey, double minimum, double maximum, long windowMs,
+            long sealedUntil, long lastWindowEnd, long unstampedWindowEnd) {
+        super(kafka, topic, partitions, starts, ends, zoneKey, valueKey, minimum, maximum, windowMs);
+        this.sealedUntil = sealedUntil;
+        this.lastWindowEnd = lastWindowEnd;
+        this.unstampedWindowEnd = unstampedWindowEnd;
     }
 
     Collector collector() {
         return new Doubts();
     }
 
-    private boolean isInTime(long stamp) {
-        return stamp < 0 ? unstampedInTime : stamp >= earliestMs && stamp < latestMs;
-    }
-
     private final class Doubts implements Collector {
-        private final Reading reading = new Reading(zoneKey, valueKey, minimum, maximum);
+        private final Reading reading = reading();
         private List<Row> rows = new ArrayList<Row>();
         private long bytes;
 
         public void add(ConsumerRecord<Object, byte[]> record) {
             byte[] value = (byte[]) record.value();
             long stamp = record.timestamp();
-            if (isInTime(stamp) && reading.of(value)) {
+            long windowEnd = stamp < 0 ? unstampedWindowEnd : windowEnd(stamp);
+            if (windowEnd > sealedUntil && windowEnd <= lastWindowEnd && reading.of(value)) {
                 return;
             }
             rows.add(RowFactory.create(new Object[] {
@@ -64,6 +57,7 @@ public final class RangeDoubts extends RangeReader {
                 Long.valueOf(record.offset()),
                 value,
                 stamp < 0 ? null : Long.valueOf(stamp),
+                Long.valueOf(windowEnd),
             }));
             bytes += value == null ? 0 : value.length;
         }

@@ -26,6 +26,10 @@ import org.apache.spark.util.TaskCompletionListener;
  * forgets type arguments; hence the casts.
  */
 public abstract class RangeReader implements MapPartitionsFunction<Long, Row> {
+    /** The window of a record without time stamp. Public, because Janino looks constants up from outside. */
+    public static final long NO_WINDOW = -1;
+    /** A time that is in the future whatever the clock says, and from which windows can still be counted. */
+    private static final long FAR = 1L << 62;
     /** So long may Kafka keep us waiting for the next record; Spark's own source waits as long. */
     private static final long PATIENCE_NANOS = 120_000_000_000L;
     private static final Duration POLL = Duration.ofSeconds(1);
@@ -35,6 +39,11 @@ public abstract class RangeReader implements MapPartitionsFunction<Long, Row> {
     private final int[] partitions;
     private final long[] starts;
     private final long[] ends;
+    private final String zoneKey;
+    private final String valueKey;
+    private final double minimum;
+    private final double maximum;
+    private final long windowMs;
 
     /**
      * @param kafka properties of the consumer
@@ -42,12 +51,19 @@ public abstract class RangeReader implements MapPartitionsFunction<Long, Row> {
      * @param starts the first offset of each range
      * @param ends the offset after the last of each range
      */
-    RangeReader(Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends) {
+    RangeReader(
+            Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
+            String zoneKey, String valueKey, double minimum, double maximum, long windowMs) {
         this.kafka = new HashMap<String, Object>(kafka);
         this.topic = topic;
         this.partitions = partitions;
         this.starts = starts;
         this.ends = ends;
+        this.zoneKey = zoneKey;
+        this.valueKey = valueKey;
+        this.minimum = minimum;
+        this.maximum = maximum;
+        this.windowMs = windowMs;
     }
 
     /** Where the records of one range go. */
@@ -62,7 +78,17 @@ public abstract class RangeReader implements MapPartitionsFunction<Long, Row> {
         Iterator<Row> taken();
     }
 
+    /** A collector for one range. */
     abstract Collector collector();
+
+    final Reading reading() {
+        return new Reading(zoneKey, valueKey, minimum, maximum);
+    }
+
+    /** The end of the window of a time stamp. */
+    final long windowEnd(long stamp) {
+        return stamp < 0 ? NO_WINDOW : Math.min(stamp - stamp % windowMs, FAR) + windowMs;
+    }
 
     /** Rows of the range whose number is given. */
     public Iterator<Row> call(Iterator<Long> numbers) {

@@ -17,42 +17,23 @@ public final class RangeSums extends RangeReader {
     /** Groups are handed on, and may come again, when a task holds so many of them or bytes in them. */
     private static final int MOST_GROUPS = 50_000;
     private static final int MOST_BYTES = 8_000_000;
-    /** A time that is in the future whatever the clock says, and from which windows can still be counted. */
-    private static final long FAR = 1L << 62;
-
-    private final String zoneKey;
-    private final String valueKey;
-    private final double minimum;
-    private final double maximum;
-    private final long windowMs;
 
     public RangeSums(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
             String zoneKey, String valueKey, double minimum, double maximum, long windowMs) {
-        super(kafka, topic, partitions, starts, ends);
-        this.zoneKey = zoneKey;
-        this.valueKey = valueKey;
-        this.minimum = minimum;
-        this.maximum = maximum;
-        this.windowMs = windowMs;
+        super(kafka, topic, partitions, starts, ends, zoneKey, valueKey, minimum, maximum, windowMs);
     }
 
     Collector collector() {
-        return new Groups(new Reading(zoneKey, valueKey, minimum, maximum), windowMs);
+        return new Groups();
     }
 
     /** Groups of records that count alike. */
-    private static final class Groups implements Collector {
-        private final Reading reading;
-        private final long windowMs;
+    private final class Groups implements Collector {
+        private final Reading reading = reading();
         private final Group probe = new Group();
         private HashMap<Group, Group> groups = new HashMap<Group, Group>();
         private long bytes;
-
-        Groups(Reading reading, long windowMs) {
-            this.reading = reading;
-            this.windowMs = windowMs;
-        }
 
         public boolean isFull() {
             return groups.size() >= MOST_GROUPS || bytes >= MOST_BYTES;
@@ -62,7 +43,7 @@ public final class RangeSums extends RangeReader {
             byte[] value = (byte[]) record.value();
             long stamp = record.timestamp();
             boolean known = reading.of(value);
-            long windowEnd = stamp < 0 ? Group.NONE : Math.min(stamp - stamp % windowMs, FAR) + windowMs;
+            long windowEnd = windowEnd(stamp);
             if (known) {
                 probe.describe(windowEnd, true, reading.zone, reading.zoneStart, reading.zoneEnd);
             } else {
@@ -100,8 +81,6 @@ public final class RangeSums extends RangeReader {
 
     /** Records of one window and zone, or of one window and value; equal to others by these, and found by them. */
     private static final class Group {
-        static final long NONE = -1;
-
         private long windowEnd;
         private boolean known;
         private byte[] text;
@@ -109,7 +88,7 @@ public final class RangeSums extends RangeReader {
         private int end;
         private int hash;
         long records;
-        long newest = NONE;
+        long newest = -1;
         /** Sums of the halves of the values, so that they cannot overflow. */
         long high;
         long low;
@@ -137,11 +116,11 @@ public final class RangeSums extends RangeReader {
 
         Row row() {
             return RowFactory.create(new Object[] {
-                windowEnd == NONE ? null : Long.valueOf(windowEnd),
+                windowEnd == NO_WINDOW ? null : Long.valueOf(windowEnd),
                 known ? new String(text, start, end - start, StandardCharsets.UTF_8) : null,
                 known ? null : text,
                 Long.valueOf(records),
-                newest == NONE ? null : Long.valueOf(newest),
+                newest < 0 ? null : Long.valueOf(newest),
                 known ? Long.valueOf(high) : null,
                 known ? Long.valueOf(low) : null,
             });

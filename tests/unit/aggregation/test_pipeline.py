@@ -39,8 +39,7 @@ def records(
 
 
 def classify(spark: SparkRuntime, values: Sequence[bytes | None], rules: Rules = RULES) -> list[tuple[Any, Any, Any]]:
-    batch = records(spark, values).withColumn("raw", F.col("value").cast("string"))
-    rows = pipeline.classified(batch, rules).orderBy("offset").collect()
+    rows = pipeline.classified(records(spark, values), rules).orderBy("offset").collect()
     return [(row.zone, row.number, row.reason) for row in rows]
 
 

@@ -21,7 +21,7 @@ from pacifictool.aggregation.checkpoint import OffsetRange
 from pacifictool.aggregation.pipeline import DAY_MS, FROM_THE_FUTURE, TOO_LATE, Moment, Rules
 from pacifictool.aggregation.range_sums import RangeSums
 from pacifictool.aggregation.small_batch import SmallBatch
-from pacifictool.aggregation.source import kafka_options, spark_failure
+from pacifictool.aggregation.source import consumer_properties, spark_failure
 from pacifictool.aggregation.spark import SparkRuntime
 from pacifictool.aggregation.windows import UNITS, join_halves
 from pacifictool.errors import CheckpointMismatch
@@ -73,7 +73,7 @@ class Bench:
         assert producer.flush(60) == 0
 
     def sums(self, rules: Rules = RULES) -> RangeSums:
-        return RangeSums(self.spark, kafka_options(self.endpoint, self.topic, "earliest"), self.topic, rules)
+        return RangeSums(self.spark, consumer_properties(self.endpoint), self.topic, rules)
 
     def ranges(self) -> list[OffsetRange]:
         return [OffsetRange(part, 0, end) for part, end in KafkaAdmin(self.endpoint).offsets(self.topic).items()]
