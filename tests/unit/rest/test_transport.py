@@ -21,7 +21,8 @@ def test_what_is_prepared_in_a_shorter_way_is_what_requests_would_have_prepared(
     transport = Transport(URL)
     for _ in range(2):
         mine = transport._prepared(method, path, None, HEADERS, body)
-        theirs = transport._session.prepare_request(requests.Request(method, URL + path, headers=HEADERS, data=body))
+        headers = {**transport._headers, **HEADERS}
+        theirs = requests.Request(method, URL + path, headers=headers, data=body).prepare()
         assert (mine.method, mine.url, mine.body or None) == (theirs.method, theirs.url, theirs.body or None)
         assert dict(mine.headers) == dict(theirs.headers)
 
