@@ -34,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.winds import WindRange
 
 DEVICES = 10

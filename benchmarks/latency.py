@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pacifictool.aggregation.job import AggregationJob, JobConfig
+from pacifictool.aggregation.job import AggregationJob
+from pacifictool.aggregation.run import JobConfig
 from pacifictool.aggregation.sinks.rest import RestSink
 from pacifictool.aggregation.spark import SparkSettings
 from pacifictool.provisioning.apply import apply_plan

@@ -20,9 +20,9 @@ from pacifictool.errors import PacificToolError
 from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.settings import Settings, Sources, resolve, user_config_file
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.summary import FleetSummary
 from pacifictool.simulation.wind import WindSource, device_key, uniform_bits, wind_source
 

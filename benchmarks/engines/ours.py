@@ -13,7 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Means, ready, report, tasks_from_arguments
 
-from pacifictool.aggregation.job import AggregationJob, JobConfig
+from pacifictool.aggregation.job import AggregationJob
+from pacifictool.aggregation.run import JobConfig
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
 from pacifictool.aggregation.windows import WindowMean

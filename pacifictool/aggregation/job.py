@@ -2,104 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-from pyspark.sql.streaming.query import StreamingQuery
 
-from pacifictool.aggregation.batches import BatchProcessor, BatchReport, BatchStopped
+from pacifictool.aggregation.batches import BatchReport
 from pacifictool.aggregation.checkpoint import Checkpoint
 from pacifictool.aggregation.clock import Coverage, EventClock
 from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.patience import LONGEST_WAIT_SECONDS, until_reachable
-from pacifictool.aggregation.pipeline import Rules
 from pacifictool.aggregation.progress import JobProgress, JobSummary, Tracker
-from pacifictool.aggregation.range_sums import RangeSums
+from pacifictool.aggregation.query import Query
+from pacifictool.aggregation.run import JobConfig, Run
 from pacifictool.aggregation.sinks.base import Sink
-from pacifictool.aggregation.source import (
-    TopicWatch,
-    check_not_ahead,
-    consumer_properties,
-    fixed_start,
-    kafka_options,
-    spark_failure,
-    wait_for_topic,
-)
-from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
-from pacifictool.aggregation.windows import trigger_interval_ms
+from pacifictool.aggregation.source import TopicWatch, check_not_ahead, fixed_start, kafka_options, wait_for_topic
+from pacifictool.aggregation.spark import SparkRuntime
 from pacifictool.errors import KafkaUnreachable, PacificToolError, ScenarioError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.scenario import Aggregation
-from pacifictool.settings import KafkaEndpoint
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_QUERY_STOP_SECONDS = 1.0
+_DELIVERY_STOP_SECONDS = 1.0
 _ALONE_SECONDS = 15.0
 _SETTLED_SECONDS = 20.0
 """A job that runs for so long has done with Spark what it will do, and may spend time on the next one's start."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobConfig:
-    """What to aggregate, and how."""
-
-    kafka: KafkaEndpoint
-    topic: str
-    aggregation: Aggregation
-    checkpoint: Path
-    """A folder of this job's own; created when missing."""
-    spark: SparkSettings
-    starting_offsets: str = "latest"
-    """Where a new checkpoint starts: "latest", "earliest", an ISO 8601 time or milliseconds since the epoch."""
-    duration: float | None = None
-    """Seconds after which the job stops by itself; None: when told to."""
-    available_now: bool = False
-    """Count what the topic holds now, post every window, and stop."""
-    give_up_after: float | None = None
-    """Seconds without a successful delivery after which DeliveryAbandoned ends the job; None: never."""
-    trigger_ms: int | None = None
-    """Interval between batches; None: a divisor of the window near two seconds."""
-
-    def identity(self, sink: Sink) -> dict[str, Any]:
-        """What must not change between two runs on one checkpoint."""
-        rules = self.aggregation
-        return {
-            "topic": self.topic,
-            "window_ms": rules.window_ms,
-            "zone_key": rules.zone_key,
-            "value_key": rules.value_key,
-            "valid": [rules.valid.min, rules.valid.max],
-            "target": sink.target,
-        }
-
-
-@dataclass(slots=True)
-class _Run:
-    """What one call of `run` works with."""
-
-    checkpoint: Checkpoint
-    runtime: SparkRuntime
-    topic: TopicInfo
-    clock: EventClock
-    coverage: Coverage
-    delivery: Delivery
-    halt: threading.Event = field(default_factory=threading.Event)
-    """Set when everything is to end."""
-    batch_applied: threading.Event = field(default_factory=threading.Event)
-    query_ready: threading.Event = field(default_factory=threading.Event)
-    failure: BaseException | None = None
-    """What ends the job."""
-    spark_failure: Exception | None = None
-    """What Spark said when it failed within a batch; it says the same of the query, with our stack trace in it."""
 
 
 class AggregationJob:
@@ -126,7 +55,6 @@ class AggregationJob:
         self._progress = progress
         self._runtime = runtime
         self._tracker = Tracker()
-        self._trigger_ms = config.trigger_ms or trigger_interval_ms(config.aggregation.window_ms)
         self._unstamped_told = False
         self._alone_since: float | None = None
         self._alone_told = False
@@ -183,7 +111,7 @@ class AggregationJob:
             options = fixed_start(options, admin, config.topic, checkpoint.ledger, appeared=appeared)
         return topic, options
 
-    def _prepare(self, checkpoint: Checkpoint, runtime: SparkRuntime, topic: TopicInfo) -> _Run:
+    def _prepare(self, checkpoint: Checkpoint, runtime: SparkRuntime, topic: TopicInfo) -> Run:
         clock = EventClock()
         ledger = checkpoint.ledger
         watermark_ms, seen_at_ms = ledger.watermark_ms, ledger.seen_at_ms
@@ -191,12 +119,12 @@ class AggregationJob:
             # Time has gone on while the job was down. Should this machine's clock have been set meanwhile, windows
             # may be posted early, and are corrected.
             clock.observe(watermark_ms, time.monotonic() - max(0.0, time.time() - seen_at_ms / 1000))
-        return _Run(
+        return Run(
             checkpoint=checkpoint,
             runtime=runtime,
             topic=topic,
             clock=clock,
-            coverage=Coverage(clock, self._trigger_ms / 1000, time.monotonic()),
+            coverage=Coverage(clock, self._config.trigger_interval_ms / 1000, time.monotonic()),
             delivery=Delivery(
                 ledger,
                 self._sink,
@@ -206,13 +134,13 @@ class AggregationJob:
             ),
         )
 
-    def _supervise(self, run: _Run, options: Mapping[str, str], stop: threading.Event) -> str:
+    def _supervise(self, run: Run, options: Mapping[str, str], stop: threading.Event) -> str:
         """Keeps a query running until the end of the job. Returns what ended it."""
         watch = TopicWatch(
             self._config.kafka,
             run.topic,
             ends=self._note_ends,
-            failed=lambda error: self._fail(run, error),
+            failed=run.fail,
             reporter=self._reporter,
         )
         deliverer = threading.Thread(target=self._keep_delivering, args=(run,), name="delivery", daemon=True)
@@ -221,7 +149,13 @@ class AggregationJob:
             while True:
                 batches_before = self._tracker.batches
                 try:
-                    query = self._start_query(run, options)
+                    query = Query(
+                        run,
+                        self._config,
+                        options,
+                        done=lambda report: self._note_batch(run, report),
+                        reporter=self._reporter,
+                    )
                     if not self._config.available_now and not deliverer.is_alive():
                         deliverer.start()
                     stopped_by = self._watch_query(run, query, stop)
@@ -241,121 +175,40 @@ class AggregationJob:
             run.halt.set()
             watch.close()
             if deliverer.is_alive():
-                deliverer.join(_QUERY_STOP_SECONDS)
+                deliverer.join(_DELIVERY_STOP_SECONDS)
 
-    def _start_query(self, run: _Run, options: Mapping[str, str]) -> StreamingQuery:
-        session = run.runtime.session
-        aggregation = self._config.aggregation
-        rules = Rules(
-            window_ms=aggregation.window_ms,
-            zone_key=aggregation.zone_key,
-            value_key=aggregation.value_key,
-            minimum=aggregation.valid.min,
-            maximum=aggregation.valid.max,
-            nonce=secrets.token_hex(16),
-        )
-        run.query_ready.clear()
-        run.spark_failure = None
-        processor = BatchProcessor(
-            checkpoint=run.checkpoint,
-            topic=self._config.topic,
-            rules=rules,
-            ranges=RangeSums(run.runtime, consumer_properties(self._config.kafka), self._config.topic, rules),
-            lateness_ms=aggregation.lateness_ms,
-            trigger_ms=self._trigger_ms,
-            clock=run.clock,
-            coverage=run.coverage,
-            stop=run.halt,
-            done=lambda report: self._note_batch(run, report),
-            reporter=self._reporter,
-        )
+    def _start_query(self, run: Run, options: Mapping[str, str]) -> Query:
+        def note(report: BatchReport) -> None:
+            self._note_batch(run, report)
 
-        def process(records: Any, batch_id: int) -> None:
-            run.query_ready.wait()
-            try:
-                processor(records, batch_id)
-            except (PySparkException, Py4JError) as error:
-                run.spark_failure = error
-                raise
-            except BatchStopped:
-                raise
-            except Exception as error:
-                self._fail(run, error)
-                raise
-
-        try:
-            writer = (
-                session.readStream.format("kafka")
-                .options(**options)
-                .load()
-                .writeStream.foreachBatch(process)
-                .option("checkpointLocation", run.checkpoint.spark.as_uri())
-                .queryName("aggregate")
-            )
-            if self._config.available_now:
-                query = writer.trigger(availableNow=True).start()
-            else:
-                query = writer.trigger(processingTime=f"{self._trigger_ms} milliseconds").start()
-        except (PySparkException, Py4JError, OSError) as error:
-            raise run.runtime.end_failure() or self._translated(error) from error
-        try:
-            run.checkpoint.check_spark_id(query.id)
-        except BaseException:
-            run.halt.set()
-            run.query_ready.set()
-            _stop_query(query)
-            raise
-        run.query_ready.set()
+        query = Query(run, self._config, options, done=note, reporter=self._reporter)
         self._phase("running")
         return query
 
-    def _watch_query(self, run: _Run, query: StreamingQuery, stop: threading.Event) -> str:
+    def _watch_query(self, run: Run, query: Query, stop: threading.Event) -> str:
         """Waits for the end of the query. Raises what made it fail, in our words."""
         duration = self._config.duration
         next_progress = 0.0
         try:
-            while True:
-                if run.failure is not None:
-                    raise run.failure
-                if not query.isActive:
-                    if (exception := query.exception()) is not None:
-                        raise run.failure or self._translated(run.spark_failure or exception)
-                    return "end of topic"
+            while not query.has_ended():
                 if stop.wait(_TICK_SECONDS):
                     return "stop"
                 if duration is not None and self._tracker.seconds >= duration:
                     return "duration"
-                self._notice_idle(run, query)
+                query.notice_idle()
                 if time.monotonic() >= next_progress:
                     next_progress = time.monotonic() + _PROGRESS_SECONDS
                     if self._tracker.batches and self._tracker.seconds >= _SETTLED_SECONDS:
                         run.runtime.prepare_next_start()
                     self._notice_alone(run)
                     self._show(run)
+            return "end of topic"
         except (Py4JError, OSError) as error:
-            raise run.failure or run.runtime.end_failure() or self._translated(error) from error
+            raise query.translated(error) from error
         finally:
-            _stop_query(query)
+            query.stop()
 
-    def _notice_idle(self, run: _Run, query: StreamingQuery) -> None:
-        """Spark calls us only for batches with records: a trigger that found none has to be noticed from outside."""
-        now = time.monotonic()
-        event_ms = run.clock.at(now)
-        if event_ms is None or run.coverage.in_flight or not run.checkpoint.ledger.due(event_ms, 1):
-            return
-        due_until = run.coverage.due_until(now)
-        if due_until is not None and run.checkpoint.ledger.due(due_until, 1):
-            return  # The delivery is at work.
-        interval = self._trigger_ms / 1000
-        since_trigger = time.time() % interval
-        if since_trigger < _TICK_SECONDS:
-            return
-        status = query.status
-        if not status["isTriggerActive"] and status["message"].startswith("Waiting for"):
-            run.coverage.covered(now - since_trigger, now)
-            run.batch_applied.set()
-
-    def _notice_alone(self, run: _Run) -> None:
+    def _notice_alone(self, run: Run) -> None:
         """Says when a cluster has nobody to do the work, which Spark only writes into its log."""
         now = time.monotonic()
         if run.runtime.has_executors():
@@ -371,7 +224,7 @@ class AggregationJob:
                 "and memory (--conf spark.executor.memory=512m asks for less), and can it reach this machine?"
             )
 
-    def _keep_delivering(self, run: _Run) -> None:
+    def _keep_delivering(self, run: Run) -> None:
         """The one thread that posts results. It ends with the run or with a failure that waiting does not mend."""
         try:
             while not run.halt.is_set():
@@ -381,11 +234,11 @@ class AggregationJob:
                 run.batch_applied.wait(_TICK_SECONDS)
                 run.batch_applied.clear()
         except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
-            self._fail(run, error)
+            run.fail(error)
 
     # --- small things --------------------------------------------------------------------------------------------
 
-    def _note_batch(self, run: _Run, report: BatchReport) -> None:
+    def _note_batch(self, run: Run, report: BatchReport) -> None:
         self._tracker.add(report)
         run.batch_applied.set()
         if report.unstamped and not self._unstamped_told:
@@ -398,21 +251,11 @@ class AggregationJob:
     def _note_ends(self, ends: Mapping[int, int] | None) -> None:
         self._tracker.topic_ends = ends
 
-    def _fail(self, run: _Run, error: BaseException) -> None:
-        if run.failure is None and not (run.halt.is_set() and isinstance(error, BatchStopped)):
-            run.failure = error
-
-    def _translated(self, error: BaseException) -> PacificToolError:
-        return spark_failure(
-            str(error), endpoint=self._config.kafka, topic=self._config.topic, folder=self._config.checkpoint
-        )
-
-    def _wait_out(self, run: _Run, stop: threading.Event, seconds: float) -> bool:
+    def _wait_out(self, run: Run, stop: threading.Event, seconds: float) -> bool:
         """Waits before another attempt; True when the job is to stop instead."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if run.failure is not None:
-                raise run.failure
+            run.check()
             if stop.wait(_TICK_SECONDS):
                 return True
             if self._config.duration is not None and self._tracker.seconds >= self._config.duration:
@@ -423,7 +266,7 @@ class AggregationJob:
     def _phase(self, phase: str) -> None:
         self._tracker.phase = phase
 
-    def _show(self, run: _Run) -> None:
+    def _show(self, run: Run) -> None:
         if self._progress is None:
             return
         tracker, state = self._tracker, run.delivery.state
@@ -465,20 +308,6 @@ class AggregationJob:
             lag=self._tracker.lag,
             stopped_by=stopped_by,
         )
-
-
-def _stop_query(query: StreamingQuery) -> None:
-    """Stops a query; one that does not stop soon is left to the end of its JVM."""
-
-    def stop() -> None:
-        try:
-            query.stop()
-        except (PySparkException, Py4JError, OSError):
-            return
-
-    stopper = threading.Thread(target=stop, name="query-stop", daemon=True)
-    stopper.start()
-    stopper.join(_QUERY_STOP_SECONDS)
 
 
 def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:

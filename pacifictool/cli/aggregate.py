@@ -18,8 +18,8 @@ from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.job import JobConfig
     from pacifictool.aggregation.progress import JobProgress, JobSummary
+    from pacifictool.aggregation.run import JobConfig
     from pacifictool.aggregation.sinks.base import Sink
     from pacifictool.aggregation.sinks.registry import SinkKind
     from pacifictool.aggregation.spark import SparkSettings
@@ -87,7 +87,8 @@ def aggregate(
     `pacifictool rejects`.
     """
     from pacifictool.aggregation.checkpoint import has_batches
-    from pacifictool.aggregation.job import AggregationJob, JobConfig
+    from pacifictool.aggregation.job import AggregationJob
+    from pacifictool.aggregation.run import JobConfig
     from pacifictool.cli.context import parse_key_values
 
     session = session_of(ctx)

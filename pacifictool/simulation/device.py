@@ -9,23 +9,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_answer, refused
-from pacifictool.mqtt.packets import PublishEncoder
-from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.link import Link
-from pacifictool.simulation.loop import EventLoop
-from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.outbox import Outbox
+from pacifictool.simulation.owner import Owner
 from pacifictool.simulation.payload import PayloadWriter, StampSequence
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.schedule import Schedule, readings_within
-from pacifictool.simulation.summary import Counters
-from pacifictool.simulation.suspicion import Interruptions, Suspicion
+from pacifictool.simulation.suspicion import SessionHistory
 from pacifictool.simulation.wind import device_key, uniform_bits, wind_source
 
 LAST_CALL_SECONDS: Final = 1.0
@@ -37,27 +33,6 @@ _LONGEST_JITTER_SECONDS: Final = 10.0
 _FIRST_BACK_OFF_SECONDS: Final = 0.25
 _LONGEST_BACK_OFF_SECONDS: Final = 15.0
 _TICKS_PER_KEEPALIVE: Final = 4
-_POISON_SECONDS: Final = 5.0
-"""A connection that ends within this time after a message may have ended because of it."""
-_JUST_SENT: Final = 0.25
-"""With QoS 0: a connection that ends within this share of a period after a message may have ended because of it."""
-_POISON_STRIKES: Final = 4
-"""So many connections in a row end right after a message, the last three with one message alone: it is poison."""
-_DOUBTFUL_STRIKES: Final = 6
-"""With QoS 0, when not all of them ended at once: until then another program with the same token would have shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedDevice:
-    """What to simulate."""
-
-    name: str
-    token: Secret
-    wind: object
-    """The wind as the scenario specifies it; `wind.wind_source` knows the kinds."""
-    rate: float
-    """Readings per second."""
-    value_key: str = "windSpeed"
 
 
 class State(Enum):
@@ -70,51 +45,13 @@ class State(Enum):
     ENDED = auto()
 
 
-class Owner(Protocol):
-    """What a device needs from its fleet."""
-
-    endpoint: MqttEndpoint
-    options: FleetOptions
-    counters: Counters
-    loop: EventLoop
-    encoder: PublishEncoder
-
-    def connect(self, device: Device) -> None:
-        """Has a connection opened; `Device.connected` or `Device.connect_failed` will be called."""
-
-    def connect_failed(self, device: Device, error: MqttError) -> None:
-        """There is no session, for a reason that may pass."""
-
-    def accepted(self, device: Device) -> None:
-        """The device has a session."""
-
-    def refused(self, device: Device, error: MqttError) -> None:
-        """The platform refuses the device, or what it sends."""
-
-    def interrupted(self, device: Device, suspicion: Suspicion) -> None:
-        """The platform ends the device's sessions again and again, for the reason that is suspected."""
-
-    def room(self) -> int:
-        """How many further readings may be on their way; 0 or less: none."""
-
-    def wait_for_room(self, device: Device) -> None:
-        """Has `device` served when there is room again, after those that wait already."""
-
-    def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
-        """The way of these readings has ended well."""
-
-    def lost(self, reading: Reading, reason: str) -> None:
-        """The way of a reading has ended badly."""
-
-
 class Device:
     """The state of one device in a running fleet."""
 
     __slots__ = (
-        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered", "_delivered_before", "_delivered_here",
-        "_drain_until", "_ended_at", "_fleet", "_interruptions", "_is_shared", "_last_delivery", "_last_publish",
-        "_link", "_next_tick", "_offline_since", "_online_since", "_outbox", "_phase", "_retry_at", "_schedule",
-        "_stamps", "_strikes", "_wind", "_writer", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
+        "_attempts", "_blocked", "_close_at", "_deadline", "_delivered", "_drain_until", "_ended_at", "_fleet",
+        "_history", "_last_delivery", "_link", "_next_tick", "_offline_since", "_outbox", "_phase", "_retry_at",
+        "_schedule", "_stamps", "_wind", "_writer", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
     )  # fmt: skip
 
     def __init__(self, plan: SimulatedDevice, fleet: Owner, *, connect_at: float, seed: int) -> None:
@@ -144,16 +81,11 @@ class Device:
         self._drain_until: float | None = None  # from the last reading on: how long acknowledgements are awaited
         self._retry_at = connect_at
         self._attempts = 0
-        self._strikes = 0
+        self._history = SessionHistory(qos=options.qos, period_seconds=1 / plan.rate)
         self._deadline = math.inf
         self._next_tick = math.inf
         self._offline_since = connect_at
-        self._online_since = 0.0
-        self._last_publish = -math.inf
-        self._delivered_here = False
-        self._delivered = self._delivered_before = 0
-        self._interruptions: Interruptions | None = None
-        self._is_shared = False
+        self._delivered = 0
         self._last_delivery = 0.0
         self._ended_at: float | None = None
         self._blocked = False
@@ -259,7 +191,7 @@ class Device:
             self._take(now, min(free, self._fleet.room()), readings)
             held_back = self._schedule.due <= now and self._fleet.room() <= 0
         if readings:
-            self._last_publish = now
+            self._history.last_publish = now
             encode = self._fleet.encoder.encode
             packets = []
             for reading in readings:
@@ -287,7 +219,7 @@ class Device:
         options = self._fleet.options
         # After a suspicious end the next message goes alone, so that the guilty one is known. Messages without a time
         # stamp collide on the platform when two arrive in one millisecond; one of them is then never acknowledged.
-        return 1 if self._strikes or (options.bare and options.qos) else options.max_in_flight
+        return 1 if self._history.strikes or (options.bare and options.qos) else options.max_in_flight
 
     def _take(self, now: float, most: int, readings: list[Reading]) -> None:
         """Appends the readings that are due, at most so many. This and what it calls is what the speed depends on."""
@@ -367,7 +299,7 @@ class Device:
     def link_acknowledged(self, packet_ids: Sequence[int]) -> None:
         readings = self._outbox.acknowledged(packet_ids)
         if readings:
-            self._attempts = self._strikes = 0
+            self._attempts = 0
             self._delivered_now(readings, Outcome.ACKNOWLEDGED)
 
     def link_written(self, count: int) -> None:
@@ -375,7 +307,7 @@ class Device:
             self._delivered_now(self._outbox.written(count), Outcome.SENT)
 
     def _delivered_now(self, readings: Sequence[Reading], outcome: Outcome) -> None:
-        self._delivered_here = True
+        self._history.delivered(len(readings))
         self._delivered += len(readings)
         self._last_delivery = self._fleet.loop.now
         self._fleet.delivered(readings, outcome)
@@ -419,11 +351,9 @@ class Device:
     def _go_online(self, now: float) -> None:
         options = self._fleet.options
         self.state = State.ONLINE
-        self._online_since = now
-        self._last_publish = -math.inf
+        self._history.begin(now)
         self._next_tick = now + self._fleet.options.keepalive_seconds / _TICKS_PER_KEEPALIVE
-        self._delivered_here = self._blocked = False
-        self._delivered_before = self._delivered
+        self._blocked = False
         if self._schedule.start is None:
             self._schedule.start = now + self._phase
             if options.duration_seconds is not None:
@@ -437,60 +367,28 @@ class Device:
     def _go_offline(self, now: float, reason: str) -> None:
         options = self._fleet.options
         self._fleet.counters.online -= 1
-        if reason == CLOSED_BY_PLATFORM:
-            self._suspect(now)
-        self._count_strike(now)
+        suspicion = self._history.end(now, by_platform=reason == CLOSED_BY_PLATFORM, in_flight=self._outbox.in_flight)
+        if suspicion is not None:
+            self._fleet.interrupted(self, suspicion)
         self._offline_since = now
         for reading in self._outbox.connection_lost(repeat=options.qos > 0):
             self._fleet.lost(reading, f"{reason} before it was sent")
-        if not self._is_poisoned():
+        if not self._history.is_poisoned():
             self._retry_later(now)
             return
         error = closed(
             self._fleet.endpoint,
             self.plan.name,
-            f"{reason} right after a message, {self._strikes} times in a row; it seems to refuse the payload",
+            f"{reason} right after a message, {self._history.strikes} times in a row; it seems to refuse the payload",
         )
         self.is_refused = True
         self._fleet.refused(self, error)
         self.state = State.OFFLINE
         self.end(error.message)
 
-    def _suspect(self, now: float) -> None:
-        """Notes an end that the platform made, and tells the fleet when they form a pattern."""
-        if self._interruptions is None:
-            self._interruptions = Interruptions()
-        just_sent = now - self._last_publish < _JUST_SENT / self.plan.rate
-        suspicion = self._interruptions.note(
-            self._online_since,
-            now,
-            amid_readings=self._outbox.in_flight > 0 if self._fleet.options.qos else just_sent,
-            delivered=self._delivered - self._delivered_before,
-        )
-        if suspicion is not None:
-            self._fleet.interrupted(self, suspicion)
-        self._is_shared = suspicion is Suspicion.SHARED_TOKEN
-
-    def _is_poisoned(self) -> bool:
-        """Whether the platform ends each connection because of what is sent."""
-        if self._is_shared:
-            self._strikes = 0
-        doubtful = not self._fleet.options.qos and self._interruptions is not None and self._interruptions.any_idle
-        return self._strikes >= (_DOUBTFUL_STRIKES if doubtful else _POISON_STRIKES)
-
-    def _count_strike(self, now: float) -> None:
-        """Suspects poison: a message that the platform answers by closing the connection, again and again."""
-        if now - self._last_publish > _POISON_SECONDS:
-            self._strikes = 0
-        elif self._fleet.options.qos:
-            if self._outbox.in_flight:
-                self._strikes = 1 if self._delivered_here else self._strikes + 1
-        else:
-            self._strikes = self._strikes + 1 if now - self._online_since < _POISON_SECONDS else 0
-
     def _retry_later(self, now: float, at_least: float = 0.0) -> None:
         # A QoS 0 session proves itself by lasting, a QoS 1 session by its first acknowledgement.
-        if not self._fleet.options.qos and now - self._online_since > _POISON_SECONDS:
+        if not self._fleet.options.qos and self._history.has_lasted(now):
             self._attempts = 0
         self.state = State.OFFLINE
         delay = min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2 ** min(self._attempts, 10))

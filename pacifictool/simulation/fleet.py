@@ -16,11 +16,12 @@ from pacifictool.mqtt.connection import Failure, failure_of, tls_context
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.reporting import SILENT, ProgressTask, Reporter
 from pacifictool.settings import MqttEndpoint
-from pacifictool.simulation.device import Device, SimulatedDevice, State
+from pacifictool.simulation.device import Device, State
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.link import Connector, Link
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import Counters, FleetSummary, milliseconds
 from pacifictool.simulation.suspicion import Suspicion, explain

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pacifictool.errors import ScenarioError, UsageError
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import Secret
-from pacifictool.simulation.device import SimulatedDevice
 
 _SUGGESTIONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedDevice:
+    """What to simulate."""
+
+    name: str
+    token: Secret
+    wind: object
+    """The wind as the scenario specifies it; `wind.wind_source` knows the kinds."""
+    rate: float
+    """Readings per second."""
+    value_key: str = "windSpeed"
 
 
 def choose_turbines(scenario: Scenario, names: Sequence[str] = ()) -> tuple[Turbine, ...]:

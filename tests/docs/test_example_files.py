@@ -13,9 +13,9 @@ from documents import ROOT, command_lines, parse
 
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.wind import wind_source
 
 EXAMPLES = ROOT / "examples"

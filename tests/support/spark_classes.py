@@ -15,7 +15,8 @@ from pathlib import Path
 from confluent_kafka import Producer
 from local_spark import local_spark
 
-from pacifictool.aggregation.job import AggregationJob, JobConfig
+from pacifictool.aggregation.job import AggregationJob
+from pacifictool.aggregation.run import JobConfig
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkRuntime
 from pacifictool.aggregation.windows import WindowMean

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pacifictool.aggregation import job, ledger, pipeline
+from pacifictool.aggregation.run import JobConfig
 from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkSettings
 from pacifictool.aggregation.windows import WindowMean
@@ -69,7 +70,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     settings = json.loads(sys.argv[1])
     MOMENTS[settings["moment"]]()
-    config = job.JobConfig(
+    config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
         aggregation=Aggregation.model_validate({"window": 1.0}),

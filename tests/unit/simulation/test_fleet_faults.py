@@ -20,9 +20,9 @@ from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
 from pacifictool.winds import WindRange

@@ -17,10 +17,9 @@ from pacifictool.mqtt import ATTRIBUTES_TOPIC, TELEMETRY_TOPIC
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
-from pacifictool.simulation.plan import plan_devices
+from pacifictool.simulation.plan import SimulatedDevice, plan_devices
 from pacifictool.winds import WindRange
 
 

@@ -12,9 +12,9 @@ from pacifictool.reporting import SilentReporter
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.simulation.device import SimulatedDevice
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.suspicion import LOOKED_AT, Interruptions, Suspicion
 from pacifictool.winds import WindRange
 
