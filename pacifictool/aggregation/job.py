@@ -143,19 +143,18 @@ class AggregationJob:
             failed=run.fail,
             reporter=self._reporter,
         )
+
+        def note(report: BatchReport) -> None:
+            self._note_batch(run, report)
+
         deliverer = threading.Thread(target=self._keep_delivering, args=(run,), name="delivery", daemon=True)
         try:
             attempts = 0
             while True:
                 batches_before = self._tracker.batches
                 try:
-                    query = Query(
-                        run,
-                        self._config,
-                        options,
-                        done=lambda report: self._note_batch(run, report),
-                        reporter=self._reporter,
-                    )
+                    query = Query(run, self._config, options, done=note, reporter=self._reporter)
+                    self._phase("running")
                     if not self._config.available_now and not deliverer.is_alive():
                         deliverer.start()
                     stopped_by = self._watch_query(run, query, stop)
@@ -176,14 +175,6 @@ class AggregationJob:
             watch.close()
             if deliverer.is_alive():
                 deliverer.join(_DELIVERY_STOP_SECONDS)
-
-    def _start_query(self, run: Run, options: Mapping[str, str]) -> Query:
-        def note(report: BatchReport) -> None:
-            self._note_batch(run, report)
-
-        query = Query(run, self._config, options, done=note, reporter=self._reporter)
-        self._phase("running")
-        return query
 
     def _watch_query(self, run: Run, query: Query, stop: threading.Event) -> str:
         """Waits for the end of the query. Raises what made it fail, in our words."""
