@@ -149,6 +149,14 @@ def broker(folder: Path) -> Iterator[KafkaEndpoint]:
         yield KafkaEndpoint(running.bootstrap)
 
 
+def prepare(bench: Bench) -> None:
+    """Leaves what each machine has after the first use of `aggregate`: the archive of Spark's classes."""
+    small, large = Workload(1_000), Workload(100_000)
+    bench.run(OURS, [small, large], "pacifictool, for the archive of classes")
+    for used in (small, large):
+        bench.forget(used)
+
+
 def engines(bench: Bench) -> dict[str, Any]:
     """Ourselves and the peers, by turns, over the two headline workloads; then ourselves over the others."""
     scale = bench.scale

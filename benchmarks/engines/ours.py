@@ -19,6 +19,7 @@ from pacifictool.aggregation.sinks.base import Receipt, Sink
 from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
 from pacifictool.aggregation.windows import WindowMean
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.class_archive import FOLDER
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 
@@ -44,7 +45,11 @@ def main() -> None:
     java = find_java(os.environ)
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     settings = SparkSettings(
-        java_home=java.home, jars=jars, master=os.environ.get("BENCH_MASTER", "local[2]"), environ=os.environ
+        java_home=java.home,
+        jars=jars,
+        master=os.environ.get("BENCH_MASTER", "local[2]"),
+        environ=os.environ,
+        class_archives=default_cache_dir(os.environ) / FOLDER,
     )
     runtime = SparkRuntime(settings, folder)
     _ = runtime.session
@@ -65,6 +70,7 @@ def main() -> None:
             summary = AggregationJob(config, sink, runtime=runtime).run(threading.Event())
             report(summary.records, time.perf_counter() - began, sink.means)
             shutil.rmtree(folder / "job")
+        runtime.prepare_next_start(at_once=True)
     finally:
         runtime.close()
 
