@@ -84,6 +84,8 @@ class MqttSession:
                 raise closed_before_login(self._endpoint, self._device, self._end)
             if self._connack != 0:
                 raise refused(self._endpoint, self._connack, self._device)
+            if self._end is not None:
+                raise closed(self._endpoint, self._device, self._end)
         except BaseException:
             abandon(self._client)
             raise
@@ -157,7 +159,7 @@ class MqttSession:
             if not data:
                 raise closed(self._endpoint, self._device, CLOSED_BY_PLATFORM)
             packet_ids = self._answers.feed(data)
-            if self._answers.broken:
+            if self._answers.broken and self._packet_id not in packet_ids:
                 raise closed(self._endpoint, self._device, NOT_ALLOWED_BY_MQTT)
             return packet_ids
 

@@ -65,6 +65,8 @@ class ScriptedPeer:
         self.connections = 0
         self.disconnects = 0
         """How many sessions ended with a DISCONNECT."""
+        self.pings = 0
+        """How many PINGREQ came."""
         self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -139,8 +141,10 @@ class ScriptedPeer:
                         self.received.append(message)
                         if not self._react(connection, message):
                             return
-                    elif kind == _PING and self.answers_pings:
-                        connection.sendall(b"\xd0\x00")
+                    elif kind == _PING:
+                        self.pings += 1
+                        if self.answers_pings:
+                            connection.sendall(b"\xd0\x00")
                     elif kind == _DISCONNECT:
                         self.disconnects += 1
                         return

@@ -13,9 +13,10 @@ import trustme
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
-from pacifictool.mqtt.connection import Failure, failure_of
+from pacifictool.mqtt import session as session_module
+from pacifictool.mqtt.connection import NOT_ALLOWED_BY_MQTT, Failure, failure_of
 from pacifictool.mqtt.session import MqttSession, publish_and_confirm
-from pacifictool.mqtt.testing import Reaction, ScriptedPeer
+from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
 
 TOKEN = Secret("token-of-turbine-1")
@@ -96,6 +97,34 @@ def test_a_missing_acknowledgement_ends_with_the_time_out(peer: ScriptedPeer, en
     assert 0.35 < time.monotonic() - began < 2
     assert failure_of(error) is Failure.UNCONFIRMED
     assert "within 0.4 s" in error.message
+
+
+def test_a_long_wait_for_an_acknowledgement_is_kept_alive(
+    peer: ScriptedPeer, endpoint: MqttEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "KEEPALIVE_SECONDS", 0.2)
+
+    def acknowledge_late(message: Received) -> Reaction:
+        puback = bytes([0x42, 2]) + message.packet_id.to_bytes(2)
+        threading.Timer(0.5, peer.send_to_all, [puback]).start()
+        return Reaction.IGNORE
+
+    peer.on_publish = acknowledge_late
+    publish(endpoint)
+    peer.close()
+    assert peer.pings >= 3
+    assert peer.disconnects == 1
+
+
+def test_what_is_no_mqtt_after_the_login_ends_the_session(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    def speak_http(_message: Received) -> Reaction:
+        peer.send_to_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        return Reaction.IGNORE
+
+    peer.on_publish = speak_http
+    error = failure(endpoint)
+    assert failure_of(error) is Failure.CLOSED
+    assert NOT_ALLOWED_BY_MQTT in error.message
 
 
 def test_a_server_without_an_answer_to_the_login_ends_with_the_time_out(
