@@ -25,7 +25,7 @@ import psutil
 from benchmarks import answers, report
 from benchmarks.bars import judge
 from benchmarks.rivals import prepare_environments
-from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongAnswer, broker, prepare
+from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongAnswer, broker
 from benchmarks.stream import RECORDS_PER_MS, WINDOW_MS
 from pacifictool.runtime import find_java
 
@@ -63,7 +63,6 @@ def main() -> int:
     }
     with tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder, broker(Path(folder)) as endpoint:
         bench = Bench(endpoint, prepare_environments(), scale)
-        prepare(bench)
         for name in options.stage or STAGES:
             print(f"== {name}", file=sys.stderr, flush=True)
             began, load = time.monotonic(), os.getloadavg()[0]

@@ -20,7 +20,7 @@ from pacifictool.aggregation.source import consumer_properties, spark_failure
 from pacifictool.errors import PacificToolError
 from pacifictool.reporting import Reporter
 
-SPARK_ERRORS = (PySparkException, Py4JError, OSError)
+_SPARK_ERRORS = (PySparkException, Py4JError, OSError)
 """What calls into Spark's JVM raise; OSError when it is gone."""
 
 _STOP_SECONDS = 1.0
@@ -46,13 +46,14 @@ class Query:
         """
         self._run = run
         self._config = config
+        self._trigger_ms = config.trigger_interval_ms
         self._ready = threading.Event()
         self._failure: Exception | None = None
         """What Spark said when it failed within a batch; it says the same of the query, with our stack trace in it."""
         self._processor = self._batch_processor(done, reporter)
         try:
             self._query = self._started(options)
-        except SPARK_ERRORS as error:
+        except _SPARK_ERRORS as error:
             raise self.translated(error) from error
         try:
             run.checkpoint.check_spark_id(self._query.id)
@@ -70,7 +71,7 @@ class Query:
             return False
         if (exception := self._query.exception()) is not None:
             self._run.check()
-            raise spark_failure_of(self._config, self._failure or exception)
+            raise self._in_our_words(self._failure or exception)
         return True
 
     def notice_idle(self) -> None:
@@ -83,7 +84,7 @@ class Query:
         due_until = run.coverage.due_until(now)
         if due_until is not None and run.checkpoint.ledger.due(due_until, 1):
             return  # The delivery is at work.
-        since_trigger = time.time() % (self._config.trigger_interval_ms / 1000)
+        since_trigger = time.time() % (self._trigger_ms / 1000)
         if since_trigger < _TRIGGER_LEEWAY_SECONDS:
             return
         status = self._query.status
@@ -97,7 +98,7 @@ class Query:
         def stop() -> None:
             try:
                 self._query.stop()
-            except SPARK_ERRORS:
+            except _SPARK_ERRORS:
                 return
 
         stopper = threading.Thread(target=stop, name="query-stop", daemon=True)
@@ -107,7 +108,11 @@ class Query:
     def translated(self, error: Exception) -> BaseException:
         """What `error`, raised by a call into Spark, means: the end of the job, that of its JVM, or what it says."""
         run = self._run
-        return run.failure or run.runtime.end_failure() or spark_failure_of(self._config, error)
+        return run.failure or run.runtime.end_failure() or self._in_our_words(error)
+
+    def _in_our_words(self, error: Exception) -> PacificToolError:
+        config = self._config
+        return spark_failure(str(error), endpoint=config.kafka, topic=config.topic, folder=config.checkpoint)
 
     def _batch_processor(self, done: Callable[[BatchReport], None], reporter: Reporter) -> BatchProcessor:
         run, config = self._run, self._config
@@ -126,7 +131,7 @@ class Query:
             rules=rules,
             ranges=RangeSums(run.runtime, consumer_properties(config.kafka), config.topic, rules),
             lateness_ms=aggregation.lateness_ms,
-            trigger_ms=config.trigger_interval_ms,
+            trigger_ms=self._trigger_ms,
             clock=run.clock,
             coverage=run.coverage,
             stop=run.halt,
@@ -145,7 +150,7 @@ class Query:
         )
         if self._config.available_now:
             return writer.trigger(availableNow=True).start()
-        return writer.trigger(processingTime=f"{self._config.trigger_interval_ms} milliseconds").start()
+        return writer.trigger(processingTime=f"{self._trigger_ms} milliseconds").start()
 
     def _process(self, records: Any, batch_id: int) -> None:
         self._ready.wait()  # a checkpoint that is not ours must not get a batch
@@ -159,8 +164,3 @@ class Query:
         except Exception as error:
             self._run.fail(error)
             raise
-
-
-def spark_failure_of(config: JobConfig, error: BaseException) -> PacificToolError:
-    """What Spark says, in our words."""
-    return spark_failure(str(error), endpoint=config.kafka, topic=config.topic, folder=config.checkpoint)

@@ -8,6 +8,7 @@ flag of CONNACK is always 1, and PUBACK carries the flag bits 0010.
 from __future__ import annotations
 
 import secrets
+import selectors
 import socket
 import ssl
 from collections.abc import Callable
@@ -168,6 +169,28 @@ def read_all(client: Client) -> None:
     client.loop_read()
     while (sock := client.socket()) is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
         client.loop_read()
+
+
+def move_bytes(client: Client, selector: selectors.BaseSelector, seconds: float) -> None:
+    """Lets a client send and receive once: waits for up to `seconds` until it can, and does what can be done then.
+
+    `selector` watches nothing else. Does nothing when the client has no socket any more.
+    """
+    sock = client.socket()
+    if sock is None:
+        return
+    wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.want_write() else 0)
+    # paho may replace or close its socket at any time, so that a registration lasts for one look only.
+    selector.register(sock.fileno(), wanted)
+    try:
+        ready = selector.select(seconds)
+    finally:
+        selector.unregister(sock.fileno())
+    for _, events in ready:
+        if events & selectors.EVENT_WRITE:
+            client.loop_write()
+        if events & selectors.EVENT_READ:
+            read_all(client)
 
 
 def abandon(client: Client) -> None:

@@ -27,9 +27,9 @@ from pacifictool.mqtt.connection import (
     closed,
     connack_code,
     describe_end,
+    move_bytes,
     no_answer,
     open_connection,
-    read_all,
     refused,
     tell_pubacks,
 )
@@ -148,20 +148,9 @@ class PipelinedSession:
     def _drive(self, done: Callable[[], bool], seconds: float) -> None:
         """Moves bytes until `done()`, the end of the connection or the end of the time; at least once."""
         deadline = time.monotonic() + seconds
-        while self._end is None and (sock := self._client.socket()) is not None:
+        while self._end is None and self._client.socket() is not None:
             remaining = max(0.0, deadline - time.monotonic())
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
-            # paho may replace or close its socket at any time, so that a registration lasts for one look only.
-            self._selector.register(sock.fileno(), wanted)
-            try:
-                ready = self._selector.select(min(remaining, _SELECT_SECONDS))
-            finally:
-                self._selector.unregister(sock.fileno())
-            for _, events in ready:
-                if events & selectors.EVENT_WRITE:
-                    self._client.loop_write()
-                if events & selectors.EVENT_READ:
-                    read_all(self._client)
+            move_bytes(self._client, self._selector, min(remaining, _SELECT_SECONDS))
             self._client.loop_misc()
             if done() or time.monotonic() >= deadline:
                 return

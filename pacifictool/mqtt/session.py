@@ -30,9 +30,9 @@ from pacifictool.mqtt.connection import (
     closed_before_login,
     connack_code,
     describe_end,
+    move_bytes,
     no_answer,
     open_connection,
-    read_all,
     refused,
     take_socket,
 )
@@ -125,25 +125,14 @@ class MqttSession:
     def _log_in(self) -> None:
         """Lets paho move bytes until the CONNACK, the end of the connection or the deadline."""
         with selectors.DefaultSelector() as selector:
-            while self._connack is None and self._end is None and (sock := self._client.socket()) is not None:
+            while self._connack is None and self._end is None and self._client.socket() is not None:
                 remaining = self._deadline - time.monotonic()
                 if remaining <= 0:
                     return
-                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
-                selector.register(sock.fileno(), wanted)
-                try:
-                    ready = selector.select(remaining)
-                finally:
-                    selector.unregister(sock.fileno())
-                for _, events in ready:
-                    if events & selectors.EVENT_WRITE:
-                        self._client.loop_write()
-                    if events & selectors.EVENT_READ:
-                        read_all(self._client)
+                move_bytes(self._client, selector, remaining)
 
     def _send(self, packet: bytes) -> None:
-        sock = self._timed(self._deadline - time.monotonic())
-        sock.sendall(packet)
+        self._timed(self._deadline - time.monotonic()).sendall(packet)
 
     def _acknowledged(self) -> Sequence[int]:
         """The packet ids of the next PUBACKs. Raises TimeoutError at the deadline, MqttError when the session ended."""

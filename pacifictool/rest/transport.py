@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_ACCEPT_ENCODING
 from urllib3.exceptions import DecodeError, HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 import pacifictool
@@ -72,7 +73,10 @@ class Transport:
         self.url = url.rstrip("/")
         self._timeout = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
-        self._headers = {"User-Agent": f"pacifictool/{pacifictool.__version__}", "Accept-Encoding": "gzip, deflate"}
+        self._headers = {
+            "User-Agent": f"pacifictool/{pacifictool.__version__}",
+            "Accept-Encoding": DEFAULT_ACCEPT_ENCODING,
+        }
         self._verify = str(tls.ca_file) if tls.ca_file is not None else True
         self._cert = _client_certificate(tls)
         self._blank: requests.PreparedRequest | None = None
