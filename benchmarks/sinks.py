@@ -23,10 +23,10 @@ from pathlib import Path
 
 import psutil
 
-from pacifictool.aggregation.delivery import CHUNK
-from pacifictool.aggregation.sinks.base import Receipt
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
-from pacifictool.aggregation.windows import WindowMean
+from pacifictool.analytics.delivery import CHUNK
+from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
+from pacifictool.analytics.windows import WindowMean
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
 from pacifictool.sandbox.launcher import SandboxProcess

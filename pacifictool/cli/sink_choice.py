@@ -7,7 +7,7 @@ begin another job.
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -81,16 +81,17 @@ def _begun(*folders: Path) -> str | None:
 
 
 def _last_used(folder: Path) -> float:
-    try:
-        return (folder / "ledger.sqlite").stat().st_mtime
-    except OSError:
-        return 0.0
+    for name in ("state.sqlite", "ledger.sqlite"):
+        with contextlib.suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return 0.0
 
 
 def sink_of_checkpoint(folder: Path) -> str | None:
     """The sink, rest or gateway, of the job that has this folder; None when none of them has."""
-    try:
-        target = json.loads((folder / "job.json").read_text(encoding="utf-8")).get("target")
-    except (OSError, ValueError, AttributeError):
+    from pacifictool.analytics.state.reader import identity_of
+
+    identity = identity_of(folder)
+    if identity is None:
         return None
-    return next((name for name in (REST, GATEWAY) if isinstance(target, str) and target.startswith(f"{name} ")), None)
+    return next((name for name in (REST, GATEWAY) if identity.target.startswith(f"{name} ")), None)
