@@ -1,0 +1,89 @@
+"""REST: entity queries, the part that reads latest values of many devices or assets with one request."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.generation4.http import JSON, Api4, read_object
+from pacifictool.sandbox.generation4.refusals import general
+from pacifictool.sandbox.generation4.telemetry import Point, Telemetry4
+from pacifictool.sandbox.http import json_response
+from pacifictool.sandbox.ids import created_ms
+from pacifictool.sandbox.refusals import bad_request
+from pacifictool.sandbox.store import Store
+from pacifictool.sandbox.values import java_text
+
+_COLUMNS = {"createdTime": "born", "name": "name", "type": "type"}
+
+
+class EntityQueryController:
+    """`POST /api/entitiesQuery/find` with the filters `entityList` and `entityName`, without `keyFilters`."""
+
+    def __init__(self, store: Store, telemetry: Telemetry4) -> None:
+        self._store = store
+        self._telemetry = telemetry
+
+    def add_routes(self, api: Api4) -> None:
+        api.route(("POST",), "/api/entitiesQuery/find", self._find, ("TENANT_ADMIN",))
+
+    async def _find(self, request: Request, user: User) -> Response:
+        query = await read_object(request)
+        link = query.get("pageLink") or {}
+        size, page = link.get("pageSize"), link.get("page")
+        if not isinstance(size, int) or not isinstance(page, int) or size < 1 or page < 0:
+            raise bad_request(f"Incorrect page link page size '{size}'. Page size must be greater than zero.")
+        kind, where, parameters = _conditions(query.get("entityFilter") or {})
+        order = link.get("sortOrder") or {}
+        column = _COLUMNS.get((order.get("key") or {}).get("key"), "born")
+        direction = "DESC" if order.get("direction") == "DESC" else "ASC"
+        where = f"tenant = ? AND kind = ? AND {where}"
+        rows = self._store.rows(
+            f"SELECT born, id, name, type FROM entity WHERE {where} ORDER BY {column} {direction} LIMIT ? OFFSET ?",  # noqa: S608 - constants
+            (user.tenant, kind, *parameters, size, page * size),
+        )
+        [(total,)] = self._store.rows(
+            f"SELECT count(*) FROM entity WHERE {where}",  # noqa: S608 - constants
+            (user.tenant, kind, *parameters),
+        )
+        fields = [field["key"] for field in query.get("entityFields") or []]
+        keys = [key["key"] for key in query.get("latestValues") or [] if key.get("type") == "TIME_SERIES"]
+        points = {key: self._telemetry.latest_of([row[0] for row in rows], key) for key in keys}
+        document = {
+            "data": [_entity_data(kind, row, fields, points) for row in rows],
+            "totalPages": -(-total // size),
+            "totalElements": total,
+            "hasNext": (page + 1) * size < total,
+        }
+        return json_response(document, media_type=JSON)
+
+
+def _conditions(entity_filter: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    """Kind of entity, SQL condition and its parameters. Raises refusals."""
+    match entity_filter:
+        case {"type": "entityList", "entityType": str(kind), "entityList": list(ids)} if ids:
+            return kind, "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+        case {"type": "entityName", "entityType": str(kind), "entityNameFilter": str(beginning)}:
+            return kind, "search_name LIKE ?", (f"{beginning.lower()}%",)
+    raise general(f"JSON parse error: the sandbox knows no entity filter {str(entity_filter)[:100]}")
+
+
+def _entity_data(
+    kind: str, row: tuple[Any, ...], fields: list[str], points: dict[str, dict[int, Point]]
+) -> dict[str, Any]:
+    born, identifier, name, type_ = row
+    known = {"name": name, "type": type_, "createdTime": str(created_ms(uuid.UUID(identifier)))}
+    latest: dict[str, Any] = {"ENTITY_FIELD": {field: {"ts": 0, "value": known.get(field, "")} for field in fields}}
+    if points:
+        latest["TIME_SERIES"] = {key: _shown(found.get(born)) for key, found in points.items()}
+    return {"entityId": {"entityType": kind, "id": identifier}, "latest": latest, "timeseries": {}}
+
+
+def _shown(point: Point | None) -> dict[str, Any]:
+    """A key without any value has an empty one of the year 1970."""
+    return {"ts": 0, "value": ""} if point is None else {"ts": point[0], "value": java_text(point[1])}
