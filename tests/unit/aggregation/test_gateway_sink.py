@@ -16,6 +16,7 @@ from pacifictool.aggregation.ledger import BatchOutcome, Ledger
 from pacifictool.aggregation.sinks.base import Receipt
 from pacifictool.aggregation.sinks.gateway import GatewaySink
 from pacifictool.aggregation.sinks.gateway_messages import PAYLOAD_BYTES
+from pacifictool.aggregation.sinks.stored import StoredResults
 from pacifictool.aggregation.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError
 from pacifictool.mqtt.connection import Failure, failure_of
@@ -113,6 +114,8 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
         acks_per_device: bool | None = True,
         acknowledgement_seconds: float = 0.5,
         keepalive_seconds: int = 10,
+        stored: StoredResults | None = None,
+        **seconds: float,
     ) -> GatewaySink:
         sink = GatewaySink(
             MqttEndpoint("127.0.0.1", peer.port),
@@ -121,8 +124,10 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
             entity_type="WeatherStation",
             value_key="windSpeed",
             acks_per_device=acks_per_device,
+            stored=stored,
             acknowledgement_seconds=acknowledgement_seconds,
             keepalive_seconds=keepalive_seconds,
+            **seconds,
         )
         made.append(sink)
         return sink
