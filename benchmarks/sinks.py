@@ -111,7 +111,7 @@ def main() -> int:
         "--queue",
         default="0",
         metavar="SECONDS",
-        help="generation 4: devices' messages are stored so long after PUBACK",
+        help="generation 4: messages are stored so long after their PUBACK",
     )
     arguments = parser.parse_args()
     more = (

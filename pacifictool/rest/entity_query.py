@@ -13,7 +13,7 @@ from pacifictool.rest.session import Session
 from pacifictool.rest.telemetry import Point
 from pacifictool.rest.values import decode_text
 
-DEVICES_PER_REQUEST: Final = 1000
+DEVICES_PER_REQUEST: Final = 2000
 _PATH: Final = "/api/entitiesQuery/find"
 
 

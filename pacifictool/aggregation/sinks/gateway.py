@@ -372,7 +372,9 @@ def unfit_name(zone: str) -> str | None:
         return "a device without a name is impossible"
     if len(zone) > MAX_NAME_LENGTH:
         return f"names of devices have at most {MAX_NAME_LENGTH} characters, this one has {len(zone)}"
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in zone):
-        # The platform would replace it, and two zones would share a device.
+    try:
+        zone.encode()
+    except UnicodeEncodeError:
+        # A surrogate: the platform would replace it, and two zones would share a device.
         return "the name is not valid Unicode"
     return None

@@ -1,6 +1,6 @@
 """Reads results back from the devices of their zones, for servers whose PUBACK does not say that they are stored.
 
-The latest values of a thousand devices come with one request where the server has entity queries (3.1 and later).
+The latest values of two thousand devices come with one request where the server has entity queries (3.1 and later).
 Only what the latest value cannot show, a window older than it, is read zone by zone.
 """
 

@@ -46,10 +46,12 @@ class EntityQueryController:
         where = f"+tenant = ? AND +kind = ? AND {where}"
         rows = self._store.rows(
             f"SELECT born, id, name, type FROM entity WHERE {where} ORDER BY {column} {direction} LIMIT ? OFFSET ?",  # noqa: S608 - constants
-            (user.tenant, kind, *parameters, size, page * size),
+            (user.tenant, kind, *parameters, size + 1, page * size),
         )
+        has_next = len(rows) > size
+        rows = rows[:size]
         total = len(rows)
-        if page or total == size:
+        if page or has_next:
             counting = f"SELECT count(*) FROM entity WHERE {where}"  # noqa: S608 - constants
             [(total,)] = self._store.rows(counting, (user.tenant, kind, *parameters))
         fields = [field["key"] for field in query.get("entityFields") or []]
@@ -59,7 +61,7 @@ class EntityQueryController:
             "data": [_entity_data(kind, row, fields, points) for row in rows],
             "totalPages": -(-total // size),
             "totalElements": total,
-            "hasNext": (page + 1) * size < total,
+            "hasNext": has_next,
         }
         return json_response(document, media_type=JSON)
 
@@ -78,10 +80,10 @@ def _entity_data(
     kind: str, row: tuple[Any, ...], fields: list[str], points: dict[str, dict[int, Point]]
 ) -> dict[str, Any]:
     born, identifier, name, type_ = row
-    known = {"name": name, "type": type_}
-    if "createdTime" in fields:
-        known["createdTime"] = str(created_ms(uuid.UUID(identifier)))
-    latest: dict[str, Any] = {"ENTITY_FIELD": {field: {"ts": 0, "value": known.get(field, "")} for field in fields}}
+    latest: dict[str, Any] = {}
+    if fields:
+        known = {"name": name, "type": type_, "createdTime": str(created_ms(uuid.UUID(identifier)))}
+        latest["ENTITY_FIELD"] = {field: {"ts": 0, "value": known.get(field, "")} for field in fields}
     if points:
         latest["TIME_SERIES"] = {key: _shown(found.get(born)) for key, found in points.items()}
     return {"entityId": {"entityType": kind, "id": identifier}, "latest": latest, "timeseries": {}}
