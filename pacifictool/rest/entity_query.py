@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from pacifictool.errors import UnexpectedAnswer
 from pacifictool.rest.session import Session
-from pacifictool.rest.telemetry import Point
-from pacifictool.rest.values import decode_text
 
 DEVICES_PER_REQUEST: Final = 2000
 _PATH: Final = "/api/entitiesQuery/find"
@@ -23,9 +21,12 @@ class DeviceQueries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def latest(self, ids: Sequence[str], key: str) -> dict[str, Point | None]:
-        """The latest value of `key` by device, None where there is none; ids that do not exist are left out."""
-        points: dict[str, Point | None] = {}
+    def latest(self, ids: Sequence[str], key: str) -> dict[str, tuple[int, str] | None]:
+        """Time (ms since the epoch) and text of the latest value of `key` by device, None where there is none.
+
+        Ids that do not exist are left out.
+        """
+        points: dict[str, tuple[int, str] | None] = {}
         for start in range(0, len(ids), DEVICES_PER_REQUEST):
             some = {
                 "type": "entityList",
@@ -78,11 +79,11 @@ class DeviceQueries:
         return answer
 
 
-def _point(item: dict[str, Any], key: str) -> Point | None:
+def _point(item: dict[str, Any], key: str) -> tuple[int, str] | None:
     # A key without any value is left out, or comes as an empty text.
     found = item["latest"].get("TIME_SERIES", {}).get(key) or {}
     text = found.get("value")
-    return None if text is None or text == "" else Point(int(found["ts"]), decode_text(text, key))
+    return (int(found["ts"]), str(text)) if text not in (None, "") else None
 
 
 def _unknown_form() -> UnexpectedAnswer:

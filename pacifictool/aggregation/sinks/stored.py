@@ -18,6 +18,7 @@ from pacifictool.rest import Platform
 from pacifictool.rest.entities import EntityId
 from pacifictool.rest.entity_query import DeviceQueries
 from pacifictool.rest.telemetry import Point
+from pacifictool.rest.values import Value
 
 _NAMES_LOOKED_UP: Final = 20
 """Up to so many devices are looked up by name; for more of them, all devices are listed."""
@@ -50,12 +51,12 @@ class DeviceReader(StoredResults):
         latest = self._latest(zones)
         found: list[WindowMean] = []
         older: dict[str, list[WindowMean]] = {}
-        for zone, point in latest.items():
+        for zone, (ts_ms, value) in latest.items():
             for result in zones[zone]:
-                if result.window_end_ms == point.ts_ms:
-                    if _is_mean(point, result):
+                if result.window_end_ms == ts_ms:
+                    if _is_mean(value, result):
                         found.append(result)
-                elif result.window_end_ms < point.ts_ms:
+                elif result.window_end_ms < ts_ms:
                     older.setdefault(zone, []).append(result)
         for some in self._at_once(lambda zone: self._in_history(older[zone]), older):
             found += some
@@ -65,17 +66,12 @@ class DeviceReader(StoredResults):
         """Those of one zone's results that its time series holds."""
         ends = [result.window_end_ms for result in results]
         device = self._entity(results[0].zone)
-        points = {
-            point.ts_ms: point for point in self._platform.telemetry.range(device, self._key, min(ends), max(ends) + 1)
-        }
-        return [
-            result
-            for result in results
-            if (point := points.get(result.window_end_ms)) is not None and _is_mean(point, result)
-        ]
+        points = self._platform.telemetry.range(device, self._key, min(ends), max(ends) + 1)
+        values = {point.ts_ms: point.value for point in points}
+        return [result for result in results if _is_mean(values.get(result.window_end_ms), result)]
 
-    def _latest(self, zones: Iterable[str]) -> dict[str, Point]:
-        """The latest point of each zone that has one."""
+    def _latest(self, zones: Iterable[str]) -> dict[str, tuple[int, Value | None]]:
+        """Time and value of the latest point of each zone that has one; numbers may still be text."""
         self._learn_ids(zone for zone in zones if zone not in self._ids)
         names = {self._ids[zone]: zone for zone in zones if zone in self._ids}
         if not self._has_queries:
@@ -88,7 +84,9 @@ class DeviceReader(StoredResults):
         for identifier in names.keys() - found.keys():
             # Deleted; should there be another of that name, it is found the next time.
             del self._ids[names[identifier]]
-        points = {names[identifier]: point for identifier, point in found.items() if point is not None}
+        points: dict[str, tuple[int, Value | None]] = {
+            names[identifier]: point for identifier, point in found.items() if point is not None
+        }
         empty = [names[identifier] for identifier, point in found.items() if point is None]
         if empty and self._is_hidden_from_queries(empty[0]):
             self._has_queries = False
@@ -102,7 +100,7 @@ class DeviceReader(StoredResults):
         # It may have been stored since the query.
         return self._queries.latest([self._ids[zone]], self._key).get(self._ids[zone]) is None
 
-    def _latest_singly(self, zones: Iterable[str]) -> dict[str, Point]:
+    def _latest_singly(self, zones: Iterable[str]) -> dict[str, tuple[int, Value | None]]:
         def read(zone: str) -> tuple[str, Point | None]:
             try:
                 return zone, self._platform.telemetry.latest(self._entity(zone), [self._key])[self._key]
@@ -110,7 +108,7 @@ class DeviceReader(StoredResults):
                 self._ids.pop(zone, None)
                 return zone, None
 
-        return {zone: point for zone, point in self._at_once(read, zones) if point is not None}
+        return {zone: (point.ts_ms, point.value) for zone, point in self._at_once(read, zones) if point is not None}
 
     def _learn_ids(self, names: Iterable[str]) -> None:
         missing = set(names)
@@ -146,10 +144,10 @@ class DeviceReader(StoredResults):
             return list(pool.map(read, waiting))
 
 
-def _is_mean(point: Point, result: WindowMean) -> bool:
-    value = point.value
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isclose(value, result.mean, rel_tol=_DIGITS, abs_tol=_DIGITS)
-    )
+def _is_mean(value: Value | None, result: WindowMean) -> bool:
+    if value is None or isinstance(value, bool):
+        return False
+    try:
+        return math.isclose(float(value), result.mean, rel_tol=_DIGITS, abs_tol=_DIGITS)
+    except (ValueError, OverflowError):
+        return False

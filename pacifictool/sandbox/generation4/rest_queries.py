@@ -17,8 +17,9 @@ from pacifictool.sandbox.http import json_response
 from pacifictool.sandbox.ids import created_ms
 from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.values import java_text
+from pacifictool.sandbox.values import java_double, java_text
 
+_NO_POINT: Point = (0, "")
 _COLUMNS = {"createdTime": "born", "name": "name", "type": "type"}
 
 
@@ -85,10 +86,9 @@ def _entity_data(
         known = {"name": name, "type": type_, "createdTime": str(created_ms(uuid.UUID(identifier)))}
         latest["ENTITY_FIELD"] = {field: {"ts": 0, "value": known.get(field, "")} for field in fields}
     if points:
-        latest["TIME_SERIES"] = {key: _shown(found.get(born)) for key, found in points.items()}
+        shown = latest["TIME_SERIES"] = {}
+        for key, found in points.items():
+            # A key without any value has an empty one of the year 1970.
+            stamp, value = found.get(born, _NO_POINT)
+            shown[key] = {"ts": stamp, "value": java_double(value) if type(value) is float else java_text(value)}
     return {"entityId": {"entityType": kind, "id": identifier}, "latest": latest, "timeseries": {}}
-
-
-def _shown(point: Point | None) -> dict[str, Any]:
-    """A key without any value has an empty one of the year 1970."""
-    return {"ts": 0, "value": ""} if point is None else {"ts": point[0], "value": java_text(point[1])}
