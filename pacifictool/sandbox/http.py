@@ -166,7 +166,8 @@ def _no_constant(text: str) -> None:
 def strict_json(body: bytes) -> Any:
     """Reads JSON as Jackson does. Raises ValueError."""
     try:
-        return without_lone_surrogates(json.loads(body.decode("utf-8"), parse_constant=_no_constant))
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return without_lone_surrogates(document) if b"\\ud" in body.lower() else document
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
