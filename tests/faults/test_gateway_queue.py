@@ -87,7 +87,7 @@ class Job(threading.Thread):
 
 
 def stored(platform: Platform) -> dict[tuple[str, int], object]:
-    points = {}
+    points: dict[tuple[str, int], object] = {}
     for device in platform.devices.list("WeatherStation"):
         for point in platform.telemetry.range(device, "windSpeed", 0, 2 * START_MS):
             points[device.name, point.ts_ms] = point.value

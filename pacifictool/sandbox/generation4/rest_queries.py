@@ -41,7 +41,7 @@ class EntityQueryController:
             raise bad_request(f"Incorrect page link page size '{size}'. Page size must be greater than zero.")
         kind, where, parameters = _conditions(query.get("entityFilter") or {})
         order = link.get("sortOrder") or {}
-        column = _COLUMNS.get((order.get("key") or {}).get("key"), "born")
+        column = _COLUMNS.get(str((order.get("key") or {}).get("key")), "born")
         direction = "DESC" if order.get("direction") == "DESC" else "ASC"
         # "+" keeps the planner from an index over all entities: a list of ids is looked up.
         where = f"+tenant = ? AND +kind = ? AND {where}"
