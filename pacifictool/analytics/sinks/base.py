@@ -13,7 +13,10 @@ class Receipt(ABC):
 
     @abstractmethod
     def accepted(self, results: Iterable[WindowMean]) -> None:
-        """The target has acknowledged these results: they would survive its restart."""
+        """The target holds these results: they would survive its restart, also by `kill -9`.
+
+        An acknowledgement that says less, such as "queued", is not enough.
+        """
 
     @abstractmethod
     def refused(self, results: Iterable[WindowMean], reason: str) -> None:

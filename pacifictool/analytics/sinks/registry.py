@@ -93,6 +93,7 @@ def _gateway_target(options: SinkOptions) -> str:
 @contextmanager
 def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
     from pacifictool.analytics.sinks.gateway import GatewaySink
+    from pacifictool.analytics.sinks.stored import DeviceReader
 
     with options.connect() as platform:
         gateway_token(platform, options.gateway_device)  # a missing gateway is told before anything is started
@@ -103,6 +104,9 @@ def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
             entity_type=options.scenario.platform.entity_type,
             value_key=options.scenario.aggregation.value_key,
             acks_per_device=_acks_per_device(platform),
+            stored=None
+            if platform.generation() == "1.x"
+            else DeviceReader(platform, options.scenario.aggregation.value_key),
         )
         with closing(sink):
             yield sink

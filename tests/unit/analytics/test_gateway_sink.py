@@ -5,7 +5,7 @@ import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.base import Receipt
 from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
+from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
-from pacifictool.errors import MqttError, NotFound, PacificToolError
+from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SILENT
@@ -113,6 +114,8 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
         acks_per_device: bool | None = True,
         acknowledgement_seconds: float = 0.5,
         keepalive_seconds: int = 10,
+        stored: StoredResults | None = None,
+        **seconds: float,
     ) -> GatewaySink:
         sink = GatewaySink(
             MqttEndpoint("127.0.0.1", peer.port),
@@ -121,8 +124,10 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
             entity_type="WeatherStation",
             value_key="windSpeed",
             acks_per_device=acks_per_device,
+            stored=stored,
             acknowledgement_seconds=acknowledgement_seconds,
             keepalive_seconds=keepalive_seconds,
+            **seconds,
         )
         made.append(sink)
         return sink
@@ -441,3 +446,132 @@ def test_the_end_is_polite_and_leaves_no_thread(platform: Platform, make_sink: M
         assert time.monotonic() < until
         time.sleep(0.01)
     assert not [thread for thread in threading.enumerate() if thread.name == "gateway-keep-alive" and thread.is_alive()]
+
+
+class Store(StoredResults):
+    """What a server with a queue shows: nothing, until a test lets it work off the queue."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self.is_working = True
+        self.dropped: set[str] = set()
+        """Zones of which nothing is ever stored."""
+        self.asked = 0
+        self.error: PacificToolError | None = None
+
+    def among(self, results: Sequence[WindowMean]) -> list[WindowMean]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return [
+            result
+            for result in results
+            if self.is_working
+            and result.zone not in self.dropped
+            and (result.window_end_ms, result.mean) in self._platform.written[result.zone]
+        ]
+
+
+@pytest.fixture
+def store(platform: Platform) -> Store:
+    platform.per_device = False
+    return Store(platform)
+
+
+def rows_sent(platform: Platform) -> int:
+    return sum(len(rows) for message in platform.messages for rows in message.values())
+
+
+def test_what_is_queued_counts_when_it_is_stored(platform: Platform, make_sink: MakeSink, store: Store) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=5), Book()
+    store.is_working = False
+    thread = threading.Thread(target=sink.deliver, args=([result("A"), result("B")], book))
+    thread.start()
+    time.sleep(0.4)
+    assert len(platform.messages) == 1
+    assert book.accepted_results == []
+    store.is_working = True
+    thread.join(5)
+    assert book.zones == {"A", "B"}
+
+
+def test_what_is_not_stored_is_told_and_not_sent_again_soon(
+    platform: Platform, make_sink: MakeSink, store: Store
+) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.3), Book()
+    store.dropped = {"B"}
+    results = [result("A"), result("B"), result("B", 20_000)]
+    with pytest.raises(MqttError, match=r"acknowledged what .* sent for 'B', but does not show it 0.3 s later") as told:
+        sink.deliver(results, book)
+    assert failure_of(told.value) is Failure.UNCONFIRMED
+    assert book.zones == {"A"}
+
+    assert len(deliver_all(sink, results, book, attempts=2)) == 2
+    assert rows_sent(platform) == 3
+    store.dropped = set()
+    assert deliver_all(sink, results, book) == []
+    assert rows_sent(platform) == 3
+    assert platform.peer.connections == 1
+    assert len(book.accepted_results) == 3
+
+
+def test_what_is_not_stored_for_long_is_sent_again_with_what_follows(
+    platform: Platform, make_sink: MakeSink, store: Store
+) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.2, resend_seconds=0.1), Book()
+    store.dropped = {"B"}
+    results = [result("A"), result("B"), result("B", 20_000)]
+    assert len(deliver_all(sink, results, book)) == 1
+    store.dropped = set()
+    assert deliver_all(sink, results, book) == []
+    assert platform.written["B"] == [(10_000, 2.5), (20_000, 2.5)] * 2
+    # Its device may be gone: it is connected once more.
+    assert [name for name, _, _ in platform.connects] == ["A", "B", "B"]
+
+
+def test_a_corrected_mean_is_sent_though_the_old_one_is_queued(
+    platform: Platform, make_sink: MakeSink, store: Store
+) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.2), Book()
+    store.is_working = False
+    assert len(deliver_all(sink, [result("A"), result("A", 20_000)], book)) == 1
+    store.is_working = True
+    sink.deliver([result("A", mean=9.5), result("A", 20_000)], book)
+    assert platform.written["A"][-2:] == [(10_000, 9.5), (20_000, 2.5)]
+
+
+def test_what_was_queued_when_the_session_ended_is_sent_again(
+    platform: Platform, make_sink: MakeSink, store: Store
+) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=10), Book()
+    store.is_working = False
+    threading.Timer(0.4, platform.peer.drop_all).start()
+    with pytest.raises(MqttError, match="closed the connection"):
+        sink.deliver([result("A")], book)
+    platform.written.clear()  # the server lost its queue
+    store.is_working = True
+    assert deliver_all(sink, [result("A")], book) == []
+    assert platform.written == {"A": [(10_000, 2.5)]}
+    assert platform.peer.connections == 2
+
+
+def test_a_platform_that_cannot_be_read_costs_neither_the_session_nor_a_repetition(
+    platform: Platform, make_sink: MakeSink, store: Store
+) -> None:
+    sink, book = make_sink(acks_per_device=False, stored=store), Book()
+    store.error = PlatformUnreachable("Nothing listens.")
+    with pytest.raises(PlatformUnreachable):
+        sink.deliver([result("A")], book)
+    store.error = None
+    assert deliver_all(sink, [result("A")], book) == []
+    assert rows_sent(platform) == platform.peer.connections == 1
+
+
+def test_closing_ends_the_wait_for_what_is_queued(platform: Platform, make_sink: MakeSink, store: Store) -> None:
+    sink = make_sink(acks_per_device=False, stored=store, stored_seconds=60)
+    store.is_working = False
+    threading.Timer(0.4, sink.close).start()
+    began = time.monotonic()
+    with pytest.raises(PacificToolError, match="stopped"):
+        sink.deliver([result("A")], Book())
+    assert time.monotonic() - began < 2
