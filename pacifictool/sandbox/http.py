@@ -96,7 +96,8 @@ class Faults:
     failing_share: float = 0.0
     """This share of REST calls (0 to 1) is answered with 503 and has no effect."""
     telemetry_latency_seconds: float = 0.0
-    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1."""
+    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1
+    (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
     rest_rate: Rate | None = None
     """Generation 4: REST calls a tenant may make, then 429; logging in is not limited."""
     device_rate: Rate | None = None

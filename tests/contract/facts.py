@@ -28,7 +28,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "modern 5": (f"{_OF_4}mqtt", f"{_OF_4}gateway", f"{_OF_4}http-device-api"),
     "modern 6": (f"{_OF_4}dashboards",),
 }
-"""By the identifier that the tests use: where the documentation states what was observed."""
+"""By the identifier that the tests use: which sections of the documentation state it."""
 
 
 class Facts:
@@ -42,15 +42,16 @@ class Facts:
         __tracebackhide__ = True
         self.checked[section] += 1
         if observed != expected:
-            raise AssertionError(f"[{_addresses(section)}] {text}\n  expected: {expected!r}\n  observed: {observed!r}")
+            raise AssertionError(f"[{addresses(section)}] {text}\n  expected: {expected!r}\n  observed: {observed!r}")
 
     def holds(self, section: str, text: str, condition: bool, observed: object) -> None:
         """For what is no plain equality; `observed` is only shown."""
         __tracebackhide__ = True
         self.checked[section] += 1
         if not condition:
-            raise AssertionError(f"[{_addresses(section)}] {text}\n  observed: {observed!r}")
+            raise AssertionError(f"[{addresses(section)}] {text}\n  observed: {observed!r}")
 
 
-def _addresses(section: str) -> str:
-    return " or ".join(SECTIONS[section])
+def addresses(section: str) -> str:
+    """The sections of the documentation behind an identifier. Raises KeyError for one that is unknown."""
+    return ", ".join(SECTIONS[section])

@@ -20,11 +20,14 @@ CODE = [
     path
     for folder in ("pacifictool", "tests", "examples")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in {".py", ".sh", ".toml", ".yml", ".yaml", ".js", ".java", ".csv", ".json"} and path != Path(__file__)
+    if path.suffix in {".py", ".sh", ".toml", ".yml", ".yaml", ".js", ".java", ".csv", ".json"}
+    and path != Path(__file__)
 ]
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-CITATION = re.compile(r"(?<![\w/.])docs/servers/(?P<page>[\w.-]+\.md)#(?P<anchor>[\w-]+)(?P<rows>, rows? \d+(?:(?:, | and )\d+)*)?")
+CITATION = re.compile(
+    r"(?<![\w/.])docs/servers/(?P<page>[\w.-]+\.md)#(?P<anchor>[\w-]+)(?P<rows>, rows? \d+(?:(?:, | and )\d+)*)?"
+)
 MENTION = re.compile(r"servers/[\w.-]*\.md\S*|docs/servers/\S+")
 LINK = re.compile(r"\]\((?P<path>[^)\s#]*)(?:#(?P<anchor>[\w-]+))?\)(?P<rows>, rows? \d+(?:(?:, | and )\d+)*)?")
 DOCUMENT = re.compile(r"(?<![\w/.-])[\w./-]*\w\.md\b")
@@ -34,7 +37,7 @@ ELSEWHERE = {"CONFIGURATION.md"}
 UNRESOLVABLE = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\bfacts?[\s:,(]+(?:of\s+platform\b|platform-|section|\d|dashboard|rule-chain)",
+        r"\bfacts?[\s:,(]+(?:of\s+platform\b|platform-|sections?\s+\d|\d|dashboard-|rule-chain-)",
         r"\bplatform-(?:1x|modern)\b",
         r"(?<![\w/-])shared/(?:facts|design|style|cases|seed|hooks)\b",
         r"\b(?:design|style|fact)\s+cards?\b",
@@ -49,7 +52,7 @@ STANDARD = re.compile(r"MQTT 3\.1\.1|MQTT 5|SQLite|RFC \d+|file format", re.IGNO
 """Published documents whose sections may be named by number."""
 
 CLAIM = re.compile(
-    r"\b(?:observed|measured|seen)\s+(?:on|with)\s+(?:(?:an?|the)\s+)?(?:real\s+|running\s+)?(?:server|\d)"
+    r"\b(?:observed|measured|seen)\s+on\s+(?:(?:an?|the)\s+)?(?:real\s+|running\s+)?(?:server|\d\.)"
     r"|\bread\s+in\s+(?:its|the|their)\s+(?:published\s+)?sources?\b"
     r"|\breal\s+(?:\d[\w.]*\s+)?servers?\b"
     r"|\b(?:an?|the)\s+\d\.[\dx][\w.]*\s+server\b"
@@ -115,7 +118,9 @@ def paragraphs(path: Path, text: str) -> Iterator[Block]:
 
 def anchors_of(page: Path) -> set[str]:
     """The anchors of a page's headings, as the documentation's builder makes them."""
-    parser = markdown.Markdown(extensions=["toc", "tables", "attr_list", "def_list", "md_in_html", "pymdownx.superfences"])
+    parser = markdown.Markdown(
+        extensions=["toc", "tables", "attr_list", "def_list", "md_in_html", "pymdownx.superfences"]
+    )
     parser.convert(page.read_text(encoding="utf-8"))
 
     def walk(tokens: list[dict[str, object]]) -> Iterator[str]:

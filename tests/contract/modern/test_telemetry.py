@@ -1,4 +1,4 @@
-"""Facts 4 of platform 4.x: telemetry and attributes over REST."""
+"""docs/servers/4.x.md#telemetry-over-rest: telemetry and attributes over REST."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 RULES = Rules(10_000, "geoZone", "windSpeed", minimum=0, maximum=1e9, nonce="5e0bb5d1c4a84c2f")
 NOW = 1_795_477_550_000
 OLD_CLIENT: dict[str, Any] = {"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0}
-"""A 1.x server's, which speaks the protocol of Kafka 0.9: its records have no time stamp."""
+"""A 1.x server's, which speaks the protocol of Kafka 0.9: its records have no time stamp
+(docs/servers/1.x.md#forwarding-to-kafka, row 2)."""
 Sums = dict[tuple[Any, Any], tuple[int, int]]
 
 
