@@ -52,7 +52,7 @@ STANDARD = re.compile(r"MQTT 3\.1\.1|MQTT 5|SQLite|RFC \d+|file format", re.IGNO
 """Published documents whose sections may be named by number."""
 
 CLAIM = re.compile(
-    r"\b(?:observed|measured|seen)\s+on\s+(?:(?:an?|the)\s+)?(?:real\s+|running\s+)?(?:server|\d\.)"
+    r"\b(?:observed|measured|seen)\s+on\s+(?:(?:an?|the)\s+)?(?:(?:real|running)\s+server|\d\.)"
     r"|\bread\s+in\s+(?:its|the|their)\s+(?:published\s+)?sources?\b"
     r"|\breal\s+(?:\d[\w.]*\s+)?servers?\b"
     r"|\b(?:an?|the)\s+\d\.[\dx][\w.]*\s+server\b"
@@ -60,6 +60,10 @@ CLAIM = re.compile(
     re.IGNORECASE,
 )
 """Words by which a comment states how a server behaves."""
+
+CLAIM_OF_A_PAGE = re.compile(
+    r"\bobserved\s+on\s+(?:an?\s+)?\d\.|\b(?:real|running)\s+\d\.[\dx][\w.]*\s+server\b", re.IGNORECASE
+)
 
 SOURCE = re.compile(
     r"(?:(?:observed on [\d., and]+ on \d{4}-\d\d-\d\d|read in the source of \d[\d., andto]*)(?:; (?!$)|$))+"
@@ -208,6 +212,14 @@ def test_every_link_to_a_server_page_leads_somewhere(path: Path) -> None:
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("path", [path for path in TEXTS if path.parent != SERVERS], ids=lambda path: path.name)
+def test_a_page_that_states_how_a_server_behaves_links_to_where_that_was_observed(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    claim = CLAIM_OF_A_PAGE.search(text)
+    links = [link for link in LINK.finditer(text) if (path.parent / link["path"]).resolve().parent == SERVERS]
+    assert claim is None or links, f"{path.name}: {claim[0]}"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_row_says_where_it_was_seen(name: str) -> None:
     assert ROWS[name]
@@ -223,6 +235,15 @@ def test_facts_of_the_contract_tests_have_an_address(section: str) -> None:
         found = CITATION.fullmatch(address)
         assert found, address
         assert not broken(found["page"], found["anchor"], found["rows"])
+
+
+def test_the_page_of_the_contract_tests_lists_their_identifiers() -> None:
+    page = (ROOT / "docs" / "contract-tests.md").read_text(encoding="utf-8")
+    listed = {
+        row[1]: tuple(f"docs/{link['path']}#{link['anchor']}" for link in LINK.finditer(row[2]))
+        for row in re.finditer(r"^\| `([\w ]+)` \| (.*) \|$", page, re.MULTILINE)
+    }
+    assert listed == SECTIONS
 
 
 @pytest.mark.parametrize(
