@@ -1,5 +1,4 @@
-"""Users and their JSON Web Tokens, as docs/servers/1.x.md#login-and-tokens
-describes them.
+"""Users and their JSON Web Tokens (docs/servers/1.x.md#login-and-tokens).
 
 The signing key is made afresh for every sandbox and kept in its data folder, so that a token of one sandbox is worth
 nothing at another.

@@ -18,7 +18,7 @@ from tests.contract.facts import SECTIONS
 SERVERS = ROOT / "docs" / "servers"
 CODE = [
     path
-    for folder in ("pacifictool", "tests", "examples")
+    for folder in ("pacifictool", "tests", "examples", "scripts", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".sh", ".toml", ".yml", ".yaml", ".js", ".java", ".csv", ".json"}
     and path != Path(__file__)

@@ -1,8 +1,7 @@
 """The gateway sink: the tutorial's Analytics Gateway, one MQTT session that publishes for one virtual device a zone.
 
 `v1/gateway/connect` once per zone and session makes the device with its type, `v1/gateway/telemetry` carries the
-means of many zones in one message (docs/servers/1.x.md#gateway,
-docs/servers/4.x.md#gateway).
+means of many zones in one message (docs/servers/1.x.md#gateway, docs/servers/4.x.md#gateway).
 """
 
 from __future__ import annotations
