@@ -12,6 +12,7 @@ from pathlib import Path
 import markdown
 import pytest
 from documents import ROOT
+from markdown.extensions.toc import slugify
 
 from tests.contract.facts import SECTIONS
 
@@ -132,7 +133,7 @@ def anchors_of(page: Path) -> set[str]:
             yield str(token["id"])
             yield from walk(token["children"])  # type: ignore[arg-type]
 
-    return set(walk(parser.toc_tokens))  # type: ignore[attr-defined]
+    return set(walk(parser.toc_tokens))
 
 
 def rows_of(page: Path) -> dict[str, dict[int, str]]:
@@ -141,7 +142,7 @@ def rows_of(page: Path) -> dict[str, dict[int, str]]:
     anchor = ""
     for line in page.read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"#+ (.*)", line):
-            anchor = markdown.extensions.toc.slugify(heading[1], "-")
+            anchor = slugify(heading[1], "-")
         elif row := re.match(r"\| (\d+) \| .* \| ([^|]*) \|$", line):
             rows = sections.setdefault(anchor, {})
             assert int(row[1]) == len(rows) + 1, f"{page.name}#{anchor}: row {row[1]} follows {len(rows)}"
