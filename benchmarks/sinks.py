@@ -4,7 +4,8 @@ A sandbox of its own; 10,000 zones in one window, handed over as the job does. T
 device, the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
 exit code 1 when a value differs or a first window takes longer than its bar (rest 30 s, gateway 10 s).
 
-`--generation 4 --telemetry-latency 0.1 --queue 0.1` stores as slowly as a 4.3.1 server does.
+`--generation 4 --telemetry-latency 0.1 --queue 0.1` stores as slowly as a 4.3.1 server does
+(docs/servers/4.x.md#telemetry-over-rest, row 2).
 """
 
 from __future__ import annotations

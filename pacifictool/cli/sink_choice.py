@@ -1,8 +1,8 @@
 """Which sink `aggregate` takes when nobody names one: assets over REST, or the gateway where zones are many.
 
-A 4.x server answers each write over REST after 100 ms, ten thousand of them in half a minute at best, while the gateway
-takes seconds (docs/sinks.md). A job that has a checkpoint stays with the sink that it began with: another sink would
-begin another job.
+A 4.x server answers each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2), ten
+thousand of them in half a minute at best, while the gateway takes seconds (docs/sinks.md). A job that has
+a checkpoint stays with the sink that it began with: another sink would begin another job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pacifictool.scenario import Scenario
 
 MANY_ZONES: Final = 500
-"""Zones whose means a 4.x server may need seconds to take over REST."""
+"""Zones whose means 4.x may need seconds to take over REST (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 REST: Final = "rest"
 GATEWAY: Final = "gateway"

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DEFAULT_WORKERS = 16
-"""Requests that are open at once. A 1.x server on two cores is saturated by about ten (platform-1x, section 8)."""
+"""Requests that are open at once."""
 
 _LOOK_AHEAD = 64
 _LOOK_SECONDS = 0.02

@@ -96,7 +96,8 @@ class Faults:
     failing_share: float = 0.0
     """This share of REST calls (0 to 1) is answered with 503 and has no effect."""
     telemetry_latency_seconds: float = 0.0
-    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1."""
+    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1
+    (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
     queue_seconds: float = 0.0
     """Generation 4: what devices send waits this long behind its PUBACK before it reaches the rule chains; a sandbox
     that is killed meanwhile loses it, as a server with its queue in memory does."""

@@ -1,7 +1,7 @@
 """The gateway sink: the tutorial's Analytics Gateway, one MQTT session that publishes for one virtual device a zone.
 
 `v1/gateway/connect` once per zone and session makes the device with its type, `v1/gateway/telemetry` carries the
-means of many zones in one message (facts: platform-1x section 6, platform-modern section 5).
+means of many zones in one message (docs/servers/1.x.md#gateway, docs/servers/4.x.md#gateway).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ACKNOWLEDGEMENT_SECONDS: Final = 15.0
 MESSAGES_IN_FLIGHT: Final = 4
 """Each holds some 600 zones: enough to keep a server busy while acknowledgements travel."""
 CONNECTS_IN_FLIGHT: Final = 100
-"""Each may create a device; a real server makes some 50 a second."""
+"""Each may create a device; a 4.3.1 server makes some 50 a second (docs/servers/4.x.md#devices-and-assets, row 11)."""
 
 KEEPALIVE_SECONDS: Final = 10
 """A dead connection is noticed after at most twice this time, which is soon after the delivery's own patience ends."""

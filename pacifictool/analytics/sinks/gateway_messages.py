@@ -39,7 +39,7 @@ class Packer:
 
     A zone is in one message at a time: what is acknowledged later may have been processed earlier. And the newest
     result of a zone travels without older ones, since a 1.x server writes the time stamps of one message in any order
-    and calls "latest" what it wrote last.
+    and calls "latest" what it wrote last (docs/servers/1.x.md#telemetry-over-rest, row 13).
     """
 
     def __init__(

@@ -113,7 +113,11 @@ def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
 
 
 def _acks_per_device(platform: Platform) -> bool | None:
-    """Observed on 1.4 and on 4.3.1; when in between the server began to answer once per message is not known."""
+    """Whether a gateway's message gets a PUBACK per device; None where nobody has looked.
+
+    Once per device on 1.4 (docs/servers/1.x.md#gateway, row 3), once per message on 4.3.1
+    (docs/servers/4.x.md#gateway, row 1).
+    """
     from pacifictool.server_version import ServerVersion
 
     if platform.generation() == "1.x":

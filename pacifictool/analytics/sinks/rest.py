@@ -151,4 +151,5 @@ def _is_final(error: PlatformError) -> bool:
     """
     if (error.request or "").startswith("POST /api/auth/"):
         return False
-    return error.status in (None, 400, 500)  # None: it cannot be sent at all; 500: how a 1.x server says "too long"
+    # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
+    return error.status in (None, 400, 500)

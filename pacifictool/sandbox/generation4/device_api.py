@@ -1,7 +1,7 @@
-"""What 4.x makes of the messages of its devices, over MQTT and HTTP (facts 5).
+"""What 4.x makes of the messages of its devices, over MQTT and HTTP.
 
 A PUBACK says that a message was taken into the queue, not that it was stored or forwarded. A device has one session;
-a second one ends the first.
+a second one ends the first (docs/servers/4.x.md#mqtt, rows 4 and 5).
 """
 
 from __future__ import annotations

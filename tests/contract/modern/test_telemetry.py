@@ -1,4 +1,4 @@
-"""Facts 4 of platform 4.x: telemetry and attributes over REST."""
+"""docs/servers/4.x.md#telemetry-over-rest: telemetry and attributes over REST."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_times_are_those_of_now(api: Api, asset: Made, fact: Facts) -> None:
 
 
 def test_latest_values_of_many_devices(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    """What `aggregate --sink gateway` reads back with; read in the documentation, not observed yet."""
+    """What `aggregate --sink gateway` reads back with; the shape is that of the public documentation."""
     full, empty = workshop.device(), workshop.device()
     post(api, full, {"ts": START, "values": {"windSpeed": 100 / 7}})
     unknown = "784f394c-42b6-435a-983c-b7beff2784f9"

@@ -209,7 +209,7 @@ def test_a_broker_that_restarts_is_waited_for(workshop: Workshop) -> None:
 
 def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(workshop: Workshop) -> None:
     topic = workshop.topic(timestamp_type=CREATE_TIME)
-    # As a 1.x server's client, which speaks the protocol of Kafka 0.9.
+    # As the client of 1.x, which speaks the protocol of Kafka 0.9 (docs/servers/1.x.md#forwarding-to-kafka, row 2).
     old = workshop.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
     sink = workshop.sink()
     running = workshop.start(topic, sink, aggregation={"window": "2s"})

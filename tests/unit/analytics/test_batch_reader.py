@@ -36,7 +36,7 @@ DAY_MS = 86_400_000
 TOO_LATE = "too late: its window was closed for good"
 AHEAD = "timestamp more than 60 s ahead of its arrival"
 OLD_CLIENT: dict[str, Any] = {"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0}
-"""A 1.x server's, which speaks the protocol of Kafka 0.9: its records have no time stamp."""
+"""That of a 1.x server, whose records have no timestamp (docs/servers/1.x.md#forwarding-to-kafka, row 2)."""
 Sums = dict[tuple[Any, Any], tuple[int, int]]
 
 

@@ -34,7 +34,7 @@ def test_a_message_holds_the_means_of_many_zones_as_plain_decimals() -> None:
 
 
 def test_a_whole_number_keeps_its_point() -> None:
-    # Longs and doubles of one key do not aggregate together (facts, platform-1x section 0).
+    # Longs and doubles of one key do not aggregate together (docs/servers/1.x.md#telemetry-over-rest, row 18).
     message = Packer({"A": results("A", 1, 1e9)}, "windSpeed").next()
     assert message is not None
     assert b'"windSpeed":1000000000.0}' in message.payload

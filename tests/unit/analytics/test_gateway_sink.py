@@ -44,7 +44,7 @@ class Book(Receipt):
 
 
 class Platform:
-    """What a 1.x server does for a gateway, and what it does on a bad day."""
+    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and what it does on a bad day."""
 
     def __init__(self, peer: ScriptedPeer) -> None:
         self.peer = peer
