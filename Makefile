@@ -39,7 +39,7 @@ test-long: install ## Clusters, clocks and faults at random: what takes too long
 	$(BIN)/python -m pytest -m long
 
 browser: ## Chromium for the browser tests, installed if it is missing
-	@scripts/browser.sh >/dev/null
+	@scripts/system_tool.sh chromium chromium chromium-browser google-chrome >/dev/null
 
 check: format lint types imports docs test package ## What CI runs
 
