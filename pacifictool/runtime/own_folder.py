@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,6 +73,26 @@ def check(folder: Path, kind: FolderKind) -> bool:
         return False
     with _opened(folder, kind) as handle:
         return _is_ours(folder, handle, kind) or _is_earlier(folder, handle, kind)
+
+
+def remove(folder: Path, kind: FolderKind) -> None:
+    """Deletes a folder of ours with all that is in it; does nothing when it is missing or empty.
+
+    The marker goes last: after an interruption the rest can still be recognised, and removed. Raises ForeignFolder as
+    `claim` does, and OSError when something cannot be deleted.
+    """
+    if not check(folder, kind):
+        return
+    claim(folder, kind)
+    for path in folder.iterdir():
+        if path.name == MARKER:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (folder / MARKER).unlink()
+    folder.rmdir()
 
 
 @contextlib.contextmanager

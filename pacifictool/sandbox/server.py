@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.sandbox import auth
 from pacifictool.sandbox.auth import load_signing_key
 from pacifictool.sandbox.generation1.platform import Platform1
@@ -174,8 +175,7 @@ def _lives(given: tuple[float | None, float | None], access: float, refresh: flo
 
 def _prepare_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        claim(folder, PLATFORM)
     except OSError as error:
         raise SandboxError(f"The sandbox's data folder {folder} cannot be used: {error.strerror}.") from error
 
