@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ FOLDER = "classes"
 
 _FREE_BYTES = 1_000_000_000
 """An archive has 200 MB; where space is scarce it is not what we spend it on."""
+
+_OURS = re.compile(r"spark-[0-9a-f]{16}\.jsa")
+"""The cache may be a folder that holds other programs' archives, too."""
 
 _KEPT = 2
 """Of archives that belong to other runtimes or class paths, so many of the newest stay."""
@@ -80,7 +84,8 @@ class ClassArchive:
         return None
 
     def _remove_old(self) -> None:
-        others = sorted(self._folder.glob("*.jsa"), key=lambda path: path.stat().st_mtime)
+        ours = (path for path in self._folder.iterdir() if _OURS.fullmatch(path.name))
+        others = sorted(ours, key=lambda path: path.stat().st_mtime)
         for path in others[:-_KEPT]:
             path.unlink(missing_ok=True)
             path.with_suffix(".log").unlink(missing_ok=True)

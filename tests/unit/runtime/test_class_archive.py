@@ -70,13 +70,16 @@ def test_one_that_is_stopped_leaves_nothing_behind_that_is_used(tmp_path: Path, 
 def test_archives_of_other_jars_do_not_pile_up(tmp_path: Path, class_list: Path) -> None:
     folder = tmp_path / "archives"
     folder.mkdir()
-    for age, name in enumerate("abc"):
-        (folder / f"spark-{name}.jsa").write_bytes(b"")
-        os.utime(folder / f"spark-{name}.jsa", (time.time() - age, time.time() - age))
+    foreign = ["another-program.jsa", "spark-notes.jsa", "spark-notes.log"]
+    for age, name in enumerate([*(f"spark-{letter * 16}.jsa" for letter in "abc"), *foreign]):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
     build = archive(tmp_path).build(class_list)
     assert build is not None
     build.stop(0)
-    assert sorted(path.name for path in folder.glob("*.jsa")) == ["spark-a.jsa", "spark-b.jsa"]
+    left = {path.name for path in folder.iterdir() if not path.name.endswith((".lock", ".jsa.new"))}
+    assert left >= {*foreign, f"spark-{'a' * 16}.jsa", f"spark-{'b' * 16}.jsa"}
+    assert f"spark-{'c' * 16}.jsa" not in left
 
 
 def test_a_cache_that_cannot_hold_it_is_left_alone(
