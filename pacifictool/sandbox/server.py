@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.runtime.local_requests import LocalRequestsOnly
 from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.sandbox import auth
 from pacifictool.sandbox.auth import load_signing_key
@@ -102,7 +103,7 @@ async def _serve(config: SandboxConfig) -> None:
         application = WithPage(application, config.page, f"http://{HOST}:{http_port}")
     server = _Uvicorn(
         uvicorn.Config(
-            application,
+            LocalRequestsOnly(application),
             lifespan="off",
             log_level="warning",
             access_log=False,
