@@ -5,7 +5,7 @@ out as they went in. JavaScript has one type of number and cannot say that, so t
 JavaScript engine. They are read by a grammar of their own that holds only what means the same here and on a server;
 everything else is refused when the node starts, with a reason, and never silently misunderstood.
 
-A script cannot loop, so its length bounds its steps. What the steps may cost is bounded by a budget for the whole run, so
+A script cannot loop, so its length bounds its steps. A budget for the whole run bounds what the steps may cost, so
 that doubled texts and lists of lists end like any script that takes too much.
 
 Known: `return`, `var`, assignment, `if`/`else`, `?:`, `&& || !`, comparisons, `instanceof`, `+ - *`, member access,
