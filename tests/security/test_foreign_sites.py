@@ -120,6 +120,6 @@ def test_metrics_that_are_offered_to_other_machines_go_by_any_name() -> None:
 
 @pytest.mark.parametrize("host", ["rebound.example", "[::1", "x@localhost", ""])
 def test_the_page_of_watch_refuses_other_names(host: str) -> None:
-    with PageServer(page_application(SimpleNamespace())) as server:  # type: ignore[arg-type]
+    with PageServer(page_application(SimpleNamespace())) as server:
         assert requests.get(server.url, headers={"Host": host}, timeout=10).status_code in (400, 403)
         assert requests.get(server.url, timeout=10).status_code == 200
