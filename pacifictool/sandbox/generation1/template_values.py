@@ -53,5 +53,10 @@ def document_of(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """The context that `document_of` made the document of."""
-    kinds = {list: lambda value: Reading(*value), dict: AttributeMap}
-    return {name: kinds.get(type(value), lambda value: value)(value) for name, value in document.items()}
+    return {name: _value_of(value) for name, value in document.items()}
+
+
+def _value_of(value: Any) -> Any:
+    if isinstance(value, list):
+        return Reading(*value)
+    return AttributeMap(value) if isinstance(value, dict) else value

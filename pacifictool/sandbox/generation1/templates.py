@@ -21,7 +21,7 @@ from pacifictool.sandbox.generation1.template_values import (
     document_of,
 )
 
-__all__ = ["Reading", "Template", "TemplateFailed", "TemplateRefused", "attribute_maps"]
+__all__ = ["AttributeMap", "Reading", "Template", "TemplateFailed", "TemplateRefused", "attribute_maps"]
 
 _FORBIDDEN = re.compile(r"[.$!{]_|\.format(?:_map)?\b|#\{?(?:evaluate|parse|include)\b", re.IGNORECASE)
 
