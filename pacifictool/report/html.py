@@ -35,6 +35,7 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="pacifictool">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>

@@ -28,6 +28,13 @@ _INCHES = 11.0
 _HEAD_INCHES, _PANEL_INCHES, _FOOT_INCHES = 1.75, 1.75, 0.55
 
 
+_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Creator": "pacifictool", "Date": None},
+    "png": {"Software": "pacifictool"},
+}
+"""Without a date, one run gives one file. Who made it is what a later report looks for before it replaces the file."""
+
+
 def save(facts: RunFacts, path: Path, kind: str) -> None:
     """Draws into a file of `kind` "png" or "svg". Raises OSError when it cannot be written."""
     # It would tell on stderr of fonts that it looks for, and of folders that it may not write to.
@@ -36,7 +43,7 @@ def save(facts: RunFacts, path: Path, kind: str) -> None:
 
     # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pacifictool", "font.family": "DejaVu Sans"}):
-        figure(facts).savefig(path, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        figure(facts).savefig(path, format=kind, dpi=150, metadata=_METADATA[kind])
 
 
 def figure(facts: RunFacts) -> Any:

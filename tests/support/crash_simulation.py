@@ -228,7 +228,7 @@ def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: flo
         outcome.windows += windows
         outcome.differences += differences
         if outcome.cases % 25 == 0:
-            print(f"{outcome.cases} of {cases} cases, {len(outcome.differences)} differences", file=sys.stderr)
+            print(f"{outcome.cases} of {cases} cases, {len(outcome.differences)} differences", file=sys.stderr)  # noqa: T201
     return outcome
 
 
@@ -259,9 +259,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-simulation-") as name, prepared(Path(name)) as simulation:
         calls = simulation.record()
-        print(f"Recorded {calls} system calls; cutting the power {arguments.cases} times.", file=sys.stderr)
+        print(f"Recorded {calls} system calls; cutting the power {arguments.cases} times.", file=sys.stderr)  # noqa: T201
         outcome = simulate(simulation, arguments.cases, arguments.seed)
-    print(json.dumps(outcome.as_document()))
+    print(json.dumps(outcome.as_document()))  # noqa: T201
     sys.exit(0 if not outcome.differences else 1)
 
 

@@ -12,7 +12,6 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pacifictool.settings import is_loopback
+from pacifictool.runtime.local_requests import refusal
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.web.assets import PREFIX, Asset, Assets
 from pacifictool.watch.web.source import Source
@@ -118,10 +117,8 @@ class _Page:
             self._viewers -= 1
 
     def _refusal(self, request: Request) -> Response | None:
-        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if self._any_host or is_loopback(name):
-            return None
-        return _text(403, "This page answers only when it is asked for by the address of this machine.")
+        reason = None if self._any_host else refusal(request.method, request.headers.items())
+        return None if reason is None else _text(403, reason)
 
 
 async def _first_look(collector: Collector) -> None:
