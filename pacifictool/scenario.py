@@ -329,7 +329,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises ScenarioError with the file, the place in it and what to do.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ScenarioError(
             f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
