@@ -17,7 +17,7 @@ from typing import Any
 import platformdirs
 
 from pacifictool.errors import SettingsError, file_fault
-from pacifictool.settings.kafka_policy import FILE_PROPERTIES, refuse_code, refuse_in_folder
+from pacifictool.settings.kafka_policy import FILE_PROPERTIES, refuse_code, refuse_in_folder, with_login
 from pacifictool.settings.keys import FILE_KEYS, PATHS
 
 PROJECT_FILE = "pacifictool.toml"
@@ -43,7 +43,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     document = _parse(path, text)
-    for name, value in kafka_table(document).items():
+    for name, value in with_login(kafka_table(document), str(path)).items():
         refuse_code(name, value, str(path))
     return document
 

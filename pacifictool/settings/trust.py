@@ -91,7 +91,7 @@ def _decided_by_folder(settings: Settings, names: Iterable[str]) -> list[str]:
 
 def _refuse(settings: Settings, secret: str, deciding: list[str]) -> NoReturn:
     # The address of MQTT follows from the URL unless it is given; naming it, too, would only confuse.
-    if "url" in deciding and settings.mqtt.host == urlsplit(settings.url).hostname:
+    if "url" in deciding and (settings.mqtt.host, settings.mqtt.port) == (urlsplit(settings.url).hostname, 1883):
         deciding = [name for name in deciding if name != "mqtt"]
     file = settings.origin(deciding[0])
     names = [name.removeprefix(KAFKA_PREFIX) for name in deciding]
