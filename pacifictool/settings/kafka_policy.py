@@ -22,7 +22,7 @@ FILE_PROPERTIES = frozenset(
 
 _FOLDER_FILES = frozenset({"ssl.ca.location", "ssl.certificate.location", "ssl.key.location"})
 
-_FOLDER_SECURITY = _FOLDER_FILES | {
+FOLDER_SECURITY = _FOLDER_FILES | {
     *LOGIN,
     "security.protocol",
     "sasl.mechanism",
@@ -33,7 +33,7 @@ _FOLDER_SECURITY = _FOLDER_FILES | {
     "ssl.key.password",
 }
 
-_FOLDER_TUNING = frozenset(
+FOLDER_TUNING = frozenset(
     {
         "acks",
         "api.version.request",
@@ -136,7 +136,7 @@ def refuse_code(name: str, value: str, where: str) -> None:
         raise SettingsError(
             f"{where}: the Kafka property {name!r} loads code, starts a program or opens a file, which no setting may"
             " do.",
-            hint="Remove it; docs/howto/tls.md lists which Kafka properties may come from where.",
+            hint="Remove it; docs/configuration.md lists which Kafka properties may come from where.",
         )
     if lower == "partition.assignment.strategy" and "." in value:
         raise SettingsError(
@@ -160,7 +160,7 @@ def refuse_code(name: str, value: str, where: str) -> None:
 
 def refuse_in_folder(name: str, where: str) -> None:
     """Raises SettingsError for a property that a file of the current folder must not set."""
-    if name not in _FOLDER_SECURITY | _FOLDER_TUNING:
+    if name not in FOLDER_SECURITY | FOLDER_TUNING:
         raise SettingsError(
             f"{where}: the Kafka property {name!r} is not among those that a file of the current folder may set.",
             hint="If you want it, give it yourself: with -X, in a file named by --kafka-config, or in kafka_properties"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
 from pacifictool.errors import SettingsError, file_fault
@@ -153,6 +153,8 @@ def _properties_file(sources: Sources, name: str, origin: Origin) -> tuple[dict[
 def _from_file(place: Path, name: str, value: str) -> str:
     """A path in a file is meant from where that file stands, and not from a folder that somebody else filled."""
     if name not in FILE_PROPERTIES or not value or (name, value) == ("ssl.ca.location", "probe"):
+        return value
+    if PureWindowsPath(value).is_absolute():
         return value
     return str(place / Path(value).expanduser())
 

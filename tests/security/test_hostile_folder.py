@@ -6,6 +6,7 @@ note whatever arrives, and libraries that note whoever opens them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -29,7 +30,7 @@ FAR_AWAY = "192.0.2.1"
 
 
 class Listener:
-    """A server that notes each connection and what it is sent first."""
+    """A server that notes each connection and what it is sent, and never answers."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -43,12 +44,12 @@ class Listener:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            self.received.append(b"")
             with connection:
                 connection.settimeout(0.3)
-                try:
-                    self.received.append(connection.recv(65536))
-                except OSError:
-                    self.received.append(b"")
+                with contextlib.suppress(OSError):
+                    while piece := connection.recv(65536):
+                        self.received[-1] += piece
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)

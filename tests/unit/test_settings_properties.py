@@ -131,4 +131,7 @@ def test_paths_in_a_file_are_meant_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "user" / "kafka.properties").write_text("ssl.key.location=key.pem\nssl.ca.location=probe\n")
     assert settings(tmp_path).kafka.config["ssl.ca.location"] == str(tmp_path / "user" / "ca.pem")
     config = settings(tmp_path, kafka_config=str(tmp_path / "user" / "kafka.properties")).kafka.config
+    (tmp_path / "user" / "windows.properties").write_text("ssl.ca.location=C\\:\\\\kafka\\\\ca.pem\n")
+    windows = settings(tmp_path, kafka_config=str(tmp_path / "user" / "windows.properties")).kafka.config
+    assert windows["ssl.ca.location"] == "C:\\kafka\\ca.pem"
     assert (config["ssl.key.location"], config["ssl.ca.location"]) == (str(tmp_path / "user" / "key.pem"), "probe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from pacifictool.errors import SettingsError
 from pacifictool.settings import Level, Secret, Settings, Sources, check_device_token, may_ask_platforms_kafka, resolve
 from pacifictool.settings.files import read_folder_file
-from pacifictool.settings.kafka_policy import is_secret, refuse_code, refuse_in_folder
+from pacifictool.settings.kafka_policy import FOLDER_SECURITY, FOLDER_TUNING, is_secret, refuse_code, refuse_in_folder
 
 SASL = {"sasl.username": "me", "sasl.password": "hidden"}
 
@@ -241,6 +242,12 @@ def test_values_that_would_run_or_read_something_are_refused(name: str, value: s
 )
 def test_what_a_user_may_say(name: str, value: str) -> None:
     refuse_code(name, value, "-X")
+
+
+def test_the_documentation_lists_what_the_folders_file_may_set() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = page.partition("### From the folder's file")[2].partition("Everything else")[0]
+    assert set(re.findall(r"`([a-z.]+)`", section)) == FOLDER_TUNING | FOLDER_SECURITY
 
 
 @pytest.mark.parametrize(
