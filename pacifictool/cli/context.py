@@ -154,7 +154,10 @@ class Session:
         from pacifictool.scenario import load_scenario, tutorial_scenario
 
         path = self.settings.scenario_path
-        return tutorial_scenario() if path is None else load_scenario(path)
+        if path is None:
+            return tutorial_scenario()
+        named_by_folder = self.settings.origin("scenario").is_folder
+        return load_scenario(path, within=self.environment.folder if named_by_folder else None)
 
     def connect(self, *, check: bool = True, **session_options: Any) -> Platform:
         """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once.

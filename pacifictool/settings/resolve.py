@@ -77,10 +77,12 @@ def resolve(sources: Sources) -> Settings:
 
 
 def _text(lookup: Lookup, key: str, default: str) -> str:
-    text = lookup.text(key)
-    if not text:
+    text = lookup.text(key) or default
+    # The folder's file decides nothing by saying what holds without it.
+    noted = lookup.sourced.get(key)
+    if noted is None or (noted.origin.is_folder and text == default and key not in lookup.user_file):
         lookup.note(key, default)
-    return text or default
+    return text
 
 
 def _mqtt(sources: Sources, lookup: Lookup, url: str, tls_files: TlsFiles) -> MqttEndpoint:

@@ -120,7 +120,9 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
     (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
     (folder / "link").symlink_to(home / "outside")
     (folder / "code.properties").write_text("plugin.library.paths=./code.so\n")
-    (folder / "scenario.toml").write_text("")
+    (folder / "replay.toml").write_text(
+        '[[turbines]]\nname = "x"\nzone = "y"\nwind_speed = { model = "replay", file = "../home/outside" }\n'
+    )
     (home / "user.properties").write_text(
         f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=me\nsasl.password={KAFKA_PASSWORD}\n"
     )
@@ -279,6 +281,9 @@ VARIANTS = {
     ),
     "a key outside": Variant(
         properties(security_protocol="SSL", ssl_key_location="HOME/outside"), DOCTOR, ("ssl.key.location",)
+    ),
+    "a scenario that replays a file outside": Variant(
+        'scenario = "replay.toml"\n', SIMULATE, ("replay.toml", "outside of", "pacifictool.toml")
     ),
     "a scenario outside": Variant('scenario = "../home/outside"\n', SETUP, ("scenario", "outside of the folder")),
 }  # fmt: skip

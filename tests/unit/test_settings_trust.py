@@ -61,6 +61,15 @@ def test_what_both_files_say_is_the_users_word(user: User) -> None:
         user.settings(same, 'url = "http://other"\n', PACIFICTOOL_PASSWORD="pw")
 
 
+def test_what_holds_anyway_is_no_decision(user: User) -> None:
+    default = 'url = "http://localhost:8080"\nkafka = "localhost:9092"\n'
+    found = user.settings(default, "", {"kafka_properties": SASL}, PACIFICTOOL_PASSWORD="pw")
+    assert found.origin("url").level is found.origin("kafka").level is Level.DEFAULT
+    for own in ('url = "http://other"\n', 'kafka = "other:1"\n'):
+        with pytest.raises(SettingsError):
+            user.settings(default, own, {"kafka_properties": SASL}, PACIFICTOOL_PASSWORD="pw")
+
+
 def test_saying_it_oneself_is_the_way_on(user: User) -> None:
     in_folder = 'url = "http://evil"\nmqtt = "mq"\nusername = "x"\n'
     with pytest.raises(SettingsError) as caught:
