@@ -397,6 +397,7 @@ def test_a_folders_own_secret_goes_where_the_folder_says(hostile: Hostile) -> No
     assert any(b"the folder's own secret" in received for received in hostile.listener.received)
 
 
+@pytest.mark.kafka
 def test_python_files_of_the_folder_are_not_imported(hostile: Hostile) -> None:
     """The sandbox is a process of Python's, which would look for modules in the current folder first."""
     package = hostile.folder / "pacifictool"
