@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -108,6 +109,7 @@ def _kafka_properties(sources: Sources, lookup: Lookup) -> dict[str, str]:
     configuration files."""
     properties: dict[str, str] = {}
     origins: dict[str, Origin] = {}
+    options = with_login(dict(sources.flags.get("kafka_properties") or {}), "-X")
 
     def add(given: dict[str, str], origin: Origin) -> None:
         for name, value in given.items():
@@ -115,7 +117,7 @@ def _kafka_properties(sources: Sources, lookup: Lookup) -> dict[str, str]:
             if earlier is not None and origin.is_folder and earlier.is_users:
                 if value == properties[name]:
                     continue
-                if is_security(name):
+                if is_security(name) and name not in options:
                     raise SettingsError(
                         f"{origin} sets the Kafka property {name}, which {earlier} sets, too; how a connection is"
                         " protected is not for a file of the current folder to change.",
@@ -129,10 +131,9 @@ def _kafka_properties(sources: Sources, lookup: Lookup) -> dict[str, str]:
         add({name: _from_file(place, name, value) for name, value in table.items()}, origin)
     if (config := lookup.find("kafka_config")) is not None:
         add(*_properties_file(sources, *config))
-    given = with_login(dict(sources.flags.get("kafka_properties") or {}), "-X")
-    for name, value in given.items():
+    for name, value in options.items():
         refuse_code(name, value, "-X")
-    add(given, Origin(Level.FLAG, "-X"))
+    add(options, Origin(Level.FLAG, "-X"))
     for name, origin in origins.items():
         lookup.note(KAFKA_PREFIX + name, None, origin)
     return properties
@@ -143,12 +144,13 @@ def _properties_file(sources: Sources, name: str, origin: Origin) -> tuple[dict[
     path = Path(name).expanduser()
     if origin.is_folder:
         properties = read_properties(path, lambda file: read_guarded(file.resolve()))
-        check_folder_properties(sources.folder, properties, str(path))
     else:
         properties = with_login(read_properties(path), str(path))
-        for key, value in properties.items():
-            refuse_code(key, value, str(path))
     properties = {key: _from_file(path.parent, key, value) for key, value in properties.items()}
+    if origin.is_folder:
+        check_folder_properties(sources.folder, properties, str(path))
+    for key, value in properties.items():
+        refuse_code(key, value, str(path))
     return properties, Origin(origin.level, f"{path} (kafka_config)" if origin.level <= Level.USER_FILE else str(path))
 
 
@@ -158,7 +160,8 @@ def _from_file(place: Path, name: str, value: str) -> str:
         return value
     if PureWindowsPath(value).is_absolute():
         return value
-    return str(place / Path(value).expanduser())
+    # Not expanduser, which raises an error of its own for a user that does not exist.
+    return str(place / os.path.expanduser(value))  # noqa: PTH111
 
 
 def _login(sources: Sources, lookup: Lookup, url: str, username: str) -> tuple[Secret | None, Secret | None]:

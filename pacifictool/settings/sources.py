@@ -68,8 +68,10 @@ class Lookup:
         found = self.find(key)
         if found is None:
             return None
-        self.note(key, *found)
-        return found[0]
+        text, origin = found
+        # A mirror with a password in its address is refused when it is wanted, and not shown before.
+        self.note(key, None if key == "jars_mirror" and "@" in text else text, origin)
+        return text
 
     def path(self, key: str) -> Path | None:
         """The same as a path."""

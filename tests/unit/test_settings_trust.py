@@ -163,7 +163,32 @@ def test_the_folder_does_not_change_how_the_users_connection_is_protected(user: 
     ssl = '[kafka_properties]\n"security.protocol" = "SSL"\n'
     with pytest.raises(SettingsError, match=r"which .*config\.toml sets, too"):
         user.settings(ssl.replace("SSL", "PLAINTEXT"), ssl)
+    given = {"kafka_properties": {"security.protocol": "SASL_SSL"}}
+    assert user.settings(ssl.replace("SSL", "PLAINTEXT"), ssl, given).kafka.config == given["kafka_properties"]
     assert user.settings(ssl, ssl).origin("kafka_properties.security.protocol").level is Level.USER_FILE
+
+
+@pytest.mark.parametrize(
+    "value", ["key.pem", "../../user/key.pem", "~/key.pem", "~nosuchuser/key.pem", "/etc/hostname"]
+)
+def test_a_path_in_the_folders_properties_file_does_not_lead_out(value: str, user: User) -> None:
+    below = user.folder / "below"
+    below.mkdir()
+    (user.file.parent / "key.pem").write_text("")
+    (user.folder / "key.pem").write_text("")
+    (below / "key.pem").symlink_to(user.file.parent / "key.pem")
+    (below / "kafka.properties").write_text(f"ssl.key.location={value}\n")
+    in_folder = 'kafka_config = "below/kafka.properties"\n'
+    if value.startswith("~nosuch"):  # the name of a file, then
+        assert user.settings(in_folder).kafka.config["ssl.key.location"] == str(below / value)
+    else:
+        with pytest.raises(SettingsError, match=r"ssl\.key\.location names .* outside of the folder"):
+            user.settings(in_folder)
+
+
+def test_a_mirror_with_a_password_is_not_shown(user: User) -> None:
+    found = user.settings(PACIFICTOOL_JARS_MIRROR="https://me:hidden@mirror")
+    assert found.sources["jars_mirror"].value is None
 
 
 def test_every_setting_has_a_source(user: User) -> None:
