@@ -181,5 +181,13 @@ def with_login(properties: dict[str, str], where: str) -> dict[str, str]:
             f"{where}: there is a login in sasl.jaas.config and another one in sasl.username and sasl.password.",
             hint="Remove sasl.jaas.config.",
         )
+    has_mechanism = {"sasl.mechanism", "sasl.mechanisms"} & set(properties)
+    uses_sasl = properties.get("security.protocol", "").upper().startswith("SASL")
+    if "ScramLoginModule" in properties["sasl.jaas.config"] and uses_sasl and not has_mechanism:
+        # Without one, a plain login would be tried, which sends the password itself.
+        raise SettingsError(
+            f"{where}: sasl.jaas.config is a SCRAM login, but sasl.mechanism is missing.",
+            hint="Add sasl.mechanism=SCRAM-SHA-256 or SCRAM-SHA-512.",
+        )
     rest = {name: value for name, value in properties.items() if name != "sasl.jaas.config"}
     return rest | dict(zip(LOGIN, login, strict=True))

@@ -101,6 +101,13 @@ def test_two_logins_are_refused(tmp_path: Path) -> None:
     assert "hidden" not in caught.value.message
 
 
+def test_a_scram_login_does_not_become_a_plain_one(tmp_path: Path) -> None:
+    login = f'sasl.jaas.config={SCRAM} required username="job" password="hidden";\n'
+    (tmp_path / "kafka.properties").write_text(f"security.protocol=SASL_PLAINTEXT\n{login}")
+    with pytest.raises(SettingsError, match=r"sasl\.mechanism is missing"):
+        settings(tmp_path, kafka_config=str(tmp_path / "kafka.properties"))
+
+
 def test_a_byte_order_mark_is_no_fault_of_any_file(tmp_path: Path) -> None:
     def write(name: str, text: str) -> Path:
         path = tmp_path / name
