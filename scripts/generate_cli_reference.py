@@ -152,7 +152,8 @@ def _configuration() -> str:
     text = (
         f"Keys of a configuration file: {keys}; and the table `kafka_properties`, which is what `-X` gives. A path in"
         " it is meant from where the file stands. A password does not belong into it: name a file with"
-        " `password_file`."
+        " `password_file`. The file of the current folder must not set all of these, nor decide where a secret of"
+        " another source is sent: see [configuration files and trust](configuration.md)."
     )
     wrapped = textwrap.fill(text, 120, break_on_hyphens=False)
     return (

@@ -13,6 +13,7 @@ from pacifictool.errors import ChecksFailed
 
 if TYPE_CHECKING:
     from pacifictool.diagnosis.doctor import Report
+    from pacifictool.settings import Settings
 
 app, command = command_app()
 
@@ -55,7 +56,10 @@ def doctor(
         stop=session.stop,
     )
     report = examine(around, reporter=session.reporter)
-    session.output.emit(report.as_document(), lambda console: _render(console, report))
+    sources = [setting.as_document() for setting in settings.sources.values()]
+    session.output.emit(
+        report.as_document() | {"settings": sources}, lambda console: _render(console, report, settings)
+    )
     if not report.ok:
         if session.output.as_json:
             raise typer.Exit(1)
@@ -77,7 +81,7 @@ def _failures(report: Report) -> ChecksFailed:
     )
 
 
-def _render(console: Any, report: Report) -> None:
+def _render(console: Any, report: Report, settings: Settings) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -95,6 +99,11 @@ def _render(console: Any, report: Report) -> None:
             table.add_row(mark, escape(line.title), escape(line.seen))
             if line.mend is not None:
                 table.add_row("", "", f"[bold]→[/bold] {escape(line.mend)}")
+    table.add_section()
+    table.add_row("", "[bold]Settings[/bold]", "")
+    for setting in settings.sources.values():
+        value = "not shown" if setting.value is None else setting.value
+        table.add_row("", escape(setting.name), escape(f"{value} (from {setting.origin})"))
     console.print(table)
     counts = [f"{number} {status}" for status, number in report.as_document()["counts"].items() if number]
     console.print(f"{', '.join(counts)}, in {report.seconds:.1f} s", markup=False)

@@ -126,9 +126,10 @@ def listening_address(text: str) -> tuple[str, int]:
 
 def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
     """Access tokens by device name: the one given, or looked up through REST."""
-    from pacifictool.settings import Secret
+    from pacifictool.settings import Secret, check_device_token
 
     if token is not None:
+        check_device_token(session.settings, "--token or PACIFICTOOL_TOKEN")
         return {turbines[0].name: Secret(token)}
     from pacifictool.provisioning.tokens import look_up_tokens
 

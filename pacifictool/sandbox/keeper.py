@@ -116,7 +116,8 @@ def start_keeper(
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(log_path, flags, 0o600), "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
+            # -P: Python would look for modules in the current folder first.
+            [sys.executable, "-P", "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -64,7 +64,8 @@ class SandboxProcess:
         process = ManagedProcess(
             [
                 sys.executable,
-                *("-m", "pacifictool.sandbox"),
+                # -P: Python would look for modules in the current folder first.
+                *("-P", "-m", "pacifictool.sandbox"),
                 *("--data", str(self.data_dir)),
                 *("--http-port", str(self.http_port)),
                 *("--mqtt-port", str(self.mqtt_port)),
