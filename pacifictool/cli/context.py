@@ -16,6 +16,7 @@ import typer
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
+from pacifictool.display import one_line
 from pacifictool.errors import ExitCode, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class Session:
 
         settings = self.settings
         if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
-            answer = getpass.getpass(f"Password of {settings.username} at {settings.url}: ", self.environment.stderr)
+            prompt = one_line(f"Password of {settings.username} at {settings.url}: ")
+            answer = getpass.getpass(prompt, self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
         platform = Platform.connect(
