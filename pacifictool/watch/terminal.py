@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from pacifictool.console import Console, styled
 from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
@@ -58,7 +57,7 @@ def view(
     return Group(*parts)
 
 
-def _title(snapshot: Snapshot, hint: str) -> Text:
+def _title(snapshot: Snapshot, hint: str) -> RenderableType:
     moves = snapshot.verdict.startswith("Data moves from end to end.")
     style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
     style = "bold" if snapshot.platform.unknown == WAITING else style
@@ -180,7 +179,7 @@ def _table(title: str, total: int, rows: int) -> Table:
     )
 
 
-def _job(snapshot: Snapshot) -> Text:
+def _job(snapshot: Snapshot) -> RenderableType:
     job = snapshot.job
     if job.unknown is not None:
         return styled(("Job  ", "bold"), ("unknown", "dim"))
