@@ -124,7 +124,7 @@ class TerminalReporter(Messages):
                 self._progress.start()
             self._running += 1
             progress = self._progress
-        identifier = progress.add_task(one_line(description), total=total, unit=unit, note="")
+        identifier = progress.add_task(one_line(description), total=total, unit=one_line(unit), note="")
         try:
             yield _BarTask(progress, identifier)
             progress.update(identifier, visible=False)
@@ -243,9 +243,18 @@ def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) 
     from rich import box
     from rich.table import Table
 
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    result = Table(box=box.SIMPLE_HEAD)
     for heading, side in columns.items():
         result.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         result.add_row(*row)
-    return result
+    return result if title is None else titled(title, result)
+
+
+def titled(title: str, below: Any) -> Any:
+    """`below` with a title in a line of its own: a table would break it to be no wider than itself."""
+    from rich.console import Group
+
+    from pacifictool.console import styled
+
+    return Group(styled(title, style="bold"), below)

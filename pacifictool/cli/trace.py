@@ -120,11 +120,11 @@ def _render(console: Any, result: TraceResult) -> None:
     from rich import box
     from rich.table import Table
 
+    from pacifictool.cli.render import titled
     from pacifictool.console import styled
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     value = "" if result.value is None else f": {result.value:.6f}"
-    table.title = f"A reading of {result.device}{value}"
     table.add_column("")
     table.add_column("Hop", overflow="fold")
     table.add_column("After", justify="right")
@@ -134,7 +134,7 @@ def _render(console: Any, result: TraceResult) -> None:
         # Why it stopped is said below the table, in all its length.
         detail = "stopped here" if hop.status == "failed" else hop.detail
         table.add_row(styled((_MARKS[hop.status], _STYLES[hop.status])), hop.title, after, detail)
-    console.print(table)
+    console.print(titled(f"A reading of {result.device}{value}", table))
     if result.stop is not None:
         console.print(styled(("✗", "bold red"), f" {result.stop.detail}"))
         if result.mend is not None:
