@@ -84,9 +84,7 @@ def unseen_in(text: str, *, drawn: bool = False) -> list[str]:
 
 def visible_parts(name: str) -> list[str]:
     """What a person must be able to read of `name`, in this order."""
-    marked = "".join(
-        "\n" if is_unseen(char, before) else char for before, char in zip(f" {name}", name, strict=False)
-    )
+    marked = "".join("\n" if is_unseen(char, before) else char for before, char in zip(f" {name}", name, strict=False))
     return [part.strip() for part in marked.split("\n") if part.strip()]
 
 
