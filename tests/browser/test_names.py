@@ -86,12 +86,14 @@ def test_the_live_page(platform: Platform, open_page: OpenPage, start: int) -> N
         assert rows == zones
         assert unseen_in(page.inner_text("body").replace("\t", " ")) == []
         assert unseen_in(page.title()) == []
+        page.close()  # before its stream is
 
 
 def test_every_name_is_escaped_by_the_page_as_by_the_terminal(platform: Platform, open_page: OpenPage) -> None:
     for url in serve(platform, CHARTED[:1]):
         page = open_page(url)
         assert page.evaluate("names => names.map(words.shown)", list(NASTY)) == [one_line(name) for name in NASTY]
+        page.close()
 
 
 def test_a_report(browser: Browser, tmp_path: Path) -> None:
@@ -112,7 +114,8 @@ def test_a_report(browser: Browser, tmp_path: Path) -> None:
             assert f"■ {one_line(zone.name)}" in notes
         assert page.locator(".annotation-text a").count() == 0
         for number, zone in enumerate(zones):
-            point = page.locator(f".xy{'' if number == 0 else number + 1} .scatterlayer .point").nth(1)
+            axes = "xy" if number == 0 else f"x{number + 1}y{number + 1}"
+            point = page.locator(f".subplot.{axes} .scatterlayer .point").nth(1)
             point.scroll_into_view_if_needed()
             box = point.bounding_box()
             assert box is not None
