@@ -27,7 +27,7 @@ from pacifictool.report.wording import (
 
 _INK, _SOFT, _GRID = "#1d2733", "#5b6875", "#e3e8ed"
 _INCHES = 11.0
-_STYLE = {
+_STYLE: Any = {
     # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
     "svg.fonttype": "none",
     "svg.hashsalt": "pacifictool",

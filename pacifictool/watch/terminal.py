@@ -88,7 +88,7 @@ def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
         if number < len(flows):
             table.add_column(justify="center", no_wrap=True)
             arrow = styled("───────→", style="dim")
-            for line, text in zip(cells, (flows[number], arrow, ""), strict=True):
+            for line, text in zip(cells, (flows[number], arrow, styled()), strict=True):
                 line.append(text)
     for line in cells:
         table.add_row(*line)
