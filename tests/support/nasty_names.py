@@ -90,5 +90,5 @@ def visible_parts(name: str) -> list[str]:
 
 def is_shown(name: str, output: str) -> bool:
     """Whether all visible parts of `name` stand on one line of `output`, in their order."""
-    pattern = ".{1,30}?".join(re.escape(part) for part in visible_parts(name))
+    pattern = ".{1,120}?".join(re.escape(part) for part in visible_parts(name))
     return re.search(pattern, output) is not None

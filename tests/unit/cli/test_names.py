@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness import CommandLine, Outcome
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty_names import LETTERS, MARKUP, NASTY, USABLE, is_shown, unseen_in
 
@@ -143,7 +143,12 @@ def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_
     check(asked, [devices[1]], code=130, drawn=True)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(name=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=8))
 def test_any_name(name: str, platform: Platform, on_sandbox: CommandLine) -> None:
     device = platform.devices.create(f"any {name}.", "[/]")
