@@ -201,8 +201,8 @@ def test_the_way_of_a_scenario(
 
 
 def test_setup_and_teardown(on_stack: CommandLine, tmp_path: Path, unique: str) -> None:
-    for start in range(0, len(USABLE), 15):  # more would be counted, not listed
-        names = USABLE[start : start + 15]
+    for start in range(0, len(USABLE), 12):  # more would be counted, not listed
+        names = USABLE[start : start + 12]
         path = scenario_of(tmp_path, names, f"{unique}-{start}")
         turbines = [f"T {name} {unique}-{start}" for name in names]
         check(on_stack("setup", "--scenario", path, "-v"), turbines)
