@@ -37,6 +37,9 @@ document, for failures, too:
 `kind` is stable, and `help` is its entry in [troubleshooting](troubleshooting.md); `details`, where there are any, are
 facts for scripts. Without a terminal, progress is plain lines instead of bars.
 
+Names and other text from servers are shown as data: characters that cannot be seen, or that a terminal would obey, as
+escapes such as `\\x9b`. In JSON every text is exact.
+
 Secrets are never options: give a password by variable, by file or on standard input. Ctrl-C, SIGTERM and SIGHUP end
 every command within two seconds, and everything it started with it.
 """

@@ -225,7 +225,7 @@ def _sink_options(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"aggregation": aggregation}),
         connect=lambda: session.connect(retry=NO_RETRY),  # the delivery waits and repeats, and says so
-        write=session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"),
+        write=session.reporter.info if output.as_json else output.write_line,
         gateway_device=gateway_device or ANALYTICS_GATEWAY,
         result_topic=result_topic,
     )

@@ -16,6 +16,7 @@ import typer
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
+from pacifictool.display import one_line
 from pacifictool.errors import ExitCode, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -173,9 +174,8 @@ class Session:
         if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
             origin = settings.origin("url")
             named_by = f" (which {origin} names)" if origin.is_folder else ""
-            answer = getpass.getpass(
-                f"Password of {settings.username} at {settings.url}{named_by}: ", self.environment.stderr
-            )
+            prompt = one_line(f"Password of {settings.username} at {settings.url}{named_by}: ")
+            answer = getpass.getpass(prompt, self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
         platform = Platform.connect(

@@ -161,11 +161,11 @@ def _render(console: Any, summary: FleetSummary) -> None:
         rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or behind"])
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
     for name, reason in summary.refused.items():
-        console.print(f"Refused: {name}: {reason}", markup=False)
+        console.print(f"Refused: {name}: {reason}")
     for reason in summary.interrupted.values():
-        console.print(f"Interrupted: {reason}", markup=False)
+        console.print(f"Interrupted: {reason}")
     for reading in summary.losses:
-        console.print(f"Lost: {reading.as_document()}", markup=False)
+        console.print(f"Lost: {reading.as_document()}")
 
 
 def _ms(value: float | None) -> str:

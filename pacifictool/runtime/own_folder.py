@@ -223,7 +223,7 @@ def _is_own_directory(path: Path) -> bool:
 
 
 def _was_checkpoint(folder: Path) -> bool:
-    """A ledger of version 0.1 along with the note of whose it is; before its first batch, nothing else but a start's."""
+    """A ledger of version 0.1 along with the note of whose it is; before its first batch, only a start's files."""
     if not _is_sqlite(folder / "ledger.sqlite"):
         return False
     try:

@@ -8,7 +8,6 @@ foreign web site cannot have a browser read it.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Final
@@ -19,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from pacifictool.display import json_document
 from pacifictool.runtime.local_requests import refusal
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.web.assets import PREFIX, Asset, Assets
@@ -130,7 +130,7 @@ async def _first_look(collector: Collector) -> None:
 
 def _snapshot(collector: Collector, history: int) -> bytes:
     document = collector.snapshot().as_document(history=history)
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return json_document(document, ascii_only=True).encode("ascii")
 
 
 async def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:
