@@ -1,11 +1,11 @@
-"""A wind model of one's own: gusts. A steady wind that now and then rises for a few readings, and falls again.
+"""A custom wind model: gusts. A steady wind that rises for a few readings from time to time.
 
     pacifictool sandbox up          # or have a server
     pacifictool setup
     python examples/custom_wind.py
 
-plays it on "Wind Turbine 1" for ten seconds. The server is found as the command line finds it. Whatever models there
-are, the fleet asks a turbine's `wind_speed` for a source by `wind_source`; a class is made known with `register`.
+simulates "Wind Turbine 1" with it for ten seconds. The server is configured as for the command line. The fleet gets its
+values from `wind_source`, which selects by the class of the turbine's `wind_speed`; `register` adds a class.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pacifictool.simulation.wind import WindSource, device_key, uniform_bits, wi
 
 @dataclass(frozen=True)
 class GustyWind:
-    """What is written down of the model."""
+    """The parameters of the model."""
 
     calm: float
     gust: float
     every: int
-    """Readings between one gust and the next."""
+    """Readings from one gust to the next."""
     length: int
     """Readings that a gust lasts."""
 
 
 class Gusts:
-    """The wind at one device; a pure function of the reading's number, so that a run can be repeated."""
+    """The wind at one device: a pure function of the reading's number, so that a run can be reproduced."""
 
     def __init__(self, spec: GustyWind, key: int) -> None:
         self._spec, self._key = spec, key
@@ -48,7 +48,7 @@ class Gusts:
     def value(self, number: int, elapsed_seconds: float) -> float:
         spec = self._spec
         cycle, place = divmod(number, spec.every)
-        # Each cycle has its gust at another place, which follows from the device's key and the cycle alone.
+        # Each cycle has its gust at another position, which depends only on the device's key and the cycle.
         begin = uniform_bits(self._key, cycle) * (spec.every - spec.length) >> 64
         return spec.gust if begin <= place < begin + spec.length else spec.calm
 
@@ -59,7 +59,7 @@ def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindSource:
 
 
 def play(settings: Settings, seconds: float) -> FleetSummary:
-    """Lets Wind Turbine 1 feel gusts for so long."""
+    """Simulates Wind Turbine 1 with gusts for this time."""
     name = "Wind Turbine 1"
     with Platform.connect(settings) as platform:
         token = look_up_tokens(platform, [name])[name]
