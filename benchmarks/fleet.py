@@ -44,8 +44,8 @@ DEVICES = 10
 IN_FLIGHT = 100
 PAYLOAD = b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
 FULL_SPEED = 100_000.0
-RAMP_PER_SECOND = 250.0
-"""Of the steady load. Connecting takes the same processors: without a ramp 10,000 devices stand after 6 s, and the
+SPAWN_RATE = 250.0
+"""Of the steady load. Connecting takes the same processors: without a spawn rate 10,000 devices are connected after 6 s, and the
 readings that were due meanwhile are up to 2 s late."""
 
 
@@ -60,7 +60,7 @@ def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
 
 
 def play_ours(port: int, qos: int, seconds: float, devices: int = DEVICES) -> dict[str, float]:
-    """A whole fleet as `simulate` plays it: wind, time stamps, JSON, accounting."""
+    """A whole fleet as `simulate` plays it: wind, timestamps, JSON, accounting."""
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(devices, FULL_SPEED), FleetOptions(qos=qos))
     stop = threading.Event()
     thread = threading.Thread(target=fleet.run, args=(stop,))
@@ -113,7 +113,7 @@ def play_paho(port: int, qos: int, seconds: float) -> dict[str, float]:
 
 
 def play_bytes(port: int, qos: int, seconds: float) -> dict[str, float]:
-    """What the broker takes: one connection, prepared packets, answers counted and not looked at."""
+    """What the broker takes: one connection, prepared packets, responses counted but not parsed."""
     encoder = PublishEncoder(TELEMETRY_TOPIC, qos)
     block = b"".join(encoder.encode(packet_id, PAYLOAD) for packet_id in range(1, 501))
     delivered = 0
@@ -152,12 +152,12 @@ def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
 
 
 def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
-    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, after the ramp."""
+    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, once all are connected."""
     process = psutil.Process()
     plans = fleet_of(devices, rate / devices)
     # A device counts its duration from its own start, so that the first one must wait for the last.
-    duration = devices / RAMP_PER_SECOND + seconds
-    options = FleetOptions(qos=1, duration_seconds=duration, ramp_per_second=RAMP_PER_SECOND)
+    duration = devices / SPAWN_RATE + seconds
+    options = FleetOptions(qos=1, duration_seconds=duration, ramp_per_second=SPAWN_RATE)
     before = process.memory_info().rss
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
     memory = 0

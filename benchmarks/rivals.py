@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.answers import Means
+from benchmarks.expected import Means
 
 ENGINES = Path(__file__).parent / "engines"
 OURS, READING = "pacifictool", "Spark reading only"

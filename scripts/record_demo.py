@@ -38,7 +38,7 @@ SHORTEST_SECONDS = 0.4
 WATCHED_AFTER_SECONDS = 70.0
 """So that there are some means to be seen."""
 LAST_SECONDS = 8.0
-"""How long the end stands, before it begins anew."""
+"""How long the last frame is shown before the animation restarts."""
 
 LETTER, LINE, SIZE = 8.43, 19.0, 14.0
 COLOURS = {
@@ -76,7 +76,7 @@ class Recorder:
     shown: list[Shown] = field(default_factory=list)
     _now: dict[int, Shown] = field(default_factory=dict)
 
-    def look(self, at: float) -> None:
+    def sample(self, at: float) -> None:
         for row in range(self.screen.lines):
             spans = self._spans(row)
             before = self._now.get(row)
@@ -94,7 +94,7 @@ class Recorder:
         line = self.screen.buffer[row]
         for column in range(self.screen.columns):
             letter = line[column]
-            # pyte has no "dim": Rich's dim text comes as it is, and is told from the rest by what we make of SGR 2.
+            # pyte has no "dim": Rich's dim text comes as it is, and is distinguished by the handling of SGR 2.
             style = (letter.fg, letter.bold, letter.italics)
             if spans and style == spans[-1][1:]:
                 spans[-1] = (spans[-1][0] + letter.data, *style)
@@ -127,8 +127,8 @@ def record(command: list[str]) -> Recorder:
         stream.feed(decoder.decode(data).replace("\x1b[2m", "\x1b[3m").replace("\x1b[2;", "\x1b[3;"))
         if time.monotonic() - looked >= MIN_FRAME_SECONDS:
             looked = time.monotonic()
-            recorder.look(looked - began)
-    recorder.look(time.monotonic() - began)
+            recorder.sample(looked - began)
+    recorder.sample(time.monotonic() - began)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code:
         sys.exit(f"{command} failed: {code}")
@@ -178,12 +178,12 @@ def _line(shown: Shown, speed: float, total: float) -> str:
         if letters:
             blanks = len(letters) - len(letters.lstrip())
             x = 20 + (column + blanks) * LETTER
-            look = ' font-weight="bold"' if bold else ""
+            attributes = ' font-weight="bold"' if bold else ""
             fill = COLOURS.get(colour, f"#{colour}" if len(colour) == 6 else COLOURS["default"])
-            look += ' opacity="0.6"' if dim else ""
+            attributes += ' opacity="0.6"' if dim else ""
             length = (len(letters) - blanks) * LETTER
             texts.append(
-                f'<text x="{x:.1f}" y="{y:.0f}" fill="{fill}"{look} textLength="{length:.1f}">'
+                f'<text x="{x:.1f}" y="{y:.0f}" fill="{fill}"{attributes} textLength="{length:.1f}">'
                 f"{escape(letters.lstrip(), quote=False)}</text>"
             )
         column += len(text)
