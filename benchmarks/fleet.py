@@ -45,8 +45,8 @@ IN_FLIGHT = 100
 PAYLOAD = b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
 FULL_SPEED = 100_000.0
 SPAWN_RATE = 250.0
-"""Of the steady load. Connecting takes the same processors: without a spawn rate 10,000 devices are connected after 6 s, and the
-readings that were due meanwhile are up to 2 s late."""
+"""Of the steady load. Connecting takes the same processors: without a limit, 10,000 devices are connected after 6 s,
+and the readings that were due meanwhile are up to 2 s late."""
 
 
 def processor_seconds() -> float:

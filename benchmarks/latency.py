@@ -2,8 +2,8 @@
 
 The tutorial's load (three turbines, 10 readings/s each, two zones) goes the whole way on a sandbox of its own: MQTT,
 rule, Kafka, Spark, REST. A reader asks each asset for the window's value every 20 ms from the window's end on; the
-first response that shows it counts. Prints one JSON document; exit code 1 when a window is missing or the 95th percentile
-is above its bar.
+first response that shows it counts. Prints one JSON document; exit code 1 when a window is missing or the 95th
+percentile is above its bar.
 """
 
 from __future__ import annotations

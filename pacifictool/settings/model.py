@@ -166,7 +166,7 @@ class Settings:
         """The password, or SettingsError when none was given."""
         if self.password is None:
             raise SettingsError(
-                f"There is no password for {self.username} at {self.url}.",
+                f"No password is known for {self.username} at {self.url}.",
                 hint="Set PACIFICTOOL_PASSWORD, or name a file with --password-file (- reads standard input).",
             )
         return self.password

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks import stages
-from benchmarks.expected import differences
 from benchmarks.bars import check_bars
+from benchmarks.expected import differences
 from benchmarks.report import BEGIN, END, write_page
 from benchmarks.rivals import OURS, PEERS, READING, prepare_environments
 from benchmarks.stages import QUICK, Bench, WrongMeans, broker
