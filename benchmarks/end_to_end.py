@@ -7,8 +7,8 @@ topic must hold each number of each turbine, and the platform the newest `sequen
 disorder are counted, too. Prints one JSON document; exit code 1 when a reading is missing, or the rate is not
 kept.
 
-Unless `--rate` says otherwise, a run of some seconds with more than the machine takes finds out what it takes; where
-1,000 × 10 is beyond that, the rate is 85 % of it, and the result says so.
+Unless `--rate` is given, a run of some seconds with more than the machine can process determines its limit; where
+1,000 × 10 is beyond that, the rate is SHARE_OF_LIMIT of it, and the result says so.
 """
 
 from __future__ import annotations
@@ -55,10 +55,9 @@ def write_scenario(folder: Path, topic: str, devices: int, readings: int) -> str
 
 
 def limit_of(place: Place) -> float:
-    """Readings per second that the machine takes when more are offered.
+    """Readings per second that the machine processes when more are offered.
 
-    By few devices, so that few readings are on their way at once: what a sandbox cannot take at once it would go on
-    with for a while.
+    With few devices, so that few readings are in flight: a sandbox would continue to process a backlog afterwards.
     """
     scenario = write_scenario(place.folder, "probe", PROBE_DEVICES, 1_000_000)
     place.call("setup", "-s", scenario, "--fleet", str(PROBE_DEVICES))
@@ -72,7 +71,7 @@ def limit_of(place: Place) -> float:
     timestamps = sorted(
         record.timestamp_ms or 0 for record in read_records(KafkaEndpoint(place.stack.broker.bootstrap), "probe")
     )
-    # The busiest part: all are connected, and nobody has ended yet.
+    # The busiest part: all devices are connected, and none has finished yet.
     tenth = len(timestamps) // 10
     middle = timestamps[3 * tenth : 8 * tenth]
     return len(middle) / (middle[-1] - middle[0]) * 1000

@@ -1,11 +1,11 @@
 """How fast the fleet simulation is: part of `make bench`, or `python benchmarks/fleet.py --help`.
 
-Ours, paho's own `loop_start` and, as the neutral limit of the broker, a socket that is fed prepared bytes: each in a
-process of its own, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall
-time, and per second of processor time of the client: on a busy machine the second is the one to compare.
+Compares pacifictool, paho's `loop_start` and, as the limit of the broker, a socket that sends prepared bytes: each in
+its own process, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall time,
+and per second of the client's CPU time: on a busy machine compare the latter.
 
-Also, unless `--quick`: many devices at a steady 10,000 messages a second, with the lag behind the schedule and the
-memory of a device. Needs `mosquitto` on the PATH or in /usr/sbin.
+Also, unless `--quick`: many devices at a steady 10,000 messages per second, with the lag behind the schedule and the
+memory per device. Needs `mosquitto` on the PATH or in /usr/sbin.
 """
 
 from __future__ import annotations

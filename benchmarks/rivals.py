@@ -1,4 +1,4 @@
-"""The engines as processes: each peer in an environment of its own, all measured alike from outside."""
+"""Runs the engines as processes: each peer in its own environment, all measured from outside in the same way."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Writes docs/cli.md from the commands themselves (`make docs-reference`); with --check, only says if it is current.
+"""Writes docs/cli.md from the commands (`make docs-reference`); --check only compares.
 
-The head is in HEAD below; everything else comes from the declarations, so that no option goes undocumented.
+The introduction is HEAD below; everything else comes from the declarations, so that every option is documented.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _configuration() -> str:
     table = "\n".join(rows)
     text = (
         f"Keys of a configuration file: {keys}; and the table `kafka_properties`, which is what `-X` gives. A path in"
-        " it is meant from where the file stands. A password does not belong into it: name a file with"
+        " it is meant from where the file stands. A password does not belong in it: name a file with"
         " `password_file`. The file of the current folder must not set all of these, nor decide where a secret of"
         " another source is sent: see [configuration files and trust](configuration.md)."
     )

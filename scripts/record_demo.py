@@ -1,8 +1,8 @@
 """Makes the pictures of README and documentation from real runs of `demo --fast` and `watch` (`make pictures`).
 
-docs/pictures/demo.svg is the terminal as a moving picture: the program runs in a pseudo terminal, a terminal emulator
-(pyte) says what is on the screen, and each line of it becomes a text that is shown from when to when it stood there.
-Who shows no animation sees the end. docs/pictures/watch.svg is made in the same way, docs/pictures/report.svg is the
+docs/pictures/demo.svg is an animation of the terminal: the program runs in a pseudo terminal, a terminal emulator
+(pyte) renders the screen, and each line becomes a text that is visible for as long as it was on the screen. Viewers
+without animation show the last frame. docs/pictures/watch.svg is made in the same way, docs/pictures/report.svg is the
 demo's report.
 """
 
@@ -31,12 +31,12 @@ import pyte
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 COLUMNS, LINES = 92, 38
 LONGEST_SECONDS = 24.0
-"""A run that takes longer is shown faster than life, so that it takes as long."""
+"""A longer run is shortened to this time."""
 MIN_FRAME_SECONDS = 0.4
 SHORTEST_SECONDS = 0.4
-"""Of the picture's time: what changes sooner is left out."""
+"""In the animation's time: frames that are shorter are left out."""
 WATCHED_AFTER_SECONDS = 70.0
-"""So that there are some means to be seen."""
+"""By then there are some means to show."""
 LAST_SECONDS = 8.0
 """How long the last frame is shown before the animation restarts."""
 
