@@ -70,7 +70,7 @@ def aggregate(
     starting_offsets: Annotated[
         str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
     ] = "latest",
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop this long after the first look at the topic.")] = None,
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Count what the topic holds, post every window, and stop.")
     ] = False,
