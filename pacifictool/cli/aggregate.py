@@ -16,6 +16,7 @@ from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
 from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pacifictool.aggregation.progress import JobProgress, JobSummary
@@ -123,7 +124,7 @@ def aggregate(
     with ExitStack() as opened, _shown(session) as show:
         target = _open(kind, options, opened, session, waits=has_batches(config.checkpoint))
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
-        with session.winding_down_on_interrupt():
+        with session.winding_down_on_interrupt(), private_files():
             summary = job.run(session.stop)
     session.output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
