@@ -34,7 +34,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A broker and a platform for the tests of one worker; tests use names of their own in it."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True)
+    stack = LocalStack(
+        tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True
+    )
     with stack:
         yield stack
 
