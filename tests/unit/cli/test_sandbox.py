@@ -23,7 +23,12 @@ def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callabl
 
 
 def variables(state: Any) -> dict[str, str]:
-    return {"PACIFICTOOL_URL": state["url"], "PACIFICTOOL_MQTT": state["mqtt"], "PACIFICTOOL_KAFKA": state["kafka"]}
+    return {
+        "PACIFICTOOL_URL": state["url"],
+        "PACIFICTOOL_MQTT": state["mqtt"],
+        "PACIFICTOOL_KAFKA": state["kafka"],
+        "PACIFICTOOL_KAFKA_CONFIG": state["kafka_config"],
+    }
 
 
 def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
@@ -42,6 +47,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     table = program("sandbox", "status", "--data", state["data"]).stdout
     assert table.splitlines()[-1] == (
         f"export PACIFICTOOL_URL={state['url']} PACIFICTOOL_MQTT={state['mqtt']} PACIFICTOOL_KAFKA={state['kafka']}"
+        f" PACIFICTOOL_KAFKA_CONFIG='{state['kafka_config']}'"
     )
     assert sandbox("up", "--free-ports").document == state  # it runs already
 
