@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pacifictool.errors import SettingsError
 from pacifictool.private_files import write_private
 from pacifictool.settings import is_loopback, parse_address
 
@@ -37,5 +38,12 @@ def write_broker_login(path: Path, port: int, properties: Mapping[str, str]) -> 
 
 def names_loopback_port(bootstrap: str, port: int) -> bool:
     """Whether all addresses of `bootstrap` are `port` on this machine's loopback interface."""
-    addresses = [parse_address(text.strip(), default_port=9092, what="Kafka") for text in bootstrap.split(",")]
-    return all(is_loopback(host) and at == port for host, at in addresses)
+    try:
+        addresses = [
+            parse_address(text.strip(), default_port=9092, what="Kafka")
+            for text in bootstrap.split(",")
+            if text.strip()
+        ]
+    except SettingsError:
+        return False
+    return bool(addresses) and all(is_loopback(host) and at == port for host, at in addresses)

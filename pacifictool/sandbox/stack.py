@@ -16,6 +16,7 @@ from pacifictool.errors import SandboxError
 from pacifictool.private_files import write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
+from pacifictool.runtime.cache import writing
 from pacifictool.sandbox.broker_login import write_broker_login
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import (
@@ -141,19 +142,21 @@ class LocalStack:
 
     def _write_logins(self) -> None:
         """Before the start, for plugins that are active already, and after it, when the port is known for certain."""
-        self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with writing(self._data_dir, "the sandbox's data"):
+            self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.broker.prepare_login()
         login, folder = self.broker.login, self._data_dir
         if login is None:
             for name in LOGIN_FILES:
                 (folder / name).unlink(missing_ok=True)
             return
-        write_broker_login(folder / BROKER_LOGIN_FILE, self.broker.port, login.client_properties())
-        for name, properties in (
-            (KAFKA_CONFIG_FILE, login.client_properties()),
-            (KAFKA_JAVA_CONFIG_FILE, login.java_properties()),
-        ):
-            write_private(folder / name, "".join(f"{key}={value}\n" for key, value in properties.items()))
+        with writing(folder, "the sandbox's data"):
+            write_broker_login(folder / BROKER_LOGIN_FILE, self.broker.port, login.client_properties())
+            for name, properties in (
+                (KAFKA_CONFIG_FILE, login.client_properties()),
+                (KAFKA_JAVA_CONFIG_FILE, login.java_properties()),
+            ):
+                write_private(folder / name, "".join(f"{key}={value}\n" for key, value in properties.items()))
 
     def watch(self, stop: threading.Event) -> None:
         """Returns when `stop` is set. Raises BrokerFailed or SandboxError when one of the two ends by itself."""

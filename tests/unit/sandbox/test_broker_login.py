@@ -16,11 +16,14 @@ def login(tmp_path: Path) -> BrokerLogin:
 
 
 def test_producers_for_the_own_broker_log_in(login: BrokerLogin) -> None:
-    for bootstrap in ("localhost:29092", "127.0.0.1:29092", "localhost:29092, 127.0.0.1:29092"):
+    for bootstrap in ("localhost:29092", "127.0.0.1:29092", "localhost:29092, 127.0.0.1:29092,"):
         assert login.properties(bootstrap, {}) == LOGIN
 
 
-@pytest.mark.parametrize("bootstrap", ["localhost:9092", "kafka.example:29092", "localhost:29092,kafka.example:29092"])
+@pytest.mark.parametrize(
+    "bootstrap",
+    ["localhost:9092", "kafka.example:29092", "localhost:29092,kafka.example:29092", "localhost:29092,no name:1", ","],
+)
 def test_other_brokers_never_see_the_password(login: BrokerLogin, bootstrap: str) -> None:
     assert login.properties(bootstrap, {}) == {}
 
