@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -26,16 +25,14 @@ import pytest
 from demo_result import assert_held
 from harness import kept_variables
 from openings import Opening, family, openings
-from other_user import MARK
+from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 from promise import judge, read_platform
 
 from pacifictool.kafka.records import read_records
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.settings import KafkaEndpoint, read_properties
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
 
-DEMO_TOKEN = "A1_TEST_TOKEN"
 TOPIC = "winds"
 WINDOW_MS, LATENESS_MS = 2000, 10_000
 SCENARIO = f"""
@@ -64,21 +61,6 @@ EXPLAINED = {
     ("watch", "tcp"): 1,  # the page
 }
 """How many sockets each part may have. One that is not in this table is a way in that nobody has thought about."""
-
-
-def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs `other_user` against `target`; what it found."""
-    script = [sys.executable, other_user.__file__]
-    if os.geteuid() != 0:
-        sudo = shutil.which("sudo")
-        allowed = sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0
-        assert allowed, "To become another user, these tests must run as root, or `sudo -n` must work."
-        script = [str(sudo), "-n", *script]
-    done = subprocess.run(script, input=json.dumps(target), capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
-    assert document["uid"] == other_user.UID != os.geteuid()
-    return document
 
 
 @dataclass
@@ -272,16 +254,9 @@ def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
         time.sleep(0.5)
     assert left == (), place.said("aggregate")
     assert MARK.encode() not in b"".join(record.value or b"" for record in read_records(endpoint, TOPIC))
-    assert_unknown_to(url)
+    assert MARK not in demo_keys(url)
     log = (place.state / "sandbox" / "platform" / "sandbox.log").read_text()
     assert log.count(f"uid {other_user.UID}") == 1, log
-
-
-def assert_unknown_to(url: str) -> None:
-    """No reading of the other user was taken."""
-    tenant = Tenant(url)
-    device = tenant.get("/api/tenant/devices?deviceName=Test%20Device%20A1")["id"]["id"]
-    assert MARK not in tenant.get(f"/api/plugins/telemetry/DEVICE/{device}/keys/timeseries")
 
 
 @pytest.mark.parametrize("generation", [pytest.param("1", marks=pytest.mark.long), "4"])
@@ -311,7 +286,7 @@ def test_a_demo_that_another_user_tries_to_disturb_plays_to_its_end(generation: 
         report = as_another_user(target)
         if demo.poll() is None:
             with contextlib.suppress(OSError):
-                assert_unknown_to(url)
+                assert MARK not in demo_keys(url)
         demo.wait(200)
     finally:
         place.end()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401 - looked up by `socket` later, when these files cannot be read any more
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,8 @@ from confluent_kafka import KafkaException, Producer
 
 UID = 54321
 TIMEOUT_SECONDS = 2.0
+DEMO_TOKEN = "A1_TEST_TOKEN"
+"""Published, of the demo device `Test Device A1` of every sandbox."""
 MARK = "mark-of-another-user"
 """Key of what is smuggled in; it must turn up nowhere."""
 GUESSES: tuple[Mapping[str, str], ...] = (
@@ -198,6 +202,31 @@ def files(target: Mapping[str, Any]) -> Iterator[str]:
             yield f"signal to {pid}"
         except OSError:
             pass
+
+
+def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs this script against `target`; what it found."""
+    script = [sys.executable, __file__]
+    if os.geteuid() != 0:
+        sudo = shutil.which("sudo")
+        allowed = sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0
+        assert allowed, "To become another user, these tests must run as root, or `sudo -n` must work."
+        script = [str(sudo), "-n", *script]
+    done = subprocess.run(script, input=json.dumps(target), capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document["uid"] == UID != os.geteuid()
+    return document
+
+
+def demo_keys(url: str) -> list[str]:
+    """What the demo device whose token the other user has, has sent."""
+    from pacifictool.sandbox.testing import Tenant
+
+    tenant = Tenant(url)
+    device = tenant.get("/api/tenant/devices?deviceName=Test%20Device%20A1")["id"]["id"]
+    keys: list[str] = tenant.get(f"/api/plugins/telemetry/DEVICE/{device}/keys/timeseries")
+    return keys
 
 
 def main() -> None:
