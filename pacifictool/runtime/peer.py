@@ -1,9 +1,9 @@
 """Who is at the other end of a loopback connection: our own servers let in this user and root, nobody else.
 
 A port on the loopback interface is open to every user of the machine. Linux knows which user owns the socket at the
-other end of such a connection; this module asks for it, once for each connection (about 25 µs, however many
-connections there are). Elsewhere (macOS) there is no such question to ask without privileges, and everybody on the
-machine is let in.
+other end of such a connection; this module asks for it, once for each connection. That takes about 35 µs, measured with
+one connection and with 10,000 (reading /proc/net/tcp: 60 ms with as many). Elsewhere (macOS) there is no such question
+to ask without privileges, and everybody on the machine is let in.
 """
 
 from __future__ import annotations

@@ -71,12 +71,17 @@ def test_the_owner_of_a_connection_is_known_until_it_is_closed(listens: str, con
 
 @pytest.mark.usefixtures("_way")
 def test_a_listening_socket_at_the_place_of_a_closed_one_is_not_taken_for_it() -> None:
-    with connection("127.0.0.1", "127.0.0.1") as (client, accepted):
-        peers = ends(accepted)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        client.close()  # a reset leaves the port free at once
-        with socket.create_server(peers[0]):
-            assert peer_uid(*peers) is None
+    for attempt in range(10):
+        with connection("127.0.0.1", "127.0.0.1") as (client, accepted):
+            peers = ends(accepted)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            client.close()  # a reset leaves the port free at once
+            try:
+                with socket.create_server(peers[0]):
+                    assert peer_uid(*peers) is None
+                    return
+            except OSError:  # another program was quicker
+                assert attempt < 9
 
 
 def test_only_this_user_and_root_are_admitted_and_each_other_user_is_told_of_once(
