@@ -168,17 +168,18 @@ def _show(session: Session, state: SandboxState) -> None:
             ["Page", f"{state.url}/", "zones, devices and the way between them, live"],
             ["REST", state.url, "tenant@thingsboard.org, password tenant"],
             ["MQTT", state.mqtt, "user name: a device's access token"],
-            ["Kafka", state.kafka, "asks for no password" if config is None else "asks for a password:"],
-            *([] if config is None else [["", "kcat, pacifictool", config], ["", "Kafka's own tools", java_config]]),
+            ["Kafka", state.kafka, "asks for no password" if config is None else "asks for a password"],
             ["Data", state.data, f"kept by process {state.pid}"],
         ]
         console.print(table("Sandbox", {"What": "left", "Where": "left", "": "left"}, rows))
-        if config is not None:
-            console.print("Kafka's own tools take the password from a file, for example:", style="bold")
+        if config is not None and java_config is not None:
+            console.print("Other Kafka clients take the password from a file:", style="bold")
+            console.print(f"kcat -b {state.kafka} -F {shlex.quote(config)} -L", soft_wrap=True, markup=False)
             console.print(
-                f"kafka-console-consumer.sh --bootstrap-server {state.kafka} --consumer.config "
-                f"{shlex.quote(java_config or '')} --topic TOPIC",
+                f"kafka-console-consumer.sh --bootstrap-server {state.kafka} --topic TOPIC --consumer.config "
+                f"{shlex.quote(java_config)}",
                 soft_wrap=True,
+                markup=False,
             )
         is_elsewhere = Path(state.data) != _default_data_dir(session)
         if is_elsewhere or not state.url.endswith(f":{HTTP_PORT}"):

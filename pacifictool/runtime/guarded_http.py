@@ -18,13 +18,14 @@ def guarded_http(check: PeerCheck | None) -> type[asyncio.Protocol]:
     """The `http` of a uvicorn configuration that asks `check` about each connection; None: everybody is served."""
     if check is None:
         return AutoHTTPProtocol
+    admits = check.admits
 
     class GuardedHttp(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Serves who is admitted."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-            if peer is not None and own is not None and check.admits(peer[:2], own[:2]):
+            if peer is not None and own is not None and admits(peer[:2], own[:2]):
                 super().connection_made(transport)
                 return
             refused = _Refused()

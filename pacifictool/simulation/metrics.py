@@ -61,9 +61,9 @@ class _MetricsServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, host: str, port: int, handler: type[MetricsHandler], check: PeerCheck | None) -> None:
-        self.address_family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self.address_family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         self._check = check
-        super().__init__(address[:2], handler)
+        super().__init__((host, port), handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         if self._check is None or self._check.admits_socket(request):
