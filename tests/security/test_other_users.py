@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -238,7 +237,7 @@ def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
     for name in ("aggregate", "simulate", "watch"):
         assert place.processes[name].poll() is None, place.said(name)
     assert place.call("sandbox", "status")["running"] is True
-    place.processes["simulate"].send_signal(signal.SIGINT)
+    place.processes["simulate"].terminate()
     place.processes["simulate"].wait(30)
     assert place.document("simulate")["lost"] == 0
 
