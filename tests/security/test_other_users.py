@@ -212,9 +212,10 @@ def test_another_user_gets_nothing_from_the_ports_of(role: str, tried: Tried) ->
     assert tried.found(role) == {}
 
 
-def test_another_user_gets_nothing_from_the_ports_of_spark(tried: Tried) -> None:
-    if any(opening.role == "Spark" for opening in tried.openings):  # a job without any port is as good
-        assert tried.found("Spark") == {}
+@pytest.mark.parametrize("role", ["Spark", "job"])
+def test_another_user_gets_nothing_from_the_job(role: str, tried: Tried) -> None:
+    if any(opening.role == role for opening in tried.openings):  # a job without any port is as good
+        assert tried.found(role) == {}
 
 
 def test_another_user_reads_no_file_and_reaches_no_process(tried: Tried) -> None:

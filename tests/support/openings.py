@@ -30,6 +30,8 @@ _ROLES = (
     ("org.apache.spark.deploy.SparkSubmit", "Spark"),
     ("pacifictool simulate", "simulate"),
     ("pacifictool watch", "watch"),
+    ("pacifictool aggregate", "job"),
+    ("pacifictool demo", "job"),
 )
 
 
