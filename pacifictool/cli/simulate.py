@@ -108,7 +108,7 @@ def simulate(
 
 def seconds_option(option: str, text: str) -> float:
     """A duration given as an option. Raises UsageError."""
-    from pacifictool.scenario import parse_duration
+    from pacifictool.tools.times import parse_duration
 
     try:
         return parse_duration(text)

@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from pacifictool.errors import MqttError
 from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.tools.tls import TlsServer, explain_certificate
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 30
@@ -221,7 +222,9 @@ def open_connection(client: Client, endpoint: MqttEndpoint) -> None:
 def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
     """What `error`, raised while connecting, means for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _not_verified(endpoint, error)
+        server = TlsServer(str(endpoint), endpoint.host, "--mqtt", "--ca-file")
+        message, hint = explain_certificate(error, server)
+        return MqttError(message, hint=hint, failure=Failure.TLS)
     if isinstance(error, ssl.SSLError):
         return MqttError(
             f"No TLS session with {endpoint}: {error.reason or error}.",
@@ -251,23 +254,6 @@ def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
     return MqttError(
         f"No connection to {endpoint}: {text}.", hint="Check address and port (--mqtt).", failure=Failure.UNREACHABLE
     )
-
-
-def _not_verified(endpoint: MqttEndpoint, error: ssl.SSLCertVerificationError) -> MqttError:
-    """Says what is wrong with the server's certificate. The codes are OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
-    if error.verify_code in (62, 64):
-        message = f"The certificate of {endpoint} was issued for another name than {endpoint.host}."
-        hint = "Use the name that the certificate was issued for in --mqtt."
-    elif error.verify_code == 10:
-        message = f"The certificate of {endpoint} has expired."
-        hint = "Have it renewed; verification stays on."
-    elif error.verify_code in (2, 18, 19, 20, 21):
-        message = f"The certificate of {endpoint} was not issued by an authority that is trusted here."
-        hint = "Name the certificate authority's PEM file with --ca-file."
-    else:
-        message = f"The certificate of {endpoint} was not accepted: {error.verify_message.rstrip('.')}."
-        hint = "Check the server's certificate and --ca-file; verification stays on."
-    return MqttError(message, hint=hint, failure=Failure.TLS)
 
 
 def refused(endpoint: MqttEndpoint, code: int, device: str) -> MqttError:
