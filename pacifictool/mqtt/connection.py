@@ -1,8 +1,8 @@
 """The one border to paho-mqtt: clients for an endpoint and a token, and its failures in our words.
 
-Devices speak MQTT 3.1.1 with a clean session; the user name is the access token and there is no password (facts,
-platform-1x section 6). Two habits of the platform are not by the book and are accepted by paho: the session-present
-flag of CONNACK is always 1, and PUBACK carries the flag bits 0010.
+Devices speak MQTT 3.1.1 with a clean session; the user name is the access token and there is no password. Two
+habits of 1.x are not by the book and are accepted by paho: the session-present flag of CONNACK is always 1, and PUBACK
+carries the flag bits 0010 (docs/servers/1.x.md#mqtt, rows 1 and 3).
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def take_socket(client: Client) -> socket.socket:
 def tell_pubacks(client: Client, callback: Callable[[int], None]) -> None:
     """Calls `callback` with the packet id of every PUBACK, also of those that paho passes over.
 
-    paho reports the first PUBACK of a packet id only; to a gateway a 1.x server sends one a device, all with one id.
+    paho reports the first PUBACK of a packet id only; to a gateway a 1.x server sends one a device, all with one id
+    (docs/servers/1.x.md#gateway, row 3).
     """
     assert isinstance(client, _DeviceClient)
     client.on_puback = callback

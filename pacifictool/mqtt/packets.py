@@ -20,7 +20,7 @@ MAX_PACKET_ID: Final = 65_535
 _PUBACK: Final = 4
 _PINGRESP: Final = 13
 _PUBACK_BYTES: Final = 4
-# The book's PUBACK, and that of a 1.x server, which sets the flag bits 0010 (facts: platform-1x, section 6).
+# The book's PUBACK, and that of a 1.x server, which sets the flag bits 0010 (docs/servers/1.x.md#mqtt, row 3).
 _PUBACK_HEADERS: Final = frozenset({0x4002, 0x4202})
 _MAX_LENGTH_BYTES: Final = 4
 
@@ -37,7 +37,7 @@ class PublishEncoder:
         self._heads: dict[int, bytes] = {}
 
     def encode(self, packet_id: int, payload: bytes) -> bytes:
-        """One packet. With QoS 0 `packet_id` is not part of it (section 3.3.2.2)."""
+        """One packet. With QoS 0 `packet_id` is not part of it (MQTT 3.1.1, section 3.3.2.2)."""
         size = len(payload)
         head = self._heads.get(size)
         if head is None:
@@ -50,7 +50,7 @@ class PublishEncoder:
 
 
 def encode_length(length: int) -> bytes:
-    """The "remaining length": seven bits a byte, lowest first (section 2.2.3). Raises ValueError beyond 256 MB."""
+    """The "remaining length": seven bits a byte, lowest first (MQTT 3.1.1, section 2.2.3). ValueError beyond 256 MB."""
     if length >= 1 << 7 * _MAX_LENGTH_BYTES:
         raise ValueError(f"a packet of {length} bytes is longer than MQTT allows")
     encoded = bytearray()

@@ -1,7 +1,7 @@
 """An MQTT session with many messages in flight, each of which is confirmed by a number of PUBACKs of its own.
 
 A 1.x server answers a gateway's message with one PUBACK per device in it, all with the message's packet id, and may
-acknowledge messages out of order (facts, platform-1x section 6).
+acknowledge messages out of order (docs/servers/1.x.md#gateway, row 3; docs/servers/1.x.md#mqtt, row 4).
 """
 
 from __future__ import annotations

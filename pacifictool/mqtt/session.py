@@ -48,9 +48,9 @@ def publish_and_confirm(
 ) -> None:
     """Connects as `device`, publishes one message with QoS 1, waits for its PUBACK and disconnects.
 
-    `timeout_seconds` is for all of it. On a 1.x server the PUBACK means that every rule has answered (facts,
-    platform-1x section 6). Raises MqttError: token refused, no connection, closed by the platform (which is how it
-    refuses a payload), or no acknowledgement in time.
+    `timeout_seconds` is for all of it. On a 1.x server the PUBACK means that every rule has answered
+    (docs/servers/1.x.md#mqtt, row 5). Raises MqttError: token refused, no connection, closed by the platform
+    (which is how it refuses a payload), or no acknowledgement in time.
     """
     with MqttSession(endpoint, token, device=device, timeout_seconds=timeout_seconds) as session:
         session.publish(topic, payload)

@@ -1,7 +1,7 @@
 """An MQTT peer for tests that answers by script: what a real server does only on a bad day.
 
-By default it behaves as a 1.x server does (facts, platform-1x section 6): CONNACK always with session-present 1,
-PUBACK with the flag bits 0010. It knows just enough MQTT 3.1.1 for devices that publish.
+By default it behaves as a 1.x server does (docs/servers/1.x.md#mqtt, row 3): CONNACK always with session-present
+1, PUBACK with the flag bits 0010. It knows just enough MQTT 3.1.1 for devices that publish.
 """
 
 from __future__ import annotations

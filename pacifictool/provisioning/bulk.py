@@ -16,8 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DEFAULT_WORKERS: Final = 16
-"""Requests that are open at once. A 1.x server on two cores is saturated by about ten (docs/servers, platform-1x,
-section 8)."""
+"""Requests that are open at once."""
 
 _NOTE_SECONDS: Final = 0.5
 _RATE_SECONDS: Final = 10.0

@@ -1,7 +1,7 @@
 """Devices with their client attributes, and assets: what is there, what the scenario wants, and how to get there.
 
-Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST), so they
-travel over MQTT with the device's own access token.
+Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST:
+docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token.
 """
 
 from __future__ import annotations

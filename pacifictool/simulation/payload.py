@@ -10,8 +10,8 @@ class StampSequence:
     """Strictly increasing time stamps in milliseconds for one device.
 
     The platform keeps one value per device, key and millisecond: two readings with equal stamps overwrite each other,
-    or the second is neither acknowledged nor forwarded (facts, platform-1x section 7). So equal clock reads, a clock
-    that is set back and rates above 1,000 readings a second get the next free millisecond.
+    or the second is neither acknowledged nor forwarded (docs/servers/1.x.md#colliding-readings, row 1). So equal
+    clock reads, a clock that is set back and rates above 1,000 readings a second get the next free millisecond.
     """
 
     __slots__ = ("last",)

@@ -1,8 +1,8 @@
 """Why a platform ends sessions again and again: it says nothing in MQTT 3.1.1, but how it happens tells.
 
-Facts (platform-modern, section 5): from 2.0 on a second session with the same access token ends the first, so that two
-simulators throw each other out for ever; and a device that sends more than its tenant's profile allows is closed upon
-at the message that is too many.
+On 4.x a second session with the same access token ends the first, so that two simulators throw each other out for ever
+(docs/servers/4.x.md#mqtt, row 4); and a device that sends more than its tenant's profile allows is closed upon at the
+message that is too many (docs/servers/4.x.md#limits, row 2). Servers from 2.0 on are taken to do the same.
 """
 
 from __future__ import annotations

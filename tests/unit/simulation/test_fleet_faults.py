@@ -432,7 +432,8 @@ def test_a_token_revoked_during_the_run(peer: ScriptedPeer, endpoint: MqttEndpoi
     with running(Fleet(endpoint, devices(2), FleetOptions(duration_seconds=2))) as (_, wait):
         wait_until(lambda: len(peer.received) > 30)
         revoked.set()
-        peer.send_to_all(b"\xe0\x00")  # what a 1.x server does, although MQTT 3.1.1 lets only clients send DISCONNECT
+        # docs/servers/1.x.md#devices, row 10; MQTT 3.1.1 lets only clients send DISCONNECT.
+        peer.send_to_all(b"\xe0\x00")
         peer.drop_all()
         summary = wait()
     assert list(summary.refused) == ["Turbine 1"]

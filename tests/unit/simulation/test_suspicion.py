@@ -1,4 +1,4 @@
-"""What the end of sessions tells: on a sandbox of generation 4, which ends them as a 4.3.1 server does."""
+"""What the end of sessions tells, on a sandbox of generation 4 (docs/servers/4.x.md#mqtt, row 4; docs/servers/4.x.md#limits, row 2)."""
 
 from __future__ import annotations
 
