@@ -31,13 +31,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.winds import WindRange
 
 DEVICES = 10
 """At full speed. A window of 100 unacknowledged messages each, for ours and for paho alike."""

@@ -30,8 +30,8 @@ from pydantic import (
 )
 
 from pacifictool.errors import ScenarioError, file_fault
+from pacifictool.models.config import MODELS, Wind, WindRange
 from pacifictool.tools.times import format_duration, parse_duration
-from pacifictool.winds import MODELS, Wind, WindRange
 
 _ZONES_MEMBERS = ("count", "names")
 _NUMBER = re.compile(r"\{number(?::0?[1-9]d)?\}")

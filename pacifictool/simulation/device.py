@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from pacifictool.errors import MqttError
+from pacifictool.models.generators import device_key, uniform_bits, wind_generator
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_answer, refused
 from pacifictool.simulation.link import Link
 from pacifictool.simulation.outbox import Outbox
@@ -22,7 +23,6 @@ from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.schedule import Schedule, readings_within
 from pacifictool.simulation.suspicion import SessionHistory
-from pacifictool.simulation.wind import device_key, uniform_bits, wind_source
 
 LAST_CALL_SECONDS: Final = 1.0
 """How long after its duration a device may still take readings that were due before its end."""
@@ -74,7 +74,7 @@ class Device:
         self._schedule = Schedule(plan.rate, min(limits, default=None))
         fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
         self._phase = min(1 / plan.rate, _LONGEST_JITTER_SECONDS) * fraction if options.jitter else 0.0
-        self._wind = wind_source(plan.wind, seed=seed, device=plan.name)
+        self._wind = wind_generator(plan.wind, seed=seed, device=plan.name)
         self._stamps = StampSequence()
         self._writer = PayloadWriter(plan.value_key, bare=options.bare, sequence=options.sequence)
         self._outbox = Outbox()

@@ -21,7 +21,7 @@ class SimulatedDevice:
     name: str
     token: Secret
     wind: object
-    """The wind as the scenario specifies it; `wind.wind_source` knows the kinds."""
+    """The wind as the scenario specifies it; `wind.wind_generator` knows the kinds."""
     rate: float
     """Readings per second."""
     value_key: str = "windSpeed"

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ExitCode, ScenarioError
+from pacifictool.models.config import WindRange
 from pacifictool.scenario import (
     load_scenario,
     parse_scenario,
     tutorial_scenario,
 )
-from pacifictool.winds import WindRange
 
 TURBINE = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
 

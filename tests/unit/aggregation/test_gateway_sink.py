@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.aggregation.delivery import Delivery
 from pacifictool.aggregation.ledger import BatchOutcome, Ledger
@@ -19,7 +20,6 @@ from pacifictool.aggregation.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.aggregation.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 import trustme
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt import session as session_module
 from pacifictool.mqtt.connection import NOT_ALLOWED_BY_MQTT, Failure, failure_of
 from pacifictool.mqtt.session import MqttSession, publish_and_confirm
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
 
 TOKEN = Secret("token-of-turbine-1")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
+from mqtt_peer import ScriptedPeer
 
-from pacifictool.mqtt.testing import ScriptedPeer
 from pacifictool.settings import MqttEndpoint
 
 

@@ -14,10 +14,11 @@ from typing import Self
 
 import psutil
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError, UsageError
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
@@ -25,7 +26,6 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
-from pacifictool.winds import WindRange
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:

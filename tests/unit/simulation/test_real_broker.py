@@ -13,6 +13,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pacifictool.errors import MqttError
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt import ATTRIBUTES_TOPIC, TELEMETRY_TOPIC
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.scenario import tutorial_scenario
@@ -20,7 +21,6 @@ from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice, plan_devices
-from pacifictool.winds import WindRange
 
 
 class Listener:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.models.config import WindRange
 from pacifictool.reporting import SilentReporter
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
@@ -16,7 +17,6 @@ from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.suspicion import LOOKED_AT, Interruptions, Suspicion
-from pacifictool.winds import WindRange
 
 StartSandbox = Callable[..., tuple[MqttEndpoint, Secret]]
 
