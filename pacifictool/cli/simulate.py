@@ -85,7 +85,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        ramp_per_second=ramp,
+        spawn_rate=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)

@@ -61,7 +61,7 @@ def encode_length(length: int) -> bytes:
             return bytes(encoded)
 
 
-class Answers:
+class AckParser:
     """Takes what a server sends to a publishing client, in pieces of any size: PUBACK and PINGRESP."""
 
     __slots__ = ("_rest", "broken", "pings")

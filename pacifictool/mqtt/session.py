@@ -36,7 +36,7 @@ from pacifictool.mqtt.connection import (
     refused,
     take_socket,
 )
-from pacifictool.mqtt.packets import DISCONNECT, MAX_PACKET_ID, PINGREQ, Answers, PublishEncoder
+from pacifictool.mqtt.packets import DISCONNECT, MAX_PACKET_ID, PINGREQ, AckParser, PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 
 _DISCONNECT_SECONDS: Final = 0.5
@@ -67,7 +67,7 @@ class MqttSession:
         self._connack: int | None = None
         self._end: str | None = None
         self._packet_id = 0
-        self._answers = Answers()
+        self._acks = AckParser()
         self._sock: socket.socket | None = None  # ours from the CONNACK on
         self._client = client = build_client(endpoint, token, connect_timeout_seconds=timeout_seconds)
         client.on_connect = self._on_connect
@@ -147,8 +147,8 @@ class MqttSession:
                 continue
             if not data:
                 raise closed(self._endpoint, self._device, CLOSED_BY_PLATFORM)
-            packet_ids = self._answers.feed(data)
-            if self._answers.broken and self._packet_id not in packet_ids:
+            packet_ids = self._acks.feed(data)
+            if self._acks.broken and self._packet_id not in packet_ids:
                 raise closed(self._endpoint, self._device, NOT_ALLOWED_BY_MQTT)
             return packet_ids
 

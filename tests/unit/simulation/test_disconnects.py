@@ -1,4 +1,4 @@
-"""What the end of sessions tells, on a sandbox of generation 4 (docs/servers/4.x.md#mqtt, row 4; docs/servers/4.x.md#limits, row 2)."""
+"""Causes of disconnects, on a sandbox of generation 4 (docs/servers/4.x.md#mqtt, row 4; docs/servers/4.x.md#limits, row 2)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pacifictool.reporting import SilentReporter
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant
 from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.simulation.suspicion import LOOKED_AT, Interruptions, Suspicion
 
 StartSandbox = Callable[..., tuple[MqttEndpoint, Secret]]
 
 
-class NotingReporter(SilentReporter):
+class RecordingReporter(SilentReporter):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -31,7 +31,7 @@ class NotingReporter(SilentReporter):
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
-    """Starts a sandbox of generation 4 with these options; gives where to publish, and the token of a device."""
+    """Starts a sandbox of generation 4 with these options; returns its MQTT endpoint and the token of a device."""
     started: list[SandboxProcess] = []
 
     def start(*options: str) -> tuple[MqttEndpoint, Secret]:
@@ -48,59 +48,58 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
         sandbox.stop()
 
 
-def fleet(endpoint: MqttEndpoint, token: Secret, reporter: NotingReporter, *, rate: float) -> Fleet:
+def fleet(endpoint: MqttEndpoint, token: Secret, reporter: RecordingReporter, *, rate: float) -> Fleet:
     device = SimulatedDevice("Turbine", token, WindRange(min=30, max=35), rate)
     return Fleet(endpoint, [device], FleetOptions(duration_seconds=4), reporter)
 
 
-def test_two_simulators_with_one_token_are_told_of_each_other_once(start_sandbox: StartSandbox) -> None:
+def test_two_simulators_with_one_token_each_report_the_other_once(start_sandbox: StartSandbox) -> None:
     endpoint, token = start_sandbox()
-    reporters = [NotingReporter(), NotingReporter()]
+    reporters = [RecordingReporter(), RecordingReporter()]
     with ThreadPoolExecutor(2) as pool:
         summaries = list(pool.map(lambda reporter: fleet(endpoint, token, reporter, rate=10).run(), reporters))
     for reporter, summary in zip(reporters, summaries, strict=True):
-        told = [text for text in reporter.warnings if "another program uses its access token" in text]
+        told = [text for text in reporter.warnings if "another program seems to use its access token" in text]
         assert len(told) == 1
         assert "from 2.0 on a platform allows one session per token" in told[0]
         assert summary.interrupted.keys() == {"Turbine"}
         [entry] = summary.as_document()["interrupted"]
         assert entry["device"] == "Turbine"
-        assert "throw each other out" in entry["reason"]
+        assert "they disconnect each other" in entry["reason"]
         assert summary.refused == {}
 
 
 @pytest.mark.long
-def test_a_limit_of_messages_is_told_as_such(start_sandbox: StartSandbox) -> None:
+def test_a_rate_limit_of_the_platform_is_reported(start_sandbox: StartSandbox) -> None:
     endpoint, token = start_sandbox("--device-rate-limit", "5:1")
-    reporter = NotingReporter()
+    reporter = RecordingReporter()
     summary = fleet(endpoint, token, reporter, rate=50).run()
-    assert "takes only so many messages" not in "".join(reporter.warnings)
-    told = [text for text in reporter.warnings if "only so many messages of a device" in text]
+    told = [text for text in reporter.warnings if "a limited number of messages from a device" in text]
     assert len(told) == 1
     assert summary.interrupted == {"Turbine": told[0]}
 
 
-def note_all(*sessions: tuple[float, float, bool, int]) -> list[Suspicion | None]:
-    interruptions = Interruptions()
+def add_all(*sessions: tuple[float, float, bool, int]) -> list[DisconnectCause | None]:
+    disconnects = EarlyDisconnects()
     return [
-        interruptions.note(began, ended, amid_readings=amid, delivered=delivered)
-        for began, ended, amid, delivered in sessions
+        disconnects.add(began, ended, in_readings=in_readings, delivered=delivered)
+        for began, ended, in_readings, delivered in sessions
     ]
 
 
-def test_nothing_is_said_before_there_is_a_pattern() -> None:
-    idle = [(float(n), n + 0.5, False, 1) for n in range(LOOKED_AT)]
-    assert note_all(*idle) == [None] * (LOOKED_AT - 1) + [Suspicion.SHARED_TOKEN]
-    amid = [(float(n), n + 0.5, True, 1) for n in range(LOOKED_AT)]
-    assert note_all(*amid)[-1] is Suspicion.RATE_LIMIT
+def test_no_cause_is_named_before_there_is_a_pattern() -> None:
+    idle = [(float(n), n + 0.5, False, 1) for n in range(SESSIONS_NEEDED)]
+    assert add_all(*idle) == [None] * (SESSIONS_NEEDED - 1) + [DisconnectCause.SHARED_TOKEN]
+    busy = [(float(n), n + 0.5, True, 1) for n in range(SESSIONS_NEEDED)]
+    assert add_all(*busy)[-1] is DisconnectCause.RATE_LIMIT
 
 
-def test_what_is_no_pattern() -> None:
-    poison = [(float(n), n + 0.5, True, 0) for n in range(LOOKED_AT)]
-    assert set(note_all(*poison)) == {None}
-    undecided = [(float(n), n + 0.5, n > 0, 1) for n in range(LOOKED_AT)]
-    assert set(note_all(*undecided)) == {None}
-    # A proxy that ends what is idle for long, and a server that is restarted now and then.
+def test_sessions_without_a_pattern() -> None:
+    poison = [(float(n), n + 0.5, True, 0) for n in range(SESSIONS_NEEDED)]
+    assert set(add_all(*poison)) == {None}
+    undecided = [(float(n), n + 0.5, n > 0, 1) for n in range(SESSIONS_NEEDED)]
+    assert set(add_all(*undecided)) == {None}
+    # A proxy that closes idle connections, and a server that is restarted now and then.
     long = [(100.0 * n, 100.0 * n + 60, False, 1) for n in range(8)]
     seldom = [(100.0 * n, 100.0 * n + 1, False, 1) for n in range(8)]
-    assert set(note_all(*long)) == set(note_all(*seldom)) == {None}
+    assert set(add_all(*long)) == set(add_all(*seldom)) == {None}
