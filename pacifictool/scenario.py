@@ -150,7 +150,7 @@ class Turbine(_Table):
     """Readings per second."""
 
 
-class Fleet(_Table):
+class FleetSpec(_Table):
     """`[fleet]`: the turbines of `--fleet N`, which take the place of the scenario's own."""
 
     name: Name = "Turbine {number:05d}"
@@ -219,7 +219,7 @@ class Scenario(_Table):
     winds: dict[Key, Wind] = {}
     """Named models, for groups of turbines: `wind_speed = "coast"` takes the one of `[winds.coast]`."""
     turbines: tuple[Turbine, ...] = ()
-    fleet: Fleet = Fleet()
+    fleet: FleetSpec = FleetSpec()
     assets: tuple[Asset, ...] = ()
 
     @model_validator(mode="before")

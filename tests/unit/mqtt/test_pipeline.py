@@ -121,7 +121,7 @@ def test_a_refused_token_and_a_server_without_an_answer(peer: ScriptedPeer, endp
     assert failure_of(refused.value) is Failure.TOKEN_REFUSED
 
     peer.on_connect = lambda _user_name, _connection: None
-    with pytest.raises(MqttError, match="did not answer the MQTT login") as silent:
+    with pytest.raises(MqttError, match="did not respond to the MQTT login") as silent:
         PipelinedSession(endpoint, Secret("token"), device="G", timeout_seconds=0.3)
     assert failure_of(silent.value) is Failure.SERVER_BUSY
 

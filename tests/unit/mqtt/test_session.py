@@ -154,7 +154,7 @@ def test_a_port_where_nothing_listens_is_named() -> None:
 
 def test_an_unknown_host_is_named() -> None:
     error = failure(MqttEndpoint("no-such-host.invalid", 1883))
-    assert error.message == "The host of mqtt://no-such-host.invalid:1883 is not known."
+    assert error.message == "The host of mqtt://no-such-host.invalid:1883 was not found."
 
 
 def test_a_thousand_devices_are_served_at_more_than_a_hundred_a_second(

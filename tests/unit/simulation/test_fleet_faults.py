@@ -463,9 +463,9 @@ def test_a_server_that_is_not_there_fails_the_run_at_once() -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_server_that_never_answers_the_login_fails_the_run(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_server_that_never_responds_to_the_login_fails_the_run(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda _user_name, _connection: None
-    with pytest.raises(MqttError, match="did not answer the MQTT login in time"):
+    with pytest.raises(MqttError, match="did not respond to the MQTT login in time"):
         Fleet(endpoint, devices(), FleetOptions(connect_timeout_seconds=0.5)).run()
 
 
