@@ -59,9 +59,9 @@ def test_two_simulators_with_one_token_each_report_the_other_once(start_sandbox:
     with ThreadPoolExecutor(2) as pool:
         summaries = list(pool.map(lambda reporter: fleet(endpoint, token, reporter, rate=10).run(), reporters))
     for reporter, summary in zip(reporters, summaries, strict=True):
-        told = [text for text in reporter.warnings if "another program seems to use its access token" in text]
-        assert len(told) == 1
-        assert "from 2.0 on a platform allows one session per token" in told[0]
+        warnings = [text for text in reporter.warnings if "another program seems to use its access token" in text]
+        assert len(warnings) == 1
+        assert "from 2.0 on a platform allows one session per token" in warnings[0]
         assert summary.interrupted.keys() == {"Turbine"}
         [entry] = summary.as_document()["interrupted"]
         assert entry["device"] == "Turbine"
@@ -74,9 +74,9 @@ def test_a_rate_limit_of_the_platform_is_reported(start_sandbox: StartSandbox) -
     endpoint, token = start_sandbox("--device-rate-limit", "5:1")
     reporter = RecordingReporter()
     summary = fleet(endpoint, token, reporter, rate=50).run()
-    told = [text for text in reporter.warnings if "a limited number of messages from a device" in text]
-    assert len(told) == 1
-    assert summary.interrupted == {"Turbine": told[0]}
+    warnings = [text for text in reporter.warnings if "a limited number of messages from a device" in text]
+    assert len(warnings) == 1
+    assert summary.interrupted == {"Turbine": warnings[0]}
 
 
 def add_all(*sessions: tuple[float, float, bool, int]) -> list[DisconnectCause | None]:

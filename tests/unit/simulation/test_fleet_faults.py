@@ -57,7 +57,7 @@ def running(fleet: Fleet) -> Iterator[tuple[threading.Event, Callable[[], FleetS
     def run() -> None:
         try:
             results.append(fleet.run(stop))
-        except BaseException as error:  # noqa: BLE001 - handed to the test
+        except BaseException as error:  # noqa: BLE001 - raised in the test's thread
             results.append(error)
 
     thread = threading.Thread(target=run)
@@ -123,8 +123,10 @@ def test_a_fleet_takes_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEnd
     for sent in by_device.values():
         assert [ts for ts, _ in sent] == sorted({ts for ts, _ in sent})
         assert {value for _, value in sent} <= {"30", "31", "32", "33", "34", "35"}
-    told = {(reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished}
-    assert told == {(message.user_name, *stamp_and_value(message)) for message in peer.received}
+    reported = {
+        (reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished
+    }
+    assert reported == {(message.user_name, *stamp_and_value(message)) for message in peer.received}
     assert {reading.outcome for reading in finished} == {Outcome.ACKNOWLEDGED}
     peer.close()
     assert peer.disconnects == 2
@@ -270,17 +272,17 @@ def test_a_reading_that_is_never_acknowledged_is_given_up(peer: ScriptedPeer, en
 
 
 def test_a_device_waits_at_the_in_flight_limit_and_catches_up(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    patient = threading.Event()
+    release = threading.Event()
 
     def hold(_message: Received) -> Reaction:
-        patient.wait(5)
+        release.wait(5)
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = hold
     options = FleetOptions(count=60, max_in_flight=5)
     with running(Fleet(endpoint, devices(rate=50), options)) as (_, wait):
         time.sleep(0.8)
-        patient.set()
+        release.set()
         summary = wait()
     assert (summary.acknowledged, summary.missed, summary.resent) == (60, 0, 0)
     assert summary.lag_p99_ms is not None
@@ -295,7 +297,7 @@ def test_a_slow_platform_is_not_flooded_and_all_devices_get_their_share(
     def slow(_message: Received) -> Reaction:
         nonlocal most
         most = max(most, fleet.snapshot().unconfirmed)
-        time.sleep(0.002)  # 500 readings a second at the most, of 2,000
+        time.sleep(0.002)  # at most 500 readings a second, of 2,000
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = slow
@@ -398,7 +400,7 @@ def test_one_poison_message_is_identified_among_good_ones(peer: ScriptedPeer, en
     summary = Fleet(endpoint, devices(), FleetOptions(count=50)).run()
     assert list(summary.refused) == ["Turbine 1"]
     assert summary.losses[0].payload == peer.received[9].payload
-    # While it is under suspicion nothing else is sent that could be the cause, or would be closed upon.
+    # While a message is suspected, no other one is in flight that could be the cause, or be lost with it.
     assert summary.generated < 20
     assert all(reading.resent == 0 for reading in summary.losses[1:])
     alone = [message for message in peer.received if message.connection > 2]
@@ -490,8 +492,8 @@ def test_there_is_no_thread_per_device_and_everything_is_closed(peer: ScriptedPe
         names = {thread.name for thread in threading.enumerate() if thread.ident not in threads_before}
         summary = wait()
     assert summary.complete
-    ours = {name for name in names if name != "scripted-peer"}
-    assert len(ours) <= 9
+    own = {name for name in names if name != "scripted-peer"}
+    assert len(own) <= 9
     wait_until(lambda: process.num_fds() <= descriptors_before, 5)
     assert {thread.name for thread in threading.enumerate() if thread.ident not in threads_before} <= {"scripted-peer"}
 
