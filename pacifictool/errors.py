@@ -6,7 +6,8 @@ The tree::
     ├── UsageError                        exit code 2: the command line or a file of the user is wrong
     │   ├── SettingsError                 an option, environment variable or pacifictool.toml
     │   ├── ScenarioError                 the scenario file
-    │   └── DescriptorError               a plugin or rule JSON file
+    │   ├── DescriptorError               a plugin or rule JSON file
+    │   └── ForeignFolder                 a folder to write into that is not ours
     ├── PlatformError                     the Pacificsoft server, over REST
     │   ├── PlatformUnreachable           no connection, time-out, TLS
     │   ├── NotAPlatform                  something else answers at the URL
@@ -119,6 +120,10 @@ class ScenarioError(UsageError):
 
 class DescriptorError(UsageError):
     """A plugin, rule or rule chain JSON file cannot be used."""
+
+
+class ForeignFolder(UsageError):
+    """A folder that a command would write into, or empty, holds something that pacifictool did not make."""
 
 
 class PlatformError(PacificToolError):

@@ -108,6 +108,9 @@ class Aggregation(_Table):
     lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
     """How far behind the newest record a window still accepts stragglers."""
 
+    max_skew: Annotated[Seconds, Field(ge=0, le=86_400)] = 60.0
+    """How far a timestamp that a producer set may be ahead of the record's arrival; beyond that it is invalid."""
+
     zone_key: Key = "geoZone"
     """Key of the record, and of the client attribute, that names the zone."""
 
@@ -132,6 +135,10 @@ class Aggregation(_Table):
     @property
     def lateness_ms(self) -> int:
         return round(self.lateness * 1000)
+
+    @property
+    def max_skew_ms(self) -> int:
+        return round(self.max_skew * 1000)
 
 
 class Turbine(_Table):

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions, sink_kind
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
 from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.progress import JobProgress, JobSummary
-    from pacifictool.aggregation.run import JobConfig
-    from pacifictool.aggregation.sinks.base import Sink
-    from pacifictool.aggregation.sinks.registry import SinkKind
-    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.engine.spark import SparkSettings
+    from pacifictool.analytics.progress import JobProgress, JobSummary
+    from pacifictool.analytics.sinks.base import Sink
+    from pacifictool.analytics.sinks.registry import SinkKind
     from pacifictool.cli.context import Session
     from pacifictool.reporting import ProgressTask
     from pacifictool.scenario import Aggregation
@@ -86,9 +86,9 @@ def aggregate(
     A restart on the same checkpoint goes on where the last run ended. Records that cannot be used are kept: see
     `pacifictool rejects`.
     """
-    from pacifictool.aggregation.checkpoint import has_batches
-    from pacifictool.aggregation.job import AggregationJob
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.job import AggregationJob
+    from pacifictool.analytics.state.checkpoint import has_begun
     from pacifictool.cli.context import parse_key_values
 
     session = session_of(ctx)
@@ -121,7 +121,7 @@ def aggregate(
         give_up_after=patience,
     )
     with ExitStack() as opened, _shown(session) as show:
-        target = _open(kind, options, opened, session, waits=has_batches(config.checkpoint))
+        target = _open(kind, options, opened, session, waits=has_begun(config.checkpoint))
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
         with session.winding_down_on_interrupt():
             summary = job.run(session.stop)
@@ -131,9 +131,9 @@ def aggregate(
 
 def _open(kind: SinkKind, options: SinkOptions, opened: ExitStack, session: Session, *, waits: bool) -> Sink:
     """Opens the sink; `waits`: a job that has run before waits for its platform."""
-    from pacifictool.aggregation.patience import until_reachable
+    from pacifictool.analytics.waiting import wait_until_reachable
 
-    target = until_reachable(
+    target = wait_until_reachable(
         lambda: opened.enter_context(kind.open(options)), session.stop, session.reporter, waits=waits
     )
     if target is None:
@@ -148,9 +148,8 @@ def spark_settings(
 
     Raises UsageError for a master beside that of spark-submit.
     """
-    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.analytics.engine.spark import SparkSettings
     from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
-    from pacifictool.runtime.class_archive import FOLDER
 
     environ = session.environment.environ
     guest = SparkSettings(java_home=Path(environ.get("JAVA_HOME", "")), jars=(), environ=environ, conf=conf or {})
@@ -177,7 +176,6 @@ def spark_settings(
         memory=memory,
         environ=environ,
         conf=conf or {},
-        class_archives=session.cache_dir / FOLDER,
     )
 
 

@@ -14,7 +14,7 @@ from pacifictool.cli.sandbox import Generation
 from pacifictool.errors import ChecksFailed, UsageError
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
     from pacifictool.cli.context import Session
     from pacifictool.demo.checks import DemoResult, LiveView
     from pacifictool.scenario import Scenario
@@ -55,7 +55,7 @@ def demo(
     Turbine 1 alone gives Zone A a mean of about 32.5; with turbine 2 it is about 40; turbine 3 makes the asset Zone B
     appear, with a mean of about 45. Every posted mean is compared with one computed independently from the topic.
     """
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
     from pacifictool.cli.aggregate import spark_settings
     from pacifictool.demo.story import Demo, DemoOptions
     from pacifictool.provisioning.forwarding import forwarding_spec

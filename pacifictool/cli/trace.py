@@ -102,7 +102,7 @@ def _stopped(result: TraceResult) -> ChecksFailed:
 
 def job_folders(session: Session) -> list[Path]:
     """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
-    from pacifictool.aggregation.inspection import JobIdentity
+    from pacifictool.analytics.state.reader import identity_of
     from pacifictool.cli.aggregate import default_checkpoint
 
     likeliest = default_checkpoint(session)
@@ -110,7 +110,7 @@ def job_folders(session: Session) -> list[Path]:
         folder
         for folder in sorted((session.state_dir() / "jobs").glob("*"))
         if folder != likeliest
-        and (identity := JobIdentity.read(folder)) is not None
+        and (identity := identity_of(folder)) is not None
         and identity.topic == session.scenario.kafka.topic
     ]
     return [likeliest, *others]

@@ -72,7 +72,7 @@ def _no_connection(broker: BrokerAddress) -> str | None:
 
 
 def _versions(around: Surroundings) -> Iterator[Finding]:
-    """A 1.x server writes with Kafka's client 0.9, which brokers from 4.0 on do not understand."""
+    """Brokers from 4.0 on do not understand the client 0.9 of 1.x (docs/servers/1.x.md#forwarding-to-kafka, row 5)."""
     broker = next((broker for broker in around.brokers if _no_connection(broker) is None), None)
     if broker is None:
         yield skipped("No broker can be reached at its own address.")

@@ -168,7 +168,7 @@ def _split(note: str) -> tuple[str, str]:
 
 
 def described_filters(rule: Rule) -> str:
-    """What a message has to pass on a 1.x server, in the words of its filters."""
+    """What a message has to pass on 1.x, in words of its filters (docs/servers/1.x.md#forwarding-to-kafka, row 9)."""
     filters = [item for item in rule.raw.get("filters") or [] if isinstance(item, Mapping)]
     return "; ".join(_described_filter(item) for item in filters) or "none"
 

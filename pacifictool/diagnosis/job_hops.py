@@ -12,8 +12,9 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from pacifictool.aggregation.checkpoint import is_held
-from pacifictool.aggregation.inspection import JobView
+from pacifictool.analytics.state.checkpoint import has_begun
+from pacifictool.analytics.state.lock import is_held
+from pacifictool.analytics.state.reader import JobView
 from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.faults import SETUP
 from pacifictool.diagnosis.hops import Stopped
@@ -130,15 +131,15 @@ class JobHops:
         """The end of the window that the record counts in; without a time stamp, that is the job's to say."""
         record, window_ms = arrival.record, view.identity.window_ms
         if record.timestamp_ms is None:
-            plan = view.batch_with(record.partition, record.offset)
-            if plan is not None:
-                return view.unstamped_window_end_ms(plan)
+            batch = view.batch_with(record.partition, record.offset)
+            if batch is not None:
+                return view.untimed_window_end_ms(batch)
         stamp_ms = round(arrival.event_ms()) if record.timestamp_ms is None else record.timestamp_ms
         return (stamp_ms // window_ms + 1) * window_ms
 
     def _place(self, arrival: Arrival) -> str:
         record, view = arrival.record, self._the_view()
-        reason = view.reject_at(record.partition, record.offset)
+        reason = view.invalid_at(view.identity.topic, record.partition, record.offset)
         if reason is not None:
             text = (record.value or b"").decode("utf-8", errors="replace")[:120]
             mend = (
@@ -156,7 +157,7 @@ class JobHops:
 
     def _find_folder(self) -> Path:
         """The folder of the job that runs; else of one that has run; else the likeliest."""
-        known = [folder for folder in self._folders if (folder / "job.json").is_file()]
+        known = [folder for folder in self._folders if has_begun(folder)]
         return next((folder for folder in self._folders if is_held(folder)), (known or list(self._folders))[0])
 
     def _open(self, folder: Path) -> None:

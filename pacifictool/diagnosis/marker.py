@@ -78,7 +78,8 @@ class Sending:
 def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, timeout_seconds: float) -> Sending:
     """Connects and publishes in a thread of its own; returns at once.
 
-    The acknowledgement may come last of all, or never: a 1.x server sends it when every rule has done its work.
+    The acknowledgement may come last of all, or never: a 1.x server sends it when every rule has done its work
+    (docs/servers/1.x.md#mqtt, rows 5 and 6).
     """
     sending = Sending()
 

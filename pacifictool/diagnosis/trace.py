@@ -41,7 +41,7 @@ class Patience:
     """A missing acknowledgement is no end yet: the reading may well be stored."""
     store: float = 5.0
     forward: float = 8.0
-    """From storing to Kafka; a 1.x server's first message to a topic takes about a second."""
+    """From storing to Kafka; a first message may take a second (docs/servers/1.x.md#forwarding-to-kafka, row 4)."""
     deliver: float = 20.0
     """After the end of the window."""
 

@@ -1,9 +1,9 @@
 """What an answer of the platform means: JSON, or one of our exceptions with the server's own words.
 
-A 1.x server has three shapes of errors (platform-1x, sections 1 and 5): its own `{status, message, errorCode,
+A 1.x server has three shapes of errors (docs/servers/1.x.md#errors): its own `{status, message, errorCode,
 timestamp}`, Spring's `{timestamp, status, error, exception?, message, path}`, and plain text or nothing at all below
-/api/plugins/telemetry. A 4.x server has the first and the last (platform-modern, section 1), and answers 500 where
-what was sent is at fault.
+/api/plugins/telemetry. A 4.x server has the first and the last (docs/servers/4.x.md#errors), and answers
+500 where what was sent is at fault.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _GENERAL = 2
 _OUR_FAULT = re.compile(
     r"JSON parse error|Content-Type '.*' is not supported|Index \d+ out of bounds|StackOverflowError"
 )
-"""What a 500 with the errorCode 2 says when the request is to blame (observed on 4.3.1)."""
+"""What a 500 with the errorCode 2 says when the request is to blame (docs/servers/4.x.md#errors, row 2;
+docs/servers/4.x.md#rule-chains, rows 7 and 8)."""
 
 _TAKEN = re.compile(r"already (exists|reserved|registered|assigned)|already specified", re.IGNORECASE)
 _LONGEST_WORDS = 300

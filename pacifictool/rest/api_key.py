@@ -1,7 +1,7 @@
 """An API key in the place of user and password: `X-Authorization: ApiKey tb_…` (platform 4.3 and later).
 
-Facts (platform-modern, section 1): nothing is logged in or refreshed; an unknown, disabled or deleted key is a 401; a
-server that does not know the word ApiKey redirects to its login page.
+Nothing is logged in or refreshed; an unknown, disabled or deleted key is a 401; a server that does not know the word
+ApiKey is expected to redirect to its login page (docs/servers/4.x.md#api-keys, rows 3 and 5).
 """
 
 from __future__ import annotations

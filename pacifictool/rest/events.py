@@ -1,7 +1,7 @@
 """Lifecycle events: the only place where a server says that a plugin, rule or rule node did not start.
 
-Activation answers 200 in any case (platform-1x, section 2), and the state is ACTIVE; saving a rule chain answers 200
-whatever its nodes are (platform-modern, section 3).
+Activation answers 200 in any case, and the state is ACTIVE (docs/servers/1.x.md#rules-and-plugins, row 14); saving
+a rule chain answers 200 whatever its nodes are (docs/servers/4.x.md#rule-chains, rows 4 and 5).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which generation of servers answers, and what differs between them.
 
 A generation is one `Generation` of this module, with its way of paging, of forwarding, of time series and of
-dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md says what of it was
-observed.
+dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md lists them, and
+docs/servers/index.md#reading-a-row leads to what of it was observed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _OLDEST_OF_3 = "3.0"
 
 
 _WRITES_BEFORE = 8
-"""About ten requests at once saturate a 1.4 server on two cores (platform-1x, section 8)."""
+"""Enough to keep a server on two cores busy; how many it takes at most was not measured."""
 
 _WRITES_OF_4 = 64
-"""A 4.3.1 server answers a write when its batch of 100 ms is stored (platform-modern, section 4): ten a second each."""
+"""A 4.3.1 server answers a write when its batch of 100 ms is stored: ten a second each
+(docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Session:
     Either `username` and `password` say who we are, or an `api_key` does (platform 4.3 and later).
 
     `stop`, once set, ends all waiting: the failure that was being waited out is raised. `deletion_journal` is a file
-    in which programs that delete rules of a 1.x server remember when (see `DeletionLimiter`). `clock` is a monotonic
+    in which programs that delete rules remember when (see `DeletionLimiter`). `clock` is a monotonic
     clock in seconds.
     """
 
@@ -95,7 +95,7 @@ class Session:
         return self._transport.url
 
     def close(self) -> None:
-        """Closes the connections. Tokens are not revoked: a 1.x server cannot."""
+        """Closes the connections. Tokens are not revoked: 1.x cannot (docs/servers/1.x.md#login-and-tokens, row 12)."""
         self._transport.close()
 
     def log_in(self) -> None:

@@ -1,8 +1,9 @@
 """Who we are at the platform: login, refresh ahead of expiry, one login at a time for all threads.
 
-Facts (platform-1x, section 1): access tokens are JWTs that live 900 s by default, refresh tokens 3600 s; the same 401
-answers a garbage token and a wrong password; errorCode 11 means expired. From 2.4 on they live 9000 s; a 4.x server
-hands out a new refresh token with every refresh (platform-modern, section 1), so that always the last one is kept.
+Access tokens are JWTs that live 900 s by default, refresh tokens 3600 s; the same 401 answers a garbage token and a
+wrong password; errorCode 11 means expired (docs/servers/1.x.md#login-and-tokens, rows 3, 4, 7 and 8). From 2.4 on they
+live 9000 s (docs/servers/2.x-3.x.md#login-and-tokens, row 1). Every server hands out a new refresh token with every
+refresh (docs/servers/1.x.md#login-and-tokens, row 6), so that always the last one is kept.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from pacifictool.errors import (
 from pacifictool.settings import TlsFiles
 
 DEFAULT_TIMEOUT_SECONDS = (5.0, 30.0)
-"""To connect; between two pieces of an answer. A 1.x server gives up on its own work after 30 s (facts, section 5)."""
+"""To connect; between two pieces of an answer. A 1.x server gives up on its own work after 30 s
+(docs/servers/1.x.md#telemetry-over-rest, row 19)."""
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 NO_TLS_FILES = TlsFiles()

@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--rest-latency-seconds", 0.0),
         ("--rest-failing-share", 0.0),
         ("--telemetry-latency-seconds", 0.0),
+        ("--queue-seconds", 0.0),
     ):
         parser.add_argument(option, type=float, default=default, help=argparse.SUPPRESS)
     for option in ("--rest-rate-limit", "--device-rate-limit"):
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
                     latency_seconds=options.rest_latency_seconds,
                     failing_share=options.rest_failing_share,
                     telemetry_latency_seconds=options.telemetry_latency_seconds,
+                    queue_seconds=options.queue_seconds,
                     rest_rate=options.rest_rate_limit,
                     device_rate=options.device_rate_limit,
                     max_devices=options.max_devices,

@@ -1,7 +1,8 @@
 """The Kafka node: a real producer that behaves as the one in a 4.3 server does.
 
 A null key unless the node has a pattern, the client's own partitioner (runs of records stay in one partition), and
-CreateTime is the time of sending. A topic that the broker does not know fails a message after `max.block.ms`.
+CreateTime is the time of sending. A topic that the broker does not know fails a message after `max.block.ms`:
+docs/servers/4.x.md#forwarding-to-kafka, rows 1 and 11.
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ class ChainOutput(_Closing):
 @dataclass(frozen=True, slots=True)
 class _Class:
     version: int
-    """The version of its configuration that a 4.3 server writes."""
+    """The version of its configuration that 4.3 writes (docs/servers/4.x.md#rule-chains, rows 9 and 17)."""
     make: Callable[[Mapping[str, Any], Tools], Node] | None
     fields: frozenset[str] | None = None
     """What a configuration may hold; None where that is not checked here."""
@@ -316,7 +316,7 @@ async def start_node(type_: str, configuration: Any, tools: Tools) -> Node:
 
 
 def upgraded(type_: str, version: int, configuration: Any) -> tuple[int, Any]:
-    """Version and configuration of a node as a 4.3 server saves what an older one wrote."""
+    """Version and configuration of a node as 4.3 saves an older one's (docs/servers/4.x.md#rule-chains, row 13)."""
     clazz = _CLASSES.get(type_)
     if clazz is None or version >= clazz.version or not isinstance(configuration, dict):
         return version, configuration

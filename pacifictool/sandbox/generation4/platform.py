@@ -20,6 +20,7 @@ from pacifictool.sandbox.generation4.rest_auth import AuthController
 from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController
 from pacifictool.sandbox.generation4.rest_entities import EntityController
 from pacifictool.sandbox.generation4.rest_profiles import DashboardController, ProfileController
+from pacifictool.sandbox.generation4.rest_queries import EntityQueryController
 from pacifictool.sandbox.generation4.rest_rule_chains import EventController4, RuleChainController
 from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController
 from pacifictool.sandbox.generation4.rule_chains import RuleChains
@@ -58,6 +59,7 @@ class Platform4:
         ProfileController(store, documents, entities, profiles, self._engine).add_routes(api)
         DashboardController(store, documents).add_routes(api)
         TelemetryController(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
+        EntityQueryController(store, telemetry).add_routes(api)
         EventController4(store).add_routes(api)
         HttpDeviceController(devices, self.device_api).add_routes(api)
         EntityController(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(

@@ -24,7 +24,8 @@ MAX_PACKET_BYTES = 65_536
 ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
 REASONS_OF_5 = {ACCEPTED: 0, BAD_CLIENT_ID: 0x85, BAD_USERNAME: 0x86, NOT_AUTHORISED: 0x86}
-"""What MQTT 5 says in the place of these codes; a 4.3.1 server calls an unknown token a bad user name."""
+"""What MQTT 5 says in the place of these codes; 4.3.1 calls an unknown token a bad user name
+(docs/servers/4.x.md#mqtt, row 2)."""
 
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
