@@ -16,6 +16,7 @@ The tree::
     │   ├── NotFound                      404
     │   ├── AlreadyExists                 a name or token is taken
     │   ├── InvalidRequest                any other 4xx
+    │   │   └── NameChanged               the server keeps another name than the one it was given
     │   ├── RateLimited                   429 after all retries
     │   ├── ServerFault                   5xx after all retries
     │   ├── UnexpectedAnswer              2xx with a body that makes no sense
@@ -177,6 +178,13 @@ class AlreadyExists(PlatformError):
 
 class InvalidRequest(PlatformError):
     """The server found fault with what was sent."""
+
+
+class NameChanged(InvalidRequest):
+    """The server keeps another name than the one it was given, so that two names could come to mean one thing.
+
+    `details["id"]` is what the server keeps under the other name.
+    """
 
 
 class RateLimited(PlatformError):

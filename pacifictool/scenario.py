@@ -304,13 +304,13 @@ def tutorial_scenario() -> Scenario:
     return parse_scenario(text, source="the tutorial scenario")
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Reads and validates a scenario file.
+def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
+    """Reads and validates a scenario file. With `within`, the files that it names must lie in that folder.
 
     Raises ScenarioError with the file, the place in it and what to do.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ScenarioError(
             f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
@@ -319,12 +319,12 @@ def load_scenario(path: Path) -> Scenario:
         raise ScenarioError(
             f"The scenario file {path} cannot be read: {file_fault(error)}.", hint="It must be a readable UTF-8 text."
         ) from error
-    return parse_scenario(text, source=str(path), folder=path.parent)
+    return parse_scenario(text, source=str(path), folder=path.parent, within=within)
 
 
-def parse_scenario(text: str, *, source: str, folder: Path | None = None) -> Scenario:
+def parse_scenario(text: str, *, source: str, folder: Path | None = None, within: Path | None = None) -> Scenario:
     """Validates a scenario given as TOML text; `source` names it in error messages, and the files that it names are
-    looked for in `folder` (None: the working directory)."""
+    looked for in `folder` (None: the working directory). `within` as in `load_scenario`."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -332,7 +332,7 @@ def parse_scenario(text: str, *, source: str, folder: Path | None = None) -> Sce
             f"{source} is not valid TOML: {error}.", hint="Mend the line that is named and try again."
         ) from None
     try:
-        return Scenario.model_validate(document, context={"folder": folder})
+        return Scenario.model_validate(document, context={"folder": folder, "within": within})
     except ValidationError as error:
         raise ScenarioError(
             f"{source}: {describe_validation_error(error)}.",

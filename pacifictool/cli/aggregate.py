@@ -70,7 +70,9 @@ def aggregate(
     starting_offsets: Annotated[
         str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
     ] = "latest",
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop this long after the first look at the topic.")
+    ] = None,
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Count what the topic holds, post every window, and stop.")
     ] = False,
@@ -225,7 +227,7 @@ def _sink_options(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"aggregation": aggregation}),
         connect=lambda: session.connect(retry=NO_RETRY),  # the delivery waits and repeats, and says so
-        write=session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"),
+        write=session.reporter.info if output.as_json else output.write_line,
         gateway_device=gateway_device or ANALYTICS_GATEWAY,
         result_topic=result_topic,
     )

@@ -199,4 +199,4 @@ def _render(console: Any, result: DemoResult, report: Path | None) -> None:
     verdict = "All checks hold" if result.ok else "Not all checks hold"
     console.print(f"{verdict}. {result.readings['acknowledged']} readings in {result.seconds:.1f} s.")
     if report is not None:
-        console.print(f"Report: {report}", markup=False, soft_wrap=True)
+        console.print(f"Report: {report}", soft_wrap=True)

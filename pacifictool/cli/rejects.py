@@ -70,9 +70,9 @@ def _render(console: Any, document: dict[str, Any]) -> None:
     rows = []
     for reject in document["rejects"]:
         value = reject["value"] if reject["value"] is not None else f"base64 {reject['value_base64'] or ''}"
-        shown = ascii(value[:_SHOWN_CHARACTERS])[1:-1] if not value.isprintable() else value[:_SHOWN_CHARACTERS]
         more = f" … ({len(value)} characters)" if len(value) > _SHOWN_CHARACTERS else ""
-        rows.append([f"{reject['topic']} {reject['partition']}:{reject['offset']}", reject["reason"], shown + more])
+        where = f"{reject['topic']} {reject['partition']}:{reject['offset']}"
+        rows.append([where, reject["reason"], value[:_SHOWN_CHARACTERS] + more])
     console.print(table(f"{document['total']} rejects", {"Where": "left", "Why": "left", "Value": "left"}, rows))
     for reason, count in document["reasons"].items():
-        console.print(f"  {count} x {reason}", markup=False)
+        console.print(f"  {count} x {reason}")

@@ -123,10 +123,11 @@ def reset(
 ) -> None:
     """Stop the sandbox and delete its data: devices, assets, telemetry, topics."""
     from pacifictool.cli.confirm import confirm
-    from pacifictool.sandbox.keeper import delete_data, stop_keeper
+    from pacifictool.sandbox.keeper import check_data, delete_data, stop_keeper
 
     session = session_of(ctx)
     data_dir = _data_dir(session, data)
+    check_data(data_dir)
     confirm(session, f"Delete everything the sandbox keeps in {data_dir}?", yes=yes)
     stop_keeper(data_dir, session.reporter)
     with session.patience("Deleting the sandbox's data"):
@@ -135,9 +136,7 @@ def reset(
 
 
 def _data_dir(session: Session, data: Path | None) -> Path:
-    folder = (data or session.state_dir() / "sandbox").absolute()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return (data or session.state_dir() / "sandbox").absolute()
 
 
 def _show(session: Session, state: SandboxState) -> None:

@@ -16,7 +16,7 @@ from pacifictool.kafka.topics import KafkaAdmin, no_connection
 from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
-from pacifictool.settings import KafkaEndpoint, Settings, is_loopback
+from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, may_ask_platforms_kafka
 
 _CLUSTER_SECONDS = 2.0
 
@@ -197,6 +197,8 @@ def _actual_value(difference: str) -> str:
 
 def reach_of(bootstrap: str, settings: Settings) -> Reach:
     """Whether `bootstrap` leads to the cluster that we read from."""
+    if not may_ask_platforms_kafka(settings):
+        return Reach.UNKNOWN
     endpoint = KafkaEndpoint(bootstrap, settings.kafka.config)
     if no_connection(endpoint) is not None:
         return Reach.UNREACHABLE

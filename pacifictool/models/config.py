@@ -125,8 +125,12 @@ class ReplayedWind(_Wind):
     @field_validator("file")
     @classmethod
     def _absolute(cls, file: Path, info: ValidationInfo) -> Path:
-        folder = (info.context or {}).get("folder")
-        return file if folder is None else folder / file
+        context = info.context or {}
+        folder, within = context.get("folder"), context.get("within")
+        place: Path = file if folder is None else folder / file
+        if within is not None and not place.resolve().is_relative_to(within.resolve()):
+            raise ValueError(f"{file} is outside of {within}, whose pacifictool.toml names this scenario")
+        return place
 
     @model_validator(mode="after")
     def _readable(self) -> Self:

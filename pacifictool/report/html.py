@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from pacifictool.display import for_html, for_plotly
 from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
     REJECT_COLOURS,
@@ -34,6 +34,7 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="pacifictool">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -86,12 +87,12 @@ def page(facts: RunFacts) -> str:
         div_id="charts",
         config={"displaylogo": False, "responsive": True},
     )
-    cards = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(much)}</dd></div>" for what, much in figures(facts))
+    cards = "".join(f"<div><dt>{for_html(what)}</dt><dd>{for_html(much)}</dd></div>" for what, much in figures(facts))
     return _PAGE.format(
-        title=escape(title(facts)),
-        subtitle=escape(subtitle(facts)),
+        title=for_html(title(facts)),
+        subtitle=for_html(subtitle(facts)),
         cards=cards,
-        notes="".join(f'<p class="notes">{escape(note)}</p>' for note in notes(facts)),
+        notes="".join(f'<p class="notes">{for_html(note)}</p>' for note in notes(facts)),
         chart=chart,
         tables="".join(_table(zone, facts) for zone in facts.zones),
     )
@@ -102,7 +103,7 @@ def figure(facts: RunFacts) -> Any:
     from plotly.subplots import make_subplots
 
     panels = [
-        f'<span style="color:{colour(number)}">■</span> <b>{escape(zone.name)}</b>'
+        f'<span style="color:{colour(number)}">■</span> <b>{for_plotly(zone.name)}</b>'
         for number, zone in enumerate(facts.zones)
     ]
     panels.append("<b>Readings per second</b>")
@@ -176,8 +177,8 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
         mode="lines+markers",
         line={"color": shade, "width": 2.5, "shape": "vh"},
         marker={"size": 7},
-        name=escape(f"{zone.name}: mean"),
-        hovertemplate="%{y:.4f}<extra>" + escape(zone.name) + "</extra>",
+        name=for_plotly(f"{zone.name}: mean"),
+        hovertemplate="%{y:.4f}<extra>" + for_plotly(zone.name) + "</extra>",
         row=row,
         col=1,
     )
@@ -191,7 +192,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
             opacity=0.13,
             line_width=0,
             layer="below",
-            annotation={"text": escape(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
+            annotation={"text": for_plotly(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
             annotation_position="top right",
         )
     low, high = extent(zone)
@@ -205,8 +206,8 @@ def _draw_rates(chart: Any, facts: RunFacts, row: int) -> None:
             y=[facts.rate(window) for window in zone.windows],
             width=facts.window_ms * 0.9,
             marker={"color": colour(number), "line": {"width": 0}},
-            name=escape(f"{zone.name}: readings per second"),
-            hovertemplate="%{y:.1f}/s<extra>" + escape(zone.name) + "</extra>",
+            name=for_plotly(f"{zone.name}: readings per second"),
+            hovertemplate="%{y:.1f}/s<extra>" + for_plotly(zone.name) + "</extra>",
             row=row,
             col=1,
         )
@@ -242,8 +243,8 @@ def _draw_rejects(chart: Any, facts: RunFacts, row: int) -> None:
             y=[reject.count for reject in some],
             width=facts.window_ms * 0.9,
             marker={"color": REJECT_COLOURS[number % len(REJECT_COLOURS)]},
-            name=escape(f"rejects: {reason}"),
-            hovertemplate="%{y}<extra>" + escape(reason) + "</extra>",
+            name=for_plotly(f"rejects: {reason}"),
+            hovertemplate="%{y}<extra>" + for_plotly(reason) + "</extra>",
             row=row,
             col=1,
         )
@@ -266,7 +267,7 @@ def _table(zone: Zone, facts: RunFacts) -> str:
     shown = len(rows)
     count = f"{shown} windows" if shown == len(zone.windows) else f"the last {shown} of {len(zone.windows)} windows"
     return (
-        f'<details><summary>{escape(zone.name)}: {count}</summary><div class="wide"><table>'
+        f'<details><summary>{for_html(zone.name)}: {count}</summary><div class="wide"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>\n"
     )
 

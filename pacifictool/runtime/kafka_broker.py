@@ -19,6 +19,7 @@ from pacifictool.errors import BrokerFailed, PacificToolError, PortInUse
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full, storage_full, writing
 from pacifictool.runtime.java import UTF8_FILE_NAMES, JavaRuntime
+from pacifictool.runtime.own_folder import BROKER, claim
 from pacifictool.runtime.ports import LOOPBACK, check_port_free, free_ports
 from pacifictool.runtime.processes import ManagedProcess
 
@@ -113,7 +114,8 @@ class KafkaBroker:
     def start(self, reporter: Reporter = SILENT) -> None:
         """Starts the broker and returns when it answers metadata requests; does nothing when it runs.
 
-        Raises BrokerFailed (with the broker's reason and its log), PortInUse, StorageFull, RuntimeMissing.
+        Raises BrokerFailed (with the broker's reason and its log), PortInUse, StorageFull, ForeignFolder,
+        RuntimeMissing.
         """
         if self.is_running():
             return
@@ -166,8 +168,7 @@ class KafkaBroker:
         the kernel frees it when the broker is gone, however it and we end.
         """
         with writing(self.data_dir, "the data of the Kafka broker"):
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.data_dir.chmod(0o700)
+            claim(self.data_dir, BROKER)
             lock = (self.data_dir / _LOCK).open("w")
         with lock:
             # The broker of a program that was killed is given some seconds to end by its supervisor.

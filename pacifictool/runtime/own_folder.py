@@ -177,6 +177,7 @@ def _write_marker(handle: int, kind: FolderKind) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(unfinished, MARKER, src_dir_fd=handle, dst_dir_fd=handle)
+    os.fsync(handle)  # its name, too, is to survive a power cut
 
 
 def _refused(folder: Path, kind: FolderKind, found: str, advice: str | None = None) -> ForeignFolder:
@@ -222,10 +223,7 @@ def _is_own_directory(path: Path) -> bool:
 
 
 def _was_checkpoint(folder: Path) -> bool:
-    """A job's state store or, of version 0.1, its ledger along with the note of whose it is; before its first batch,
-    nothing but the files of a start."""
-    if _is_sqlite(folder / "state.sqlite"):
-        return True
+    """A ledger of version 0.1 along with the note of whose it is; before its first batch, only a start's files."""
     if not _is_sqlite(folder / "ledger.sqlite"):
         return False
     try:

@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from pacifictool.display import one_line
 from pacifictool.errors import PacificToolError
 from pacifictool.sandbox.http import Faults, Rate
 from pacifictool.sandbox.page import PageReference
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         )
     except PacificToolError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        sys.stderr.write(f"{one_line(error.message)}\n{one_line(error.hint or '')}\n")
         return int(error.exit_code)
     return 0
 

@@ -19,6 +19,8 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.runtime.local_requests import LocalRequestsOnly
+from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.sandbox import auth
 from pacifictool.sandbox.auth import load_signing_key
 from pacifictool.sandbox.generation1.platform import Platform1
@@ -101,7 +103,7 @@ async def _serve(config: SandboxConfig) -> None:
         application = WithPage(application, config.page, f"http://{HOST}:{http_port}")
     server = _Uvicorn(
         uvicorn.Config(
-            application,
+            LocalRequestsOnly(application),
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -174,8 +176,7 @@ def _lives(given: tuple[float | None, float | None], access: float, refresh: flo
 
 def _prepare_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        claim(folder, PLATFORM)
     except OSError as error:
         raise SandboxError(f"The sandbox's data folder {folder} cannot be used: {error.strerror}.") from error
 

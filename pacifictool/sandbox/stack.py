@@ -15,6 +15,8 @@ from typing import Any, Self
 from pacifictool.errors import SandboxError
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
+from pacifictool.runtime.cache import writing
+from pacifictool.runtime.own_folder import SANDBOX, claim
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,
@@ -69,8 +71,10 @@ class LocalStack:
 
         Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
 
-        Raises JavaMissing, JarsMissing, StorageFull.
+        Raises JavaMissing, JarsMissing, StorageFull, RuntimeMissing, and ForeignFolder before any change to a folder.
         """
+        with writing(data_dir, "the data of the sandbox"):
+            claim(data_dir, SANDBOX)
         java = find_java(environ)
         reporter.detail(f"Using Java {java.full_version} ({java.source})")
         jars = ensure_jars(

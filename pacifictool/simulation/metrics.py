@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pacifictool.errors import UsageError
+from pacifictool.runtime.local_requests import local_requests_only
+from pacifictool.settings import is_loopback
 from pacifictool.simulation.summary import FleetSummary
 
 PREFIX: Final = "pacifictool_simulate"
@@ -20,12 +22,17 @@ PREFIX: Final = "pacifictool_simulate"
 def metrics_endpoint(snapshot: Callable[[], FleetSummary], port: int, host: str = "127.0.0.1") -> Iterator[int]:
     """Answers `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
 
-    `snapshot` is asked at every scrape. Raises UsageError when there is no listening at that address.
+    `snapshot` is asked at every scrape. On the loopback interface, requests must name this machine.
+
+    Raises UsageError when there is no listening at that address.
     """
     registry = CollectorRegistry()
-    registry.register(_FleetCollector(snapshot))
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
+        if is_loopback(host):
+            # At any other address it was meant to be seen by other machines, under whatever name.
+            server.set_app(local_requests_only(make_wsgi_app(registry)))
+        registry.register(_FleetCollector(snapshot))
     except OSError as error:
         raise UsageError(
             f"Metrics cannot be offered at {host}:{port}: {error.strerror or error}.",

@@ -106,3 +106,20 @@ def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_wo
     assert alive == []
     assert sandbox("status").code == 1
     assert sandbox("up", "--free-ports").code == 0
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "reset"])
+def test_a_folder_with_something_else_in_it_is_refused_and_stays_as_it_is(
+    command_line: CommandLine, tmp_path: Path, command: str
+) -> None:
+    for name in ("kafka", "platform"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    options = ["--yes"] if command == "reset" else ["--free-ports"] if command == "up" else []
+    outcome = command_line("sandbox", command, "--data", str(tmp_path), *options, "-o", "json")
+    assert outcome.code == 2
+    error = outcome.document["error"]
+    assert error["kind"] == "foreign-folder"
+    assert error["details"]["folder"] == str(tmp_path)
+    assert "it holds kafka, platform" in error["message"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kafka", "notes.txt", "notes.txt", "platform"]

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import ForeignFolder
-from pacifictool.runtime import own_folder
 from pacifictool.runtime.own_folder import BROKER, CHECKPOINT, MARKER, PLATFORM, SANDBOX, FolderKind, check, claim
 
 KINDS = [CHECKPOINT, BROKER, PLATFORM, SANDBOX]
@@ -148,7 +147,7 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     claim(tmp_path, SANDBOX)
-    monkeypatch.setattr(own_folder.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert_refused(tmp_path, SANDBOX, "belongs to another user")
 
 
