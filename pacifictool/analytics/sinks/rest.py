@@ -145,9 +145,9 @@ class RestSink(Sink):
 
 
 def _is_final(error: PlatformError) -> bool:
-    """Whether the platform itself found fault with the results, which no repetition mends.
+    """Whether the platform itself found fault with the results, which no repetition fixes.
 
-    Other answers of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
+    Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
     """
     if (error.request or "").startswith("POST /api/auth/"):
         return False
