@@ -12,7 +12,7 @@ from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
 from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.session import Session, segment
+from pacifictool.rest.http import Session, segment
 from pacifictool.rest.values import Value, encode_object
 
 CLIENT_SCOPE = "CLIENT_SCOPE"

@@ -6,16 +6,15 @@ import threading
 from typing import Any, Self
 
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import Attributes
 from pacifictool.rest.dashboards import Dashboards
-from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import User
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding
 from pacifictool.rest.generation import Generation, detect, generation_of
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
+from pacifictool.rest.resources import Assets, Devices
 from pacifictool.rest.telemetry import Telemetry
 from pacifictool.server_version import ServerVersion
 from pacifictool.settings import Settings

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pacifictool.errors import InvalidRequest, NotFound
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.rest.entities import Reader
+from pacifictool.rest.http import VERSION_CONFLICT, Session, segment
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session, segment
 
 _PATH = "/api/dashboard"
 
@@ -90,7 +89,7 @@ class Dashboards:
         """Creates one. When the connection breaks in the middle, looks for it before trying again."""
         document = {"title": title, "configuration": dict(configuration)}
         description = str(configuration.get("description"))
-        return create_once(
+        return create_idempotently(
             self._session, _PATH, document, Dashboard.from_json, lambda: self._newest(title, description)
         )
 

@@ -16,8 +16,8 @@ from pacifictool.errors import InvalidRequest, NotFound, PermissionDenied, Platf
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding, RuleChainForwarding
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import NumberPaging, Paging, TextPaging
-from pacifictool.rest.session import Session
 from pacifictool.rest.telemetry import TelemetryTraits
 from pacifictool.server_version import ServerVersion
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 PAGE_SIZE = 1000
 

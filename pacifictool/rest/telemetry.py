@@ -13,7 +13,7 @@ from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
 from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.session import Session, segment
+from pacifictool.rest.http import Session, segment
 from pacifictool.rest.values import Value, decode_text, encode_object
 
 RANGE_PAGE = 10_000

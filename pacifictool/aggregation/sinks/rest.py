@@ -149,6 +149,6 @@ def _is_final(error: PlatformError) -> bool:
 
     Other answers of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
     """
-    if (error.request or "").startswith("POST /api/auth/"):
+    if error.during_login:
         return False
     return error.status in (None, 400, 500)  # None: it cannot be sent at all; 500: how a 1.x server says "too long"

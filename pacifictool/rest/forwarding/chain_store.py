@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from pacifictool.errors import ForwardingFailed, InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.forwarding.chain_body import connections_of
+from pacifictool.rest.http import VERSION_CONFLICT, Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
 from pacifictool.server_version import ServerVersion
 
 _PATH = "/api/ruleChain"
@@ -55,7 +54,7 @@ class ChainStore:
         if not self._version.at_least(3, 3):
             # Servers that know no types may refuse the field.
             document.pop("type", None)
-        return create_once(self._session, _PATH, document, RuleChain.from_json, newest)
+        return create_idempotently(self._session, _PATH, document, RuleChain.from_json, newest)
 
     def delete(self, chain: RuleChain) -> None:
         """Deletes a chain; one that somebody else has just deleted is no error."""

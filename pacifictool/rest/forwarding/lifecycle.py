@@ -12,7 +12,7 @@ from time import monotonic
 from pacifictool.errors import ForwardingFailed
 from pacifictool.rest.entities import ACTIVE, Plugin, Rule
 from pacifictool.rest.events import Events
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 EVENT_PATIENCE_SECONDS = 5.0
 """How long a server may take to write down how a start went; a 1.4 server took less than a second."""

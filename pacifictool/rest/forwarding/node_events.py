@@ -13,7 +13,7 @@ from typing import Any
 from pacifictool.errors import ForwardingFailed, UnexpectedAnswer
 from pacifictool.rest.entities import EntityId, LifecycleEvent
 from pacifictool.rest.events import Events
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 EVENT_PATIENCE_SECONDS = 5.0
 """How long a server may take to write down how a start went; a 4.3.1 server took about a second."""

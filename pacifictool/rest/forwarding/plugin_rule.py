@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound, PlatformError
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import differences, merged
 from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.lifecycle import UPDATED, Lifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 PLUGIN = "plugin"
 RULE = "rule"
@@ -193,7 +193,7 @@ class PluginRuleForwarding:
 
     def _create_plugin(self, wanted: dict[str, Any]) -> Plugin:
         try:
-            return create_once(
+            return create_idempotently(
                 self._session, "/api/plugin", wanted, Plugin.from_json, lambda: self._find_plugin(wanted)
             )
         except AlreadyExists as error:
@@ -212,7 +212,7 @@ class PluginRuleForwarding:
             return max(rules, key=lambda rule: rule.created_time, default=None)
 
         try:
-            return create_once(self._session, "/api/rule", wanted, Rule.from_json, find)
+            return create_idempotently(self._session, "/api/rule", wanted, Rule.from_json, find)
         except InvalidRequest as error:
             raise _explained(error, wanted["action"]["clazz"], token=wanted["pluginToken"]) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pacifictool.errors import InvalidRequest, NotFound
-from pacifictool.rest.session import Session, segment
+from pacifictool.rest.http import Session, segment
 
 _LOOKED_AT = 100
 

@@ -20,8 +20,8 @@ from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries, input_node
 from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.node_events import EVENT_PATIENCE_SECONDS, NodeEvents, node_id
 from pacifictool.rest.forwarding.profiles import profile_chain_id
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
 from pacifictool.server_version import ServerVersion
 
 RULE_CHAIN = "rule-chain"

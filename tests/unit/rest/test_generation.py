@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from scripted_platform import Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import NotAPlatform, PermissionDenied, PlatformError, SettingsError, UnexpectedAnswer
 from pacifictool.rest import Platform, Session
 from pacifictool.rest.forwarding import PluginRuleForwarding, RuleChainForwarding
 from pacifictool.rest.paging import NumberPaging, TextPaging
-from pacifictool.rest.testing import Reply, Request, ScriptedPlatform, platform_error
 from pacifictool.server_version import ServerVersion, parse_server_version
 
 FORBIDDEN = platform_error(403, "You don't have permission to perform this operation!", 20)
@@ -106,7 +106,7 @@ def test_a_redirect_to_a_login_page_is_not_followed(
     server: ScriptedPlatform, platform: Platform, location: str
 ) -> None:
     server.on("GET", "/api/system/info", Reply(302, headers={"Location": location}))
-    with pytest.raises(NotAPlatform, match="by pointing to the login page") as caught:
+    with pytest.raises(NotAPlatform, match="to the login page") as caught:
         platform.generation()
     assert "X-Authorization" in str(caught.value.hint)
     assert [request.path for request in server.requests] == ["/api/system/info"]

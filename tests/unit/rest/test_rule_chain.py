@@ -6,11 +6,11 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
 from pacifictool.rest import Change, ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
-from pacifictool.rest.testing import DROP, ScriptedPlatform
 from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
 from tests.unit.rest.conftest import RecordingReporter
 

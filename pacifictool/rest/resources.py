@@ -1,4 +1,4 @@
-"""What devices and assets have in common: both are found by an exact name that is unique within the tenant."""
+"""Devices and assets: both are found by an exact name that is unique within the tenant."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import create_once
-from pacifictool.rest.entities import Asset, Device
+from pacifictool.rest.creation import create_idempotently
+from pacifictool.rest.entities import Asset, Credentials, Device
+from pacifictool.rest.http import VERSION_CONFLICT, Session, segment
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session, segment
+from pacifictool.settings import Secret
 
 Entity = TypeVar("Entity", Device, Asset)
 
 
-class NamedEntities(Generic[Entity]):
+class NamedResources(Generic[Entity]):
     """Lists, finds, creates and deletes entities of one kind. Subclasses say which."""
 
     _entity: type[Entity]
@@ -75,7 +75,7 @@ class NamedEntities(Generic[Entity]):
             return found if found is not None and found.type == type else None
 
         try:
-            return create_once(self._session, self._path, document, self._entity.from_json, find_like_this)
+            return create_idempotently(self._session, self._path, document, self._entity.from_json, find_like_this)
         except AlreadyExists as error:
             raise AlreadyExists(
                 f"The {self._entity.noun} {name!r} exists already at {self._session.url}.",
@@ -139,3 +139,68 @@ class NamedEntities(Generic[Entity]):
         if len(found) != len(answer) or not all(isinstance(item, str) for item in found):
             raise UnexpectedAnswer(f"The server lists the types of its {self._entity.noun}s in an unknown form.")
         return [str(item) for item in found]
+
+
+class Assets(NamedResources[Asset]):
+    """The tenant's assets."""
+
+    _entity = Asset
+    _path = "/api/asset"
+    _tenant_path = "/api/tenant/assets"
+    _name_parameter = "assetName"
+
+
+class Devices(NamedResources[Device]):
+    """The tenant's devices, and the credentials by which they log in over MQTT."""
+
+    _entity = Device
+    _path = "/api/device"
+    _tenant_path = "/api/tenant/devices"
+    _name_parameter = "deviceName"
+
+    def created_by(self, gateway: Device) -> set[str]:
+        """The ids of all devices that the gateway has created."""
+        relations = self._session.request(
+            "GET", "/api/relations", params={"fromId": gateway.id, "fromType": gateway.entity_type}, expect=list
+        )
+        return {
+            str(relation["to"].get("id"))
+            for relation in relations
+            if isinstance(relation, dict) and relation.get("type") == "Created" and isinstance(relation.get("to"), dict)
+        }
+
+    def credentials(self, device_id: str) -> Credentials:
+        """What the device identifies itself with. Raises NotFound."""
+        return Credentials.from_json(
+            self._session.request("GET", f"{self._path}/{segment(device_id)}/credentials", expect=dict)
+        )
+
+    def token(self, device_id: str) -> Secret:
+        """The device's access token. Raises NotFound; InvalidRequest when it uses a certificate instead."""
+        return self.credentials(device_id).token
+
+    def token_by_name(self, name: str) -> Secret:
+        """The access token of the device of that name. Raises NotFound."""
+        device = self.find(name)
+        if device is None:
+            raise NotFound(f"There is no device {name!r} at {self._session.url}.", hint="Names are case-sensitive.")
+        return self.token(device.id)
+
+    def set_token(self, device_id: str, token: Secret) -> Credentials:
+        """Gives the device another access token; a session that is open with the old one is closed by the server.
+
+        Raises AlreadyExists when another device has that token.
+        """
+        if not token.reveal():
+            raise InvalidRequest("An access token cannot be empty.")
+        current = self.credentials(device_id)
+        # Without a version (3.8 and later) ours wins, whoever changed the credentials since they were read.
+        document = {
+            **{key: value for key, value in current.raw.items() if key != "version"},
+            "credentialsType": "ACCESS_TOKEN",
+            "credentialsId": token.reveal(),
+            "credentialsValue": None,
+        }
+        return Credentials.from_json(
+            self._session.request("POST", f"{self._path}/credentials", json=document, repeatable=True, expect=dict)
+        )

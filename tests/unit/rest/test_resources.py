@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -18,7 +19,6 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import Platform
-from pacifictool.rest.testing import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 from pacifictool.settings import Secret
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
