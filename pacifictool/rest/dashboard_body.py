@@ -1,6 +1,6 @@
 """The configuration of a dashboard: zones' values over time above, devices' latest values below.
 
-Two ways of writing it down. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
+There are two formats. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
 accepted (facts, dashboard-4.3.1.json). Before, it names a bundle and an alias; the UI of later servers still reads
 that (platform-modern, section 6, from its source). How either looks in the web UI was not observed.
 """
@@ -23,7 +23,7 @@ Configuration = dict[str, Any]
 
 
 class WidgetStyle(Enum):
-    """How a generation of servers writes widgets and aliases down."""
+    """The format of widgets and aliases of a generation of servers."""
 
     BUNDLE = "bundle"
     """`bundleAlias` and `typeAlias`; an alias names one `assetType` or `deviceType`."""

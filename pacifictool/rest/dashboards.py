@@ -1,7 +1,7 @@
 """Dashboards of the platform's web UI.
 
 Facts (platform-modern, section 6): titles are not unique, nothing but the title is checked, and a configuration comes
-back as it was sent. So a dashboard of ours is known by its title and by the description in its configuration.
+back as it was sent. So a dashboard of ours is identified by its title and by the description in its configuration.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Dashboards:
 
     @property
     def style(self) -> WidgetStyle:
-        """How this server's generation writes widgets down. Raises PlatformError."""
+        """The format of widgets of this server's generation. Raises PlatformError."""
         return self._style()
 
     def titled(self, title: str) -> Iterator[Dashboard]:

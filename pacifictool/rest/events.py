@@ -1,7 +1,7 @@
-"""Lifecycle events: the only place where a server says that a plugin, rule or rule node did not start.
+"""The event log of plugins, rules and rule nodes: the only place where a server says that one did not start.
 
-Activation answers 200 in any case (platform-1x, section 2), and the state is ACTIVE; saving a rule chain answers 200
-whatever its nodes are (platform-modern, section 3).
+The response to an activation is 200 in any case (platform-1x, section 2), and the state is ACTIVE; the response to
+saving a rule chain is 200 whatever its nodes are (platform-modern, section 3).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Entity = TypeVar("Entity", Device, Asset)
 
 
 class NamedResources(Generic[Entity]):
-    """Lists, finds, creates and deletes entities of one kind. Subclasses say which."""
+    """Lists, finds, creates, updates and deletes resources of one kind. Subclasses say which."""
 
     _entity: type[Entity]
     _path: ClassVar[str]
@@ -78,7 +78,7 @@ class NamedResources(Generic[Entity]):
             return create_idempotently(self._session, self._path, document, self._entity.from_json, find_like_this)
         except AlreadyExists as error:
             raise AlreadyExists(
-                f"The {self._entity.noun} {name!r} exists already at {self._session.url}.",
+                f"The {self._entity.noun} {name!r} already exists at {self._session.url}.",
                 hint=f"Use another name, or the {self._entity.noun} that is there.",
                 **error.details,
             ) from error
@@ -86,13 +86,13 @@ class NamedResources(Generic[Entity]):
     def get_or_create(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
         """The one of that name, created with `type` if there is none.
 
-        One that exists is returned as it is, whatever its type. A race that is lost to somebody else ends with theirs.
+        One that exists is returned as it is, whatever its type; so is one that somebody else creates meanwhile.
         """
         found = self.find(name)
         return found if found is not None else self.create_or_get(name, type, additional_info)
 
     def create_or_get(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
-        """The same, one request less, for a name that probably is free."""
+        """Like `get_or_create`, with one request less when the name is free."""
         try:
             return self.create(name, type, additional_info)
         except AlreadyExists:
@@ -103,7 +103,7 @@ class NamedResources(Generic[Entity]):
 
     def change_type(self, entity: Entity, type: str) -> Entity:  # noqa: A002
         """Gives it another type; everything else stays."""
-        # Where a type is the name of a profile (later generations), a profile that is named wins over the type.
+        # Where a type is the name of a profile (later generations), a given profile takes precedence over the type.
         profile = {key: None for key in ("deviceProfileId", "assetProfileId") if key in entity.raw}
         return self.update(entity, type=type, **profile)
 
@@ -113,12 +113,12 @@ class NamedResources(Generic[Entity]):
         When somebody else has changed it since it was read, it is read again and saved with the changes once more.
         """
         try:
-            answer = self._save({**entity.raw, **changes})
+            saved = self._save({**entity.raw, **changes})
         except InvalidRequest as error:
             if error.status != VERSION_CONFLICT:
                 raise
-            answer = self._save({**self.get(entity.id).raw, **changes})
-        updated = self._entity.from_json(answer)
+            saved = self._save({**self.get(entity.id).raw, **changes})
+        updated = self._entity.from_json(saved)
         if updated.id != entity.id:
             raise UnexpectedAnswer(
                 f"The server saved {entity.name!r} under another id ({updated.id} instead of {entity.id})."
@@ -134,9 +134,9 @@ class NamedResources(Generic[Entity]):
 
     def types(self) -> builtins.list[str]:
         """Every type that is in use."""
-        answer = self._session.request("GET", f"{self._path}/types", expect=list)
-        found = [item.get("type") for item in answer if isinstance(item, dict)]
-        if len(found) != len(answer) or not all(isinstance(item, str) for item in found):
+        items = self._session.request("GET", f"{self._path}/types", expect=list)
+        found = [item.get("type") for item in items if isinstance(item, dict)]
+        if len(found) != len(items) or not all(isinstance(item, str) for item in found):
             raise UnexpectedAnswer(f"The server lists the types of its {self._entity.noun}s in an unknown form.")
         return [str(item) for item in found]
 
@@ -194,7 +194,7 @@ class Devices(NamedResources[Device]):
         if not token.reveal():
             raise InvalidRequest("An access token cannot be empty.")
         current = self.credentials(device_id)
-        # Without a version (3.8 and later) ours wins, whoever changed the credentials since they were read.
+        # Without a version (3.8 and later) ours take precedence, whoever changed the credentials since they were read.
         document = {
             **{key: value for key, value in current.raw.items() if key != "version"},
             "credentialsType": "ACCESS_TOKEN",

@@ -1,4 +1,4 @@
-"""Rule chains on the server: listed, read, saved and deleted, with what a server makes odd about them."""
+"""Rule chains on the server: listed, read, saved and deleted, whatever the server's peculiarities."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ChainStore:
     def alter(self, chain_id: str, change: Callable[[Metadata], Metadata | None]) -> Metadata:
         """Reads metadata, changes and saves them, and returns what is there then; None means: nothing to change.
 
-        Once more from the beginning when somebody else was faster (3.8 and later tell).
+        Starts again once when somebody else has changed them meanwhile (3.8 and later).
         """
         for last in (False, True):
             metadata = self.metadata(chain_id)
@@ -95,7 +95,7 @@ class ChainStore:
         # Repeatable: nodes with ids keep them, nodes without replace those of the attempt before; and with a version
         # the second attempt is refused.
         try:
-            answer = self._session.request("POST", f"{_PATH}/metadata", json=metadata, repeatable=True, expect=dict)
+            saved = self._session.request("POST", f"{_PATH}/metadata", json=metadata, repeatable=True, expect=dict)
         except InvalidRequest as error:
             if "StackOverflowError" in error.message:
                 raise InvalidRequest(
@@ -104,7 +104,7 @@ class ChainStore:
                     **error.details,
                 ) from error
             raise
-        return _checked(answer)
+        return _checked(saved)
 
 
 def _checked(metadata: Metadata) -> Metadata:

@@ -228,22 +228,26 @@ class PasswordAuth:
         requested_at = self._clock()
         credentials = {"username": self._username, "password": self._password.reveal()}
         response = _post(send, "/api/auth/login", credentials)
-        if response.status == 401 and response.is_platform_error:
-            raise AuthenticationFailed(
-                f"The platform at {response.url} refused the login of {self._username}: {response.error_text}.",
-                hint="Set a new password in the platform's web UI."
-                if response.error_code == _PASSWORD_EXPIRED
-                else "Check --username and the password (PACIFICTOOL_PASSWORD or --password-file).",
-                status=401,
-                request=response.request,
-            )
         if response.status != 200:
-            error = error_of(response)
-            is_unknown = isinstance(error, NotFound | AuthenticationFailed) or not response.is_platform_error
-            if is_unknown and not isinstance(error, NotAPlatform):
-                raise not_a_platform(response, str(response.status)) from error
-            raise error
+            raise self._login_failure(response)
         self._accept(response, requested_at)
+
+    def _login_failure(self, response: HttpResponse) -> PlatformError:
+        error = error_of(response)
+        if isinstance(error, NotAPlatform):
+            return error
+        if isinstance(error, NotFound) or not response.is_platform_error:
+            return not_a_platform(response, str(response.status))
+        if not isinstance(error, AuthenticationFailed):
+            return error
+        return AuthenticationFailed(
+            f"The platform at {response.url} refused the login of {self._username}: {response.error_text}.",
+            hint="Set a new password in the platform's web UI."
+            if response.error_code == _PASSWORD_EXPIRED
+            else "Check --username and the password (PACIFICTOOL_PASSWORD or --password-file).",
+            status=401,
+            request=response.request,
+        )
 
     def _accept(self, response: HttpResponse, requested_at: float) -> None:
         try:

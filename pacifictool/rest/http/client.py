@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 from urllib.parse import quote
 
 import requests
@@ -38,6 +38,16 @@ _WHOLE_RESPONSE_FACTOR = 4
 """A body must be complete within so many read timeouts, however steadily it trickles."""
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+
+class RequestOptions(TypedDict, total=False):
+    """See `Session.request`."""
+
+    json: Any
+    body: bytes | None
+    params: Params | None
+    repeatable: bool | None
+    find_result: Callable[[], Any] | None
 
 
 class Session:
@@ -113,32 +123,10 @@ class Session:
         return self._auth.server_time_ms()
 
     @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        body: bytes | None = None,
-        params: Params | None = None,
-        repeatable: bool | None = None,
-        find_result: None = None,
-        expect: None = None,
-    ) -> None: ...
+    def request(self, method: str, path: str, *, expect: None = None, **options: Unpack[RequestOptions]) -> None: ...
 
     @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Any = None,
-        body: bytes | None = None,
-        params: Params | None = None,
-        repeatable: bool | None = None,
-        find_result: Callable[[], Shape | None] | None = None,
-        expect: type[Shape],
-    ) -> Shape: ...
+    def request(self, method: str, path: str, *, expect: type[Shape], **options: Unpack[RequestOptions]) -> Shape: ...
 
     def request(
         self,

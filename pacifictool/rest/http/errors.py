@@ -58,54 +58,42 @@ def raise_for_error(response: HttpResponse) -> None:
 
 def error_of(response: HttpResponse) -> PlatformError:
     """The exception for a response that is not 2xx."""
-    status, url, request = response.status, response.url, response.request
+    status, url, request, text = response.status, response.url, response.request, response.error_text
     if response.is_redirect:
         return _redirect(response)
     if status < 500 and response.is_html:
         return not_a_platform(response, f"a web page ({_phrase(status)})")
-    text = response.error_text
     quoted = f": {text.rstrip('.!')}" if text else ""
-    refused = f"The platform at {url} refused {request}"
+    refused = f"The platform at {url} refused {request}{quoted or f' ({_phrase(status)})'}."
     details: dict[str, Any] = {"status": status, "request": request}
     if response.error_code is not None:
         details["error_code"] = response.error_code
     if status >= 429 and (seconds := response.retry_after_seconds) is not None:
         details["retry_after"] = seconds
     if status == 401:
-        return AuthenticationFailed(f"{refused}{quoted or ' (401)'}.", **details)
-    if status == 403 and response.error_code == _ENTITY_LIMIT:
-        return _limit_reached(response, quoted, details)
+        return AuthenticationFailed(refused, **details)
     if status == 403:
-        return PermissionDenied(
-            f"The platform at {url} does not permit {request}{quoted}.",
-            hint="Log in as a tenant administrator (--username).",
-            **details,
-        )
+        hint = "Log in as a tenant administrator (--username)."
+        if response.error_code == _ENTITY_LIMIT:
+            hint = "Delete some, or have the administrator raise the limit in the tenant's profile."
+            for key, name in (("entityType", "entity_type"), ("limit", "limit")):
+                if isinstance(response.error_document.get(key), str | int):
+                    details[name] = response.error_document[key]
+        return PermissionDenied(refused, hint=hint, **details)
     if status == 404:
         return NotFound(f"{request}: not found on the platform at {url}{quoted}.", **details)
-    if status == 429:
-        return RateLimited(
-            f"The platform at {url} asks for fewer requests{quoted}.",
-            hint="Wait a minute and try again, or raise the limits of the tenant.",
-            **details,
-        )
     if status == VERSION_CONFLICT:
-        return InvalidRequest(
-            f"{refused}{quoted}.",
-            hint="Somebody else is changing the same thing; run the command again.",
-            **details,
-        )
+        hint = "Somebody else is changing the same thing; run the command again."
+        return InvalidRequest(refused, hint=hint, **details)
+    if status == 429:
+        hint = "Wait a minute and try again, or raise the limits of the tenant."
+        return RateLimited(f"The platform at {url} asks for fewer requests{quoted}.", hint=hint, **details)
     if status == 500 and response.error_code == _GENERAL and _INVALID_REQUEST.search(text):
-        return InvalidRequest(f"The platform at {url} cannot use what was sent with {request}{quoted}.", **details)
+        return InvalidRequest(refused, **details)
     if status >= 500:
-        return ServerFault(
-            f"The platform at {url} failed at {request} ({_phrase(status)}){quoted}.",
-            hint="The server's own log says more.",
-            **details,
-        )
-    if _TAKEN.search(text):
-        return AlreadyExists(f"{refused}{quoted}.", **details)
-    return InvalidRequest(f"{refused}{quoted or f' ({_phrase(status)})'}.", **details)
+        failed = f"The platform at {url} failed at {request} ({_phrase(status)}){quoted}."
+        return ServerFault(failed, hint="The server's own log says more.", **details)
+    return (AlreadyExists if _TAKEN.search(text) else InvalidRequest)(refused, **details)
 
 
 def not_a_platform(response: HttpResponse, received: str) -> NotAPlatform:
@@ -157,17 +145,6 @@ def unreachable(reason: str, url: str, request: str, *, sent: bool) -> PlatformU
         # With TLS 1.3 a server checks our certificate after the handshake, and often just closes the connection then.
         hint += " If the server asks for a certificate, give --cert-file and --key-file."
     return PlatformUnreachable(f"The platform at {url} {reason}.", hint=hint, request=request, sent=sent)
-
-
-def _limit_reached(response: HttpResponse, quoted: str, details: dict[str, Any]) -> PermissionDenied:
-    for key, name in (("entityType", "entity_type"), ("limit", "limit")):
-        if isinstance(response.error_document.get(key), str | int):
-            details[name] = response.error_document[key]
-    return PermissionDenied(
-        f"The platform at {response.url} refused {response.request}: the tenant has as many as it may{quoted}.",
-        hint="Delete some, or have the administrator raise the limit in the tenant's profile.",
-        **details,
-    )
 
 
 def _redirect(response: HttpResponse) -> NotAPlatform:

@@ -102,7 +102,7 @@ def test_a_create_gives_up_when_nothing_helps(server: ScriptedPlatform, store: D
 def test_what_was_there_before_is_not_ours(store: DeviceStore, platform: Platform) -> None:
     store.add("WS-1", "WeatherStation", age_seconds=3600)
     store.faults = ["lost on the way"]
-    with pytest.raises(AlreadyExists, match="'WS-1' exists already"):
+    with pytest.raises(AlreadyExists, match="'WS-1' already exists"):
         platform.devices.create("WS-1", "WeatherStation")
 
 
