@@ -99,6 +99,26 @@ def test_a_create_gives_up_when_nothing_helps(server: ScriptedPlatform, store: D
     assert server.count("POST", "/api/device") == 4
 
 
+def test_a_create_has_no_more_attempts_than_the_policy_allows(
+    server: ScriptedPlatform, store: DeviceStore, platform: Platform
+) -> None:
+    busy = platform_error(429, "Too many requests for current tenant!", 33)
+    server.on("POST", "/api/device", *[busy, busy, busy, DROP] * 5)
+    with pytest.raises(PlatformUnreachable):
+        platform.devices.create("WS-1", "WeatherStation")
+    assert server.count("POST", "/api/device") == 4
+
+
+def test_a_look_up_that_fails_is_not_retried_by_the_create_as_well(
+    server: ScriptedPlatform, platform: Platform
+) -> None:
+    server.on("POST", "/api/device", DROP)
+    server.on("GET", "/api/tenant/devices", Reply(503))
+    with pytest.raises(ServerFault):
+        platform.devices.create("WS-1", "WeatherStation")
+    assert (server.count("POST", "/api/device"), server.count("GET", "/api/tenant/devices")) == (1, 4)
+
+
 def test_what_was_there_before_is_not_ours(store: DeviceStore, platform: Platform) -> None:
     store.add("WS-1", "WeatherStation", age_seconds=3600)
     store.faults = ["lost on the way"]
