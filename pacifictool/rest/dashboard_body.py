@@ -36,7 +36,7 @@ class DashboardSpec:
     """What a dashboard is to show."""
 
     description: str
-    """Kept in the configuration; a dashboard of ours is known by it."""
+    """Kept in the configuration; identifies a dashboard of ours."""
     entity_type: str
     """Of the zones' assets and of the devices."""
     value_key: str
@@ -118,7 +118,7 @@ def dashboard_configuration(spec: DashboardSpec, title: str, style: WidgetStyle)
 
 
 def dashboard_differences(actual: Mapping[str, Any], spec: DashboardSpec, style: WidgetStyle) -> Iterator[str]:
-    """One line for each part of ours that shows something else than wanted.
+    """One line for each part of ours that shows something else than is wanted.
 
     What a person has moved, recoloured, added or taken out in the web UI is theirs and no difference.
     """
@@ -178,7 +178,7 @@ def _datasource(widget: _Widget, spec: DashboardSpec) -> Configuration:
         "label": spec.value_key,
         "color": _COLOR,
         "settings": {},
-        # The UI tells keys apart by it; any number below 1 will do.
+        # The UI distinguishes keys by it; any number below 1 will do.
         "_hash": 0.123,
     }
     return {"type": "entity", "name": None, "entityAliasId": widget.alias_id, "dataKeys": [key]}

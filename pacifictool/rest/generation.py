@@ -41,7 +41,7 @@ class ServerGeneration:
     name: str
     """1.x, 2.x, 3.x, 4.x …"""
     version: str | None
-    """As the server or the user tells it; None when neither does."""
+    """As the server reports or the user gives it; None when neither does."""
     paging: Paging
     telemetry: TelemetryTraits
     forwarding: MakeForwarding

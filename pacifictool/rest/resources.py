@@ -53,7 +53,7 @@ class NamedResources(Generic[Entity]):
         except NotFound:
             return None
         found = self._entity.from_json(document)
-        # Some databases compare texts without regard to case or trailing spaces; a name of ours is exact.
+        # Some databases compare texts without regard to case or trailing spaces; here a name is exact.
         return found if found.name == name else None
 
     def get(self, entity_id: str) -> Entity:

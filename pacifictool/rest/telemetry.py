@@ -129,7 +129,7 @@ class Telemetry:
         points: dict[int, Point] = {}
         before_ms = end_ms
         # Asking from start - 1 and checking here gives the same where the start is exclusive (1.x, SQL) or not (1.x,
-        # Cassandra), as nobody can know from outside.
+        # Cassandra), which a client cannot know.
         asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
         while start_ms < before_ms and (limit is None or len(points) < limit):
             page_size = RANGE_PAGE if limit is None else min(RANGE_PAGE, limit - len(points) + 1)

@@ -108,7 +108,7 @@ class ChainStore:
 
 
 def _checked(metadata: Metadata) -> Metadata:
-    """Metadata whose shape can be relied on. Raises UnexpectedAnswer."""
+    """The metadata, if they are well formed. Raises UnexpectedAnswer."""
     nodes, links, calls = (metadata.get(key) for key in ("nodes", "connections", "ruleChainConnections"))
     if not all(value is None or _is_list_of_objects(value) for value in (nodes, links, calls)):
         raise UnexpectedAnswer("The server describes the nodes or connections of a rule chain in an unknown form.")

@@ -52,7 +52,7 @@ class Auth(Protocol):
         """Makes sure that the credentials work, unless that is known. Raises PlatformError."""
 
     def server_time_ms(self) -> int:
-        """The server's clock, never ahead of it; this machine's before the server has told the time."""
+        """The server's clock, never ahead of it; this machine's clock before the first response."""
 
 
 class ApiKeyAuth:

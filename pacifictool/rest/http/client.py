@@ -77,7 +77,7 @@ class Session:
     (see `DeletionLimiter`). `clock` is a monotonic clock in seconds.
 
     Environment variables, .netrc files and cookies play no part, redirects are not followed, and a response is never
-    read beyond a limit. So only the adapter of requests is needed; a `requests.Session` around it would cost a third
+    read beyond a limit. So only the adapter of requests is needed; a `requests.Session` around it would cost a fifth
     more processor time per request.
     """
 
@@ -133,9 +133,9 @@ class Session:
         self._retry.run(lambda _attempt: self._auth.log_in(self._send), repeatable=True)
 
     def server_time_ms(self) -> int:
-        """The server's clock in ms since the epoch, as its last token tells it; our clock before the first login.
+        """The server's clock in ms since the epoch, by its last token or response; this machine's before the first.
 
-        It is never ahead of the server's, and late by up to a second and the time that the login took.
+        It is never ahead of the server's, and late by up to a second and the time that the response took.
         """
         return self._auth.server_time_ms()
 
@@ -189,7 +189,7 @@ class Session:
     def _send(self, request: HttpRequest, authorization: str | None) -> HttpResponse:
         """See `Send`; `authorization` is the value of the header.
 
-        Raises PlatformUnreachable (its `sent` detail tells whether the server may have received the request),
+        Raises PlatformUnreachable (its `sent` detail says whether the server may have received the request),
         NotAPlatform when what responds does not speak HTTP, UnexpectedAnswer when the response is too long,
         InvalidRequest when the request cannot be written as HTTP.
         """
