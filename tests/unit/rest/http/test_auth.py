@@ -17,6 +17,7 @@ from scripted_platform import (
 
 from pacifictool.errors import (
     AuthenticationFailed,
+    InvalidRequest,
     NotAPlatform,
     PermissionDenied,
     PlatformError,
@@ -270,3 +271,14 @@ def test_the_servers_clock_is_never_ahead(server: ScriptedPlatform, session: Ses
     session.log_in()
     behind_ms = (time.time() + 5000) * 1000 - session.server_time_ms()
     assert 0 <= behind_ms < 3000
+
+
+def test_an_error_says_whether_it_is_of_the_login(server: ScriptedPlatform, session: Session) -> None:
+    refusal = platform_error(400, "Bad request", 31)
+    server.on("POST", "/api/auth/login", refusal, server.tokens())
+    server.on("GET", "/api/thing", refusal)
+    with pytest.raises(InvalidRequest) as of_login:
+        get(session)
+    with pytest.raises(InvalidRequest) as of_request:
+        get(session)
+    assert (of_login.value.during_login, of_request.value.during_login) == (True, False)
