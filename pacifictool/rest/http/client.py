@@ -130,7 +130,7 @@ class Session:
 
     def log_in(self) -> None:
         """Logs in now, if that has not happened yet. Raises AuthenticationFailed, NotAPlatform, PlatformUnreachable."""
-        self._retry.run(lambda _attempt: self._auth.log_in(self._send), repeatable=True)
+        self._retry.run(lambda _may_be_done: self._auth.log_in(self._send), repeatable=True)
 
     def server_time_ms(self) -> int:
         """The server's clock in ms since the epoch, by its last token or response; this machine's before the first.
@@ -166,18 +166,18 @@ class Session:
         `find_result`: that looks, before each repetition, whether the request had succeeded after all, and returns what
         the response would have held.
 
-        A DELETE that finds nothing when it is repeated counts as done.
+        A DELETE that finds nothing counts as done when an earlier attempt may have succeeded.
 
         Raises the subclasses of PlatformError.
         """
         request = HttpRequest(method, path, params, body if json is None else _encode(json, f"{method} {path}"))
 
-        def attempt(number: int) -> Any:
+        def attempt(may_be_done: bool) -> Any:  # noqa: FBT001 - see `RetryLoop.run`
             try:
                 response = self._auth.exchange(request, self._send)
                 raise_for_error(response)
             except NotFound:
-                if method == "DELETE" and number > 1:
+                if method == "DELETE" and may_be_done:
                     return None
                 raise
             return None if expect is None else _document(response, expect)

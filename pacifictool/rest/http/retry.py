@@ -40,27 +40,28 @@ class RetryLoop:
 
     def run(
         self,
-        call: Callable[[int], Result],
+        call: Callable[[bool], Result],
         *,
         repeatable: bool,
         find_result: Callable[[], Result | None] | None = None,
     ) -> Result:
-        """Calls `call(attempt)`, counting from 1, until it succeeds or repeating it makes no sense.
+        """Calls `call(may_be_done)` until it succeeds or repeating it makes no sense; `may_be_done` says whether an
+        earlier attempt had an unknown outcome.
 
         A failure is waited out when it is `retriable`; one with an unknown outcome only when the call is `repeatable`
         or when there is `find_result`, which looks before each further attempt whether an earlier one had succeeded.
         Raises the last failure, also when the stop signal ends a wait, and whatever `find_result` raises.
         """
-        is_outcome_unknown = False
+        may_be_done = False
         for attempt in itertools.count(1):
             try:
-                return call(attempt)
+                return call(may_be_done)
             except PlatformError as error:
-                is_outcome_unknown |= error.outcome_unknown
+                may_be_done |= error.outcome_unknown
                 may_repeat = repeatable or find_result is not None or not error.outcome_unknown
                 if not (may_repeat and self._wait(error, attempt)):
                     raise
-            if is_outcome_unknown and find_result is not None and (found := find_result()) is not None:
+            if may_be_done and find_result is not None and (found := find_result()) is not None:
                 return found
         raise AssertionError("unreachable: the loop ends with a result or a failure")
 

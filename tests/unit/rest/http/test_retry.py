@@ -117,6 +117,16 @@ def test_a_delete_that_finds_nothing_on_its_repeat_is_done(server: ScriptedPlatf
     assert server.count("DELETE", "/api/thing") == 2
 
 
+def test_a_delete_that_finds_nothing_after_one_that_was_not_carried_out(
+    server: ScriptedPlatform, session: Session
+) -> None:
+    server.on("POST", "/api/auth/login", Reply(503), server.tokens())
+    server.on("DELETE", "/api/thing", Reply(429), NOT_FOUND)
+    with pytest.raises(NotFound):
+        session.request("DELETE", "/api/thing")
+    assert server.count("DELETE", "/api/thing") == 2
+
+
 def test_a_delete_that_finds_nothing_at_first_says_so(server: ScriptedPlatform, session: Session) -> None:
     with pytest.raises(NotFound):
         session.request("DELETE", "/api/thing")
