@@ -18,7 +18,7 @@ from pacifictool.errors import (
     ServerFault,
     UnexpectedAnswer,
 )
-from pacifictool.rest import Platform
+from pacifictool.rest import Platform, Rule
 from pacifictool.settings import Secret
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
@@ -263,3 +263,33 @@ def test_bad_ids_are_refused_by_the_server(real: Platform) -> None:
         real.devices.get("notauuid")
     with pytest.raises(PlatformError):
         real.assets.get("")
+
+
+def test_devices_that_a_gateway_created(server: ScriptedPlatform, store: DeviceStore, platform: Platform) -> None:
+    gateway = platform.devices.create("Gateway", "gateway")
+    relations = [
+        {"type": "Created", "to": {"entityType": "DEVICE", "id": "one"}},
+        {"type": "Contains", "to": {"entityType": "DEVICE", "id": "two"}},
+        {"type": "Created", "to": None},
+        "nonsense",
+    ]
+    server.on("GET", "/api/relations", Reply(json=relations))
+    assert platform.devices.created_by(gateway) == {"one"}
+    assert server.requests[-1].query == {"fromId": gateway.id, "fromType": "DEVICE"}
+
+
+def test_the_last_error_of_a_rule(server: ScriptedPlatform, platform: Platform) -> None:
+    identifier = str(uuid.uuid4())
+    rule = Rule(identifier, "R", 1, str(uuid.uuid4()), {}, "token", "ACTIVE")
+    path = f"/api/events/RULE/{identifier}"
+    events = [
+        {"type": "LC_EVENT", "createdTime": 30, "body": {"event": "STARTED"}},
+        {"type": "ERROR", "createdTime": 20, "body": {"error": "\n java.lang.NullPointerException: topic\n\tat org.x"}},
+        {"type": "ERROR", "createdTime": 10, "body": {}},
+    ]
+    server.on("GET", path, Reply(json={"data": events}))
+    assert platform.events.last_error(rule, 20) == "java.lang.NullPointerException: topic"
+    assert platform.events.last_error(rule, 21) is None
+    server.on("GET", path, Reply(json={"data": ["nonsense"]}))
+    with pytest.raises(UnexpectedAnswer):
+        platform.events.last_error(rule, 0)
