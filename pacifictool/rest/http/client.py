@@ -13,7 +13,7 @@ from urllib.parse import quote
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_ACCEPT_ENCODING
-from urllib3 import HTTPConnectionPool
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError
 
 import pacifictool
@@ -44,9 +44,9 @@ _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 class _OneServerAdapter(HTTPAdapter):
     """Keeps the connection pool at hand that requests would look up for every request, at a tenth of its cost."""
 
-    _pool: HTTPConnectionPool | None = None
+    _pool: ConnectionPool | None = None
 
-    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> HTTPConnectionPool:
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> ConnectionPool:
         pool = self._pool
         if pool is None:
             pool = self._pool = super().get_connection_with_tls_context(*arguments, **options)
