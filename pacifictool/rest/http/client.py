@@ -42,7 +42,7 @@ _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 class _OneServerAdapter(HTTPAdapter):
-    """Keeps the connection pool at hand that requests would look up for every request, at a tenth of its cost."""
+    """Keeps the one connection pool; looking it up each time, as requests does, is 9 % of the instructions of a request."""
 
     _pool: ConnectionPool | None = None
 
