@@ -42,7 +42,7 @@ _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 class _OneServerAdapter(HTTPAdapter):
-    """Keeps the one connection pool; looking it up each time, as requests does, is 9 % of the instructions of a request."""
+    """Keeps the one connection pool; looking it up each time, as requests does, is 9 % of a request's instructions."""
 
     _pool: ConnectionPool | None = None
 
