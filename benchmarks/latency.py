@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pacifictool.aggregation.job import AggregationJob
-from pacifictool.aggregation.run import JobConfig
-from pacifictool.aggregation.sinks.rest import RestSink
-from pacifictool.aggregation.spark import SparkSettings
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.spark import SparkSettings
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.sinks.rest import RestSink
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner

@@ -4,7 +4,8 @@ A sandbox of its own; 10,000 zones in one window, handed over as the job does. T
 device, the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
 exit code 1 when a value differs or a first window takes longer than its bar (rest 30 s, gateway 10 s).
 
-`--generation 4 --telemetry-latency 0.1` answers writes as slowly as a 4.3.1 server does.
+`--generation 4 --telemetry-latency 0.1 --queue 0.1` stores as slowly as a 4.3.1 server does
+(docs/servers/4.x.md#telemetry-over-rest, row 2).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from pathlib import Path
 
 import psutil
 
-from pacifictool.aggregation.delivery import CHUNK
-from pacifictool.aggregation.sinks.base import Receipt
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
-from pacifictool.aggregation.windows import WindowMean
+from pacifictool.analytics.delivery import CHUNK
+from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
+from pacifictool.analytics.windows import WindowMean
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
 from pacifictool.sandbox.launcher import SandboxProcess
@@ -107,6 +108,12 @@ def main() -> int:
     parser.add_argument("--generation", choices=["1", "4"], default="1", help="of the sandbox")
     parser.add_argument("--telemetry-latency", default="0", metavar="SECONDS", help="every write over REST waits")
     parser.add_argument("--rest-latency", default="0", metavar="SECONDS", help="every REST call waits")
+    parser.add_argument(
+        "--queue",
+        default="0",
+        metavar="SECONDS",
+        help="generation 4: messages are stored so long after their PUBACK",
+    )
     arguments = parser.parse_args()
     more = (
         "--generation",
@@ -115,6 +122,8 @@ def main() -> int:
         arguments.telemetry_latency,
         "--rest-latency-seconds",
         arguments.rest_latency,
+        "--queue-seconds",
+        arguments.queue,
     )
     with tempfile.TemporaryDirectory() as folder:
         sandbox = SandboxProcess(Path(folder) / "platform", options=more)

@@ -95,7 +95,6 @@ class Bench:
     scale: Scale
     _topics: dict[Workload, tuple[Topic, Exact]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
-    _has_archive: bool = False
 
     def topic(self, workload: Workload) -> tuple[Topic, Exact]:
         """The topic of a workload, filled at the first call, and the exact answer."""
@@ -114,8 +113,6 @@ class Bench:
 
     def run(self, engine: str, workloads: Sequence[Workload], label: str | None = None) -> Outcome:
         """Runs an engine over workloads in turn. Raises WrongAnswer unless every mean is right."""
-        if engine == OURS and not self._has_archive:
-            self._leave_archive()
         topics = [self.topic(workload) for workload in workloads]
         environ = dict(os.environ) | ({"BENCH_MASTER": "local[1]"} if label == ONE_CORE else {})
         outcome = rivals.run(
@@ -139,14 +136,6 @@ class Bench:
         rates = ", ".join(f"{report.per_second:,.0f}/s" for report in outcome.reports)
         _say(f"  {label or engine}: {rates}")
         return outcome
-
-    def _leave_archive(self) -> None:
-        """Leaves what each machine has after the first use of `aggregate`: the archive of Spark's classes."""
-        self._has_archive = True
-        small, large = Workload(1_000), Workload(100_000)
-        self.run(OURS, [small, large], "pacifictool, for the archive of classes")
-        for used in (small, large):
-            self.forget(used)
 
 
 @contextmanager

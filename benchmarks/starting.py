@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import statistics
@@ -15,15 +16,13 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from benchmarks.stream import WINDOW_MS
-from pacifictool.aggregation.checkpoint import read_batch_plan
-from pacifictool.aggregation.windows import trigger_interval_ms
+from pacifictool.analytics.state.reader import JobView
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint
 
 _FIRST_BATCHES = 3
-"""Left out of the steady figures: Spark still compiles."""
+"""Left out of the steady figures: the JVM still compiles."""
 _LONGEST_START_SECONDS = 120.0
 
 
@@ -44,7 +43,7 @@ def measure_start(endpoint: KafkaEndpoint, *, repetitions: int, seconds: float) 
     try:
         for number in range(repetitions):
             last = number == repetitions - 1
-            first, batches = _run_command(endpoint, topic, seconds if last else 0.0)
+            first, batches = _run_command(endpoint, seconds if last else 0.0)
             starts.append(first)
     finally:
         stop.set()
@@ -52,43 +51,40 @@ def measure_start(endpoint: KafkaEndpoint, *, repetitions: int, seconds: float) 
     return {"first_batch_seconds": starts, "batch_seconds": batches}
 
 
-def _run_command(endpoint: KafkaEndpoint, topic: str, seconds: float) -> tuple[float, list[float]]:
+def _run_command(endpoint: KafkaEndpoint, seconds: float) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory(prefix="bench-start-") as name:
-        folder = Path(name)
+        folder = Path(name) / "job"
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PACIFICTOOL_")}
         cache = {key: os.environ[key] for key in ("PACIFICTOOL_CACHE",) if key in os.environ}
-        command = ["aggregate", "--quiet", "--sink", "console", "--master", "local[2]", "--checkpoint", name]
+        command = ["aggregate", "--quiet", "--sink", "console", "--master", "local[2]", "--checkpoint", str(folder)]
         launched = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", *command],
             stdout=subprocess.DEVNULL,
             env={**environ, **cache, "PACIFICTOOL_KAFKA": endpoint.bootstrap},
-            cwd=folder,
+            cwd=name,
         )
         try:
-            while not (folder / "spark" / "commits" / "0").exists():
+            while not _batch_seconds(folder):
                 if process.poll() is not None or time.monotonic() > launched + _LONGEST_START_SECONDS:
                     raise SystemExit("`pacifictool aggregate` counted no batch.")
                 time.sleep(0.01)
             first = time.monotonic() - launched
             time.sleep(seconds)
-            taken = _batch_seconds(folder / "spark", topic)
+            taken = _batch_seconds(folder)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)
         return first, [taken[number] for number in sorted(taken) if number >= _FIRST_BATCHES]
 
 
-def _batch_seconds(spark: Path, topic: str) -> Mapping[int, float]:
-    """By batch: seconds from its trigger, which is a multiple of the interval, to Spark's note that it is done."""
-    interval = trigger_interval_ms(WINDOW_MS)
-    found = {}
-    for commit in (spark / "commits").glob("*"):
-        if commit.name.isdigit():
-            planned_ms = read_batch_plan(spark, int(commit.name), topic).planned_ms
-            triggered_ms = planned_ms - planned_ms % interval
-            found[int(commit.name)] = commit.stat().st_mtime - triggered_ms / 1000
-    return found
+def _batch_seconds(folder: Path) -> Mapping[int, float]:
+    """By batch: seconds from its plan until it was applied."""
+    view = JobView.open(folder)
+    if view is None:
+        return {}
+    with contextlib.closing(view):
+        return {batch.number: (batch.done_ms - batch.planned_ms) / 1000 for batch in view.batches()}
 
 
 def _publish(endpoint: KafkaEndpoint, topic: str, stop: threading.Event) -> None:

@@ -6,7 +6,8 @@ The tree::
     ├── UsageError                        exit code 2: the command line or a file of the user is wrong
     │   ├── SettingsError                 an option, environment variable or pacifictool.toml
     │   ├── ScenarioError                 the scenario file
-    │   └── DescriptorError               a plugin or rule JSON file
+    │   ├── DescriptorError               a plugin or rule JSON file
+    │   └── ForeignFolder                 a folder to write into that is not ours
     ├── PlatformError                     the Pacificsoft server, over REST
     │   ├── PlatformUnreachable           no connection, timeout, TLS
     │   ├── NotAPlatform                  something else responds at the URL
@@ -15,6 +16,7 @@ The tree::
     │   ├── NotFound                      404
     │   ├── AlreadyExists                 a name or token is taken
     │   ├── InvalidRequest                any other 4xx
+    │   │   └── NameChanged               the server keeps another name than the one it was given
     │   ├── RateLimited                   429 after all retries
     │   ├── ServerFault                   5xx after all retries
     │   ├── UnexpectedAnswer              2xx with a body that makes no sense
@@ -121,6 +123,10 @@ class DescriptorError(UsageError):
     """A plugin, rule or rule chain JSON file cannot be used."""
 
 
+class ForeignFolder(UsageError):
+    """A folder that a command would write into, or empty, holds something that pacifictool did not make."""
+
+
 class PlatformError(PacificToolError):
     """The platform's REST API refused, failed or sent a response that makes no sense.
 
@@ -197,6 +203,13 @@ class AlreadyExists(PlatformError):
 
 class InvalidRequest(PlatformError):
     """The server cannot use what was sent."""
+
+
+class NameChanged(InvalidRequest):
+    """The server keeps another name than the one it was given, so that two names could come to mean one thing.
+
+    `details["id"]` is what the server keeps under the other name.
+    """
 
 
 class RateLimited(PlatformError):

@@ -30,10 +30,8 @@ from pydantic import (
 )
 
 from pacifictool.errors import ScenarioError, file_fault
-from pacifictool.winds import MODELS, Wind, WindRange
-
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from pacifictool.models.config import MODELS, Wind, WindRange
+from pacifictool.tools.times import format_duration, parse_duration
 
 _ZONES_MEMBERS = ("count", "names")
 _NUMBER = re.compile(r"\{number(?::0?[1-9]d)?\}")
@@ -43,30 +41,6 @@ MAX_FLEET = 1_000_000
 
 MAX_NAME_LENGTH = 255
 """Names of devices and assets: the platform's column is varchar(255)."""
-
-
-def parse_duration(value: str | float) -> float:
-    """Turns "10s", "500ms", "1.5m", "2h" or a plain number of seconds into seconds.
-
-    Raises ValueError with a sentence for the user.
-    """
-    if isinstance(value, bool):  # TOML's true is an int for Python
-        raise ValueError("a duration is a number of seconds or a text such as '10s'")  # noqa: TRY004 - pydantic reads ValueError
-    if isinstance(value, int | float):
-        return float(value)
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write for example '10s', '500ms', '5m' or '1h'")
-    return float(match["number"]) * _UNIT_SECONDS[match["unit"] or "s"]
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest text that `parse_duration` turns back into `seconds` (to the millisecond)."""
-    milliseconds = round(seconds * 1000)
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
 
 
 def check_name(name: str) -> str:
@@ -134,6 +108,9 @@ class Aggregation(_Table):
     lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
     """How far behind the newest record a window still accepts stragglers."""
 
+    max_skew: Annotated[Seconds, Field(ge=0, le=86_400)] = 60.0
+    """How far a timestamp that a producer set may be ahead of the record's arrival; beyond that it is invalid."""
+
     zone_key: Key = "geoZone"
     """Key of the record, and of the client attribute, that names the zone."""
 
@@ -159,6 +136,10 @@ class Aggregation(_Table):
     def lateness_ms(self) -> int:
         return round(self.lateness * 1000)
 
+    @property
+    def max_skew_ms(self) -> int:
+        return round(self.max_skew * 1000)
+
 
 class Turbine(_Table):
     """`[[turbines]]`: one simulated weather station."""
@@ -176,7 +157,7 @@ class Turbine(_Table):
     """Readings per second."""
 
 
-class Fleet(_Table):
+class FleetSpec(_Table):
     """`[fleet]`: the turbines of `--fleet N`, which take the place of the scenario's own."""
 
     name: Name = "Turbine {number:05d}"
@@ -245,7 +226,7 @@ class Scenario(_Table):
     winds: dict[Key, Wind] = {}
     """Named models, for groups of turbines: `wind_speed = "coast"` takes the one of `[winds.coast]`."""
     turbines: tuple[Turbine, ...] = ()
-    fleet: Fleet = Fleet()
+    fleet: FleetSpec = FleetSpec()
     assets: tuple[Asset, ...] = ()
 
     @model_validator(mode="before")
@@ -323,13 +304,13 @@ def tutorial_scenario() -> Scenario:
     return parse_scenario(text, source="the tutorial scenario")
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Reads and validates a scenario file.
+def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
+    """Reads and validates a scenario file. With `within`, the files that it names must lie in that folder.
 
     Raises ScenarioError with the file, the place in it and what to do.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ScenarioError(
             f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
@@ -338,12 +319,12 @@ def load_scenario(path: Path) -> Scenario:
         raise ScenarioError(
             f"The scenario file {path} cannot be read: {file_fault(error)}.", hint="It must be a readable UTF-8 text."
         ) from error
-    return parse_scenario(text, source=str(path), folder=path.parent)
+    return parse_scenario(text, source=str(path), folder=path.parent, within=within)
 
 
-def parse_scenario(text: str, *, source: str, folder: Path | None = None) -> Scenario:
+def parse_scenario(text: str, *, source: str, folder: Path | None = None, within: Path | None = None) -> Scenario:
     """Validates a scenario given as TOML text; `source` names it in error messages, and the files that it names are
-    looked for in `folder` (None: the working directory)."""
+    looked for in `folder` (None: the working directory). `within` as in `load_scenario`."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -351,7 +332,7 @@ def parse_scenario(text: str, *, source: str, folder: Path | None = None) -> Sce
             f"{source} is not valid TOML: {error}.", hint="Mend the line that is named and try again."
         ) from None
     try:
-        return Scenario.model_validate(document, context={"folder": folder})
+        return Scenario.model_validate(document, context={"folder": folder, "within": within})
     except ValidationError as error:
         raise ScenarioError(
             f"{source}: {describe_validation_error(error)}.",

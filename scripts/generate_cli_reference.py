@@ -37,6 +37,9 @@ document, for failures, too:
 `kind` is stable, and `help` is its entry in [troubleshooting](troubleshooting.md); `details`, where there are any, are
 facts for scripts. Without a terminal, progress is plain lines instead of bars.
 
+Names and other text from servers are shown as data: characters that cannot be seen, or that a terminal would obey, as
+escapes such as `\\x9b`. In JSON every text is exact.
+
 Secrets are never options: give a password by variable, by file or on standard input. Ctrl-C, SIGTERM and SIGHUP end
 every command within two seconds, and everything it started with it.
 """
@@ -152,7 +155,8 @@ def _configuration() -> str:
     text = (
         f"Keys of a configuration file: {keys}; and the table `kafka_properties`, which is what `-X` gives. A path in"
         " it is meant from where the file stands. A password does not belong into it: name a file with"
-        " `password_file`."
+        " `password_file`. The file of the current folder must not set all of these, nor decide where a secret of"
+        " another source is sent: see [configuration files and trust](configuration.md)."
     )
     wrapped = textwrap.fill(text, 120, break_on_hyphens=False)
     return (

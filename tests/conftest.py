@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,26 +13,15 @@ from harness import CommandLine, Outcome, kept_variables
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.runtime import default_cache_dir
-from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.stack import LocalStack
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """A run by several workers is a long one: it begins with what makes the many starts of Spark quick."""
-    config = session.config
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        return
-    folder = tempfile.TemporaryDirectory()
-    script = Path(__file__).parent / "support" / "spark_classes.py"
-    maker = ManagedProcess([sys.executable, script], log_path=Path(folder.name, "log"))
-    config.add_cleanup(folder.cleanup)
-    config.add_cleanup(lambda: maker.stop(0))
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A broker and a platform for the tests of one worker; tests use names of their own in it."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    stack = LocalStack(
+        tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True
+    )
     with stack:
         yield stack
 
@@ -42,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @pytest.fixture
 def fresh_stack(tmp_path: Path) -> Iterator[LocalStack]:
     """A broker and a platform of one test's own."""
-    stack = LocalStack(tmp_path / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    stack = LocalStack(tmp_path / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True)
     try:
         stack.start()
         yield stack

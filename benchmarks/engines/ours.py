@@ -13,13 +13,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Means, ready, report, tasks_from_arguments
 
-from pacifictool.aggregation.job import AggregationJob
-from pacifictool.aggregation.run import JobConfig
-from pacifictool.aggregation.sinks.base import Receipt, Sink
-from pacifictool.aggregation.spark import SparkRuntime, SparkSettings
-from pacifictool.aggregation.windows import WindowMean
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.windows import WindowMean
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
-from pacifictool.runtime.class_archive import FOLDER
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 
@@ -49,10 +48,9 @@ def main() -> None:
         jars=jars,
         master=os.environ.get("BENCH_MASTER", "local[2]"),
         environ=os.environ,
-        class_archives=default_cache_dir(os.environ) / FOLDER,
     )
     runtime = SparkRuntime(settings, folder)
-    _ = runtime.session
+    _ = runtime.java_context
     ready()
     try:
         for task in tasks:
@@ -70,7 +68,6 @@ def main() -> None:
             summary = AggregationJob(config, sink, runtime=runtime).run(threading.Event())
             report(summary.records, time.perf_counter() - began, sink.means)
             shutil.rmtree(folder / "job")
-        runtime.prepare_next_start(at_once=True)
     finally:
         runtime.close()
 

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions, sink_kind
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
 from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.progress import JobProgress, JobSummary
-    from pacifictool.aggregation.run import JobConfig
-    from pacifictool.aggregation.sinks.base import Sink
-    from pacifictool.aggregation.sinks.registry import SinkKind
-    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.engine.spark import SparkSettings
+    from pacifictool.analytics.progress import JobProgress, JobSummary
+    from pacifictool.analytics.sinks.base import Sink
+    from pacifictool.analytics.sinks.registry import SinkKind
     from pacifictool.cli.context import Session
     from pacifictool.reporting import ProgressTask
     from pacifictool.scenario import Aggregation
@@ -70,7 +71,9 @@ def aggregate(
     starting_offsets: Annotated[
         str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
     ] = "latest",
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop this long after the first look at the topic.")
+    ] = None,
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Count what the topic holds, post every window, and stop.")
     ] = False,
@@ -86,9 +89,9 @@ def aggregate(
     A restart on the same checkpoint goes on where the last run ended. Records that cannot be used are kept: see
     `pacifictool rejects`.
     """
-    from pacifictool.aggregation.checkpoint import has_batches
-    from pacifictool.aggregation.job import AggregationJob
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.job import AggregationJob
+    from pacifictool.analytics.state.checkpoint import has_begun
     from pacifictool.cli.context import parse_key_values
 
     session = session_of(ctx)
@@ -121,9 +124,9 @@ def aggregate(
         give_up_after=patience,
     )
     with ExitStack() as opened, _shown(session) as show:
-        target = _open(kind, options, opened, session, waits=has_batches(config.checkpoint))
+        target = _open(kind, options, opened, session, waits=has_begun(config.checkpoint))
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
-        with session.winding_down_on_interrupt():
+        with session.winding_down_on_interrupt(), private_files():
             summary = job.run(session.stop)
     session.output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
@@ -131,9 +134,9 @@ def aggregate(
 
 def _open(kind: SinkKind, options: SinkOptions, opened: ExitStack, session: Session, *, waits: bool) -> Sink:
     """Opens the sink; `waits`: a job that has run before waits for its platform."""
-    from pacifictool.aggregation.patience import until_reachable
+    from pacifictool.analytics.waiting import wait_until_reachable
 
-    target = until_reachable(
+    target = wait_until_reachable(
         lambda: opened.enter_context(kind.open(options)), session.stop, session.reporter, waits=waits
     )
     if target is None:
@@ -148,9 +151,8 @@ def spark_settings(
 
     Raises UsageError for a master beside that of spark-submit.
     """
-    from pacifictool.aggregation.spark import SparkSettings
+    from pacifictool.analytics.engine.spark import SparkSettings
     from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
-    from pacifictool.runtime.class_archive import FOLDER
 
     environ = session.environment.environ
     guest = SparkSettings(java_home=Path(environ.get("JAVA_HOME", "")), jars=(), environ=environ, conf=conf or {})
@@ -177,7 +179,6 @@ def spark_settings(
         memory=memory,
         environ=environ,
         conf=conf or {},
-        class_archives=session.cache_dir / FOLDER,
     )
 
 
@@ -227,7 +228,7 @@ def _sink_options(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"aggregation": aggregation}),
         connect=lambda: session.connect(retry=NO_RETRY),  # the delivery waits and repeats, and says so
-        write=session.reporter.info if output.as_json else lambda line: output.write(f"{line}\n"),
+        write=session.reporter.info if output.as_json else output.write_line,
         gateway_device=gateway_device or ANALYTICS_GATEWAY,
         result_topic=result_topic,
     )

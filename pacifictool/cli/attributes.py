@@ -57,7 +57,7 @@ def set_attributes(
             platform.attributes.set_shared(entity, attributes)
     session.output.emit(
         {"ok": True, "name": name, "scope": scope, "attributes": attributes},
-        lambda console: console.print(f"Set {len(attributes)} {scope} attributes of {name}.", markup=False),
+        lambda console: console.print(f"Set {len(attributes)} {scope} attributes of {name}."),
     )
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TextIO
 
-from pacifictool.cli.listing import iso_time
 from pacifictool.cli.render import Messages
 from pacifictool.demo.checks import Check, LiveView
 from pacifictool.reporting import ProgressTask, Reporter
+from pacifictool.tools.times import utc_text
 
 _GAUGE_LETTERS = 13
 _REFRESHES_PER_SECOND = 8
@@ -55,7 +55,7 @@ class PlainLines(LiveView):
         self._reporter.info(f"{'✓' if check.ok else '✗'} {check.name}: {check.describe()}")
 
     def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
-        self._reporter.detail(f"{zone}: {mean:.4f} for the window until {iso_time(window_end_ms)}")
+        self._reporter.detail(f"{zone}: {mean:.4f} for the window until {utc_text(window_end_ms)}")
 
 
 class Checklist(Messages, LiveView):
@@ -147,11 +147,12 @@ class Checklist(Messages, LiveView):
         """The whole list as it stands."""
         from rich.console import Group
         from rich.table import Table
-        from rich.text import Text
+
+        from pacifictool.console import styled
 
         with self._lock:
             seconds = max([monotonic() if self._running else 0.0, *(step.ended or 0 for step in self._steps)])
-            head = Text.assemble((self._heading, "bold"), (f"  {max(0.0, seconds - self._began):.0f} s", "dim"))
+            head = styled((self._heading, "bold"), (f"  {max(0.0, seconds - self._began):.0f} s", "dim"))
             table = Table.grid(padding=(0, 2))
             table.add_column(width=1)
             table.add_column(no_wrap=True)
@@ -162,7 +163,7 @@ class Checklist(Messages, LiveView):
                 table.add_row(*_cells(step))
             activity = self._tasks[-1].line() if self._tasks else self._news
             lines = [activity, self._numbers, self._page] if self._running else [self._numbers]
-            foot = [Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
+            foot = [styled(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
             return Group(head, table, *foot)
 
     @property
@@ -193,24 +194,25 @@ class _Activity:
 
 def _cells(step: Step) -> tuple[Any, ...]:
     from rich.spinner import Spinner
-    from rich.text import Text
+
+    from pacifictool.console import styled
 
     mark: dict[str, Callable[[], Any]] = {
-        "waiting": lambda: Text("·", style="dim"),
+        "waiting": lambda: styled("·", style="dim"),
         "running": lambda: Spinner("dots", style="cyan"),
-        "ok": lambda: Text("✓", style="bold green"),
-        "failed": lambda: Text("✗", style="bold red"),
+        "ok": lambda: styled("✓", style="bold green"),
+        "failed": lambda: styled("✗", style="bold red"),
     }
-    title = Text(step.title, style="dim" if step.state == "waiting" else "bold" if step.state == "running" else "")
+    title = styled(step.title, style="dim" if step.state == "waiting" else "bold" if step.state == "running" else "")
     value = "" if step.value is None else f"{step.value:.2f}"
     seconds = "" if step.began is None or step.ended is None else f"{step.ended - step.began:.1f} s"
-    gauge = Text("") if step.expected is None else _gauge(step.value, step.expected)
-    return mark[step.state](), title, Text(value, style="bold"), gauge, Text(seconds)
+    gauge = "" if step.expected is None else _gauge(step.value, step.expected)
+    return mark[step.state](), title, styled(value, style="bold"), gauge, seconds
 
 
 def _gauge(value: float | None, expected: tuple[float, float]) -> Any:
     """Where the value lies in its range: `32 ├─────●────┤ 33`; outside of it, the dot stands beyond the end, red."""
-    from rich.text import Text
+    from pacifictool.console import styled
 
     low, high = expected
     track = ["─"] * _GAUGE_LETTERS
@@ -221,4 +223,4 @@ def _gauge(value: float | None, expected: tuple[float, float]) -> Any:
     elif value is not None:
         before, after = ("●", " ") if value < low else (" ", "●")
     style = "dim" if value is None else "green" if holds else "red"
-    return Text.assemble((f"{low:g}{before}", "dim"), (f"├{''.join(track)}┤", style), (f"{after}{high:g}", "dim"))
+    return styled((f"{low:g}{before}", "dim"), (f"├{''.join(track)}┤", style), (f"{after}{high:g}", "dim"))

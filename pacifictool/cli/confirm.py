@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pacifictool.display import one_line
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def confirm(session: Session, question: str, *, yes: bool) -> None:
         return
     if not session.environment.stdin_is_terminal:
         raise UsageError("This deletes things and nobody is here to confirm it.", hint="Add --yes.")
-    session.environment.stderr.write(f"{question} [y/N] ")
+    session.environment.stderr.write(f"{one_line(question)} [y/N] ")
     session.environment.stderr.flush()
     if session.environment.stdin.readline().strip().lower() not in ("y", "yes"):
         raise typer.Abort

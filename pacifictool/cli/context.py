@@ -16,6 +16,7 @@ import typer
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
+from pacifictool.display import one_line
 from pacifictool.errors import ExitCode, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
+SANDBOX_FOLDER = "sandbox"
+"""Where the sandbox keeps its data, in the state folder, unless the user names another."""
 PATIENCE_SECONDS = 1.0
 """What takes longer tells what it is doing."""
 
@@ -115,12 +118,12 @@ class Session:
 
     def output_mode(self) -> str:
         """table or json, by the usual precedence. Raises SettingsError for anything else."""
-        from pacifictool.settings import PROJECT_FILE, read_config_file
+        from pacifictool.settings import read_config_file, read_folder_file
 
-        mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT")
-        for path in (self.environment.folder / PROJECT_FILE, self.environment.user_file):
-            mode = mode or read_config_file(path).get("output")
-        mode = mode or "table"
+        # Read even if an option says it: a file that must not be used is refused by every command.
+        in_folder = read_folder_file(self.environment.folder).get("output")
+        mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT") or in_folder
+        mode = mode or read_config_file(self.environment.user_file).get("output") or "table"
         if mode not in OUTPUT_MODES:
             raise SettingsError(f"--output: {mode!r} is not known.", hint="Use table or json.")
         return str(mode)
@@ -140,10 +143,17 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Connections and credentials."""
+        """Connections and credentials; for the broker of the user's running sandbox, those that it keeps."""
         from pacifictool.settings import resolve
 
-        return resolve(self.sources)
+        settings = resolve(self.sources)
+        for setting in settings.sources.values():
+            self.reporter.detail(f"Setting {setting}")
+        if not (self.state_dir() / SANDBOX_FOLDER).is_dir():
+            return settings
+        from pacifictool.cli.sandbox_login import with_sandbox_login
+
+        return with_sandbox_login(settings, self.state_dir() / SANDBOX_FOLDER)
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -151,7 +161,10 @@ class Session:
         from pacifictool.scenario import load_scenario, tutorial_scenario
 
         path = self.settings.scenario_path
-        return tutorial_scenario() if path is None else load_scenario(path)
+        if path is None:
+            return tutorial_scenario()
+        named_by_folder = self.settings.origin("scenario").is_folder
+        return load_scenario(path, within=self.environment.folder if named_by_folder else None)
 
     def connect(self, *, check: bool = True, **session_options: Any) -> Platform:
         """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once.
@@ -165,7 +178,10 @@ class Session:
 
         settings = self.settings
         if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
-            answer = getpass.getpass(f"Password of {settings.username} at {settings.url}: ", self.environment.stderr)
+            origin = settings.origin("url")
+            named_by = f" (which {origin} names)" if origin.is_folder else ""
+            prompt = one_line(f"Password of {settings.username} at {settings.url}{named_by}: ")
+            answer = getpass.getpass(prompt, self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
             self.settings = settings  # asked once for the whole run
         platform = Platform.connect(

@@ -12,9 +12,10 @@ import typer
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.sandbox import Generation
 from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
     from pacifictool.cli.context import Session
     from pacifictool.demo.checks import DemoResult, LiveView
     from pacifictool.scenario import Scenario
@@ -55,7 +56,7 @@ def demo(
     Turbine 1 alone gives Zone A a mean of about 32.5; with turbine 2 it is about 40; turbine 3 makes the asset Zone B
     appear, with a mean of about 45. Every posted mean is compared with one computed independently from the topic.
     """
-    from pacifictool.aggregation.run import JobConfig
+    from pacifictool.analytics.config import JobConfig
     from pacifictool.cli.aggregate import spark_settings
     from pacifictool.demo.story import Demo, DemoOptions
     from pacifictool.provisioning.forwarding import forwarding_spec
@@ -83,7 +84,7 @@ def demo(
                 spark=spark,
                 starting_offsets="latest" if real else "earliest",
             )
-            result = Demo(
+            play = Demo(
                 settings,
                 options,
                 spec=forwarding_spec(settings, scenario),
@@ -91,7 +92,9 @@ def demo(
                 reporter=session.reporter,
                 stop=session.stop,
                 view=view,
-            ).run()
+            )
+            with private_files():
+                result = play.run()
             if report is not None:
                 _write_report(session, settings, config, scenario, result.seconds, report)
     document = result.as_document() | ({} if report is None else {"report": str(report.absolute())})
@@ -179,13 +182,13 @@ def _shown(session: Session, *, real: bool) -> Iterator[LiveView]:
 
 
 def _render(console: Any, result: DemoResult, report: Path | None) -> None:
-    from pacifictool.cli.listing import iso_time
     from pacifictool.cli.render import table
+    from pacifictool.tools.times import utc_text
 
     rows = []
     for name, zone in sorted(result.zones.items()):
         windows = sorted(zone.windows.items())
-        newest = [[iso_time(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
+        newest = [[utc_text(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
         if len(windows) > SHOWN_WINDOWS:
             newest.insert(0, [f"{len(windows) - SHOWN_WINDOWS} before", ""])
         rows += [
@@ -199,4 +202,4 @@ def _render(console: Any, result: DemoResult, report: Path | None) -> None:
     verdict = "All checks hold" if result.ok else "Not all checks hold"
     console.print(f"{verdict}. {result.readings['acknowledged']} readings in {result.seconds:.1f} s.")
     if report is not None:
-        console.print(f"Report: {report}", markup=False, soft_wrap=True)
+        console.print(f"Report: {report}", soft_wrap=True)

@@ -49,7 +49,7 @@ def token(ctx: typer.Context, name: NameArgument) -> None:
         secret = platform.devices.token(require_device(platform, name).id)
     session.output.emit(
         {"ok": True, "device": name, "token": secret.reveal()},
-        lambda console: console.print(secret.reveal(), markup=False),
+        lambda console: console.print(secret.reveal()),
     )
 
 

@@ -13,6 +13,7 @@ from pacifictool.errors import ChecksFailed
 
 if TYPE_CHECKING:
     from pacifictool.diagnosis.doctor import Report
+    from pacifictool.settings import Settings
 
 app, command = command_app()
 
@@ -55,7 +56,10 @@ def doctor(
         stop=session.stop,
     )
     report = examine(around, reporter=session.reporter)
-    session.output.emit(report.as_document(), lambda console: _render(console, report))
+    sources = [setting.as_document() for setting in settings.sources.values()]
+    session.output.emit(
+        report.as_document() | {"settings": sources}, lambda console: _render(console, report, settings)
+    )
     if not report.ok:
         if session.output.as_json:
             raise typer.Exit(1)
@@ -68,19 +72,22 @@ def _failures(report: Report) -> ChecksFailed:
 
     failed = [line for line in report.lines if line.status == "failed"]
     mends = list(dict.fromkeys(str(line.mend) for line in failed))
-    first = f"→ {mends[0]}" + ("" if len(mends) == 1 else f"\n  Then run doctor again: {len(mends) - 1} more to mend.")
     entries = ", ".join(dict.fromkeys(f"#{line.cause}" for line in failed[1:] if line.cause != failed[0].cause))
-    more = f"  More: {entry_of(str(failed[0].cause))}{f', {entries}' if entries else ''}"
-    return ChecksFailed(
+    failure = ChecksFailed(
         f"{len(failed)} of {len(report.lines)} checks failed: {', '.join(line.title for line in failed)}.",
-        hint=f"{first}\n{more}",
+        hint=f"→ {mends[0]}",
     )
+    if len(mends) > 1:
+        failure.add_note(f"Then run doctor again: {len(mends) - 1} more to mend.")
+    failure.add_note(f"More: {entry_of(str(failed[0].cause))}{f', {entries}' if entries else ''}")
+    return failure
 
 
-def _render(console: Any, report: Report) -> None:
+def _render(console: Any, report: Report, settings: Settings) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+
+    from pacifictool.console import styled
 
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column()
@@ -88,13 +95,16 @@ def _render(console: Any, report: Report) -> None:
     table.add_column(overflow="fold")
     for group, lines in groupby(report.lines, key=lambda line: line.group):
         table.add_section()
-        table.add_row("", f"[bold]{escape(group)}[/bold]", "")
+        table.add_row("", styled((group, "bold")), "")
         for line in lines:
-            style = _STYLES[line.status]
-            mark = f"[{style}]{_MARKS[line.status]}[/{style}]"
-            table.add_row(mark, escape(line.title), escape(line.seen))
+            table.add_row(styled((_MARKS[line.status], _STYLES[line.status])), line.title, line.seen)
             if line.mend is not None:
-                table.add_row("", "", f"[bold]→[/bold] {escape(line.mend)}")
+                table.add_row("", "", styled(("→", "bold"), f" {line.mend}"))
+    table.add_section()
+    table.add_row("", styled(("Settings", "bold")), "")
+    for setting in settings.sources.values():
+        value = "not shown" if setting.value is None else setting.value
+        table.add_row("", setting.name, f"{value} (from {setting.origin})")
     console.print(table)
     counts = [f"{number} {status}" for status, number in report.as_document()["counts"].items() if number]
-    console.print(f"{', '.join(counts)}, in {report.seconds:.1f} s", markup=False)
+    console.print(f"{', '.join(counts)}, in {report.seconds:.1f} s")

@@ -28,7 +28,7 @@ def create_entity(session: Session, registry: Registry, noun: str, name: str, en
     text = f"Created {noun} {name}." if existing is None else f"The {noun} {name} exists already."
     session.output.emit(
         {"ok": True, "created": existing is None, noun: entity_document(entity)},
-        lambda console: console.print(text, markup=False),
+        lambda console: console.print(text),
     )
 
 
@@ -63,6 +63,4 @@ def delete_entity(
         entity = require(platform, name)
         confirm(session, f"Delete {noun} {name} with its data?", yes=yes)
         registry(platform).delete(entity.id)
-    session.output.emit(
-        {"ok": True, "deleted": name}, lambda console: console.print(f"Deleted {noun} {name}.", markup=False)
-    )
+    session.output.emit({"ok": True, "deleted": name}, lambda console: console.print(f"Deleted {noun} {name}."))

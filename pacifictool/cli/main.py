@@ -21,6 +21,7 @@ from pacifictool.cli.app import app
 from pacifictool.cli.context import Session
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Output
+from pacifictool.display import block
 from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolError, UsageError, entry_of
 
 _ASKS_FOR_JSON = re.compile(r"\n(?:--output[=\n]|-[a-zA-Z]*o\n?)json\n")
@@ -80,7 +81,7 @@ def _bug(error: Exception) -> PacificToolError:
 
 def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -> ExitCode:
     if session.debug:
-        session.environment.stderr.write("".join(traceback.format_exception(error)))
+        session.environment.stderr.write(block("".join(traceback.format_exception(error))))
     session.reporter.error(error)
     if isinstance(error, OutputFailed):
         _abandon_output(session)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
-from itertools import islice
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from pacifictool.cli.framework import command_app, session_of
 from pacifictool.errors import AggregationError
 
 if TYPE_CHECKING:
-    from pacifictool.aggregation.ledger import Reject
+    from pacifictool.analytics.state.queries import InvalidRecord
 
 app, command = command_app()
 
@@ -31,29 +30,24 @@ def rejects(
     all_rejects: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
 ) -> None:
     """Show rejected records: topic, partition, offset, reason and value. Works while the job runs."""
-    from pacifictool.aggregation.ledger import Ledger
+    from pacifictool.analytics.state.reader import JobView
     from pacifictool.cli.aggregate import default_checkpoint
 
     session = session_of(ctx)
     folder = checkpoint or default_checkpoint(session)
-    path = folder / "ledger.sqlite"
-    if not path.is_file():
+    view = JobView.open(folder)
+    if view is None:
         raise AggregationError(
             f"No job has run with the checkpoint {folder}.", hint="Name the folder of the job with --checkpoint."
         )
-    ledger = Ledger(path)
-    try:
-        with session.patience("Reading the rejects"):
-            reasons = Counter(reject.reason for reject in ledger.rejects())
-            kept = ledger.rejects() if all_rejects else islice(ledger.rejects(newest=limit), limit)
-            shown = [_document(reject) for reject in kept]
-    finally:
-        ledger.close()
-    document = {"ok": True, "total": sum(reasons.values()), "reasons": dict(reasons.most_common()), "rejects": shown}
+    with contextlib.closing(view), session.patience("Reading the rejects"):
+        reasons = view.invalid_counts()
+        shown = [_document(record) for record in view.invalid_records(newest=None if all_rejects else limit)]
+    document = {"ok": True, "total": sum(reasons.values()), "reasons": reasons, "rejects": shown}
     session.output.emit(document, lambda console: _render(console, document))
 
 
-def _document(reject: Reject) -> dict[str, Any]:
+def _document(reject: InvalidRecord) -> dict[str, Any]:
     try:
         text = None if reject.value is None else reject.value.decode("utf-8")
     except UnicodeDecodeError:
@@ -63,7 +57,7 @@ def _document(reject: Reject) -> dict[str, Any]:
         "partition": reject.partition,
         "offset": reject.offset,
         "reason": reject.reason,
-        "timestamp": reject.stamp_ms,
+        "timestamp": reject.timestamp_ms,
         "value": text,
         # Bytes that are no text can only travel in JSON like this.
         "value_base64": base64.b64encode(reject.value).decode() if text is None and reject.value is not None else None,
@@ -76,9 +70,9 @@ def _render(console: Any, document: dict[str, Any]) -> None:
     rows = []
     for reject in document["rejects"]:
         value = reject["value"] if reject["value"] is not None else f"base64 {reject['value_base64'] or ''}"
-        shown = ascii(value[:_SHOWN_CHARACTERS])[1:-1] if not value.isprintable() else value[:_SHOWN_CHARACTERS]
         more = f" … ({len(value)} characters)" if len(value) > _SHOWN_CHARACTERS else ""
-        rows.append([f"{reject['topic']} {reject['partition']}:{reject['offset']}", reject["reason"], shown + more])
+        where = f"{reject['topic']} {reject['partition']}:{reject['offset']}"
+        rows.append([where, reject["reason"], value[:_SHOWN_CHARACTERS] + more])
     console.print(table(f"{document['total']} rejects", {"Where": "left", "Why": "left", "Value": "left"}, rows))
     for reason, count in document["reasons"].items():
-        console.print(f"  {count} x {reason}", markup=False)
+        console.print(f"  {count} x {reason}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pacifictool.display import json_document, one_line
 from pacifictool.errors import OutputFailed, PacificToolError, file_fault
 from pacifictool.reporting import ProgressTask, Reporter
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from pacifictool.console import Console
 
 PLAIN_INTERVAL_SECONDS = 5.0
 """Without a terminal, how often a long task says how far it is."""
@@ -24,9 +24,9 @@ class Messages(Reporter):
     """Messages on stderr, one a line. The base of both reporters, and the one for --quiet."""
 
     def __init__(self, stream: TextIO, *, colour: bool, verbose: bool, quiet: bool) -> None:
-        from rich.console import Console
+        from pacifictool.console import Console
 
-        self.console = Console(file=stream, no_color=not colour, highlight=False, soft_wrap=True)
+        self.console = Console(stream, colour=colour, soft_wrap=True)
         self._verbose = verbose
         self._quiet = quiet
 
@@ -46,6 +46,8 @@ class Messages(Reporter):
         self._print(f"Error: {error.message}", style="bold red")
         if error.hint:
             self._print(f"  {error.hint}")
+        for note in getattr(error, "__notes__", ()):
+            self._print(f"  {note}")
         self._print(f"  More: {error.entry}", style="dim")
 
     @contextmanager
@@ -54,7 +56,7 @@ class Messages(Reporter):
             yield task
 
     def _print(self, message: str, style: str | None = None) -> None:
-        self.console.print(message, style=style, markup=False)
+        self.console.print(message, style=style)
 
 
 class _PlainTask:
@@ -122,7 +124,7 @@ class TerminalReporter(Messages):
                 self._progress.start()
             self._running += 1
             progress = self._progress
-        identifier = progress.add_task(description, total=total, unit=unit, note="")
+        identifier = progress.add_task(one_line(description), total=total, unit=one_line(unit), note="")
         try:
             yield _BarTask(progress, identifier)
             progress.update(identifier, visible=False)
@@ -156,12 +158,12 @@ class _BarTask:
         self._progress.advance(self._identifier, amount)
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        fields = {} if note is None else {"note": note}
+        fields = {} if note is None else {"note": one_line(note)}  # a column makes text of it by itself
         self._progress.update(self._identifier, completed=completed, total=total, **fields)
 
 
 class _Canvas(io.StringIO):
-    """What Rich draws on: it looks like the stream that it is for, but all writing is left to `Output.write`.
+    """What Rich draws on: it looks like the stream that it is for, but all writing is left to `Output`.
 
     Rich itself would end the process when a pipe breaks.
     """
@@ -194,24 +196,26 @@ class Output:
         if self.as_json:
             self.write_document(document)
             return
-        from rich.console import Console
+        from pacifictool.console import Console
 
         terminal = self._stream.isatty()
         # A pipe has no width; tables must not be cut there.
         canvas = _Canvas(self._stream)
-        console = Console(
-            file=canvas, no_color=not self.colour, highlight=False, width=None if terminal else 200, emoji=False
-        )
+        console = Console(canvas, colour=self.colour, width=None if terminal else 200)
         render(console)
         text = canvas.getvalue()
-        self.write(text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
+        self._write(text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
 
-    def write_document(self, document: Mapping[str, Any]) -> None:
-        """Prints one JSON document. Raises like `write`."""
+    def write_document(self, document: Mapping[str, Any], *, indent: int | None = 2) -> None:
+        """Prints one JSON document, without `indent` on one line. Raises like `write_line`."""
         # Where the terminal cannot show every letter, JSON's own escapes can; so can they half of a surrogate pair,
         # which is what remains of a name on the command line that is no valid Unicode.
-        text = json.dumps(document, ensure_ascii=not self._shows_everything(), indent=2, allow_nan=False, default=str)
-        self.write(f"{text}\n")
+        ascii_only = indent is None or not self._shows_everything()
+        self._write(f"{json_document(document, ascii_only=ascii_only, indent=indent)}\n")
+
+    def write_line(self, text: str) -> None:
+        """Prints one line. Raises OutputFailed when it cannot be printed, BrokenPipeError when nobody reads it."""
+        self._write(f"{one_line(text)}\n")
 
     def _shows_everything(self) -> bool:
         return self._encoding.lower().replace("-", "") == "utf8"
@@ -220,8 +224,7 @@ class Output:
     def _encoding(self) -> str:
         return self._stream.encoding or "utf-8"
 
-    def write(self, text: str) -> None:
-        """Prints text. Raises OutputFailed when it cannot be printed, BrokenPipeError when nobody reads it."""
+    def _write(self, text: str) -> None:
         printable = text.encode(self._encoding, errors="backslashreplace").decode(self._encoding)
         try:
             self._stream.write(printable)
@@ -238,12 +241,20 @@ class Output:
 def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) -> Any:
     """A table; `columns` maps a heading to "left" or "right"."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    result = Table(box=box.SIMPLE_HEAD)
     for heading, side in columns.items():
         result.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(escape(cell) for cell in row))
-    return result
+        result.add_row(*row)
+    return result if title is None else titled(title, result)
+
+
+def titled(title: str, below: Any) -> Any:
+    """`below` with a title in a line of its own: a table would break it to be no wider than itself."""
+    from rich.console import Group
+
+    from pacifictool.console import styled
+
+    return Group(styled(title, style="bold"), below)

@@ -70,5 +70,5 @@ def _render(console: Any, facts: RunFacts, file: Path) -> None:
         table(f"Report of {subtitle(facts)}", {"What": "left", "": "left"}, [list(row) for row in figures(facts)])
     )
     for note in notes(facts):
-        console.print(note, markup=False)
-    console.print(f"Written: {file}", markup=False, soft_wrap=True)
+        console.print(note)
+    console.print(f"Written: {file}", soft_wrap=True)

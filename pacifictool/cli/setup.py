@@ -95,7 +95,7 @@ def render_plan(console: Any, plan: Plan, title: str) -> None:
     from pacifictool.provisioning.plan import Action, Kind
 
     if not plan.steps:
-        console.print(f"{title}: there is nothing of the scenario.", markup=False)
+        console.print(f"{title}: there is nothing of the scenario.")
         return
     if len(plan.steps) <= _NAMED_STEPS:
         rows = [[step.kind, step.name, step.action, "; ".join(step.differences)] for step in plan.steps]

@@ -85,7 +85,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        ramp_per_second=ramp,
+        spawn_rate=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)
@@ -96,7 +96,7 @@ def simulate(
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host))
+            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host, session.reporter.warning))
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = players.run(session.stop)
@@ -108,7 +108,7 @@ def simulate(
 
 def seconds_option(option: str, text: str) -> float:
     """A duration given as an option. Raises UsageError."""
-    from pacifictool.scenario import parse_duration
+    from pacifictool.tools.times import parse_duration
 
     try:
         return parse_duration(text)
@@ -126,9 +126,10 @@ def listening_address(text: str) -> tuple[str, int]:
 
 def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
     """Access tokens by device name: the one given, or looked up through REST."""
-    from pacifictool.settings import Secret
+    from pacifictool.settings import Secret, check_device_token
 
     if token is not None:
+        check_device_token(session.settings, "--token or PACIFICTOOL_TOKEN")
         return {turbines[0].name: Secret(token)}
     from pacifictool.provisioning.tokens import look_up_tokens
 
@@ -160,11 +161,11 @@ def _render(console: Any, summary: FleetSummary) -> None:
         rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or behind"])
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
     for name, reason in summary.refused.items():
-        console.print(f"Refused: {name}: {reason}", markup=False)
+        console.print(f"Refused: {name}: {reason}")
     for reason in summary.interrupted.values():
-        console.print(f"Interrupted: {reason}", markup=False)
+        console.print(f"Interrupted: {reason}")
     for reading in summary.losses:
-        console.print(f"Lost: {reading.as_document()}", markup=False)
+        console.print(f"Lost: {reading.as_document()}")
 
 
 def _ms(value: float | None) -> str:

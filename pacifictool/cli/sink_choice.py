@@ -1,13 +1,13 @@
 """Which sink `aggregate` takes when nobody names one: assets over REST, or the gateway where zones are many.
 
-A 4.x server answers each write over REST after 100 ms, ten thousand of them in half a minute at best, while the gateway
-takes seconds (docs/sinks.md). A job that has a checkpoint stays with the sink that it began with: another sink would
-begin another job.
+A 4.x server answers each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2), ten
+thousand of them in half a minute at best, while the gateway takes seconds (docs/sinks.md). A job that has
+a checkpoint stays with the sink that it began with: another sink would begin another job.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pacifictool.scenario import Scenario
 
 MANY_ZONES: Final = 500
-"""Zones whose means a 4.x server may need seconds to take over REST."""
+"""Zones whose means 4.x may need seconds to take over REST (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 REST: Final = "rest"
 GATEWAY: Final = "gateway"
@@ -81,16 +81,17 @@ def _begun(*folders: Path) -> str | None:
 
 
 def _last_used(folder: Path) -> float:
-    try:
-        return (folder / "ledger.sqlite").stat().st_mtime
-    except OSError:
-        return 0.0
+    for name in ("state.sqlite", "ledger.sqlite"):
+        with contextlib.suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return 0.0
 
 
 def sink_of_checkpoint(folder: Path) -> str | None:
     """The sink, rest or gateway, of the job that has this folder; None when none of them has."""
-    try:
-        target = json.loads((folder / "job.json").read_text(encoding="utf-8")).get("target")
-    except (OSError, ValueError, AttributeError):
+    from pacifictool.analytics.state.reader import identity_of
+
+    identity = identity_of(folder)
+    if identity is None:
         return None
-    return next((name for name in (REST, GATEWAY) if isinstance(target, str) and target.startswith(f"{name} ")), None)
+    return next((name for name in (REST, GATEWAY) if identity.target.startswith(f"{name} ")), None)

@@ -102,7 +102,7 @@ def _stopped(result: TraceResult) -> ChecksFailed:
 
 def job_folders(session: Session) -> list[Path]:
     """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
-    from pacifictool.aggregation.inspection import JobIdentity
+    from pacifictool.analytics.state.reader import identity_of
     from pacifictool.cli.aggregate import default_checkpoint
 
     likeliest = default_checkpoint(session)
@@ -110,7 +110,7 @@ def job_folders(session: Session) -> list[Path]:
         folder
         for folder in sorted((session.state_dir() / "jobs").glob("*"))
         if folder != likeliest
-        and (identity := JobIdentity.read(folder)) is not None
+        and (identity := identity_of(folder)) is not None
         and identity.topic == session.scenario.kafka.topic
     ]
     return [likeliest, *others]
@@ -118,28 +118,28 @@ def job_folders(session: Session) -> list[Path]:
 
 def _render(console: Any, result: TraceResult) -> None:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    from pacifictool.cli.render import titled
+    from pacifictool.console import styled
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     value = "" if result.value is None else f": {result.value:.6f}"
-    table.title = escape(f"A reading of {result.device}{value}")
     table.add_column("")
     table.add_column("Hop", overflow="fold")
     table.add_column("After", justify="right")
     table.add_column("", overflow="fold")
     for hop in result.hops:
-        style = _STYLES[hop.status]
         after = "" if hop.seconds is None else f"{hop.seconds:.3f} s"
         # Why it stopped is said below the table, in all its length.
         detail = "stopped here" if hop.status == "failed" else hop.detail
-        table.add_row(f"[{style}]{_MARKS[hop.status]}[/{style}]", escape(hop.title), after, escape(detail))
-    console.print(table)
+        table.add_row(styled((_MARKS[hop.status], _STYLES[hop.status])), hop.title, after, detail)
+    console.print(titled(f"A reading of {result.device}{value}", table))
     if result.stop is not None:
-        console.print(f"[bold red]✗[/bold red] {escape(result.stop.detail)}")
+        console.print(styled(("✗", "bold red"), f" {result.stop.detail}"))
         if result.mend is not None:
-            console.print(f"[bold]→[/bold] {escape(result.mend)}")
+            console.print(styled(("→", "bold"), f" {result.mend}"))
         if result.also:
-            console.print(f"  Also found: {', '.join(result.also)}", markup=False)
+            console.print(f"  Also found: {', '.join(result.also)}")
     for note in result.notes:
-        console.print(f"! {note}", markup=False)
+        console.print(f"! {note}")

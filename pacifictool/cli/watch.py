@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from pacifictool.errors import UsageError
 if TYPE_CHECKING:
     from pacifictool.cli.context import Session
     from pacifictool.watch.collector import Collector
-    from pacifictool.watch.model import Snapshot
 
 app, command = command_app()
 
@@ -134,14 +132,13 @@ def _follow(session: Session, collector: Collector, pause: float, seconds: float
     while True:
         collector.raise_refusal()
         snapshot = collector.snapshot()
-        output.write(f"{_json_line(snapshot) if output.as_json else line(snapshot)}\n")
+        if output.as_json:
+            output.write_document(snapshot.as_document(history=1), indent=None)
+        else:
+            output.write_line(line(snapshot))
         left = pause if deadline is None else min(pause, deadline - monotonic())
         if left <= 0 or session.stop.wait(left):
             return
-
-
-def _json_line(snapshot: Snapshot) -> str:
-    return json.dumps(snapshot.as_document(history=1), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def _serve(
@@ -154,7 +151,7 @@ def _serve(
 
     is_open = not is_loopback(host)
     application = page_application(Running(collector), interval_seconds=pause, any_host=is_open)
-    with PageServer(application, host=host, port=port) as server:
+    with PageServer(application, host=host, port=port, warn=session.reporter.warning) as server:
         if is_open:
             session.reporter.warning(f"Whoever reaches {host} sees the page; it asks for no password.")
         session.output.emit(

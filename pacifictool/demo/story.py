@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any
 
-from pacifictool.aggregation.job import AggregationJob
-from pacifictool.aggregation.progress import JobProgress, JobSummary
-from pacifictool.aggregation.run import JobConfig
-from pacifictool.aggregation.sinks.rest import RestSink
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.sinks.rest import RestSink
 from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.witness import Truth, differences, recompute
 from pacifictool.errors import ChecksFailed, Interrupted

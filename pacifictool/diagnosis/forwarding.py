@@ -16,7 +16,7 @@ from pacifictool.kafka.topics import KafkaAdmin, no_connection
 from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
-from pacifictool.settings import KafkaEndpoint, Settings, is_loopback
+from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, may_ask_platforms_kafka
 
 _CLUSTER_SECONDS = 2.0
 
@@ -168,7 +168,7 @@ def _split(note: str) -> tuple[str, str]:
 
 
 def described_filters(rule: Rule) -> str:
-    """What a message has to pass on a 1.x server, in the words of its filters."""
+    """What a message has to pass on 1.x, in words of its filters (docs/servers/1.x.md#forwarding-to-kafka, row 9)."""
     filters = [item for item in rule.raw.get("filters") or [] if isinstance(item, Mapping)]
     return "; ".join(_described_filter(item) for item in filters) or "none"
 
@@ -197,6 +197,8 @@ def _actual_value(difference: str) -> str:
 
 def reach_of(bootstrap: str, settings: Settings) -> Reach:
     """Whether `bootstrap` leads to the cluster that we read from."""
+    if not may_ask_platforms_kafka(settings):
+        return Reach.UNKNOWN
     endpoint = KafkaEndpoint(bootstrap, settings.kafka.config)
     if no_connection(endpoint) is not None:
         return Reach.UNREACHABLE

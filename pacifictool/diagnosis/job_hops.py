@@ -7,14 +7,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from pacifictool.aggregation.checkpoint import is_held
-from pacifictool.aggregation.inspection import JobView
+from pacifictool.analytics.state.checkpoint import has_begun
+from pacifictool.analytics.state.lock import is_held
+from pacifictool.analytics.state.reader import JobView
 from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.faults import SETUP
 from pacifictool.diagnosis.hops import Stopped
@@ -23,6 +23,7 @@ from pacifictool.kafka.records import Record
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings
+from pacifictool.tools.times import utc_clock
 
 _POLL_SECONDS = 0.1
 _LOCK_LOOK_SECONDS = 1.0
@@ -130,15 +131,15 @@ class JobHops:
         """The end of the window that the record counts in; without a time stamp, that is the job's to say."""
         record, window_ms = arrival.record, view.identity.window_ms
         if record.timestamp_ms is None:
-            plan = view.batch_with(record.partition, record.offset)
-            if plan is not None:
-                return view.unstamped_window_end_ms(plan)
+            batch = view.batch_with(record.partition, record.offset)
+            if batch is not None:
+                return view.untimed_window_end_ms(batch)
         stamp_ms = round(arrival.event_ms()) if record.timestamp_ms is None else record.timestamp_ms
         return (stamp_ms // window_ms + 1) * window_ms
 
     def _place(self, arrival: Arrival) -> str:
         record, view = arrival.record, self._the_view()
-        reason = view.reject_at(record.partition, record.offset)
+        reason = view.invalid_at(view.identity.topic, record.partition, record.offset)
         if reason is not None:
             text = (record.value or b"").decode("utf-8", errors="replace")[:120]
             mend = (
@@ -151,12 +152,12 @@ class JobHops:
         self._counted_at = monotonic()
         self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival, view)
-        start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
+        start, end = utc_clock(self._window_end_ms - view.identity.window_ms), utc_clock(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
         """The folder of the job that runs; else of one that has run; else the likeliest."""
-        known = [folder for folder in self._folders if (folder / "job.json").is_file()]
+        known = [folder for folder in self._folders if has_begun(folder)]
         return next((folder for folder in self._folders if is_held(folder)), (known or list(self._folders))[0])
 
     def _open(self, folder: Path) -> None:
@@ -318,7 +319,7 @@ def _window_open(end_ms: int, arrival: Arrival) -> Stopped:
     seconds = (end_ms - arrival.event_ms()) / 1000
     return Stopped(
         Cause.WINDOW_OPEN,
-        f"The job waits: the window ends at {clock_text(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
+        f"The job waits: the window ends at {utc_clock(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
         " a second later.",
         "Nothing is wrong. Give it more time: --timeout",
     )
@@ -335,9 +336,3 @@ def _no_connection(target: str) -> str | None:
     except OSError as error:
         return (error.strerror or str(error)).lower()
     return None
-
-
-def clock_text(milliseconds: int) -> str:
-    """12:00:10, or 12:00:10.500."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    return moment.strftime("%H:%M:%S") + (f".{milliseconds % 1000:03d}" if milliseconds % 1000 else "")

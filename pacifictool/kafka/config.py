@@ -11,6 +11,7 @@ from typing import Any
 
 from pacifictool.errors import SettingsError
 from pacifictool.settings import KafkaEndpoint
+from pacifictool.settings.kafka_policy import refuse_code
 
 CONNECT_TIMEOUT_MS = 10_000
 
@@ -51,8 +52,10 @@ _JAAS_MODULES = {
 def librdkafka_properties(endpoint: KafkaEndpoint, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The configuration of a confluent-kafka client: bootstrap, the user's properties, then `extra`.
 
-    Raises SettingsError for a PEM file that cannot be read: librdkafka would only quote OpenSSL.
+    Raises SettingsError for a PEM file that cannot be read, since librdkafka would only quote OpenSSL, and for a
+    property that loads code, which librdkafka does as soon as it is set.
     """
+    _refuse_code(endpoint)
     files = {name: str(_readable(name, endpoint.config[name])) for name in _FILES if _names_file(endpoint.config, name)}
     return {
         "bootstrap.servers": endpoint.bootstrap,
@@ -69,8 +72,10 @@ def java_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
     """The same configuration for Kafka's Java client, without prefixes.
 
     PEM files are read here and handed over by content, so that executors on other machines need no files. Raises
-    SettingsError for a file that cannot be read and for settings that the Java client cannot express.
+    SettingsError for a file that cannot be read, for settings that the Java client cannot express, and for properties
+    that load code.
     """
+    _refuse_code(endpoint)
     given = dict(endpoint.config)
     java = {"bootstrap.servers": endpoint.bootstrap}
     for name, value in given.items():
@@ -79,6 +84,11 @@ def java_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
     _translate_sasl(given, java)
     _translate_tls(given, java)
     return java
+
+
+def _refuse_code(endpoint: KafkaEndpoint) -> None:
+    for name, value in endpoint.config.items():
+        refuse_code(name, value, "Kafka")
 
 
 def _translate_sasl(given: dict[str, str], java: dict[str, str]) -> None:
@@ -90,7 +100,7 @@ def _translate_sasl(given: dict[str, str], java: dict[str, str]) -> None:
     if module is None:
         raise SettingsError(
             f"sasl.username and sasl.password do not go with the SASL mechanism {mechanism}.",
-            hint=f"Use one of {', '.join(_JAAS_MODULES)}, or give sasl.jaas.config yourself.",
+            hint=f"Use one of {', '.join(_JAAS_MODULES)}.",
         )
     java["sasl.mechanism"] = mechanism
     java["sasl.jaas.config"] = f"{module} required username={_jaas(username)} password={_jaas(password)};"
@@ -151,6 +161,6 @@ def _pem(given: dict[str, str], name: str) -> str | None:
         return None
     location = given[f"{name}.location"]
     try:
-        return Path(location).expanduser().read_text(encoding="utf-8")
+        return Path(location).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}.location: {location} cannot be read: {error}.") from error

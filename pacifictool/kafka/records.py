@@ -25,7 +25,10 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One Kafka record. `timestamp_ms` is None when the producer gave none (a 1.x server does not)."""
+    """One Kafka record.
+
+    `timestamp_ms` is None when the producer gave none (docs/servers/1.x.md#forwarding-to-kafka, row 2).
+    """
 
     partition: int
     offset: int

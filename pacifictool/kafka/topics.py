@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -36,7 +36,7 @@ LOG_APPEND_TIME = "LogAppendTime"
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
 _PROBE_SECONDS = 3.0
-_FIRST_PATIENCE_SECONDS = 0.5
+_FIRST_REQUEST_SECONDS = 0.5
 _POLL_SECONDS = 0.1
 
 # A partition has no leader yet, or another one than a moment ago: after a creation (seen), and while brokers restart.
@@ -126,10 +126,10 @@ class KafkaAdmin:
 
     def _metadata(self) -> ClusterMetadata:
         deadline = time.monotonic() + self.timeout_seconds
-        patience = _FIRST_PATIENCE_SECONDS
+        request_seconds = _FIRST_REQUEST_SECONDS
         while True:
             try:
-                return self._client.list_topics(timeout=min(patience, max(0.01, deadline - time.monotonic())))
+                return self._client.list_topics(timeout=min(request_seconds, max(0.01, deadline - time.monotonic())))
             except KafkaException as error:
                 self._look_for_refusal()
                 if time.monotonic() >= deadline:
@@ -137,7 +137,7 @@ class KafkaAdmin:
             # Each request gets longer, for a cluster that is slow to answer. And each gets its own client: one whose
             # answer came too late asks the advertised addresses from then on, where perhaps nobody is.
             self._client = self._new_client()
-            patience *= 2
+            request_seconds *= 2
 
     def check_reachable(self) -> list[BrokerAddress]:
         """Also connects to every advertised address: clients talk to those, not to the bootstrap address."""
@@ -161,17 +161,9 @@ class KafkaAdmin:
 
     def describe(self, topic: str) -> TopicInfo | None:
         """What the cluster knows of `topic`; None when there is no such topic."""
-        futures = self._call(
-            lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
-        )
-        try:
-            description = self._patiently(futures[topic])
-        except KafkaException as error:
-            if error.args[0].name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
-                return None
-            raise self._translated(error, f"describe topic {topic}") from error
-        except TimeoutError as error:
-            raise self._unreachable(error) from error
+        description = self._description(topic)
+        if description is None:
+            return None
         config = self._topic_config(topic)
         return TopicInfo(
             name=topic,
@@ -180,6 +172,31 @@ class KafkaAdmin:
             replication=min((len(part.replicas) for part in description.partitions), default=0),
             timestamp_type=str(config[_TIMESTAMP_TYPE].value),
         )
+
+    def _description(self, topic: str) -> Any | None:
+        futures = self._call(
+            lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
+        )
+        try:
+            return self._patiently(futures[topic])
+        except KafkaException as error:
+            if error.args[0].name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
+                return None
+            raise self._translated(error, f"describe topic {topic}") from error
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
+
+    def committed_ends(self, topic: str) -> tuple[str, dict[int, int]] | None:
+        """The topic's id, and by partition where its committed records end: no transaction before it is open.
+
+        None when there is no such topic.
+        """
+        description = self._description(topic)
+        if description is None:
+            return None
+        partitions = range(len(description.partitions))
+        ends = self._list_offsets(topic, partitions, OffsetSpec.latest(), isolation_level=IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
+        return str(description.topic_id), ends
 
     def create(self, topic: str, *, partitions: int, replication: int, timestamp_type: str = LOG_APPEND_TIME) -> None:
         """Creates the topic and waits until the brokers know it. One that appeared meanwhile is left as it is."""
@@ -230,18 +247,19 @@ class KafkaAdmin:
             ends, spec = self.offsets(topic), OffsetSpec.for_timestamp(at)
         else:
             spec = OffsetSpec.latest() if at == "end" else OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-        wanted: dict[TopicPartition, OffsetSpec] = {
-            TopicPartition(topic, partition): spec for partition in range(info.partitions)
-        }
+        found = self._list_offsets(topic, range(info.partitions), spec)
+        return {part: offset if offset >= 0 else ends[part] for part, offset in found.items()}
+
+    def _list_offsets(self, topic: str, partitions: Iterable[int], spec: OffsetSpec, **options: Any) -> dict[int, int]:
+        wanted = {TopicPartition(topic, partition): spec for partition in partitions}
         deadline = time.monotonic() + self.timeout_seconds
         while True:
-            futures = self._call(lambda: self._client.list_offsets(wanted))
+            futures = self._call(lambda: self._client.list_offsets(wanted, **options))
             try:
-                found = {
+                return {
                     partition.partition: int(self._result(future, f"read the offsets of {topic}").offset)
                     for partition, future in futures.items()
                 }
-                return {part: offset if offset >= 0 else ends[part] for part, offset in found.items()}
             except KafkaError as error:
                 if error.details.get("code") not in _SETTLING or time.monotonic() > deadline:
                     raise

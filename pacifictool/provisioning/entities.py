@@ -1,7 +1,7 @@
 """Devices with their client attributes, and assets: what is there, what the scenario wants, and how to get there.
 
-Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST), so they
-travel over MQTT with the device's own access token.
+Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST:
+docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
-from pacifictool.provisioning.pace import Pace
+from pacifictool.provisioning.bulk import run_with_progress
 from pacifictool.provisioning.plan import Action, Kind, Step
-from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
@@ -125,14 +124,9 @@ class DeviceSteps:
         def read(device: Device) -> tuple[str, dict[str, Any]]:
             return device.name, self._platform.attributes.get(device, scope="CLIENT_SCOPE")
 
-        result: dict[str, dict[str, Any]] = {}
         devices = list(self._devices.values())
-        with self._reporter.task("Reading client attributes", total=len(devices), unit="devices") as task:
-            pace = Pace(task, len(devices))
-            for name, attributes in run_bounded(read, devices, stop=self._stop):
-                result[name] = attributes
-                pace.step()
-        return result
+        title = "Reading client attributes"
+        return dict(run_with_progress(read, devices, title, self._reporter, unit="devices", stop=self._stop))
 
     def _create(self, turbine: Turbine) -> None:
         self._devices[turbine.name] = self._platform.devices.create_or_get(

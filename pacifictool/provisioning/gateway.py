@@ -1,7 +1,7 @@
 """The Analytics Gateway: the device through which the aggregation publishes for one virtual device a zone.
 
 A device is a gateway by `"gateway": true` in its additionalInfo, which the platform reads when the device connects
-(facts, platform-1x section 6). The devices that it makes stand at the end of its relations "Created".
+(docs/servers/1.x.md#gateway, row 1). The devices that it makes stand at the end of its relations "Created".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Kafka topic that the rule forwards to.
 
-It must stamp records with the broker's time: a 1.x server's records carry no time of their own (CreateTime -1), and
-event-time windows need one.
+It must stamp records with the broker's time: a 1.x server's records carry no time of their own (CreateTime -1:
+docs/servers/1.x.md#forwarding-to-kafka, row 2), and event-time windows need one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 from time import time
 
-from pacifictool.aggregation.inspection import CountedBatch, JobView
+from pacifictool.analytics.state.queries import CountedBatch
+from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
@@ -120,15 +121,20 @@ class _Topic:
         self.zones: dict[str, dict[int, _Readings]] = defaultdict(lambda: defaultdict(_Readings))
         self._batches = batches
         self._waits = [array("d") for _ in batches]
-        partitions = {partition for batch in batches for partition in batch.plan.ends}
-        self._ends = {part: [batch.plan.ends.get(part, 0) for batch in batches] for part in partitions}
+        self._ranges: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        """By partition, in order: the end of a batch's range, its start, and the batch's index."""
+        for index, batch in enumerate(batches):
+            for part in batch.ranges:
+                self._ranges[part.partition].append((part.end, part.start, index))
 
     def add(self, record: Record) -> None:
         if record.timestamp_ms is None or record.timestamp_ms < self._begin_ms:
             return
-        index = bisect_right(self._ends.get(record.partition, ()), record.offset)
+        ranges = self._ranges[record.partition]
+        place = bisect_right(ranges, record.offset, key=lambda each: each[0])
         # What lies before the first batch that is still noted belongs to one whose note is gone.
-        if index < len(self._batches) and (index > 0 or self._batches[0].batch_id == 0):
+        if place < len(ranges) and ranges[place][1] <= record.offset:
+            index = ranges[place][2]
             self._waits[index].append((self._batches[index].done_ms - record.timestamp_ms) / 1000)
         try:
             document = json.loads(record.value or b"")
@@ -161,9 +167,9 @@ class _Topic:
 def _job(view: JobView, topic: _Topic, ends: Mapping[int, int], begin_ms: int) -> Job:
     window_ms = view.identity.window_ms
     counts: Counter[tuple[int, str]] = Counter()
-    for reject in view.rejects():
-        if reject.stamp_ms is not None and reject.stamp_ms >= begin_ms:
-            counts[(reject.stamp_ms // window_ms + 1) * window_ms, reject.reason] += 1
+    for record in view.invalid_records():
+        if record.timestamp_ms is not None and record.timestamp_ms >= begin_ms:
+            counts[(record.timestamp_ms // window_ms + 1) * window_ms, record.reason] += 1
     return Job(
         folder=str(view.folder),
         target=view.identity.target,

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from pacifictool.display import for_html, for_plotly
 from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
     REJECT_COLOURS,
     band_label,
-    clock,
     colour,
     extent,
     figures,
     notes,
     subtitle,
-    time_of,
     title,
     with_gaps,
 )
+from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230
 _TABLE_ROWS = 500
@@ -35,6 +34,7 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="pacifictool">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -87,12 +87,12 @@ def page(facts: RunFacts) -> str:
         div_id="charts",
         config={"displaylogo": False, "responsive": True},
     )
-    cards = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(much)}</dd></div>" for what, much in figures(facts))
+    cards = "".join(f"<div><dt>{for_html(what)}</dt><dd>{for_html(much)}</dd></div>" for what, much in figures(facts))
     return _PAGE.format(
-        title=escape(title(facts)),
-        subtitle=escape(subtitle(facts)),
+        title=for_html(title(facts)),
+        subtitle=for_html(subtitle(facts)),
         cards=cards,
-        notes="".join(f'<p class="notes">{escape(note)}</p>' for note in notes(facts)),
+        notes="".join(f'<p class="notes">{for_html(note)}</p>' for note in notes(facts)),
         chart=chart,
         tables="".join(_table(zone, facts) for zone in facts.zones),
     )
@@ -103,7 +103,7 @@ def figure(facts: RunFacts) -> Any:
     from plotly.subplots import make_subplots
 
     panels = [
-        f'<span style="color:{colour(number)}">■</span> <b>{escape(zone.name)}</b>'
+        f'<span style="color:{colour(number)}">■</span> <b>{for_plotly(zone.name)}</b>'
         for number, zone in enumerate(facts.zones)
     ]
     panels.append("<b>Readings per second</b>")
@@ -149,7 +149,7 @@ def figure(facts: RunFacts) -> Any:
         nticks=8,
         tickformat="%H:%M:%S" if ends[-1] - ends[0] < _LONG_MS else "%d. %H:%M",
         hoverformat="%Y-%m-%d %H:%M:%S",
-        range=[time_of(ends[0] - facts.window_ms), time_of(ends[-1])],
+        range=[utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])],
     )
     chart.update_yaxes(gridcolor=_GRID, zeroline=False)
     chart.update_xaxes(title_text="UTC", title_standoff=4, row=row)
@@ -160,7 +160,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     shade = colour(row - 1)
     measured = [window for window in zone.windows if window.lowest is not None and window.highest is not None]
     chart.add_bar(
-        x=[time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        x=[utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
         y=[(window.highest or 0) - (window.lowest or 0) for window in measured],
         base=[window.lowest for window in measured],
         width=facts.window_ms * 0.18,
@@ -172,13 +172,13 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     )
     points = list(with_gaps(zone.windows, facts.window_ms))
     chart.add_scatter(
-        x=[time_of(end) for end, _ in points],
+        x=[utc_time(end) for end, _ in points],
         y=[mean for _, mean in points],
         mode="lines+markers",
         line={"color": shade, "width": 2.5, "shape": "vh"},
         marker={"size": 7},
-        name=escape(f"{zone.name}: mean"),
-        hovertemplate="%{y:.4f}<extra>" + escape(zone.name) + "</extra>",
+        name=for_plotly(f"{zone.name}: mean"),
+        hovertemplate="%{y:.4f}<extra>" + for_plotly(zone.name) + "</extra>",
         row=row,
         col=1,
     )
@@ -192,7 +192,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
             opacity=0.13,
             line_width=0,
             layer="below",
-            annotation={"text": escape(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
+            annotation={"text": for_plotly(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
             annotation_position="top right",
         )
     low, high = extent(zone)
@@ -202,12 +202,12 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
 def _draw_rates(chart: Any, facts: RunFacts, row: int) -> None:
     for number, zone in enumerate(facts.zones):
         chart.add_bar(
-            x=[time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows],
+            x=[utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows],
             y=[facts.rate(window) for window in zone.windows],
             width=facts.window_ms * 0.9,
             marker={"color": colour(number), "line": {"width": 0}},
-            name=escape(f"{zone.name}: readings per second"),
-            hovertemplate="%{y:.1f}/s<extra>" + escape(zone.name) + "</extra>",
+            name=for_plotly(f"{zone.name}: readings per second"),
+            hovertemplate="%{y:.1f}/s<extra>" + for_plotly(zone.name) + "</extra>",
             row=row,
             col=1,
         )
@@ -221,7 +221,7 @@ def _draw_waits(chart: Any, facts: RunFacts, row: int) -> None:
         ("median", [batch.median_wait_seconds for batch in batches], "solid"),
     ):
         chart.add_scatter(
-            x=[time_of(batch.done_ms) for batch in batches],
+            x=[utc_time(batch.done_ms) for batch in batches],
             y=values,
             mode="lines+markers",
             line={"color": "#7a5195", "width": 2, "dash": dash},
@@ -239,12 +239,12 @@ def _draw_rejects(chart: Any, facts: RunFacts, row: int) -> None:
     for number, reason in enumerate(facts.rejects_by_reason):
         some = [reject for reject in rejects if reject.reason == reason]
         chart.add_bar(
-            x=[time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            x=[utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
             y=[reject.count for reject in some],
             width=facts.window_ms * 0.9,
             marker={"color": REJECT_COLOURS[number % len(REJECT_COLOURS)]},
-            name=escape(f"rejects: {reason}"),
-            hovertemplate="%{y}<extra>" + escape(reason) + "</extra>",
+            name=for_plotly(f"rejects: {reason}"),
+            hovertemplate="%{y}<extra>" + for_plotly(reason) + "</extra>",
             row=row,
             col=1,
         )
@@ -261,13 +261,13 @@ def _table(zone: Zone, facts: RunFacts) -> str:
             f"{facts.rate(window):.1f}",
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(f'<tr><th scope="row">{clock(window.end_ms)}</th>{row}</tr>')
+        rows.append(f'<tr><th scope="row">{utc_clock(window.end_ms)}</th>{row}</tr>')
     headings = ("Window until", "Readings", "Mean posted", "Mean of the topic", "Lowest", "Highest", "Per second")
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
     shown = len(rows)
     count = f"{shown} windows" if shown == len(zone.windows) else f"the last {shown} of {len(zone.windows)} windows"
     return (
-        f'<details><summary>{escape(zone.name)}: {count}</summary><div class="wide"><table>'
+        f'<details><summary>{for_html(zone.name)}: {count}</summary><div class="wide"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>\n"
     )
 

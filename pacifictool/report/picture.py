@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pacifictool.display import for_matplotlib
 from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
     REJECT_COLOURS,
@@ -18,14 +20,30 @@ from pacifictool.report.wording import (
     figures,
     notes,
     subtitle,
-    time_of,
     title,
     with_gaps,
 )
+from pacifictool.tools.times import utc_time
 
 _INK, _SOFT, _GRID = "#1d2733", "#5b6875", "#e3e8ed"
 _INCHES = 11.0
+_STYLE: Any = {
+    # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pacifictool",
+    "font.family": "DejaVu Sans",
+    # A dollar sign in a name does not begin a formula.
+    "text.parse_math": False,
+    "text.usetex": False,
+}
 _HEAD_INCHES, _PANEL_INCHES, _FOOT_INCHES = 1.75, 1.75, 0.55
+
+
+_METADATA: dict[str, dict[str, str | None]] = {
+    "svg": {"Creator": "pacifictool", "Date": None},
+    "png": {"Software": "pacifictool"},
+}
+"""Without a date, one run gives one file. Who made it is what a later report looks for before it replaces the file."""
 
 
 def save(facts: RunFacts, path: Path, kind: str) -> None:
@@ -34,13 +52,21 @@ def save(facts: RunFacts, path: Path, kind: str) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
 
-    # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "pacifictool", "font.family": "DejaVu Sans"}):
-        figure(facts).savefig(path, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; a warning for each would help nobody.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure(facts).savefig(path, format=kind, dpi=150, metadata=_METADATA[kind])
 
 
 def figure(facts: RunFacts) -> Any:
     """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and rejects, over one time axis."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        return _drawn(facts)
+
+
+def _drawn(facts: RunFacts) -> Any:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
@@ -75,7 +101,7 @@ def figure(facts: RunFacts) -> Any:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     ends = facts.window_ends_ms
-    first.set_xlim(time_of(ends[0] - facts.window_ms), time_of(ends[-1]))
+    first.set_xlim(utc_time(ends[0] - facts.window_ms), utc_time(ends[-1]))
     _head(result, facts, height)
     return result
 
@@ -86,15 +112,15 @@ def _head(result: Any, facts: RunFacts, height: float) -> None:
     def y(inches: float) -> float:
         return 1 - inches / height
 
-    result.text(0.025, y(0.42), title(facts), fontsize=17, fontweight="bold", color=_INK)
-    result.text(0.025, y(0.68), subtitle(facts), fontsize=9, color=_SOFT)
+    result.text(0.025, y(0.42), for_matplotlib(title(facts)), fontsize=17, fontweight="bold", color=_INK)
+    result.text(0.025, y(0.68), for_matplotlib(subtitle(facts)), fontsize=9, color=_SOFT)
     numbers = figures(facts)
     for index, (what, much) in enumerate(numbers):
         x = 0.025 + index * 0.96 / len(numbers)
-        result.text(x, y(0.98), what, fontsize=8.5, color=_SOFT)
-        result.text(x, y(1.23), much, fontsize=12, fontweight="bold", color=_INK)
-    remarks = "  ".join(notes(facts))
-    result.text(0.025, 0.12 / height, f"{remarks}  Times are UTC.".strip(), fontsize=8, color=_SOFT)
+        result.text(x, y(0.98), for_matplotlib(what), fontsize=8.5, color=_SOFT)
+        result.text(x, y(1.23), for_matplotlib(much), fontsize=12, fontweight="bold", color=_INK)
+    remarks = for_matplotlib("  ".join([*notes(facts), "Times are UTC."]))
+    result.text(0.025, 0.12 / height, remarks, fontsize=8, color=_SOFT)
 
 
 def _dress(axes: Any) -> None:
@@ -107,8 +133,7 @@ def _dress(axes: Any) -> None:
 
 
 def _title(axes: Any, text: str) -> None:
-    # A dollar sign would begin a formula.
-    axes.set_title(text.replace("$", r"\$"), loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=5)
+    axes.set_title(for_matplotlib(text), loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=5)
 
 
 def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
@@ -117,7 +142,7 @@ def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
     for band in zone.bands:
         axes.axhspan(band.low, band.high, color=shade, alpha=0.12, linewidth=0)
         axes.annotate(
-            band_label(band).replace("$", r"\$"),
+            for_matplotlib(band_label(band)),
             (1, (band.low + band.high) / 2),
             xycoords=axes.get_yaxis_transform(),
             xytext=(6, 0),
@@ -128,7 +153,7 @@ def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
         )
     measured = [window for window in zone.windows if window.lowest is not None]
     axes.vlines(
-        [time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        [utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
         [window.lowest for window in measured],
         [window.highest for window in measured],
         color=shade,
@@ -138,14 +163,14 @@ def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
     )
     points = list(with_gaps(zone.windows, facts.window_ms))
     axes.plot(
-        [time_of(end) for end, _ in points],
+        [utc_time(end) for end, _ in points],
         [float("nan") if mean is None else mean for _, mean in points],
         color=shade,
         linewidth=2,
         marker="o",
         markersize=4.5,
         drawstyle="steps-pre",
-        label=f"{zone.name}: mean",
+        label=for_matplotlib(f"{zone.name}: mean"),
         clip_on=False,
     )
     axes.set_ylim(*extent(zone))
@@ -157,10 +182,10 @@ def _draw_rates(axes: Any, facts: RunFacts) -> None:
     floor = dict.fromkeys(ends, 0.0)
     width = timedelta(milliseconds=facts.window_ms * 0.9)
     for number, zone in enumerate(facts.zones):
-        middles = [time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows]
+        middles = [utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows]
         rates = [facts.rate(window) for window in zone.windows]
         bottoms = [floor[window.end_ms] for window in zone.windows]
-        axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=zone.name)
+        axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=for_matplotlib(zone.name))
         for window, rate in zip(zone.windows, rates, strict=True):
             floor[window.end_ms] += rate
     _title(axes, "Readings per second")
@@ -170,7 +195,7 @@ def _draw_rates(axes: Any, facts: RunFacts) -> None:
 
 def _draw_waits(axes: Any, facts: RunFacts) -> None:
     batches = facts.job.batches if facts.job is not None else ()
-    times = [time_of(batch.done_ms) for batch in batches]
+    times = [utc_time(batch.done_ms) for batch in batches]
     for name, values, style in (
         ("longest", [batch.longest_wait_seconds for batch in batches], ":"),
         ("median", [batch.median_wait_seconds for batch in batches], "-"),
@@ -188,12 +213,12 @@ def _draw_rejects(axes: Any, facts: RunFacts) -> None:
     for number, reason in enumerate(facts.rejects_by_reason):
         some = [reject for reject in rejects if reject.reason == reason]
         axes.bar(
-            [time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            [utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
             [reject.count for reject in some],
             width=timedelta(milliseconds=facts.window_ms * 0.9),
             bottom=[floor.get(reject.end_ms, 0) for reject in some],
             color=REJECT_COLOURS[number % len(REJECT_COLOURS)],
-            label=reason,
+            label=for_matplotlib(reason),
         )
         for reject in some:
             floor[reject.end_ms] = floor.get(reject.end_ms, 0) + reject.count

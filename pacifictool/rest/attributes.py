@@ -1,8 +1,8 @@
-"""Attributes: facts about a device or asset that are not time series.
+"""Attributes: values of a device or asset that are not time series.
 
 There are three scopes. SERVER_SCOPE and SHARED_SCOPE are set over REST. CLIENT_SCOPE is what a device says about
-itself: a server responds with 400 to everybody else (platform-1x, section 5). So it is set over MQTT or HTTP with the
-device's access token, and only read here.
+itself: a server responds with 400 to everybody else (docs/servers/1.x.md#attributes-over-rest, row 2). So it is set
+over MQTT or HTTP with the device's access token, and only read here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The configuration of a dashboard: zones' values over time above, devices' latest values below.
 
 There are two formats. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
-accepted (facts, dashboard-4.3.1.json). Before, it names a bundle and an alias; the UI of later servers still reads
-that (platform-modern, section 6, from its source). How either looks in the web UI was not observed.
+accepted (docs/servers/4.x.md#dashboards, row 2). Before, it names a bundle and an alias; the UI of later servers
+still reads that (docs/servers/4.x.md#dashboards, row 3). How either looks in the web UI was not observed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Dashboards of the platform's web UI.
 
-Facts (platform-modern, section 6): titles are not unique, nothing but the title is checked, and a configuration comes
-back as it was sent. So a dashboard of ours is identified by its title and by the description in its configuration.
+Titles are not unique, nothing but the title is checked, and a configuration comes back as it was sent
+(docs/servers/4.x.md#dashboards, row 1). So a dashboard of ours is identified by its title and by the description in
+its configuration.
 """
 
 from __future__ import annotations

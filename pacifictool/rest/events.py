@@ -1,7 +1,8 @@
 """The event log of plugins, rules and rule nodes: the only place where a server says that one did not start.
 
-The response to an activation is 200 in any case (platform-1x, section 2), and the state is ACTIVE; the response to
-saving a rule chain is 200 whatever its nodes are (platform-modern, section 3).
+The response to an activation is 200 in any case, and the state is ACTIVE (docs/servers/1.x.md#rules-and-plugins,
+row 14); the response to saving a rule chain is 200 whatever its nodes are (docs/servers/4.x.md#rule-chains, rows 4
+and 5).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Events:
     def last_error(self, part: Plugin | Rule, since_ms: int, limit: int = DEFAULT_LIMIT) -> str | None:
         """The first line of the newest error since `since_ms` among the last `limit` events; None when there is none.
 
-        A 1.x server notes failures of filters, templates and producers as events of the type ERROR.
+        1.x notes failures of filters, templates and producers as events of the type ERROR
+        (docs/servers/1.x.md#forwarding-to-kafka, row 14, saw it of a filter).
         """
         for item in self._newest(part, part.tenant_id, limit):
             if item.get("type") == "ERROR" and int(item.get("createdTime", 0)) >= since_ms:

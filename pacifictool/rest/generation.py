@@ -1,8 +1,8 @@
 """The generation of a server, and what differs between generations.
 
 A generation is one `ServerGeneration` of this module, with its way of paging, of forwarding, of time series and of
-dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md says what of it was
-observed.
+dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md lists them, and
+docs/servers/index.md#reading-a-row leads to what of it was observed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _OLDEST_OF_3 = "3.0"
 
 
 _WRITES_BEFORE = 8
-"""About ten requests at once saturate a 1.4 server on two cores (platform-1x, section 8)."""
+"""Enough to keep a server on two cores busy; how many it takes at most was not measured."""
 
 _WRITES_OF_4 = 64
-"""A 4.3.1 server confirms a write when its batch of 100 ms is stored (platform-modern, section 4): 10/s each."""
+"""A 4.3.1 server confirms a write when its batch of 100 ms is stored: 10/s each
+(docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def generation_of(version: ServerVersion, *, is_reported: bool = True) -> Server
         name=f"{version.major}.x",
         version=str(version) if is_reported else None,
         paging=NumberPaging() if version.at_least(3) else TextPaging(),
-        # Not observed between 1.4 and 4.3.1: the careful assumption costs one point and one repeated write.
+        # Unknown between 1.4 and 4.3.1: the careful assumption costs one point and one repeated write.
         telemetry=TelemetryTraits(
             start_may_be_exclusive=not version.at_least(4),
             latest_is_last_written=not version.at_least(4),

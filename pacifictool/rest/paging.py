@@ -32,8 +32,8 @@ class Paging(Protocol):
 class TextPaging:
     """1.x to 2.5: `limit`, then `idOffset` and `textOffset` of the previous page's `nextPageLink`.
 
-    Facts (platform-1x, section 3): `hasNext` only means that the page is full, so that an empty page may follow; in
-    SQL mode only `idOffset` counts.
+    `hasNext` only means that the page is full, so that an empty page may follow; in SQL mode only `idOffset` counts
+    (docs/servers/1.x.md#pages, rows 2 and 3).
     """
 
     searches_anywhere = False
@@ -78,8 +78,8 @@ class TextPaging:
 class NumberPaging:
     """3.0 and later: `pageSize` and `page`, counted from 0; the response has `totalElements` and `hasNext`.
 
-    Facts (platform-modern, section 2): without an order the server sorts by the ids' text, so that something created
-    meanwhile may land on a page already read; sorted by time of creation it comes last. What is deleted meanwhile moves
+    Without an order the server sorts by the ids' text, so that something created meanwhile may land on a page already
+    read; sorted by time of creation it comes last (docs/servers/4.x.md#pages, row 4). What is deleted meanwhile moves
     the rest forward: then as many positions are read again as items are missing.
     """
 

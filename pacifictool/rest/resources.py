@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.rest.creation import create_idempotently
+from pacifictool.rest.creation import check_names, create_idempotently, name_changed
 from pacifictool.rest.entities import Asset, Credentials, Device
 from pacifictool.rest.http import VERSION_CONFLICT, Session, segment
 from pacifictool.rest.paging import Paging
@@ -46,22 +46,26 @@ class NamedResources(Generic[Entity]):
 
     def find(self, name: str) -> Entity | None:
         """The one of exactly that name (case and spaces count), or None."""
+        found = self._find_alike(name)
+        return found if found is not None and found.name == name else None
+
+    def _find_alike(self, name: str) -> Entity | None:
+        """What the server finds by `name`: some databases compare texts without regard to case or trailing spaces."""
         if not name:
             return None
         try:
             document = self._session.request("GET", self._tenant_path, params={self._name_parameter: name}, expect=dict)
         except NotFound:
             return None
-        found = self._entity.from_json(document)
-        # Some databases compare texts without regard to case or trailing spaces; here a name is exact.
-        return found if found.name == name else None
+        return self._entity.from_json(document)
 
     def get(self, entity_id: str) -> Entity:
         """The one with that UUID. Raises NotFound."""
         return self._entity.from_json(self._session.request("GET", f"{self._path}/{segment(entity_id)}", expect=dict))
 
     def create(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
-        """Creates one. Raises AlreadyExists when the name is taken, whatever the type.
+        """Creates one. Raises AlreadyExists when the name is taken, whatever the type, NameChanged when the server
+        keeps another name.
 
         When the connection breaks in the middle, looks the name up before trying again, and adopts what it finds if it
         is of that type and no older than the call.
@@ -87,6 +91,7 @@ class NamedResources(Generic[Entity]):
         """The one of that name, created with `type` if there is none.
 
         One that exists is returned as it is, whatever its type; so is one that somebody else creates meanwhile.
+        Raises NameChanged when the server keeps another name, or takes the name for another.
         """
         found = self.find(name)
         return found if found is not None else self.create_or_get(name, type, additional_info)
@@ -96,9 +101,11 @@ class NamedResources(Generic[Entity]):
         try:
             return self.create(name, type, additional_info)
         except AlreadyExists:
-            found = self.find(name)
+            found = self._find_alike(name)
             if found is None:
                 raise
+            if found.name != name:
+                raise name_changed(self._session, name, found.name, found.id, "there before") from None
             return found
 
     def change_type(self, entity: Entity, type: str) -> Entity:  # noqa: A002
@@ -111,6 +118,7 @@ class NamedResources(Generic[Entity]):
         """Saves it with changed fields, named as in the platform's JSON; everything else stays.
 
         When somebody else has changed it since it was read, it is read again and saved with the changes once more.
+        Raises NameChanged when the server keeps another name or type than `changes` say.
         """
         try:
             saved = self._save({**entity.raw, **changes})
@@ -123,6 +131,7 @@ class NamedResources(Generic[Entity]):
             raise UnexpectedAnswer(
                 f"The server saved {entity.name!r} under another id ({updated.id} instead of {entity.id})."
             )
+        check_names(self._session, changes, saved, entity.id, "changed just now")
         return updated
 
     def _save(self, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Time series of devices and assets, typed.
 
-The server's peculiarities are hidden here (platform-1x, section 5): values that come back as texts, null at the current
-time for unknown keys, bounds that are exclusive on both sides, ranges cut off at 100 points, and a "latest" value
-that is the last one written (4.x: the newest).
+The server's peculiarities are hidden here (docs/servers/1.x.md#telemetry-over-rest, rows 12, 13, 15 and 16;
+docs/servers/4.x.md#telemetry-over-rest, row 6): values that come back as texts, null at the current time for unknown
+keys, bounds that are exclusive on both sides, ranges cut off at 100 points, and a "latest" value that is the last one
+written (4.x: the newest).
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class Telemetry:
         """Writes values at given times; the same key and time again overwrites.
 
         `rows` are (ts_ms, values by key), or points by key. Safe to repeat, and repeated on connection errors. Rows are
-        sent in order of time, the newest in a request of its own at the end: a 1.x server calls "latest" whatever was
-        written last. Nothing is sent when there are no values.
+        sent in order of time, the newest in a request of its own at the end: 1.x calls "latest" whatever was written
+        last. Nothing is sent when there are no values.
 
         Raises InvalidRequest for NaN, infinities, integers beyond 64 bits and invalid timestamps; NotFound for
         an entity that is not there.
@@ -177,7 +178,8 @@ def _points_as_rows(points: Mapping[str, Iterable[Point]]) -> Iterable[Row]:
 
 
 def _checked(key: str) -> str:
-    # An empty key in the list makes a 1.x server time out with 503 after 30 s; a comma separates keys.
+    # An empty key in the list makes a 1.x server time out with 503 after 30 s
+    # (docs/servers/1.x.md#telemetry-over-rest, row 19); a comma separates keys.
     if not key or "," in key:
         raise InvalidRequest(f"{key!r} is not a valid key: a key is not empty and contains no comma.")
     return key

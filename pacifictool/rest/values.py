@@ -1,7 +1,8 @@
 """Numbers, texts and booleans as the platform takes and gives them.
 
-Facts (platform-1x, section 5): a JSON number with a point is a double, any other a 64-bit integer; `1e3`, NaN and
-integers of 20 digits are refused; null and nested values are refused or dropped. What comes back is always a text.
+A JSON number with a point is a double, any other a 64-bit integer; `1e3` and integers of 20 digits are refused; null
+and nested values are refused or dropped. What comes back is always a text (docs/servers/1.x.md#telemetry-over-rest,
+rows 3, 4, 5 and 12).
 """
 
 from __future__ import annotations

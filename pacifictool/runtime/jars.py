@@ -74,6 +74,10 @@ def jar_set(name: str) -> JarSet:
     return JarSet(name, entry["title"], tuple(jars))
 
 
+_WORKSPACE_PREFIX = "pacifictool-jars-"
+"""The cache may be a folder in which the user keeps other things under the names that we use."""
+
+
 def jar_path(jar: LockedJar, cache_dir: Path) -> Path:
     """Where the cache keeps a jar."""
     return cache_dir / "jars" / jar.coordinate.maven_path
@@ -321,14 +325,14 @@ def _cache_to_ourselves(cache_dir: Path, wanted: JarSet, reporter: Reporter) -> 
     workspaces = cache_dir / "fetching"
     with writing(cache_dir, "the jar cache"):
         workspaces.mkdir(parents=True, exist_ok=True)
-        lock = (cache_dir / "fetching.lock").open("w")
+        lock = (cache_dir / "fetching.lock").open("a")
     with lock:
         alone = _lock(lock.fileno(), wanted, reporter)
         with writing(cache_dir, "the jar cache"):
             if alone:
-                for abandoned in workspaces.iterdir():
+                for abandoned in workspaces.glob(f"{_WORKSPACE_PREFIX}*"):
                     shutil.rmtree(abandoned, ignore_errors=True)
-            workspace = Path(tempfile.mkdtemp(dir=workspaces))
+            workspace = Path(tempfile.mkdtemp(prefix=_WORKSPACE_PREFIX, dir=workspaces))
         try:
             yield workspace
         finally:

@@ -7,7 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
+from pacifictool.display import one_line
 from pacifictool.errors import PacificToolError
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.http import Faults, Rate
 from pacifictool.sandbox.page import PageReference
 from pacifictool.sandbox.server import GENERATIONS, SandboxConfig, serve
@@ -24,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
     parser.add_argument("--page", metavar="MODULE:FUNCTION", help="what GET / shows; see pacifictool.sandbox.page")
     parser.add_argument("--page-options", type=Path, metavar="FILE", help="what the page needs to know, as JSON")
+    parser.add_argument("--broker-login", type=Path, metavar="FILE", help="how plugins log in at the sandbox's broker")
+    parser.add_argument("--share", action="store_true", help="let other users of this machine in, too")
     # For tests of clients; docs/sandbox.md describes them.
     for option, default in (
         ("--access-token-seconds", None),
@@ -31,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--rest-latency-seconds", 0.0),
         ("--rest-failing-share", 0.0),
         ("--telemetry-latency-seconds", 0.0),
+        ("--queue-seconds", 0.0),
     ):
         parser.add_argument(option, type=float, default=default, help=argparse.SUPPRESS)
     for option in ("--rest-rate-limit", "--device-rate-limit"):
@@ -55,12 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
                 ready_file=options.ready_file,
                 generation=options.generation,
                 page=None if options.page is None else PageReference(options.page, options.page_options),
+                login=BrokerLogin(options.broker_login),
+                shared=options.share,
                 access_token_seconds=options.access_token_seconds,
                 refresh_token_seconds=options.refresh_token_seconds,
                 faults=Faults(
                     latency_seconds=options.rest_latency_seconds,
                     failing_share=options.rest_failing_share,
                     telemetry_latency_seconds=options.telemetry_latency_seconds,
+                    queue_seconds=options.queue_seconds,
                     rest_rate=options.rest_rate_limit,
                     device_rate=options.device_rate_limit,
                     max_devices=options.max_devices,
@@ -68,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         )
     except PacificToolError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        sys.stderr.write(f"{one_line(error.message)}\n{one_line(error.hint or '')}\n")
         return int(error.exit_code)
     return 0
 

@@ -1,4 +1,4 @@
-"""Users and their JSON Web Tokens, as facts 1 of the 1.x generation describe them.
+"""Users and their JSON Web Tokens (docs/servers/1.x.md#login-and-tokens).
 
 The signing key is made afresh for every sandbox and kept in its data folder, so that a token of one sandbox is worth
 nothing at another.
@@ -145,16 +145,19 @@ class Tokens:
     def authenticate(self, token: str) -> User:
         """The user of an access token.
 
-        Raises refusals: 401 for a garbage, tampered or expired token; 500 for a refresh token (as measured).
+        Raises refusals: 401 for a garbage, tampered or expired token; 500 for a refresh token
+        (docs/servers/1.x.md#login-and-tokens, row 11).
         """
         claims, user = self.claims(token)
         if claims.get("scopes") == [_REFRESH_SCOPE]:
-            # The real server runs into a null pointer here, and so tells a client more than a 401 would.
+            # A null pointer there, which tells a client more than a 401 would
+            # (docs/servers/1.x.md#login-and-tokens, row 11).
             raise FrameworkRefusal(500, "No message available", "java.lang.NullPointerException")
         return user
 
     def user_of_refresh_token(self, token: str) -> User:
-        """The user of a refresh token. Raises refusals: 401, or 500 for an access token (as measured)."""
+        """The user of a refresh token. Raises refusals: 401, or 500 for an access token
+        (docs/servers/1.x.md#login-and-tokens, row 11)."""
         claims, user = self.claims(token)
         if claims.get("scopes") != [_REFRESH_SCOPE]:
             raise FrameworkRefusal(500, "Invalid Refresh Token scope", "java.lang.IllegalArgumentException")

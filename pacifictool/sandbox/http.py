@@ -96,7 +96,11 @@ class Faults:
     failing_share: float = 0.0
     """This share of REST calls (0 to 1) is answered with 503 and has no effect."""
     telemetry_latency_seconds: float = 0.0
-    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1."""
+    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1
+    (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
+    queue_seconds: float = 0.0
+    """Generation 4: what devices send waits this long behind its PUBACK before it reaches the rule chains; a sandbox
+    that is killed meanwhile loses it, as a server with its queue in memory does."""
     rest_rate: Rate | None = None
     """Generation 4: REST calls a tenant may make, then 429; logging in is not limited."""
     device_rate: Rate | None = None
@@ -163,7 +167,8 @@ def _no_constant(text: str) -> None:
 def strict_json(body: bytes) -> Any:
     """Reads JSON as Jackson does. Raises ValueError."""
     try:
-        return without_lone_surrogates(json.loads(body.decode("utf-8"), parse_constant=_no_constant))
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return without_lone_surrogates(document) if b"\\ud" in body.lower() else document
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

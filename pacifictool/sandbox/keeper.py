@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,22 +20,36 @@ import psutil
 
 from pacifictool.errors import (
     BrokerFailed,
+    ForeignFolder,
     JarsMissing,
     JavaMissing,
     PacificToolError,
     PortInUse,
     SandboxError,
     StorageFull,
+    file_fault,
     kind_name,
 )
+from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.sandbox.stack import PAGE_FILE
+from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
+from pacifictool.sandbox.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
 LOG_FILE = "sandbox.log"
+_PARTS = {"kafka": BROKER, "platform": PLATFORM}
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
+_KINDS: tuple[type[PacificToolError], ...] = (
+    PortInUse,
+    StorageFull,
+    JavaMissing,
+    JarsMissing,
+    BrokerFailed,
+    ForeignFolder,
+)
+"""What a keeper may end with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,10 @@ class SandboxState:
     kafka: str
     data: str
     generation: int = 1
+    kafka_config: str | None = None
+    """The file of properties that Kafka clients need, by librdkafka's names; None: they need none."""
+    kafka_java_config: str | None = None
+    """The same for Kafka's own tools."""
 
     def keeper(self) -> psutil.Process | None:
         """The keeper's process, if it is still that one."""
@@ -64,7 +81,12 @@ class SandboxState:
 
 
 def read_state(data_dir: Path) -> SandboxState | None:
-    """The sandbox that runs on `data_dir`; None when there is none. A state file that a crash left is ignored."""
+    """The sandbox that runs on `data_dir`; None when there is none. A state file that a crash left is ignored.
+
+    Raises ForeignFolder: a state file names a process to be stopped, so it must be one of ours.
+    """
+    if not check(data_dir, SANDBOX):
+        return None
     try:
         document = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
         state = SandboxState(**document)
@@ -73,12 +95,22 @@ def read_state(data_dir: Path) -> SandboxState | None:
     return state if state.keeper() is not None else None
 
 
-def write_state(data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1) -> SandboxState:
+def write_state(
+    data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1, kafka_config: Path | None = None
+) -> SandboxState:
     """Says that this process keeps a sandbox on `data_dir`."""
-    state = SandboxState(os.getpid(), psutil.Process().create_time(), url, mqtt, kafka, str(data_dir), generation)
-    temporary = data_dir / f"{STATE_FILE}.new"
-    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(data_dir / STATE_FILE)
+    state = SandboxState(
+        pid=os.getpid(),
+        process_created=psutil.Process().create_time(),
+        url=url,
+        mqtt=mqtt,
+        kafka=kafka,
+        data=str(data_dir),
+        generation=generation,
+        kafka_config=None if kafka_config is None else str(kafka_config),
+        kafka_java_config=None if kafka_config is None else str(data_dir / KAFKA_JAVA_CONFIG_FILE),
+    )
+    write_private(data_dir / STATE_FILE, json.dumps(asdict(state), indent=2) + "\n")
     return state
 
 
@@ -99,13 +131,14 @@ def start_keeper(
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(log_path, flags, 0o600), "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
+            # -P: Python would look for modules in the current folder first.
+            [sys.executable, "-P", "-m", "pacifictool", "sandbox", "up", "--foreground", "-o", "json", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=without_secrets(environ),
             start_new_session=True,
-            umask=0o077,
+            umask=PRIVATE_UMASK,
         )
     deadline = monotonic() + START_SECONDS
     try:
@@ -131,19 +164,21 @@ def _failure(log_path: Path) -> PacificToolError:
     log = log_path.read_text(encoding="utf-8", errors="replace")
     try:
         error = json.loads(log[log.rindex("\n{\n") :])["error"]
-        kinds: tuple[type[PacificToolError], ...] = (PortInUse, StorageFull, JavaMissing, JarsMissing, BrokerFailed)
-        matching = [kind for kind in kinds if kind_name(kind) == error["kind"]]
+        matching = [kind for kind in _KINDS if kind_name(kind) == error["kind"]]
         return (matching or [SandboxError])[0](error["message"], hint=error["hint"], **error.get("details", {}))
     except (ValueError, KeyError, TypeError):
         return SandboxError("The sandbox ended while it started.", hint=f"Its log tells why: {log_path}")
 
 
 def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
-    """Ends the sandbox on `data_dir`; False when none runs. Raises SandboxError when it does not end."""
+    """Ends the sandbox on `data_dir`; False when none runs. Raises ForeignFolder, and SandboxError when it
+    does not end.
+    """
     state = read_state(data_dir)
     process = None if state is None else state.keeper()
     if process is None:
-        forget_state(data_dir)
+        if check(data_dir, SANDBOX):
+            forget_state(data_dir)
         return False
     with reporter.task("Stopping the sandbox"), contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
@@ -156,9 +191,25 @@ def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
     return True
 
 
+def check_data(data_dir: Path) -> None:
+    """Raises ForeignFolder when `data_dir`, or a part that `delete_data` removes, is not a sandbox's."""
+    check(data_dir, SANDBOX)
+    for name, kind in _PARTS.items():
+        check(data_dir / name, kind)
+
+
 def delete_data(data_dir: Path) -> None:
-    """Removes what a stopped sandbox kept. Only folders of our own making are touched."""
-    for name in ("kafka", "platform"):
-        shutil.rmtree(data_dir / name, ignore_errors=True)
-    for name in (LOG_FILE, STATE_FILE, PAGE_FILE):
-        (data_dir / name).unlink(missing_ok=True)
+    """Removes what a stopped sandbox kept, after `check_data`. Raises SandboxError when something cannot be deleted."""
+    check_data(data_dir)
+    if not check(data_dir, SANDBOX):
+        return
+    try:
+        for name, kind in _PARTS.items():
+            remove(data_dir / name, kind)
+        for name in (LOG_FILE, STATE_FILE, PAGE_FILE, *LOGIN_FILES):
+            (data_dir / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise SandboxError(
+            f"The sandbox's data in {data_dir} cannot be deleted: {file_fault(error)} ({error.filename}).",
+            hint="Correct the owner and mode of what is named, then repeat `sandbox reset`.",
+        ) from error

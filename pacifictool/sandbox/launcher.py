@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from pacifictool.errors import PortInUse, SandboxError, StorageFull
+from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.runtime.processes import ManagedProcess
 
 START_SECONDS = 20.0
@@ -49,19 +50,22 @@ class SandboxProcess:
         return self._process is not None and self._process.is_running()
 
     def start(self) -> None:
-        """Returns when both ports answer. Raises PortInUse, StorageFull or SandboxError; then nothing runs."""
+        """Returns when both ports answer. Raises PortInUse, StorageFull, ForeignFolder or SandboxError.
+
+        After an error nothing runs.
+        """
         if self.is_running():
             return
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.data_dir.chmod(0o700)
+            claim(self.data_dir, PLATFORM)
             ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
         except OSError as error:
             raise SandboxError(f"The sandbox's folder {self.data_dir} cannot be used: {error.strerror}.") from error
         process = ManagedProcess(
             [
                 sys.executable,
-                *("-m", "pacifictool.sandbox"),
+                # -P: Python would look for modules in the current folder first.
+                *("-P", "-m", "pacifictool.sandbox"),
                 *("--data", str(self.data_dir)),
                 *("--http-port", str(self.http_port)),
                 *("--mqtt-port", str(self.mqtt_port)),

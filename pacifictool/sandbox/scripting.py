@@ -13,8 +13,8 @@ import re
 
 import quickjs
 
-TIME_LIMIT_SECONDS = 0.25
-MEMORY_LIMIT_BYTES = 16 * 1024 * 1024
+from pacifictool.sandbox.scripting_limits import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
+
 _STACK_LIMIT_BYTES = 256 * 1024
 
 _PRELUDE = """

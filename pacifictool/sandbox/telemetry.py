@@ -2,7 +2,7 @@
 
 Telemetry is keyed by entity, key and time stamp; writing the same stamp again overwrites. "Latest" is what was written
 last, even if its stamp is older. Ranges exclude both bounds, and a key that mixes longs and doubles is aggregated over
-its longs only: both as measured on a 1.x server with an SQL database.
+its longs only, as on a 1.x server with an SQL database (docs/servers/1.x.md#telemetry-over-rest, rows 13, 16 and 18).
 """
 
 from __future__ import annotations

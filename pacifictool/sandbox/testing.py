@@ -101,7 +101,7 @@ class RawDevice:
             raise AssertionError(f"expected {data.hex(' ')}, got {found.hex(' ')}")
 
     def acknowledged(self, payload: str | bytes, *, topic: str = TELEMETRY, packet_id: int = 1) -> None:
-        """Publishes at QoS 1 and insists on the PUBACK of a 1.x server. Raises AssertionError."""
+        """Publishes at QoS 1 and insists on the PUBACK of 1.x (docs/servers/1.x.md#mqtt, row 3). AssertionError."""
         self.publish(payload, topic=topic, packet_id=packet_id)
         self.expect(struct.pack(">BBH", 0x42, 2, packet_id))
 

@@ -1,8 +1,9 @@
 """Telemetry and attribute values: how they are read from JSON, and how Java prints them.
 
 A value is a Python `int` (long), `float` (double), `str` or `bool`; the type is the platform's data type. A number is
-a double if its literal holds a point and a long otherwise, so `1e3` and integers beyond 64 bits are refused, as
-measured. The words `NaN` and `Infinity` are read as texts, which is what the server's lenient parser makes of them.
+a double if its literal holds a point and a long otherwise, so `1e3` and integers beyond 64 bits are refused
+(docs/servers/1.x.md#telemetry-over-rest, rows 3 and 4). The words `NaN` and `Infinity` are read as texts, which is
+what the server's lenient parser makes of them.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from pacifictool.aggregation.checkpoint import BatchPlan, is_held, read_batch_plan
-from pacifictool.aggregation.inspection import JobIdentity
-from pacifictool.aggregation.ledger import Ledger
+from pacifictool.analytics.state.lock import is_held
+from pacifictool.analytics.state.queries import CountedBatch
+from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.watch.model import JobState
 
@@ -16,11 +16,6 @@ BATCHES: Final = 5
 """Over so many batches the rate is taken: records are counted in bursts, one every two seconds or so."""
 _BETWEEN_BATCHES_MS: Final = 5_000
 """A job that planned its last batch longer ago than this has nothing to count, or is stuck."""
-
-_HEADER_BYTES: Final = 100
-_USER_VERSION: Final = slice(60, 64)
-"""Where SQLite keeps `user_version` (the file format's section 1.3)."""
-_REJECT: Final = "reject:"
 
 Window = tuple[str, int]
 """A zone and the end of a window in ms since the epoch."""
@@ -36,7 +31,7 @@ class JobEye:
         self._clock_ms = clock_ms
 
     def look(self, topic_id: str | None, windows: Iterable[Window]) -> tuple[JobState, dict[Window, int]]:
-        """The job, and of `windows` how many readings each holds, as far as the ledger still knows.
+        """The job, and of `windows` how many readings each holds, as far as the state store still knows.
 
         `topic_id`: jobs of an earlier topic of this name are left aside; None: not known.
         """
@@ -53,8 +48,8 @@ class JobEye:
     def _find(self, topic_id: str | None) -> tuple[Path, JobIdentity] | None:
         candidates = []
         for folder in dict.fromkeys(self._folders()):
-            identity = JobIdentity.read(folder)
-            if identity is None or identity.topic != self._topic or not _has_begun(folder / "ledger.sqlite"):
+            identity = identity_of(folder)
+            if identity is None or identity.topic != self._topic:
                 continue
             if None in (topic_id, identity.topic_id) or topic_id == identity.topic_id:
                 candidates.append((folder, identity))
@@ -64,70 +59,45 @@ class JobEye:
     def _read(
         self, folder: Path, identity: JobIdentity, windows: Iterable[Window]
     ) -> tuple[JobState, dict[Window, int]]:
-        ledger = Ledger(folder / "ledger.sqlite")
+        view = JobView(folder)
         try:
-            counters = ledger.counters()
-            batch_id = ledger.last_batch_id
-            _kept, due = ledger.count_windows()
+            counters = view.counters()
+            counted, batches = view.next_offsets(), view.batches()[-BATCHES - 1 :]
+            due, invalid = view.due_windows(), view.invalid_counts()
             counts = {}
             for zone, end in windows:
-                window = ledger.window(end, zone)
+                window = view.window(end, zone)
                 if window is not None and window.delivered:
                     counts[zone, end] = window.delivered
         finally:
-            ledger.close()
-        rejects = {name.removeprefix(_REJECT): n for name, n in counters.items() if name.startswith(_REJECT)}
-        records = counters.get("valid", 0) + sum(rejects.values())
-        plans = _plans(folder, batch_id, self._topic)
+            view.close()
+        records = counters.get("valid", 0) + sum(invalid.values())
         runs = is_held(folder)
         return JobState(
             folder=str(folder),
             target=identity.target,
             is_running=runs,
-            counted=dict(plans[-1].ends) if plans else {},
+            counted=counted,
             records=records,
-            rejects=dict(sorted(rejects.items(), key=lambda item: -item[1])),
+            rejects=invalid,
             posted=counters.get("posted", 0),
             corrections=counters.get("corrections", 0),
             refused=counters.get("refused", 0),
             open_windows=due,
-            rate=_rate(plans, self._clock_ms()) if runs else 0.0,
+            rate=_rate(batches, self._clock_ms()) if runs else 0.0,
         ), counts
 
 
-def _has_begun(path: Path) -> bool:
-    """Whether the ledger is there with its tables: opening it a moment earlier would be in the way of its making."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except OSError:
-        return False
-    return len(header) == _HEADER_BYTES and any(header[_USER_VERSION])
-
-
-def _plans(folder: Path, batch_id: int | None, topic: str) -> list[BatchPlan]:
-    """Spark's notes on the newest counted batches, oldest first; those that are gone are left out."""
-    found: list[BatchPlan] = []
-    for number in range(-1 if batch_id is None else batch_id, -1, -1):
-        try:
-            found.insert(0, read_batch_plan(folder / "spark", number, topic))
-        except AggregationError:
-            break
-        if len(found) > BATCHES:
-            break
-    return found
-
-
-def _rate(plans: Sequence[BatchPlan], now_ms: int) -> float | None:
+def _rate(batches: Sequence[CountedBatch], now_ms: int) -> float | None:
     """Records per second over the last batches; None when there are too few."""
-    if len(plans) < 2:
+    if len(batches) < 2:
         return None
-    first, last = plans[0], plans[-1]
+    first, last = batches[0], batches[-1]
     idle_ms = max(0, now_ms - last.planned_ms - _BETWEEN_BATCHES_MS)
     if idle_ms > 2 * _BETWEEN_BATCHES_MS:
         return 0.0
     span_ms = last.planned_ms - first.planned_ms + idle_ms
-    return (sum(last.ends.values()) - sum(first.ends.values())) * 1000 / span_ms if span_ms > 0 else None
+    return sum(batch.records for batch in batches[1:]) * 1000 / span_ms if span_ms > 0 else None
 
 
 def lag(ends: dict[int, int], counted: dict[int, int]) -> int | None:

@@ -6,9 +6,9 @@ import threading
 from time import monotonic
 from typing import TextIO
 
-from rich.console import Console
 from rich.live import Live
 
+from pacifictool.console import Console
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.keys import Keyboard, asks_to_quit
 from pacifictool.watch.terminal import fitted, view
@@ -21,7 +21,7 @@ class Screen:
     """Takes the whole terminal while it runs, and leaves the last view behind when it ends."""
 
     def __init__(self, stdout: TextIO, stdin: TextIO, *, colour: bool) -> None:
-        self._console = Console(file=stdout, no_color=not colour, highlight=False, emoji=False)
+        self._console = Console(stdout, colour=colour)
         self._keyboard = Keyboard(stdin)
 
     def run(self, collector: Collector, interval_seconds: float, stop: threading.Event, deadline: float | None) -> None:

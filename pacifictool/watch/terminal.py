@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from pacifictool.console import Console, styled
+from pacifictool.tools.times import age_text, local_clock
 from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
-from pacifictool.watch.wording import age_text, clock_text, rate_text, sparkline, value_text
+from pacifictool.watch.wording import rate_text, sparkline, value_text
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
 _NARROW = 100
@@ -49,48 +49,47 @@ def view(
     slim = width < _SLIM
     parts: list[RenderableType] = [_title(snapshot, hint)]
     if not brief:
-        parts += [Text(), *_way(snapshot, width), *_reasons(snapshot)]
-    parts += [Text(), _zones(snapshot, zones, width)]
+        parts += ["", *_way(snapshot, width), *_reasons(snapshot)]
+    parts += ["", _zones(snapshot, zones, width)]
     if devices or not brief:
         parts.append(_devices(snapshot, devices, slim=slim))
     if not brief:
-        parts += [_job(snapshot), *(Text(note, style="dim") for note in platform.notes)]
+        parts += [_job(snapshot), *(styled(note, style="dim") for note in platform.notes)]
     return Group(*parts)
 
 
-def _title(snapshot: Snapshot, hint: str) -> Text:
+def _title(snapshot: Snapshot, hint: str) -> RenderableType:
     moves = snapshot.verdict.startswith("Data moves from end to end.")
     style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
     style = "bold" if snapshot.platform.unknown == WAITING else style
-    return Text.assemble((f"{clock_text(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
+    return styled((f"{local_clock(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
 
 
 def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
     """The hops and what flows between them, in a row or one under another."""
-    names = [f"[bold]{escape(hop.title)}[/bold]" for hop in snapshot.hops]
-    figures = []
-    for hop in snapshot.hops:
-        dot, style = _DOTS[hop.state]
-        figures.append(f"[{style}]{dot}[/{style}] {escape(hop.figure)}")
-    flows = [f"[cyan]{escape(flow.text)}[/cyan]" for flow in snapshot.flows]
+    names = [styled(hop.title, style="bold") for hop in snapshot.hops]
+    figures = [styled(_DOTS[hop.state], f" {hop.figure}") for hop in snapshot.hops]
+    details = [styled(hop.detail, style="dim") for hop in snapshot.hops]
+    flows = [styled(flow.text, style="cyan") for flow in snapshot.flows]
     if width < _NARROW:
         table = Table.grid(padding=(0, 2))
         for _ in range(3 if width < _SLIM else 4):
             table.add_column(no_wrap=True, overflow="ellipsis")
-        for number, hop in enumerate(snapshot.hops):
-            arriving = f"[dim]↓[/dim] {flows[number - 1]}" if number else ""
-            cells_of_hop = (names[number], figures[number], arriving, f"[dim]{escape(hop.detail)}[/dim]")
+        for number in range(len(snapshot.hops)):
+            arriving = styled(("↓ ", "dim"), flows[number - 1]) if number else ""
+            cells_of_hop = (names[number], figures[number], arriving, details[number])
             table.add_row(*cells_of_hop[: len(table.columns)])
         return [table]
     table = Table.grid(padding=(0, 1), expand=True)
-    cells: list[list[str]] = [[], [], []]
-    for number, hop in enumerate(snapshot.hops):
+    cells: list[list[RenderableType]] = [[], [], []]
+    for number in range(len(snapshot.hops)):
         table.add_column(overflow="fold")
-        for line, text in zip(cells, (names[number], figures[number], f"[dim]{escape(hop.detail)}[/dim]"), strict=True):
+        for line, text in zip(cells, (names[number], figures[number], details[number]), strict=True):
             line.append(text)
         if number < len(flows):
             table.add_column(justify="center", no_wrap=True)
-            for line, text in zip(cells, (flows[number], "[dim]───────→[/dim]", ""), strict=True):
+            arrow = styled("───────→", style="dim")
+            for line, text in zip(cells, (flows[number], arrow, styled()), strict=True):
                 line.append(text)
     for line in cells:
         table.add_row(*line)
@@ -101,8 +100,7 @@ def _reasons(snapshot: Snapshot) -> list[RenderableType]:
     """Why something is unknown; each reason once, at the first hop that has it."""
     first = {hop.unknown: hop.title for hop in reversed(snapshot.hops) if hop.unknown is not None}
     return [
-        Text.assemble((f"{title}: unknown, because ", "magenta"), reason)
-        for reason, title in reversed(list(first.items()))
+        styled((f"{title}: unknown, because ", "magenta"), reason) for reason, title in reversed(list(first.items()))
     ]
 
 
@@ -128,17 +126,17 @@ def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
 def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[RenderableType, ...]:
     latest = zone.latest
     if latest is None:
-        reason = Text(zone.unknown or "", style="dim")
+        reason = styled(zone.unknown or "", style="dim")
         # Rich would make room for all of it by leaving out a column.
         reason.truncate(max(bars, 12), overflow="ellipsis")
-        return escape(zone.name), "–", "–", "–", reason
+        return zone.name, "–", "–", "–", reason
     style = "bold" if zone.is_fresh(snapshot.ts_ms, snapshot.window_ms) else "yellow"
     return (
-        escape(zone.name),
-        f"[{style}]{value_text(latest.value)}[/{style}]",
+        zone.name,
+        styled(value_text(latest.value), style=style),
         age_text(zone.age_seconds(snapshot.ts_ms)),
         "?" if latest.readings is None else f"{latest.readings:,}",
-        f"[cyan]{sparkline([mean.value for mean in zone.means], bars)}[/cyan]",
+        styled(sparkline([mean.value for mean in zone.means], bars), style="cyan"),
     )
 
 
@@ -156,14 +154,14 @@ def _devices(snapshot: Snapshot, rows: int, *, slim: bool) -> Table:
     return table
 
 
-def _device_row(device: DeviceView, now_ms: int) -> tuple[str, ...]:
-    zone = escape(device.zone or "–")
+def _device_row(device: DeviceView, now_ms: int) -> tuple[RenderableType, ...]:
+    zone = device.zone or "–"
     if device.ts_ms is None:
-        return escape(device.name), "–", "–", "–", f"{zone} [dim]{escape(device.unknown or '')}[/dim]"
+        return device.name, "–", "–", "–", styled(f"{zone} ", (device.unknown or "", "dim"))
     style = "bold" if device.is_reporting else "yellow"
     return (
-        escape(device.name),
-        f"[{style}]{escape(value_text(device.value))}[/{style}]",
+        device.name,
+        styled(value_text(device.value), style=style),
         age_text(max(0, now_ms - device.ts_ms) / 1000),
         rate_text(device.rate),
         zone,
@@ -182,10 +180,10 @@ def _table(title: str, total: int, rows: int) -> Table:
     )
 
 
-def _job(snapshot: Snapshot) -> Text:
+def _job(snapshot: Snapshot) -> RenderableType:
     job = snapshot.job
     if job.unknown is not None:
-        return Text.assemble(("Job  ", "bold"), ("unknown", "dim"))
+        return styled(("Job  ", "bold"), ("unknown", "dim"))
     rejects = sum(job.rejects.values())
     lag = "not known" if snapshot.lag is None else f"{snapshot.lag:,}"
     parts = [
@@ -194,16 +192,16 @@ def _job(snapshot: Snapshot) -> Text:
     ]
     if job.refused:
         parts.append(f"{job.refused:,} refused by the platform")
-    text = Text.assemble(("Job  ", "bold"), ", ".join(parts))
+    text = styled(("Job  ", "bold"), ", ".join(parts))
     if rejects:
         reason, count = next(iter(job.rejects.items()))
-        text.append(f"\n     most rejects: {count:,} x {reason}", style="yellow")
+        text.append("\n     ").append_text(styled(f"most rejects: {count:,} x {reason}", style="yellow"))
     return text
 
 
 def line(snapshot: Snapshot) -> str:
     """One line for a pipe or a log: time, means, rate, lag, rejects; and the verdict unless all is well."""
-    parts = [clock_text(snapshot.ts_ms)]
+    parts = [local_clock(snapshot.ts_ms)]
     for zone in snapshot.platform.zones:
         latest = zone.latest
         readings = "" if latest is None or latest.readings is None else f", {latest.readings} readings"

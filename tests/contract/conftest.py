@@ -13,7 +13,7 @@ import pytest
 from pacifictool.errors import PacificToolError
 from pacifictool.rest import Platform
 from tests.contract.api import Api
-from tests.contract.facts import Facts
+from tests.contract.facts import Facts, addresses
 from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server
 from tests.contract.wire import Wire, connected
 from tests.contract.workshop import Made, Workshop
@@ -102,7 +102,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _checked:
-        sections = ", ".join(f"section {section}: {count}" for section, count in sorted(_checked.items()))
-        terminalreporter.write_line(f"{_checked.total()} facts checked ({sections})")
+        terminalreporter.write_line(f"{_checked.total()} facts checked")
+        for section, count in sorted(_checked.items()):
+            terminalreporter.write_line(f"{count:>6} {addresses(section)}")
     for line in _left_behind:
         terminalreporter.write_line(f"Left behind on the server: {line}")

@@ -1,4 +1,4 @@
-"""Facts 5: attributes over REST, and those that only a device can set."""
+"""docs/servers/1.x.md#attributes-over-rest: attributes over REST, and those that only a device can set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts 1: logging in, tokens, and how the server refuses."""
+"""Logging in, tokens, and how the server refuses: docs/servers/1.x.md#login-and-tokens, docs/servers/1.x.md#errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Facts 3 and 4: devices and assets, their names, pages and credentials."""
+"""Devices and assets, their names, pages and credentials.
+
+docs/servers/1.x.md#devices, docs/servers/1.x.md#assets, docs/servers/1.x.md#pages.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MORE_THAN_A_PAGE = 105
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """DEVICE or ASSET, and the section of the facts."""
+    """DEVICE or ASSET, and the identifier of its section in `SECTIONS`."""
 
     word: str
     section: str

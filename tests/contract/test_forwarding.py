@@ -1,4 +1,4 @@
-"""Facts 7: from a device through a rule to Kafka, record by record.
+"""docs/servers/1.x.md#forwarding-to-kafka: from a device through a rule to Kafka, record by record.
 
 Two rules serve all tests: one stays as the tutorial has it, the other is changed by its id to what a test needs. A
 rule answers when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.

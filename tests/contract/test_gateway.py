@@ -1,4 +1,4 @@
-"""Facts 6: one connection for many devices."""
+"""docs/servers/1.x.md#gateway: one connection for many devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts 6: devices on MQTT, byte by byte, and the HTTP device API."""
+"""Devices on MQTT, byte by byte, and the HTTP device API: docs/servers/1.x.md#mqtt, docs/servers/1.x.md#http-device-api."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Facts 2: plugins and rules, their refusals, their lifecycle and its events.
+"""Plugins and rules, their refusals, their lifecycle and its events: docs/servers/1.x.md#rules-and-plugins.
 
-One rule serves all tests, because a real server's tenant does not survive four deletions within a minute. Each test
-brings it into the state it needs.
+One rule serves all tests, because a real server's tenant does not survive four deletions within a minute
+(docs/servers/1.x.md#deleting-rules, row 1). Each test brings it into the state it needs.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def test_the_way_up_and_down(api: Api, plugin: Component, rule: Component, fact:
 
     fact("2", "activating a plugin", bare(call(plugin, "activate")), EMPTY_OK)
     fact("2", "the plugin is ACTIVE", plugin.state, "ACTIVE")
-    # Not so the plugin: that would leak a producer in a real server.
+    # Not so the plugin: that would leak a producer (docs/servers/1.x.md#rules-and-plugins, row 16).
     for time in ("", " again"):
         fact("2", f"activating a rule{time}", bare(call(rule, "activate")), EMPTY_OK)
         fact("2", f"the rule is ACTIVE{time}", rule.state, "ACTIVE")

@@ -1,4 +1,4 @@
-"""Facts 5: time series over REST."""
+"""docs/servers/1.x.md#telemetry-over-rest: time series over REST."""
 
 from __future__ import annotations
 

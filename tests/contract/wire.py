@@ -13,7 +13,7 @@ from pacifictool.mqtt.connection import tls_context
 from pacifictool.settings import MqttEndpoint
 
 ANSWER_SECONDS: Final = 20.0
-"""How long an answer may take that must come: a real server may be busy with other things."""
+"""How long an answer may take that must come: a server may be busy with other things."""
 SILENCE_SECONDS: Final = 2.0
 """How long we listen where no answer must come."""
 

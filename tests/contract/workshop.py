@@ -16,7 +16,7 @@ from pacifictool.rest import EntityId
 from tests.contract.api import Api
 
 MAX_RULE_DELETIONS: Final = 3
-"""A real server's tenant is dead after the fourth deletion within a minute, so a run never makes more …"""
+"""The fourth within a minute kills the tenant (docs/servers/1.x.md#deleting-rules, row 1), so a run never makes more …"""
 RULE_DELETIONS_AFTER_SECONDS: Final = 65.0
 """… and none earlier than this after its start: those of the run before are older than a minute then."""
 PREFIX: Final = "contract"

@@ -17,7 +17,7 @@ REFERENCE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
 FOREIGN_OPTIONS = {
     "docs/architecture.md": {"--page"},
-    "docs/sinks.md": {"--telemetry-latency-seconds", "--telemetry-latency"},
+    "docs/sinks.md": {"--telemetry-latency-seconds", "--telemetry-latency", "--queue"},
 }
 """By page: options of the sandbox's own program and of benchmarks."""
 

@@ -16,9 +16,9 @@ import pytest
 from confluent_kafka import Producer
 from harness import CommandLine, Outcome
 
-from pacifictool.aggregation.sinks.base import Receipt
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
-from pacifictool.aggregation.windows import WindowMean
+from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
+from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.mqtt import TELEMETRY_TOPIC

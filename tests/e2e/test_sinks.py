@@ -14,10 +14,10 @@ from confluent_kafka import Producer
 from harness import CommandLine
 from world import Snapshot, WriteScenario, named, snapshot
 
-from pacifictool.aggregation.delivery import CHUNK
-from pacifictool.aggregation.sinks.base import Receipt
-from pacifictool.aggregation.sinks.registry import SINKS, SinkOptions
-from pacifictool.aggregation.windows import WindowMean
+from pacifictool.analytics.delivery import CHUNK
+from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
+from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.rest import Asset, Device, Platform

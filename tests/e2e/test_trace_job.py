@@ -6,7 +6,6 @@ One job serves all tests; what breaks it comes last.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import signal
 import subprocess
@@ -23,8 +22,8 @@ from harness import Outcome
 from place import Place, places
 from proving_ground import Job
 
-from pacifictool.aggregation.checkpoint import Checkpoint, is_held
-from pacifictool.aggregation.source import STARTING_OFFSETS
+from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.lock import is_held
 from pacifictool.diagnosis.hops import TITLES
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -260,9 +259,9 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
         "value_key": "windSpeed",
         "target": "console",
     }
-    with Checkpoint(tmp_path / "later") as later:
+    with Checkpoint(tmp_path / "later", "winds1") as later:
         later.check_identity(identity)
-        later.ledger.set_state(STARTING_OFFSETS, json.dumps({"0": 1_000_000}))
+        later.store.set_starting_offsets({0: 1_000_000})
         outcome = works.first.trace("--checkpoint", str(later.folder))
     said = r"^The job in .+ began after this reading, and a new job counts from its start on\.$"
     document = assert_stops(outcome, "counted", "job-starts-later", said)

@@ -107,7 +107,7 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(ground:
     [device] = tenant.get("/api/tenant/devices?limit=1&textSearch=Turbine 002")["data"]
     credentials = tenant.get(f"/api/device/{device['id']['id']}/credentials")
     tenant.post("/api/device/credentials", credentials | {"credentialsId": "revoked-and-replaced"})
-    # A session that stands goes on, as on a real server; the next login is refused.
+    # Here a session that stands goes on; the next login is refused.
     ground.restart_platform()
     turbines.wait_for(lambda summary: summary.online == 5 and bool(summary.refused))
     before = turbines.fleet.snapshot()

@@ -8,7 +8,7 @@ from local_spark import local_spark
 from secure_kafka import SecureKafka, secure_kafka
 from tls import Pki
 
-from pacifictool.aggregation.spark import SparkRuntime
+from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.runtime import KAFKA_BROKER, JavaRuntime, default_cache_dir, ensure_jars, find_java
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.testing import Tenant

@@ -13,8 +13,10 @@ from harness import CommandLine
 from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
 from tls import Pki
 
-from pacifictool.aggregation.source import kafka_options, spark_failure
-from pacifictool.aggregation.spark import SparkRuntime
+from pacifictool.analytics.engine.failures import spark_failure
+from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult, Rules
+from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.errors import KafkaError, PacificToolError, SettingsError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import read_records
@@ -74,6 +76,12 @@ def test_our_client_gets_in(kafka: SecureKafka, pki: Pki, way: str) -> None:
     assert [record.value for record in read_records(endpoint, topic)] == [topic.encode()]
 
 
+def read_by_spark(spark: SparkRuntime, endpoint: KafkaEndpoint, topic: str) -> BatchResult:
+    rules = Rules(10_000, "geoZone", "windSpeed", minimum=0, maximum=1e9)
+    reader = BatchReader(spark, endpoint, topic, rules)
+    return reader.read([OffsetRange(0, 0, 1)], BatchContext(0, 2**62, 0))
+
+
 @pytest.mark.spark
 def test_sparks_client_gets_in(kafka: SecureKafka, pki: Pki, spark: SparkRuntime) -> None:
     """One test for several ways: each read takes seconds, the start of Spark too."""
@@ -81,9 +89,7 @@ def test_sparks_client_gets_in(kafka: SecureKafka, pki: Pki, spark: SparkRuntime
     for way in ("mutual TLS", "SASL PLAIN in TLS", "SASL SCRAM in TLS"):
         endpoint = ways[way]
         topic = topic_with_one_record(endpoint)
-        options = kafka_options(endpoint, topic, "earliest")
-        rows = spark.session.read.format("kafka").options(**options).load().select("value").collect()
-        assert [bytes(row.value) for row in rows] == [topic.encode()], way
+        assert [record.value for record in read_by_spark(spark, endpoint, topic).invalid] == [topic.encode()], way
 
 
 @pytest.mark.long
@@ -95,9 +101,8 @@ def test_sparks_client_is_refused_where_ours_is(kafka: SecureKafka, spark: Spark
         kafka.tls("OTHER_NAME"),
         kafka.sasl("PLAIN", PLAIN_USER, WRONG_PASSWORD),
     ):
-        options = kafka_options(endpoint, topic, "earliest")
         with pytest.raises(Exception, match=r"Exception") as caught:  # Java's
-            spark.session.read.format("kafka").options(**options).load().collect()
+            read_by_spark(spark, endpoint, topic)
         error = spark_failure(str(caught.value), endpoint=endpoint, topic=topic, folder=tmp_path)
         assert isinstance(error, KafkaError), error
         assert "cannot work with" in error.message

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pacifictool.aggregation.checkpoint import Checkpoint
-from pacifictool.aggregation.ledger import Ledger
-from pacifictool.aggregation.spark import SparkRuntime
+from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.planner import Planner
+from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.store import StateStore
 from pacifictool.cli.main import main
 
 
@@ -36,12 +37,10 @@ def die_in(
 MOMENTS: dict[str, Callable[[], None]] = {
     "the folder is new, and nothing says whose it is": lambda: die_in(Checkpoint, "check_identity"),
     "Spark is starting": lambda: die_in(SparkRuntime, "_connect"),
-    "Spark has made its checkpoint, which the ledger does not know yet": lambda: die_in(
-        Checkpoint, "check_spark_id", lambda _self, spark_id=None: spark_id is not None
-    ),
-    "a batch is half written": lambda: die_in(Ledger, "_count", lambda _self, name, _number: name == "batches"),
-    "all is posted and nothing noted": lambda: die_in(Ledger, "mark_delivered"),
-    "the first zone is posted and noted": lambda: die_in(Ledger, "mark_delivered", afterwards=True),
+    "the first batch is planned": lambda: die_in(Planner, "plan", afterwards=True),
+    "a batch is half written": lambda: die_in(StateStore, "_count", lambda _self, name, _number: name == "batches"),
+    "all is posted and nothing noted": lambda: die_in(StateStore, "mark_delivered"),
+    "the first zone is posted and noted": lambda: die_in(StateStore, "mark_delivered", afterwards=True),
 }
 
 if __name__ == "__main__":

@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import os
 
-from pacifictool.aggregation.spark import SparkSettings
+from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.runtime import SPARK_KAFKA, JavaRuntime, default_cache_dir, ensure_jars
-from pacifictool.runtime.class_archive import FOLDER
 
 
 @functools.cache
 def local_spark(java: JavaRuntime) -> SparkSettings:
-    """Two cores, with the connector's jars and with whatever archive of classes this machine has."""
+    """Two cores, with the connector's jars."""
     cache = default_cache_dir(os.environ)
     return SparkSettings(
         java_home=java.home,
         jars=ensure_jars(SPARK_KAFKA, java=java, cache_dir=cache, environ=os.environ),
         master="local[2]",
         environ=dict(os.environ),
-        class_archives=cache / FOLDER,
     )

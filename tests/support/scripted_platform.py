@@ -1,6 +1,6 @@
 """A platform for tests that does what it is told: answers, fails, drops connections, talks nonsense.
 
-For faults that a real server does not give on demand. Everything else is better tested against a sandbox.
+For faults that no server gives on demand. Everything else is better tested against a sandbox.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ NOT_FOUND = platform_error(404, "Requested item wasn't found!", 32)
 
 
 def make_token(scope: str, lifetime_seconds: float, *, issued_at: float | None = None, serial: int = 0) -> str:
-    """A JWT as a 1.x server makes them. `issued_at` is in seconds since the epoch; by default now."""
+    """A JWT like those of 1.x (docs/servers/1.x.md#login-and-tokens, row 3).
+
+    `issued_at` is in seconds since the epoch; by default now.
+    """
     issued = time.time() if issued_at is None else issued_at
     claims = {"sub": "tenant@thingsboard.org", "scopes": [scope], "iss": "thingsboard.io", "jti": str(serial)}
     return jwt.encode({**claims, "iat": int(issued), "exp": int(issued + lifetime_seconds)}, _KEY, algorithm="HS256")

@@ -105,10 +105,12 @@ def test_secrets_do_not_show_themselves(tmp_path: Path) -> None:
 
 
 def test_kafka_properties_add_up(tmp_path: Path) -> None:
-    (tmp_path / "kafka.properties").write_text("# a comment\na = file\nb=file\n\n")
-    (tmp_path / "pacifictool.toml").write_text('[kafka_properties]\nb = "toml"\nc = "toml"\n')
-    found = settings(tmp_path, {"kafka_config": str(tmp_path / "kafka.properties"), "kafka_properties": {"a": "flag"}})
-    assert dict(found.kafka.config) == {"a": "flag", "b": "file", "c": "toml"}
+    (tmp_path / "kafka.properties").write_text("# a comment\nclient.id = file\nlinger.ms=2\n\n")
+    (tmp_path / "pacifictool.toml").write_text('[kafka_properties]\n"linger.ms" = 1\n"client.rack" = "toml"\n')
+    found = settings(
+        tmp_path, {"kafka_config": str(tmp_path / "kafka.properties"), "kafka_properties": {"client.id": "flag"}}
+    )
+    assert dict(found.kafka.config) == {"client.id": "flag", "linger.ms": "2", "client.rack": "toml"}
 
 
 def test_paths_in_a_file_are_meant_from_the_file(tmp_path: Path) -> None:

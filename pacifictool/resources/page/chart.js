@@ -37,7 +37,7 @@ const chart = (() => {
     return zones.slice(0, LINES).map((zone, index) => ({
       type: "scatter",
       mode: "lines+markers",
-      name: zone.name,
+      name: words.plotly(zone.name),
       x: zone.means.map((mean) => mean.ts),
       y: zone.means.map((mean) => mean.value),
       customdata: zone.means.map((mean) => (mean.readings === null ? "" : ` · ${words.grouped(mean.readings)} readings`)),

@@ -14,7 +14,8 @@
   let receivedAt = 0;
 
   function set(element, text) {
-    if (element.textContent !== text) element.textContent = text;
+    const shown = words.shown(text);
+    if (element.textContent !== shown) element.textContent = shown;
   }
 
   function mark(element, name, value) {
@@ -25,7 +26,7 @@
   function make(tag, className, text) {
     const element = document.createElement(tag);
     if (className) element.className = className;
-    if (text !== undefined) element.textContent = text;
+    if (text !== undefined) element.textContent = words.shown(text);
     return element;
   }
 
@@ -46,10 +47,11 @@
     for (const child of known.values()) child.remove();
   }
 
-  // A sentence in which commands stand between backticks.
+  // A sentence in which commands of ours stand between backticks; those in names are part of them.
   function sentence(element, text) {
-    if (element.textContent === text.replaceAll("`", "")) return;
-    element.replaceChildren(...text.split("`").map((part, index) => (index % 2 ? make("code", "", part) : part)));
+    const parts = words.shown(text).split(/`(pacifictool [^`]*)`/);
+    if (element.textContent === parts.join("")) return;
+    element.replaceChildren(...parts.map((part, index) => (index % 2 ? make("code", "", part) : part)));
   }
 
   function list(parent, texts) {
@@ -243,7 +245,7 @@
     set(byId("clock"), `Last look at ${words.clock(snapshot.ts)}.`);
     speak(snapshot);
     const shown = snapshot.zones.slice(0, 3).filter((zone) => zone.value !== null).map((zone) => `${zone.name} ${words.mean(zone.value)}`);
-    document.title = shown.length ? `${shown.join(" · ")} – watch` : "pacifictool watch";
+    document.title = shown.length ? words.shown(`${shown.join(" · ")} – watch`) : "pacifictool watch";
     if (document.documentElement.dataset.ready === undefined) {
       document.documentElement.dataset.ready = "values";
       performance.mark("values");

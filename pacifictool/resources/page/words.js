@@ -1,4 +1,4 @@
-// Numbers and times as people read them, as pacifictool/watch/wording.py words them in the terminal.
+// Numbers and times as people read them, as pacifictool/watch/wording.py and pacifictool/tools/times.py write them in the terminal.
 "use strict";
 const words = {
   age(seconds) {
@@ -37,5 +37,25 @@ const words = {
 
   clock(ms) {
     return new Date(ms).toLocaleTimeString("en-GB");
+  },
+
+  // Names are data: what cannot be seen, or reorders what is read, is escaped as pacifictool/display.py does it. Joiners
+  // stay where scripts and emoji need them.
+  shown(text) {
+    const pattern = /(?<=(?![\0-\u05ff])[\p{L}\p{M}\p{S}])[\u200c\u200d]|([\p{C}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\u{e0100}-\u{e01ef}])/gu;
+    return text.replace(pattern, (all, hidden) => (hidden === undefined ? all : words.escaped(hidden)));
+  },
+
+  escaped(char) {
+    const short = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[char];
+    if (short !== undefined) return short;
+    const code = char.codePointAt(0);
+    const [letter, digits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+    return `\\${letter}${code.toString(16).padStart(digits, "0")}`;
+  },
+
+  // Plotly reads tags, entities and templates in every text; it knows all entities by number.
+  plotly(text) {
+    return words.shown(text).replace(/[&<>"'%$]/g, (char) => `&#${char.charCodeAt(0)};`);
   },
 };

@@ -1,7 +1,8 @@
 """Connections from one rule chain to another: found, added and removed without changing any other node.
 
-Facts (platform-modern, sections 3 and A): before 3.3.3 such a connection is a member of `ruleChainConnections`, since
-then a node of its own, the TbRuleChainInputNode. Both are recognised whatever the server's version.
+Before 3.3.3 such a connection is a member of `ruleChainConnections`, since then a node of its own, the
+TbRuleChainInputNode (docs/servers/2.x-3.x.md#rule-chains, row 4; docs/servers/4.x.md#rule-chains, row 9). Both are
+recognised whatever the server's version.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def _input_node(chain_id: str, name: str, version: ServerVersion, place: Mapping
         "additionalInfo": dict(place),
     }
     if version.at_least(4):
-        # As observed on 4.3.1; an older server's node may not know the field, and then does not start.
+        # docs/servers/4.x.md#rule-chains, row 9. An older server's node may not know the field, and then does
+        # not start (docs/servers/2.x-3.x.md#nodes, row 3).
         node["configuration"] = {"ruleChainId": chain_id, "forwardMsgToDefaultRuleChain": False}
         node["configurationVersion"] = 1
     return node

@@ -16,8 +16,8 @@ from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 class ForwardingSpec:
     """What is wanted: descriptors as read by `rest.descriptors`, and what the scenario and settings put in their place.
 
-    A 1.x server takes the plugin and the rule, a later one the rule chain; give all three for both. Any may be None
-    when only another one is meant (`import plugin`, `import rule`, `import rule-chain`).
+    1.x takes the plugin and the rule, later servers the rule chain; give all three for both. Any may be None when only
+    another one is meant (`import plugin`, `import rule`, `import rule-chain`).
     """
 
     plugin: Mapping[str, Any] | None = None

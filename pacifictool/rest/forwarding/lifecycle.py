@@ -1,8 +1,8 @@
 """Starts and stops plugins and rules of a 1.x server, and finds out whether they really run.
 
-The response to an activation is 200 and the state becomes ACTIVE even when the start failed; only the event log says so
-(platform-1x, section 2). Activating what is active already leaks a Kafka producer in the server, so that it is only
-done where the last start failed.
+The response to an activation is 200 and the state becomes ACTIVE even when the start failed; only the event log says
+so. Activating what is active already leaks a Kafka producer in the server, so that it is only done where the last start
+failed (docs/servers/1.x.md#rules-and-plugins, rows 14 and 16).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pacifictool.rest.events import Events
 from pacifictool.rest.http import Session
 
 EVENT_TIMEOUT_SECONDS = 5.0
-"""How long a server may take to log how a start went; a 1.4 server took less than a second."""
+"""How long a server may take to log how a start went."""
 
 _POLL_SECONDS = 0.1
 ACTIVATED = "ACTIVATED"

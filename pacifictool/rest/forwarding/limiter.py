@@ -1,7 +1,7 @@
 """Keeps rule deletions below the rate at which a 1.4 server stops processing messages.
 
-The 4th deletion within a minute stops a tenant's messages until the server is restarted (platform-1x, section 2). A
-journal file makes the limit hold over several runs of a program, too.
+The 4th deletion within a minute stops a tenant's messages until the server is restarted
+(docs/servers/1.x.md#deleting-rules, row 1). A journal file makes the limit hold over several runs of a program, too.
 """
 
 from __future__ import annotations

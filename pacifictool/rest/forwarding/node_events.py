@@ -1,7 +1,7 @@
 """Whether the nodes of a rule chain run, by their event logs: the response to saving is 200 in any case.
 
-Facts (platform-modern, section 3): an unknown class, a script that cannot be parsed or a Kafka server that cannot be
-found show only as a lifecycle event with `success` false, about a second after saving.
+An unknown class, a script that cannot be parsed or a Kafka server that cannot be found show only as a lifecycle event
+with `success` false, about a second after saving (docs/servers/4.x.md#rule-chains, rows 4 and 5).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pacifictool.rest.events import Events
 from pacifictool.rest.http import Session
 
 EVENT_TIMEOUT_SECONDS = 5.0
-"""How long a server may take to log how a start went; a 4.3.1 server took about a second."""
+"""How long a server may take to log how a start went; on 4.3.1 about a second
+(docs/servers/4.x.md#rule-chains, row 5)."""
 
 _POLL_SECONDS = 0.2
 _EVENTS_READ = 10

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound, PlatformError
+from pacifictool.errors import (
+    AlreadyExists,
+    DescriptorError,
+    ForwardingFailed,
+    InvalidRequest,
+    NameChanged,
+    NotFound,
+    PlatformError,
+)
 from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
@@ -205,6 +213,8 @@ class PluginRuleForwarding:
                 hint="Choose another apiToken in the plugin's file and the same as pluginToken in the rule's.",
                 **error.details,
             ) from error
+        except NameChanged:
+            raise
         except InvalidRequest as error:
             raise _explained(error, wanted["clazz"]) from error
 
@@ -215,6 +225,8 @@ class PluginRuleForwarding:
 
         try:
             return create_idempotently(self._session, "/api/rule", wanted, Rule.from_json, find)
+        except NameChanged:
+            raise
         except InvalidRequest as error:
             raise _explained(error, wanted["action"]["clazz"], token=wanted["pluginToken"]) from error
 

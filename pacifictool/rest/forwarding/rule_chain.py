@@ -1,7 +1,7 @@
 """Forwarding on 2.0 and later: a rule chain of our own, to which the root chain hands what devices send.
 
-Facts (platform-modern, sections 3 and A): nothing about a chain is unique, so that it is looked up by name; it is live
-as soon as its metadata are saved; nodes that are sent with their ids keep them.
+Nothing about a chain is unique, so that it is looked up by name; it is live as soon as its metadata are saved; nodes
+that are sent with their ids keep them (docs/servers/4.x.md#rule-chains, rows 1, 2 and 3).
 """
 
 from __future__ import annotations

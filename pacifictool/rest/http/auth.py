@@ -1,10 +1,13 @@
 """Authentication of requests: a user's tokens, or an API key.
 
-Facts: access tokens are JWTs that live 900 s by default, refresh tokens 3600 s; a garbage token and a wrong password
-get the same 401 (platform-1x, section 1). From 2.4 on they live 9000 s; a 4.x server hands out a new refresh token with
-every refresh, so that the last one is kept. It reads `Bearer` with a capital B only. API keys exist since 4.3: nothing
-is logged in or refreshed; an unknown, disabled or deleted key gets a 401; a server that does not know them redirects to
-its login page (platform-modern, section 1).
+Access tokens are JWTs that live 900 s by default, refresh tokens 3600 s; a garbage token and a wrong password get the
+same 401; errorCode 11 means expired (docs/servers/1.x.md#login-and-tokens, rows 3, 4, 7 and 8). From 2.4 on access
+tokens live 9000 s (docs/servers/2.x-3.x.md#login-and-tokens, row 1). Every server hands out a new refresh token with
+every refresh (docs/servers/1.x.md#login-and-tokens, row 6), so that the last one is kept. A 4.x server reads
+`Bearer` with a capital B only (docs/servers/4.x.md#login-and-tokens, row 7).
+
+API keys exist since 4.3: nothing is logged in or refreshed; an unknown, disabled or deleted key gets a 401; a server
+that does not know the prefix is expected to redirect to its login page (docs/servers/4.x.md#api-keys, rows 1, 3 and 5).
 """
 
 from __future__ import annotations

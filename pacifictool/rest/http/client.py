@@ -28,7 +28,8 @@ from pacifictool.settings import Secret, TlsFiles
 Shape = TypeVar("Shape", dict[str, Any], list[Any])
 
 DEFAULT_TIMEOUT_SECONDS = (5.0, 30.0)
-"""To connect; between two pieces of a response. A 1.x server gives up on its own work after 30 s (facts, section 5)."""
+"""To connect; between two pieces of a response. A 1.x server gives up on its own work after 30 s
+(docs/servers/1.x.md#telemetry-over-rest, row 19)."""
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 NO_TLS_FILES = TlsFiles()
@@ -73,8 +74,8 @@ class Session:
     Either `username` and `password` say who we are, or an `api_key` does (platform 4.3 and later).
 
     At most `pool_size` requests are open at a time. `stop`, once set, ends all waiting: the failure that was being
-    waited out is raised. `deletion_journal` is a file in which programs that delete rules of a 1.x server remember when
-    (see `DeletionLimiter`). `clock` is a monotonic clock in seconds.
+    waited out is raised. `deletion_journal` is a file in which programs that delete rules remember when (see
+    `DeletionLimiter`). `clock` is a monotonic clock in seconds.
 
     Environment variables, .netrc files and cookies play no part, redirects are not followed, and a response is never
     read beyond a limit. So only the adapter of requests is needed; a `requests.Session` around it would cost a fifth
@@ -125,7 +126,7 @@ class Session:
         self._adapter = _OneServerAdapter(pool_connections=1, pool_maxsize=pool_size, pool_block=True)
 
     def close(self) -> None:
-        """Closes the connections. Tokens are not revoked: a 1.x server cannot."""
+        """Closes the connections. Tokens are not revoked: 1.x cannot (docs/servers/1.x.md#login-and-tokens, row 12)."""
         self._adapter.close()
 
     def log_in(self) -> None:

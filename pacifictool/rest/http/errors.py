@@ -1,14 +1,15 @@
 """What a failed request means: one of our exceptions, with the server's own words.
 
-A 1.x server has three forms of errors (platform-1x, sections 1 and 5): its own `{status, message, errorCode,
-timestamp}`, Spring's `{timestamp, status, error, exception?, message, path}`, and plain text or nothing at all below
-/api/plugins/telemetry. A 4.x server has the first and the last (platform-modern, section 1), and responds with 500
-where the request is at fault.
+A 1.x server has three forms of errors (docs/servers/1.x.md#errors, rows 1, 2 and 3): its own `{status, message,
+errorCode, timestamp}`, Spring's `{timestamp, status, error, exception?, message, path}`, and plain text or nothing at
+all below /api/plugins/telemetry. A 4.x server has the first and the last (docs/servers/4.x.md#errors, rows 1 and 2),
+and responds with 500 where the request is at fault.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest.http.messages import HttpResponse
+from pacifictool.tools.tls import TlsServer, explain_certificate, is_not_tls
 
 VERSION_CONFLICT = 409
 """Status for what somebody else has changed since it was read (3.8 and later)."""
@@ -43,7 +45,8 @@ _GENERAL = 2
 _INVALID_REQUEST = re.compile(
     r"JSON parse error|Content-Type '.*' is not supported|Index \d+ out of bounds|StackOverflowError"
 )
-"""What a 500 with the errorCode 2 says when the request is at fault (observed on 4.3.1)."""
+"""What a 500 with the errorCode 2 says when the request is at fault (docs/servers/4.x.md#errors, row 2;
+docs/servers/4.x.md#rule-chains, rows 7 and 8)."""
 
 _TAKEN = re.compile(r"already (exists|reserved|registered|assigned)|already specified", re.IGNORECASE)
 
@@ -114,7 +117,7 @@ def no_response(error: Exception, url: str, request: str, timeout_seconds: tuple
     causes = _causes(error)
     text = " ".join(str(cause) for cause in causes)
     if isinstance(error, requests.exceptions.SSLError):
-        return _tls_failure(text, url, request)
+        return _tls_failure(next((cause for cause in causes if isinstance(cause, ssl.SSLError)), error), url, request)
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return SettingsError(f"A TLS file cannot be used: {error}.", hint="Check --ca-file, --cert-file, --key-file.")
     if isinstance(error, requests.ConnectTimeout):
@@ -164,19 +167,16 @@ def _redirect(response: HttpResponse) -> NotAPlatform:
     )
 
 
-def _tls_failure(text: str, url: str, request: str) -> PlatformUnreachable:
-    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text or "RECORD_LAYER_FAILURE" in text:
+def _tls_failure(error: Exception, url: str, request: str) -> PlatformUnreachable:
+    """`error` is OpenSSL's; with none among the causes, the one of requests."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        server = TlsServer(url, urlsplit(url).hostname or url, "--url", "--ca-file")
+        message, hint = explain_certificate(error, server)
+    elif isinstance(error, ssl.SSLError) and is_not_tls(error):
         message, hint = f"The server at {url} does not speak TLS.", "Use http:// in --url."
-    elif "hostname mismatch" in text.lower() or "not valid for" in text or "doesn't match" in text:
-        message = f"The certificate of {url} was issued for another name than {urlsplit(url).hostname}."
-        hint = "Use the name that the certificate was issued for in --url."
-    elif "has expired" in text:
-        message, hint = f"The certificate of {url} has expired.", "Have it renewed; verification stays on."
-    elif "CERTIFICATE_VERIFY_FAILED" in text:
-        message = f"The certificate of {url} was not issued by an authority that is trusted here."
-        hint = "Name the certificate authority's PEM file with --ca-file."
     else:
         # The part of OpenSSL's words that says why: `[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert …`.
+        text = str(error)
         start = text.find("[SSL")
         reason = text[start:].partition(" (_ssl")[0] if start >= 0 else "the handshake failed"
         message = f"No TLS connection to {url} could be established: {reason}."

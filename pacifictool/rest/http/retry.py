@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from pacifictool.errors import PlatformError
 from pacifictool.reporting import Reporter
+from pacifictool.tools.backoff import Backoff
 
 Result = TypeVar("Result")
 
@@ -35,6 +35,7 @@ class RetryLoop:
 
     def __init__(self, policy: RetryPolicy, stop: threading.Event, reporter: Reporter) -> None:
         self._policy = policy
+        self._backoff = Backoff(policy.first_wait_seconds, policy.longest_wait_seconds, jitter=1.0)
         self._stop = stop
         self._reporter = reporter
 
@@ -70,8 +71,7 @@ class RetryLoop:
         policy, retry_after = self._policy, error.retry_after_seconds
         if not error.retriable or attempt >= policy.attempts or retry_after > policy.longest_retry_after_seconds:
             return False
-        longest = min(policy.longest_wait_seconds, policy.first_wait_seconds * 2 ** min(attempt - 1, 32))
-        seconds = max(random.uniform(0, longest), retry_after)  # noqa: S311 - spreads requests, hides nothing
+        seconds = max(self._backoff.seconds(attempt), retry_after)
         if self._stop.is_set():
             return False
         self._reporter.detail(f"{error.message} Retrying in {seconds:.1f} s (attempt {attempt + 1}).")

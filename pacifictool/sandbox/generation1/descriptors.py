@@ -1,4 +1,7 @@
-"""Which plugin, filter and action classes a 1.4 server knows, and what it demands of their configuration."""
+"""Which plugin, filter and action classes a 1.4 server knows, and what it demands of their configuration.
+
+docs/servers/1.x.md#rules-and-plugins, rows 10 and 12.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What 1.x makes of the messages of its devices, over MQTT and HTTP (facts 6)."""
+"""What 1.x makes of the messages of its devices, over MQTT and HTTP.
+
+docs/servers/1.x.md#mqtt, docs/servers/1.x.md#gateway, docs/servers/1.x.md#http-device-api.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The Kafka plugin: a real producer that behaves as the one in the 1.4 server does.
 
-No retries, a null key, messages dealt out to the partitions in strict turn, no time stamp (CreateTime -1).
+No retries, a null key, messages dealt out to the partitions in strict turn, no time stamp (CreateTime -1):
+docs/servers/1.x.md#forwarding-to-kafka, rows 1, 2 and 3.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
@@ -64,7 +66,7 @@ class KafkaForwarder(Forwarder):
     """The producer of one active plugin. Create it with `start`."""
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any]) -> KafkaForwarder:
+    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaForwarder:
         """Makes the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
         for name in ("keySerializer", "valueSerializer"):
             serializer = configuration.get(name)
@@ -75,7 +77,8 @@ class KafkaForwarder(Forwarder):
         bootstrap = str(configuration["bootstrapServers"])
         await check_addresses(bootstrap)
         try:
-            return cls(Producer(_properties(configuration), logger=_log))
+            properties = _properties(configuration)
+            return cls(Producer({**properties, **login.properties(bootstrap, properties)}, logger=_log))
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
 

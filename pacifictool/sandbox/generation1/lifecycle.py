@@ -1,4 +1,7 @@
-"""Creating, changing, activating, suspending and deleting plugins and rules: the rules about rules (facts 2)."""
+"""Creating, changing, activating, suspending and deleting plugins and rules: the rules about rules.
+
+docs/servers/1.x.md#rules-and-plugins.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +127,7 @@ class Lifecycle:
             raise bad_request(f"Rule's action is not supported by plugin with token {rule.plugin_token}!")
 
     async def activate_plugin(self, plugin: Plugin) -> None:
-        """Starts a plugin; one that runs already is left alone (a real 1.4 server would leak a producer)."""
+        """Starts a plugin; one that runs is left alone (no leak: docs/servers/1.x.md#rules-and-plugins, row 16)."""
         if plugin.state == ACTIVE and self._engine.has_plugin(plugin.api_token):
             return
         plugin.state = ACTIVE

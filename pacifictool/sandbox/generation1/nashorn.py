@@ -2,7 +2,8 @@
 
 Tried with nashorn-core 15.4: a long arrives as a Java object, so `windSpeed === 31` is false and `typeof windSpeed`
 is "object", while `==`, `>` and arithmetic work; a missing key of a map is undefined; arrow functions and `let` do not
-compile. A script that works in the sandbox must work on a real server, so these are kept.
+compile. A script that works in the sandbox must work on a real server, which runs it in Nashorn
+(docs/servers/1.x.md#before-14, row 4), so these are kept.
 """
 
 from __future__ import annotations

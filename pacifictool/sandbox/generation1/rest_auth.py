@@ -1,4 +1,4 @@
-"""REST: login and tokens (facts 1)."""
+"""REST: login and tokens (docs/servers/1.x.md#login-and-tokens)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_routes(api: Api, users: Users, tokens: Tokens) -> None:
 async def _credentials(request: Request) -> dict[str, Any]:
     body = await read_body(request)
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        # The real server's form handling eats the body before the login filter reads it.
+        # docs/servers/1.x.md#login-and-tokens, row 2: form handling eats the body before the login filter reads it.
         raise unauthenticated()
     try:
         document = strict_json(body)

@@ -1,4 +1,4 @@
-"""REST: plugins, rules and their events (facts 2)."""
+"""REST: plugins, rules and their events (docs/servers/1.x.md#rules-and-plugins)."""
 
 from __future__ import annotations
 

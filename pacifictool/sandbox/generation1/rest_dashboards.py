@@ -1,7 +1,7 @@
 """REST: dashboards. The platform keeps them for its web UI and looks at nothing but their titles.
 
-Observed on a 4.x server (facts, platform-modern section 6), where it is told to be the same endpoint as on 1.4 but for
-versions and paging; on a 1.4 server itself nobody has looked.
+As on 4.x (docs/servers/4.x.md#dashboards, rows 1 and 4), which has the same endpoint but for versions and paging. On
+a 1.4 server it was only seen that one is accepted (docs/servers/1.x.md#dashboards, row 1).
 """
 
 from __future__ import annotations

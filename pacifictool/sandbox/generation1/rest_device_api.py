@@ -1,4 +1,4 @@
-"""The HTTP device API: `/api/v1/{token}/…` (facts 6)."""
+"""The HTTP device API: `/api/v1/{token}/…` (docs/servers/1.x.md#http-device-api)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal
 from pacifictool.sandbox.values import PayloadRefused
 
 TIMEOUT_SECONDS = 60.0
-"""http.request_timeout of the real server."""
+"""http.request_timeout of a server (docs/servers/1.x.md#http-device-api, row 2)."""
 
 
 class HttpDeviceController:
@@ -59,7 +59,7 @@ class HttpDeviceController:
         except TimeoutError:
             failure = "timed out"
         if failure is not None:
-            # The real server says so only when its time-out of 60 s is over.
+            # A server says so only when its timeout is over (docs/servers/1.x.md#http-device-api, row 2).
             raise FrameworkRefusal(
                 503,
                 "No message available",

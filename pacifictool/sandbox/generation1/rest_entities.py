@@ -1,4 +1,4 @@
-"""REST: devices and assets, credentials, relations (facts 3 and 4)."""
+"""REST: devices and assets, credentials, relations (docs/servers/1.x.md#devices, docs/servers/1.x.md#assets)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class EntityController:
         if not name:
             raise bad_request(f"{word} name should be specified!")
         if max(len(name), len(type_)) > _MAX_TEXT:
-            # As the column of the server's database; read in its source, not observed.
+            # docs/servers/1.x.md#devices, row 4; the refusal itself was not observed.
             raise PlatformRefusal(500, "could not execute statement", GENERAL)
         customer = document.get("customerId")
         customer_id = NULL_UUID if customer is None else str(uuid_parameter(_id(customer)))

@@ -1,4 +1,7 @@
-"""REST: telemetry and attributes under /api/plugins/telemetry (facts 5). Errors are plain texts or empty bodies."""
+"""REST: telemetry and attributes under /api/plugins/telemetry. Errors are plain texts or empty bodies.
+
+docs/servers/1.x.md#telemetry-over-rest, docs/servers/1.x.md#attributes-over-rest.
+"""
 
 from __future__ import annotations
 
@@ -224,7 +227,7 @@ def _number(request: Request, name: str) -> int | None:
 
 
 def _check_answerable(keys: list[str], limit: int) -> None:
-    """The real server never answers these and gives up after about 30 s; there is no point in waiting."""
+    """A server gives up after about 30 s (docs/servers/1.x.md#telemetry-over-rest, row 19); waiting has no point."""
     if limit < 1 or not all(keys):
         raise FrameworkRefusal(
             503, "No message available", "org.springframework.web.context.request.async.AsyncRequestTimeoutException"

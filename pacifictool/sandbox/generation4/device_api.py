@@ -1,11 +1,12 @@
-"""What 4.x makes of the messages of its devices, over MQTT and HTTP (facts 5).
+"""What 4.x makes of the messages of its devices, over MQTT and HTTP.
 
 A PUBACK says that a message was taken into the queue, not that it was stored or forwarded. A device has one session;
-a second one ends the first.
+a second one ends the first (docs/servers/4.x.md#mqtt, rows 4 and 5).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -78,6 +79,7 @@ class DeviceApi4:
         self._devices = devices
         self._engine = engine
         self._limiter = RateLimiter(faults.device_rate)
+        self._queue_seconds = faults.queue_seconds
         self._sessions: dict[str, Session] = {}
 
     def on_connect(self, session: Session, connect: Connect) -> int:
@@ -168,11 +170,20 @@ class DeviceApi4:
         for stamp, values in parse_telemetry(document, now_ms(), accepts_null=True):
             if values:
                 data = message_data(values)
-                self._engine.process(device, POST_TELEMETRY, data, metadata | {"ts": str(stamp)})
+                self._enqueue(device, POST_TELEMETRY, data, metadata | {"ts": str(stamp)})
 
     def _post_attributes(self, device: Device, document: Any) -> None:
         values = parse_values(document, accepts_null=True)
-        self._engine.process(device, POST_ATTRIBUTES, message_data(values), _metadata(device))
+        self._enqueue(device, POST_ATTRIBUTES, message_data(values), _metadata(device))
+
+    def _enqueue(self, device: Device, type_: str, data: Any, metadata: dict[str, str]) -> None:
+        if self._queue_seconds:
+            # Equal delays keep the order.
+            asyncio.get_running_loop().call_later(
+                self._queue_seconds, self._engine.process, device, type_, data, metadata
+            )
+        else:
+            self._engine.process(device, type_, data, metadata)
 
     def _on_attributes_request(self, session: Session, device: Device, topic: str, payload: bytes) -> None:
         document = parse_json(payload)

@@ -47,7 +47,7 @@ def json_response(document: Any, *, media_type: str = JSON, status: int = 200) -
 
 
 class Api4(http.Api):
-    """Routes of a 4.x server."""
+    """Routes of 4.x servers."""
 
     def __init__(self, tokens: Tokens4, faults: Faults) -> None:
         super().__init__(tokens, faults)
@@ -154,7 +154,7 @@ class PageLink:
 
     @classmethod
     def given(cls, request: Request) -> bool:
-        """Whether the query asks for a page; without both parameters it matches another route on a real server."""
+        """Whether the query asks for a page; without both it is an error (docs/servers/4.x.md#pages, row 2)."""
         return "pageSize" in request.query_params and "page" in request.query_params
 
     @classmethod

@@ -1,7 +1,7 @@
 """Scripts of rule nodes in JavaScript: the body of a function of `msg`, `metadata` and `msgType`.
 
-Numbers arrive as JavaScript has them: 31.0 comes back as 31, and longs beyond 2^53 lose digits, as observed on a real
-server.
+Numbers arrive as JavaScript has them: 31.0 comes back as 31, and longs beyond 2^53 lose digits
+(docs/servers/4.x.md#forwarding-to-kafka, row 5).
 """
 
 from __future__ import annotations

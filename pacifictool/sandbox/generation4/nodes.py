@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
 from pacifictool.sandbox.generation4.javascript import JavaScript
 from pacifictool.sandbox.generation4.kafka_node import KafkaNode
@@ -71,6 +72,7 @@ class Tools:
 
     devices: Devices
     telemetry: Telemetry
+    login: BrokerLogin
 
 
 class _Closing:
@@ -273,7 +275,7 @@ class ChainOutput(_Closing):
 @dataclass(frozen=True, slots=True)
 class _Class:
     version: int
-    """The version of its configuration that a 4.3 server writes."""
+    """The version of its configuration that 4.3 writes (docs/servers/4.x.md#rule-chains, rows 9 and 17)."""
     make: Callable[[Mapping[str, Any], Tools], Node] | None
     fields: frozenset[str] | None = None
     """What a configuration may hold; None where that is not checked here."""
@@ -311,12 +313,12 @@ async def start_node(type_: str, configuration: Any, tools: Tools) -> Node:
                 f'Unrecognized field "{field}" (class {type_.replace("Node", "NodeConfiguration")})'
             )
     if clazz.make is None:
-        return await KafkaNode.start(configuration)
+        return await KafkaNode.start(configuration, tools.login)
     return clazz.make(configuration, tools)
 
 
 def upgraded(type_: str, version: int, configuration: Any) -> tuple[int, Any]:
-    """Version and configuration of a node as a 4.3 server saves what an older one wrote."""
+    """Version and configuration of a node as 4.3 saves an older one's (docs/servers/4.x.md#rule-chains, row 13)."""
     clazz = _CLASSES.get(type_)
     if clazz is None or version >= clazz.version or not isinstance(configuration, dict):
         return version, configuration

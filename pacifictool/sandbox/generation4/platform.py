@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 
 from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import Users
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import SERVER, Devices, now_ms
 from pacifictool.sandbox.generation4.demo_data import install_rule_chains
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
@@ -20,6 +21,7 @@ from pacifictool.sandbox.generation4.rest_auth import AuthController
 from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController
 from pacifictool.sandbox.generation4.rest_entities import EntityController
 from pacifictool.sandbox.generation4.rest_profiles import DashboardController, ProfileController
+from pacifictool.sandbox.generation4.rest_queries import EntityQueryController
 from pacifictool.sandbox.generation4.rest_rule_chains import EventController4, RuleChainController
 from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController
 from pacifictool.sandbox.generation4.rule_chains import RuleChains
@@ -35,7 +37,14 @@ class Platform4:
     """Everything behind the two listeners. `start` before serving, `close` after."""
 
     def __init__(
-        self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
+        self,
+        store: Store,
+        key: bytes,
+        *,
+        access_seconds: float,
+        refresh_seconds: float,
+        faults: Faults,
+        login: BrokerLogin,
     ) -> None:
         self._store = store
         ids = IdFactory(store.newest())
@@ -46,7 +55,7 @@ class Platform4:
         entities = Entities4(store, ids, profiles)
         telemetry, attributes = Telemetry4(store), Attributes(store)
         devices = Devices(entities, attributes)
-        self._engine = RuleEngine4(store, Tools(devices, telemetry), profiles, EventLog4(store, ids))
+        self._engine = RuleEngine4(store, Tools(devices, telemetry, login), profiles, EventLog4(store, ids))
         self._chains = RuleChains(store, ids, documents, self._engine)
         if demo_data.install(store, users, entities, ids):
             self._install(users.tenant, entities, profiles, devices)
@@ -58,6 +67,7 @@ class Platform4:
         ProfileController(store, documents, entities, profiles, self._engine).add_routes(api)
         DashboardController(store, documents).add_routes(api)
         TelemetryController(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
+        EntityQueryController(store, telemetry).add_routes(api)
         EventController4(store).add_routes(api)
         HttpDeviceController(devices, self.device_api).add_routes(api)
         EntityController(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(

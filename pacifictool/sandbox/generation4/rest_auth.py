@@ -1,4 +1,7 @@
-"""REST: login, tokens, API keys, and what tells which server this is (facts 1)."""
+"""REST: login, tokens, API keys, and what tells which server this is.
+
+docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers/4.x.md#recognising-the-server.
+"""
 
 from __future__ import annotations
 

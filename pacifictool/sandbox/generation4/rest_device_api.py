@@ -1,4 +1,4 @@
-"""The HTTP device API: `/api/v1/{token}/…` (facts 5)."""
+"""The HTTP device API: `/api/v1/{token}/…` (docs/servers/4.x.md#http-device-api)."""
 
 from __future__ import annotations
 

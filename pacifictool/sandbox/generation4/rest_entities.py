@@ -1,4 +1,4 @@
-"""REST: devices and assets, credentials, relations (facts 2)."""
+"""REST: devices and assets, credentials, relations (docs/servers/4.x.md#devices-and-assets)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""REST: device and asset profiles (facts 2), dashboards (facts 6)."""
+"""REST: device and asset profiles, dashboards.
+
+docs/servers/4.x.md#devices-and-assets, docs/servers/4.x.md#dashboards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST: rule chains, their metadata, trying out scripts, and the event log (facts 3)."""
+"""REST: rule chains, their metadata, trying out scripts, and the event log (docs/servers/4.x.md#rule-chains)."""
 
 from __future__ import annotations
 

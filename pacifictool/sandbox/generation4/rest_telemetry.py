@@ -1,4 +1,7 @@
-"""REST: telemetry and attributes under /api/plugins/telemetry (facts 4). Most errors are plain texts."""
+"""REST: telemetry and attributes under /api/plugins/telemetry. Most errors are plain texts.
+
+docs/servers/4.x.md#telemetry-over-rest, docs/servers/4.x.md#attributes-over-rest.
+"""
 
 from __future__ import annotations
 

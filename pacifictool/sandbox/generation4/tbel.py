@@ -5,6 +5,9 @@ out as they went in. JavaScript has one type of number and cannot say that, so t
 JavaScript engine. They are read by a grammar of their own that holds only what means the same here and on a server;
 everything else is refused when the node starts, with a reason, and never silently misunderstood.
 
+A script cannot loop, so its length bounds its steps. A budget for the whole run bounds what the steps may cost, so
+that doubled texts and lists of lists end like any script that takes too much.
+
 Known: `return`, `var`, assignment, `if`/`else`, `?:`, `&& || !`, comparisons, `instanceof`, `+ - *`, member access,
 maps, lists, and the methods `containsKey`, `get`, `put`, `remove`, `isEmpty`, `size`, `equals`.
 """
@@ -32,6 +35,13 @@ _TOKENS = re.compile(
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _MAX_LENGTH = 20_000
+_BUDGET = 500_000
+"""Values that one run may make or compare, counted as often as they are reached: a quarter of a second at most."""
+_CHARACTERS = 32
+"""Of a text count as one value: 16 MB of texts are the whole budget."""
+_MAX_DEPTH = 200
+_BUDGET_LEFT = ""
+"""Where a run keeps its budget among the script's variables, none of which can have this name."""
 _INT = range(-(2**31), 2**31)
 _LONG = range(-(2**63), 2**63)
 _TYPES: dict[str, Callable[[Any], bool]] = {
@@ -92,17 +102,21 @@ class Tbel:
 
     def run(self, data: Any, metadata: dict[str, str], message_type: str) -> Any:
         """What the script returns; None for nothing. Raises ScriptFailed."""
+        try:
+            return self._run(data, metadata, message_type)
+        except RecursionError:
+            raise ScriptFailed("Script is nested too deeply") from None
+
+    def _run(self, data: Any, metadata: dict[str, str], message_type: str) -> Any:
         if self._changes_values:
             data, metadata = copy.deepcopy(data), dict(metadata)
-        scope: Scope = {"msg": data, "metadata": metadata, "msgType": message_type}
+        scope: Scope = {"msg": data, "metadata": metadata, "msgType": message_type, _BUDGET_LEFT: _BUDGET}
         value = None
         try:
             for statement in self._statements:
                 value = statement(scope)
         except _Return as result:
             return result.value
-        except RecursionError:
-            raise ScriptFailed("Script is nested too deeply") from None
         return value
 
 
@@ -211,7 +225,9 @@ class _Parser:
 
         def assign(scope: Scope) -> Any:
             result = value(scope)
-            _put(owner(scope), key(scope), result)
+            place = owner(scope)
+            _put(place, key(scope), result)
+            _charge(scope, place if isinstance(result, dict | list) else result)
             return result
 
         return assign
@@ -303,7 +319,17 @@ class _Parser:
         if len(arguments) != {"isEmpty": 0, "size": 0, "put": 2}.get(name, 1):
             raise _refused(f"{name} with {len(arguments)} arguments")
         self.changes_values |= name in ("put", "remove")
-        return lambda scope: _call(name, owner(scope), [argument(scope) for argument in arguments])
+
+        def call(scope: Scope) -> Any:
+            place, given = owner(scope), [argument(scope) for argument in arguments]
+            if name == "equals":
+                _charge(scope, [place, *given])
+            result = _call(name, place, given)
+            if name == "put" and isinstance(given[1], dict | list):
+                _charge(scope, place)
+            return result
+
+        return call
 
     def _primary(self) -> Expression:
         kind, text = self._tokens[self._at]
@@ -335,7 +361,7 @@ class _Parser:
             items.append(self._expression())
             if not self._peek("]"):
                 self._expect(",")
-        return lambda scope: [item(scope) for item in items]
+        return lambda scope: _charge(scope, [item(scope) for item in items])
 
     def _map(self) -> Expression:
         entries: list[tuple[str, Expression]] = []
@@ -348,7 +374,28 @@ class _Parser:
             entries.append((text if kind == "name" else _unescape(text[1:-1]), self._expression()))
             if not self._peek("}"):
                 self._expect(",")
-        return lambda scope: {key: value(scope) for key, value in entries}
+        return lambda scope: _charge(scope, {key: value(scope) for key, value in entries})
+
+
+def _charge(scope: Scope, made: Any) -> Any:
+    """Gives back `made` after taking what it holds off the run's budget. Raises ScriptFailed."""
+    left = scope[_BUDGET_LEFT]
+    level, depth = [made], 0
+    while level:
+        left -= sum(1 + (len(value) // _CHARACTERS if isinstance(value, str) else 0) for value in level)
+        if left < 0 or depth > _MAX_DEPTH:
+            raise ScriptFailed("Script makes values that are too large or nested too deeply")
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            if len(below) > left:
+                break
+        level, depth = below, depth + 1
+    scope[_BUDGET_LEFT] = left
+    return made
 
 
 def _constant(value: Any) -> Expression:
@@ -375,7 +422,7 @@ def _assign_name(name: str, value: Expression) -> Expression:
 def _member(owner: Expression, key: Expression) -> Expression:
     def read(scope: Scope) -> Any:
         value, wanted = owner(scope), key(scope)
-        if type(value) is dict:
+        if type(value) is dict and not isinstance(wanted, dict | list):
             return value.get(wanted)
         if type(value) is list and type(wanted) is int and 0 <= wanted < len(value):
             return value[wanted]
@@ -387,7 +434,7 @@ def _member(owner: Expression, key: Expression) -> Expression:
 
 def _put(owner: Any, key: Any, value: Any) -> None:
     is_item = type(owner) is list and type(key) is int and 0 <= key < len(owner)
-    if not is_item and type(owner) is not dict:
+    if not is_item and (type(owner) is not dict or isinstance(key, dict | list)):
         raise ScriptFailed(f"null pointer or property not found: {key}")
     owner[key] = value
 
@@ -415,13 +462,13 @@ def _equal(left: Any, right: Any) -> bool:
         return left is right
     numbers = (type(left) in (int, float)) + (type(right) in (int, float))
     if numbers == 1 or (numbers == 0 and type(left) is not type(right)):
-        # Servers convert between texts, numbers and Booleans by rules that were not observed.
+        # Servers convert between texts, numbers and Booleans by rules that nobody has looked at.
         raise ScriptFailed("The sandbox's TBEL does not compare values of different kinds")
     return bool(left == right)
 
 
 def _compare_equal(left: Expression, right: Expression, *, wanted: bool) -> Expression:
-    return lambda scope: _equal(left(scope), right(scope)) is wanted
+    return lambda scope: _equal(_charge(scope, left(scope)), _charge(scope, right(scope))) is wanted
 
 
 def _compare(left: Expression, right: Expression, sign: str) -> Expression:
@@ -442,7 +489,7 @@ def _calculate(left: Expression, right: Expression, sign: str) -> Expression:
     def calculate(scope: Scope) -> Any:
         one, other = left(scope), right(scope)
         if sign == "+" and str in (type(one), type(other)):
-            return _text(one) + _text(other)
+            return _charge(scope, _text(one) + _text(other))
         if type(one) not in (int, float) or type(other) not in (int, float):
             raise ScriptFailed("The sandbox's TBEL calculates with numbers only")
         result = one + other if sign == "+" else one - other if sign == "-" else one * other
@@ -461,12 +508,12 @@ def _text(value: Any) -> str:
 
 def _call(name: str, owner: Any, arguments: list[Any]) -> Any:
     if name == "equals" and owner is not None:
-        return type(owner) is type(arguments[0]) and owner == arguments[0]
+        return type(owner) is type(arguments[0]) and bool(owner == arguments[0])
     if name in ("isEmpty", "size") and type(owner) in (dict, list):
         return len(owner) if name == "size" else not owner
     if name == "isEmpty" and type(owner) is str:
         return not owner
-    if type(owner) is dict:
+    if type(owner) is dict and not isinstance(arguments[0], dict | list):
         if name == "containsKey":
             return arguments[0] in owner
         if name == "get":

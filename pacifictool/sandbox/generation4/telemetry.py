@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from pacifictool.sandbox.telemetry import Telemetry, stored_value
@@ -25,6 +27,15 @@ class Telemetry4(Telemetry):
         self._write_out()
         row = self._store.row("SELECT ts, type, value FROM latest WHERE entity = ? AND key = ?", (entity, key))
         return None if row is None else (row[0], stored_value(row[1], row[2]))
+
+    def latest_of(self, entities: Sequence[int], key: str) -> dict[int, Point]:
+        """The value with the newest stamp of each entity that has any."""
+        self._write_out()
+        rows = self._store.rows(
+            "SELECT entity, ts, type, value FROM latest WHERE key = ? AND entity IN (SELECT value FROM json_each(?))",
+            (key, json.dumps(entities)),
+        )
+        return {row[0]: (row[1], stored_value(row[2], row[3])) for row in rows}
 
     def values(
         self, entity: int, key: str, start: int, end: int, limit: int | None, *, ascending: bool = False

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pacifictool.runtime.peer import PeerCheck
 from pacifictool.sandbox.mqtt import wire
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -24,7 +25,8 @@ MAX_PACKET_BYTES = 65_536
 ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
 REASONS_OF_5 = {ACCEPTED: 0, BAD_CLIENT_ID: 0x85, BAD_USERNAME: 0x86, NOT_AUTHORISED: 0x86}
-"""What MQTT 5 says in the place of these codes; a 4.3.1 server calls an unknown token a bad user name."""
+"""What MQTT 5 says in the place of these codes; 4.3.1 calls an unknown token a bad user name
+(docs/servers/4.x.md#mqtt, row 2)."""
 
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
@@ -143,6 +145,10 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.session = Session(transport, self._api.dialect, self._server)
+        if not self._server.admits(transport):
+            # Nothing is read from it.
+            transport.abort()
+            return
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -244,8 +250,10 @@ class _Connection(asyncio.Protocol):
 class MqttServer:
     """Listens on a socket that is bound already. `start`, then `close`."""
 
-    def __init__(self, api: DeviceApi) -> None:
+    def __init__(self, api: DeviceApi, check: PeerCheck | None = None) -> None:
+        """`check` says which connections are taken; None: all."""
         self._api = api
+        self._check = check
         self.connections: set[_Connection] = set()
         self._unflushed: list[Session] = []
         self._server: asyncio.Server | None = None
@@ -255,6 +263,11 @@ class MqttServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self, self._api), sock=listener, backlog=1024)
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def admits(self, transport: asyncio.Transport) -> bool:
+        """Whether a new connection is taken."""
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        return self._check is None or (bool(peer and own) and self._check.admits(peer[:2], own[:2]))
 
     def flush_later(self, session: Session) -> None:
         """Sends a session's acknowledgements at the end of this turn of the event loop."""

@@ -8,11 +8,9 @@ foreign web site cannot have a browser read it.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from pacifictool.settings import is_loopback
+from pacifictool.display import json_document
+from pacifictool.runtime.local_requests import refusal
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.web.assets import PREFIX, Asset, Assets
 from pacifictool.watch.web.source import Source
@@ -118,10 +117,8 @@ class _Page:
             self._viewers -= 1
 
     def _refusal(self, request: Request) -> Response | None:
-        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if self._any_host or is_loopback(name):
-            return None
-        return _text(403, "This page answers only when it is asked for by the address of this machine.")
+        reason = None if self._any_host else refusal(request.method, request.headers.items())
+        return None if reason is None else _text(403, reason)
 
 
 async def _first_look(collector: Collector) -> None:
@@ -133,7 +130,7 @@ async def _first_look(collector: Collector) -> None:
 
 def _snapshot(collector: Collector, history: int) -> bytes:
     document = collector.snapshot().as_document(history=history)
-    return json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return json_document(document, ascii_only=True).encode("ascii")
 
 
 async def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:

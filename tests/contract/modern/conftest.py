@@ -1,4 +1,4 @@
-"""The 4.x server under test: one that the environment names, or a sandbox of that generation."""
+"""The server of 4.x under test: one that the environment names, or a sandbox of that generation."""
 
 from __future__ import annotations
 

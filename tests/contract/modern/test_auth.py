@@ -1,4 +1,7 @@
-"""Facts 1 of platform 4.x: login, tokens, API keys, and what tells which server it is."""
+"""Login, tokens, API keys, and what tells which server it is, on 4.x.
+
+docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers/4.x.md#recognising-the-server.
+"""
 
 from __future__ import annotations
 

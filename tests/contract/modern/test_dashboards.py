@@ -1,4 +1,4 @@
-"""Facts 6 of platform 4.x: dashboards."""
+"""docs/servers/4.x.md#dashboards: dashboards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts 2 of platform 4.x: devices, assets, profiles, and pages that are counted."""
+"""Devices, assets, profiles, and pages that are counted: docs/servers/4.x.md#devices-and-assets, docs/servers/4.x.md#pages."""
 
 from __future__ import annotations
 

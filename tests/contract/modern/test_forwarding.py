@@ -1,4 +1,4 @@
-"""Facts 3 of platform 4.x: from a device through a rule chain to Kafka, record by record.
+"""docs/servers/4.x.md#forwarding-to-kafka: from a device through a rule chain to Kafka, record by record.
 
 A PUBACK only says that a message was queued, so every look at the topic waits; where nothing must come, a message that
 must comes after it.

@@ -1,4 +1,4 @@
-"""Facts 5 of platform 4.x: MQTT, gateways and the HTTP device API."""
+"""MQTT, gateways and the HTTP device API: docs/servers/4.x.md#mqtt, docs/servers/4.x.md#gateway, docs/servers/4.x.md#http-device-api."""
 
 from __future__ import annotations
 

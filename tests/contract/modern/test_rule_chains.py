@@ -1,4 +1,4 @@
-"""Facts 3 of platform 4.x: what saving rule chains does, and what it does not check."""
+"""docs/servers/4.x.md#rule-chains: what saving rule chains does, and what it does not check."""
 
 from __future__ import annotations
 

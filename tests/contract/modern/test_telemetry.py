@@ -1,4 +1,4 @@
-"""Facts 4 of platform 4.x: telemetry and attributes over REST."""
+"""docs/servers/4.x.md#telemetry-over-rest: telemetry and attributes over REST."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.contract.api import NOBODY, Api, plain, refusal, text_error
 from tests.contract.facts import Facts
 from tests.contract.modern.workshop import ModernWorkshop
-from tests.contract.workshop import Made
+from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 4"
 START = 1_795_470_000_000
@@ -162,3 +162,43 @@ def test_times_are_those_of_now(api: Api, asset: Made, fact: Facts) -> None:
     fact.holds(
         SECTION, "without a time it is now", before - 1000 <= stamp <= before + 60_000, (before, stamp, time.time())
     )
+
+
+def test_latest_values_of_many_devices(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
+    """What `aggregate --sink gateway` reads back with; the shape is that of the public documentation."""
+    full, empty = workshop.device(), workshop.device()
+    post(api, full, {"ts": START, "values": {"windSpeed": 100 / 7}})
+    unknown = "784f394c-42b6-435a-983c-b7beff2784f9"
+    newest_first = {"key": {"type": "ENTITY_FIELD", "key": "createdTime"}, "direction": "DESC"}
+
+    def find(entity_filter: dict[str, Any], page_size: int) -> dict[str, Any]:
+        response = api.call(
+            "POST",
+            "/api/entitiesQuery/find",
+            json={
+                "entityFilter": entity_filter,
+                "entityFields": [{"type": "ENTITY_FIELD", "key": "name"}],
+                "latestValues": [{"type": "TIME_SERIES", "key": "windSpeed"}],
+                "pageLink": {"pageSize": page_size, "page": 0, "sortOrder": newest_first},
+            },
+        )
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    listed = {"type": "entityList", "entityType": "DEVICE", "entityList": [full.id, empty.id, unknown]}
+    found = eventually(
+        lambda: {item["entityId"]["id"]: item["latest"] for item in find(listed, 2000)["data"]},
+        lambda items: items.get(full.id, {}).get("TIME_SERIES", {}).get("windSpeed", {}).get("ts") == START,
+    )
+    fact(SECTION, "a query by ids leaves out unknown ones", set(found), {full.id, empty.id})
+    fact(SECTION, "its name", found[full.id]["ENTITY_FIELD"]["name"]["value"], full.name)
+    shown = found[full.id]["TIME_SERIES"]["windSpeed"]
+    fact(SECTION, "its latest value", (shown["ts"], float(shown["value"])), (START, 100 / 7))
+    nothing = found[empty.id].get("TIME_SERIES", {}).get("windSpeed", {}).get("value", "")
+    fact(SECTION, "a key without a value", nothing, "")
+    everything = {"type": "entityName", "entityType": "DEVICE", "entityNameFilter": ""}
+    page = find(everything, 2)
+    names = [item["latest"]["ENTITY_FIELD"]["name"]["value"] for item in page["data"]]
+    fact(SECTION, "all devices, the newest first", names, [empty.name, full.name])
+    fact(SECTION, "more follow", page["hasNext"], True)

@@ -1,4 +1,4 @@
-"""What the suite makes on a 4.x server under names of its own, and how it is taken away again."""
+"""What the suite makes on a server of 4.x under names of its own, and how it is taken away again."""
 
 from __future__ import annotations
 

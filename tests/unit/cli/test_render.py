@@ -127,9 +127,9 @@ def test_a_stream_that_fails_is_an_error_of_ours_and_one_that_closed_is_not() ->
             raise BrokenPipeError
 
     with pytest.raises(OutputFailed, match="no space left"):
-        Output(Full(), as_json=True, colour=False).write("x")
+        Output(Full(), as_json=True, colour=False).write_line("x")
     with pytest.raises(BrokenPipeError):
-        Output(Closed(), as_json=True, colour=False).write("x")
+        Output(Closed(), as_json=True, colour=False).write_line("x")
 
 
 def test_bars_of_tasks_that_run_at_once_share_one_display() -> None:

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from harness import CommandLine, Outcome
 
+from pacifictool.runtime.own_folder import MARKER
+
 
 @pytest.fixture
 def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
@@ -23,7 +25,12 @@ def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callabl
 
 
 def variables(state: Any) -> dict[str, str]:
-    return {"PACIFICTOOL_URL": state["url"], "PACIFICTOOL_MQTT": state["mqtt"], "PACIFICTOOL_KAFKA": state["kafka"]}
+    return {
+        "PACIFICTOOL_URL": state["url"],
+        "PACIFICTOOL_MQTT": state["mqtt"],
+        "PACIFICTOOL_KAFKA": state["kafka"],
+        "PACIFICTOOL_KAFKA_CONFIG": state["kafka_config"],
+    }
 
 
 def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
@@ -42,6 +49,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     table = program("sandbox", "status", "--data", state["data"]).stdout
     assert table.splitlines()[-1] == (
         f"export PACIFICTOOL_URL={state['url']} PACIFICTOOL_MQTT={state['mqtt']} PACIFICTOOL_KAFKA={state['kafka']}"
+        f" PACIFICTOOL_KAFKA_CONFIG='{state['kafka_config']}'"
     )
     assert sandbox("up", "--free-ports").document == state  # it runs already
 
@@ -65,7 +73,8 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     assert sandbox("status").code == 0
     assert sandbox("reset", "--yes").code == 0
     assert sandbox("status").code == 1
-    assert list((tmp_path / "sandbox data").iterdir()) == []
+    # The folder stays one of ours.
+    assert [path.name for path in (tmp_path / "sandbox data").iterdir()] == [MARKER]
 
 
 @pytest.mark.parametrize("option", ["--http-port", pytest.param("--mqtt-port", marks=pytest.mark.long), "--kafka-port"])
@@ -106,3 +115,20 @@ def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_wo
     assert alive == []
     assert sandbox("status").code == 1
     assert sandbox("up", "--free-ports").code == 0
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "reset"])
+def test_a_folder_with_something_else_in_it_is_refused_and_stays_as_it_is(
+    command_line: CommandLine, tmp_path: Path, command: str
+) -> None:
+    for name in ("kafka", "platform"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    options = ["--yes"] if command == "reset" else ["--free-ports"] if command == "up" else []
+    outcome = command_line("sandbox", command, "--data", str(tmp_path), *options, "-o", "json")
+    assert outcome.code == 2
+    error = outcome.document["error"]
+    assert error["kind"] == "foreign-folder"
+    assert error["details"]["folder"] == str(tmp_path)
+    assert "it holds kafka, platform" in error["message"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kafka", "notes.txt", "notes.txt", "platform"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.cli.sink_choice import GATEWAY, MANY_ZONES, REST, choose_sink, likely_folder, zone_count
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, Session
@@ -63,10 +63,9 @@ def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: NotingReporter) ->
 
 def begin_job(folder: Path, target: str, used: float) -> None:
     """What a job with that target leaves in its folder."""
-    folder.mkdir()
-    (folder / "job.json").write_text(json.dumps({"target": target}), encoding="utf-8")
-    (folder / "ledger.sqlite").touch()
-    os.utime(folder / "ledger.sqlite", (used, used))
+    with Checkpoint(folder, "t") as checkpoint:
+        checkpoint.check_identity({"topic": "t", "window_ms": 10_000, "value_key": "windSpeed", "target": target})
+    os.utime(folder / "state.sqlite", (used, used))
 
 
 def test_many_zones_go_through_the_gateway_that_setup_made(
@@ -109,7 +108,7 @@ def test_a_job_stays_with_the_sink_that_it_began_with(
     assert (choose(MANY), reporter.infos) == (REST, [])
     begin_job(tmp_path / GATEWAY, "gateway mqtt://localhost:1883 as Analytics Gateway", used=1000)
     assert choose(MANY) == REST
-    os.utime(tmp_path / GATEWAY / "ledger.sqlite", (3000, 3000))
+    os.utime(tmp_path / GATEWAY / "state.sqlite", (3000, 3000))
     assert choose(tutorial_scenario()) == GATEWAY
     assert "as the job began" in reporter.infos[-1]
     assert likely_folder(lambda name: tmp_path / name) == tmp_path / GATEWAY

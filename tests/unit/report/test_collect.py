@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
-from pacifictool.aggregation.checkpoint import BatchPlan
-from pacifictool.aggregation.inspection import CountedBatch, JobView
-from pacifictool.aggregation.ledger import Ledger, Reject
+from pacifictool.analytics.state.queries import CountedBatch, OffsetRange
 from pacifictool.kafka.records import Record
 from pacifictool.report.collect import _Topic
 
@@ -24,8 +20,7 @@ def reading(offset: int, stamp_ms: int, speed: object, zone: object = "Zone A") 
 
 def test_records_fall_into_windows_and_batches() -> None:
     batches = [
-        CountedBatch(4, BatchPlan(T0, {0: 2}), done_ms=T0 + 2_000),
-        CountedBatch(5, BatchPlan(T0, {0: 4}), done_ms=T0 + 5_000),
+        CountedBatch(5, T0, done_ms=T0 + 5_000, records=2, ranges=(OffsetRange(0, 2, 4),)),
     ]
     topic = _Topic("geoZone", "windSpeed", WINDOW_MS, T0, batches)
     topic.add(reading(0, T0 - 1, "99"))  # before the time that is looked at
@@ -50,29 +45,3 @@ def test_a_mean_that_no_record_explains_is_shown_all_the_same() -> None:
     (window,) = topic.windows("Zone A", {T0 + WINDOW_MS: 33.0})
     assert (window.mean, window.readings) == (33.0, 0)
     assert not window.agrees
-
-
-def test_batches_and_rejects_of_a_jobs_folder(tmp_path: Path) -> None:
-    identity = {"topic": "t", "topic_id": None, "window_ms": 10_000, "value_key": "windSpeed", "target": "rest x"}
-    (tmp_path / "job.json").write_text(json.dumps(identity), encoding="utf-8")
-    for folder in ("offsets", "commits"):
-        (tmp_path / "spark" / folder).mkdir(parents=True)
-    for number, end in ((9, 10), (10, 25)):
-        note = f'v1\n{{"batchTimestampMs":{T0 + number}}}\n{{"t":{{"0":{end}}}}}'
-        (tmp_path / "spark" / "offsets" / str(number)).write_text(note, encoding="utf-8")
-        (tmp_path / "spark" / "commits" / str(number)).touch()
-        os.utime(tmp_path / "spark" / "commits" / str(number), ns=(0, (T0 + 100 * number) * 1_000_000))
-    (tmp_path / "spark" / "commits" / ".9.crc").touch()
-    (tmp_path / "spark" / "commits" / "11").touch()  # its note is gone
-    ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.add_rejects([Reject("t", 0, 3, "no zone", T0, b"{}")])
-    ledger.close()
-
-    view = JobView.open(tmp_path)
-    assert view is not None
-    assert [(b.batch_id, b.plan.ends, b.done_ms) for b in view.batches()] == [
-        (9, {0: 10}, T0 + 900),
-        (10, {0: 25}, T0 + 1000),
-    ]
-    assert [reject.offset for reject in view.rejects()] == [3]
-    view.close()

@@ -85,8 +85,8 @@ def test_the_picture_holds_exactly_the_facts(facts: RunFacts) -> None:
 @pytest.mark.parametrize("name", ["run.png", "run.svg", "run.HTML"])
 def test_files_are_what_their_names_say(facts: RunFacts, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text("an earlier one", encoding="utf-8")
     write_report(facts, path)
+    write_report(facts, path)  # An earlier report is replaced.
     if name.endswith("png"):
         pixels = matplotlib.image.imread(path)
         assert pixels.shape[1] == 1650
@@ -98,6 +98,25 @@ def test_files_are_what_their_names_say(facts: RunFacts, tmp_path: Path, name: s
     else:
         assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [other.name for other in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["thesis.html", "photo.png", "plan.svg"])
+def test_a_file_that_is_no_report_is_not_replaced(facts: RunFacts, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("the user's own", encoding="utf-8")
+    with pytest.raises(UsageError, match="is not a report of pacifictool"):
+        write_report(facts, path)
+    assert path.read_text(encoding="utf-8") == "the user's own"
+
+
+def test_files_beside_the_report_stay_as_they_are(facts: RunFacts, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("the user's own", encoding="utf-8")
+    (tmp_path / ".run.html.part").symlink_to(own)
+    write_report(facts, tmp_path / "run.html")
+    assert own.read_text(encoding="utf-8") == "the user's own"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run.html.part", "own.txt", "run.html"]
+    assert (tmp_path / "run.html").stat().st_mode & 0o777 == own.stat().st_mode & 0o777
 
 
 def test_one_run_gives_one_picture(facts: RunFacts, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Rule chains as servers from 2.0 on keep them, as far as forwarding is concerned: no more than platform-modern tells.
+"""Rule chains as servers from 2.0 on keep them, as far as forwarding is concerned: no more than was observed.
+
+docs/servers/2.x-3.x.md#rule-chains, docs/servers/4.x.md#rule-chains.
 
 Nothing is unique; metadata without node ids replace the nodes, with ids they keep them; a stale version is refused
 (3.8 and later); any configuration is accepted, and a bad one shows in the node's lifecycle events; a chain in use may

@@ -28,7 +28,7 @@ CONFLICT = platform_error(409, "Device was already changed by someone else", 35)
 
 
 def device(name: str = "FN Station 1", **more: Any) -> dict[str, Any]:
-    """As section 2 shows it."""
+    """As docs/servers/4.x.md#devices-and-assets, row 1, describes it."""
     return {
         "id": {"entityType": "DEVICE", "id": ID},
         "createdTime": 1795478368942,

@@ -17,7 +17,7 @@ IDS = [str(uuid.UUID(int=number)) for number in range(1, 1000)]
 
 
 class Things:
-    """Pages as a 4.3.1 server: by number, with the totals of the moment."""
+    """Pages as a 4.3.1 server: by number, with the totals of the moment (docs/servers/4.x.md#pages, row 1)."""
 
     def __init__(self, count: int) -> None:
         self.ids = IDS[:count]

@@ -17,7 +17,10 @@ IDS = [str(uuid.UUID(int=number)) for number in range(1, 3000)]
 
 
 def serve_items(total: int) -> Callable[[Request], Reply]:
-    """Pages as a 1.4 server in SQL mode: by idOffset only, and `hasNext` means that the page is full."""
+    """Pages as a 1.4 server in SQL mode: by idOffset only, and `hasNext` means that the page is full.
+
+    docs/servers/1.x.md#pages, rows 2 and 3.
+    """
 
     def answer(request: Request) -> Reply:
         limit = int(request.query["limit"])

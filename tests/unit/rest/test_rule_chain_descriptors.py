@@ -86,7 +86,7 @@ def test_only_stations_with_a_zone_pass(metadata: dict[str, str], answer: bool) 
 
 
 def exported() -> dict[str, Any]:
-    """The tutorial's chain as the web UI of a 4.3 server would export it."""
+    """The tutorial's chain as the web UI of 4.3 would export it."""
     document = copy.deepcopy(tutorial_rule_chain())
     there = {"id": {"id": "x"}, "createdTime": 1, "version": 3, "externalId": None}
     document["ruleChain"] |= {**there, "tenantId": {}, "type": "CORE", "firstRuleNodeId": {"id": "y"}}

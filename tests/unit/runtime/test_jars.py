@@ -287,6 +287,18 @@ def test_a_folder_serves_a_machine_without_a_network(shared_cache: Path, tmp_pat
     assert nothing_half_done(tmp_path / "cache")
 
 
+def test_what_else_the_cache_folder_holds_stays_as_it_is(shared_cache: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "fetching" / "thesis").mkdir(parents=True)
+    (cache / "fetching" / "thesis" / "text").write_text("the user's own")
+    (cache / "fetching.lock").write_text("the user's own")
+    (cache / "fetching" / "pacifictool-jars-abandoned").mkdir()
+    ensure_jars(SPARK_KAFKA, java=NO_JAVA, cache_dir=cache, folder=shared_cache, mirror=NOWHERE)
+    assert (cache / "fetching" / "thesis" / "text").read_text() == "the user's own"
+    assert (cache / "fetching.lock").read_text() == "the user's own"
+    assert [path.name for path in (cache / "fetching").iterdir()] == ["thesis"]
+
+
 def test_a_folder_that_lacks_jars_or_holds_wrong_ones_is_told(shared_cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "folder"
     source.mkdir()

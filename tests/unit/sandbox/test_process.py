@@ -14,7 +14,8 @@ import psutil
 import pytest
 import requests
 
-from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.errors import ForeignFolder, PortInUse, SandboxError
+from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
 from pacifictool.sandbox.testing import RawDevice, Tenant
@@ -107,9 +108,9 @@ def test_a_folder_serves_one_sandbox_at_a_time(data_dir: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SandboxError, match="cannot be used"):
+    with pytest.raises(ForeignFolder, match="cannot be used"):
         SandboxProcess(tmp_path / "file").start()
-    (tmp_path / "data").mkdir()
+    claim(tmp_path / "data", PLATFORM)
     (tmp_path / "data" / DATABASE).write_text("this is no database, but long enough to look like a file of one")
     with pytest.raises(SandboxError, match="cannot be used"):
         SandboxProcess(tmp_path / "data").start()

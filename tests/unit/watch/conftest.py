@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from pacifictool.aggregation.ledger import BatchOutcome, Ledger
-from pacifictool.aggregation.windows import UNITS, PartialSum
+from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
+from pacifictool.analytics.state.store import BatchOutcome
+from pacifictool.analytics.windows import UNITS, PartialSum
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario, parse_scenario
@@ -81,16 +83,19 @@ def make_collector(platform: Platform, scenario: Scenario) -> Iterator[MakeColle
 
 def write_job(folder: Path, topic: str, *, windows: dict[tuple[str, int], int], ends: int, topic_id: str = "x") -> None:
     """A job's folder as `aggregate` leaves it: `windows` maps a zone and a window's end to its number of readings."""
-    (folder / "spark" / "offsets").mkdir(parents=True)
-    (folder / "job.json").write_text(
-        f'{{"topic": "{topic}", "topic_id": "{topic_id}", "window_ms": 2000, "value_key": "windSpeed",'
-        ' "target": "rest http://localhost:8080"}'
-    )
-    ledger = Ledger(folder / "ledger.sqlite")
-    sums = [PartialSum(zone, end, count, 40 * UNITS * count) for (zone, end), count in windows.items()]
-    ledger.apply(BatchOutcome(0, sums, {"no number": 2}, newest_ms=1, seen_at_ms=1), lateness_ms=10_000)
-    ledger.mark_delivered([(end, zone, count) for (zone, end), count in windows.items()])
-    ledger.close()
-    (folder / "spark" / "offsets" / "0").write_text(
-        f'v1\n{{"batchTimestampMs":1,"batchWatermarkMs":0,"conf":{{}}}}\n{{"{topic}":{{"0":{ends}}}}}'
-    )
+    with Checkpoint(folder, topic) as checkpoint:
+        checkpoint.check_identity(
+            {
+                "topic": topic,
+                "topic_id": topic_id,
+                "window_ms": 2000,
+                "value_key": "windSpeed",
+                "target": "rest http://localhost:8080",
+            }
+        )
+        sums = [PartialSum(zone, end, count, 40 * UNITS * count) for (zone, end), count in windows.items()]
+        invalid = [InvalidRecord(topic, 0, offset, "no number", 1, b"") for offset in range(2)]
+        checkpoint.store.apply(
+            BatchOutcome([OffsetRange(0, 0, ends)], sums, invalid, watermark_ms=1, planned_ms=1, done_ms=1)
+        )
+        checkpoint.store.mark_delivered([(end, zone, count) for (zone, end), count in windows.items()])

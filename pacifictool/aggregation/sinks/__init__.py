@@ -1,6 +1,0 @@
-"""Where window means go. `base` holds the contract; `registry` knows every way out by name."""
-
-from pacifictool.aggregation.sinks.base import Receipt, Sink, by_zone
-from pacifictool.aggregation.sinks.console import ConsoleSink
-
-__all__ = ["ConsoleSink", "Receipt", "Sink", "by_zone"]

@@ -1,0 +1,61 @@
+"""What a failure of Spark means, in plain words."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from pacifictool.analytics.state.checkpoint import TWO_WAYS_ON, storage_full
+from pacifictool.errors import AggregationError, CheckpointMismatch, KafkaError, KafkaUnreachable, PacificToolError
+from pacifictool.runtime.cache import disk_is_full
+from pacifictool.settings import KafkaEndpoint
+
+_DATA_LOSS: Final = ("OffsetOutOfRangeException", "NoOffsetForPartitionException")
+_NO_CLIENT: Final = "org.apache.kafka"
+_NOT_FOUND: Final = ("NoClassDefFoundError", "ClassNotFoundException", "could not be loaded")
+_REFUSED: Final = ("AuthenticationException", "AuthorizationException", "ConfigException", "Failed to construct kafka")
+_MAY_PASS: Final = re.compile(
+    r"org\.apache\.kafka\.common\.errors\.\w*(Timeout|Disconnect|Network|NotLeader|NotAvailable|UnknownTopic|Epoch"
+    r"|Coordinator|NotController|Retriable|NotEnoughReplicas|KafkaStorage)\w*Exception"
+    r"|java\.util\.concurrent\.TimeoutException"
+)
+_JAVA_EXCEPTION: Final = re.compile(r"(?P<kind>(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)): (?P<message>[^\n]+)")
+
+
+def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Path) -> PacificToolError:
+    """The error for a batch that failed with this text. KafkaUnreachable is the one worth another attempt."""
+    log = folder / "spark.log"
+    if disk_is_full(folder, text):
+        return storage_full(folder)
+    if any(words in text for words in _DATA_LOSS):
+        return CheckpointMismatch(
+            f"Topic {topic} no longer holds the records that the checkpoint {folder} goes on from.",
+            hint="Either the topic was created again, or its retention removed records that were not counted yet, or "
+            f"the broker lost some. {TWO_WAYS_ON}",
+            log=str(log),
+        )
+    if _NO_CLIENT in text and any(words in text for words in _NOT_FOUND):
+        return AggregationError(
+            "Spark has no Kafka client.",
+            hint="Give it to spark-submit: --packages "
+            f"org.apache.spark:spark-sql-kafka-0-10_2.13:{version('pyspark')}, or --jars (docs/clusters.md).",
+        )
+    if any(words in text for words in _REFUSED) and "kafka" in text.lower():
+        return KafkaError(
+            f"Spark's Kafka client cannot work with {endpoint}: {_essence(text)}",
+            hint="Check the security settings given with -X and --kafka-config.",
+            log=str(log),
+        )
+    if _MAY_PASS.search(text):
+        return KafkaUnreachable(f"Kafka at {endpoint} does not serve topic {topic}: {_essence(text)}", log=str(log))
+    return AggregationError(f"Spark failed: {_essence(text)}", hint=f"Its log is {log}.", log=str(log))
+
+
+def _essence(text: str) -> str:
+    """The message of the last Java exception that is named, which is the cause; else the first line."""
+    messages = [match["message"].strip() for match in _JAVA_EXCEPTION.finditer(text)]
+    if not messages:
+        messages = [line.strip() for line in text.splitlines() if line.strip()][:1] or ["no reason given"]
+    return messages[-1].rstrip(".") + "."

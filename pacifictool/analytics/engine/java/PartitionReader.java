@@ -1,0 +1,184 @@
+package pacifictool.analytics.engine;
+
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.record.TimestampType;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteBufferDeserializer;
+import org.apache.spark.TaskContext;
+import org.apache.spark.TaskKilledException;
+import org.apache.spark.api.java.function.FlatMapFunction;
+
+/**
+ * What each task of a batch does: reads one range of one partition, classifies every record once, and gives the partial
+ * aggregates and the invalid records. It stops before the end of its range when it holds as much as a task may.
+ *
+ * <p>java_source.py has this compiled by Janino, the compiler of Spark's own generated code, which takes no lambdas and
+ * forgets type arguments; hence the casts.
+ */
+public final class PartitionReader implements FlatMapFunction<Iterator<Integer>, byte[]> {
+    private static final int AHEAD_OF_ARRIVAL = 13;
+    private static final int TOO_LATE = 14;
+
+    /** How long Kafka may take to bring the next record; Spark's own source waits as long. */
+    private static final long TIMEOUT_NANOS = 120_000_000_000L;
+    private static final Duration POLL = Duration.ofSeconds(1);
+
+    private final Map<String, Object> kafka;
+    private final String topic;
+    private final int[] partitions;
+    private final long[] starts;
+    private final long[] ends;
+    private final String groupKey;
+    private final String numberKey;
+    private final double minimum;
+    private final double maximum;
+    private final long windowMs;
+    private final long[] context;
+    private final int[] limits;
+
+    /**
+     * @param kafka properties of the consumer
+     * @param partitions of range 0, 1, ...
+     * @param starts the first offset of each range
+     * @param ends the offset after the last of each range
+     * @param context milliseconds since the epoch: windows that end at or before the first are closed; records arrived
+     *     at the second, at the latest; timestamps beyond the third are ahead of any arrival; records without timestamp
+     *     count at the fourth
+     * @param limits how many groups, invalid records, and bytes of both a task may hold
+     */
+    public PartitionReader(
+            Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
+            String groupKey, String numberKey, double minimum, double maximum, long windowMs,
+            long[] context, int[] limits) {
+        this.kafka = new HashMap<String, Object>(kafka);
+        this.topic = topic;
+        this.partitions = partitions;
+        this.starts = starts;
+        this.ends = ends;
+        this.groupKey = groupKey;
+        this.numberKey = numberKey;
+        this.minimum = minimum;
+        this.maximum = maximum;
+        this.windowMs = windowMs;
+        this.context = context;
+        this.limits = limits;
+    }
+
+    int ranges() {
+        return partitions.length;
+    }
+
+    /**
+     * Gives how far the one range whose number is given was read, and what was found.
+     *
+     * @param numbers an iterator over Integer; Janino makes no bridge method for a narrower parameter
+     */
+    public Iterator<byte[]> call(Object numbers) throws IOException {
+        int number = ((Integer) ((Iterator) numbers).next()).intValue();
+        Range range = new Range(new TopicPartition(topic, partitions[number]), starts[number], ends[number]);
+        KafkaConsumer<Object, byte[]> consumer =
+                new KafkaConsumer(kafka, new ByteBufferDeserializer(), new ByteArrayDeserializer());
+        try {
+            range.read(consumer);
+        } finally {
+            consumer.close(Duration.ZERO);
+        }
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        DataOutputStream out = new DataOutputStream(bytes);
+        out.writeInt(range.place.partition());
+        out.writeLong(starts[number]);
+        out.writeLong(range.position);
+        out.writeBoolean(range.position < ends[number]);
+        out.writeLong(range.newest);
+        out.writeLong(range.withoutTimestamp);
+        range.found.write(out);
+        return Collections.singletonList(bytes.toByteArray()).iterator();
+    }
+
+    private final class Range {
+        private final TopicPartition place;
+        private final long end;
+        private final RecordParser parser = new RecordParser(groupKey, numberKey, minimum, maximum);
+        private final PartialAggregates found = new PartialAggregates();
+        private long position;
+        /** The newest event time of a record that counts. */
+        private long newest = -1;
+        private long withoutTimestamp;
+
+        Range(TopicPartition place, long start, long end) {
+            this.place = place;
+            this.position = start;
+            this.end = end;
+        }
+
+        void read(KafkaConsumer<Object, byte[]> consumer) {
+            consumer.assign(Collections.singletonList(place));
+            consumer.seek(place, position);
+            long since = System.nanoTime();
+            while (position < end && !isFull()) {
+                if (TaskContext.get().isInterrupted()) {
+                    throw new TaskKilledException("the batch was cancelled");
+                }
+                long before = position;
+                List<ConsumerRecord<Object, byte[]>> records = consumer.poll(POLL).records(place);
+                for (int i = 0; i < records.size() && !isFull(); i++) {
+                    ConsumerRecord<Object, byte[]> record = (ConsumerRecord<Object, byte[]>) records.get(i);
+                    if (record.offset() < end) {
+                        add(record);
+                        position = record.offset() + 1;
+                    }
+                }
+                if (!isFull()) {
+                    // Beyond the last record where offsets have gaps: what was aborted, or compacted away.
+                    position = Math.min(consumer.position(place), end);
+                }
+                if (position > before) {
+                    since = System.nanoTime();
+                } else if (System.nanoTime() - since > TIMEOUT_NANOS) {
+                    throw new TimeoutException(
+                            "no record of " + place + " from offset " + position + " in 120 seconds");
+                }
+            }
+        }
+
+        private boolean isFull() {
+            return found.groups() >= limits[0] || found.invalidRecords() >= limits[1] || found.bytes() >= limits[2];
+        }
+
+        private void add(ConsumerRecord<Object, byte[]> record) {
+            byte[] value = (byte[]) record.value();
+            int reason = parser.parse(value);
+            long timestamp = record.timestamp();
+            boolean hasTimestamp = timestamp >= 0;
+            // The broker's own timestamps are times of arrival, on the only clock that counts.
+            boolean arrivalIsKnown = record.timestampType() == TimestampType.LOG_APPEND_TIME;
+            long event = hasTimestamp ? timestamp : context[3];
+            if (reason == RecordParser.VALID && !arrivalIsKnown && event > context[2]) {
+                reason = AHEAD_OF_ARRIVAL;
+            }
+            long windowEnd = event - event % windowMs + windowMs;
+            if (reason == RecordParser.VALID && windowEnd <= context[0]) {
+                reason = TOO_LATE;
+            }
+            if (reason != RecordParser.VALID) {
+                found.addInvalid(record.partition(), record.offset(), timestamp, reason, value);
+                return;
+            }
+            found.add(windowEnd, parser.group, parser.groupStart, parser.groupEnd, parser.units);
+            newest = Math.max(newest, arrivalIsKnown ? event : Math.min(event, context[1]));
+            withoutTimestamp += hasTimestamp ? 0 : 1;
+        }
+    }
+}

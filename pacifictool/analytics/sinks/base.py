@@ -1,0 +1,62 @@
+"""What a sink is, and how sinks are found by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from pacifictool.analytics.windows import WindowMean
+
+
+class Receipt(ABC):
+    """Where a sink says what became of each result. Its methods may be called from several threads."""
+
+    @abstractmethod
+    def accepted(self, results: Iterable[WindowMean]) -> None:
+        """The target holds these results: they would survive its restart, also by `kill -9`.
+
+        An acknowledgement that says less, such as "queued", is not enough.
+        """
+
+    @abstractmethod
+    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+        """The target will never take these results, however often they are sent."""
+
+
+class Sink(ABC):
+    """Takes window means to where people see them.
+
+    The contract:
+
+    - A result is keyed by zone and window end. Writing it again overwrites: after a crash results come again, and
+      a window that got stragglers comes again with another mean.
+    - `deliver` gets results sorted by window end, each (zone, window end) once, except that the newest window of a
+      zone may come once more at the end. It writes the results *of one zone* in the order given, because a platform's
+      "latest" value is the one written last. Different zones may be written in any order or at once.
+    - `deliver` returns when every result is accepted or refused, and tells the receipt so. It reports parts as they are
+      done; what it did not report is delivered again.
+    - A fault that may pass (no connection, 401, 5xx, time-out) raises a PacificToolError. The caller waits and calls
+      again with what is left: a sink has no retry loop over minutes of its own.
+    - One thread calls `deliver` at a time. `close` may be called from another thread meanwhile, and makes a running
+      `deliver` end soon, with an error if need be.
+    """
+
+    name: str
+    """As in `--sink`."""
+    target: str
+    """Where the results go, for people and for the checkpoint's identity: "rest http://localhost:8080". No secrets."""
+
+    @abstractmethod
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        """Writes the results. Raises PacificToolError for a fault that may pass."""
+
+    def close(self) -> None:  # noqa: B027 - most sinks hold nothing
+        """Lets go of connections and threads. Can be called twice."""
+
+
+def by_zone(results: Iterable[WindowMean]) -> dict[str, list[WindowMean]]:
+    """The results of each zone, in the order given."""
+    zones: dict[str, list[WindowMean]] = {}
+    for result in results:
+        zones.setdefault(result.zone, []).append(result)
+    return zones

@@ -1,0 +1,31 @@
+"""The sink that needs no server: one line a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.windows import WindowMean
+
+
+class ConsoleSink(Sink):
+    """Hands each result to `write` as a line of text."""
+
+    name = "console"
+    target = "console"
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        for result in results:
+            self._write(describe(result))
+        receipt.accepted(results)
+
+
+def describe(result: WindowMean) -> str:
+    """ "2026-01-01T00:00:10Z  Zone A  32.51  (200 records)", the time being the end of the window."""
+    end = datetime.fromtimestamp(result.window_end_ms / 1000, UTC)
+    text = end.isoformat(timespec="milliseconds" if result.window_end_ms % 1000 else "seconds")
+    return f"{text.replace('+00:00', 'Z')}  {result.zone}  {result.mean:.6g}  ({result.count} records)"

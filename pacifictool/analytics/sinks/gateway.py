@@ -1,0 +1,380 @@
+"""The gateway sink: the tutorial's Analytics Gateway, one MQTT session that publishes for one virtual device a zone.
+
+`v1/gateway/connect` once per zone and session makes the device with its type, `v1/gateway/telemetry` carries the
+means of many zones in one message (docs/servers/1.x.md#gateway, docs/servers/4.x.md#gateway).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import dropwhile
+from typing import Final
+
+from pacifictool.analytics.sinks.base import Receipt, Sink, by_zone
+from pacifictool.analytics.sinks.gateway_messages import Message, Packer, connects
+from pacifictool.analytics.sinks.stored import StoredResults
+from pacifictool.analytics.windows import WindowMean
+from pacifictool.errors import MqttError, PacificToolError, PlatformError
+from pacifictool.mqtt.connection import Failure, failure_of
+from pacifictool.mqtt.pipeline import PipelinedSession
+from pacifictool.scenario import MAX_NAME_LENGTH
+from pacifictool.settings import MqttEndpoint, Secret
+
+ACKNOWLEDGEMENT_SECONDS: Final = 15.0
+"""A silence of this length with messages in flight is a failure. A busy 1.x server answers within two seconds."""
+MESSAGES_IN_FLIGHT: Final = 4
+"""Each holds some 600 zones: enough to keep a server busy while acknowledgements travel."""
+CONNECTS_IN_FLIGHT: Final = 100
+"""Each may create a device; a 4.3.1 server makes some 50 a second (docs/servers/4.x.md#devices-and-assets, row 11)."""
+
+KEEPALIVE_SECONDS: Final = 10
+"""A dead connection is noticed after at most twice this time, which is soon after the delivery's own patience ends."""
+STORED_SECONDS: Final = 10.0
+"""When no acknowledged result has become readable for this long, the delivery fails."""
+RESEND_SECONDS: Final = 60.0
+"""A result that was acknowledged is sent again when it still cannot be read after this time. A busy server has stored
+half a minute after its PUBACK; sending again would only make its queue longer."""
+
+_POLL_SECONDS: Final = 0.1
+_FIRST_READ_PAUSE_SECONDS: Final = 0.05
+_LONGEST_READ_PAUSE_SECONDS: Final = 0.8
+_CLOSE_SECONDS: Final = 1.0
+_NAMED_ZONES: Final = 3
+
+
+class GatewaySink(Sink):
+    """Publishes `{zone: [{"ts": window end, "values": {value_key: mean}}], …}` through a gateway device.
+
+    A message that the platform does not acknowledge says nothing about which of its zones is to blame. Its zones
+    become suspects: they come last, with one message in flight and ever fewer zones in it, until each is either
+    acknowledged or alone. So a zone that the platform cannot take holds up others for some minutes at most.
+
+    From 2.0 on a PUBACK says that a message is in the server's queue, which may be lost with the server. There a result
+    is accepted when it can be read back. One that was acknowledged is not sent again while it may still be in the
+    queue: as long as the session lasts, since a server that was restarted has ended it, and for up to `RESEND_SECONDS`.
+    """
+
+    name = "gateway"
+
+    def __init__(
+        self,
+        endpoint: MqttEndpoint,
+        token: Callable[[], Secret],
+        *,
+        device: str,
+        entity_type: str,
+        value_key: str,
+        acks_per_device: bool | None,
+        stored: StoredResults | None,
+        acknowledgement_seconds: float = ACKNOWLEDGEMENT_SECONDS,
+        stored_seconds: float = STORED_SECONDS,
+        resend_seconds: float = RESEND_SECONDS,
+        keepalive_seconds: int = KEEPALIVE_SECONDS,
+    ) -> None:
+        """Connects with the first delivery.
+
+        `token` looks up the access token of `device`, the gateway; it is called again when the platform refuses the
+        last one. `entity_type` is the type of virtual devices that have to be made. `acks_per_device`: whether the
+        server sends a PUBACK for each device in a message (1.x) or one for the message (4.3); None, not known: there
+        is one device in each message. `stored` reads results back; None: what is acknowledged is stored (1.x).
+        """
+        self.target = gateway_target(endpoint, device)
+        self._endpoint = endpoint
+        self._look_up_token = token
+        self._device = device
+        self._entity_type = entity_type
+        self._value_key = value_key
+        self._acks_per_device = acks_per_device
+        self._stored = stored
+        self._acknowledgement_seconds = acknowledgement_seconds
+        self._stored_seconds = stored_seconds
+        self._resend_seconds = resend_seconds
+        self._keepalive_seconds = keepalive_seconds
+        self._token: Secret | None = None
+        self._session: PipelinedSession | None = None
+        self._connected: set[str] = set()
+        """Zones whose device is connected in this session."""
+        self._suspects: dict[str, int] = {}
+        """How many zones may share the next message with this one; in the order of their last failure."""
+        self._queued: dict[tuple[str, int], tuple[float, float]] = {}
+        """Mean, and monotonic seconds of the PUBACK, by zone and window end: acknowledged in this session, not read
+        back yet."""
+        self._lock = threading.Lock()
+        """Held by whoever uses the session: a delivery, or the thread that keeps it alive between deliveries."""
+        self._closed = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        zones: dict[str, list[WindowMean]] = {}
+        for zone, batch in by_zone(results).items():
+            reason = unfit_name(zone)
+            if reason is None:
+                zones[zone] = batch
+            else:
+                receipt.refused(batch, reason)
+        with self._lock:
+            try:
+                failure: PacificToolError | None = self._deliver(self._unqueued(zones), receipt)
+                if self._stored is not None:
+                    unread = self._read_back(self._stored, zones, receipt)
+                    failure = failure or unread
+            except BaseException:
+                self._drop_session()
+                raise
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        self._closed.set()
+        # A running delivery notices soon, and drops the session itself.
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            self._drop_session(politely=True)
+            self._lock.release()
+        if self._keeper is not None:
+            self._keeper.join(_CLOSE_SECONDS)
+
+    def _deliver(self, zones: Mapping[str, list[WindowMean]], receipt: Receipt) -> MqttError | None:
+        trusted = {zone: results for zone, results in zones.items() if zone not in self._suspects}
+        failure = self._send(trusted, receipt) if trusted else None
+        for group in self._suspect_groups(zones):
+            if failure is None:
+                failure = self._send({zone: zones[zone] for zone in group}, receipt, alone=True)
+        return failure
+
+    def _suspect_groups(self, zones: Iterable[str]) -> list[list[str]]:
+        present = set(zones)
+        groups: list[list[str]] = []
+        for zone, limit in self._suspects.items():
+            if zone in present:
+                if groups and len(groups[-1]) < limit == self._suspects[groups[-1][0]]:
+                    groups[-1].append(zone)
+                else:
+                    groups.append([zone])
+        return groups
+
+    def _send(
+        self, zones: Mapping[str, list[WindowMean]], receipt: Receipt, *, alone: bool = False
+    ) -> MqttError | None:
+        """Connects and publishes, `alone` with one message in flight. Returns the failure of single messages.
+
+        Raises MqttError when there is no session or it ended, PacificToolError when the sink is closed.
+        """
+        session = self._open_session()
+        new = connects([zone for zone in zones if zone not in self._connected], self._entity_type)
+        failure = self._exchange(
+            session,
+            lambda: next(new, None),
+            lambda message: self._connected.update(message.zones),
+            at_once=1 if alone else CONNECTS_IN_FLIGHT,
+        )
+        connected = {zone: results for zone, results in zones.items() if zone in self._connected}
+        unknown = self._acks_per_device is None
+        packer = Packer(connected, self._value_key, zones_per_message=1 if unknown else None)
+        at_once = CONNECTS_IN_FLIGHT if unknown else MESSAGES_IN_FLIGHT
+
+        def accept(message: Message) -> None:
+            if self._stored is None:
+                receipt.accepted(message.results)
+            else:
+                now = time.monotonic()
+                self._queued |= {_key(result): (result.mean, now) for result in message.results}
+            for zone in message.zones:
+                self._suspects.pop(zone, None)
+            packer.confirmed(message)
+
+        telemetry = self._exchange(session, packer.next, accept, at_once=1 if alone else at_once)
+        return failure or telemetry
+
+    def _exchange(
+        self,
+        session: PipelinedSession,
+        next_message: Callable[[], Message | None],
+        on_confirmed: Callable[[Message], None],
+        *,
+        at_once: int,
+    ) -> MqttError | None:
+        """Publishes until there is no next message and all are confirmed, with `at_once` in flight.
+
+        Returns the failure when some were not acknowledged. Raises MqttError when the session ended, PacificToolError
+        when the sink is closed.
+        """
+        in_flight: dict[int, Message] = {}
+        began = time.monotonic()
+        try:
+            while True:
+                while len(in_flight) < at_once and (message := next_message()) is not None:
+                    acknowledgements = len(message.zones) if self._acks_per_device else 1
+                    in_flight[session.publish(message.topic, message.payload, acknowledgements=acknowledgements)] = (
+                        message
+                    )
+                if not in_flight:
+                    return None
+                for packet_id in session.poll(_POLL_SECONDS):
+                    # Those that an earlier exchange gave up may still be confirmed.
+                    if (message := in_flight.pop(packet_id, None)) is not None:
+                        on_confirmed(message)
+                if self._closed.is_set():
+                    raise PacificToolError("The delivery was stopped.")
+                if time.monotonic() - max(session.heard_at, began) > self._acknowledgement_seconds:
+                    # The session stays: whether it is dead, the keep-alive finds out.
+                    self._suspect(in_flight.values())
+                    return self._unconfirmed(in_flight.values())
+        except MqttError:
+            self._suspect(in_flight.values())
+            raise
+
+    def _unqueued(self, zones: Mapping[str, list[WindowMean]]) -> dict[str, list[WindowMean]]:
+        """What has to be sent: of each zone the first result that is not queued already, and those behind it."""
+        since = time.monotonic() - self._resend_seconds
+
+        def is_queued(result: WindowMean) -> bool:
+            mean, at = self._queued.get(_key(result), (None, 0.0))
+            return mean == result.mean and at > since
+
+        unqueued = {zone: list(dropwhile(is_queued, results)) for zone, results in zones.items()}
+        return {zone: results for zone, results in unqueued.items() if results}
+
+    def _read_back(
+        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], receipt: Receipt
+    ) -> PacificToolError | None:
+        """Accepts what was acknowledged as soon as it can be read. Returns the failure when some of it cannot.
+
+        Raises MqttError when the session ended, PacificToolError when the sink is closed.
+        """
+        waiting = [result for results in zones.values() for result in results if _key(result) in self._queued]
+        session = self._open_session() if waiting else None
+        began, pause = time.monotonic(), _FIRST_READ_PAUSE_SECONDS
+        while session is not None and waiting:
+            try:
+                found = stored.among(waiting)
+            except PlatformError as error:
+                # What is queued in this session is only read the next time, not sent.
+                return error
+            if found:
+                receipt.accepted(found)
+                done = {_key(result) for result in found}
+                waiting = [result for result in waiting if _key(result) not in done]
+                for key in done:
+                    self._queued.pop(key, None)
+                began, pause = time.monotonic(), _FIRST_READ_PAUSE_SECONDS
+            if not waiting:
+                break
+            if time.monotonic() - began > self._stored_seconds:
+                return self._not_stored(waiting)
+            self._wait(session, pause)
+            pause = min(2 * pause, _LONGEST_READ_PAUSE_SECONDS)
+        return None
+
+    def _wait(self, session: PipelinedSession, seconds: float) -> None:
+        """Keeps the session alive meanwhile. Raises MqttError when it ended, PacificToolError when we are closed."""
+        until = time.monotonic() + seconds
+        while True:
+            session.poll(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))
+            if self._closed.is_set():
+                raise PacificToolError("The delivery was stopped.")
+            if time.monotonic() >= until:
+                return
+
+    def _not_stored(self, results: Iterable[WindowMean]) -> MqttError:
+        zones = list(by_zone(results))
+        # Somebody may have deleted the device: it is connected, and so made, once more.
+        self._connected.difference_update(zones)
+        return MqttError(
+            f"The platform acknowledged what gateway {self._device!r} sent for {_named(zones)}, but does not show it "
+            f"{self._stored_seconds:g} s later.",
+            hint="A queue that is long takes its time. If it lasts, look at the rule chain of these devices' profile: "
+            'it must save what "Post telemetry" brings, with the values as they were sent.',
+            failure=Failure.UNCONFIRMED,
+            device=self._device,
+        )
+
+    def _suspect(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            for zone in message.zones:
+                # To the end, behind zones that have waited longer.
+                self._suspects.pop(zone, None)
+                self._suspects[zone] = max(1, len(message.zones) // 2)
+
+    def _unconfirmed(self, messages: Iterable[Message]) -> MqttError:
+        zones = [zone for message in messages for zone in message.zones]
+        return MqttError(
+            f"The platform did not acknowledge what gateway {self._device!r} sent for {_named(zones)} "
+            f"within {self._acknowledgement_seconds:g} s.",
+            hint="It says nothing when it cannot make a device of that name, when a rule fails, or when the gateway "
+            "was no gateway at its last CONNECT.",
+            failure=Failure.UNCONFIRMED,
+            device=self._device,
+        )
+
+    def _open_session(self) -> PipelinedSession:
+        if self._closed.is_set():
+            raise PacificToolError("The delivery was stopped.")
+        if self._session is not None:
+            return self._session
+        if self._token is None:
+            self._token = self._look_up_token()
+        try:
+            session = PipelinedSession(
+                self._endpoint, self._token, device=self._device, keepalive_seconds=self._keepalive_seconds
+            )
+        except MqttError as error:
+            if failure_of(error) is Failure.TOKEN_REFUSED:
+                # The device may have got another token, or have been made anew.
+                self._token = None
+            raise
+        self._session = session
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep_alive, name="gateway-keep-alive", daemon=True)
+            self._keeper.start()
+        return session
+
+    def _drop_session(self, *, politely: bool = False) -> None:
+        self._connected.clear()
+        # The server may have been restarted, and its queue be lost.
+        self._queued.clear()
+        if self._session is not None:
+            self._session.close(politely=politely)
+            self._session = None
+
+    def _keep_alive(self) -> None:
+        """Answers for the session between deliveries, and notices its end, so that the next delivery opens another."""
+        while not self._closed.wait(self._keepalive_seconds / 6):
+            # While a delivery has the lock, it does the same.
+            if self._lock.acquire(blocking=False):
+                try:
+                    if self._session is not None:
+                        self._session.poll(0)
+                except MqttError:
+                    self._drop_session()
+                finally:
+                    self._lock.release()
+
+
+def _key(result: WindowMean) -> tuple[str, int]:
+    return result.zone, result.window_end_ms
+
+
+def _named(zones: Sequence[str]) -> str:
+    named = ", ".join(repr(zone) for zone in zones[:_NAMED_ZONES])
+    return f"{named} and {len(zones) - _NAMED_ZONES} more" if len(zones) > _NAMED_ZONES else named
+
+
+def gateway_target(endpoint: MqttEndpoint, device: str) -> str:
+    """Where the results go: "gateway mqtt://localhost:1883 as Analytics Gateway"."""
+    return f"gateway {endpoint} as {device}"
+
+
+def unfit_name(zone: str) -> str | None:
+    """Why no device can be called like this zone; None when one can."""
+    if not zone:
+        return "a device without a name is impossible"
+    if len(zone) > MAX_NAME_LENGTH:
+        return f"names of devices have at most {MAX_NAME_LENGTH} characters, this one has {len(zone)}"
+    try:
+        zone.encode()
+    except UnicodeEncodeError:
+        # A surrogate: the platform would replace it, and two zones would share a device.
+        return "the name is not valid Unicode"
+    return None

@@ -1,0 +1,191 @@
+"""The Kafka sink: one JSON record a result on a topic of its own, for whoever wants the means without the platform."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.windows import WindowMean
+from pacifictool.errors import KafkaError, PacificToolError, UsageError
+from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin, no_connection, reason_of, unreachable
+from pacifictool.rest.values import encode_object
+from pacifictool.settings import KafkaEndpoint
+
+DELIVERY_SECONDS: Final = 20.0
+"""How long one delivery may take before the job hears of it."""
+OWN_KEYS: Final = ("ts", "count")
+
+_POLL_SECONDS: Final = 0.1
+_BROKER_DEFAULT: Final = -1
+_NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
+"""Errors that say something about the record, not about the moment."""
+
+
+class KafkaSink(Sink):
+    """Writes `{zone_key: zone, value_key: mean, "ts": window end, "count": records}` with the zone as the key.
+
+    The record's time stamp is the end of the window. A corrected or repeated window is one more record: the last
+    record of a zone and `ts` counts. The records of one zone are in one partition and in order.
+    """
+
+    name = "kafka"
+
+    def __init__(
+        self,
+        endpoint: KafkaEndpoint,
+        topic: str,
+        *,
+        zone_key: str,
+        value_key: str,
+        delivery_seconds: float = DELIVERY_SECONDS,
+    ) -> None:
+        """Connects with the first delivery. Raises UsageError when a key of the scenario is one of `OWN_KEYS`."""
+        for key in (zone_key, value_key):
+            if key in OWN_KEYS:
+                raise UsageError(
+                    f"The key {key!r} of the scenario cannot be in a result record, which has a {key!r} of its own.",
+                    hint="Rename the key, or use another --sink.",
+                )
+        self.target = kafka_target(endpoint, topic)
+        self._endpoint = endpoint
+        self._topic = topic
+        self._zone_key = zone_key
+        self._value_key = value_key
+        self._delivery_seconds = delivery_seconds
+        self._topic_exists = False
+        self._producer: Producer | None = None
+        self._closed = threading.Event()
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        producer = self._producer or self._open()
+        batch = _Batch(len(results), receipt)
+        try:
+            for result in results:
+                self._produce(producer, result, batch)
+            deadline = time.monotonic() + self._delivery_seconds
+            while batch.missing and time.monotonic() < deadline and not self._closed.is_set():
+                producer.poll(_POLL_SECONDS)
+            batch.report()
+            if self._closed.is_set():
+                raise PacificToolError("The delivery was stopped.")
+            if batch.missing:
+                reason = no_connection(self._endpoint)
+                raise unreachable(
+                    self._endpoint, reason or f"records were not acknowledged within {self._delivery_seconds:g} s"
+                )
+            if batch.failure is not None:
+                raise KafkaError(f"Results could not be written to topic {self._topic}: {batch.failure}.")
+        except BaseException:
+            # What is still queued must not arrive behind what is delivered next.
+            self._drop(producer)
+            raise
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _produce(self, producer: Producer, result: WindowMean, batch: _Batch) -> None:
+        try:
+            key = result.zone.encode()
+        except UnicodeEncodeError:
+            batch.refuse(result, "the zone's name is not valid Unicode")
+            return
+        value = encode_object(
+            {
+                self._zone_key: result.zone,
+                self._value_key: result.mean,
+                "ts": result.window_end_ms,
+                "count": result.count,
+            }
+        )
+        while True:
+            try:
+                producer.produce(
+                    self._topic,
+                    value.encode("ascii"),
+                    key,
+                    timestamp=result.window_end_ms,
+                    on_delivery=partial(batch.answered, result),
+                )
+            except BufferError:
+                producer.poll(_POLL_SECONDS)
+            except KafkaException as error:
+                batch.answered(result, error.args[0], None)
+                return
+            else:
+                return
+
+    def _open(self) -> Producer:
+        if (reason := no_connection(self._endpoint)) is not None:
+            raise unreachable(self._endpoint, reason)
+        if not self._topic_exists:
+            admin = KafkaAdmin(self._endpoint)
+            if admin.describe(self._topic) is None:
+                admin.create(
+                    self._topic, partitions=_BROKER_DEFAULT, replication=_BROKER_DEFAULT, timestamp_type=CREATE_TIME
+                )
+            self._topic_exists = True
+        try:
+            self._producer = Producer(
+                librdkafka_properties(
+                    self._endpoint,
+                    {"enable.idempotence": True, "acks": "all", "linger.ms": 5, "partitioner": "murmur2_random"},
+                )
+            )
+        except (KafkaException, ValueError, TypeError) as error:
+            raise KafkaError(
+                f"Kafka's client refuses its configuration: {reason_of(error)}.",
+                hint="Check the -X options and --kafka-config against librdkafka's names.",
+            ) from error
+        return self._producer
+
+    def _drop(self, producer: Producer) -> None:
+        producer.purge()
+        producer.flush(0)
+        self._producer = None
+        # It may have been deleted.
+        self._topic_exists = False
+
+
+class _Batch:
+    """What became of the records of one delivery. All of it happens in the delivering thread, within `poll`."""
+
+    def __init__(self, results: int, receipt: Receipt) -> None:
+        self.missing = results
+        """Results without an answer so far."""
+        self.failure: str | None = None
+        """The first failure that may pass."""
+        self._receipt = receipt
+        self._accepted: list[WindowMean] = []
+        self._refused: list[tuple[WindowMean, str]] = []
+
+    def answered(self, result: WindowMean, error: Any, _message: Any) -> None:
+        """The broker's answer; `error` is librdkafka's, None for success."""
+        self.missing -= 1
+        if error is None:
+            self._accepted.append(result)
+        elif error.name() in _NEVER:
+            self._refused.append((result, reason_of(KafkaException(error))))
+        else:
+            self.failure = self.failure or reason_of(KafkaException(error))
+
+    def refuse(self, result: WindowMean, reason: str) -> None:
+        self.missing -= 1
+        self._refused.append((result, reason))
+
+    def report(self) -> None:
+        """Tells the receipt."""
+        self._receipt.accepted(self._accepted)
+        for result, reason in self._refused:
+            self._receipt.refused([result], reason)
+
+
+def kafka_target(endpoint: KafkaEndpoint, topic: str) -> str:
+    """Where the results go: "kafka localhost:9092 weather-stations-data-means"."""
+    return f"kafka {endpoint} {topic}"

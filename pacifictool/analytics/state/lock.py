@@ -1,0 +1,42 @@
+"""The lock on a job's folder: one job at a time. It ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+_RETRY_SECONDS: Final = 0.05
+
+
+def take(folder: Path) -> int:
+    """Locks the folder and returns the descriptor that holds the lock. Raises BlockingIOError when a job has it."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Somebody who only asks `is_held` lets go at once.
+            time.sleep(_RETRY_SECONDS)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a job holds the folder now. Asking takes a shared lock for a moment; see `take`."""
+    try:
+        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

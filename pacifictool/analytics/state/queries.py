@@ -1,0 +1,248 @@
+"""What can be asked of a state store, by the job that writes it and by everybody who looks at it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pacifictool.analytics.state.schema import INVALID
+from pacifictool.analytics.windows import join_halves
+
+_PAGE: Final = 1000
+_LARGEST: Final = 2**63 - 1
+_WINDOW: Final = "SELECT zone, window_end, count, high, low, delivered FROM windows "
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Records of one partition, from offset `start` to before `end`."""
+
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def records(self) -> int:
+        """How many it holds at most: offsets have gaps."""
+        return self.end - self.start
+
+    def parts(self, records: int) -> list[OffsetRange]:
+        """The same in pieces of at most `records` records."""
+        return [
+            OffsetRange(self.partition, start, min(start + records, self.end))
+            for start in range(self.start, self.end, records)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTotal:
+    """One window of one zone as it stands in the store."""
+
+    zone: str
+    window_end_ms: int
+    count: int
+    total: int
+    """Sum of the values in units of 1e-9."""
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRecord:
+    """A record that was not counted."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    timestamp_ms: int | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountedBatch:
+    """A batch that is counted."""
+
+    number: int
+    planned_ms: int
+    """This machine's clock when the batch was planned, in milliseconds since the epoch."""
+    done_ms: int
+    records: int
+    ranges: tuple[OffsetRange, ...]
+
+
+class StateQueries(ABC):
+    """Reads a state store. Methods may raise StorageFull, or AggregationError when the file cannot be used."""
+
+    @abstractmethod
+    def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement; no lock on the file outlasts the call."""
+
+    # --- the job -------------------------------------------------------------------------------------------------
+
+    def state(self, name: str) -> str | None:
+        """A text that the job has kept under `name`."""
+        rows = self._query("SELECT value FROM state WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def identity_document(self) -> dict[str, Any]:
+        """What the job noted of itself when it began; empty before that."""
+        return dict(json.loads(self.state("identity") or "{}"))
+
+    def starting_offsets(self) -> dict[int, int] | None:
+        """By partition: the first offset that the job was to count; None before a job has begun."""
+        kept = self.state("starting_offsets")
+        return None if kept is None else {int(partition): int(at) for partition, at in json.loads(kept).items()}
+
+    def counters(self) -> dict[str, int]:
+        """All counters since the store was made: "valid", "batches", "posted", "corrections", "invalid:<reason>"."""
+        return {str(name): int(value) for name, value in self._query("SELECT name, value FROM counters")}
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """The newest event time counted so far."""
+        return self._state_int("watermark_ms")
+
+    @property
+    def seen_at_ms(self) -> int | None:
+        """This machine's clock when the watermark was seen."""
+        return self._state_int("seen_at_ms")
+
+    @property
+    def arrival_ms(self) -> int | None:
+        """This machine's clock when the last batch was planned."""
+        return self._state_int("arrival_ms")
+
+    @property
+    def closed_until_ms(self) -> int:
+        """Windows that end at or before this take no more records. It never falls, whatever the lateness is now."""
+        return self._state_int("closed_until_ms") or 0
+
+    # --- the topic -----------------------------------------------------------------------------------------------
+
+    def next_offsets(self) -> dict[int, int]:
+        """By partition: the offset after the last one that is counted (or known to be invalid)."""
+        return {int(part): int(at) for part, at in self._query("SELECT partition, next_offset FROM partitions")}
+
+    def newest_times(self) -> dict[int, int]:
+        """By partition: the event time of its newest record counted, in milliseconds since the epoch."""
+        rows = self._query("SELECT partition, newest FROM partitions WHERE newest IS NOT NULL")
+        return {int(part): int(newest) for part, newest in rows}
+
+    def batches(self) -> list[CountedBatch]:
+        """The newest batches, oldest first."""
+        rows = self._query("SELECT number, planned, done, records, ranges FROM batches ORDER BY number")
+        return [
+            CountedBatch(number, planned, done, records, tuple(_ranges(json.loads(ranges))))
+            for number, planned, done, records, ranges in rows
+        ]
+
+    # --- windows -------------------------------------------------------------------------------------------------
+
+    def due_windows(self) -> int:
+        """How many (window, zone) pairs are not delivered as they stand."""
+        ((due,),) = self._query("SELECT count(*) FROM windows WHERE count <> delivered")
+        return int(due)
+
+    def due(self, until_ms: int | None, limit: int, after: WindowTotal | None = None) -> list[WindowTotal]:
+        """Windows that end at or before `until_ms` (None: all) and whose count has not been delivered, oldest first.
+
+        At most `limit`, and only those after `after` in that order.
+        """
+        rows = self._query(
+            _WINDOW + "WHERE count <> delivered AND window_end <= ? AND (window_end, zone) > (?, ?) "
+            "ORDER BY window_end, zone LIMIT ?",
+            (
+                until_ms if until_ms is not None else _LARGEST,
+                after.window_end_ms if after is not None else -_LARGEST,
+                after.zone if after is not None else "",
+                limit,
+            ),
+        )
+        return [_window(row) for row in rows]
+
+    def newest_delivered(self, zones: Iterable[str]) -> dict[str, WindowTotal]:
+        """For each zone the newest window that has been delivered, as it stands now."""
+        rows = self._query(
+            "SELECT zone, window_end, count, high, low, delivered FROM json_each(?) AS wanted JOIN windows "
+            "ON zone = wanted.value AND window_end = "
+            "(SELECT max(window_end) FROM windows WHERE zone = wanted.value AND delivered > 0)",
+            (json.dumps(list(zones)),),
+        )
+        return {row[0]: _window(row) for row in rows}
+
+    def window(self, window_end_ms: int, zone: str) -> WindowTotal | None:
+        """One window; None when nothing was counted into it, or when it is delivered and takes no more records."""
+        rows = self._query(_WINDOW + "WHERE window_end = ? AND zone = ?", (window_end_ms, zone))
+        return _window(rows[0]) if rows else None
+
+    def refusal(self, window_end_ms: int, zone: str) -> str | None:
+        """Why the target will never take this window's mean; None when it did not say so."""
+        rows = self._query("SELECT reason FROM refused WHERE window_end = ? AND zone = ?", (window_end_ms, zone))
+        return str(rows[0][0]) if rows else None
+
+    # --- invalid records -----------------------------------------------------------------------------------------
+
+    def invalid_counts(self) -> dict[str, int]:
+        """How many records were invalid, by reason, the most frequent first."""
+        counts = {
+            name.removeprefix(INVALID): number
+            for name, number in self.counters().items()
+            if name.startswith(INVALID) and number
+        }
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def invalid_at(self, topic: str, partition: int, offset: int) -> str | None:
+        """Why the record at this place was not counted; None when it was, or has not been read yet."""
+        rows = self._query(
+            "SELECT reason FROM invalid_records WHERE topic = ? AND partition = ? AND offset = ?",
+            (topic, partition, offset),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def invalid_records(self, *, newest: int | None = None) -> Iterator[InvalidRecord]:
+        """Invalid records in the order of topic, partition and offset; or the `newest` ones, newest first.
+
+        They are read in pages, each by itself, so that a reader never holds up the job, however slow it is.
+        """
+        columns = "SELECT topic, partition, offset, reason, timestamp, value, compressed FROM invalid_records "
+        if newest is not None:
+            rows = self._query(columns + "ORDER BY rowid DESC LIMIT ?", (newest,))
+            yield from map(_invalid_record, rows)
+            return
+        after: tuple[object, ...] = ("", -1, -1)
+        while rows := self._query(
+            columns + "WHERE (topic, partition, offset) > (?, ?, ?) ORDER BY topic, partition, offset LIMIT ?",
+            (*after, _PAGE),
+        ):
+            yield from map(_invalid_record, rows)
+            after = rows[-1][:3]
+
+    def _state_int(self, name: str) -> int | None:
+        rows = self._query("SELECT value FROM state WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else None
+
+
+def _ranges(document: Mapping[str, Sequence[int]]) -> Iterator[OffsetRange]:
+    for partition, (start, end) in document.items():
+        yield OffsetRange(int(partition), int(start), int(end))
+
+
+def _window(row: Sequence[Any]) -> WindowTotal:
+    zone, window_end, count, high, low, delivered = row
+    return WindowTotal(zone, window_end, count, join_halves(high, low), delivered)
+
+
+def _invalid_record(row: Sequence[Any]) -> InvalidRecord:
+    topic, partition, offset, reason, timestamp, value, compressed = row
+    return InvalidRecord(topic, partition, offset, reason, timestamp, zlib.decompress(value) if compressed else value)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program holds a lock on the file, which passes."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

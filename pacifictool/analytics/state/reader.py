@@ -1,0 +1,161 @@
+"""A job as others see it: its folder, read while the job runs or later. Needs no Spark, changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+from pacifictool.analytics.state.lock import is_held
+from pacifictool.analytics.state.queries import CountedBatch, StateQueries
+from pacifictool.analytics.state.schema import FILE_NAME, VERSION
+from pacifictool.analytics.windows import trigger_interval_ms
+from pacifictool.errors import AggregationError
+
+_LOCK_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """What the job noted of itself when it began."""
+
+    topic: str
+    topic_id: str | None
+    window_ms: int
+    value_key: str
+    target: str
+    """Where its means go, for example "rest http://localhost:8080"."""
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self | None:
+        """None for a job that has not noted it yet."""
+        try:
+            return cls(
+                topic=str(document["topic"]),
+                topic_id=document.get("topic_id"),
+                window_ms=int(document["window_ms"]),
+                value_key=str(document["value_key"]),
+                target=str(document["target"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class JobView(StateQueries):
+    """Reads a job's folder; close it. Methods raise AggregationError when the state store cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises AggregationError when the folder holds no state store of this version."""
+        self.folder = folder
+        self._path = folder / FILE_NAME
+        self._lock = threading.Lock()
+        self._db = self._connect()
+
+    @classmethod
+    def open(cls, folder: Path) -> Self | None:
+        """None when no job has begun in the folder."""
+        if not (folder / FILE_NAME).is_file():
+            return None
+        try:
+            view = cls(folder)
+        except AggregationError:
+            # A job that is just making the file: it has no tables yet.
+            if is_held(folder):
+                return None
+            raise
+        if JobIdentity.of(view.identity_document()) is None:
+            view.close()
+            return None
+        return view
+
+    def close(self) -> None:
+        self._db.close()
+
+    @property
+    def identity(self) -> JobIdentity:
+        """What the job is. Raises AggregationError before it has noted that."""
+        found = JobIdentity.of(self.identity_document())
+        if found is None:
+            raise AggregationError(f"No job has begun in {self.folder}.")
+        return found
+
+    @property
+    def is_running(self) -> bool:
+        return is_held(self.folder)
+
+    def starts_at(self, partition: int) -> int:
+        """The first offset of a partition that the job was to count."""
+        return (self.starting_offsets() or {}).get(partition, 0)
+
+    def counted_until(self, partition: int) -> int | None:
+        """The offset after the last one that is counted (or invalid); None when nothing has been counted yet."""
+        return self.next_offsets().get(partition)
+
+    def batch_with(self, partition: int, offset: int) -> CountedBatch | None:
+        """The counted batch that this record was in; None when it is one of the older ones, or not counted."""
+        for batch in self.batches():
+            for each in batch.ranges:
+                if each.partition == partition and each.start <= offset < each.end:
+                    return batch
+        return None
+
+    def untimed_window_end_ms(self, batch: CountedBatch) -> int:
+        """Into which window the batch's records without timestamp were counted."""
+        window_ms = self.identity.window_ms
+        return (arrival_without_timestamp_ms(batch.planned_ms, window_ms) // window_ms + 1) * window_ms
+
+    def _connect(self) -> sqlite3.Connection:
+        # Read only: the job is the only one that writes. Where not even SQLite's files beside the store can be made,
+        # nobody writes it either.
+        for mode in ("mode=ro", "mode=ro&immutable=1"):
+            database = sqlite3.connect(
+                f"file:{quote(str(self._path.absolute()))}?{mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=_LOCK_SECONDS,
+            )
+            try:
+                version = database.execute("PRAGMA user_version").fetchone()[0]
+            except sqlite3.Error as error:
+                database.close()
+                failure = error
+                continue
+            if version == VERSION:
+                return database
+            database.close()
+            raise AggregationError(
+                f"{self._path} was written by another version of pacifictool (format {version}, not {VERSION}).",
+                hint="Look at it with that version.",
+            )
+        raise self._unreadable(failure)
+
+    def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            with self._lock:
+                return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> AggregationError:
+        return AggregationError(f"The job's state store {self._path} cannot be read: {error}.")
+
+
+def arrival_without_timestamp_ms(planned_ms: int, window_ms: int) -> int:
+    """When the records without timestamp of a batch arrived: some time since the trigger before it."""
+    return planned_ms - trigger_interval_ms(window_ms) // 2
+
+
+def identity_of(folder: Path) -> JobIdentity | None:
+    """What the job in a folder noted of itself; None when no job has begun there, or it cannot be read."""
+    with contextlib.suppress(AggregationError):
+        view = JobView.open(folder)
+        if view is not None:
+            with contextlib.closing(view):
+                return view.identity
+    return None

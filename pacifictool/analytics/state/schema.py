@@ -1,0 +1,66 @@
+"""The tables of the state store.
+
+One transaction applies a batch: its sums, its invalid records and the offsets up to which each partition is counted
+change together or not at all. `windows.delivered` is the count that the target has acknowledged: a window is due again
+whenever `count` has grown beyond it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FILE_NAME: Final = "state.sqlite"
+VERSION: Final = 2
+"""`PRAGMA user_version` of the file. 1 was the ledger of pacifictool 0.1, which migration.py brings over."""
+
+KEPT_BATCHES: Final = 100
+"""Notes on so many of the newest batches are kept, for people who look at the job."""
+
+INVALID: Final = "invalid:"
+"""Counters of invalid records are named by this and the reason."""
+
+TABLES: Final = """
+CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE partitions (
+    partition INTEGER PRIMARY KEY,
+    next_offset INTEGER NOT NULL,     -- everything before it is counted
+    newest INTEGER                    -- event time of the newest record counted, in ms since the epoch
+);
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY,
+    planned INTEGER NOT NULL,         -- ms since the epoch, by the clock of the machine that the job ran on
+    done INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    ranges TEXT NOT NULL              -- JSON: partition to the first offset and the one after the last
+);
+CREATE TABLE windows (
+    window_end INTEGER NOT NULL,      -- ms since the epoch
+    zone TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    high INTEGER NOT NULL,            -- sum of the values in units of 1e-9: high * 2^32 + low
+    low INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (window_end, zone)
+) WITHOUT ROWID;
+CREATE INDEX windows_by_zone ON windows (zone, window_end) WHERE delivered > 0;
+CREATE INDEX windows_due ON windows (window_end) WHERE count <> delivered;
+CREATE TABLE refused (
+    window_end INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (window_end, zone)
+) WITHOUT ROWID;
+CREATE TABLE invalid_records (
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    timestamp INTEGER,                -- the record's, in ms since the epoch, if it had one
+    size INTEGER,                     -- bytes; NULL for a record without value
+    value BLOB,
+    compressed INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition, offset)
+);
+"""

@@ -1,0 +1,35 @@
+"""A start that waits: what a job has worked with before is down, not mistyped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from pacifictool.errors import KafkaUnreachable, PlatformUnreachable
+from pacifictool.reporting import Reporter
+
+LONGEST_WAIT_SECONDS = 30.0
+
+Found = TypeVar("Found")
+
+
+def wait_until_reachable(
+    attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter, *, waits: bool
+) -> Found | None:
+    """What `attempt` returns, as soon as Kafka and the platform answer it; None when `stop` was set before.
+
+    Without `waits`, for a first start, nothing is waited out: a mistyped address is to be told at once. Nor are other
+    errors, a refused login among them.
+    """
+    seconds = 1.0
+    while True:
+        try:
+            return attempt()
+        except (KafkaUnreachable, PlatformUnreachable) as error:
+            if not waits:
+                raise
+            reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
+        if stop.wait(seconds):
+            return None
+        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)

@@ -1,0 +1,62 @@
+"""What templates see of a message, and how it reaches the process that renders them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pacifictool.sandbox.values import Value, Values, java_text
+
+MAX_OUTPUT = 1_000_000
+"""Characters of a rendered text."""
+
+
+class Reading(dict[str, Any]):
+    """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.key`, `.ts`."""
+
+    def __init__(self, key: str, stamp: int, value: Value) -> None:
+        text = java_text(value)
+        super().__init__(key=key, ts=stamp, value=value, valueAsString=text)
+        self["getValueAsString"] = lambda: text
+        self["getKey"] = lambda: key
+        self["getTs"] = lambda: stamp
+        self["getValue"] = lambda: value
+
+    def __str__(self) -> str:
+        return str(self["valueAsString"])
+
+
+class AttributeMap(dict[str, str]):
+    """One attribute scope as templates see it: a map of texts with Java's methods."""
+
+    def containsKey(self, key: str) -> bool:  # noqa: N802 - Java's name
+        return key in self
+
+    def size(self) -> int:
+        return len(self)
+
+
+def attribute_maps(scopes: Mapping[str, Values]) -> dict[str, AttributeMap]:
+    """`$cs`, `$ss` and `$shared` of the attributes by scope: all values as texts."""
+    return {
+        name: AttributeMap({key: java_text(value) for key, value in values.items()}) for name, values in scopes.items()
+    }
+
+
+def document_of(context: Mapping[str, Any]) -> dict[str, Any]:
+    """A template's context as JSON knows it."""
+    return {
+        name: [value["key"], value["ts"], value["value"]] if isinstance(value, Reading) else value
+        for name, value in context.items()
+    }
+
+
+def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The context that `document_of` made the document of."""
+    return {name: _value_of(value) for name, value in document.items()}
+
+
+def _value_of(value: Any) -> Any:
+    if isinstance(value, list):
+        return Reading(*value)
+    return AttributeMap(value) if isinstance(value, dict) else value

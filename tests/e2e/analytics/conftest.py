@@ -1,0 +1,216 @@
+"""A real broker, one Spark for the jobs in this process, and a sink that keeps what a platform would."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from local_spark import local_spark
+
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
+from pacifictool.reporting import SilentReporter
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import JavaRuntime, find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
+from pacifictool.scenario import Aggregation
+from pacifictool.settings import KafkaEndpoint
+
+Values = dict[tuple[str, int], tuple[int, float]]
+"""(Zone, window end in ms) → (count, mean)."""
+
+
+class KeepingSink(Sink):
+    """Keeps results in SQLite by zone and window end, as a platform does: a repeat overwrites, the last is latest."""
+
+    name = "keeping"
+    target = "keeping"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS posts (number INTEGER PRIMARY KEY, zone, ts, count, mean, posted_at)"
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None)
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        with self._open() as database:
+            database.executemany(
+                "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
+                [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],
+            )
+        receipt.accepted(results)
+
+    def posts(self) -> list[tuple[str, int, int, float, float]]:
+        """Every post in order: zone, ts, count, mean, time of the post."""
+        with self._open() as database:
+            return database.execute("SELECT zone, ts, count, mean, posted_at FROM posts ORDER BY number").fetchall()
+
+    def values(self) -> Values:
+        return {(zone, ts): (count, mean) for zone, ts, count, mean, _ in self.posts()}
+
+    def latest(self) -> dict[str, int]:
+        """The window end that was written last, by zone."""
+        return {zone: ts for zone, ts, *_ in self.posts()}
+
+
+class Notes(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@dataclass
+class Running:
+    """A job in a thread of its own."""
+
+    job: AggregationJob
+    reporter: Notes
+    stop: threading.Event = field(default_factory=threading.Event)
+    summary: JobSummary | None = None
+    error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.summary = self.job.run(self.stop)
+        except BaseException as error:  # noqa: BLE001 - looked at by the test
+            self.error = error
+
+    def finish(self) -> JobSummary:
+        self.stop.set()
+        self._thread.join(20)
+        if self.error is not None:
+            raise self.error
+        assert self.summary is not None
+        return self.summary
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            if self.error is not None:
+                raise self.error
+            assert time.monotonic() < until, "the job did not get there in time"
+            time.sleep(0.05)
+
+
+@dataclass
+class Workshop:
+    """Everything that a test of the job needs."""
+
+    broker: KafkaBroker
+    java: JavaRuntime
+    jars: Sequence[Path]
+    runtime: SparkRuntime
+    folder: Path
+
+    @property
+    def endpoint(self) -> KafkaEndpoint:
+        return KafkaEndpoint(self.broker.bootstrap)
+
+    def topic(self, *, partitions: int = 2, timestamp_type: str = LOG_APPEND_TIME) -> str:
+        name = f"t-{uuid4().hex[:8]}"
+        KafkaAdmin(self.endpoint).create(name, partitions=partitions, replication=1, timestamp_type=timestamp_type)
+        return name
+
+    def producer(self, **config: Any) -> Producer:
+        return Producer({"bootstrap.servers": self.broker.bootstrap, "linger.ms": 5, **config})
+
+    def config(
+        self, topic: str, *, checkpoint: str = "job", aggregation: Mapping[str, Any] | None = None, **options: Any
+    ) -> JobConfig:
+        return JobConfig(
+            kafka=self.endpoint,
+            topic=topic,
+            aggregation=Aggregation.model_validate({"window": 1.0} | dict(aggregation or {})),
+            checkpoint=self.folder / checkpoint,
+            spark=local_spark(self.java),
+            **{"starting_offsets": "earliest", **options},
+        )
+
+    def sink(self, name: str = "platform") -> KeepingSink:
+        return KeepingSink(self.folder / f"{name}.sqlite")
+
+    def run(self, topic: str, sink: Sink, **options: Any) -> JobSummary:
+        """Counts what the topic holds now and stops."""
+        config = self.config(topic, available_now=True, **options)
+        return AggregationJob(config, sink, runtime=self.runtime).run(threading.Event())
+
+    def start(
+        self,
+        topic: str,
+        sink: Sink,
+        *,
+        progress: Callable[[JobProgress], None] | None = None,
+        **options: Any,
+    ) -> Running:
+        notes = Notes()
+        job = AggregationJob(
+            self.config(topic, **options), sink, reporter=notes, progress=progress, runtime=self.runtime
+        )
+        return Running(job, notes)
+
+    def truth(
+        self, topic: str, valid: Callable[[bytes | None], tuple[str, float] | None], window_ms: int = 1000
+    ) -> Values:
+        """The means recomputed from the topic by another consumer, with fractions."""
+        sums: dict[tuple[str, int], tuple[int, int]] = {}
+        for record in read_records(self.endpoint, topic):
+            reading = valid(record.value)
+            if reading is not None and record.timestamp_ms is not None:
+                zone, number = reading
+                key = (zone, record.timestamp_ms // window_ms * window_ms + window_ms)
+                count, total = sums.get(key, (0, 0))
+                sums[key] = (count + 1, total + round(Fraction(number * UNITS)))
+        return {key: (count, exact_mean(total, count)) for key, (count, total) in sums.items()}
+
+
+@pytest.fixture(scope="session")
+def java() -> JavaRuntime:
+    return find_java(os.environ)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[KafkaBroker, Sequence[Path], SparkRuntime]]:
+    cache = default_cache_dir(os.environ)
+    settings = local_spark(java)
+    broker_jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=cache, environ=os.environ)
+    with (
+        SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime,
+        KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=broker_jars) as broker,
+    ):
+        broker.start()
+        yield broker, settings.jars, runtime
+
+
+@pytest.fixture
+def workshop(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> Workshop:
+    broker, jars, runtime = shared
+    return Workshop(broker, java, jars, runtime, tmp_path)

@@ -1,0 +1,95 @@
+"""A job in a process of its own, which kills itself at a chosen moment. Run by test_aggregation_restart.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pacifictool.analytics import job
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.reader import BatchReader
+from pacifictool.analytics.engine.spark import SparkSettings
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.state.store import StateStore
+from pacifictool.analytics.windows import WindowMean
+from pacifictool.scenario import Aggregation
+from pacifictool.settings import KafkaEndpoint
+
+
+class PlatformFile(Sink):
+    """Writes into the table that the test's KeepingSink made."""
+
+    name = "keeping"
+    target = "keeping"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        with sqlite3.connect(self._path, timeout=30) as database:
+            database.executemany(
+                "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, 0)",
+                [(result.zone, result.window_end_ms, result.count, result.mean) for result in results],
+            )
+        database.close()
+        receipt.accepted(results)
+
+
+def die_after(owner: Any, name: str, *, times: int = 1) -> None:
+    """Makes this process kill itself after `owner.name` has been called so many times."""
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def deadly(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        result = original(*arguments, **options)
+        if calls == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+MOMENTS: dict[str, Callable[[], None]] = {
+    "never": lambda: None,
+    "after the batch is applied": lambda: die_after(StateStore, "apply"),
+    "within a batch's transaction": lambda: die_after(StateStore, "_add_invalid"),
+    "after the second batch is read": lambda: die_after(BatchReader, "read", times=2),
+    "after results are posted": lambda: die_after(PlatformFile, "deliver"),
+}
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    MOMENTS[settings["moment"]]()
+    config = JobConfig(
+        kafka=KafkaEndpoint(settings["bootstrap"]),
+        topic=settings["topic"],
+        aggregation=Aggregation.model_validate({"window": 1.0}),
+        checkpoint=Path(settings["checkpoint"]),
+        spark=SparkSettings(
+            Path(settings["java_home"]),
+            [Path(jar) for jar in settings["jars"]],
+            master="local[2]",
+        ),
+        starting_offsets="earliest",
+        duration=settings["duration"],
+        available_now=settings["duration"] is None,
+    )
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    print("started", flush=True)  # noqa: T201 - the test waits for it
+    summary = job.AggregationJob(config, PlatformFile(settings["platform"])).run(stop)
+    print(json.dumps(summary.as_document()), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Killed at any point, the job goes on without a gap or a doubled record; and it tells apart what it cannot go on from."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.starting import fix_start
+from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.reader import JobView
+from pacifictool.errors import CheckpointInUse, CheckpointMismatch, KafkaUnreachable
+from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
+from pacifictool.settings import KafkaEndpoint
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+
+
+def reading(value: bytes | None) -> tuple[str, float] | None:
+    if not value or value == b"garbage":
+        return None
+    document = json.loads(value)
+    return document["geoZone"], float(document["windSpeed"])
+
+
+def command(workshop: Workshop, topic: str, moment: str, duration: float | None = None) -> list[str]:
+    settings = {
+        "moment": moment,
+        "bootstrap": workshop.broker.bootstrap,
+        "topic": topic,
+        "checkpoint": str(workshop.folder / "job"),
+        "java_home": str(workshop.java.home),
+        "jars": [str(jar) for jar in workshop.jars],
+        "platform": str(workshop.folder / "platform.sqlite"),
+        "duration": duration,
+    }
+    return [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
+
+
+class Feed:
+    """Produces records until stopped, garbage among them."""
+
+    def __init__(self, workshop: Workshop, topic: str) -> None:
+        self._producer = workshop.producer()
+        self._topic = topic
+        self._stop = threading.Event()
+        self._random = random.Random(1)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.01):
+            for _ in range(10):
+                zone, wind = self._random.choice("ABC"), self._random.uniform(0, 60)
+                value = json.dumps({"geoZone": zone, "windSpeed": wind}) if self._random.random() < 0.98 else "garbage"
+                self._producer.produce(self._topic, value)
+            self._producer.poll(0)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._producer.flush()
+
+
+def rejects_of(workshop: Workshop) -> tuple[int, int]:
+    """How many invalid records were counted, and how many are kept."""
+    view = JobView(workshop.folder / "job")
+    counted = sum(view.invalid_counts().values())
+    kept = sum(1 for _ in view.invalid_records())
+    view.close()
+    return counted, kept
+
+
+MOMENTS = (
+    "within a batch's transaction",
+    "after results are posted",
+    "after the batch is applied",
+    "after the second batch is read",
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.long
+def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    sink = workshop.sink()
+    feed = Feed(workshop, topic)
+    try:
+        for moment in MOMENTS:
+            done = subprocess.run(command(workshop, topic, moment, duration=60), check=False, timeout=60)
+            assert done.returncode == -signal.SIGKILL, moment
+    finally:
+        feed.close()
+    workshop.run(topic, sink)
+
+    truth = workshop.truth(topic, reading)
+    assert sink.values() == truth
+    assert sink.latest() == {zone: max(ts for other, ts in truth if other == zone) for zone in "ABC"}
+    counted, kept = rejects_of(workshop)
+    assert counted == kept > 0
+
+
+def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes_on(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    sink = workshop.sink()
+    feed = Feed(workshop, topic)
+    try:
+        with subprocess.Popen(command(workshop, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            program.stdout.readline()
+            until = time.monotonic() + 90
+            while not sink.values():
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            children = psutil.Process(program.pid).children(recursive=True)
+            asked = time.monotonic()
+            program.send_signal(signal.SIGINT)
+            summary = json.loads(program.stdout.readline())
+            assert program.wait(5) == 0
+            assert time.monotonic() - asked < 3
+            assert psutil.wait_procs(children, timeout=0.5)[1] == []
+    finally:
+        feed.close()
+    assert summary["stopped_by"] == "stop"
+    workshop.run(topic, sink)
+
+    assert sink.values() == workshop.truth(topic, reading)
+
+
+def test_a_topic_that_comes_later_is_waited_for(workshop: Workshop) -> None:
+    topic = f"later-{time.time_ns()}"
+    sink = workshop.sink()
+    running = workshop.start(topic, sink)
+    time.sleep(1.5)
+    assert running.error is None
+    assert any("no topic" in warning for warning in running.reporter.warnings)
+    KafkaAdmin(workshop.endpoint).create(topic, partitions=1, replication=1)
+    producer = workshop.producer()
+    producer.produce(topic, b'{"geoZone":"A", "windSpeed":3}')
+    producer.flush()
+    running.wait_for(lambda: list(sink.values().values()) == [(1, 3.0)])
+    running.finish()
+
+
+def test_another_job_or_topic_on_the_same_checkpoint_is_refused(workshop: Workshop) -> None:
+    topic, other = workshop.topic(), workshop.topic()
+    sink = workshop.sink()
+    workshop.run(topic, sink)
+    with pytest.raises(CheckpointMismatch, match=f"'{topic}' there, '{other}' now"):
+        workshop.run(other, sink)
+    with pytest.raises(CheckpointMismatch, match="window in ms"):
+        workshop.run(topic, sink, aggregation={"window": "5s"})
+    running = workshop.start(topic, sink)
+    running.wait_for(lambda: running.job._tracker.phase == "running")
+    with pytest.raises(CheckpointInUse):
+        workshop.run(topic, sink)
+    running.finish()
+
+    KafkaAdmin(workshop.endpoint).delete(topic)
+    time.sleep(1)
+    KafkaAdmin(workshop.endpoint).create(topic, partitions=2, replication=1)
+    with pytest.raises(CheckpointMismatch, match="deleted and created again"):
+        workshop.run(topic, sink)
+
+
+def test_a_topic_that_is_created_again_under_a_running_job_ends_it_with_the_reason(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    running = workshop.start(topic, workshop.sink())
+    running.wait_for(lambda: running.job._tracker.phase == "running")
+    KafkaAdmin(workshop.endpoint).delete(topic)
+    time.sleep(1)
+    KafkaAdmin(workshop.endpoint).create(topic, partitions=2, replication=1)
+    with pytest.raises(CheckpointMismatch, match=r"created again|no longer holds"):
+        running.wait_for(lambda: False, 40)
+
+
+@pytest.mark.long
+def test_a_broker_that_restarts_is_waited_for(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    sink = workshop.sink()
+    producer = workshop.producer()
+    producer.produce(topic, b'{"geoZone":"A", "windSpeed":3}')
+    producer.flush()
+    running = workshop.start(topic, sink)
+    running.wait_for(sink.values)
+    workshop.broker.stop(graceful=False)
+    time.sleep(4)
+    assert running.error is None
+    workshop.broker.start()
+    producer.produce(topic, b'{"geoZone":"B", "windSpeed":5}')
+    producer.flush(30)
+    running.wait_for(lambda: {zone for zone, _ in sink.values()} == {"A", "B"}, 60)
+    running.finish()
+    assert sink.values() == workshop.truth(topic, reading)
+
+
+def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(workshop: Workshop) -> None:
+    topic = workshop.topic(timestamp_type=CREATE_TIME)
+    # As the client of 1.x, which speaks the protocol of Kafka 0.9 (docs/servers/1.x.md#forwarding-to-kafka, row 2).
+    old = workshop.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
+    sink = workshop.sink()
+    running = workshop.start(topic, sink, aggregation={"window": "2s"})
+    running.wait_for(lambda: running.job._tracker.phase == "running")
+    before = time.time()
+    for wind in (1, 2, 6):
+        old.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % wind)
+    old.flush()
+    running.wait_for(lambda: sum(count for count, _ in sink.values().values()) == 3)
+    after = time.time()
+    running.finish()
+
+    assert sum(count * mean for count, mean in sink.values().values()) == pytest.approx(9)
+    assert all(before - 2 <= ts / 1000 <= after + 2 for _, ts in sink.values())
+    assert [warning for warning in running.reporter.warnings if "no timestamp" in warning] != []
+
+
+def test_a_start_from_a_time_and_from_the_latest(workshop: Workshop) -> None:
+    topic = workshop.topic(timestamp_type=CREATE_TIME)
+    producer = workshop.producer()
+    now = int(time.time() * 1000)
+    for seconds, wind in ((-60, 1), (-30, 2), (-10, 3)):
+        producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % wind, timestamp=now + seconds * 1000, partition=0)
+    producer.flush()
+    timed, latest = workshop.sink("timed"), workshop.sink("latest")
+    workshop.run(topic, timed, checkpoint="timed", starting_offsets=str(now - 40_000))
+    workshop.run(topic, latest, checkpoint="latest", starting_offsets="latest")
+
+    assert sorted(mean for _, mean in timed.values().values()) == [2.0, 3.0]
+    assert latest.values() == {}
+
+
+def test_latest_means_the_moment_the_job_began(workshop: Workshop) -> None:
+    topic = workshop.topic()
+    producer = workshop.producer()
+    producer.produce(topic, b'{"geoZone":"A", "windSpeed":1}')
+    producer.flush()
+    sink = workshop.sink()
+    phases: list[str] = []
+    running = workshop.start(
+        topic, sink, starting_offsets="latest", progress=lambda progress: phases.append(progress.phase)
+    )
+    running.wait_for(lambda: "running" in phases)
+    for _ in range(5):
+        producer.produce(topic, b'{"geoZone":"B", "windSpeed":2}')
+    producer.flush()
+    running.wait_for(lambda: sum(count for count, _ in sink.values().values()) == 5)
+    running.finish()
+
+    assert {zone for zone, _ in sink.values()} == {"B"}
+
+
+def test_latest_does_not_move_on_when_a_start_comes_to_nothing(workshop: Workshop) -> None:
+    topic = workshop.topic(partitions=1)
+    admin = KafkaAdmin(workshop.endpoint)
+    found = []
+    for _ in range(2):
+        with Checkpoint(workshop.folder / "job", topic) as checkpoint:
+            fix_start(checkpoint, admin, topic, "latest", appeared=False)
+            found.append(checkpoint.store.starting_offsets())
+        producer = workshop.producer()
+        producer.produce(topic, b"{}", partition=0)
+        producer.flush()
+
+    assert found == [{0: 0}, {0: 0}]
+
+
+def test_an_unreachable_kafka_is_told_when_the_job_starts(workshop: Workshop) -> None:
+    config = replace(workshop.config("t", available_now=True), kafka=KafkaEndpoint("127.0.0.1:1"))
+    with pytest.raises(KafkaUnreachable):
+        AggregationJob(config, workshop.sink(), runtime=workshop.runtime).run(threading.Event())

@@ -1,0 +1,37 @@
+"""A power cut at any moment loses and doubles nothing. `make crash-simulation` cuts it hundreds of times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from crash_simulation import prepared, simulate
+
+from pacifictool.sandbox.stack import LocalStack
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.usefixtures("strace")]
+
+
+@pytest.fixture(scope="session")
+def strace() -> None:
+    """The recorder, a system tool."""
+    import subprocess
+
+    script = Path(__file__).parents[2] / "scripts" / "system_tool.sh"
+    subprocess.run([script, "strace", "strace"], check=True)
+
+
+def test_after_a_power_cut_at_any_moment_every_mean_is_right(stack: LocalStack, tmp_path: Path) -> None:
+    with prepared(tmp_path / "simulation", stack.broker.bootstrap) as simulation:
+        assert simulation.record() > 200
+        outcome = simulate(simulation, cases=25, seed=7)
+    assert outcome.as_document()["first"] == []
+    assert outcome.windows > 25 * 20
+
+
+@pytest.mark.long
+def test_the_simulation_notices_a_store_that_does_not_wait_for_the_disk(stack: LocalStack, tmp_path: Path) -> None:
+    with prepared(tmp_path / "simulation", stack.broker.bootstrap) as simulation:
+        simulation.record(careless=True)
+        outcome = simulate(simulation, cases=40, seed=7)
+    assert outcome.differences

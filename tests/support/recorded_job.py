@@ -1,0 +1,93 @@
+"""A job whose system calls are recorded, one run after the other on one checkpoint. Run by crash_simulation.py.
+
+It borrows the Spark of the program that starts it, so that only Python is traced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pyspark.java_gateway import launch_gateway
+
+from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
+from pacifictool.analytics.job import AggregationJob
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.state import store
+from pacifictool.analytics.windows import WindowMean
+from pacifictool.scenario import Aggregation
+from pacifictool.settings import KafkaEndpoint
+
+BATCH_RECORDS = 300
+"""Batches are small, so that a run has many."""
+
+
+class BorrowedSpark(SparkRuntime):
+    """The context of another program's Spark."""
+
+    def __init__(self, port: int, secret: str, folder: Path) -> None:
+        self._settings = SparkSettings(java_home=Path(), jars=())
+        self._folder = folder
+        self._process = None
+        self._closing = threading.Lock()
+        self._java_sources = set()
+        os.environ |= {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
+        self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
+        spark = self._gateway.jvm.org.apache.spark
+        self._java_context = spark.api.java.JavaSparkContext.fromSparkContext(spark.SparkContext.getOrCreate())
+
+
+class PlatformFile(Sink):
+    """Appends what is posted to a file, a line each, as the platform would remember it."""
+
+    name = "file"
+    target = "file"
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        for result in results:
+            line = json.dumps([result.zone, result.window_end_ms, result.count, result.mean])
+            os.write(self._file, f"{line}\n".encode())
+        receipt.accepted(results)
+
+
+def never_sync(path: Path) -> None:
+    """Makes the state store what it must not be: one that does not wait for the disk."""
+    original = store.StateStore._open
+
+    def careless(self: Any) -> None:
+        original(self)
+        self._db.execute("PRAGMA synchronous = OFF")
+
+    store.StateStore._open = careless  # type: ignore[method-assign]
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    if settings["careless"]:
+        never_sync(Path(settings["checkpoint"]))
+    runtime = BorrowedSpark(settings["port"], os.environ["SPARK_SECRET"], Path(settings["checkpoint"]))
+    sink = PlatformFile(Path(settings["platform"]))
+    for seconds in settings["runs"]:
+        config = JobConfig(
+            kafka=KafkaEndpoint(settings["bootstrap"]),
+            topic=settings["topic"],
+            aggregation=Aggregation.model_validate({"window": 1.0}),
+            checkpoint=Path(settings["checkpoint"]),
+            spark=runtime._settings,
+            starting_offsets="earliest",
+            duration=seconds,
+        )
+        AggregationJob(config, sink, runtime=runtime).run(threading.Event())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pacifictool.analytics.delivery import Delivery
+from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.state.store import BatchOutcome, StateStore
+from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
+from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
+from pacifictool.reporting import SILENT, SilentReporter
+
+W1, W2, W3 = 10_000, 20_000, 30_000
+
+Behaviour = Callable[[Sequence[WindowMean], Receipt], None]
+
+
+class RecordingSink(Sink):
+    name = "recording"
+    target = "recording"
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.behaviours = list(behaviours)
+        self.calls: list[list[WindowMean]] = []
+
+    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+        self.calls.append(list(results))
+        if self.behaviours:
+            self.behaviours.pop(0)(results, receipt)
+        else:
+            receipt.accepted(results)
+
+    def sequence(self) -> list[tuple[str, int, int]]:
+        return [(result.zone, result.window_end_ms, result.count) for call in self.calls for result in call]
+
+
+class Warnings(SilentReporter):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def down(results: Sequence[WindowMean], receipt: Receipt) -> None:
+    raise PlatformUnreachable("The platform does not answer.")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StateStore:
+    return StateStore(tmp_path / "state.sqlite")
+
+
+def fill(store: StateStore, *windows: tuple[str, int, int]) -> None:
+    parts = [PartialSum(zone, end, count, count * 3 * UNITS) for zone, end, count in windows]
+    store.apply(BatchOutcome((), parts))
+
+
+def delivery(store: StateStore, sink: Sink, *, give_up_after: float | None = None) -> Delivery:
+    return Delivery(
+        store, sink, window_ms=10_000, reporter=SILENT, give_up_after=give_up_after, jitter=lambda: 0.0
+    )  # fmt: skip
+
+
+def test_closed_windows_are_delivered_in_time_order_and_once(store: StateStore) -> None:
+    fill(store, ("A", W2, 2), ("A", W1, 4), ("B", W1, 1), ("A", W3, 1))
+    sink = RecordingSink()
+    work = delivery(store, sink)
+
+    assert work.deliver_due(W2, threading.Event()) == 3
+    assert work.deliver_due(W2, threading.Event()) == 0
+    assert sink.sequence() == [("A", W1, 4), ("B", W1, 1), ("A", W2, 2)]
+    assert sink.calls[0][0] == WindowMean("A", 0, W1, 4, 3.0)
+
+
+def test_after_a_correction_the_newest_window_is_posted_again_last(store: StateStore) -> None:
+    fill(store, ("A", W1, 2), ("A", W2, 2), ("B", W1, 1))
+    sink = RecordingSink()
+    work = delivery(store, sink)
+    work.deliver_due(W2, threading.Event())
+    sink.calls.clear()
+    fill(store, ("A", W1, 1))
+
+    assert work.deliver_due(W2, threading.Event()) == 1
+    assert sink.sequence() == [("A", W1, 3), ("A", W2, 2)]
+    assert store.counters()["corrections"] == 1
+
+
+def test_a_correction_is_done_only_with_the_newest_window_behind_it(store: StateStore) -> None:
+    def interrupted(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.accepted(results[:1])
+        raise PlatformUnreachable("The session ended.")
+
+    fill(store, ("A", W1, 2), ("A", W2, 2))
+    sink = RecordingSink()
+    work = delivery(store, sink)
+    work.deliver_due(W2, threading.Event())
+    sink.calls.clear()
+    sink.behaviours.append(interrupted)
+    fill(store, ("A", W1, 1))
+
+    assert work.deliver_due(W2, threading.Event()) == 1
+    assert sink.sequence() == [("A", W1, 3), ("A", W2, 2)] * 2
+
+
+def test_a_straggler_for_a_window_that_was_never_posted_also_keeps_the_latest_latest(store: StateStore) -> None:
+    fill(store, ("A", W3, 2))
+    sink = RecordingSink()
+    work = delivery(store, sink)
+    work.deliver_due(None, threading.Event())
+    sink.calls.clear()
+    fill(store, ("A", W1, 1))
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("A", W1, 1), ("A", W3, 2)]
+
+
+def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store: StateStore) -> None:
+    def half(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.accepted(results[:1])
+        raise PlatformUnreachable("The platform does not answer.")
+
+    fill(store, ("A", W1, 1), ("B", W1, 1), ("C", W1, 1))
+    sink = RecordingSink(half, down)
+    work = delivery(store, sink)
+
+    assert work.deliver_due(None, threading.Event()) == 3
+    assert [[result.zone for result in call] for call in sink.calls] == [["A", "B", "C"], ["B", "C"], ["B", "C"]]
+    assert work.state.failure is None
+
+
+def test_records_counted_during_a_delivery_make_the_window_due_again(store: StateStore) -> None:
+    def meanwhile(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        fill(store, ("A", W1, 5))
+        receipt.accepted(results)
+
+    fill(store, ("A", W1, 1))
+    sink = RecordingSink(meanwhile)
+    delivery(store, sink).deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("A", W1, 1), ("A", W1, 6)]
+
+
+def test_a_result_without_an_answer_is_delivered_again(store: StateStore) -> None:
+    fill(store, ("A", W1, 1), ("B", W1, 1))
+    sink = RecordingSink(lambda results, receipt: receipt.accepted(results[:1]))
+    delivery(store, sink).deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("A", W1, 1), ("B", W1, 1), ("B", W1, 1)]
+
+
+def test_a_refused_result_holds_up_nobody_and_is_told(store: StateStore) -> None:
+    def refuse_a(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.refused(results[:1], "bad name")
+        receipt.accepted(results[1:])
+
+    fill(store, ("A", W1, 1), ("B", W1, 1))
+    reporter = Warnings()
+    work = Delivery(store, RecordingSink(refuse_a), window_ms=10_000, reporter=reporter)
+
+    assert work.deliver_due(None, threading.Event()) == 1
+    assert store.due(None, 10) == []
+    assert "bad name" in reporter.messages[0]
+
+
+def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moody(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        receipt.accepted([result for result in results if result.zone != "A"])
+        if any(result.zone == "A" for result in results):
+            raise ServerFault("Zone A makes the platform stumble.")
+
+    monkeypatch.setattr("pacifictool.analytics.delivery.CHUNK", 2)
+    fill(store, ("A", W1, 1), ("A", W2, 1), ("A", W3, 1), ("B", W3, 1))
+    work = delivery(store, RecordingSink(*[moody] * 50), give_up_after=0.3)
+
+    with pytest.raises(DeliveryAbandoned):
+        work.deliver_due(None, threading.Event())
+    assert {window.zone for window in store.due(None, 10)} == {"A"}
+
+
+def test_a_platform_that_names_a_time_is_asked_no_sooner(store: StateStore) -> None:
+    def busy(results: Sequence[WindowMean], receipt: Receipt) -> None:
+        raise RateLimited("Too many requests.", retry_after=1.0)
+
+    fill(store, ("A", W1, 1))
+    started = time.monotonic()
+    delivery(store, RecordingSink(busy)).deliver_due(None, threading.Event())
+
+    assert 1.0 <= time.monotonic() - started < 3
+
+
+def test_giving_up_keeps_the_results_for_the_next_start(store: StateStore) -> None:
+    fill(store, ("A", W1, 1))
+    work = delivery(store, RecordingSink(*[down] * 50), give_up_after=0.6)
+    started = time.monotonic()
+
+    with pytest.raises(DeliveryAbandoned, match="The platform does not answer"):
+        work.deliver_due(None, threading.Event())
+    assert 0.5 < time.monotonic() - started < 3
+    assert len(store.due(None, 10)) == 1
+
+
+def test_a_stop_ends_the_waiting_within_half_a_second(store: StateStore) -> None:
+    fill(store, ("A", W1, 1))
+    work = delivery(store, RecordingSink(*[down] * 50))
+    stop = threading.Event()
+    thread = threading.Thread(target=work.deliver_due, args=(None, stop))
+    thread.start()
+    time.sleep(1.2)
+    asked = time.monotonic()
+    stop.set()
+    thread.join(5)
+
+    assert time.monotonic() - asked < 0.5
+    assert work.state.failure == "The platform does not answer."

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.console import ConsoleSink
+from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
+from pacifictool.analytics.windows import WindowMean
+from pacifictool.errors import (
+    AlreadyExists,
+    InvalidRequest,
+    NotFound,
+    PacificToolError,
+    PlatformUnreachable,
+    ServerFault,
+)
+from pacifictool.rest.entities import Asset
+
+
+class Book(Receipt):
+    def __init__(self) -> None:
+        self.accepted_results: list[WindowMean] = []
+        self.refusals: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def accepted(self, results: Iterable[WindowMean]) -> None:
+        with self._lock:
+            self.accepted_results += results
+
+    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+        with self._lock:
+            self.refusals |= {result.zone: reason for result in results}
+
+
+class FaultyPlatform:
+    """Faults on demand; the real client and platform are met in the end-to-end tests."""
+
+    def __init__(self) -> None:
+        self.assets: dict[str, Asset] = {}
+        self.written: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
+        self.failing: dict[str, PacificToolError] = {}
+        self.asked: list[str] = []
+        self.created: list[tuple[str, str]] = []
+        self.busy = 0
+        self.busiest = 0
+        self.delay = 0.0
+        self._lock = threading.Lock()
+
+    def find(self, name: str) -> Asset | None:
+        with self._lock:
+            self._ask(name)
+            return self.assets.get(name)
+
+    def create(self, name: str, type: str) -> Asset:  # noqa: A002
+        with self._lock:
+            self._ask(name)
+            if name in self.assets:
+                raise AlreadyExists("Asset with such name already exists!")
+            self.created.append((name, type))
+            return self.assets.setdefault(name, Asset(str(uuid.uuid4()), name, 1, "tenant", {}, type))
+
+    def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
+        return self.find(name) or self.create(name, type)
+
+    def _ask(self, name: str) -> None:
+        self.asked.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+
+    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        time.sleep(self.delay)
+        with self._lock:
+            self.busy -= 1
+            if entity not in self.assets.values():
+                raise NotFound("Asset with requested id wasn't found!")
+            self.written[str(entity.id)] += rows
+
+
+def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
+    return WindowMean(zone, end - 10_000, end, 4, mean)
+
+
+def sink(platform: FaultyPlatform) -> RestSink:
+    return RestSink(platform, platform, url="http://x", entity_type="WeatherStation", value_key="windSpeed")
+
+
+def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
+    platform, book = FaultyPlatform(), Book()
+    results = [result("A", 10_000, 1.0), result("B", 10_000), result("A", 20_000, 2.0)]
+    sink(platform).deliver(results, book)
+
+    assert sorted(platform.created) == [("A", "WeatherStation"), ("B", "WeatherStation")]
+    assert platform.written[str(platform.assets["A"].id)] == [
+        (10_000, {"windSpeed": 1.0}),
+        (20_000, {"windSpeed": 2.0}),
+    ]
+    assert sorted(book.accepted_results, key=repr) == sorted(results, key=repr)
+
+
+def test_an_asset_is_looked_up_once_and_made_again_when_it_was_deleted() -> None:
+    platform = FaultyPlatform()
+    rest = sink(platform)
+    rest.deliver([result("A")], Book())
+    rest.deliver([result("A", 20_000)], Book())
+    assert len(platform.created) == 1
+
+    del platform.assets["A"]
+    book = Book()
+    rest.deliver([result("A", 30_000)], book)
+    assert len(platform.created) == 2
+    assert platform.written[str(platform.assets["A"].id)] == [(30_000, {"windSpeed": 2.5})]
+    assert book.accepted_results == [result("A", 30_000)]
+
+
+def test_new_zones_are_not_looked_for_and_known_ones_are_not_created() -> None:
+    platform = FaultyPlatform()
+    rest = sink(platform)
+    for number in range(100):
+        rest.deliver([result(f"new {number}")], Book())
+    assert len(platform.asked) == 100 + 2
+
+    again = sink(platform)
+    platform.asked.clear()
+    for number in range(100):
+        again.deliver([result(f"new {number}", 20_000)], Book())
+    assert len(platform.asked) == 100
+    assert len(platform.created) == 100
+
+    book = Book()
+    again.deliver([result("newer")], book)
+    again.deliver([result("new 7", 30_000)], book)
+    assert len(book.accepted_results) == 2
+
+
+def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
+    platform, book = FaultyPlatform(), Book()
+    rest = sink(platform)
+    rest.deliver([result("first")], book)
+    theirs = platform.create("second", "Building")
+    rest.deliver([result("second")], book)
+
+    assert platform.written[str(theirs.id)] == [(10_000, {"windSpeed": 2.5})]
+    assert len(book.accepted_results) == 2
+
+
+def test_zones_are_written_at_once_but_not_too_many() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.delay = 0.05
+    sink(platform).deliver([result(f"Z{n}") for n in range(40)], book)
+
+    assert len(book.accepted_results) == 40
+    assert 1 < platform.busiest <= CONNECTIONS
+
+
+def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.delay = 0.1
+    more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
+    more.deliver([result(f"Z{n}") for n in range(80)], book)
+
+    assert len(book.accepted_results) == 80
+    assert CONNECTIONS < platform.busiest <= 40
+
+
+def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.failing["Z3"] = ServerFault("The platform failed.")
+    with pytest.raises(ServerFault):
+        sink(platform).deliver([result(f"Z{n}") for n in range(30)], book)
+
+    assert len(book.accepted_results) == 29
+
+
+def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not answer.") for n in range(500)}
+    with pytest.raises(PlatformUnreachable):
+        sink(platform).deliver([result(f"Z{n}") for n in range(500)], book)
+
+    assert len(platform.asked) <= 3 * CONNECTIONS
+    assert book.accepted_results == []
+
+
+def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
+    platform, book = FaultyPlatform(), Book()
+    platform.failing["bad"] = InvalidRequest("Asset name is bad.")
+    platform.failing["GOOD"] = AlreadyExists("The name is taken.")
+    sink(platform).deliver([result("bad"), result("good"), result("GOOD")], book)
+
+    assert book.refusals == {"bad": "Asset name is bad.", "GOOD": "The name is taken."}
+    assert [accepted.zone for accepted in book.accepted_results] == ["good"]
+
+
+def test_a_login_that_fails_says_nothing_about_the_results() -> None:
+    platform, book = FaultyPlatform(), Book()
+    error = InvalidRequest("The platform refused POST /api/auth/login.", status=400)
+    error.during_login = True
+    platform.failing["A"] = error
+    with pytest.raises(InvalidRequest):
+        sink(platform).deliver([result("A")], book)
+    assert (book.refusals, book.accepted_results) == ({}, [])
+
+
+def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
+    platform, book = FaultyPlatform(), Book()
+    rest = sink(platform)
+    rest.close()
+    rest.close()
+    with pytest.raises(PacificToolError):
+        rest.deliver([result("A")], book)
+    assert book.accepted_results == []
+
+
+def test_the_console_writes_a_line_a_result() -> None:
+    lines: list[str] = []
+    book = Book()
+    ConsoleSink(lines.append).deliver([result("Zone A", 1_795_477_550_000, 40.02), result("B", 1_500)], book)
+
+    assert lines == [
+        "2026-11-23T23:45:50Z  Zone A  40.02  (4 records)",
+        "1970-01-01T00:00:01.500Z  B  2.5  (4 records)",
+    ]
+    assert len(book.accepted_results) == 2

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import random
+import resource
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacifictool.analytics.state import queries
+from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
+from pacifictool.analytics.state.reader import JobView
+from pacifictool.analytics.state.store import BatchOutcome, StateStore
+from pacifictool.analytics.windows import PartialSum
+from pacifictool.errors import AggregationError, StorageFull
+from pacifictool.reporting import SilentReporter
+
+W1, W2, W3 = 10_000, 20_000, 30_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[StateStore]:
+    store = StateStore(tmp_path / "state.sqlite")
+    yield store
+    store.close()
+
+
+def outcome(*sums: tuple[str, int, int, int], ranges: tuple[OffsetRange, ...] = (), **more: Any) -> BatchOutcome:
+    return BatchOutcome(ranges, [PartialSum(zone, end, count, total) for zone, end, count, total in sums], **more)
+
+
+def test_batches_add_up_beyond_64_bits(store: StateStore) -> None:
+    huge = 2**63 - 1
+    store.apply(outcome(("A", W1, 2, huge), ("B", W1, 1, -5)))
+    store.apply(outcome(("A", W1, 3, huge), ("B", W1, 1, -huge)))
+
+    due = {window.zone: window for window in store.due(None, 10)}
+    assert (due["A"].count, due["A"].total) == (5, 2 * huge)
+    assert (due["B"].count, due["B"].total) == (2, -5 - huge)
+
+
+def test_offsets_and_sums_change_together_or_not_at_all(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 2, 10), ranges=(OffsetRange(0, 5, 7), OffsetRange(3, 0, 1))))
+    assert store.next_offsets() == {0: 7, 3: 1}
+
+    for wrong in (OffsetRange(0, 5, 9), OffsetRange(0, 8, 9)):
+        with pytest.raises(AggregationError, match="does not follow what is counted"):
+            store.apply(outcome(("A", W1, 2, 10), ranges=(OffsetRange(3, 1, 4), wrong)))
+    assert store.next_offsets() == {0: 7, 3: 1}
+    assert [window.count for window in store.due(None, 10)] == [2]
+    assert store.counters() == {"batches": 1, "valid": 2}
+
+
+def test_everything_survives_a_new_start(tmp_path: Path) -> None:
+    first = StateStore(tmp_path / "state.sqlite")
+    first.set_identity({"topic": "t"})
+    first.set_starting_offsets({0: 4, 1: 0})
+    ranges = (OffsetRange(0, 4, 9),)
+    times: dict[str, Any] = {"newest_ms": {0: 9_000}, "watermark_ms": 9_000, "closed_until_ms": 8_000}
+    first.apply(outcome(("A", W1, 2, 10), ranges=ranges, planned_ms=7, done_ms=8, **times))
+    first.close()
+
+    second = StateStore(tmp_path / "state.sqlite")
+    assert second.identity_document() == {"topic": "t"}
+    assert second.starting_offsets() == {0: 4, 1: 0}
+    assert (second.watermark_ms, second.seen_at_ms, second.closed_until_ms, second.arrival_ms) == (9_000, 7, 8_000, 7)
+    assert second.newest_times() == {0: 9_000}
+    (batch,) = second.batches()
+    assert (batch.number, batch.planned_ms, batch.done_ms, batch.records, batch.ranges) == (1, 7, 8, 2, ranges)
+    assert [window.count for window in second.due(None, 10)] == [2]
+    second.close()
+
+
+def test_times_never_fall(store: StateStore) -> None:
+    for watermark, closed, planned in ((50_000, 40_000, 100), (30_000, 20_000, 90), (51_000, 11_000, 95)):
+        store.apply(outcome(watermark_ms=watermark, closed_until_ms=closed, planned_ms=planned))
+
+    assert (store.watermark_ms, store.closed_until_ms, store.arrival_ms) == (51_000, 40_000, 100)
+
+
+def test_notes_on_old_batches_go(store: StateStore) -> None:
+    for _ in range(120):
+        store.apply(outcome())
+
+    assert [batch.number for batch in store.batches()] == list(range(21, 121))
+
+
+def test_a_window_is_due_until_exactly_its_count_is_delivered(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 2, 10)))
+    store.apply(outcome(("A", W1, 1, 10)))
+    store.mark_delivered([(W1, "A", 2)])
+    assert [window.count for window in store.due(W1, 10)] == [3]
+
+    store.mark_delivered([(W1, "A", 3)])
+    assert store.due(None, 10) == []
+    assert store.counters()["corrections"] == 1
+
+
+def test_due_windows_come_oldest_first_and_only_up_to_the_bound(store: StateStore) -> None:
+    store.apply(outcome(("B", W2, 1, 1), ("A", W2, 1, 1), ("A", W3, 1, 1), ("A", W1, 1, 1)))
+
+    assert [(window.window_end_ms, window.zone) for window in store.due(W2, 10)] == [(W1, "A"), (W2, "A"), (W2, "B")]
+    assert len(store.due(None, 2)) == 2
+    assert store.due_windows() == 4
+
+
+def test_only_delivered_windows_that_are_closed_are_forgotten(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 1, 1), ("B", W1, 1, 1), ("A", W3, 1, 1), closed_until_ms=15_000))
+    store.mark_delivered([(W1, "A", 1), (W3, "A", 1)])
+
+    assert store.forget_closed() == 1
+    assert [(window.window_end_ms, window.zone) for window in store.due(None, 10)] == [(W1, "B")]
+    assert store.newest_delivered(["A"])["A"].window_end_ms == W3
+
+
+def test_the_newest_window_of_a_zone_is_remembered_while_an_older_one_is_to_be_delivered(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 1, 1), ("A", W2, 1, 1), closed_until_ms=80_000))
+    store.mark_delivered([(W2, "A", 1)])
+    assert store.forget_closed() == 0
+    assert store.newest_delivered(["A"])["A"].window_end_ms == W2
+
+    store.mark_delivered([(W1, "A", 1)])
+    assert store.forget_closed() == 2
+
+
+def test_refused_windows_are_due_no_more_and_are_counted(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 1, 1)))
+    store.mark_refused([(W1, "A", 1, "no such thing")])
+
+    assert store.due(None, 10) == []
+    assert store.counters()["refused"] == 1
+    assert store.refusal(W1, "A") == "no such thing"
+
+
+def test_invalid_records_are_kept_with_every_byte(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "_PAGE", 2)
+    noise = random.Random(1).randbytes(1_000_000)
+    records = [
+        InvalidRecord("t", 0, 5, "not UTF-8", 17, b"\xff\x00'"),
+        InvalidRecord("t", 0, 6, "no value (a tombstone)", None, None),
+        InvalidRecord("t", 0, 9, "empty", None, b""),
+        InvalidRecord("t", 1, 5, "empty", 18, b""),
+        InvalidRecord("t", 1, 6, "not one valid JSON value", 19, noise),
+    ]
+    store.apply(outcome(invalid=records))
+
+    assert list(store.invalid_records()) == records
+    assert list(store.invalid_records(newest=1)) == [records[4]]
+    assert store.invalid_counts() == {
+        "empty": 2, "no value (a tombstone)": 1, "not UTF-8": 1, "not one valid JSON value": 1,
+    }  # fmt: skip
+    assert store.invalid_at("t", 0, 9) == "empty"
+    assert store.invalid_at("t", 0, 7) is None
+
+
+def test_a_file_that_is_no_store_is_an_error_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(AggregationError, match=r"state\.sqlite cannot be used"):
+        StateStore(path)
+
+
+def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(AggregationError, match="another version"):
+        StateStore(path)
+    with pytest.raises(AggregationError, match="another version"):
+        JobView(tmp_path)
+
+
+def test_a_write_that_the_system_refuses_changes_nothing(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 1, 1)))
+    large = InvalidRecord("t", 0, 1, "empty", None, random.Random(1).randbytes(1_000_000))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.with_name("state.sqlite-wal").stat().st_size, hard))
+    try:
+        with pytest.raises(StorageFull):
+            store.apply(outcome(invalid=[large]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    assert list(store.invalid_records()) == []
+    store.apply(outcome(("A", W1, 1, 1)))
+    assert store.due(None, 1)[0].count == 2
+
+
+# --- readers and the writer ------------------------------------------------------------------------------------------
+
+
+def test_a_reader_in_the_middle_of_a_million_rows_holds_up_nobody(store: StateStore, tmp_path: Path) -> None:
+    store.apply(outcome(invalid=[InvalidRecord("t", 0, n, "empty", None, b"") for n in range(5_000)]))
+    view = JobView(tmp_path)
+    records = view.invalid_records()
+    next(records)
+    since = time.monotonic()
+    store.apply(outcome(("A", W1, 1, 1), invalid=[InvalidRecord("t", 1, 0, "empty", None, b"")]))
+
+    assert time.monotonic() - since < 0.4
+    assert sum(1 for _ in records) == 5_000  # what came later included
+    view.close()
+
+
+def test_a_reader_that_is_stopped_within_a_query_does_not_hold_up_the_job(store: StateStore, tmp_path: Path) -> None:
+    store.apply(outcome(("A", W1, 1, 1)))
+    stuck = sqlite3.connect(f"file:{tmp_path / 'state.sqlite'}?mode=ro", uri=True, isolation_level=None)
+    stuck.execute("BEGIN")
+    stuck.execute("SELECT * FROM windows").fetchone()
+    since = time.monotonic()
+    store.apply(outcome(("A", W1, 1, 1)))
+
+    assert time.monotonic() - since < 0.4
+    stuck.close()
+
+
+class Messages(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.infos: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def info(self, message: str) -> None:
+        self.infos.append(message)
+
+
+def test_a_lock_that_somebody_else_holds_is_waited_for(tmp_path: Path) -> None:
+    messages = Messages()
+    store = StateStore(tmp_path / "state.sqlite", reporter=messages)
+    other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    thread = threading.Thread(target=lambda: store.apply(outcome(("A", W1, 1, 1))))
+    thread.start()
+    time.sleep(1.5)
+    view = JobView(tmp_path)
+    assert view.due(None, 1) == []
+    assert thread.is_alive()
+    other.execute("ROLLBACK")
+    thread.join(5)
+
+    assert not thread.is_alive()
+    assert [window.count for window in view.due(None, 1)] == [1]
+    assert len(messages.warnings) == len(messages.infos) == 1
+    assert "Another program has locked" in messages.warnings[0]
+    view.close()
+    other.close()
+    store.close()
+
+
+def test_a_stop_ends_the_wait_for_a_lock(tmp_path: Path) -> None:
+    stop = threading.Event()
+    store = StateStore(tmp_path / "state.sqlite", stop=stop)
+    other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(AggregationError, match="locked"):
+        store.apply(outcome(("A", W1, 1, 1)))
+    other.close()
+    store.close()

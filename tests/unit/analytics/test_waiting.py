@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pacifictool.analytics.waiting import wait_until_reachable
+from pacifictool.errors import AuthenticationFailed, KafkaUnreachable, PacificToolError, PlatformUnreachable
+from pacifictool.reporting import SilentReporter
+
+
+class Notes(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+class Clockless(threading.Event):
+    """An event that nobody waits for, and that notes how long one would have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def test_what_does_not_answer_is_tried_again_at_longer_and_longer_intervals() -> None:
+    failures: list[PacificToolError] = [KafkaUnreachable("Kafka is down.")] * 6 + [PlatformUnreachable("It is down.")]
+    notes, stop = Notes(), Clockless()
+
+    def attempt() -> str:
+        if failures:
+            raise failures.pop(0)
+        return "there"
+
+    assert wait_until_reachable(attempt, stop, notes, waits=True) == "there"
+    assert stop.waits == [1, 2, 4, 8, 16, 30, 30]
+    assert notes.warnings[0] == "Kafka is down. Trying again in 1 s."
+    assert notes.warnings[-1] == "It is down. Trying again in 30 s."
+
+
+def test_a_stop_ends_the_wait_and_what_is_no_outage_is_not_waited_out() -> None:
+    def down() -> None:
+        stop.set()
+        raise KafkaUnreachable("Kafka is down.")
+
+    def refused() -> None:
+        raise AuthenticationFailed("Wrong password.")
+
+    stop = Clockless()
+    assert wait_until_reachable(down, stop, Notes(), waits=True) is None
+    with pytest.raises(AuthenticationFailed):
+        wait_until_reachable(refused, Clockless(), Notes(), waits=True)
+
+
+def test_a_first_start_fails_at_once() -> None:
+    def down() -> None:
+        raise KafkaUnreachable("Kafka is down.")
+
+    notes, stop = Notes(), Clockless()
+    with pytest.raises(KafkaUnreachable):
+        wait_until_reachable(down, stop, notes, waits=False)
+    assert (notes.warnings, stop.waits) == ([], [])

@@ -1,0 +1,125 @@
+"""Names of zones and turbines in reports: shown as they are, whatever HTML, Plotly, Matplotlib or SVG would read."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from nasty_names import unseen_in
+
+from pacifictool.display import one_line
+from pacifictool.report import html, picture
+from pacifictool.report.facts import Band, Rejects, RunFacts
+from pacifictool.report.write import write_report
+
+NAMES = (
+    "<b>bold</b>",
+    "<a href='javascript:alert(1)'>click</a>",
+    "<script>alert(1)</script>",
+    "&lt;",
+    "&amp;quot;",
+    "$x^2$",
+    "a $ b",
+    "%{y}",
+    "{0} {name}",
+    "_hidden",
+    "back\\slash",
+    "\"quoted\" 'twice'",
+    "名前",
+    "\x1b[31mred",
+    "two\nlines",
+    "right\u202eto left",
+)
+
+
+@pytest.fixture
+def nasty(facts: RunFacts) -> RunFacts:
+    """All that is text of others is nasty."""
+    assert facts.job is not None
+    zones = tuple(
+        replace(facts.zones[number % 2], name=name, bands=(Band(name, 30, 35),)) for number, name in enumerate(NAMES)
+    )
+    rejects = tuple(Rejects(facts.begin_ms + facts.window_ms, name, 2) for name in NAMES)
+    return replace(facts, zones=zones, server="http://[/a]\x9b$b$", job=replace(facts.job, rejects=rejects))
+
+
+class _Texts(HTMLParser):
+    """Tags, and the text of each `summary`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.summaries: list[str] = []
+        self._is_in_summary = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self._is_in_summary = tag == "summary"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_in_summary = False
+
+    def handle_data(self, data: str) -> None:
+        if self._is_in_summary:
+            self.summaries.append(data)
+
+
+def as_plotly_reads(text: str) -> str:
+    """Entities are replaced once; tags and templates would have been read before."""
+    assert not set("<>%$") & set(text)
+    return re.sub(r"&#(\d+);", lambda match: chr(int(match[1])), text)
+
+
+def test_the_page_shows_every_name_and_reads_none(nasty: RunFacts) -> None:
+    page = html.page(nasty)
+    own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert unseen_in(own) == []
+    texts = _Texts()
+    texts.feed(own)
+    assert texts.summaries == [f"{one_line(zone.name)}: 3 windows" for zone in nasty.zones]
+    assert not {"a", "b"} & texts.tags
+
+    start = page.index("[", page.index("Plotly.newPlot("))
+    series: list[Any] = json.JSONDecoder().raw_decode(page, start)[0]
+    assert unseen_in(json.dumps(series, ensure_ascii=False)) == []
+    means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
+    rejects = [trace for trace in series if trace["name"].startswith("rejects: ")]
+    for name, mean, reject in zip(NAMES, means, rejects, strict=True):
+        assert as_plotly_reads(mean["name"]) == f"{one_line(name)}: mean"
+        assert as_plotly_reads(reject["name"]) == f"rejects: {one_line(name)}"
+        for trace in (mean, reject):
+            assert as_plotly_reads(trace["hovertemplate"].split("<extra>")[1].removesuffix("</extra>")) == one_line(
+                name
+            )
+
+
+def test_the_picture_shows_every_name_and_reads_none(nasty: RunFacts, tmp_path: Path) -> None:
+    path = tmp_path / "run.svg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(nasty, path)
+    assert unseen_in(path.read_text(encoding="utf-8")) == []
+    texts = [text.strip() for text in ET.parse(path).getroot().itertext()]
+    for zone in nasty.zones:
+        # The panel's title and the legends of rates and of rejects.
+        assert texts.count(re.sub(" +", " ", one_line(zone.name))) == 3, zone.name
+
+
+def test_a_picture_of_pixels_is_drawn_too(nasty: RunFacts, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(replace(nasty, zones=nasty.zones[:3]), tmp_path / "run.png")
+        write_report(replace(nasty, zones=nasty.zones[-3:]), tmp_path / "run.png")
+
+
+def test_titles_hold_no_formulas(nasty: RunFacts) -> None:
+    for axes, zone in zip(picture.figure(nasty).axes, nasty.zones, strict=False):
+        assert axes.title._parse_math is False
+        assert axes.get_title(loc="left").strip() == one_line(zone.name)
