@@ -149,7 +149,7 @@ def _is_final(error: PlatformError) -> bool:
 
     Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
     """
-    if (error.request or "").startswith("POST /api/auth/"):
+    if error.during_login:
         return False
     # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
     return error.status in (None, 400, 500)
