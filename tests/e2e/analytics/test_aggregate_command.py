@@ -1,0 +1,89 @@
+"""`aggregate` in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from harness import kept_variables
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+
+
+def start(workshop: Workshop, topic: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    scenario = folder.parent / "scenario.toml"
+    scenario.write_text(f'[kafka]\ntopic = "{topic}"\n', encoding="utf-8")
+    environ = {
+        **kept_variables(),
+        "PACIFICTOOL_KAFKA": workshop.broker.bootstrap,
+        "PACIFICTOOL_SCENARIO": str(scenario),
+        "PACIFICTOOL_STATE": str(folder.parent / "state"),
+        "PACIFICTOOL_OUTPUT": "json",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "pacifictool", "aggregate", "--sink", "console", *options],
+        cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_ours_listens(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    topic = workshop.topic()
+    producer = workshop.producer()
+    for number in range(100):
+        producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % number)
+    producer.flush()
+    # Spark takes longer to start than that.
+    program = start(workshop, topic, tmp_path / "here", "--starting-offsets", "earliest", "--duration", "1s")
+    process = psutil.Process(program.pid)
+    listening: set[tuple[str, int]] = set()
+    while program.poll() is None:
+        try:
+            listening |= {tuple(each.laddr) for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+        except psutil.Error:
+            break
+    stdout, stderr = program.communicate()
+
+    assert program.returncode == 0, stderr
+    summary = json.loads(stdout)
+    assert (summary["records"], summary["stopped_by"]) == (100, "duration")
+    assert listening == set()
+
+
+def snapshot(folder: Path) -> Mapping[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (stat.S_IMODE(path.stat().st_mode), b"" if path.is_dir() else path.read_bytes())
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_a_folder_with_the_users_own_files_is_refused_before_anything_changes(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    thesis = tmp_path / "thesis"
+    (thesis / "tmp").mkdir(parents=True)
+    (thesis / "tmp" / "draft.txt").write_text("the only copy", encoding="utf-8")
+    (thesis / "chapter-1.tex").write_text("precious", encoding="utf-8")
+    thesis.chmod(0o755)
+    before = snapshot(thesis)
+    program = start(workshop, workshop.topic(), thesis, "--checkpoint", ".", "--duration", "1s")
+    stdout, stderr = program.communicate(timeout=60)
+
+    assert program.returncode == 2, stderr
+    error = json.loads(stdout)["error"]
+    assert str(thesis) in error["message"]
+    assert "chapter-1.tex" in error["message"]
+    assert "--checkpoint" in error["hint"]
+    assert snapshot(thesis) == before

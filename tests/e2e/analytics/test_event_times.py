@@ -1,0 +1,104 @@
+"""Timestamps that are wrong: a record far ahead of its time is kept as invalid, and costs no other record anything."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import CREATE_TIME
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+
+AHEAD = "timestamp more than 60 s ahead of its arrival"
+ZONES = ("A", "B", "C", "D")
+
+
+class Stamping:
+    """Produces records with timestamps of the test's choice, and remembers how many of each zone are good."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.topic = workshop.topic(timestamp_type=CREATE_TIME)
+        self._producer = workshop.producer()
+        self.good = 0
+
+    def send(self, zone: str, stamp_ms: int, *, good: bool = True) -> None:
+        value = json.dumps({"geoZone": zone, "windSpeed": 10})
+        self._producer.produce(self.topic, value, timestamp=stamp_ms, partition=self.good % 2)
+        self.good += good
+
+    def send_good(self, count: int, *, seconds: float = 0.0) -> None:
+        """Of all zones, stamped as they are sent."""
+        for number in range(count):
+            self.send(ZONES[number % len(ZONES)], now())
+            time.sleep(seconds / count)
+        self._producer.flush()
+
+
+def now() -> int:
+    return int(time.time() * 1000)
+
+
+def counted(sink: Any) -> int:
+    return sum(count for count, _ in sink.values().values())
+
+
+def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(workshop: Workshop) -> None:
+    records = Stamping(workshop)
+    sink = workshop.sink()
+    ahead = {"nanoseconds": now() * 1_000_000, "a day": now() + 86_400_000, "two minutes": now() + 120_000}
+
+    running = workshop.start(records.topic, sink)
+    # Small batches, with and without company.
+    records.send("alone", ahead["nanoseconds"], good=False)
+    records.send_good(1)
+    running.wait_for(lambda: counted(sink) == records.good)
+    records.send("nobody", ahead["nanoseconds"], good=False)
+    records.send_good(4)
+    running.wait_for(lambda: counted(sink) == records.good)
+    for name in ("a day", "two minutes"):
+        records.send_good(50, seconds=1)
+        records.send("A", ahead[name], good=False)
+        records.send_good(50, seconds=1)
+        records.send_good(20, seconds=1)
+        running.wait_for(lambda: counted(sink) == records.good)
+    assert {zone for zone, _ in sink.values()} == set(ZONES)
+    first = running.finish()
+
+    second = workshop.start(records.topic, sink)
+    records.send_good(8)
+    second.wait_for(lambda: counted(sink) == records.good)
+    again = second.finish()
+    assert first.rejects == {AHEAD: 4}
+    assert again.rejects == {}
+    assert first.valid + again.valid == records.good
+    assert max(ts for _, ts in sink.values()) < now() + 2000
+    stamps = {record.timestamp_ms for record in read_records(workshop.endpoint, records.topic)}
+    assert set(ahead.values()) < stamps
+
+
+def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(workshop: Workshop) -> None:
+    records = Stamping(workshop)
+    sink = workshop.sink()
+
+    running = workshop.start(records.topic, sink, aggregation={"lateness": "2s"})
+    records.send_good(20, seconds=0.5)
+    running.wait_for(lambda: counted(sink) == 20)
+    ahead = now() + 30_000
+    records.send("fast", ahead)
+    for _ in range(3):
+        records.send_good(20, seconds=1)
+    running.wait_for(lambda: counted(sink) == 80)
+    # It is not posted before its time either.
+    assert "fast" not in {zone for zone, _ in sink.values()}
+    running.finish()
+
+    rest = workshop.run(records.topic, sink, aggregation={"lateness": "2s"})
+    assert rest.rejects == {}
+    assert counted(sink) == records.good == 81
+    assert sink.values()["fast", ahead // 1000 * 1000 + 1000] == (1, 10.0)
