@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import faketime
 import power_cut
 import psutil
 from faketime import SteppingClock
@@ -233,7 +234,7 @@ def scheduled(
     ):
         ground.checkpoint = disk.folder / "job"
         clock = SteppingClock(folder / "clock")
-        ground.job_environ = clock.environ
+        ground.launcher = (sys.executable, faketime.__file__, str(clock.file))
         ground.set_up(*(["--gateway"] if sink == "gateway" else []))
         yield FaultSchedule(ground, disk, clock, seed=seed, tell=tell)
 

@@ -173,8 +173,8 @@ class ProvingGround:
         )  # fmt: skip
         self.scenario = load_scenario(self.scenario_path)
         self.checkpoint = folder / "job"
-        self.job_environ: dict[str, str] = {}
-        """Further variables of the environment of all jobs."""
+        self.launcher: Sequence[str] = (sys.executable, "-m", "pacifictool")
+        """The program that runs the jobs of this place."""
         self.job: Job | None = None
         self._turbines: Turbines | None = None
         self._jobs = 0
@@ -269,7 +269,7 @@ class ProvingGround:
         self,
         *options: str,
         checkpoint: Path | None = None,
-        launcher: Sequence[str] = (sys.executable, "-m", "pacifictool"),
+        launcher: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> Job:
         """Starts `pacifictool aggregate` beside the job of this place.
@@ -277,11 +277,16 @@ class ProvingGround:
         `launcher`: another program that runs it. `environ`: further variables of its environment.
         """
         self._jobs += 1
-        command = [*launcher, "aggregate", "--sink", self.sink, "--checkpoint", str(checkpoint or self.checkpoint)]
+        command = [
+            *(launcher or self.launcher),
+            "aggregate",
+            "--sink",
+            self.sink,
+            "--checkpoint",
+            str(checkpoint or self.checkpoint),
+        ]
         command += options
-        return Job(
-            command, {**self.environ, **self.job_environ, **(environ or {})}, self.folder / f"job-{self._jobs}.log"
-        )
+        return Job(command, {**self.environ, **(environ or {})}, self.folder / f"job-{self._jobs}.log")
 
     def start_job(self, *options: str, **more: Any) -> Job:
         """Starts the job of this place, which counts from the topic's first record."""

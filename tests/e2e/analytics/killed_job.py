@@ -71,6 +71,11 @@ MOMENTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     settings = json.loads(sys.argv[1])
     MOMENTS[settings["moment"]]()
+    if "clock" in settings:
+        sys.path.append(str(Path(__file__).parents[2] / "support"))
+        from faketime import use_stepping_clock
+
+        use_stepping_clock(Path(settings["clock"]))
     planner.MOST_RECORDS = settings.get("most_records", planner.MOST_RECORDS)
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),

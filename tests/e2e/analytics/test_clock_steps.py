@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -64,12 +63,13 @@ def test_a_clock_that_is_set_holds_nothing_up(
         "jars": [str(jar) for jar in workshop.jars],
         "platform": str(sink.path),
         "duration": 200,
+        "clock": str(clock.file),
     }
     command = [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
     stop = threading.Event()
     feeder = threading.Thread(target=feed, args=(workshop, topic, stop))
     feeder.start()
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **clock.environ})
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         wait_for_window(program, sink, after=0.0, seconds=90)
         for step in steps:
