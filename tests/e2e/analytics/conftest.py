@@ -55,6 +55,7 @@ class KeepingSink(Sink):
 
     def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
         with self._open() as database:
+            database.execute("BEGIN")  # else each row is a transaction
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
                 [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],

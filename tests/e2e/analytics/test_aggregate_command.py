@@ -6,26 +6,37 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
-from harness import kept_variables
+from confluent_kafka import Producer
+from harness import kept_variables, variables_of
+
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.sandbox.stack import LocalStack
+from pacifictool.settings import KafkaEndpoint
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+
+@pytest.fixture
+def topic(stack: LocalStack) -> str:
+    name = f"t-{uuid4().hex[:8]}"
+    KafkaAdmin(KafkaEndpoint(stack.broker.bootstrap)).create(name, partitions=2, replication=1)
+    return name
 
 
-def start(workshop: Workshop, topic: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     scenario = folder.parent / "scenario.toml"
     scenario.write_text(f'[kafka]\ntopic = "{topic}"\n', encoding="utf-8")
     environ = {
         **kept_variables(),
-        "PACIFICTOOL_KAFKA": workshop.broker.bootstrap,
+        **variables_of(stack),
         "PACIFICTOOL_SCENARIO": str(scenario),
         "PACIFICTOOL_STATE": str(folder.parent / "state"),
         "PACIFICTOOL_OUTPUT": "json",
@@ -38,15 +49,14 @@ def start(workshop: Workshop, topic: str, folder: Path, *options: str) -> subpro
 
 
 def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_ours_listens(
-    workshop: Workshop, tmp_path: Path
+    stack: LocalStack, topic: str, tmp_path: Path
 ) -> None:
-    topic = workshop.topic()
-    producer = workshop.producer()
+    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
     for number in range(100):
         producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % number)
     producer.flush()
     # Spark takes longer to start than that.
-    program = start(workshop, topic, tmp_path / "here", "--starting-offsets", "earliest", "--duration", "1s")
+    program = start(stack, topic, tmp_path / "here", "--starting-offsets", "earliest", "--duration", "1s")
     process = psutil.Process(program.pid)
     listening: set[tuple[str, int]] = set()
     while program.poll() is None:
@@ -54,6 +64,7 @@ def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_o
             listening |= {tuple(each.laddr) for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
         except psutil.Error:
             break
+        time.sleep(0.1)
     stdout, stderr = program.communicate()
 
     assert program.returncode == 0, stderr
@@ -70,7 +81,7 @@ def snapshot(folder: Path) -> Mapping[str, tuple[int, bytes]]:
 
 
 def test_a_folder_with_the_users_own_files_is_refused_before_anything_changes(
-    workshop: Workshop, tmp_path: Path
+    stack: LocalStack, topic: str, tmp_path: Path
 ) -> None:
     thesis = tmp_path / "thesis"
     (thesis / "tmp").mkdir(parents=True)
@@ -78,7 +89,7 @@ def test_a_folder_with_the_users_own_files_is_refused_before_anything_changes(
     (thesis / "chapter-1.tex").write_text("precious", encoding="utf-8")
     thesis.chmod(0o755)
     before = snapshot(thesis)
-    program = start(workshop, workshop.topic(), thesis, "--checkpoint", ".", "--duration", "1s")
+    program = start(stack, topic, thesis, "--checkpoint", ".", "--duration", "1s")
     stdout, stderr = program.communicate(timeout=60)
 
     assert program.returncode == 2, stderr
