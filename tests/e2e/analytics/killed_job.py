@@ -76,7 +76,7 @@ def main() -> None:
         from faketime import use_stepping_clock
 
         use_stepping_clock(Path(settings["clock"]))
-    planner.MOST_RECORDS = settings.get("most_records", planner.MOST_RECORDS)
+    vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
@@ -87,6 +87,7 @@ def main() -> None:
             [Path(jar) for jar in settings["jars"]],
             master="local[2]",
             environ=dict(os.environ),
+            conf=settings.get("conf", {}),
         ),
         starting_offsets="earliest",
         duration=settings["duration"],

@@ -58,10 +58,10 @@ def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_o
     # Spark takes longer to start than that.
     program = start(stack, topic, tmp_path / "here", "--starting-offsets", "earliest", "--duration", "1s")
     process = psutil.Process(program.pid)
-    listening: set[tuple[str, int]] = set()
+    listening: set[object] = set()
     while program.poll() is None:
         try:
-            listening |= {tuple(each.laddr) for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+            listening |= {each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
         except psutil.Error:
             break
         time.sleep(0.1)
