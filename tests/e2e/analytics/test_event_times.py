@@ -168,6 +168,8 @@ def test_a_clock_that_is_set_holds_nothing_up(
             wait_for_window(program, sink, after=time.time(), seconds=SOON_SECONDS)
         program.send_signal(signal.SIGINT)
         assert program.wait(10) == 0
+        log = (workshop.folder / "job" / "spark.log").read_text(encoding="utf-8")
+        assert "Removing executor" not in log, log
     finally:
         stop.set()
         feeder.join()
