@@ -69,6 +69,19 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, groun
     assert any([*worker.folder.glob("work/app-*/*/BatchReader.jar")] for worker in cluster.workers)
 
 
+def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, ground: ProvingGround) -> None:
+    others = cluster.applications()
+    ground.publish(b'{"geoZone":"Zone 0", "windSpeed":1}')
+    for environ in ({}, {SECRET_VARIABLE: "guessed"}):
+        outcome = ground.aggregate(
+            "--master", cluster.url, *SMALL, "--starting-offsets", "earliest", "--available-now",
+            checkpoint=ground.folder / "stranger", environ=environ,
+        ).wait(PATIENCE_SECONDS)  # fmt: skip
+        assert outcome.code == 1, outcome.stderr
+        assert cluster.secret not in outcome.stderr
+    assert cluster.applications() == others
+
+
 def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
     cluster: SparkCluster, ground: ProvingGround
 ) -> None:
@@ -109,17 +122,6 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
     second.kill()
     job.wait_to_say("No executor has taken the work for 15 s", PATIENCE_SECONDS)
     assert job.interrupt().code == 130
-
-
-def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, ground: ProvingGround) -> None:
-    others = cluster.applications()
-    for environ in ({}, {SECRET_VARIABLE: "guessed"}):
-        outcome = ground.aggregate(
-            "--master", cluster.url, *SMALL, "--available-now", checkpoint=ground.folder / "stranger", environ=environ
-        ).wait(PATIENCE_SECONDS)
-        assert outcome.code == 1, outcome.stderr
-        assert cluster.secret not in outcome.stderr
-    assert cluster.applications() == others
 
 
 def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGround) -> None:
