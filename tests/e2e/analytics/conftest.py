@@ -94,7 +94,7 @@ class Running:
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that fails leaves it
         self._thread.start()
 
     def _run(self) -> None:
