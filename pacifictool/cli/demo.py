@@ -179,13 +179,13 @@ def _shown(session: Session, *, real: bool) -> Iterator[LiveView]:
 
 
 def _render(console: Any, result: DemoResult, report: Path | None) -> None:
-    from pacifictool.cli.listing import iso_time
     from pacifictool.cli.render import table
+    from pacifictool.tools.times import utc_text
 
     rows = []
     for name, zone in sorted(result.zones.items()):
         windows = sorted(zone.windows.items())
-        newest = [[iso_time(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
+        newest = [[utc_text(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
         if len(windows) > SHOWN_WINDOWS:
             newest.insert(0, [f"{len(windows) - SHOWN_WINDOWS} before", ""])
         rows += [

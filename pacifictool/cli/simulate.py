@@ -85,7 +85,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        ramp_per_second=ramp,
+        spawn_rate=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)
@@ -108,7 +108,7 @@ def simulate(
 
 def seconds_option(option: str, text: str) -> float:
     """A duration given as an option. Raises UsageError."""
-    from pacifictool.scenario import parse_duration
+    from pacifictool.tools.times import parse_duration
 
     try:
         return parse_duration(text)

@@ -51,7 +51,7 @@ class _FleetCollector(Collector):
         self._snapshot = snapshot
 
     def describe(self) -> list[Metric]:
-        return []  # else registering would take a snapshot
+        return []  # otherwise registering would take a snapshot
 
     def collect(self) -> Iterator[Metric]:
         summary = self._snapshot()

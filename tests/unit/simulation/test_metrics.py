@@ -5,16 +5,16 @@ import time
 
 import pytest
 import requests
+from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
-from pacifictool.mqtt.testing import ScriptedPeer
+from pacifictool.models.config import WindRange
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.winds import WindRange
 
 DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), WindRange(min=30, max=35), 50.0) for n in range(4)]
 
