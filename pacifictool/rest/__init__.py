@@ -44,7 +44,7 @@ from pacifictool.rest.entities import (
     User,
 )
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding import Forwarding, ForwardingSpec, ForwardingState
 from pacifictool.rest.retry import NO_RETRY, RetryPolicy
 from pacifictool.rest.session import Session
 from pacifictool.rest.telemetry import Point, Row, Telemetry
@@ -59,8 +59,6 @@ __all__ = [
     "Asset",
     "Assets",
     "Attributes",
-    "Change",
-    "ChangeAction",
     "Credentials",
     "Dashboard",
     "DashboardSpec",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from pacifictool.errors import DescriptorError
+from pacifictool.plan import Change
 from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 
 
@@ -73,29 +73,6 @@ class ForwardingSpec:
         return wanted
 
 
-class ChangeAction(StrEnum):
-    """What happens to one part."""
-
-    CREATE = "created"
-    CHANGE = "changed"
-    KEEP = "unchanged"
-    DELETE = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One part of the forwarding (the plugin, the rule; the chain of ours, the root chain) and what happens to it."""
-
-    kind: str
-    """plugin or rule; on later generations rule-chain."""
-    name: str
-    action: ChangeAction
-    differences: tuple[str, ...] = ()
-    """What differs from the wish, in words."""
-    carry_out: Callable[[], None] | None = field(default=None, repr=False, compare=False)
-    """Does it; None when there is nothing to do. Changes of one plan must be carried out in their order."""
-
-
 @dataclass(frozen=True, slots=True)
 class ForwardingState:
     """What the server has, as far as a spec is concerned."""
@@ -107,7 +84,7 @@ class ForwardingState:
     failures: Mapping[str, str] = field(default_factory=dict)
     """By kind: why an ACTIVE part does not run, in the server's words."""
     notes: tuple[str, ...] = ()
-    """What a person should know, such as twins of a rule."""
+    """What a person should know, such as duplicates of a rule."""
 
 
 class Forwarding(Protocol):
@@ -127,7 +104,7 @@ class Forwarding(Protocol):
         """Compares `state` (by default a fresh inspection) with the spec; changes nothing."""
 
     def apply(self, spec: ForwardingSpec) -> list[Change]:
-        """Plans and carries out; returns the plan. Raises ForwardingFailed when a part does not start."""
+        """Plans and applies; returns the plan. Raises ForwardingFailed when a part does not start."""
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
         """What `remove` would delete; changes nothing."""

@@ -14,17 +14,18 @@ from pacifictool.errors import (
     NotFound,
     PlatformError,
 )
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.creation import create_once
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import differences, merged
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.lifecycle import UPDATED, Lifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
 from pacifictool.rest.session import Session
 
-PLUGIN = "plugin"
-RULE = "rule"
+PLUGIN = Kind.PLUGIN
+RULE = Kind.RULE
 
 
 class PluginRuleForwarding:
@@ -91,7 +92,7 @@ class PluginRuleForwarding:
         changes: list[Change] = []
         rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
         changes += [
-            Change(RULE, rule.name, ChangeAction.DELETE, carry_out=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
+            Change(RULE, rule.name, ChangeAction.DELETE, apply=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
             for rule in rules
         ]
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
@@ -103,7 +104,7 @@ class PluginRuleForwarding:
                 changes.append(Change(PLUGIN, plugin.name, ChangeAction.KEEP, (f"still used by {names}",)))
             else:
                 changes.append(
-                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, carry_out=lambda: self._delete_plugin(plugin))
+                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, apply=lambda: self._delete_plugin(plugin))
                 )
         return changes
 
@@ -156,14 +157,14 @@ class PluginRuleForwarding:
 
     # Planning
 
-    def _planned(self, kind: str, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
+    def _planned(self, kind: Kind, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
         found: Plugin | Rule | None = state.parts[kind]
         if found is None:
             return Change(
                 kind,
                 wanted["name"],
                 ChangeAction.CREATE,
-                carry_out=lambda: self._create(kind, wanted, activate=activate),
+                apply=lambda: self._create(kind, wanted, activate=activate),
             )
         content = list(differences(wanted, found.raw))
         found_differences = list(content)
@@ -269,8 +270,8 @@ class PluginRuleForwarding:
 
 def _carry_out(changes: list[Change]) -> None:
     for change in changes:
-        if change.carry_out is not None:
-            change.carry_out()
+        if change.apply is not None:
+            change.apply()
 
 
 def _explained(error: InvalidRequest, clazz: str, token: str | None = None) -> PlatformError:

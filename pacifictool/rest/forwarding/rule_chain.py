@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.chain_body import chain_differences, labels_of, merge_chain, nodes_of
 from pacifictool.rest.forwarding.chain_notes import profile_note, twin_notes, way_notes
 from pacifictool.rest.forwarding.chain_store import ChainStore, Metadata
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries, input_nodes, with_hook, without_hook
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.node_events import EVENT_PATIENCE_SECONDS, NodeEvents, node_id
 from pacifictool.rest.forwarding.profiles import profile_chain_id
 from pacifictool.rest.paging import Paging
 from pacifictool.rest.session import Session
 from pacifictool.server_version import ServerVersion
 
-RULE_CHAIN = "rule-chain"
+RULE_CHAIN = Kind.RULE_CHAIN
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ class RuleChainForwarding:
                 names = ", ".join(repr(user) for user in users)
                 changes.append(Change(RULE_CHAIN, name, ChangeAction.KEEP, (f"still used by {names}",)))
             else:
-                changes.append(Change(RULE_CHAIN, name, ChangeAction.DELETE, carry_out=self._deletion(chain)))
+                changes.append(Change(RULE_CHAIN, name, ChangeAction.DELETE, apply=self._deletion(chain)))
         return changes
 
     def remove(self, spec: ForwardingSpec) -> list[Change]:
@@ -194,7 +195,7 @@ class RuleChainForwarding:
     def _planned_chain(self, wanted: dict[str, Any], found: _Found) -> Change:
         name = wanted["ruleChain"]["name"]
         if found.chain is None:
-            return Change(RULE_CHAIN, name, ChangeAction.CREATE, carry_out=lambda: self._create(wanted, found))
+            return Change(RULE_CHAIN, name, ChangeAction.CREATE, apply=lambda: self._create(wanted, found))
         lines = list(chain_differences(wanted["metadata"], found.metadata))
         lines += [f"node {label!r} did not start: {reason}" for label, reason in found.failed_nodes.items()]
         if not lines:
@@ -290,5 +291,5 @@ def _listed(failed: Mapping[str, str]) -> str:
 
 def _carry_out(changes: list[Change]) -> None:
     for change in changes:
-        if change.carry_out is not None:
-            change.carry_out()
+        if change.apply is not None:
+            change.apply()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
-from pacifictool.rest import Change, ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import ACTIVE, SUSPENDED
 from pacifictool.rest.forwarding.lifecycle import Lifecycle
 
@@ -119,8 +120,8 @@ def test_what_the_server_has_beyond_the_wish_stays(real: Platform, spec: Forward
 
 def test_a_run_that_stopped_midway_is_finished_by_the_next(real: Platform, spec: ForwardingSpec) -> None:
     first = real.forwarding.plan(spec)[0]
-    assert first.carry_out is not None
-    first.carry_out()
+    assert first.apply is not None
+    first.apply()
     real.session.request("POST", f"/api/plugin/{plugin_of(real, spec).id}/suspend")
     changes = real.forwarding.apply(spec)
     assert actions(changes) == [("plugin", "changed"), ("rule", "created")]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
-from pacifictool.rest import Change, ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 from pacifictool.rest.testing import DROP, ScriptedPlatform
 from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
@@ -176,7 +177,7 @@ def test_another_address_of_kafka_changes_one_node_and_keeps_every_id(
     moved = ForwardingSpec(rule_chain=tutorial_rule_chain(), bootstrap_servers="other:9092", topic="readings")
     change, hook = platform.forwarding.apply(moved)
     assert change.differences == ('Kafka.bootstrapServers: "other:9092" instead of "kafka:29092"',)
-    assert hook.carry_out is None
+    assert hook.apply is None
     after = chains.metadata[chain_id]["nodes"]
     assert [node["id"] for node in after] == ids
     assert after[3]["configuration"]["bootstrapServers"] == "other:9092"
