@@ -130,7 +130,9 @@ def test_many_devices_are_polled_page_by_page(
     assert snapshot.as_document()["platform"]["is_estimate"]
 
 
-def test_only_the_chosen_zones_and_devices_are_shown(make_collector: MakeCollector, platform: Platform, scenario: Scenario) -> None:
+def test_only_the_chosen_zones_and_devices_are_shown(
+    make_collector: MakeCollector, platform: Platform, scenario: Scenario
+) -> None:
     asset = platform.assets.create(f"{scenario.zones[0]} other", "some other type")
     platform.telemetry.write(asset, [(now_ms(), {"windSpeed": 40.5})])
     snapshot = make_collector(zones=(asset.name,), devices=("Test Device A1",)).snapshot()
@@ -185,7 +187,9 @@ def test_the_job_on_this_machine_gives_readings_lag_and_rejects(
     assert (job["state"], job["rejects"], job["records"], job["posted"]) == ("stopped", 2, 139, 1)
     assert job["rejects_by_reason"] == {"no number": 2}
     assert job["lag"] is None, "without Kafka nobody knows where the topic ends"
-    assert (tmp_path / "begun" / "ledger.sqlite").stat().st_size == 0, "a state store that is not set up yet is left alone"
+    assert (tmp_path / "begun" / "ledger.sqlite").stat().st_size == 0, (
+        "a state store that is not set up yet is left alone"
+    )
 
 
 @pytest.mark.kafka
@@ -198,7 +202,7 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
     admin = KafkaAdmin(KafkaEndpoint(bootstrap))
     producer = Producer({"bootstrap.servers": bootstrap})
     collector = make_collector(kafka=KafkaEndpoint(bootstrap), job_folders=lambda: [tmp_path / "old", tmp_path / "job"])
-    assert "There is no such topic" in str(collector.snapshot().topic.unknown)
+    assert "The topic does not exist yet" in str(collector.snapshot().topic.unknown)
     admin.create(topic, partitions=1, replication=1)
     info = admin.describe(topic)
     assert info is not None
