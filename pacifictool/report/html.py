@@ -123,7 +123,7 @@ def figure(facts: RunFacts) -> Any:
     panels.append("<b>Readings per second</b>")
     job = facts.job
     if job is not None and job.batches:
-        panels.append("<b>Seconds from topic to count</b> (dotted: max.)")
+        panels.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
     if job is not None and job.rejects:
         panels.append("<b>Rejects</b>")
     height = _PANEL_PIXELS * len(panels) + 80

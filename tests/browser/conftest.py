@@ -139,7 +139,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def failed(request: Request) -> None:
-        # An open stream that ends with its page is no failure.
+        # An open stream that ends with its page is not a failure.
         if not request.url.endswith("/watch/events"):
             complaints.append(f"{request.url}: {request.failure}")
 

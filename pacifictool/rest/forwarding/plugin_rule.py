@@ -59,7 +59,7 @@ class PluginRuleForwarding:
                 " active one forwards each message once more. The first is used, the others are kept suspended."
             )
         parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "twins": tuple(rules[1:])}
-        failures = {
+        failures: dict[str, str] = {
             kind: failure
             for kind in (PLUGIN, RULE)
             if parts[kind] is not None and (failure := self._lifecycle.last_failure(parts[kind])) is not None

@@ -80,7 +80,7 @@ class RuleChainForwarding:
             notes += way_notes(chain, root, root_metadata)
         notes += self._profile_notes(spec, chains, root, chain)
         hooked = chain is not None and bool(entries(root_metadata, chain.id))
-        failures = {RULE_CHAIN: _listed(failed)} if failed else {}
+        failures: dict[str, str] = {RULE_CHAIN: _listed(failed)} if failed else {}
         parts = {
             RULE_CHAIN: chain,
             "twins": tuple(candidates[1:]),

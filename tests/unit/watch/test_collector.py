@@ -214,7 +214,7 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
     producer.flush()
     snapshot = until(collector, lambda seen: seen.topic.ends == {0: 20} and bool(seen.topic.rate))
     assert snapshot.lag == 5
-    # Made anew: another topic, whose records are counted from the beginning.
+    # Deleted and created again: another topic, whose records are counted from the beginning.
     admin.delete(topic)
     until(collector, lambda seen: seen.topic.unknown is not None, seconds=15)
 
