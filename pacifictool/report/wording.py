@@ -25,7 +25,7 @@ def title(facts: RunFacts) -> str:
 
 
 def subtitle(facts: RunFacts) -> str:
-    """The time, topic and server of the facts."""
+    """Time, topic and server of the report."""
     ends = facts.window_ends_ms
     first, last = utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
