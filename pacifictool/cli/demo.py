@@ -12,6 +12,7 @@ import typer
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.sandbox import Generation
 from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pacifictool.analytics.config import JobConfig
@@ -83,7 +84,7 @@ def demo(
                 spark=spark,
                 starting_offsets="latest" if real else "earliest",
             )
-            result = Demo(
+            play = Demo(
                 settings,
                 options,
                 spec=forwarding_spec(settings, scenario),
@@ -91,7 +92,9 @@ def demo(
                 reporter=session.reporter,
                 stop=session.stop,
                 view=view,
-            ).run()
+            )
+            with private_files():
+                result = play.run()
             if report is not None:
                 _write_report(session, settings, config, scenario, result.seconds, report)
     document = result.as_document() | ({} if report is None else {"report": str(report.absolute())})

@@ -96,7 +96,7 @@ def simulate(
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host))
+            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host, session.reporter.warning))
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = players.run(session.stop)

@@ -24,7 +24,7 @@ _CLUSTER_SECONDS = 2.0
 _NAMES = {"plugin": "plugin", "rule": "rule", "rule-chain": "rule chain"}
 _TOPICS = ("action.configuration.topic: ", ".topicPattern: ", " topicPattern: ")
 _BOOTSTRAPS = "bootstrapServers: "
-_TWIN = "twin "
+_DUPLICATE = "duplicate "
 _STATE = ("state: ", "it did not start: ")
 _DIFFERENCE = re.compile(r"(.+?): (.+) instead of (.+)", re.DOTALL)
 _ADVICE = re.compile(r"(?:: |\. )(?=[Tt]ake )")
@@ -88,7 +88,7 @@ def _faults(change: Change, state: ForwardingState, settings: Settings) -> Itera
         if change.apply is not None:
             yield Fault(Cause(f"{kind}-missing"), kind, f"{name} is missing.")
         return
-    if any(difference.startswith(_TWIN) for difference in change.differences):
+    if any(difference.startswith(_DUPLICATE) for difference in change.differences):
         told = f"{name} is there twice and active: every reading arrives twice."
         yield Fault(Cause(f"{kind}-twice"), kind, told, certain=False)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,8 +16,8 @@ from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 class ForwardingSpec:
     """What is wanted: descriptors as read by `rest.descriptors`, and what the scenario and settings put in their place.
 
-    A server of 1.x takes the plugin and the rule, a later one the rule chain; who serves both gives all three. Any may
-    be None when only another one is meant (`import plugin`, `import rule`, `import rule-chain`).
+    1.x takes the plugin and the rule, later servers the rule chain; give all three for both. Any may be None when only
+    another one is meant (`import plugin`, `import rule`, `import rule-chain`).
     """
 
     plugin: Mapping[str, Any] | None = None
@@ -31,7 +31,7 @@ class ForwardingSpec:
     rule_chain: Mapping[str, Any] | None = None
     """{ruleChain, metadata}, as the web UI exports it."""
     device_type: str | None = None
-    """Type of the devices that are meant: whether a device profile of that name leads them astray is looked at."""
+    """Type of the devices; used to check whether a device profile of that name bypasses the root rule chain."""
 
     def __post_init__(self) -> None:
         if self.plugin is not None and self.rule is not None and self.plugin["apiToken"] != self.rule["pluginToken"]:
@@ -85,6 +85,13 @@ class ForwardingState:
     """By kind: why an ACTIVE part does not run, in the server's words."""
     notes: tuple[str, ...] = ()
     """What a person should know, such as duplicates of a rule."""
+
+
+def apply_changes(changes: Iterable[Change]) -> None:
+    """Applies the changes of a plan in their order."""
+    for change in changes:
+        if change.apply is not None:
+            change.apply()
 
 
 class Forwarding(Protocol):

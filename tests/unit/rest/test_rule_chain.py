@@ -6,12 +6,12 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
 from pacifictool.plan import Change
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
-from pacifictool.rest.testing import DROP, ScriptedPlatform
 from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
 from tests.unit.rest.conftest import RecordingReporter
 
@@ -249,7 +249,7 @@ def test_a_server_that_says_nothing_about_starts(
     platform = Platform(session)
     platform.generation()
     quick = RuleChainForwarding(
-        session, platform.events, platform._paging(), version=modern.version, event_patience_seconds=0.0
+        session, platform.events, platform._paging(), version=modern.version, event_timeout_seconds=0.0
     )
     modern._start = lambda node, event: modern.platform.on(  # type: ignore[method-assign]
         "GET", f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT", lambda request: modern._log([], request)
@@ -395,7 +395,7 @@ def test_a_root_chain_without_a_switch(modern: ChainServer, platform: Platform, 
 
 def test_no_root_chain_and_one_of_our_name(modern: ChainServer, platform: Platform, spec: ForwardingSpec) -> None:
     modern.chains[modern.root_id]["name"] = NAME
-    with pytest.raises(AlreadyExists, match="is called"):
+    with pytest.raises(AlreadyExists, match="has the name"):
         platform.forwarding.apply(spec)
     modern.chains[modern.root_id]["root"] = False
     with pytest.raises(ForwardingFailed, match="has no root rule chain"):
