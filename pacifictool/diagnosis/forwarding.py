@@ -13,7 +13,8 @@ from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.faults import SETUP, Fault
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
-from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
 from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, may_ask_platforms_kafka

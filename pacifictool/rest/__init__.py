@@ -42,7 +42,7 @@ from pacifictool.rest.entities import (
     User,
 )
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding import Forwarding, ForwardingSpec, ForwardingState
 from pacifictool.rest.http import NO_RETRY, RetryPolicy, Session
 from pacifictool.rest.resources import Assets, Devices
 from pacifictool.rest.telemetry import Point, Row, Telemetry
@@ -57,8 +57,6 @@ __all__ = [
     "Asset",
     "Assets",
     "Attributes",
-    "Change",
-    "ChangeAction",
     "Credentials",
     "Dashboard",
     "DashboardSpec",

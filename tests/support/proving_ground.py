@@ -29,7 +29,7 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
-from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.runtime import default_cache_dir
 from pacifictool.sandbox.launcher import SandboxProcess

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from pacifictool.errors import DescriptorError
+from pacifictool.plan import Change
 from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 
 
@@ -71,29 +71,6 @@ class ForwardingSpec:
                 if self.topic is not None:
                     node["configuration"]["topicPattern"] = self.topic
         return wanted
-
-
-class ChangeAction(StrEnum):
-    """What happens to one part."""
-
-    CREATE = "created"
-    CHANGE = "changed"
-    KEEP = "unchanged"
-    DELETE = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One part of the forwarding (the plugin, the rule; the chain of ours, the root chain) and what happens to it."""
-
-    kind: str
-    """plugin or rule; on later generations rule-chain."""
-    name: str
-    action: ChangeAction
-    differences: tuple[str, ...] = ()
-    """What differs from what is wanted, in words."""
-    apply: Callable[[], None] | None = field(default=None, repr=False, compare=False)
-    """Makes the change; None when there is nothing to do. Changes of one plan must be applied in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,18 @@ from pacifictool.errors import (
     NotFound,
     PlatformError,
 )
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import differences, merged
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
 from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
 from pacifictool.rest.http import Session
 
-PLUGIN = "plugin"
-RULE = "rule"
+PLUGIN = Kind.PLUGIN
+RULE = Kind.RULE
 
 
 class PluginRuleForwarding:
@@ -58,7 +59,7 @@ class PluginRuleForwarding:
                 " active one forwards each message once more. The first is used, the others are kept suspended."
             )
         parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "duplicates": tuple(rules[1:])}
-        failures = {
+        failures: dict[str, str] = {
             kind: failure
             for kind in (PLUGIN, RULE)
             if parts[kind] is not None and (failure := self._lifecycle.last_failure(parts[kind])) is not None
@@ -158,7 +159,7 @@ class PluginRuleForwarding:
 
     # Planning
 
-    def _planned(self, kind: str, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
+    def _planned(self, kind: Kind, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
         found: Plugin | Rule | None = state.parts[kind]
         if found is None:
             return Change(

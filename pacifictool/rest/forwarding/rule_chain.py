@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.chain_body import chain_differences, labels_of, merge_chain, nodes_of
 from pacifictool.rest.forwarding.chain_notes import duplicate_notes, entry_notes, profile_chain_id, profile_note
 from pacifictool.rest.forwarding.chain_store import ChainStore, Metadata
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries, input_nodes, with_hook, without_hook
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
 from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
 from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
 from pacifictool.server_version import ServerVersion
 
-RULE_CHAIN = "rule-chain"
+RULE_CHAIN = Kind.RULE_CHAIN
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class RuleChainForwarding:
             notes += entry_notes(chain, root, root_metadata)
         notes += self._profile_notes(spec, chains, root, chain)
         hooked = chain is not None and bool(entries(root_metadata, chain.id))
-        failures = {RULE_CHAIN: _listed(failed)} if failed else {}
+        failures: dict[str, str] = {RULE_CHAIN: _listed(failed)} if failed else {}
         parts = {
             RULE_CHAIN: chain,
             "duplicates": tuple(candidates[1:]),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
-from pacifictool.rest import Change, ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import ACTIVE, SUSPENDED
 from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 

@@ -9,7 +9,8 @@ import pytest
 from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
-from pacifictool.rest import Change, ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
 from tests.unit.rest.conftest import RecordingReporter
