@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacifictool.watch.model import WAITING, Flow, Hop, JobState, PlatformState, TopicState
+from pacifictool.watch.model import WAITING, Flow, Hop, JobState, PlatformState, TopicState, Verdict, VerdictCode
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
 BEHIND_SECONDS: Final = 30.0
-"""A job whose lag is worth more than so many seconds of records does not keep up."""
+"""A job whose lag amounts to more than this many seconds of records does not keep up."""
 
 
 def hops_of(
@@ -87,33 +87,43 @@ def _assets(platform: PlatformState, now_ms: int, window_ms: int) -> Hop:
 
 def verdict_of(
     platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
-) -> str:
-    """Whether the data moves from end to end; if not, the first place where it does not, and what to look at."""
+) -> Verdict:
+    """Whether the data moves from end to end; if not, the first place where it stops, and what to do."""
+    if platform.unknown == WAITING:
+        return Verdict(VerdictCode.WAITING, "Waiting for the platform to respond …")
     if platform.unknown is not None:
-        return "Looking at the way of the data …" if platform.unknown == WAITING else "The platform cannot be asked."
+        return Verdict(VerdictCode.UNKNOWN, "The platform cannot be asked.")
     if not platform.devices_total:
-        return "There are no turbines on the platform; `pacifictool setup` makes them."
+        return Verdict(
+            VerdictCode.NO_TURBINES, "There are no turbines on the platform; `pacifictool setup` creates them."
+        )
     if not platform.rate:
-        return "No turbine publishes; `pacifictool simulate` lets them."
+        return Verdict(VerdictCode.NO_READINGS, "No turbine publishes; `pacifictool simulate` starts them.")
     if topic.unknown is not None:
-        return "Readings reach the platform; how they go on is not known."
+        return Verdict(VerdictCode.TOPIC_UNKNOWN, "Readings reach the platform; whether they go on is unknown.")
     if topic.rate == 0:
-        return "Readings reach the platform, but none gets into the Kafka topic; `pacifictool trace` finds out why."
+        return Verdict(
+            VerdictCode.NO_RECORDS,
+            "Readings reach the platform, but none gets into the Kafka topic; `pacifictool trace` finds out why.",
+        )
     fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
     if job.is_running is False:
-        return "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` goes on with it."
+        return Verdict(
+            VerdictCode.JOB_STOPPED,
+            "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` resumes it.",
+        )
     if job.is_running is None and not fresh:
-        return "Readings reach the Kafka topic, but no mean comes back."
+        return Verdict(VerdictCode.NO_MEANS, "Readings reach the Kafka topic, but no mean comes back.")
     if lag and topic.rate and lag > BEHIND_SECONDS * topic.rate + topic.rate * window_ms / 1000:
-        return f"The job is behind: {lag:,} records wait to be counted."
+        return Verdict(VerdictCode.JOB_BEHIND, f"The job is behind: {lag:,} records wait to be counted.")
     if not fresh:
-        return "The job counts; the first means come with the end of the window."
+        return Verdict(VerdictCode.FIRST_WINDOW, "The job counts; the first means come with the end of the window.")
     missing = len(platform.zones) - len(fresh)
     if missing:
         stale = next(zone.name for zone in platform.zones if zone not in fresh)
         more = f" and {missing - 1} more" if missing > 1 else ""
-        return f"Data moves from end to end, but {stale}{more} has no fresh mean."
-    return "Data moves from end to end."
+        return Verdict(VerdictCode.MOVES_IN_PART, f"Data moves from end to end, but {stale}{more} has no fresh mean.")
+    return Verdict(VerdictCode.MOVES, "Data moves from end to end.")
 
 
 def _short(number: int) -> str:

@@ -6,6 +6,7 @@ Nothing here reads a clock or a network. What could not be found out carries the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 FRESH_WINDOWS: Final = 2.5
@@ -227,6 +228,31 @@ class Flow:
         return f"{'≈ ' if self.is_estimate else ''}{number} {self.unit}"
 
 
+class VerdictCode(StrEnum):
+    """Whether the data moves, or the first place where it stops."""
+
+    WAITING = "waiting"
+    UNKNOWN = "unknown"
+    NO_TURBINES = "no-turbines"
+    NO_READINGS = "no-readings"
+    TOPIC_UNKNOWN = "topic-unknown"
+    NO_RECORDS = "no-records"
+    JOB_STOPPED = "job-stopped"
+    JOB_BEHIND = "job-behind"
+    NO_MEANS = "no-means"
+    FIRST_WINDOW = "first-window"
+    MOVES_IN_PART = "moves-in-part"
+    MOVES = "moves"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One sentence for a person; its code is for decisions."""
+
+    code: VerdictCode
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything at one moment."""
@@ -242,8 +268,7 @@ class Snapshot:
     hops: tuple[Hop, ...]
     flows: tuple[Flow, ...]
     """One fewer than hops: the first is what goes from the first hop to the second."""
-    verdict: str
-    """One sentence: whether the data moves, or where it stops."""
+    verdict: Verdict
 
     @property
     def ok(self) -> bool:
@@ -258,7 +283,7 @@ class Snapshot:
             "ts": self.ts_ms,
             "window_ms": self.window_ms,
             "value_key": self.value_key,
-            "verdict": self.verdict,
+            "verdict": self.verdict.text,
             "zones": [zone.as_document(self.ts_ms, history) for zone in platform.zones],
             "zones_total": platform.zones_total,
             "devices": [device.as_document(self.ts_ms) for device in platform.devices],

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from pacifictool.console import Console, styled
-from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
+from pacifictool.watch.model import DeviceView, Snapshot, VerdictCode, ZoneView
 from pacifictool.watch.wording import age_text, clock_text, rate_text, sparkline, value_text
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
@@ -58,10 +58,10 @@ def view(
 
 
 def _title(snapshot: Snapshot, hint: str) -> RenderableType:
-    moves = snapshot.verdict.startswith("Data moves from end to end.")
-    style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
-    style = "bold" if snapshot.platform.unknown == WAITING else style
-    return styled((f"{clock_text(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
+    code = snapshot.verdict.code
+    style = "bold green" if code is VerdictCode.MOVES else "bold yellow" if snapshot.ok else "bold red"
+    style = "bold" if code is VerdictCode.WAITING else style
+    return styled((f"{clock_text(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict.text, style))
 
 
 def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
@@ -211,6 +211,6 @@ def line(snapshot: Snapshot) -> str:
     if snapshot.job.unknown is None:
         lag = "not known" if snapshot.lag is None else f"{snapshot.lag}"
         parts.append(f"job {snapshot.job.state}, lag {lag}, {sum(snapshot.job.rejects.values())} rejects")
-    if not snapshot.verdict.startswith("Data moves from end to end."):
-        parts.append(snapshot.verdict)
+    if snapshot.verdict.code is not VerdictCode.MOVES:
+        parts.append(snapshot.verdict.text)
     return " | ".join(parts)

@@ -28,7 +28,7 @@ NO_JOB = JobState(unknown="No job on this machine has begun.")
 def verdict(
     platform: PlatformState = PLATFORM, topic: TopicState = TOPIC, job: JobState = JOB, lag: int | None = 10
 ) -> str:
-    return verdict_of(platform, topic, job, lag, now_ms=NOW, window_ms=WINDOW)
+    return verdict_of(platform, topic, job, lag, now_ms=NOW, window_ms=WINDOW).text
 
 
 def test_all_is_well() -> None:
@@ -47,7 +47,7 @@ def test_all_is_well() -> None:
         (replace(PLATFORM, unknown="refused"), TOPIC, JOB, 10, "The platform cannot be asked"),
         (replace(PLATFORM, devices=(), devices_total=0), TOPIC, JOB, 10, "There are no turbines"),
         (replace(PLATFORM, rate=0.0), TOPIC, JOB, 10, "No turbine publishes"),
-        (PLATFORM, TopicState("readings", unknown="down"), JOB, None, "Readings reach the platform; how they go on"),
+        (PLATFORM, TopicState("readings", unknown="down"), JOB, None, "Readings reach the platform; whether they go on"),
         (
             PLATFORM,
             replace(TOPIC, rate=0.0),

@@ -1,4 +1,4 @@
-"""One marked reading: a value that no other reading has, sent as the device, and looked for in Kafka."""
+"""The probe: a reading with a value that no other reading has, sent as the device and searched for downstream."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from pacifictool.simulation.wind import wind_source
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _POLL_SECONDS = 0.02
+_JOIN_SECONDS = 2.0
 _LARGEST_RECORD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
+class Probe:
     """The reading."""
 
     value: float
-    """Six digits behind the point: simulated and measured values have fewer."""
+    """Six decimal places: simulated and measured values have fewer."""
     ts_ms: int
     key: str
 
@@ -43,29 +44,29 @@ class Marker:
         return json.dumps({"ts": self.ts_ms, "values": {self.key: f"{self.value:.6f}"}}).encode()
 
     def is_in(self, record: bytes | None) -> bool:
-        """Whether a Kafka record holds the value, in whichever form the platform's template writes it."""
+        """Whether a Kafka record contains the value, in any form that the platform's template may write."""
         if record is None or len(record) > _LARGEST_RECORD:
             return False
         return any(float(number) == self.value for number in _NUMBER.findall(record))
 
 
-def marked_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None = None) -> float:
+def probe_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None = None) -> float:
     """A value near one that the turbine's wind model gives, with a fraction of its own.
 
     It is valid whenever the turbine's own is.
     """
     rng = rng or random.SystemRandom()
-    # Neither zeros at the end, which a template may leave out, nor so few digits that somebody else has them.
+    # Neither trailing zeros, which a template may leave out, nor so few digits that another reading has them.
     fraction = (rng.randrange(10_000, 100_000) * 10 + rng.randrange(1, 10)) / 1e6
     typical = wind_source(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
     base = math.floor(typical)
-    leaves = typical <= rules.valid.max < base + fraction
-    return round(base - fraction if leaves else base + fraction, 6)
+    is_too_high = typical <= rules.valid.max < base + fraction
+    return round(base - fraction if is_too_high else base + fraction, 6)
 
 
 @dataclass(slots=True)
 class Sending:
-    """What is known of the message at the moment; written by the sender's thread."""
+    """The state of the message; written by the sender's thread."""
 
     connected_at: float | None = None
     """Monotonic seconds, as all times here. The message is sent at once then."""
@@ -78,7 +79,7 @@ class Sending:
 def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, timeout_seconds: float) -> Sending:
     """Connects and publishes in a thread of its own; returns at once.
 
-    The acknowledgement may come last of all, or never: a 1.x server sends it when every rule has done its work
+    The acknowledgement may come after everything else, or never: a 1.x server sends it when every rule has finished
     (docs/servers/1.x.md#mqtt, rows 5 and 6).
     """
     sending = Sending()
@@ -99,13 +100,13 @@ def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, 
     return sending
 
 
-class StorageWatcher:
-    """Asks the platform, in a thread of its own, until it has the reading."""
+class StoragePoller:
+    """Asks the platform, in a thread of its own, until it has stored the probe."""
 
-    def __init__(self, platform: Platform, device: Device, marker: Marker) -> None:
+    def __init__(self, platform: Platform, device: Device, probe: Probe) -> None:
         self._platform = platform
         self._device = device
-        self._marker = marker
+        self._probe = probe
         self._stop = threading.Event()
         self.seen_at: float | None = None
         """Monotonic seconds."""
@@ -115,14 +116,14 @@ class StorageWatcher:
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(2.0)
+        self._thread.join(_JOIN_SECONDS)
 
     def _work(self) -> None:
-        marker = self._marker
+        probe = self._probe
         try:
             while not self._stop.wait(_POLL_SECONDS):
-                points = self._platform.telemetry.range(self._device, marker.key, marker.ts_ms, marker.ts_ms + 1)
-                if any(_number(point.value) == marker.value for point in points):
+                points = self._platform.telemetry.range(self._device, probe.key, probe.ts_ms, probe.ts_ms + 1)
+                if any(_number(point.value) == probe.value for point in points):
                     self.seen_at = monotonic()
                     return
         except PacificToolError as error:
@@ -131,52 +132,45 @@ class StorageWatcher:
             return
 
 
-class TopicWatcher:
-    """Reads a topic from given offsets on, in a thread of its own, and keeps the records that hold the marker."""
+class ProbeConsumer:
+    """Reads a topic from given offsets on, in a thread of its own, and keeps the records that contain the probe."""
 
-    def __init__(self, endpoint: KafkaEndpoint, topic: str, start: Mapping[int, int], marker: Marker) -> None:
+    def __init__(self, endpoint: KafkaEndpoint, topic: str, start: Mapping[int, int], probe: Probe) -> None:
         self._endpoint = endpoint
-        self._topic = topic
-        self._start = dict(start)
-        self._marker = marker
+        self._start = [TopicPartition(topic, partition, offset) for partition, offset in start.items()]
+        self._probe = probe
         self._stop = threading.Event()
         self.found: list[tuple[Record, float]] = []
-        """Matching records, and when they were seen (monotonic seconds)."""
+        """Matching records, and when they were read (monotonic seconds)."""
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._work, name="trace-kafka", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(2.0)
+        self._thread.join(_JOIN_SECONDS)
 
     def _work(self) -> None:
+        properties = {"group.id": "pacifictool-trace", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
         try:
-            consumer = Consumer(
-                librdkafka_properties(
-                    self._endpoint,
-                    {"group.id": "pacifictool-trace", "enable.auto.commit": False, "fetch.wait.max.ms": 50},
-                )
-            )
+            consumer = Consumer(librdkafka_properties(self._endpoint, properties))
             try:
-                self._follow(consumer)
+                self._read(consumer)
             finally:
                 consumer.close()
         except (KafkaException, ValueError, TypeError) as error:
             self.failure = reason_of(error)
 
-    def _follow(self, consumer: Consumer) -> None:
-        consumer.assign([TopicPartition(self._topic, part, offset) for part, offset in self._start.items()])
+    def _read(self, consumer: Consumer) -> None:
+        consumer.assign(self._start)
         while not self._stop.is_set():
             message = consumer.poll(_POLL_SECONDS)
             if message is None:
                 continue
             if (error := message.error()) is not None:
                 self.failure = error.str()
-            elif self._marker.is_in(message.value()):
-                record = record_of(message)
-                if record is not None:
-                    self.found.append((record, monotonic()))
+            elif self._probe.is_in(message.value()) and (record := record_of(message)) is not None:
+                self.found.append((record, monotonic()))
 
 
 def _number(value: object) -> float | None:
