@@ -38,7 +38,7 @@ def trace(
     ] = "asset",
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Timeout for everything. (default: the window's length and a minute)"),
+        typer.Option(metavar="TIME", help="Timeout for all hops. (default: the window's length and a minute)"),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -74,10 +74,10 @@ def trace(
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     with session.reporter.task(f"Following a reading of {turbine.name}") as task:
         result = Trace(
-            settings,
-            scenario,
-            spec,
-            turbine,
+            settings=settings,
+            scenario=scenario,
+            spec=spec,
+            turbine=turbine,
             job_folders=[checkpoint] if checkpoint is not None else job_folders(session),
             until=until,
             timeout_seconds=seconds,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -42,13 +43,12 @@ class Arrival:
         zone = self._field(key)
         return zone if isinstance(zone, str) else None
 
-    def is_outside(self, limits: object, key: str) -> bool:
-        """Whether the record's value is a number outside the pair `limits`."""
+    def is_outside(self, low: float, high: float, key: str) -> bool:
+        """Whether the record's value is a number outside these limits."""
         value = self._field(key)
         try:
-            low, high = limits  # type: ignore[misc]  # any JSON value; checked by unpacking
-            return not low <= float(value) <= high  # type: ignore[arg-type]
-        except (ValueError, TypeError):
+            return isinstance(value, str | int | float) and not low <= float(value) <= high
+        except ValueError:
             return False
 
     def event_ms(self) -> float:
@@ -64,37 +64,26 @@ class Arrival:
             return None
 
 
+@dataclass(slots=True)
 class JobHops:
     """Follows one record through the job. Every method raises TraceStopped where the record does not get further."""
 
-    def __init__(
-        self,
-        platform: Platform,
-        settings: Settings,
-        scenario: Scenario,
-        folders: Sequence[Path],
-        *,
-        topic_id: str,
-        pause: Callable[[float], None],
-        deadline: float,
-        delivery_timeout: float,
-    ) -> None:
-        """`folders`: possible checkpoints of the job, the most likely first. `deadline` in monotonic seconds,
-        `delivery_timeout` in seconds after the end of the window.
-        """
-        self._platform = platform
-        self._settings = settings
-        self._scenario = scenario
-        self._folders = folders
-        self._topic_id = topic_id
-        self._pause = pause
-        self._deadline = deadline
-        self._delivery_timeout = delivery_timeout
-        self._view: JobView | None = None
-        self._lock_checked_at = 0.0
-        self._counted_at = 0.0
-        self._zone = ""
-        self._window_end_ms = 0
+    platform: Platform
+    settings: Settings
+    scenario: Scenario
+    folders: Sequence[Path]
+    """Possible checkpoints of the job, the most likely first."""
+    topic_id: str
+    pause: Callable[[float], None]
+    deadline: float
+    """Monotonic seconds."""
+    delivery_timeout: float
+    """Seconds after the end of the window."""
+    _view: JobView | None = field(default=None, init=False)
+    _lock_checked_at: float = field(default=0.0, init=False)
+    _counted_at: float = field(default=0.0, init=False)
+    _zone: str = field(default="", init=False)
+    _window_end_ms: int = field(default=0, init=False)
 
     def close(self) -> None:
         if self._view is not None:
@@ -118,9 +107,9 @@ class JobHops:
                 if (self._view.counted_until(partition) or 0) > offset:
                     return self._window(arrival)
             self._check_running(folder)
-            if monotonic() > self._deadline:
+            if monotonic() > self.deadline:
                 raise self._not_counted_in_time(arrival, folder)
-            self._pause(_POLL_SECONDS)
+            self.pause(_POLL_SECONDS)
 
     def _not_counted_in_time(self, arrival: Arrival, folder: Path) -> TraceStopped:
         record, progress = arrival.record, "it has not counted anything yet"
@@ -152,21 +141,22 @@ class JobHops:
         reason = view.invalid_at(view.identity.topic, record.partition, record.offset)
         if reason is not None:
             fix = f"Correct the device's client attributes ({SETUP}) or the template that writes the record."
-            if arrival.is_outside(view.identity_document().get("valid"), view.identity.value_key):
+            low, high = view.identity_document().get("valid", (-math.inf, math.inf))
+            if arrival.is_outside(low, high, view.identity.value_key):
                 fix = "Widen `valid` in [aggregation] of the scenario, and start the job with a new checkpoint."
             value = (record.value or b"").decode("utf-8", errors="replace")[:120]
             text = f"The record is invalid for the job: {reason}. It is {value!r}."
             raise TraceStopped(ProblemCode.REJECTED, text, f"{fix} All invalid records: pacifictool rejects")
         self._counted_at = monotonic()
-        self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
+        self._zone = arrival.zone(self.scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival)
         start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
         """The folder of the job that runs; else of one that has run; else the most likely."""
-        known = [folder for folder in self._folders if has_begun(folder)]
-        return next((folder for folder in self._folders if is_held(folder)), (known or list(self._folders))[0])
+        known = [folder for folder in self.folders if has_begun(folder)]
+        return next((folder for folder in self.folders if is_held(folder)), (known or list(self.folders))[0])
 
     def _open(self, folder: Path) -> None:
         """Opens the folder as soon as the job has noted its identity."""
@@ -175,12 +165,12 @@ class JobHops:
         self._view = JobView.open(folder)
         if self._view is None:
             return
-        wanted, found = self._scenario.kafka.topic, self._view.identity
-        if found.topic != wanted or found.topic_id not in (None, self._topic_id):
+        wanted, found = self.scenario.kafka.topic, self._view.identity
+        if found.topic != wanted or found.topic_id not in (None, self.topic_id):
             raise TraceStopped(
                 ProblemCode.JOB_OTHER_TOPIC,
                 f"The job in {folder} reads another topic: {found.topic} ({found.topic_id}), not {wanted}"
-                f" ({self._topic_id}).",
+                f" ({self.topic_id}).",
                 f"Name the checkpoint of the right job with --checkpoint, or start it: {START_JOB}",
             )
 
@@ -220,7 +210,7 @@ class JobHops:
             if window.count == window.delivered:
                 return f"zone {self._zone!r} to {target}, of {window.count} readings"
             self._check_delivery(arrival)
-            self._pause(_POLL_SECONDS)
+            self.pause(_POLL_SECONDS)
 
     def _check_delivery(self, arrival: Arrival) -> None:
         """Raises TraceStopped when the mean should have been delivered, or the time is over."""
@@ -229,7 +219,7 @@ class JobHops:
         self._check_running(view.folder)
         # A job that counted the record late has had less time to deliver.
         waited = min(overdue, monotonic() - self._counted_at)
-        if waited > self._delivery_timeout or (overdue > 0 and monotonic() > self._deadline):
+        if waited > self.delivery_timeout or (overdue > 0 and monotonic() > self.deadline):
             target = urlsplit(view.identity.target.partition(" ")[2])
             port, reason = target.port or (443 if target.scheme == "https" else 80), None
             if target.hostname is not None:
@@ -240,7 +230,7 @@ class JobHops:
                 f" {view.identity.target}{f': {reason}' if reason else ''}. The job keeps the mean and retries.",
                 f"See the warnings of `{START_JOB}` for the reason. Nothing is lost.",
             )
-        if monotonic() > self._deadline:
+        if monotonic() > self.deadline:
             raise _window_open(self._window_end_ms, arrival)
 
     # --- readable ------------------------------------------------------------------------------------------------
@@ -257,22 +247,22 @@ class JobHops:
             )
         until = monotonic() + _READ_SECONDS
         while True:
-            resource = self._platform.assets if sink == "rest" else self._platform.devices
+            resource = self.platform.assets if sink == "rest" else self.platform.devices
             entity: Asset | Device | None = resource.find(self._zone)
             if entity is not None and (mean := self._mean(entity)) is not None:
                 return f"{mean} on {entity.noun} {entity.name!r}", list(self._notes(entity))
             if monotonic() > until:
                 raise self._not_readable("asset" if sink == "rest" else "device", entity, where)
-            self._pause(_POLL_SECONDS)
+            self.pause(_POLL_SECONDS)
 
     def _mean(self, entity: Asset | Device) -> float | None:
         key = self._require_view().identity.value_key
-        points = self._platform.telemetry.range(entity, key, self._window_end_ms, self._window_end_ms + 1)
+        points = self.platform.telemetry.range(entity, key, self._window_end_ms, self._window_end_ms + 1)
         value = points[0].value if points else None
         return float(value) if isinstance(value, int | float) else None
 
     def _notes(self, entity: Asset | Device) -> Iterator[str]:
-        wanted = self._scenario.platform.entity_type
+        wanted = self.scenario.platform.entity_type
         if entity.type != wanted:
             yield (
                 f"The {entity.noun} {entity.name!r} has the type {entity.type!r}, those of the scenario {wanted!r}:"
@@ -280,7 +270,7 @@ class JobHops:
             )
 
     def _not_readable(self, noun: str, entity: Asset | Device | None, where: str) -> TraceStopped:
-        here = self._settings.url
+        here = self.settings.url
         if noun == "asset" and where != here:
             return TraceStopped(
                 ProblemCode.JOB_OTHER_PLATFORM,
@@ -308,9 +298,9 @@ class JobHops:
 
     def _assets_with_mean(self) -> Iterator[Asset]:
         """Assets of other names that have a value for exactly this window."""
-        wanted = self._scenario.platform.entity_type
-        for asset in islice(self._platform.assets.list(type=wanted), _MAX_ASSETS):
-            is_other = asset.name != self._zone and asset.name not in self._scenario.zones
+        wanted = self.scenario.platform.entity_type
+        for asset in islice(self.platform.assets.list(type=wanted), _MAX_ASSETS):
+            is_other = asset.name != self._zone and asset.name not in self.scenario.zones
             if is_other and self._mean(asset) is not None:
                 yield asset
 

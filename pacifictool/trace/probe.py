@@ -100,23 +100,32 @@ def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, 
     return sending
 
 
-class StoragePoller:
-    """Asks the platform, in a thread of its own, until it has stored the probe."""
+class _Background:
+    """Works in a thread of its own until it is closed."""
 
-    def __init__(self, platform: Platform, device: Device, probe: Probe) -> None:
-        self._platform = platform
-        self._device = device
-        self._probe = probe
+    def __init__(self, name: str) -> None:
         self._stop = threading.Event()
-        self.seen_at: float | None = None
-        """Monotonic seconds."""
-        self.failure: PacificToolError | None = None
-        self._thread = threading.Thread(target=self._work, name="trace-storage", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join(_JOIN_SECONDS)
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+
+class StoragePoller(_Background):
+    """Asks the platform until it has stored the probe."""
+
+    seen_at: float | None = None
+    """Monotonic seconds."""
+    failure: PacificToolError | None = None
+
+    def __init__(self, platform: Platform, device: Device, probe: Probe) -> None:
+        self._platform, self._device, self._probe = platform, device, probe
+        super().__init__("trace-storage")
 
     def _work(self) -> None:
         probe = self._probe
@@ -132,45 +141,39 @@ class StoragePoller:
             return
 
 
-class ProbeConsumer:
-    """Reads a topic from given offsets on, in a thread of its own, and keeps the records that contain the probe."""
+class ProbeConsumer(_Background):
+    """Reads a topic from given offsets on, and keeps the records that contain the probe."""
+
+    failure: str | None = None
 
     def __init__(self, endpoint: KafkaEndpoint, topic: str, start: Mapping[int, int], probe: Probe) -> None:
-        self._endpoint = endpoint
+        self._endpoint, self._probe = endpoint, probe
         self._start = [TopicPartition(topic, partition, offset) for partition, offset in start.items()]
-        self._probe = probe
-        self._stop = threading.Event()
         self.found: list[tuple[Record, float]] = []
         """Matching records, and when they were read (monotonic seconds)."""
-        self.failure: str | None = None
-        self._thread = threading.Thread(target=self._work, name="trace-kafka", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(_JOIN_SECONDS)
+        super().__init__("trace-kafka")
 
     def _work(self) -> None:
         properties = {"group.id": "pacifictool-trace", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
         try:
             consumer = Consumer(librdkafka_properties(self._endpoint, properties))
             try:
-                self._read(consumer)
+                consumer.assign(self._start)
+                while not self._stop.is_set():
+                    self._read(consumer)
             finally:
                 consumer.close()
         except (KafkaException, ValueError, TypeError) as error:
             self.failure = reason_of(error)
 
     def _read(self, consumer: Consumer) -> None:
-        consumer.assign(self._start)
-        while not self._stop.is_set():
-            message = consumer.poll(_POLL_SECONDS)
-            if message is None:
-                continue
-            if (error := message.error()) is not None:
-                self.failure = error.str()
-            elif self._probe.is_in(message.value()) and (record := record_of(message)) is not None:
-                self.found.append((record, monotonic()))
+        message = consumer.poll(_POLL_SECONDS)
+        if message is None:
+            return
+        if (error := message.error()) is not None:
+            self.failure = error.str()
+        elif self._probe.is_in(message.value()) and (record := record_of(message)) is not None:
+            self.found.append((record, monotonic()))
 
 
 def _number(value: object) -> float | None:

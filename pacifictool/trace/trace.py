@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
@@ -45,37 +45,29 @@ class HopTimeouts:
     """After the end of the window."""
 
 
+@dataclass(kw_only=True)
 class Trace:
     """One probe of one device. `run` may be called once."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        scenario: Scenario,
-        spec: ForwardingSpec,
-        turbine: Turbine,
-        *,
-        job_folders: Sequence[Path],
-        until: str = "asset",
-        timeout_seconds: float | None = None,
-        timeouts: HopTimeouts = HopTimeouts(),
-        stop: threading.Event | None = None,
-        on_hop: Callable[[str], None] = lambda _title: None,
-    ) -> None:
-        """`job_folders`: possible checkpoints of the job, the most likely first. `timeout_seconds`: for everything
-        after sending; None: a window and a minute. `on_hop` is called with the title of each hop as it begins.
-        """
-        self._settings = settings
-        self._scenario = scenario
-        self._spec = spec
-        self._turbine = turbine
-        self._job_folders = job_folders
-        self._names = list(TITLES)[: list(TITLES).index(LAST_HOP[until]) + 1]
-        self._timeout = scenario.aggregation.window + 60.0 if timeout_seconds is None else timeout_seconds
-        self._timeouts = timeouts
-        self._stop = stop or threading.Event()
-        self._on_hop = on_hop
-        self._result = TraceResult(device=turbine.name)
+    settings: Settings
+    scenario: Scenario
+    spec: ForwardingSpec
+    turbine: Turbine
+    job_folders: Sequence[Path]
+    """Possible checkpoints of the job, the most likely first."""
+    until: str = "asset"
+    timeout_seconds: float | None = None
+    """For everything after sending; None: a window and a minute."""
+    timeouts: HopTimeouts = HopTimeouts()
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_hop: Callable[[str], None] = lambda _title: None
+    """Called with the title of each hop as it begins."""
+
+    def __post_init__(self) -> None:
+        self._names = list(TITLES)[: list(TITLES).index(LAST_HOP[self.until]) + 1]
+        window = self.scenario.aggregation.window
+        self._timeout = window + 60.0 if self.timeout_seconds is None else self.timeout_seconds
+        self._result = TraceResult(device=self.turbine.name)
         self._opened = ExitStack()
         self._sent_at = 0.0
         # Set by `ready`:
@@ -109,10 +101,10 @@ class Trace:
             "readable": self._readable,
         }
         with self._opened:
-            self._platform = Platform.connect(self._settings, stop=self._stop)
+            self._platform = Platform.connect(self.settings, stop=self.stop)
             self._opened.callback(self._platform.close)
             for name in self._names:
-                self._on_hop(TITLES[name])
+                self.on_hop(TITLES[name])
                 if not self._passes(name, steps[name]):
                     break
         if (copies := len(self._copies)) > 1:
@@ -134,7 +126,7 @@ class Trace:
         except PacificToolError as error:
             code, text, fix = code_of(error), error.message, error.hint
             if code == ProblemCode.TOKEN_REFUSED:
-                text, fix = refused_token(self._settings.mqtt, self._settings.url, self._device.name)
+                text, fix = refused_token(self.settings.mqtt, self.settings.url, self._device.name)
             self._end(name, TraceStopped(code, text, fix))
         else:
             self._result.hops.append(TraceHop(name, HopStatus.OK, seconds, detail))
@@ -150,7 +142,7 @@ class Trace:
     # --- on the platform -----------------------------------------------------------------------------------------
 
     def _ready(self) -> tuple[float | None, str]:
-        platform, name = self._platform, self._turbine.name
+        platform, name = self._platform, self.turbine.name
         generation = platform.generation()
         device = platform.devices.find(name)
         if device is None:
@@ -159,16 +151,16 @@ class Trace:
         self._device, self._token = device, platform.devices.token(device.id)
         self._probe = self._new_probe()
         self._result.value, self._result.ts_ms = self._probe.value, self._probe.ts_ms
-        text = f"platform {self._settings.url} ({generation}), device {name!r}"
+        text = f"platform {self.settings.url} ({generation}), device {name!r}"
         if "kafka" in self._names:
             self._topic, self._ends = self._find_topic()
             text += f", topic {self._topic.name}"
         self._finder = ReasonFinder(
             platform=platform,
-            settings=self._settings,
-            scenario=self._scenario,
-            spec=self._spec,
-            turbine=self._turbine,
+            settings=self.settings,
+            scenario=self.scenario,
+            spec=self.spec,
+            turbine=self.turbine,
             device=device,
             sent_ms=platform.session.server_time_ms(),
         )
@@ -176,31 +168,31 @@ class Trace:
 
     def _new_probe(self) -> Probe:
         """With a time at which the device has no value, and gets none: simulators only go forward."""
-        rules = self._scenario.aggregation
+        rules = self.scenario.aggregation
         ts_ms = round(time.time() * 1000) - 1000
         for _ in range(_TIMESTAMP_TRIES):
             if not self._platform.telemetry.range(self._device, rules.value_key, ts_ms, ts_ms + 1):
                 break
             ts_ms -= 1
-        return Probe(probe_value(self._turbine, rules), ts_ms, rules.value_key)
+        return Probe(probe_value(self.turbine, rules), ts_ms, rules.value_key)
 
     def _find_topic(self) -> tuple[TopicInfo, dict[int, int]]:
         """The topic, and the present end of each partition."""
-        admin = KafkaAdmin(self._settings.kafka, timeout_seconds=_KAFKA_SECONDS)
+        admin = KafkaAdmin(self.settings.kafka, timeout_seconds=_KAFKA_SECONDS)
         admin.check_reachable()
-        wanted = self._scenario.kafka.topic
+        wanted = self.scenario.kafka.topic
         topic = admin.describe(wanted)
         if topic is None:
-            text = f"Topic {wanted} does not exist at {self._settings.kafka}."
+            text = f"Topic {wanted} does not exist at {self.settings.kafka}."
             raise TraceStopped(ProblemCode.TOPIC_MISSING, text, SETUP)
         return topic, admin.offsets(wanted)
 
     def _accepted(self) -> tuple[float | None, str]:
         if self._ends:
-            self._consumer = ProbeConsumer(self._settings.kafka, self._topic.name, self._ends, self._probe)
+            self._consumer = ProbeConsumer(self.settings.kafka, self._topic.name, self._ends, self._probe)
             self._opened.callback(self._consumer.close)
             self._copies = self._consumer.found
-        timeouts, mqtt = self._timeouts, self._settings.mqtt
+        timeouts, mqtt = self.timeouts, self.settings.mqtt
         # The session stays open until the end of the forwarding: the acknowledgement may come after everything else.
         total = timeouts.connect + timeouts.store + timeouts.forward
         sending = send(mqtt, self._token, self._device.name, self._probe.payload(), timeout_seconds=total)
@@ -230,7 +222,7 @@ class Trace:
     def _stored(self) -> tuple[float | None, str]:
         probe, storage = self._probe, self._storage
         self._wait(
-            lambda: storage.seen_at is not None or storage.failure is not None, self._at_most(self._timeouts.store)
+            lambda: storage.seen_at is not None or storage.failure is not None, self._at_most(self.timeouts.store)
         )
         if storage.failure is not None:
             raise storage.failure
@@ -248,7 +240,7 @@ class Trace:
             raise TraceStopped.by([profile])
         raise TraceStopped(
             ProblemCode.NOT_STORED,
-            f"{self._settings.mqtt} acknowledged the reading, but {self._settings.url} does not store it.",
+            f"{self.settings.mqtt} acknowledged the reading, but {self.settings.url} does not store it.",
             "On 1.x, the system's telemetry rule must be active; later, the root rule chain must lead Post telemetry to"
             " a node Save Timeseries. It may also be late: trace again.",
         )
@@ -269,8 +261,8 @@ class Trace:
         record = self._arrival.record
         ts_ms = record.timestamp_ms
         self._wait(lambda: False, _SETTLE_SECONDS)
-        zone = self._arrival.zone(self._scenario.aggregation.zone_key)
-        if zone is not None and zone != self._turbine.zone:
+        zone = self._arrival.zone(self.scenario.aggregation.zone_key)
+        if zone is not None and zone != self.turbine.zone:
             differs = [each for each in self._finder.attributes() if each.code is ProblemCode.ZONE_DIFFERS]
             if differs:
                 raise TraceStopped.by(differs)
@@ -283,7 +275,7 @@ class Trace:
         if not self._wait(lambda: bool(self._copies), _EARLY_SECONDS):
             self._reasons = self._finder.reasons()
             is_certain = bool(self._reasons) and self._reasons[0].certain
-            if not self._wait(lambda: bool(self._copies), 0 if is_certain else self._at_most(self._timeouts.forward)):
+            if not self._wait(lambda: bool(self._copies), 0 if is_certain else self._at_most(self.timeouts.forward)):
                 if not is_certain:
                     self._reasons = self._finder.reasons() or [self._unexplained()]
                 return False
@@ -325,14 +317,14 @@ class Trace:
 
     def _counted(self) -> tuple[float | None, str]:
         self._job = JobHops(
-            self._platform,
-            self._settings,
-            self._scenario,
-            self._job_folders,
+            platform=self._platform,
+            settings=self.settings,
+            scenario=self.scenario,
+            folders=self.job_folders,
             topic_id=self._topic.topic_id,
             pause=self._pause,
             deadline=self._sent_at + self._timeout,
-            delivery_timeout=self._timeouts.deliver,
+            delivery_timeout=self.timeouts.deliver,
         )
         self._opened.callback(self._job.close)
         detail = self._job.counted(self._require_arrival())
@@ -361,7 +353,7 @@ class Trace:
         return max(0.0, min(seconds, self._sent_at + self._timeout - monotonic()))
 
     def _pause(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
+        if self.stop.wait(seconds):
             raise Interrupted
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:

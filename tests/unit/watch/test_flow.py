@@ -47,7 +47,13 @@ def test_all_is_well() -> None:
         (replace(PLATFORM, unknown="refused"), TOPIC, JOB, 10, "The platform cannot be asked"),
         (replace(PLATFORM, devices=(), devices_total=0), TOPIC, JOB, 10, "There are no turbines"),
         (replace(PLATFORM, rate=0.0), TOPIC, JOB, 10, "No turbine publishes"),
-        (PLATFORM, TopicState("readings", unknown="down"), JOB, None, "Readings reach the platform; whether they go on"),
+        (
+            PLATFORM,
+            TopicState("readings", unknown="down"),
+            JOB,
+            None,
+            "Readings reach the platform; whether they go on",
+        ),
         (
             PLATFORM,
             replace(TOPIC, rate=0.0),
