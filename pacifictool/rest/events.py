@@ -35,7 +35,8 @@ class Events:
     def last_error(self, part: Plugin | Rule, since_ms: int, limit: int = DEFAULT_LIMIT) -> str | None:
         """The first line of the newest error since `since_ms` among the last `limit` events; None when there is none.
 
-        A 1.x server notes failures of filters, templates and producers as events of the type ERROR.
+        A 1.x server notes failures of filters, templates and producers as events of the type ERROR
+        (docs/servers/1.x.md#forwarding-to-kafka, row 14).
         """
         for item in self._newest(part, part.tenant_id, limit):
             if item.get("type") == "ERROR" and int(item.get("createdTime", 0)) >= since_ms:
