@@ -16,6 +16,7 @@ from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
 from pacifictool.errors import Interrupted, UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pacifictool.analytics.config import JobConfig
@@ -70,7 +71,9 @@ def aggregate(
     starting_offsets: Annotated[
         str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
     ] = "latest",
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop this long after the first look at the topic.")
+    ] = None,
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Count what the topic holds, post every window, and stop.")
     ] = False,
@@ -123,7 +126,7 @@ def aggregate(
     with ExitStack() as opened, _shown(session) as show:
         target = _open(kind, options, opened, session, waits=has_begun(config.checkpoint))
         job = AggregationJob(config, target, reporter=session.reporter, progress=show)
-        with session.winding_down_on_interrupt():
+        with session.winding_down_on_interrupt(), private_files():
             summary = job.run(session.stop)
     session.output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
+SANDBOX_FOLDER = "sandbox"
+"""Where the sandbox keeps its data, in the state folder, unless the user names another."""
 PATIENCE_SECONDS = 1.0
 """What takes longer tells what it is doing."""
 
@@ -141,13 +143,17 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Connections and credentials."""
+        """Connections and credentials; for the broker of the user's running sandbox, those that it keeps."""
         from pacifictool.settings import resolve
 
         settings = resolve(self.sources)
         for setting in settings.sources.values():
             self.reporter.detail(f"Setting {setting}")
-        return settings
+        if not (self.state_dir() / SANDBOX_FOLDER).is_dir():
+            return settings
+        from pacifictool.cli.sandbox_login import with_sandbox_login
+
+        return with_sandbox_login(settings, self.state_dir() / SANDBOX_FOLDER)
 
     @cached_property
     def scenario(self) -> Scenario:

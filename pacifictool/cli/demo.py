@@ -12,6 +12,7 @@ import typer
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.sandbox import Generation
 from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pacifictool.analytics.config import JobConfig
@@ -83,7 +84,7 @@ def demo(
                 spark=spark,
                 starting_offsets="latest" if real else "earliest",
             )
-            result = Demo(
+            play = Demo(
                 settings,
                 options,
                 spec=forwarding_spec(settings, scenario),
@@ -91,7 +92,9 @@ def demo(
                 reporter=session.reporter,
                 stop=session.stop,
                 view=view,
-            ).run()
+            )
+            with private_files():
+                result = play.run()
             if report is not None:
                 _write_report(session, settings, config, scenario, result.seconds, report)
     document = result.as_document() | ({} if report is None else {"report": str(report.absolute())})
@@ -179,13 +182,13 @@ def _shown(session: Session, *, real: bool) -> Iterator[LiveView]:
 
 
 def _render(console: Any, result: DemoResult, report: Path | None) -> None:
-    from pacifictool.cli.listing import iso_time
     from pacifictool.cli.render import table
+    from pacifictool.tools.times import utc_text
 
     rows = []
     for name, zone in sorted(result.zones.items()):
         windows = sorted(zone.windows.items())
-        newest = [[iso_time(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
+        newest = [[utc_text(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
         if len(windows) > SHOWN_WINDOWS:
             newest.insert(0, [f"{len(windows) - SHOWN_WINDOWS} before", ""])
         rows += [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pacifictool.cli.render import table
+from pacifictool.tools.times import utc_text
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import Session
@@ -20,14 +20,9 @@ def entity_document(entity: Device | Asset) -> dict[str, Any]:
 
 def show_entities(session: Session, plural: str, entities: Sequence[Device | Asset]) -> None:
     """Prints all of them."""
-    rows = [[entity.name, entity.type, iso_time(entity.created_time), entity.id] for entity in entities]
+    rows = [[entity.name, entity.type, utc_text(entity.created_time), entity.id] for entity in entities]
     columns = {"Name": "left", "Type": "left", "Created": "left", "Id": "left"}
     session.output.emit(
         {"ok": True, plural: [entity_document(entity) for entity in entities]},
         lambda console: console.print(table(f"{len(rows)} {plural}", columns, rows)),
     )
-
-
-def iso_time(milliseconds: int) -> str:
-    """2026-11-24 03:15:00Z, as people read it."""
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pacifictool.cli.context import SANDBOX_FOLDER
 from pacifictool.cli.framework import Command, group_app, session_of
 
 if TYPE_CHECKING:
@@ -39,10 +41,17 @@ def up(
         Generation,
         typer.Option(help="Behave like servers of 1.x, with plugins and rules, or of 4.x, with rule chains."),
     ] = Generation.FIRST,
+    share: Annotated[
+        bool, typer.Option("--share", help="Let in every user of this machine; Kafka then asks for no password.")
+    ] = False,
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Any free ports instead of the usual ones.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay until Ctrl-C instead of returning.")] = False,
 ) -> None:
-    """Start the sandbox and return when it answers. It binds to this machine only."""
+    """Start the sandbox and return when it answers. It binds to this machine only.
+
+    Only you and root get in. Kafka asks for a password, which the other commands find by themselves; other Kafka
+    clients take it from the file that is printed.
+    """
     from pacifictool.sandbox.keeper import forget_state, read_state, start_keeper, write_state
     from pacifictool.sandbox.stack import LocalStack, StackPage, StackPorts
     from pacifictool.watch.web.reference import PAGE, page_options
@@ -64,11 +73,14 @@ def up(
         page=StackPage(PAGE, page_options(scenario=settings.scenario_path, jobs=session.state_dir() / "jobs")),
         jars_mirror=settings.jars_mirror,
         jars_folder=settings.jars_folder,
+        shared=share,
         reporter=session.reporter,
     )
     if not foreground:
         arguments = ["--data", str(data_dir), "--http-port", str(ports.http), "--mqtt-port", str(ports.mqtt)]
         arguments += ["--kafka-port", str(ports.kafka), "--generation", generation.value]
+        if share:
+            arguments.append("--share")
         if settings.scenario_path is not None:
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
         _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
@@ -81,6 +93,7 @@ def up(
             mqtt=f"{reached.mqtt.host}:{reached.mqtt.port}",
             kafka=reached.kafka.bootstrap,
             generation=int(generation.value),
+            kafka_config=stack.kafka_config,
         )
         try:
             _show(session, state)
@@ -136,7 +149,11 @@ def reset(
 
 
 def _data_dir(session: Session, data: Path | None) -> Path:
-    return (data or session.state_dir() / "sandbox").absolute()
+    return data.absolute() if data else _default_data_dir(session)
+
+
+def _default_data_dir(session: Session) -> Path:
+    return (session.state_dir() / SANDBOX_FOLDER).absolute()
 
 
 def _show(session: Session, state: SandboxState) -> None:
@@ -145,18 +162,32 @@ def _show(session: Session, state: SandboxState) -> None:
     def render(console: Any) -> None:
         from pacifictool.cli.render import table
 
+        config, java_config = state.kafka_config, state.kafka_java_config
         rows = [
             ["Page", f"{state.url}/", "zones, devices and the way between them, live"],
             ["REST", state.url, "tenant@thingsboard.org, password tenant"],
             ["MQTT", state.mqtt, "user name: a device's access token"],
-            ["Kafka", state.kafka, ""],
+            ["Kafka", state.kafka, "asks for no password" if config is None else "asks for a password"],
             ["Data", state.data, f"kept by process {state.pid}"],
         ]
         console.print(table("Sandbox", {"What": "left", "Where": "left", "": "left"}, rows))
-        if not state.url.endswith(f":{HTTP_PORT}"):
-            console.print("Other commands find it with:", style="bold")
+        if config is not None and java_config is not None:
+            console.print("Other Kafka clients take the password from a file:", style="bold")
+            console.print(f"kcat -b {state.kafka} -F {shlex.quote(config)} -L", soft_wrap=True, markup=False)
             console.print(
-                f"export PACIFICTOOL_URL={state.url} PACIFICTOOL_MQTT={state.mqtt} PACIFICTOOL_KAFKA={state.kafka}",
+                f"kafka-console-consumer.sh --bootstrap-server {state.kafka} --topic TOPIC --consumer.config "
+                f"{shlex.quote(java_config)}",
+                soft_wrap=True,
+                markup=False,
+            )
+        is_elsewhere = Path(state.data) != _default_data_dir(session)
+        if is_elsewhere or not state.url.endswith(f":{HTTP_PORT}"):
+            console.print("Other commands find it with:", style="bold")
+            variables = {"URL": state.url, "MQTT": state.mqtt, "KAFKA": state.kafka}
+            if is_elsewhere and config is not None:
+                variables["KAFKA_CONFIG"] = shlex.quote(config)
+            console.print(
+                "export " + " ".join(f"PACIFICTOOL_{name}={value}" for name, value in variables.items()),
                 soft_wrap=True,
             )
 

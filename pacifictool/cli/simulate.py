@@ -85,7 +85,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        ramp_per_second=ramp,
+        spawn_rate=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)
@@ -96,7 +96,7 @@ def simulate(
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host))
+            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host, session.reporter.warning))
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = players.run(session.stop)
@@ -108,7 +108,7 @@ def simulate(
 
 def seconds_option(option: str, text: str) -> float:
     """A duration given as an option. Raises UsageError."""
-    from pacifictool.scenario import parse_duration
+    from pacifictool.tools.times import parse_duration
 
     try:
         return parse_duration(text)

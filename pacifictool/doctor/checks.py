@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from pacifictool.errors import Interrupted, PacificToolError, PlatformError, kind_name
 from pacifictool.kafka.topics import BrokerAddress, KafkaAdmin
@@ -26,9 +26,6 @@ TOTAL_SECONDS = 10.0
 """The longest that a whole run may take, whatever hangs."""
 
 _POLL_SECONDS = 0.2
-
-Item = TypeVar("Item", bound=Hashable)
-Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -169,25 +166,6 @@ def run_checks(
             runner.wait()
             task.update(completed=len(runner.results))
     return [result for check in checks for result in runner.results[check.name]]
-
-
-def run_concurrently(work: Callable[[Item], Result], items: Iterable[Item], *, seconds: float) -> dict[Item, Result]:
-    """Calls `work` for each item in a daemon thread; what takes longer than `seconds` is missing from the results.
-
-    `work` must not raise. (The threads of a pool would be joined when the process ends.)
-    """
-    results: dict[Item, Result] = {}
-
-    def do(item: Item) -> None:
-        results[item] = work(item)
-
-    threads = [threading.Thread(target=do, args=(item,), daemon=True) for item in items]
-    for thread in threads:
-        thread.start()
-    end = monotonic() + seconds
-    for thread in threads:
-        thread.join(max(0.0, end - monotonic()))
-    return dict(results)
 
 
 class _Runner:

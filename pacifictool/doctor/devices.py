@@ -11,9 +11,9 @@ from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems, refused_token
 from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
-from pacifictool.provisioning.workers import run_bounded
 from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import Turbine
+from pacifictool.tools.threads import run_bounded
 
 GROUP = "Devices and assets"
 MQTT_SECONDS = 3.0
@@ -52,7 +52,7 @@ def _attributes(context: CheckContext) -> Iterator[CheckResult]:
         device = context.devices[turbine.name]
         return next(iter(attribute_problems(context.require_platform(), context.scenario, turbine, device)), None)
 
-    found = run_bounded(check, sample, workers=_WORKERS, stop=context.stop)
+    found = run_bounded(check, sample, workers=_WORKERS, stop=context.stop, name="attributes")
     problems = [problem for problem in found if problem is not None]
     of = "" if len(sample) == len(turbines) else f" of {len(turbines)}, checked by sample"
     if problems:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from pacifictool.doctor.checks import (
-    CheckContext,
-    CheckResult,
-    DoctorCheck,
-    failed,
-    ok,
-    run_concurrently,
-    skipped,
-    warning,
-)
+from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, failed, ok, skipped, warning
 from pacifictool.doctor.platform import CLOCK_TOLERANCE_SECONDS
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, BrokerAddress, KafkaAdmin
 from pacifictool.kafka.versions import protocol_versions
 from pacifictool.problems import SETUP, ProblemCode, connection_error
+from pacifictool.tools.threads import run_within
 
 GROUP = "Kafka"
 TIMEOUT_SECONDS = 3.0
@@ -39,7 +31,7 @@ def _bootstrap(context: CheckContext) -> Iterator[CheckResult]:
 
 def _advertised(context: CheckContext) -> Iterator[CheckResult]:
     """Clients use the bootstrap address once, and from then on the addresses that the brokers advertise."""
-    reasons = run_concurrently(_connection_error, context.brokers, seconds=2 * _CONNECT_SECONDS)
+    reasons = run_within(2 * _CONNECT_SECONDS, _connection_error, context.brokers, name="broker-connection")
     timed_out = f"no response within {2 * _CONNECT_SECONDS:g} s"
     broken = {broker: reason for broker in context.brokers if (reason := reasons.get(broker, timed_out)) is not None}
     if not broken:

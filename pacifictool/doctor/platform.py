@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from time import monotonic
 
 from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, failed, ok, warning
@@ -14,6 +13,7 @@ from pacifictool.problems import DUPLICATES, Problem, ProblemCode, code_of, forw
 from pacifictool.rest import NO_RETRY, EntityId, ForwardingState, LifecycleEvent, Platform, Plugin, Rule, RuleChain
 from pacifictool.rest.forwarding.node_events import node_id
 from pacifictool.settings import Secret
+from pacifictool.tools.times import utc_time
 
 GROUP, FORWARDING_GROUP = "Platform", "Forwarding"
 TIMEOUT_SECONDS = (2.0, 3.0)
@@ -148,8 +148,8 @@ def _newest_event(platform: Platform, entity: EntityId, tenant_id: str) -> Lifec
 
 
 def _event_text(event: LifecycleEvent) -> str:
-    time_text = datetime.fromtimestamp(event.created_time / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{event.event} {'succeeded' if event.success else f'failed ({event.reason})'}, {time_text}"
+    outcome = "succeeded" if event.success else f"failed ({event.reason})"
+    return f"{event.event} {outcome}, {utc_time(event.created_time):%Y-%m-%d %H:%M:%S} UTC"
 
 
 PLATFORM_CHECKS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -117,9 +116,3 @@ class TraceResult:
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
         }
-
-
-def clock_text(milliseconds: int) -> str:
-    """12:00:10, or 12:00:10.500 (UTC)."""
-    time = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    return time.strftime("%H:%M:%S") + (f".{milliseconds % 1000:03d}" if milliseconds % 1000 else "")

@@ -21,7 +21,8 @@ from pacifictool.problems import SETUP, ProblemCode, connection_error
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings
-from pacifictool.trace.hops import TraceStopped, clock_text
+from pacifictool.tools.times import utc_clock
+from pacifictool.trace.hops import TraceStopped
 
 _POLL_SECONDS = 0.1
 _LOCK_CHECK_SECONDS = 1.0
@@ -150,7 +151,7 @@ class JobHops:
         self._counted_at = monotonic()
         self._zone = arrival.zone(self.scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival)
-        start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
+        start, end = utc_clock(self._window_end_ms - view.identity.window_ms), utc_clock(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
@@ -309,7 +310,7 @@ def _window_open(end_ms: int, arrival: Arrival) -> TraceStopped:
     seconds = (end_ms - arrival.event_ms()) / 1000
     return TraceStopped(
         ProblemCode.WINDOW_OPEN,
-        f"The job waits: the window ends at {clock_text(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
+        f"The job waits: the window ends at {utc_clock(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
         " a second later.",
         "Nothing is wrong. Give it more time: --timeout",
     )

@@ -17,7 +17,8 @@ from pacifictool.problems import SETUP, Problem, ProblemCode, code_of, refused_t
 from pacifictool.rest import Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import Secret, Settings
-from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped, clock_text
+from pacifictool.tools.times import utc_clock
+from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped
 from pacifictool.trace.job import Arrival, JobHops
 from pacifictool.trace.probe import Probe, ProbeConsumer, Sending, StoragePoller, probe_value, send
 from pacifictool.trace.reasons import ReasonFinder
@@ -227,7 +228,7 @@ class Trace:
         if storage.failure is not None:
             raise storage.failure
         if storage.seen_at is not None:
-            detail = f"{probe.key} {probe.value:.6f} at {clock_text(probe.ts_ms)} UTC"
+            detail = f"{probe.key} {probe.value:.6f} at {utc_clock(probe.ts_ms)} UTC"
             return storage.seen_at - self._sent_at, detail
         if self._sending.acknowledged_at is None:
             raise TraceStopped(
@@ -266,7 +267,7 @@ class Trace:
             differs = [each for each in self._finder.attributes() if each.code is ProblemCode.ZONE_DIFFERS]
             if differs:
                 raise TraceStopped.by(differs)
-        timestamp = "no timestamp" if ts_ms is None else f"timestamp {clock_text(ts_ms)} UTC"
+        timestamp = "no timestamp" if ts_ms is None else f"timestamp {utc_clock(ts_ms)} UTC"
         detail = f"{self._topic.name} partition {record.partition} offset {record.offset}, {timestamp}"
         return self._arrival.seen_at - self._sent_at, detail
 
