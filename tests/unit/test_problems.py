@@ -26,9 +26,9 @@ PLUGIN = SimpleNamespace(name="Kafka", state="ACTIVE")
 WORDS = "a text in any other language"
 
 
-def codes(*changes: Change, notes: tuple[ForwardingNote, ...] = (), **parts: Any) -> list[str]:
-    """Of the problems with these changes and notes, on a platform that has `parts`."""
-    state = ForwardingState(False, {key.replace("_", "-"): part for key, part in parts.items()}, {}, notes)
+def codes(parts: dict[str, Any], *changes: Change, notes: tuple[ForwardingNote, ...] = ()) -> list[str]:
+    """Codes of the problems on a platform that has `parts`, with these changes and notes."""
+    state = ForwardingState(False, parts, {}, notes)
     platform = cast(Any, SimpleNamespace(forwarding=SimpleNamespace(plan=lambda *_: list(changes))))
     spec = forwarding_spec(SETTINGS, tutorial_scenario())
     return [str(problem.code) for problem in forwarding_problems(platform, spec, state, SETTINGS)]
@@ -52,7 +52,7 @@ def change(kind: str, *found: Difference) -> Change:
 def test_the_kind_and_place_of_a_difference_decide_what_the_problem_is(
     kind: str, difference: Difference, code: str
 ) -> None:
-    [found] = codes(change(kind, difference), **{kind.replace("-", "_"): PLUGIN})
+    [found] = codes({kind: PLUGIN}, change(kind, difference))
     assert found.startswith(code)
 
 
@@ -60,7 +60,8 @@ def test_a_suspended_part_is_one_problem_and_what_is_missing_comes_first() -> No
     suspended = SimpleNamespace(name="Kafka", state="SUSPENDED")
     state = Difference(WORDS, DifferenceKind.STATE)
     missing = Change("rule", "ours", ChangeAction.CREATE)
-    assert codes(change("plugin", state), missing, plugin=suspended, rule=None) == ["rule-missing", "plugin-suspended"]
+    parts = {"plugin": suspended, "rule": None}
+    assert codes(parts, change("plugin", state), missing) == ["rule-missing", "plugin-suspended"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_suspended_part_is_one_problem_and_what_is_missing_comes_first() -> No
     ],
 )
 def test_the_code_of_a_note_decides_what_the_problem_is(note: NoteCode, expected: list[str]) -> None:
-    assert codes(notes=(ForwardingNote(note, WORDS),)) == expected
+    assert codes({}, notes=(ForwardingNote(note, WORDS),)) == expected
 
 
 def test_a_difference_has_its_place_and_the_servers_value() -> None:

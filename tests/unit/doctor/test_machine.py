@@ -101,7 +101,8 @@ TOO_FEW_FILES = """
 import json, resource, sys, threading
 from pacifictool.doctor.checks import run_checks
 from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.scenario import Turbine, WindRange, tutorial_scenario
+from pacifictool.models.config import WindRange
+from pacifictool.scenario import Turbine, tutorial_scenario
 turbines = tuple(
     Turbine(name=f"T{n}", zone="Z", wind_speed=WindRange(min=1, max=2)) for n in range(int(sys.argv[1]))
 )

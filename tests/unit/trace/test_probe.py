@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from pacifictool.scenario import Aggregation, Bounds, Turbine, WindRange
+from pacifictool.models.config import WindRange
+from pacifictool.scenario import Aggregation, Bounds, Turbine
 from pacifictool.trace.probe import Probe, probe_value
 
 PROBE = Probe(32.483217, 1_000_000, "windSpeed")
