@@ -8,12 +8,13 @@ import random
 import re
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from time import monotonic
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from pacifictool.errors import Interrupted, MqttError, PacificToolError
+from pacifictool.errors import Interrupted, MqttError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import Record, record_of
 from pacifictool.kafka.topics import reason_of
@@ -23,10 +24,11 @@ from pacifictool.mqtt.session import MqttSession
 from pacifictool.rest import Device, Platform
 from pacifictool.scenario import Aggregation, Turbine
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret
+from pacifictool.tools.threads import start_thread
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _POLL_SECONDS = 0.02
-_JOIN_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
 _LARGEST_RECORD = 64 * 1024
 
 
@@ -96,62 +98,38 @@ def send(endpoint: MqttEndpoint, token: Secret, device: str, payload: bytes, *, 
         finally:
             sending.connected.set()
 
-    threading.Thread(target=work, name="trace-sender", daemon=True).start()
+    start_thread(work, "trace-sender")
     return sending
 
 
-class _Background:
-    """Works in a thread of its own until it is closed."""
+def poll_storage(platform: Platform, device: Device, probe: Probe, closed: threading.Event) -> Future[float]:
+    """Asks the platform, in a thread of its own, until it has stored the probe; the result is when (monotonic)."""
 
-    def __init__(self, name: str) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+    def poll() -> float:
+        while not closed.wait(_POLL_SECONDS):
+            points = platform.telemetry.range(device, probe.key, probe.ts_ms, probe.ts_ms + 1)
+            if any(_number(point.value) == probe.value for point in points):
+                return monotonic()
+        raise Interrupted
 
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(_JOIN_SECONDS)
-
-    def _work(self) -> None:
-        raise NotImplementedError
+    return start_thread(poll, "trace-storage")
 
 
-class StoragePoller(_Background):
-    """Asks the platform until it has stored the probe."""
-
-    seen_at: float | None = None
-    """Monotonic seconds."""
-    failure: PacificToolError | None = None
-
-    def __init__(self, platform: Platform, device: Device, probe: Probe) -> None:
-        self._platform, self._device, self._probe = platform, device, probe
-        super().__init__("trace-storage")
-
-    def _work(self) -> None:
-        probe = self._probe
-        try:
-            while not self._stop.wait(_POLL_SECONDS):
-                points = self._platform.telemetry.range(self._device, probe.key, probe.ts_ms, probe.ts_ms + 1)
-                if any(_number(point.value) == probe.value for point in points):
-                    self.seen_at = monotonic()
-                    return
-        except PacificToolError as error:
-            self.failure = error
-        except Interrupted:
-            return
-
-
-class ProbeConsumer(_Background):
-    """Reads a topic from given offsets on, and keeps the records that contain the probe."""
-
-    failure: str | None = None
+class ProbeConsumer:
+    """Reads a topic from given offsets on, in a thread of its own, and keeps the records that contain the probe."""
 
     def __init__(self, endpoint: KafkaEndpoint, topic: str, start: Mapping[int, int], probe: Probe) -> None:
         self._endpoint, self._probe = endpoint, probe
         self._start = [TopicPartition(topic, partition, offset) for partition, offset in start.items()]
         self.found: list[tuple[Record, float]] = []
         """Matching records, and when they were read (monotonic seconds)."""
-        super().__init__("trace-kafka")
+        self.failure: str | None = None
+        self._closed = threading.Event()
+        self._thread = start_thread(self._work, "trace-kafka")
+
+    def close(self) -> None:
+        self._closed.set()
+        wait([self._thread], _CLOSE_SECONDS)
 
     def _work(self) -> None:
         properties = {"group.id": "pacifictool-trace", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
@@ -159,7 +137,7 @@ class ProbeConsumer(_Background):
             consumer = Consumer(librdkafka_properties(self._endpoint, properties))
             try:
                 consumer.assign(self._start)
-                while not self._stop.is_set():
+                while not self._closed.is_set():
                     self._read(consumer)
             finally:
                 consumer.close()

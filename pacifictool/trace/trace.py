@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from pacifictool.settings import Secret, Settings
 from pacifictool.tools.times import utc_clock
 from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped
 from pacifictool.trace.job import Arrival, JobHops
-from pacifictool.trace.probe import Probe, ProbeConsumer, Sending, StoragePoller, probe_value, send
+from pacifictool.trace.probe import Probe, ProbeConsumer, Sending, poll_storage, probe_value, send
 from pacifictool.trace.reasons import ReasonFinder
 
 _POLL_SECONDS = 0.02
@@ -81,7 +82,7 @@ class Trace:
         self._finder: ReasonFinder
         # Set as the probe passes the hops:
         self._sending = Sending()
-        self._storage: StoragePoller
+        self._storage: Future[float]
         self._consumer: ProbeConsumer
         self._copies: list[tuple[Record, float]] = []
         self._arrival: Arrival | None = None
@@ -208,8 +209,9 @@ class Trace:
                 "Is this a device port of the platform? If it is, the platform may be overloaded or stuck.",
             )
         self._sent_at = sending.connected_at
-        self._storage = StoragePoller(self._platform, self._device, self._probe)
-        self._opened.callback(self._storage.close)
+        closed = threading.Event()
+        self._opened.callback(closed.set)
+        self._storage = poll_storage(self._platform, self._device, self._probe, closed)
         self._wait(lambda: sending.acknowledged_at is not None or sending.failure is not None, timeouts.acknowledge)
         if sending.failure is not None:
             raise sending.failure
@@ -222,14 +224,9 @@ class Trace:
 
     def _stored(self) -> tuple[float | None, str]:
         probe, storage = self._probe, self._storage
-        self._wait(
-            lambda: storage.seen_at is not None or storage.failure is not None, self._at_most(self.timeouts.store)
-        )
-        if storage.failure is not None:
-            raise storage.failure
-        if storage.seen_at is not None:
+        if self._wait(storage.done, self._at_most(self.timeouts.store)):
             detail = f"{probe.key} {probe.value:.6f} at {utc_clock(probe.ts_ms)} UTC"
-            return storage.seen_at - self._sent_at, detail
+            return storage.result() - self._sent_at, detail
         if self._sending.acknowledged_at is None:
             raise TraceStopped(
                 ProblemCode.PLATFORM_STUCK,
