@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import dropwhile
 from typing import Final
 
-from pacifictool.analytics.sinks.base import Receipt, Sink, by_zone
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_zone
 from pacifictool.analytics.sinks.gateway_messages import Message, Packer, connects
 from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.windows import WindowMean
@@ -106,19 +106,19 @@ class GatewaySink(Sink):
         self._closed = threading.Event()
         self._keeper: threading.Thread | None = None
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         zones: dict[str, list[WindowMean]] = {}
         for zone, batch in by_zone(results).items():
             reason = unfit_name(zone)
             if reason is None:
                 zones[zone] = batch
             else:
-                receipt.refused(batch, reason)
+                callback.refused(batch, reason)
         with self._lock:
             try:
-                failure: PacificToolError | None = self._deliver(self._unqueued(zones), receipt)
+                failure: PacificToolError | None = self._deliver(self._unqueued(zones), callback)
                 if self._stored is not None:
-                    unread = self._read_back(self._stored, zones, receipt)
+                    unread = self._read_back(self._stored, zones, callback)
                     failure = failure or unread
             except BaseException:
                 self._drop_session()
@@ -135,12 +135,12 @@ class GatewaySink(Sink):
         if self._keeper is not None:
             self._keeper.join(_CLOSE_SECONDS)
 
-    def _deliver(self, zones: Mapping[str, list[WindowMean]], receipt: Receipt) -> MqttError | None:
+    def _deliver(self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback) -> MqttError | None:
         trusted = {zone: results for zone, results in zones.items() if zone not in self._suspects}
-        failure = self._send(trusted, receipt) if trusted else None
+        failure = self._send(trusted, callback) if trusted else None
         for group in self._suspect_groups(zones):
             if failure is None:
-                failure = self._send({zone: zones[zone] for zone in group}, receipt, alone=True)
+                failure = self._send({zone: zones[zone] for zone in group}, callback, alone=True)
         return failure
 
     def _suspect_groups(self, zones: Iterable[str]) -> list[list[str]]:
@@ -155,7 +155,7 @@ class GatewaySink(Sink):
         return groups
 
     def _send(
-        self, zones: Mapping[str, list[WindowMean]], receipt: Receipt, *, alone: bool = False
+        self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback, *, alone: bool = False
     ) -> MqttError | None:
         """Connects and publishes, `alone` with one message in flight. Returns the failure of single messages.
 
@@ -176,7 +176,7 @@ class GatewaySink(Sink):
 
         def accept(message: Message) -> None:
             if self._stored is None:
-                receipt.accepted(message.results)
+                callback.accepted(message.results)
             else:
                 now = time.monotonic()
                 self._queued |= {_key(result): (result.mean, now) for result in message.results}
@@ -237,7 +237,7 @@ class GatewaySink(Sink):
         return {zone: results for zone, results in unqueued.items() if results}
 
     def _read_back(
-        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], receipt: Receipt
+        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback
     ) -> PacificToolError | None:
         """Accepts what was acknowledged as soon as it can be read. Returns the failure when some of it cannot.
 
@@ -253,7 +253,7 @@ class GatewaySink(Sink):
                 # What is queued in this session is only read the next time, not sent.
                 return error
             if found:
-                receipt.accepted(found)
+                callback.accepted(found)
                 done = {_key(result) for result in found}
                 waiting = [result for result in waiting if _key(result) not in done]
                 for key in done:

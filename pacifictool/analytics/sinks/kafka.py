@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import KafkaError, PacificToolError, UsageError
 from pacifictool.kafka.config import librdkafka_properties
@@ -63,9 +63,9 @@ class KafkaSink(Sink):
         self._producer: Producer | None = None
         self._closed = threading.Event()
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         producer = self._producer or self._open()
-        batch = _Batch(len(results), receipt)
+        batch = _Batch(len(results), callback)
         try:
             for result in results:
                 self._produce(producer, result, batch)
@@ -156,12 +156,12 @@ class KafkaSink(Sink):
 class _Batch:
     """What became of the records of one delivery. All of it happens in the delivering thread, within `poll`."""
 
-    def __init__(self, results: int, receipt: Receipt) -> None:
+    def __init__(self, results: int, callback: DeliveryCallback) -> None:
         self.missing = results
         """Results without an answer so far."""
         self.failure: str | None = None
         """The first failure that may pass."""
-        self._receipt = receipt
+        self._callback = callback
         self._accepted: list[WindowMean] = []
         self._refused: list[tuple[WindowMean, str]] = []
 
@@ -180,10 +180,10 @@ class _Batch:
         self._refused.append((result, reason))
 
     def report(self) -> None:
-        """Tells the receipt."""
-        self._receipt.accepted(self._accepted)
+        """Tells the callback."""
+        self._callback.accepted(self._accepted)
         for result, reason in self._refused:
-            self._receipt.refused([result], reason)
+            self._callback.refused([result], reason)
 
 
 def kafka_target(endpoint: KafkaEndpoint, topic: str) -> str:

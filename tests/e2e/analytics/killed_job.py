@@ -16,7 +16,7 @@ from pacifictool.analytics import job
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkSettings
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import StateStore
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.scenario import Aggregation
@@ -32,14 +32,14 @@ class PlatformFile(Sink):
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         with sqlite3.connect(self._path, timeout=30) as database:
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, 0)",
                 [(result.zone, result.window_end_ms, result.count, result.mean) for result in results],
             )
         database.close()
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 def die_after(owner: Any, name: str, *, times: int = 1) -> None:

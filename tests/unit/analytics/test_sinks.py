@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.console import ConsoleSink
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
 from pacifictool.analytics.windows import WindowMean
@@ -23,7 +23,7 @@ from pacifictool.errors import (
 from pacifictool.rest.entities import Asset
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}
