@@ -166,7 +166,7 @@ class Delivery:
         except PacificToolError as error:
             return error
         if callback.open:
-            return AggregationError(f"{self._sink.target} left {callback.open} results without an answer.")
+            return AggregationError(f"{self._sink.target} left {callback.open} results without a response.")
         return None
 
     def _newest_behind(self, due: list[WindowTotal]) -> list[WindowTotal]:

@@ -1,4 +1,4 @@
-"""The aggregation job: topic → windowed means per zone → sink, until told to stop."""
+"""The aggregation job: topic → windowed means per zone → sink, until it is stopped."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ class AggregationJob:
                 records=tracker.records,
                 records_per_second=tracker.records_per_second,
                 rejected=tracker.rejected.total(),
-                last_reject=tracker.last_reject,
+                last_invalid=tracker.last_invalid,
                 open_windows=run.view.due_windows(),
                 posted=run.delivery.posted,
                 last_posted=state.last_posted,

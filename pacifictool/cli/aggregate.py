@@ -268,7 +268,7 @@ def describe_progress(progress: JobProgress) -> str:
         return progress.phase
     parts = [f"{progress.records_per_second:.0f}/s", f"{progress.open_windows} open windows"]
     if progress.rejected:
-        reason = f" ({progress.last_reject.reason})" if progress.last_reject else ""
+        reason = f" ({progress.last_invalid.reason})" if progress.last_invalid else ""
         parts.append(f"{progress.rejected} rejects{reason}")
     if progress.lag:
         parts.append(f"{progress.lag} behind")

@@ -106,7 +106,7 @@ def _forwarding(context: CheckContext) -> Iterator[CheckResult]:
     # The name `twins` stays, as scripts may use it.
     duplicates = [problem for problem in problems if problem.code in DUPLICATES]
     if not duplicates:
-        suspended = len(state.parts.get("twins") or ())
+        suspended = len(state.parts.get("duplicates") or ())
         yield ok(f"none{f' active; {suspended} suspended' if suspended else ''}", name="twins", title="Duplicates")
     for problem in duplicates:
         yield failed(problem.code, problem.text, problem.fix, name="twins", title="Duplicates")

@@ -108,4 +108,4 @@ def forwarding_steps(platform: Platform, spec: ForwardingSpec, notes: list[str])
 
 def step_of(change: Change) -> Step:
     """A change of the forwarding as a step of ours."""
-    return Step(Kind(change.kind), change.name, Action(str(change.action)), change.differences, change.carry_out)
+    return Step(Kind(change.kind), change.name, Action(str(change.action)), change.differences, change.apply)

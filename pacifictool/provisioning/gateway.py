@@ -58,7 +58,7 @@ def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, 
     """
     taken = {turbine.name for turbine in scenario.turbines}
     names = [zone for zone in scenario.zones if zone not in taken]
-    made = _created_by(platform, gateway)
+    made = platform.devices.created_by(gateway)
     found = []
     for name, device in find_devices(platform, names).items():
         if device.id not in made:
@@ -68,18 +68,6 @@ def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, 
         else:
             found.append(device)
     return found
-
-
-def _created_by(platform: Platform, gateway: Device) -> set[str]:
-    """Ids of all devices that the gateway made."""
-    relations = platform.session.request(
-        "GET", "/api/relations", params={"fromId": gateway.id, "fromType": gateway.entity_type}, expect=list
-    )
-    return {
-        str(relation["to"].get("id"))
-        for relation in relations
-        if isinstance(relation, dict) and relation.get("type") == "Created" and isinstance(relation.get("to"), dict)
-    }
 
 
 def _create(platform: Platform, name: str) -> None:

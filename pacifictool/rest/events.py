@@ -1,7 +1,8 @@
-"""Lifecycle events: the only place where a server says that a plugin, rule or rule node did not start.
+"""The event log of plugins, rules and rule nodes: the only place where a server says that one did not start.
 
-Activation answers 200 in any case, and the state is ACTIVE (docs/servers/1.x.md#rules-and-plugins, row 14); saving
-a rule chain answers 200 whatever its nodes are (docs/servers/4.x.md#rule-chains, rows 4 and 5).
+The response to an activation is 200 in any case, and the state is ACTIVE (docs/servers/1.x.md#rules-and-plugins,
+row 14); the response to saving a rule chain is 200 whatever its nodes are (docs/servers/4.x.md#rule-chains, rows 4
+and 5).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 from pacifictool.errors import UnexpectedAnswer
 from pacifictool.rest.entities import RULE_CHAIN, RULE_NODE, AnyEntity, LifecycleEvent, Plugin, Rule, entity_id_of
+from pacifictool.rest.http import Session, segment
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session, segment
 
 LIFECYCLE = "LC_EVENT"
 DEFAULT_LIMIT = 100
@@ -35,8 +36,8 @@ class Events:
     def last_error(self, part: Plugin | Rule, since_ms: int, limit: int = DEFAULT_LIMIT) -> str | None:
         """The first line of the newest error since `since_ms` among the last `limit` events; None when there is none.
 
-        A 1.x server notes failures of filters, templates and producers as events of the type ERROR
-        (docs/servers/1.x.md#forwarding-to-kafka, row 14).
+        1.x notes failures of filters, templates and producers as events of the type ERROR
+        (docs/servers/1.x.md#forwarding-to-kafka, row 14, saw it of a filter).
         """
         for item in self._newest(part, part.tenant_id, limit):
             if item.get("type") == "ERROR" and int(item.get("createdTime", 0)) >= since_ms:

@@ -263,7 +263,7 @@ class SparkRuntime:
         with _environment(PYSPARK_GATEWAY_PORT=str(port), PYSPARK_GATEWAY_SECRET=secret, PYSPARK_PIN_THREAD="true"):
             self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
         jvm = self._gateway.jvm
-        # What an outer spark-submit was told stands in the JVM's system properties, and goes before our own choices.
+        # What was given to an outer spark-submit stands in the JVM's system properties, and comes first.
         conf = jvm.org.apache.spark.SparkConf(self._is_guest)
         for name, value in self._properties().items():
             if not conf.contains(name):

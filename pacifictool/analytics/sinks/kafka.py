@@ -31,7 +31,7 @@ _NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
 class KafkaSink(Sink):
     """Writes `{zone_key: zone, value_key: mean, "ts": window end, "count": records}` with the zone as the key.
 
-    The record's time stamp is the end of the window. A corrected or repeated window is one more record: the last
+    The record's timestamp is the end of the window. A corrected or repeated window is one more record: the last
     record of a zone and `ts` counts. The records of one zone are in one partition and in order.
     """
 
@@ -111,12 +111,12 @@ class KafkaSink(Sink):
                     value.encode("ascii"),
                     key,
                     timestamp=result.window_end_ms,
-                    on_delivery=partial(batch.answered, result),
+                    on_delivery=partial(batch.responded, result),
                 )
             except BufferError:
                 producer.poll(_POLL_SECONDS)
             except KafkaException as error:
-                batch.answered(result, error.args[0], None)
+                batch.responded(result, error.args[0], None)
                 return
             else:
                 return
@@ -158,15 +158,15 @@ class _Batch:
 
     def __init__(self, results: int, callback: DeliveryCallback) -> None:
         self.missing = results
-        """Results without an answer so far."""
+        """Results without a response so far."""
         self.failure: str | None = None
         """The first failure that may pass."""
         self._callback = callback
         self._accepted: list[WindowMean] = []
         self._refused: list[tuple[WindowMean, str]] = []
 
-    def answered(self, result: WindowMean, error: Any, _message: Any) -> None:
-        """The broker's answer; `error` is librdkafka's, None for success."""
+    def responded(self, result: WindowMean, error: Any, _message: Any) -> None:
+        """The broker's response; `error` is librdkafka's, None for success."""
         self.missing -= 1
         if error is None:
             self._accepted.append(result)

@@ -145,11 +145,11 @@ class RestSink(Sink):
 
 
 def _is_final(error: PlatformError) -> bool:
-    """Whether the platform itself found fault with the results, which no repetition mends.
+    """Whether the platform itself found fault with the results, which no repetition fixes.
 
-    Other answers of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
+    Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
     """
-    if (error.request or "").startswith("POST /api/auth/"):
+    if error.during_login:
         return False
     # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
     return error.status in (None, 400, 500)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pacifictool.analytics.state.schema import FILE_NAME, INVALID, TABLES, VERSION
-from pacifictool.analytics.windows import split_halves
+from pacifictool.analytics.windows import split_sum
 from pacifictool.errors import AggregationError
 
 _LEDGER: Final = "ledger.sqlite"
@@ -34,8 +34,8 @@ def bring_over(folder: Path, topic: str) -> bool:
             database.execute("ATTACH ? AS ledger", (str(ledger),))
             if database.execute("PRAGMA ledger.user_version").fetchone()[0] != _LEDGER_VERSION:
                 return False
-            database.create_function("high", 1, lambda total: split_halves(int(total))[0], deterministic=True)
-            database.create_function("low", 1, lambda total: split_halves(int(total))[1], deterministic=True)
+            database.create_function("high", 1, lambda total: split_sum(int(total))[0], deterministic=True)
+            database.create_function("low", 1, lambda total: split_sum(int(total))[1], deterministic=True)
             database.execute("BEGIN")
             for statement in TABLES.split(";\n"):
                 database.execute(statement)

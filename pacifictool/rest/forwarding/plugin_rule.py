@@ -14,7 +14,7 @@ from pacifictool.errors import (
     NotFound,
     PlatformError,
 )
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import Difference, DifferenceKind, differences, merged
@@ -25,10 +25,11 @@ from pacifictool.rest.forwarding.interface import (
     ForwardingSpec,
     ForwardingState,
     NoteCode,
+    apply_changes,
 )
-from pacifictool.rest.forwarding.lifecycle import UPDATED, Lifecycle
+from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 PLUGIN = "plugin"
 RULE = "rule"
@@ -42,7 +43,7 @@ class PluginRuleForwarding:
     def __init__(self, session: Session, events: Events, limiter: DeletionLimiter | None = None) -> None:
         self._session = session
         self._reporter = session.reporter
-        self._lifecycle = Lifecycle(session, events)
+        self._lifecycle = ComponentLifecycle(session, events)
         self._limiter = limiter or DeletionLimiter(
             stop=session.stop, reporter=session.reporter, journal=session.deletion_journal
         )
@@ -65,7 +66,7 @@ class PluginRuleForwarding:
                 " active one forwards each message once more. The first is used, the others are kept suspended."
             )
             notes.append(ForwardingNote(NoteCode.DUPLICATES, text))
-        parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "twins": tuple(rules[1:])}
+        parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "duplicates": tuple(rules[1:])}
         failures = {
             kind: failure
             for kind in (PLUGIN, RULE)
@@ -83,7 +84,9 @@ class PluginRuleForwarding:
             changes.append(self._planned(PLUGIN, plugin, state, activate=spec.activate))
         if rule is not None:
             changes.append(self._planned(RULE, rule, state, activate=spec.activate))
-            changes += [self._suspension(twin) for twin in state.parts["twins"] if twin.state != SUSPENDED]
+            changes += [
+                self._suspension(duplicate) for duplicate in state.parts["duplicates"] if duplicate.state != SUSPENDED
+            ]
         return changes
 
     def apply(self, spec: ForwardingSpec) -> list[Change]:
@@ -91,7 +94,7 @@ class PluginRuleForwarding:
         for note in state.notes:
             self._reporter.warning(note)
         changes = self.plan(spec, state)
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
@@ -99,7 +102,7 @@ class PluginRuleForwarding:
         changes: list[Change] = []
         rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
         changes += [
-            Change(RULE, rule.name, ChangeAction.DELETE, carry_out=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
+            Change(RULE, rule.name, ChangeAction.DELETE, apply=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
             for rule in rules
         ]
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
@@ -118,7 +121,7 @@ class PluginRuleForwarding:
                 )
             else:
                 changes.append(
-                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, carry_out=lambda: self._delete_plugin(plugin))
+                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, apply=lambda: self._delete_plugin(plugin))
                 )
         return changes
 
@@ -127,7 +130,7 @@ class PluginRuleForwarding:
         for change in changes:
             if change.action is ChangeAction.KEEP:
                 self._reporter.warning(f"The {change.kind} {change.name!r} stays: {'; '.join(change.differences)}.")
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     # Reading
@@ -135,7 +138,7 @@ class PluginRuleForwarding:
     def _require_descriptors(self, spec: ForwardingSpec) -> None:
         if spec.rule_chain is not None and spec.plugin is None and spec.rule is None:
             raise DescriptorError(
-                f"The server at {self._session.url} is of the generation 1.x: it has plugins and rules, and no rule"
+                f"The server at {self._session.url} is of the generation 1.x: it has plugins and rules, not rule"
                 " chains.",
                 hint="Use `import plugin` and `import rule`, or leave --rule-chain out.",
             )
@@ -182,7 +185,7 @@ class PluginRuleForwarding:
                 kind,
                 wanted["name"],
                 ChangeAction.CREATE,
-                carry_out=lambda: self._create(kind, wanted, activate=activate),
+                apply=lambda: self._create(kind, wanted, activate=activate),
             )
         content = list(differences(wanted, found.raw))
         found_differences = list(content)
@@ -202,16 +205,16 @@ class PluginRuleForwarding:
             ),
         )
 
-    def _suspension(self, twin: Rule) -> Change:
+    def _suspension(self, duplicate: Rule) -> Change:
         return Change(
             RULE,
-            twin.name,
+            duplicate.name,
             ChangeAction.CHANGE,
-            (Difference(f"twin {twin.id}: suspended", DifferenceKind.DUPLICATE),),
-            lambda: self._lifecycle.suspend(twin),
+            (Difference(f"duplicate {duplicate.id}: suspended", DifferenceKind.DUPLICATE),),
+            lambda: self._lifecycle.suspend(duplicate),
         )
 
-    # Carrying out
+    # Applying
 
     def _create(self, kind: str, wanted: dict[str, Any], *, activate: bool) -> None:
         created = self._create_plugin(wanted) if kind == PLUGIN else self._create_rule(wanted)
@@ -220,7 +223,7 @@ class PluginRuleForwarding:
 
     def _create_plugin(self, wanted: dict[str, Any]) -> Plugin:
         try:
-            return create_once(
+            return create_idempotently(
                 self._session, "/api/plugin", wanted, Plugin.from_json, lambda: self._find_plugin(wanted)
             )
         except AlreadyExists as error:
@@ -241,7 +244,7 @@ class PluginRuleForwarding:
             return max(rules, key=lambda rule: rule.created_time, default=None)
 
         try:
-            return create_once(self._session, "/api/rule", wanted, Rule.from_json, find)
+            return create_idempotently(self._session, "/api/rule", wanted, Rule.from_json, find)
         except NameChanged:
             raise
         except InvalidRequest as error:
@@ -286,19 +289,13 @@ class PluginRuleForwarding:
         self._lifecycle.delete(plugin)
 
 
-def _carry_out(changes: list[Change]) -> None:
-    for change in changes:
-        if change.carry_out is not None:
-            change.carry_out()
-
-
 def _explained(error: InvalidRequest, clazz: str, token: str | None = None) -> PlatformError:
     """The server's refusal of a plugin or rule, in words that say what to do."""
     details = error.details
     if "descriptor not found" in error.message:
         return ForwardingFailed(
             f"The server does not know the class {clazz}.",
-            hint="Install the extension on the server (a 1.x server brings extension-kafka along since 1.2), or"
+            hint="Install the extension on the server (extension-kafka is part of a 1.x server since 1.2), or"
             " correct clazz in the file.",
             **details,
         )

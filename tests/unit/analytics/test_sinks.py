@@ -200,6 +200,16 @@ def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
     assert [accepted.zone for accepted in book.accepted_results] == ["good"]
 
 
+def test_a_login_that_fails_says_nothing_about_the_results() -> None:
+    platform, book = FaultyPlatform(), Book()
+    error = InvalidRequest("The platform refused POST /api/auth/login.", status=400)
+    error.during_login = True
+    platform.failing["A"] = error
+    with pytest.raises(InvalidRequest):
+        sink(platform).deliver([result("A")], book)
+    assert (book.refusals, book.accepted_results) == ({}, [])
+
+
 def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
     platform, book = FaultyPlatform(), Book()
     rest = sink(platform)
