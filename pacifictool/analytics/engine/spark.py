@@ -291,6 +291,8 @@ class SparkRuntime:
             properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         if self._settings.is_local:
             properties["spark.local.dir"] = str(self._tmp)
+            # The only executor is this JVM. Spark measures its silence by the clock, which may be set forward.
+            properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
         else:
             # Executors fetch them from the driver.
             properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ def bring_over(folder: Path, topic: str) -> bool:
         return False
     unfinished = folder / f"{FILE_NAME}.new"
     unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = FULL")
@@ -55,10 +57,13 @@ def _copy(database: sqlite3.Connection, folder: Path, topic: str) -> None:
     state: dict[str, Any] = dict(database.execute("SELECT name, value FROM ledger.state"))
     kept = {name: state[name] for name in _SAME_NAME if name in state}
     kept |= {new: state[old] for old, new in (("sealed_until_ms", "closed_until_ms"),) if old in state}
-    identity = folder / "job.json"
-    if identity.is_file():
+    note = folder / "job.json"
+    if note.is_file():
         with contextlib.suppress(ValueError):
-            kept["identity"] = json.dumps(json.loads(identity.read_text(encoding="utf-8")))
+            identity = json.loads(note.read_text(encoding="utf-8"))
+            kept["identity"] = json.dumps(identity)
+            # Should the job have another topic now, what compares identities says so.
+            topic = identity.get("topic", topic)
     database.executemany("INSERT INTO state VALUES (?, ?)", kept.items())
     database.execute(
         f"INSERT INTO counters SELECT replace(name, 'reject:', '{INVALID}'), value FROM ledger.counters"  # noqa: S608

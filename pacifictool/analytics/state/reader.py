@@ -125,6 +125,8 @@ class JobView(StateQueries):
             except sqlite3.Error as error:
                 database.close()
                 failure = error
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    break
                 continue
             if version == VERSION:
                 return database

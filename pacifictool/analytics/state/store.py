@@ -65,10 +65,12 @@ class StateStore(StateQueries):
     lock on the file, they wait, and say so once.
     """
 
-    def __init__(self, path: Path, *, stop: threading.Event | None = None, reporter: Reporter = SILENT) -> None:
-        """Creates the file when missing. `stop` ends a wait for a lock, with AggregationError."""
+    def __init__(
+        self, path: Path, *, gives_up: Callable[[], bool] = lambda: False, reporter: Reporter = SILENT
+    ) -> None:
+        """Creates the file when missing. `gives_up` ends a wait for a lock, with AggregationError, when it returns True."""
         self.path = path
-        self._stop = stop or threading.Event()
+        self._gives_up = gives_up
         self._reporter = reporter
         self._lock = threading.RLock()
         # SQLite gives its files next to the store the same access.
@@ -253,7 +255,7 @@ class StateStore(StateQueries):
             try:
                 found = attempt()
             except sqlite3.OperationalError as error:
-                if not is_locked(error) or self._stop.is_set():
+                if not is_locked(error) or self._gives_up():
                     raise
                 if not reported:
                     reported = True

@@ -55,6 +55,7 @@ class KeepingSink(Sink):
 
     def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         with self._open() as database:
+            database.execute("BEGIN")  # else each row is a transaction
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
                 [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],
@@ -93,7 +94,7 @@ class Running:
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that fails leaves it
         self._thread.start()
 
     def _run(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pacifictool.analytics import job
+from pacifictool.analytics import job, planner
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkSettings
@@ -63,6 +63,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "after the batch is applied": lambda: die_after(StateStore, "apply"),
     "within a batch's transaction": lambda: die_after(StateStore, "_add_invalid"),
     "after the second batch is read": lambda: die_after(BatchReader, "read", times=2),
+    "after the third batch is read": lambda: die_after(BatchReader, "read", times=3),
     "after results are posted": lambda: die_after(PlatformFile, "deliver"),
 }
 
@@ -70,15 +71,23 @@ MOMENTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     settings = json.loads(sys.argv[1])
     MOMENTS[settings["moment"]]()
+    if "clock" in settings:
+        sys.path.append(str(Path(__file__).parents[2] / "support"))
+        from faketime import use_stepping_clock
+
+        use_stepping_clock(Path(settings["clock"]))
+    vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
-        aggregation=Aggregation.model_validate({"window": 1.0}),
+        aggregation=Aggregation.model_validate({"window": settings.get("window", 1.0)}),
         checkpoint=Path(settings["checkpoint"]),
         spark=SparkSettings(
             Path(settings["java_home"]),
             [Path(jar) for jar in settings["jars"]],
             master="local[2]",
+            environ=dict(os.environ),
+            conf=settings.get("conf", {}),
         ),
         starting_offsets="earliest",
         duration=settings["duration"],
