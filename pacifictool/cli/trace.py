@@ -1,4 +1,4 @@
-"""`trace`: follows one marked reading hop by hop, and says where and why it stopped."""
+"""`trace`: follows one marked reading hop by hop, and reports where and why it stopped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.simulate import seconds_option
-from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.errors import ChecksFailed, UsageError, entry_of
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import Session
-    from pacifictool.diagnosis.hops import TraceResult
+    from pacifictool.trace.hops import TraceResult
 
 app, command = command_app()
 
@@ -38,7 +38,7 @@ def trace(
     ] = "asset",
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Give up after so long. (default: the window's length and a minute)"),
+        typer.Option(metavar="TIME", help="Timeout for all hops. (default: the window's length and a minute)"),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -55,15 +55,15 @@ def trace(
         typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
     ] = None,
 ) -> None:
-    """Send one marked reading and follow it: MQTT, platform, rule, Kafka, window, asset. Says where it stops, and why.
+    """Send one marked reading and follow it: MQTT, platform, rule, Kafka, window, asset. Shows where it stops and why.
 
     The reading is real: it stays in the device's series and counts in its zone's mean. Its value is near
     what the turbine measures, with a fraction of its own, such as 32.483217. The job must run on this
-    machine. Exit code 0 only if the whole way was walked.
+    machine. Exit code 0 only if the reading passed every hop.
     """
-    from pacifictool.diagnosis.trace import Trace
     from pacifictool.provisioning.forwarding import forwarding_spec
     from pacifictool.simulation.plan import choose_turbines
+    from pacifictool.trace.trace import Trace
 
     session = session_of(ctx)
     if until not in UNTIL:
@@ -74,10 +74,10 @@ def trace(
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     with session.reporter.task(f"Following a reading of {turbine.name}") as task:
         result = Trace(
-            settings,
-            scenario,
-            spec,
-            turbine,
+            settings=settings,
+            scenario=scenario,
+            spec=spec,
+            turbine=turbine,
             job_folders=[checkpoint] if checkpoint is not None else job_folders(session),
             until=until,
             timeout_seconds=seconds,
@@ -92,12 +92,10 @@ def trace(
 
 
 def _stopped(result: TraceResult) -> ChecksFailed:
-    from pacifictool.diagnosis.causes import entry_of
-
-    hop, cause = result.stop, result.cause
+    hop, code = result.failed_hop, result.code
     assert hop is not None
-    assert cause is not None
-    return ChecksFailed(f"The reading did not get past “{hop.title}”: {cause}.", hint=f"More: {entry_of(cause)}")
+    assert code is not None
+    return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {entry_of(code)}")
 
 
 def job_folders(session: Session) -> list[Path]:
@@ -105,15 +103,15 @@ def job_folders(session: Session) -> list[Path]:
     from pacifictool.analytics.state.reader import identity_of
     from pacifictool.cli.aggregate import default_checkpoint
 
-    likeliest = default_checkpoint(session)
+    first = default_checkpoint(session)
     others = [
         folder
         for folder in sorted((session.state_dir() / "jobs").glob("*"))
-        if folder != likeliest
+        if folder != first
         and (identity := identity_of(folder)) is not None
         and identity.topic == session.scenario.kafka.topic
     ]
-    return [likeliest, *others]
+    return [first, *others]
 
 
 def _render(console: Any, result: TraceResult) -> None:
@@ -131,14 +129,14 @@ def _render(console: Any, result: TraceResult) -> None:
     table.add_column("", overflow="fold")
     for hop in result.hops:
         after = "" if hop.seconds is None else f"{hop.seconds:.3f} s"
-        # Why it stopped is said below the table, in all its length.
+        # The reason is shown below the table, in full.
         detail = "stopped here" if hop.status == "failed" else hop.detail
         table.add_row(styled((_MARKS[hop.status], _STYLES[hop.status])), hop.title, after, detail)
     console.print(titled(f"A reading of {result.device}{value}", table))
-    if result.stop is not None:
-        console.print(styled(("✗", "bold red"), f" {result.stop.detail}"))
-        if result.mend is not None:
-            console.print(styled(("→", "bold"), f" {result.mend}"))
+    if result.failed_hop is not None:
+        console.print(styled(("✗", "bold red"), f" {result.failed_hop.detail}"))
+        if result.fix is not None:
+            console.print(styled(("→", "bold"), f" {result.fix}"))
         if result.also:
             console.print(f"  Also found: {', '.join(result.also)}")
     for note in result.notes:

@@ -1,4 +1,4 @@
-"""The hops of a trace, and what became of each."""
+"""The hops of a trace, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from pacifictool.diagnosis.faults import Fault
+from pacifictool.problems import Problem
 
 
 class HopStatus(StrEnum):
-    """What became of one hop."""
+    """The outcome of one hop."""
 
     OK = "ok"
     FAILED = "failed"
@@ -20,7 +20,7 @@ class HopStatus(StrEnum):
 
 
 TITLES: Final = {
-    "ready": "All ends are there",
+    "ready": "All parts respond",
     "accepted": "Accepted over MQTT",
     "stored": "Stored on the device",
     "matched": "Matched by the rule",
@@ -29,20 +29,20 @@ TITLES: Final = {
     "posted": "Mean posted",
     "readable": "Mean readable",
 }
-"""In the order of the way."""
+"""In the order in which a reading passes them."""
 
 LAST_HOP: Final = {"stored": "stored", "kafka": "kafka", "asset": "readable"}
-"""By what `--until` may say."""
+"""By the values of `--until`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
-    """One step of the way."""
+class TraceHop:
+    """One hop."""
 
     name: str
     status: HopStatus
     seconds: float | None = None
-    """When it was seen, after the reading was sent; None for what happens before, or is only concluded."""
+    """From sending to observing it; None for what happens before, or is only inferred."""
     detail: str = ""
 
     @property
@@ -59,64 +59,60 @@ class Hop:
         }
 
 
-class Stopped(Exception):
-    """The way ends here."""
+class TraceStopped(Exception):
+    """The probe does not get past the current hop."""
 
-    def __init__(self, cause: str, sentence: str, mend: str | None, *, also: Sequence[str] = ()) -> None:
-        super().__init__(sentence)
-        self.cause = cause
-        self.sentence = sentence
-        self.mend = mend
-        self.also = tuple(also)
-        """Further causes that were found."""
+    def __init__(self, code: str, text: str, fix: str | None, *, also: Sequence[str] = ()) -> None:
+        """`also`: codes of further problems."""
+        super().__init__(text)
+        self.code, self.text, self.fix, self.also = code, text, fix, tuple(also)
 
     @classmethod
-    def by(cls, faults: Sequence[Fault], *, more: str = "") -> Stopped:
-        """The first of the faults explains it; `more` is added to its sentence."""
-        first, *others = faults
-        also = dict.fromkeys(str(other.cause) for other in others if other.cause != first.cause)
-        return cls(first.cause, first.sentence + more, first.mend, also=tuple(also))
+    def by(cls, problems: Sequence[Problem], *, more: str = "") -> TraceStopped:
+        """The first problem explains it; `more` is added to its text."""
+        first = problems[0]
+        also = dict.fromkeys(str(other.code) for other in problems if other.code != first.code)
+        return cls(first.code, first.text + more, first.fix, also=tuple(also))
 
 
 @dataclass(slots=True)
 class TraceResult:
-    """The whole way."""
+    """All hops of one probe."""
 
     device: str
     value: float | None = None
     ts_ms: int | None = None
-    hops: list[Hop] = field(default_factory=list)
-    cause: str | None = None
-    """Why the way ended early, for scripts; None when it was walked to its end."""
+    hops: list[TraceHop] = field(default_factory=list)
+    code: str | None = None
+    """Of the problem that stopped it; None when it passed the last hop."""
     also: tuple[str, ...] = ()
-    """Further causes that were found."""
-    mend: str | None = None
-    """What to do about the cause."""
+    """Codes of further problems."""
+    fix: str | None = None
     notes: list[str] = field(default_factory=list)
     """What else a person should know."""
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        return self.cause is None
+        return self.code is None
 
     @property
-    def stop(self) -> Hop | None:
-        """The hop at which the way ended early."""
+    def failed_hop(self) -> TraceHop | None:
         return next((hop for hop in self.hops if hop.status is HopStatus.FAILED), None)
 
     def as_document(self) -> dict[str, Any]:
-        """For JSON output."""
+        """For JSON output. `mend` is the name that `fix` had before."""
         return {
             "ok": self.ok,
             "device": self.device,
             "value": self.value,
             "ts": self.ts_ms,
             "hops": [hop.as_document() for hop in self.hops],
-            "cause": None if self.cause is None else str(self.cause),
-            "reason": None if self.stop is None else self.stop.detail,
+            "cause": None if self.code is None else str(self.code),
+            "reason": None if self.failed_hop is None else self.failed_hop.detail,
             "also": list(self.also),
-            "mend": self.mend,
+            "fix": self.fix,
+            "mend": self.fix,
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
         }

@@ -1,28 +1,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pacifictool.diagnosis.checks import Check, Finding, Line, run_checks
-from pacifictool.diagnosis.surroundings import Surroundings
+from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, run_checks
+from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.runtime import default_cache_dir
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
 
-MakeSurroundings = Callable[..., Surroundings]
-
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> MakeSurroundings:
-    """This machine, and a platform and Kafka that are not there; whatever is given differs."""
+def make_context(tmp_path: Path) -> Callable[..., CheckContext]:
+    """A context of this machine, with a platform and Kafka that do not exist; arguments replace its fields."""
 
-    def make(**given: Any) -> Surroundings:
-        from pacifictool.provisioning.forwarding import forwarding_spec
-
+    def make(**given: Any) -> CheckContext:
         settings = Settings(
             url="http://127.0.0.1:1",
             username="tenant@thingsboard.org",
@@ -40,20 +36,19 @@ def surroundings(tmp_path: Path) -> MakeSurroundings:
             "cache_dir": default_cache_dir(os.environ),
             "state_dir": tmp_path / "state",
         }
-        return Surroundings(**{**defaults, **given})
+        return CheckContext(**{**defaults, **given})
 
     return make
 
 
 @pytest.fixture
-def look() -> Callable[[list[Check], str], list[Line]]:
-    """Runs the one check of that name, as if those that it needs were through."""
+def run_check() -> Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult]]:
+    """Runs the one check of that name, as if those that it needs had succeeded."""
 
-    def run(checks: list[Check], name: str) -> list[Line]:
+    def run(checks: Sequence[DoctorCheck], name: str, context: CheckContext) -> list[CheckResult]:
         [check] = [check for check in checks if check.name == name]
-        found: list[Finding] = []
-        lines = run_checks([Check(check.name, check.group, check.title, check.run)])
-        assert lines, found
-        return lines
+        results = run_checks([DoctorCheck(check.name, check.group, check.title, check.run)], context)
+        assert results
+        return results
 
     return run
