@@ -1,170 +1,192 @@
-"""The options that every command accepts, before or after its name. What they mean stands in docs/cli.md."""
+"""The options that several or all commands accept, and how values given as text are parsed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-CONNECTION_PANEL = "Connection"
-OUTPUT_PANEL = "Output"
+from pacifictool.errors import UsageError
+
+CONNECTION, OUTPUT = "Connection", "Output"
+SHOW_ALL = "pacifictool.help_all"
+"""Set in a context's `meta` when its help shows the options of these two panels."""
+
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint", metavar="DIR", help="The job's checkpoint. (default: a folder per server, topic and sink)"
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+DurationOption = Annotated[
+    str | None, typer.Option("--duration", metavar="TIME", help="Stop after this time, for example 30s.")
+]
+PluginOption = Annotated[
+    Path | None, typer.Option("--plugin", metavar="FILE", help="Plugin to use instead of the tutorial's.")
+]
+RuleOption = Annotated[
+    Path | None, typer.Option("--rule", metavar="FILE", help="Rule to use instead of the tutorial's.")
+]
+RuleChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rule-chain",
+        metavar="FILE",
+        help="Rule chain to use instead of the tutorial's (platform 2.0 and later).",
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def _print_full_help(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[SHOW_ALL] = True
+        typer.echo(ctx.get_help())
+        raise typer.Exit
+
+
+_HELP_ALL = typer.Option(
+    "--help-all",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_full_help,
+    help="Show connection and output options (such as --url, --kafka, --output) as well.",
+)
+
+
+def _connection(*names: str, metavar: str, text: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=CONNECTION)
+
+
+def _output(*names: str, text: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=OUTPUT)
+
+
+Text, Flag = str | None, bool | None
+_URL = _connection(
+    "--url",
+    metavar="URL",
+    text="The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
+)
+_USERNAME = _connection(
+    "--username",
+    "-u",
+    metavar="NAME",
+    text="User of the platform. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
+)
+_PASSWORD_FILE = _connection(
+    "--password-file",
+    metavar="FILE",
+    text="File with the password; - reads standard input. "
+    "(env: PACIFICTOOL_PASSWORD, REST_PASSWORD hold the password itself)",
+)
+_API_KEY_FILE = _connection(
+    "--api-key-file",
+    metavar="FILE",
+    text="File with an API key (platform 4.3 and later) to use instead of user and password; - reads standard input. "
+    "(env: PACIFICTOOL_API_KEY holds the key itself)",
+)
+_SERVER_VERSION = _connection(
+    "--server-version",
+    metavar="VERSION",
+    text="The server's version, such as 4.3.1 or 2.x. (env: PACIFICTOOL_SERVER_VERSION; default: ask the server)",
+)
+_MQTT = _connection(
+    "--mqtt",
+    metavar="HOST[:PORT]",
+    text="MQTT address for devices; mqtts:// for TLS. "
+    "(env: PACIFICTOOL_MQTT, MQTT_HOST, MQTT_PORT; default: host of the URL, 1883)",
+)
+_KAFKA = _connection(
+    "--kafka",
+    metavar="HOST:PORT,…",
+    text="Kafka bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
+)
+_PLATFORM_KAFKA = _connection(
+    "--platform-kafka",
+    metavar="HOST:PORT,…",
+    text="Kafka bootstrap servers as the platform reaches them. (env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
+)
+_KAFKA_PROPERTY = _connection(
+    "-X", metavar="KEY=VALUE", text="A Kafka client property, by its name in librdkafka; repeatable."
+)
+_KAFKA_CONFIG = _connection(
+    "--kafka-config",
+    metavar="FILE",
+    text="Properties file with Kafka client properties. (env: PACIFICTOOL_KAFKA_CONFIG)",
+)
+_CA_FILE = _connection(
+    "--ca-file",
+    metavar="FILE",
+    text="CA certificates to trust for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)",
+)
+_CERT_FILE = _connection(
+    "--cert-file", metavar="FILE", text="Client certificate for https and mqtts (PEM). (env: PACIFICTOOL_CERT_FILE)"
+)
+_KEY_FILE = _connection(
+    "--key-file", metavar="FILE", text="Private key of --cert-file (PEM). (env: PACIFICTOOL_KEY_FILE)"
+)
+_SCENARIO = _connection(
+    "--scenario",
+    "-s",
+    metavar="FILE",
+    text="What to set up and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
+)
+_OUTPUT = _output(
+    "--output",
+    "-o",
+    metavar="table|json",
+    text="json: exactly one document on stdout, for errors too. (env: PACIFICTOOL_OUTPUT; default: table)",
+)
 
 
 def declare_global_options(
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url",
-            metavar="URL",
-            help="The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    username: Annotated[
-        str | None,
-        typer.Option(
-            "--username",
-            "-u",
-            metavar="NAME",
-            help="Who we are there. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    password_file: Annotated[
-        str | None,
-        typer.Option(
-            "--password-file",
-            metavar="FILE",
-            help="File that holds the password; - reads standard input. "
-            "(env: PACIFICTOOL_PASSWORD, REST_PASSWORD hold the password itself)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    api_key_file: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key-file",
-            metavar="FILE",
-            help="File that holds an API key (platform 4.3 and later) instead of user and password; - reads standard "
-            "input. (env: PACIFICTOOL_API_KEY holds the key itself)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    server_version: Annotated[
-        str | None,
-        typer.Option(
-            "--server-version",
-            metavar="VERSION",
-            help="The server's version, such as 4.3.1 or 2.x, instead of asking it. (env: PACIFICTOOL_SERVER_VERSION)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    mqtt: Annotated[
-        str | None,
-        typer.Option(
-            "--mqtt",
-            metavar="HOST[:PORT]",
-            help="Where devices publish; mqtts:// for TLS. "
-            "(env: PACIFICTOOL_MQTT, MQTT_HOST, MQTT_PORT; default: host of the URL, 1883)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    kafka: Annotated[
-        str | None,
-        typer.Option(
-            "--kafka",
-            metavar="HOST:PORT,…",
-            help="Bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    platform_kafka: Annotated[
-        str | None,
-        typer.Option(
-            "--platform-kafka",
-            metavar="HOST:PORT,…",
-            help="Kafka as the platform reaches it, when that differs. "
-            "(env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    kafka_property: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-X",
-            metavar="KEY=VALUE",
-            help="Any Kafka property by librdkafka's name; repeatable.",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    kafka_config: Annotated[
-        str | None,
-        typer.Option(
-            "--kafka-config",
-            metavar="FILE",
-            help="Properties file of such settings. (env: PACIFICTOOL_KAFKA_CONFIG)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    ca_file: Annotated[
-        str | None,
-        typer.Option(
-            "--ca-file",
-            metavar="FILE",
-            help="Certificates to trust for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    cert_file: Annotated[
-        str | None,
-        typer.Option(
-            "--cert-file",
-            metavar="FILE",
-            help="Our own certificate (PEM) for https and mqtts. (env: PACIFICTOOL_CERT_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    key_file: Annotated[
-        str | None,
-        typer.Option(
-            "--key-file",
-            metavar="FILE",
-            help="The key of --cert-file. (env: PACIFICTOOL_KEY_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    scenario: Annotated[
-        str | None,
-        typer.Option(
-            "--scenario",
-            "-s",
-            metavar="FILE",
-            help="What to build and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="table|json",
-            help="json: exactly one document on stdout, also for errors. (env: PACIFICTOOL_OUTPUT; default: table)",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
-    verbose: Annotated[
-        bool | None, typer.Option("--verbose", "-v", help="Tell more on stderr.", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
-    quiet: Annotated[
-        bool | None,
-        typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=OUTPUT_PANEL),
-    ] = None,
-    debug: Annotated[
-        bool | None, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
-    no_color: Annotated[
-        bool | None, typer.Option("--no-color", help="No colours. (env: NO_COLOR)", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
+    help_all: Annotated[bool, _HELP_ALL] = False,
+    url: Annotated[Text, _URL] = None,
+    username: Annotated[Text, _USERNAME] = None,
+    password_file: Annotated[Text, _PASSWORD_FILE] = None,
+    api_key_file: Annotated[Text, _API_KEY_FILE] = None,
+    server_version: Annotated[Text, _SERVER_VERSION] = None,
+    mqtt: Annotated[Text, _MQTT] = None,
+    kafka: Annotated[Text, _KAFKA] = None,
+    platform_kafka: Annotated[Text, _PLATFORM_KAFKA] = None,
+    kafka_property: Annotated[list[str] | None, _KAFKA_PROPERTY] = None,
+    kafka_config: Annotated[Text, _KAFKA_CONFIG] = None,
+    ca_file: Annotated[Text, _CA_FILE] = None,
+    cert_file: Annotated[Text, _CERT_FILE] = None,
+    key_file: Annotated[Text, _KEY_FILE] = None,
+    scenario: Annotated[Text, _SCENARIO] = None,
+    output: Annotated[Text, _OUTPUT] = None,
+    verbose: Annotated[Flag, _output("--verbose", "-v", text="More messages on stderr.")] = None,
+    quiet: Annotated[Flag, _output("--quiet", "-q", text="Only warnings and errors on stderr.")] = None,
+    debug: Annotated[Flag, _output("--debug", text="Show tracebacks.")] = None,
+    no_color: Annotated[Flag, _output("--no-color", text="No colours. (env: NO_COLOR)")] = None,
 ) -> None:
-    """Carries the declarations of the options that every command accepts."""
+    """Declares the options that every command accepts, before or after its name."""
+
+
+def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, str]:
+    """The values of a repeated `-X key=value` as a mapping. Raises UsageError, which never shows a value."""
+    pairs = {}
+    for number, option in enumerate(options, start=1):
+        key, separator, value = option.partition("=")
+        if not separator or not key.strip():
+            # It may be a password whose key was forgotten.
+            raise UsageError(
+                f"{option_name}: number {number} of these options is not of the form key=value.",
+                hint="For example security.protocol=SSL.",
+            )
+        pairs[key.strip()] = value
+    return pairs
+
+
+def seconds_option(option: str, text: str) -> float:
+    """A duration given as an option, in seconds. Raises UsageError."""
+    from pacifictool.scenario import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.", hint="A number and a unit: ms, s, m, h or d.") from None
