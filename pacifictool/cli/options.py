@@ -64,7 +64,8 @@ def _output(*names: str, text: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=OUTPUT)
 
 
-Text, Flag = str | None, bool | None
+Text = str | None
+Flag = bool | None
 _URL = _connection(
     "--url",
     metavar="URL",

@@ -36,7 +36,8 @@ def setup(
         typer.Option(metavar="N", min=1, help="Create the first N turbines of the scenario's fleet, not its turbines."),
     ] = None,
     add_partitions: Annotated[
-        bool, typer.Option("--add-partitions", help="Add the scenario's number of partitions to an existing topic.")
+        bool,
+        typer.Option("--add-partitions", help="Increase the partitions of an existing topic to the scenario's number."),
     ] = False,
     gateway: Annotated[
         bool, typer.Option("--gateway", help="Also create the gateway for `aggregate --sink gateway`.")
@@ -196,7 +197,7 @@ def _render(console: Any, plan: Plan, title: str) -> None:
         rows = [[kind, *(str(plan.count(action, kind)) for action in used)] for kind in Kind if plan.of_kind(kind)]
         columns = {"Kind": "left"} | {str(action).capitalize(): "right" for action in used}
         console.print(table(title, columns, rows))
-    shown = (Action.CREATE, Action.CHANGE, Action.KEEP)
+    shown = [Action.CREATE, Action.CHANGE, Action.KEEP]
     if plan.count(Action.DELETE):
-        shown = tuple(action for action in (Action.DELETE, Action.CHANGE) if plan.count(action))
+        shown = [action for action in (Action.DELETE, Action.CHANGE) if plan.count(action)]
     console.print(", ".join(f"{plan.count(action)} {action}" for action in shown))

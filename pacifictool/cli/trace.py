@@ -45,7 +45,7 @@ def trace(
     rule: RuleOption = None,
     rule_chain: RuleChainOption = None,
 ) -> None:
-    """Follow one reading from device to asset, and show where and why it stops: MQTT, rule, Kafka, window, asset.
+    """Follow one reading from device to asset (MQTT, rule, Kafka, window), and show where and why it stops.
 
     Publishes a real reading, the probe: it is stored in the device's telemetry and counts in its zone's mean. Its value
     is close to the turbine's, with a unique fraction such as 32.483217. The job must run on this machine. Exit code 0

@@ -91,7 +91,7 @@ def test_without_a_terminal_every_check_is_a_line() -> None:
     view.on_check(DemoCheck("zone-a-turbine-1", (32.0, 33.0), 32.5))
     view.on_check(DemoCheck("zone-b-created-by-the-job", expected=True, actual=False))
     assert stream.getvalue().splitlines() == [
-        "Zone A: 32.5000 for the window until 2026-11-23 23:45:50Z",
+        "Zone A: 32.5000 for the window ending 2026-11-23 23:45:50Z",
         "✓ zone-a-turbine-1: 32.5 (expected 32 to 33)",
         "✗ zone-b-created-by-the-job: no",
     ]

@@ -14,9 +14,9 @@ from harness import CommandLine, Outcome
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty_names import LETTERS, MARKUP, NASTY, USABLE, is_shown, unseen_in
+
 from pacifictool.analytics.sinks.console import describe
 from pacifictool.analytics.windows import WindowMean
-
 from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
