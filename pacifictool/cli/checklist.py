@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TextIO
 
-from pacifictool.cli.render import Messages, iso_time
+from pacifictool.cli.render import Messages, TaskState, iso_time
 from pacifictool.demo.checks import DemoCheck, LiveView
 from pacifictool.reporting import ProgressTask, Reporter
 
@@ -172,21 +172,8 @@ class Checklist(Messages, LiveView):
         return any(step.ended is None for step in self._steps)
 
 
-class _Activity:
+class _Activity(TaskState):
     """A task, shown below the steps."""
-
-    def __init__(self, description: str, total: float | None, unit: str) -> None:
-        self._description, self._total, self._unit = description, total, unit
-        self._done = 0.0
-        self._note = ""
-
-    def advance(self, amount: float = 1) -> None:
-        self._done += amount
-
-    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        self._done = self._done if completed is None else completed
-        self._total = self._total if total is None else total
-        self._note = self._note if note is None else note
 
     def line(self) -> str:
         amount = "" if self._total is None else f"{self._done:.0f} of {self._total:.0f} {self._unit}"

@@ -9,9 +9,8 @@ import typer
 
 from pacifictool.errors import UsageError
 
-CONNECTION, OUTPUT = "Connection", "Output"
 SHOW_ALL = "pacifictool.help_all"
-"""Set in a context's `meta` when its help shows the options of these two panels."""
+"""Set in a context's `meta` when its help shows connection and output options."""
 
 CheckpointOption = Annotated[
     Path | None,
@@ -56,114 +55,127 @@ _HELP_ALL = typer.Option(
 )
 
 
-def _connection(*names: str, metavar: str, text: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=CONNECTION)
+def _connection(names: str, metavar: str, text: str) -> Any:
+    return typer.Option(*names.split(), metavar=metavar, help=text, rich_help_panel="Connection")
 
 
-def _output(*names: str, text: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=OUTPUT)
+def _output(names: str, text: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names.split(), metavar=metavar, help=text, rich_help_panel="Output")
 
 
 Text = str | None
 Flag = bool | None
-_URL = _connection(
-    "--url",
-    metavar="URL",
-    text="The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
-)
-_USERNAME = _connection(
-    "--username",
-    "-u",
-    metavar="NAME",
-    text="User of the platform. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
-)
-_PASSWORD_FILE = _connection(
-    "--password-file",
-    metavar="FILE",
-    text="File with the password; - reads standard input. "
-    "(env: PACIFICTOOL_PASSWORD, REST_PASSWORD hold the password itself)",
-)
-_API_KEY_FILE = _connection(
-    "--api-key-file",
-    metavar="FILE",
-    text="File with an API key (platform 4.3 and later) to use instead of user and password; - reads standard input. "
-    "(env: PACIFICTOOL_API_KEY holds the key itself)",
-)
-_SERVER_VERSION = _connection(
-    "--server-version",
-    metavar="VERSION",
-    text="The server's version, such as 4.3.1 or 2.x. (env: PACIFICTOOL_SERVER_VERSION; default: ask the server)",
-)
-_MQTT = _connection(
-    "--mqtt",
-    metavar="HOST[:PORT]",
-    text="MQTT address for devices; mqtts:// for TLS. "
-    "(env: PACIFICTOOL_MQTT, MQTT_HOST, MQTT_PORT; default: host of the URL, 1883)",
-)
-_KAFKA = _connection(
-    "--kafka",
-    metavar="HOST:PORT,…",
-    text="Kafka bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
-)
-_PLATFORM_KAFKA = _connection(
-    "--platform-kafka",
-    metavar="HOST:PORT,…",
-    text="Kafka bootstrap servers as the platform reaches them. (env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
-)
-_KAFKA_PROPERTY = _connection(
-    "-X", metavar="KEY=VALUE", text="A Kafka client property, by its name in librdkafka; repeatable."
-)
-_KAFKA_CONFIG = _connection(
-    "--kafka-config",
-    metavar="FILE",
-    text="Properties file with Kafka client properties. (env: PACIFICTOOL_KAFKA_CONFIG)",
-)
-_CA_FILE = _connection(
-    "--ca-file",
-    metavar="FILE",
-    text="CA certificates to trust for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)",
-)
-_CERT_FILE = _connection(
-    "--cert-file", metavar="FILE", text="Client certificate for https and mqtts (PEM). (env: PACIFICTOOL_CERT_FILE)"
-)
-_KEY_FILE = _connection(
-    "--key-file", metavar="FILE", text="Private key of --cert-file (PEM). (env: PACIFICTOOL_KEY_FILE)"
-)
-_SCENARIO = _connection(
-    "--scenario",
-    "-s",
-    metavar="FILE",
-    text="What to set up and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
-)
-_OUTPUT = _output(
-    "--output",
-    "-o",
-    metavar="table|json",
-    text="json: exactly one document on stdout, for errors too. (env: PACIFICTOOL_OUTPUT; default: table)",
-)
 
 
 def declare_global_options(
     help_all: Annotated[bool, _HELP_ALL] = False,
-    url: Annotated[Text, _URL] = None,
-    username: Annotated[Text, _USERNAME] = None,
-    password_file: Annotated[Text, _PASSWORD_FILE] = None,
-    api_key_file: Annotated[Text, _API_KEY_FILE] = None,
-    server_version: Annotated[Text, _SERVER_VERSION] = None,
-    mqtt: Annotated[Text, _MQTT] = None,
-    kafka: Annotated[Text, _KAFKA] = None,
-    platform_kafka: Annotated[Text, _PLATFORM_KAFKA] = None,
-    kafka_property: Annotated[list[str] | None, _KAFKA_PROPERTY] = None,
-    kafka_config: Annotated[Text, _KAFKA_CONFIG] = None,
-    ca_file: Annotated[Text, _CA_FILE] = None,
-    cert_file: Annotated[Text, _CERT_FILE] = None,
-    key_file: Annotated[Text, _KEY_FILE] = None,
-    scenario: Annotated[Text, _SCENARIO] = None,
-    output: Annotated[Text, _OUTPUT] = None,
-    verbose: Annotated[Flag, _output("--verbose", "-v", text="More messages on stderr.")] = None,
-    quiet: Annotated[Flag, _output("--quiet", "-q", text="Only warnings and errors on stderr.")] = None,
-    debug: Annotated[Flag, _output("--debug", text="Show tracebacks.")] = None,
-    no_color: Annotated[Flag, _output("--no-color", text="No colours. (env: NO_COLOR)")] = None,
+    url: Annotated[
+        Text,
+        _connection(
+            "--url",
+            "URL",
+            "The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
+        ),
+    ] = None,
+    username: Annotated[
+        Text,
+        _connection(
+            "--username -u",
+            "NAME",
+            "User of the platform. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
+        ),
+    ] = None,
+    password_file: Annotated[
+        Text,
+        _connection(
+            "--password-file",
+            "FILE",
+            "File with the password; - reads standard input. "
+            "(env: PACIFICTOOL_PASSWORD, REST_PASSWORD hold the password itself)",
+        ),
+    ] = None,
+    api_key_file: Annotated[
+        Text,
+        _connection(
+            "--api-key-file",
+            "FILE",
+            "File with an API key (platform 4.3 and later) instead of user and password; - reads standard input. "
+            "(env: PACIFICTOOL_API_KEY holds the key itself)",
+        ),
+    ] = None,
+    server_version: Annotated[
+        Text,
+        _connection(
+            "--server-version",
+            "VERSION",
+            "The server's version, such as 4.3.1 or 2.x. (env: PACIFICTOOL_SERVER_VERSION; default: ask the server)",
+        ),
+    ] = None,
+    mqtt: Annotated[
+        Text,
+        _connection(
+            "--mqtt",
+            "HOST[:PORT]",
+            "MQTT address for devices; mqtts:// for TLS. "
+            "(env: PACIFICTOOL_MQTT, MQTT_HOST, MQTT_PORT; default: host of the URL, 1883)",
+        ),
+    ] = None,
+    kafka: Annotated[
+        Text,
+        _connection(
+            "--kafka",
+            "HOST:PORT,…",
+            "Kafka bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
+        ),
+    ] = None,
+    platform_kafka: Annotated[
+        Text,
+        _connection(
+            "--platform-kafka",
+            "HOST:PORT,…",
+            "Kafka bootstrap servers as the platform reaches them. (env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
+        ),
+    ] = None,
+    kafka_property: Annotated[
+        list[str] | None,
+        _connection("-X", "KEY=VALUE", "A Kafka client property, by its name in librdkafka; repeatable."),
+    ] = None,
+    kafka_config: Annotated[
+        Text,
+        _connection("--kafka-config", "FILE", "Properties file for Kafka clients. (env: PACIFICTOOL_KAFKA_CONFIG)"),
+    ] = None,
+    ca_file: Annotated[
+        Text, _connection("--ca-file", "FILE", "CA certificates for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)")
+    ] = None,
+    cert_file: Annotated[
+        Text,
+        _connection(
+            "--cert-file", "FILE", "Client certificate for https and mqtts (PEM). (env: PACIFICTOOL_CERT_FILE)"
+        ),
+    ] = None,
+    key_file: Annotated[
+        Text, _connection("--key-file", "FILE", "Private key of --cert-file. (env: PACIFICTOOL_KEY_FILE)")
+    ] = None,
+    scenario: Annotated[
+        Text,
+        _connection(
+            "--scenario -s",
+            "FILE",
+            "What to set up and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
+        ),
+    ] = None,
+    output: Annotated[
+        Text,
+        _output(
+            "--output -o",
+            "json: exactly one document on stdout, for errors too. (env: PACIFICTOOL_OUTPUT; default: table)",
+            "table|json",
+        ),
+    ] = None,
+    verbose: Annotated[Flag, _output("--verbose -v", "More messages on stderr.")] = None,
+    quiet: Annotated[Flag, _output("--quiet -q", "Only warnings and errors on stderr.")] = None,
+    debug: Annotated[Flag, _output("--debug", "Show tracebacks.")] = None,
+    no_color: Annotated[Flag, _output("--no-color", "No colours. (env: NO_COLOR)")] = None,
 ) -> None:
     """Declares the options that every command accepts, before or after its name."""
 

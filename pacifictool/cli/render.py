@@ -60,24 +60,38 @@ class Messages(Reporter):
         self.console.print(message, style=style)
 
 
-class _PlainTask:
-    def __init__(self, write: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
-        self._write, self._description, self._total, self._unit = write, description, total, unit
-        self._lock = threading.Lock()
+class TaskState:
+    """What is known about a task; the base of everything that shows one."""
+
+    def __init__(self, description: str, total: float | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
         self._note = ""
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        self._done = self._done if completed is None else completed
+        self._total = self._total if total is None else total
+        self._note = self._note if note is None else note
+
+
+class _PlainTask(TaskState):
+    def __init__(self, write: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
+        super().__init__(description, total, unit)
+        self._write = write
+        self._lock = threading.Lock()
         self._started = self._reported_at = monotonic()
 
     def advance(self, amount: float = 1) -> None:
         with self._lock:
-            self._done += amount
+            super().advance(amount)
         self._report_now_and_then()
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
         with self._lock:
-            self._done = self._done if completed is None else completed
-            self._total = self._total if total is None else total
-            self._note = self._note if note is None else note
+            super().update(completed=completed, total=total, note=note)
         self._report_now_and_then()
 
     def _report_now_and_then(self) -> None:
