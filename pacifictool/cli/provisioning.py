@@ -102,8 +102,8 @@ def teardown(
 ) -> None:
     """Delete what the scenario describes, and nothing else: rule and plugin (or rule chain), devices, assets.
 
-    This includes the dashboard, the gateway and the devices that the gateway created for the scenario's zones. On 1.x,
-    teardown deletes at most three rules a minute (docs/servers/1.x.md) and waits if necessary.
+    This includes the dashboard, the gateway and the devices that the gateway created for the scenario's zones. On
+    platforms of 1.x, teardown deletes at most three rules a minute and waits if necessary.
     """
     from pacifictool.kafka.topics import KafkaAdmin
     from pacifictool.provisioning.apply import apply_plan
