@@ -1,11 +1,11 @@
-"""A wind model of one's own: gusts. A steady wind that now and then rises for a few readings, and falls again.
+"""A custom wind model: gusts. A steady wind that rises for a few readings now and then, and falls again.
 
     pacifictool sandbox up          # or have a server
     pacifictool setup
     python examples/custom_wind.py
 
-plays it on "Wind Turbine 1" for ten seconds. The server is found as the command line finds it. Whatever models there
-are, the fleet asks a turbine's `wind_speed` for a source by `wind_source`; a class is made known with `register`.
+simulates it on "Wind Turbine 1" for ten seconds. The server is found as the command line finds it. The fleet makes the
+generator of each turbine with `wind_generator`; `register` adds a class of configuration to it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.errors import PacificToolError
+from pacifictool.models.generators import WindGenerator, device_key, uniform_bits, wind_generator
 from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.settings import Settings, Sources, resolve, user_config_file
@@ -24,23 +25,22 @@ from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.summary import FleetSummary
-from pacifictool.simulation.wind import WindSource, device_key, uniform_bits, wind_source
 
 
 @dataclass(frozen=True)
 class GustyWind:
-    """What is written down of the model."""
+    """The configuration of the model."""
 
     calm: float
     gust: float
     every: int
-    """Readings between one gust and the next."""
+    """Readings from one gust to the next."""
     length: int
     """Readings that a gust lasts."""
 
 
 class Gusts:
-    """The wind at one device; a pure function of the reading's number, so that a run can be repeated."""
+    """Generates the wind of one device: a pure function of the reading's number, so that a run can be repeated."""
 
     def __init__(self, spec: GustyWind, key: int) -> None:
         self._spec, self._key = spec, key
@@ -48,18 +48,18 @@ class Gusts:
     def value(self, number: int, elapsed_seconds: float) -> float:
         spec = self._spec
         cycle, place = divmod(number, spec.every)
-        # Each cycle has its gust at another place, which follows from the device's key and the cycle alone.
+        # Each cycle has its gust at another place, which depends only on the device's key and the cycle.
         begin = uniform_bits(self._key, cycle) * (spec.every - spec.length) >> 64
         return spec.gust if begin <= place < begin + spec.length else spec.calm
 
 
-@wind_source.register
-def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindGenerator:
     return Gusts(spec, device_key(seed, device, "wind"))
 
 
 def play(settings: Settings, seconds: float) -> FleetSummary:
-    """Lets Wind Turbine 1 feel gusts for so long."""
+    """Simulates gusts on Wind Turbine 1 for `seconds`."""
     name = "Wind Turbine 1"
     with Platform.connect(settings) as platform:
         token = look_up_tokens(platform, [name])[name]

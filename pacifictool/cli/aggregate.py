@@ -11,9 +11,10 @@ import typer
 
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.options import CheckpointOption, DurationOption, parse_key_values, seconds_option
+from pacifictool.cli.options import CheckpointOption, parse_key_values, seconds_option
 from pacifictool.errors import UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,9 @@ def aggregate(
     starting_offsets: Annotated[
         str, typer.Option(metavar="latest|earliest|TIME", help="Where a new checkpoint starts; TIME as ISO 8601.")
     ] = "latest",
-    duration: DurationOption = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop this long after the first read of the topic.")
+    ] = None,
     available_now: Annotated[
         bool, typer.Option("--available-now", help="Process what the topic holds, post every window, and stop.")
     ] = False,
@@ -142,6 +145,7 @@ def aggregate(
         _progress(session) as show,
         open_sink(kind, options, config.checkpoint, stop=session.stop, reporter=reporter) as target,
         session.winding_down_on_interrupt(),
+        private_files(),
     ):
         summary = AggregationJob(config, target, reporter=reporter, progress=show).run(session.stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TextIO
 
-from pacifictool.cli.render import Messages, TaskState, iso_time
+from pacifictool.cli.render import Messages, TaskState
 from pacifictool.demo.checks import DemoCheck, LiveView
 from pacifictool.reporting import ProgressTask, Reporter
+from pacifictool.tools.times import utc_text
 
 _GAUGE_LETTERS = 13
 _REFRESHES_PER_SECOND = 8
@@ -54,7 +55,7 @@ class PlainLines(LiveView):
         self._reporter.info(f"{'✓' if check.ok else '✗'} {check.name}: {check.describe()}")
 
     def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
-        self._reporter.detail(f"{zone}: {mean:.4f} for the window ending {iso_time(window_end_ms)}")
+        self._reporter.detail(f"{zone}: {mean:.4f} for the window ending {utc_text(window_end_ms)}")
 
 
 class Checklist(Messages, LiveView):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
+SANDBOX_FOLDER = "sandbox"
+"""Name of the default folder for the sandbox's data, in the state folder."""
 ANNOUNCED_AFTER_SECONDS = 1.0
 """An operation that takes longer reports what it is doing."""
 
@@ -142,13 +144,18 @@ class CliSession:
 
     @cached_property
     def settings(self) -> Settings:
-        """Connections and credentials."""
+        """Connections and credentials, including those for the broker of the user's running sandbox."""
         from pacifictool.settings import resolve
 
         settings = resolve(self.sources)
         for setting in settings.sources.values():
             self.reporter.detail(f"Setting {setting}")
-        return settings
+        sandbox = self.environment.state_dir / SANDBOX_FOLDER
+        if not sandbox.is_dir():
+            return settings
+        from pacifictool.sandbox.broker_login import with_sandbox_login
+
+        return with_sandbox_login(settings, sandbox)
 
     @cached_property
     def scenario(self) -> Scenario:

@@ -12,6 +12,7 @@ import typer
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.sandbox import SandboxGeneration
 from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.private_files import private_files
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
@@ -79,7 +80,7 @@ def demo(
             reporter=session.reporter,
         )
         with _server(session, work_dir, int(generation.value), view, real=real) as settings:
-            result = Demo(
+            runner = Demo(
                 settings,
                 options,
                 spark=spark,
@@ -88,7 +89,9 @@ def demo(
                 reporter=session.reporter,
                 stop=session.stop,
                 view=view,
-            ).run()
+            )
+            with private_files():
+                result = runner.run()
             if report is not None:
                 _write_report(session, settings, options, work_dir / JOB_FOLDER, result.seconds, report)
     document = result.as_document() | ({} if report is None else {"report": str(report.absolute())})
@@ -178,12 +181,13 @@ def _view(session: CliSession, *, real: bool) -> Iterator[LiveView]:
 
 
 def _render(console: Any, result: DemoResult, report: Path | None) -> None:
-    from pacifictool.cli.render import iso_time, table
+    from pacifictool.cli.render import table
+    from pacifictool.tools.times import utc_text
 
     rows = []
     for name, zone in sorted(result.zones.items()):
         windows = sorted(zone.windows.items())
-        newest = [[iso_time(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
+        newest = [[utc_text(end), f"{mean:.2f}"] for end, mean in windows[-SHOWN_WINDOWS:]]
         if len(windows) > SHOWN_WINDOWS:
             newest.insert(0, [f"{len(windows) - SHOWN_WINDOWS} earlier", ""])
         rows += [

@@ -10,8 +10,9 @@ import typer
 
 from pacifictool.cli.framework import group_app, session_of, subcommand
 from pacifictool.cli.options import YesOption
-from pacifictool.cli.render import iso_time, table
+from pacifictool.cli.render import table
 from pacifictool.errors import NotFound, UsageError, did_you_mean
+from pacifictool.tools.times import utc_text
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
@@ -99,7 +100,7 @@ def list_entities(session: CliSession, kind: EntityKind, entity_type: str | None
     plural = f"{kind.noun}s"
     with session.connect() as platform, session.slow_task(f"Reading all {plural}"):
         entities: list[Any] = list(kind.registry(platform).list(type=entity_type, text_search=search))
-    rows = [[entity.name, entity.type, iso_time(entity.created_time), entity.id] for entity in entities]
+    rows = [[entity.name, entity.type, utc_text(entity.created_time), entity.id] for entity in entities]
     columns = {"Name": "left", "Type": "left", "Created": "left", "Id": "left"}
     session.output.emit(
         {"ok": True, plural: [_document(entity) for entity in entities]},

@@ -197,7 +197,7 @@ def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, s
 
 def seconds_option(option: str, text: str) -> float:
     """A duration given as an option, in seconds. Raises UsageError."""
-    from pacifictool.scenario import parse_duration
+    from pacifictool.tools.times import parse_duration
 
     try:
         return parse_duration(text)

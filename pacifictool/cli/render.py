@@ -6,7 +6,6 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -266,11 +265,6 @@ def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) 
     for row in rows:
         result.add_row(*row)
     return result if title is None else titled(title, result)
-
-
-def iso_time(milliseconds: int) -> str:
-    """A time in milliseconds since the epoch as 2026-11-24 03:15:00Z."""
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def titled(title: str, below: Any) -> Any:

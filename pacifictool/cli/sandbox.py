@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pacifictool.cli.context import SANDBOX_FOLDER
 from pacifictool.cli.framework import group_app, session_of, subcommand
 from pacifictool.cli.options import YesOption
 
@@ -47,6 +49,10 @@ def up(
         SandboxGeneration,
         typer.Option(help="Imitate a 1.x server, with plugins and rules, or a 4.x server, with rule chains."),
     ] = SandboxGeneration.FIRST,
+    share: Annotated[
+        bool,
+        typer.Option("--share", help="Give access to every user of this machine; Kafka then requires no password."),
+    ] = False,
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Use any free ports instead of the usual ones.")
     ] = False,
@@ -54,7 +60,11 @@ def up(
         bool, typer.Option("--foreground", help="Run until Ctrl-C instead of in the background.")
     ] = False,
 ) -> None:
-    """Start the sandbox in the background and return when it is ready. Only this machine can reach it."""
+    """Start the sandbox in the background and return when it is ready. Only this machine can reach it.
+
+    Only you and root have access. Kafka requires a password, which the other commands find by themselves; other Kafka
+    clients read it from the file whose name is printed.
+    """
     from pacifictool.sandbox.keeper import forget_state, read_state, start_keeper, write_state
     from pacifictool.sandbox.stack import LocalStack, StackPage, StackPorts
     from pacifictool.watch.web.reference import PAGE, page_options
@@ -78,11 +88,14 @@ def up(
         ),
         jars_mirror=settings.jars_mirror,
         jars_folder=settings.jars_folder,
+        shared=share,
         reporter=session.reporter,
     )
     if not foreground:
         arguments = ["--data", str(data_dir), "--http-port", str(ports.http), "--mqtt-port", str(ports.mqtt)]
         arguments += ["--kafka-port", str(ports.kafka), "--generation", generation.value]
+        if share:
+            arguments.append("--share")
         if settings.scenario_path is not None:
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
         _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
@@ -95,6 +108,7 @@ def up(
             mqtt=f"{reached.mqtt.host}:{reached.mqtt.port}",
             kafka=reached.kafka.bootstrap,
             generation=int(generation.value),
+            kafka_config=stack.kafka_config,
         )
         try:
             _show(session, state)
@@ -151,7 +165,11 @@ def reset(
 
 
 def _data_dir(session: CliSession, data: Path | None) -> Path:
-    return (data or session.environment.state_dir / "sandbox").absolute()
+    return data.absolute() if data else _default_data_dir(session)
+
+
+def _default_data_dir(session: CliSession) -> Path:
+    return (session.environment.state_dir / SANDBOX_FOLDER).absolute()
 
 
 def _show(session: CliSession, state: SandboxState) -> None:
@@ -160,18 +178,32 @@ def _show(session: CliSession, state: SandboxState) -> None:
     def render(console: Any) -> None:
         from pacifictool.cli.render import table
 
+        config, java_config = state.kafka_config, state.kafka_java_config
         rows = [
             ["Page", f"{state.url}/", "zones, devices and the data flow between them, live"],
             ["REST", state.url, "tenant@thingsboard.org, password tenant"],
             ["MQTT", state.mqtt, "user name: the device's access token"],
-            ["Kafka", state.kafka, ""],
+            ["Kafka", state.kafka, "no password" if config is None else "requires a password"],
             ["Data", state.data, f"in use by process {state.pid}"],
         ]
         console.print(table("Sandbox", {"What": "left", "Where": "left", "": "left"}, rows))
-        if not state.url.endswith(f":{HTTP_PORT}"):
-            console.print("To make other commands use it:", style="bold")
+        if config is not None and java_config is not None:
+            console.print("Other Kafka clients read the password from a file:", style="bold")
+            console.print(f"kcat -b {state.kafka} -F {shlex.quote(config)} -L", soft_wrap=True, markup=False)
             console.print(
-                f"export PACIFICTOOL_URL={state.url} PACIFICTOOL_MQTT={state.mqtt} PACIFICTOOL_KAFKA={state.kafka}",
+                f"kafka-console-consumer.sh --bootstrap-server {state.kafka} --topic TOPIC --consumer.config "
+                f"{shlex.quote(java_config)}",
+                soft_wrap=True,
+                markup=False,
+            )
+        is_elsewhere = Path(state.data) != _default_data_dir(session)
+        if is_elsewhere or not state.url.endswith(f":{HTTP_PORT}"):
+            console.print("To make other commands use it:", style="bold")
+            variables = {"URL": state.url, "MQTT": state.mqtt, "KAFKA": state.kafka}
+            if is_elsewhere and config is not None:
+                variables["KAFKA_CONFIG"] = shlex.quote(config)
+            console.print(
+                "export " + " ".join(f"PACIFICTOOL_{name}={value}" for name, value in variables.items()),
                 soft_wrap=True,
             )
 

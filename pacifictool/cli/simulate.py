@@ -93,7 +93,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        ramp_per_second=ramp,
+        spawn_rate=ramp,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)
@@ -104,7 +104,7 @@ def simulate(
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(simulated.snapshot, port, host))
+            port = stack.enter_context(metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning))
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)

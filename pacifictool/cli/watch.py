@@ -150,7 +150,7 @@ def _serve(
 
     is_open = not is_loopback(host)
     application = page_application(Running(collector), interval_seconds=pause, any_host=is_open)
-    with PageServer(application, host=host, port=port) as server:
+    with PageServer(application, host=host, port=port, warn=session.reporter.warning) as server:
         if is_open:
             session.reporter.warning(f"Everyone who can reach {host} can see the page; it has no password.")
         session.output.emit(

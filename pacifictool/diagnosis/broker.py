@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 
 from pacifictool.diagnosis.causes import Cause
-from pacifictool.diagnosis.checks import Check, Finding, at_once, failed, ok, skipped, warning
+from pacifictool.diagnosis.checks import Check, Finding, failed, ok, skipped, warning
 from pacifictool.diagnosis.server import CLOCK_TOLERANCE_SECONDS
 from pacifictool.diagnosis.surroundings import Surroundings
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, BrokerAddress, KafkaAdmin
 from pacifictool.kafka.versions import protocol_versions
+from pacifictool.tools.threads import run_within
 
 GROUP = "Kafka"
 TIMEOUT_SECONDS = 3.0
@@ -43,7 +44,7 @@ def _bootstrap(around: Surroundings) -> Iterator[Finding]:
 
 def _advertised(around: Surroundings) -> Iterator[Finding]:
     """Clients use the bootstrap address once, and from then on what the brokers call themselves."""
-    reasons = at_once(_no_connection, around.brokers, seconds=2 * _CONNECT_SECONDS)
+    reasons = run_within(2 * _CONNECT_SECONDS, _no_connection, around.brokers, name="broker-connection")
     silent = f"no answer within {2 * _CONNECT_SECONDS:g} s"
     broken = {broker: reason for broker in around.brokers if (reason := reasons.get(broker, silent)) is not None}
     if not broken:

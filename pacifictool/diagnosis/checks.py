@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from pacifictool.diagnosis.causes import Cause, cause_of
 from pacifictool.errors import Interrupted, PacificToolError, kind_name
@@ -21,9 +21,6 @@ TOTAL_SECONDS = 10.0
 """The longest that a whole run may take, whatever hangs."""
 
 _LOOK_SECONDS = 0.2
-
-Item = TypeVar("Item", bound=Hashable)
-Result = TypeVar("Result")
 
 
 class Status(StrEnum):
@@ -127,25 +124,6 @@ def run_checks(
             runner.wait()
             task.update(completed=len(runner.lines))
     return [line for check in checks for line in runner.lines[check.name]]
-
-
-def at_once(work: Callable[[Item], Result], items: Iterable[Item], *, seconds: float) -> dict[Item, Result]:
-    """`work` on each item in a daemon thread of its own; what takes longer than `seconds` is missing from the results.
-
-    `work` must not raise. (The threads of a pool would be waited for when the process ends.)
-    """
-    results: dict[Item, Result] = {}
-
-    def do(item: Item) -> None:
-        results[item] = work(item)
-
-    threads = [threading.Thread(target=do, args=(item,), daemon=True) for item in items]
-    for thread in threads:
-        thread.start()
-    end = monotonic() + seconds
-    for thread in threads:
-        thread.join(max(0.0, end - monotonic()))
-    return dict(results)
 
 
 class _Runner:

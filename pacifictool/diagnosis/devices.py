@@ -14,10 +14,10 @@ from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
-from pacifictool.provisioning.workers import run_bounded
 from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import Turbine
 from pacifictool.settings import MqttEndpoint
+from pacifictool.tools.threads import run_bounded
 
 GROUP = "Devices and assets"
 MQTT_SECONDS = 3.0
@@ -73,6 +73,7 @@ def _attributes(around: Surroundings) -> Iterator[Finding]:
         looked_at,
         workers=_WORKERS,
         stop=around.stop,
+        name="attributes",
     )
     faults = [fault for fault in found if fault is not None]
     of = "" if len(looked_at) == len(turbines) else f" of {len(turbines)}, looked at by sample"

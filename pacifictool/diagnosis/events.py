@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pacifictool.errors import UnexpectedAnswer
@@ -11,6 +10,7 @@ from pacifictool.rest import Platform, Plugin, Rule, RuleChain
 from pacifictool.rest.entities import EntityId, LifecycleEvent
 from pacifictool.rest.forwarding.node_events import node_id
 from pacifictool.rest.session import segment
+from pacifictool.tools.times import utc_time
 
 _EVENTS_READ = 20
 
@@ -42,8 +42,8 @@ def _newest(platform: Platform, entity: EntityId, tenant_id: str) -> LifecycleEv
 
 
 def _told(event: LifecycleEvent) -> str:
-    moment = datetime.fromtimestamp(event.created_time / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{event.event} {'succeeded' if event.success else f'failed ({event.reason})'}, {moment}"
+    outcome = "succeeded" if event.success else f"failed ({event.reason})"
+    return f"{event.event} {outcome}, {utc_time(event.created_time):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def last_error(platform: Platform, part: Plugin | Rule, since_ms: int) -> str | None:

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -24,6 +23,7 @@ from pacifictool.kafka.records import Record
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings
+from pacifictool.tools.times import utc_clock
 
 _POLL_SECONDS = 0.1
 _LOCK_LOOK_SECONDS = 1.0
@@ -152,7 +152,7 @@ class JobHops:
         self._counted_at = monotonic()
         self._zone = arrival.zone(self._scenario.aggregation.zone_key) or ""
         self._window_end_ms = self._window_end(arrival, view)
-        start, end = clock_text(self._window_end_ms - view.identity.window_ms), clock_text(self._window_end_ms)
+        start, end = utc_clock(self._window_end_ms - view.identity.window_ms), utc_clock(self._window_end_ms)
         return f"zone {self._zone!r}, window {start} to {end} UTC"
 
     def _find_folder(self) -> Path:
@@ -319,7 +319,7 @@ def _window_open(end_ms: int, arrival: Arrival) -> Stopped:
     seconds = (end_ms - arrival.event_ms()) / 1000
     return Stopped(
         Cause.WINDOW_OPEN,
-        f"The job waits: the window ends at {clock_text(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
+        f"The job waits: the window ends at {utc_clock(end_ms)} UTC, in {seconds:.0f} s, and its mean is posted about"
         " a second later.",
         "Nothing is wrong. Give it more time: --timeout",
     )
@@ -336,9 +336,3 @@ def _no_connection(target: str) -> str | None:
     except OSError as error:
         return (error.strerror or str(error)).lower()
     return None
-
-
-def clock_text(milliseconds: int) -> str:
-    """12:00:10, or 12:00:10.500."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    return moment.strftime("%H:%M:%S") + (f".{milliseconds % 1000:03d}" if milliseconds % 1000 else "")

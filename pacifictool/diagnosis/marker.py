@@ -17,12 +17,12 @@ from pacifictool.errors import Interrupted, MqttError, PacificToolError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import Record, record_of
 from pacifictool.kafka.topics import reason_of
+from pacifictool.models.generators import wind_generator
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.rest import Device, Platform
 from pacifictool.scenario import Aggregation, Turbine
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret
-from pacifictool.simulation.wind import wind_source
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _POLL_SECONDS = 0.02
@@ -57,7 +57,7 @@ def marked_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None
     rng = rng or random.SystemRandom()
     # Neither zeros at the end, which a template may leave out, nor so few digits that somebody else has them.
     fraction = (rng.randrange(10_000, 100_000) * 10 + rng.randrange(1, 10)) / 1e6
-    typical = wind_source(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
+    typical = wind_generator(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
     base = math.floor(typical)
     leaves = typical <= rules.valid.max < base + fraction
     return round(base - fraction if leaves else base + fraction, 6)

@@ -13,7 +13,7 @@ from pacifictool.diagnosis.causes import Cause, cause_of
 from pacifictool.diagnosis.devices import refused_token
 from pacifictool.diagnosis.faults import SETUP, Fault
 from pacifictool.diagnosis.hops import LAST_HOP, TITLES, Hop, HopStatus, Stopped, TraceResult
-from pacifictool.diagnosis.job_hops import Arrival, JobHops, clock_text
+from pacifictool.diagnosis.job_hops import Arrival, JobHops
 from pacifictool.diagnosis.marker import Marker, Sending, StorageWatcher, TopicWatcher, marked_value, send
 from pacifictool.diagnosis.reasons import Surveyor
 from pacifictool.errors import Interrupted, PacificToolError, UsageError
@@ -21,6 +21,7 @@ from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.rest import Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import Secret, Settings
+from pacifictool.tools.times import utc_clock
 
 _POLL_SECONDS = 0.02
 _FIRST_SURVEY_SECONDS = 1.0
@@ -245,7 +246,7 @@ class Trace:
         if storage.failure is not None:
             raise storage.failure
         if storage.seen_at is not None:
-            stamp = clock_text(marker.ts_ms)
+            stamp = utc_clock(marker.ts_ms)
             return storage.seen_at - self._sent_at, f"{marker.key} {marker.value:.6f} at {stamp} UTC"
         if self._sending.acknowledged_at is None:
             raise Stopped(
@@ -278,9 +279,7 @@ class Trace:
         if self._arrival is None:
             raise self._stopped_by_reasons()
         record = self._arrival.record
-        time_of_it = (
-            "no time stamp" if record.timestamp_ms is None else f"stamped {clock_text(record.timestamp_ms)} UTC"
-        )
+        time_of_it = "no time stamp" if record.timestamp_ms is None else f"stamped {utc_clock(record.timestamp_ms)} UTC"
         # A twin of the rule writes its copy right behind.
         self._wait(lambda: False, _SETTLE_SECONDS)
         zone = self._arrival.zone(self._scenario.aggregation.zone_key)

@@ -36,7 +36,7 @@ LOG_APPEND_TIME = "LogAppendTime"
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
 _PROBE_SECONDS = 3.0
-_FIRST_PATIENCE_SECONDS = 0.5
+_FIRST_REQUEST_SECONDS = 0.5
 _POLL_SECONDS = 0.1
 
 # A partition has no leader yet, or another one than a moment ago: after a creation (seen), and while brokers restart.
@@ -126,10 +126,10 @@ class KafkaAdmin:
 
     def _metadata(self) -> ClusterMetadata:
         deadline = time.monotonic() + self.timeout_seconds
-        patience = _FIRST_PATIENCE_SECONDS
+        request_seconds = _FIRST_REQUEST_SECONDS
         while True:
             try:
-                return self._client.list_topics(timeout=min(patience, max(0.01, deadline - time.monotonic())))
+                return self._client.list_topics(timeout=min(request_seconds, max(0.01, deadline - time.monotonic())))
             except KafkaException as error:
                 self._look_for_refusal()
                 if time.monotonic() >= deadline:
@@ -137,7 +137,7 @@ class KafkaAdmin:
             # Each request gets longer, for a cluster that is slow to answer. And each gets its own client: one whose
             # answer came too late asks the advertised addresses from then on, where perhaps nobody is.
             self._client = self._new_client()
-            patience *= 2
+            request_seconds *= 2
 
     def check_reachable(self) -> list[BrokerAddress]:
         """Also connects to every advertised address: clients talk to those, not to the bootstrap address."""

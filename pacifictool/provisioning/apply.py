@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pacifictool.errors import Interrupted
-from pacifictool.provisioning.pace import Pace
+from pacifictool.provisioning.bulk import DEFAULT_WORKERS, run_with_progress
 from pacifictool.provisioning.plan import Kind, Plan, Step
-from pacifictool.provisioning.workers import DEFAULT_WORKERS, run_bounded
 from pacifictool.reporting import SILENT, Reporter
 
 _PLURALS = {Kind.DEVICE: "devices", Kind.ATTRIBUTES: "client attributes", Kind.ASSET: "assets"}
@@ -43,10 +42,8 @@ def _apply_many(
     steps: Sequence[Step], kind: Kind, workers: int, reporter: Reporter, stop: threading.Event | None
 ) -> None:
     verb = {"created": "Creating", "changed": "Changing", "deleted": "Deleting"}[steps[0].action]
-    with reporter.task(f"{verb} {_PLURALS[kind]}", total=len(steps)) as task:
-        pace = Pace(task, len(steps))
-        for _ in run_bounded(_carry_out, steps, workers=workers, stop=stop):
-            pace.step()
+    for _ in run_with_progress(_carry_out, steps, f"{verb} {_PLURALS[kind]}", reporter, workers=workers, stop=stop):
+        pass
 
 
 def _carry_out(step: Step) -> None:

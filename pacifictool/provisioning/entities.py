@@ -15,9 +15,8 @@ from typing import Any
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
-from pacifictool.provisioning.pace import Pace
+from pacifictool.provisioning.bulk import run_with_progress
 from pacifictool.provisioning.plan import Action, Kind, Step
-from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
@@ -125,14 +124,9 @@ class DeviceSteps:
         def read(device: Device) -> tuple[str, dict[str, Any]]:
             return device.name, self._platform.attributes.get(device, scope="CLIENT_SCOPE")
 
-        result: dict[str, dict[str, Any]] = {}
         devices = list(self._devices.values())
-        with self._reporter.task("Reading client attributes", total=len(devices), unit="devices") as task:
-            pace = Pace(task, len(devices))
-            for name, attributes in run_bounded(read, devices, stop=self._stop):
-                result[name] = attributes
-                pace.step()
-        return result
+        title = "Reading client attributes"
+        return dict(run_with_progress(read, devices, title, self._reporter, unit="devices", stop=self._stop))
 
     def _create(self, turbine: Turbine) -> None:
         self._devices[turbine.name] = self._platform.devices.create_or_get(

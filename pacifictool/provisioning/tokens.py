@@ -7,9 +7,8 @@ import threading
 from collections.abc import Sequence
 
 from pacifictool.errors import NotFound
+from pacifictool.provisioning.bulk import run_with_progress
 from pacifictool.provisioning.entities import find_devices
-from pacifictool.provisioning.pace import Pace
-from pacifictool.provisioning.workers import run_bounded
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Device, Platform
 from pacifictool.settings import Secret
@@ -33,10 +32,5 @@ def look_up_tokens(
     def look_up(device: Device) -> tuple[str, Secret]:
         return device.name, platform.devices.token(device.id)
 
-    tokens = {}
-    with reporter.task("Looking up access tokens", total=len(devices), unit="devices") as task:
-        pace = Pace(task, len(devices))
-        for name, token in run_bounded(look_up, devices.values(), stop=stop):
-            tokens[name] = token
-            pace.step()
-    return tokens
+    found = list(devices.values())
+    return dict(run_with_progress(look_up, found, "Looking up access tokens", reporter, unit="devices", stop=stop))

@@ -9,16 +9,15 @@ from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
     REJECT_COLOURS,
     band_label,
-    clock,
     colour,
     extent,
     figures,
     notes,
     subtitle,
-    time_of,
     title,
     with_gaps,
 )
+from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230
 _TABLE_ROWS = 500
@@ -150,7 +149,7 @@ def figure(facts: RunFacts) -> Any:
         nticks=8,
         tickformat="%H:%M:%S" if ends[-1] - ends[0] < _LONG_MS else "%d. %H:%M",
         hoverformat="%Y-%m-%d %H:%M:%S",
-        range=[time_of(ends[0] - facts.window_ms), time_of(ends[-1])],
+        range=[utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])],
     )
     chart.update_yaxes(gridcolor=_GRID, zeroline=False)
     chart.update_xaxes(title_text="UTC", title_standoff=4, row=row)
@@ -161,7 +160,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     shade = colour(row - 1)
     measured = [window for window in zone.windows if window.lowest is not None and window.highest is not None]
     chart.add_bar(
-        x=[time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        x=[utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
         y=[(window.highest or 0) - (window.lowest or 0) for window in measured],
         base=[window.lowest for window in measured],
         width=facts.window_ms * 0.18,
@@ -173,7 +172,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     )
     points = list(with_gaps(zone.windows, facts.window_ms))
     chart.add_scatter(
-        x=[time_of(end) for end, _ in points],
+        x=[utc_time(end) for end, _ in points],
         y=[mean for _, mean in points],
         mode="lines+markers",
         line={"color": shade, "width": 2.5, "shape": "vh"},
@@ -203,7 +202,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
 def _draw_rates(chart: Any, facts: RunFacts, row: int) -> None:
     for number, zone in enumerate(facts.zones):
         chart.add_bar(
-            x=[time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows],
+            x=[utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows],
             y=[facts.rate(window) for window in zone.windows],
             width=facts.window_ms * 0.9,
             marker={"color": colour(number), "line": {"width": 0}},
@@ -222,7 +221,7 @@ def _draw_waits(chart: Any, facts: RunFacts, row: int) -> None:
         ("median", [batch.median_wait_seconds for batch in batches], "solid"),
     ):
         chart.add_scatter(
-            x=[time_of(batch.done_ms) for batch in batches],
+            x=[utc_time(batch.done_ms) for batch in batches],
             y=values,
             mode="lines+markers",
             line={"color": "#7a5195", "width": 2, "dash": dash},
@@ -240,7 +239,7 @@ def _draw_rejects(chart: Any, facts: RunFacts, row: int) -> None:
     for number, reason in enumerate(facts.rejects_by_reason):
         some = [reject for reject in rejects if reject.reason == reason]
         chart.add_bar(
-            x=[time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            x=[utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
             y=[reject.count for reject in some],
             width=facts.window_ms * 0.9,
             marker={"color": REJECT_COLOURS[number % len(REJECT_COLOURS)]},
@@ -262,7 +261,7 @@ def _table(zone: Zone, facts: RunFacts) -> str:
             f"{facts.rate(window):.1f}",
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(f'<tr><th scope="row">{clock(window.end_ms)}</th>{row}</tr>')
+        rows.append(f'<tr><th scope="row">{utc_clock(window.end_ms)}</th>{row}</tr>')
     headings = ("Window until", "Readings", "Mean posted", "Mean of the topic", "Lowest", "Highest", "Per second")
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
     shown = len(rows)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
 from pacifictool.report.facts import Band
 from pacifictool.scenario import Turbine
-from pacifictool.winds import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
 
 _DEVIATIONS = 3
 """How many standard deviations of noise are drawn as possible."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from pacifictool.report.facts import Band, RunFacts, Window, Zone
-from pacifictool.scenario import format_duration
+from pacifictool.tools.times import format_duration, utc_time
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
 """After Okabe and Ito (2008): people with colour-blindness can tell them apart, on white and on dark ground."""
@@ -21,14 +20,6 @@ def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def time_of(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-
-
-def clock(milliseconds: int) -> str:
-    return time_of(milliseconds).strftime("%H:%M:%S")
-
-
 def title(facts: RunFacts) -> str:
     return f"{facts.value_key} by zone, every {format_duration(facts.window_ms / 1000)}"
 
@@ -36,7 +27,7 @@ def title(facts: RunFacts) -> str:
 def subtitle(facts: RunFacts) -> str:
     """Where the facts are from and of which time."""
     ends = facts.window_ends_ms
-    first, last = time_of(ends[0] - facts.window_ms), time_of(ends[-1])
+    first, last = utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     return f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC · topic {facts.topic} · {facts.server}"
 

@@ -7,18 +7,19 @@ of many, a page of DEVICES_PER_PAGE at a time is looked at for PAGE_SECONDS, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from pacifictool.errors import AuthenticationFailed, NotFound, PlatformError
 from pacifictool.rest import EntityId, Platform, Point
 from pacifictool.scenario import Scenario
+from pacifictool.tools.rates import RATE_SECONDS
+from pacifictool.tools.threads import run_all
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedZone
 from pacifictool.watch.model import DeviceView, Mean, PlatformState, ZoneView
-from pacifictool.watch.parallel import run_all
-from pacifictool.watch.rates import RATE_SECONDS, series_rate
 
 HISTORY: Final = 60
 """Means that are kept of each zone."""
@@ -88,8 +89,8 @@ class PlatformEye:
         zones, devices = self._directory.zones(), self._directory.devices()
         shown, page = zones[:ZONES_SHOWN], self._page_of(devices, at)
         # Devices first: where they stand tells of zones.
-        seen_devices = run_all([lambda device=device: self._device(device, at) for device in page], WORKERS)  # type: ignore[misc]
-        seen_zones = run_all([lambda zone=zone: self._zone(zone) for zone in shown], WORKERS)  # type: ignore[misc]
+        seen_devices = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
+        seen_zones = run_all([partial(self._zone, zone) for zone in shown], workers=WORKERS, name="watch")
         reporting = sum(device.is_reporting for device in seen_devices)
         share = len(devices) / len(page) if page else 1.0
         return PlatformState(
@@ -201,3 +202,20 @@ class PlatformEye:
             latest = self._platform.telemetry.latest(device, [self._value_key])[self._value_key]
             points = [] if latest is None else [latest]
         return [point for point in points if point.ts_ms > points[-1].ts_ms - RATE_SECONDS * 1000]
+
+
+def series_rate(stamps_ms: Sequence[int], silent_seconds: float) -> float:
+    """Readings per second of a series: its newest timestamps, oldest first, and how long nothing new has come.
+
+    Uses the series' own clock, which may differ from this machine's. Falls when the series falls silent, and is 0
+    after RATE_SECONDS.
+    """
+    if not stamps_ms or silent_seconds >= RATE_SECONDS:
+        return 0.0
+    if len(stamps_ms) == 1:
+        return 1 / RATE_SECONDS
+    span = (stamps_ms[-1] - stamps_ms[0]) / 1000
+    interval = span / (len(stamps_ms) - 1)
+    # A series is also silent between two readings; only what goes beyond that counts.
+    beyond = max(0.0, silent_seconds - max(interval, 2.0))
+    return (len(stamps_ms) - 1) / (span + beyond) if span + beyond > 0 else 0.0

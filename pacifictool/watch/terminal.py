@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from pacifictool.console import Console, styled
+from pacifictool.tools.times import age_text, local_clock
 from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
-from pacifictool.watch.wording import age_text, clock_text, rate_text, sparkline, value_text
+from pacifictool.watch.wording import rate_text, sparkline, value_text
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
 _NARROW = 100
@@ -61,7 +62,7 @@ def _title(snapshot: Snapshot, hint: str) -> RenderableType:
     moves = snapshot.verdict.startswith("Data moves from end to end.")
     style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
     style = "bold" if snapshot.platform.unknown == WAITING else style
-    return styled((f"{clock_text(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
+    return styled((f"{local_clock(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
 
 
 def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
@@ -200,7 +201,7 @@ def _job(snapshot: Snapshot) -> RenderableType:
 
 def line(snapshot: Snapshot) -> str:
     """One line for a pipe or a log: time, means, rate, lag, rejects; and the verdict unless all is well."""
-    parts = [clock_text(snapshot.ts_ms)]
+    parts = [local_clock(snapshot.ts_ms)]
     for zone in snapshot.platform.zones:
         latest = zone.latest
         readings = "" if latest is None or latest.readings is None else f", {latest.readings} readings"

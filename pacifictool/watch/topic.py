@@ -8,8 +8,8 @@ from typing import Final
 from pacifictool.errors import KafkaError, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.settings import KafkaEndpoint
+from pacifictool.tools.rates import RateMeter
 from pacifictool.watch.model import TopicState
-from pacifictool.watch.rates import RateMeter
 
 TIMEOUT_SECONDS: Final = 3.0
 _DESCRIBE_EVERY_SECONDS: Final = 10.0
@@ -42,7 +42,7 @@ class TopicEye:
         except (KafkaError, SettingsError) as error:
             # A client that has lost its broker is slow to believe that it is back.
             self._admin, self._info = None, None
-            self._meter.forget()
+            self._meter.reset()
             return TopicState(self._topic, unknown=error.message)
 
     def _describe(self, admin: KafkaAdmin) -> TopicInfo | None:
@@ -50,6 +50,6 @@ class TopicEye:
         if self._info is None or now - self._described_at >= _DESCRIBE_EVERY_SECONDS:
             info = admin.describe(self._topic)
             if info is not None and self._info is not None and info.topic_id != self._info.topic_id:
-                self._meter.forget()
+                self._meter.reset()
             self._info, self._described_at = info, now
         return self._info

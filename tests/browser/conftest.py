@@ -91,6 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         cache_dir=default_cache_dir(os.environ),
         environ=os.environ,
         page=StackPage(PAGE, page_options(scenario=scenario, job=job_folder)),
+        shared=True,
     )
     running: list[subprocess.Popen[bytes]] = []
     try:

@@ -13,10 +13,10 @@ from world import Snapshot, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.models.config import WindRange
 from pacifictool.sandbox.stack import LocalStack
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
-from pacifictool.winds import WindRange
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

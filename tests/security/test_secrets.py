@@ -233,6 +233,7 @@ def test_a_sandbox_in_a_folder_that_others_can_enter_keeps_what_is_in_it_to_itse
             "PACIFICTOOL_URL": state["url"],
             "PACIFICTOOL_MQTT": state["mqtt"],
             "PACIFICTOOL_KAFKA": state["kafka"],
+            "PACIFICTOOL_KAFKA_CONFIG": state["kafka_config"],
         }
         assert command_line("setup", "-o", "json", environ=reached).code == 0
         from_outside = Watched()

@@ -152,7 +152,7 @@ class ProvingGround:
         self.folder = folder
         self.sink = sink
         self.topic = topic
-        stack = LocalStack(folder / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ)
+        stack = LocalStack(folder / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True)
         self.broker, self.platform = stack.broker, stack.platform
         self.proxy: FaultyProxy
         self.mqtt_proxy: FaultyProxy

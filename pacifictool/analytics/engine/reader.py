@@ -51,6 +51,11 @@ class Rules:
     max_skew_ms: int = 60_000
     """How far a producer's timestamp may be ahead of the record's arrival."""
 
+    @property
+    def ahead_of_arrival(self) -> str:
+        """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
+        return f"timestamp more than {self.max_skew_ms / 1000:g} s ahead of its arrival"
+
     def reasons(self) -> tuple[str, ...]:
         """Why a record does not count, in the order of RecordParser.java and PartitionReader.java."""
         zone, value = self.zone_key, self.value_key
@@ -68,7 +73,7 @@ class Rules:
             f"no {value}",
             f"{value} is not a number",
             f"{value} is not within {self.minimum:.15g} and {self.maximum:.15g}",
-            f"timestamp more than {self.max_skew_ms / 1000:g} s ahead of its arrival",
+            self.ahead_of_arrival,
             "too late: its window was closed for good",
         )
 

@@ -1,4 +1,4 @@
-// Numbers and times as people read them, as pacifictool/watch/wording.py words them in the terminal.
+// Numbers and times as people read them, as pacifictool/watch/wording.py and pacifictool/tools/times.py write them in the terminal.
 "use strict";
 const words = {
   age(seconds) {

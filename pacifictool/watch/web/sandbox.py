@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, load_scenario, tutorial_scenario
-from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret
+from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret, read_properties
 from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.source import OnDemand
@@ -20,7 +20,8 @@ from pacifictool.watch.web.source import OnDemand
 def page(url: str, options: Path) -> Starlette:
     """The page of the sandbox at `url`.
 
-    `options` is a JSON file of `reference.page_options`, and Kafka's address as `kafka`.
+    `options` is a JSON file of `reference.page_options`, with Kafka's address as `kafka` and, where the broker asks for
+    a login, the file of its properties as `kafka_config`.
 
     The file is read when somebody looks: the sandbox may be up before its broker is.
     """
@@ -39,13 +40,17 @@ def page(url: str, options: Path) -> Starlette:
         return Collector(
             WatchTarget(
                 Platform(session),
-                KafkaEndpoint(given.get("kafka", "localhost:9092")),
+                KafkaEndpoint(given.get("kafka", "localhost:9092"), _kafka_properties(given.get("kafka_config"))),
                 scenario,
                 lambda: _folders(given),
             )
         )
 
     return page_application(OnDemand(make))
+
+
+def _kafka_properties(path: str | None) -> Mapping[str, str]:
+    return {} if path is None else read_properties(Path(path))
 
 
 def _scenario(path: str | None) -> Scenario:

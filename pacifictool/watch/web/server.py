@@ -6,7 +6,7 @@ import contextlib
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 from typing import Final, Self
 
@@ -14,6 +14,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from pacifictool.errors import PacificToolError, PortInUse, UsageError
+from pacifictool.runtime.guarded_http import guarded_http
+from pacifictool.runtime.peer import PeerCheck
+from pacifictool.settings import is_loopback
 
 _START_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 1.0
@@ -30,8 +33,17 @@ class _Uvicorn(uvicorn.Server):
 class PageServer:
     """One page at one address. Use it as a context manager."""
 
-    def __init__(self, application: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Port 0: any free one. Raises PortInUse, UsageError for an address that is not this machine's."""
+    def __init__(
+        self,
+        application: Starlette,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        warn: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """On the loopback interface only this user and root are let in; `warn` is told of others.
+
+        Port 0: any free one. Raises PortInUse, UsageError for an address that is not this machine's."""
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
@@ -39,6 +51,7 @@ class PageServer:
         self._server = _Uvicorn(
             uvicorn.Config(
                 application,
+                http=guarded_http(PeerCheck("the page", warn) if is_loopback(host) else None),
                 lifespan="off",
                 log_config=None,
                 access_log=False,

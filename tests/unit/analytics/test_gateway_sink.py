@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.base import Receipt
@@ -20,7 +21,6 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 

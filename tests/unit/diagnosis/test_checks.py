@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pacifictool.diagnosis.checks import Check, Finding, Status, at_once, failed, ok, run_checks, skipped, warning
+from pacifictool.diagnosis.checks import Check, Finding, Status, failed, ok, run_checks, skipped, warning
 from pacifictool.errors import Interrupted, KafkaError, MqttError
 
 
@@ -146,16 +146,6 @@ def test_a_stop_ends_it_at_once(never: threading.Event) -> None:
     began = time.monotonic()
     with pytest.raises(Interrupted):
         run_checks([check("hangs", lambda: hang(never))], stop=stop)
-    assert time.monotonic() - began < 2
-
-
-def test_work_at_once_leaves_out_what_takes_too_long(never: threading.Event) -> None:
-    def work(seconds: float) -> float:
-        never.wait(seconds)
-        return seconds
-
-    began = time.monotonic()
-    assert at_once(work, [0.0, 0.1, 30.0], seconds=0.5) == {0.0: 0.0, 0.1: 0.1}
     assert time.monotonic() - began < 2
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from pacifictool.models.config import ReplayedWind, Wind
 from pacifictool.report.facts import RunFacts, Window
 from pacifictool.report.ranges import bands_of, range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
-from pacifictool.winds import ReplayedWind, Wind
 
 WIND: TypeAdapter[Wind] = TypeAdapter(Wind)
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifictool.simulation.histogram import DurationHistogram
+from pacifictool.simulation.summary import DurationHistogram
 
 
-def test_nothing_recorded_has_no_percentile() -> None:
+def test_without_durations_there_is_no_percentile() -> None:
     assert DurationHistogram().percentile(50) is None
 
 
@@ -17,7 +17,7 @@ def test_nothing_recorded_has_no_percentile() -> None:
     st.lists(st.floats(min_value=1e-5, max_value=600_000), min_size=1, max_size=300),
     st.sampled_from([1, 50, 90, 99, 100]),
 )
-def test_percentiles_are_right_to_a_few_per_cent(durations: list[float], percent: int) -> None:
+def test_percentiles_are_within_a_few_per_cent(durations: list[float], percent: int) -> None:
     histogram = DurationHistogram()
     for duration in durations:
         histogram.record(duration)

@@ -2,28 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pacifictool.watch.rates import RateMeter, series_rate
-
-
-def test_a_counter_needs_two_readings() -> None:
-    meter = RateMeter()
-    assert meter.add(0.0, 100) is None
-    assert meter.add(1.0, 130) == 30
-
-
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    meter = RateMeter(seconds=10)
-    rates = [meter.add(float(second), min(second, 20) * 30) for second in range(41)]
-    assert rates[20] == 30
-    assert rates[25] == 15
-    assert rates[30] == 0
-
-
-def test_a_counter_that_begins_anew_is_measured_anew() -> None:
-    meter = RateMeter()
-    meter.add(0.0, 1000)
-    assert meter.add(1.0, 5) is None
-    assert meter.add(2.0, 15) == 10
+from pacifictool.watch.platform import series_rate
 
 
 @pytest.mark.parametrize("per_second", [1, 10, 100])

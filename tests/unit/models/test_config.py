@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import ScenarioError
+from pacifictool.models.config import ReplayedWind
 from pacifictool.scenario import Scenario, parse_scenario
-from pacifictool.winds import ReplayedWind
 
 
 def scenario(wind: str, folder: Path | None = None, more: str = "") -> Scenario:
@@ -36,7 +36,7 @@ def scenario(wind: str, folder: Path | None = None, more: str = "") -> Scenario:
         ('"coast"', "there is no wind 'coast': a table [winds.coast] would describe it"),
     ],
 )
-def test_a_wind_that_cannot_blow_is_told_with_its_place(wind: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_model_is_reported_with_its_place(wind: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("time,speed,note\n0,3,\n1,fast,\n", encoding="utf-8")
     with pytest.raises(ScenarioError) as caught:
         scenario(wind, tmp_path)
@@ -45,14 +45,14 @@ def test_a_wind_that_cannot_blow_is_told_with_its_place(wind: str, said: str, tm
     assert "docs/scenario.md" in (caught.value.hint or "")
 
 
-def test_a_file_is_looked_for_beside_the_scenario(tmp_path: Path) -> None:
+def test_a_file_is_relative_to_the_folder_of_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("windSpeed\n3\n", encoding="utf-8")
     wind = scenario('{ model = "replay", file = "wind.csv" }', tmp_path).turbines[0].wind_speed
     assert isinstance(wind, ReplayedWind)
     assert wind.file == tmp_path / "wind.csv"
 
 
-def test_groups_share_a_wind_by_its_name_and_the_zones_of_a_fleet_take_winds_in_turn() -> None:
+def test_groups_share_a_named_wind_and_the_zones_of_a_fleet_alternate() -> None:
     found = scenario(
         '"coast"',
         more='[winds.coast]\nmodel = "constant"\nvalue = 9\n'

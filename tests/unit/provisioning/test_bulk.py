@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from pacifictool.provisioning.pace import Pace, duration_text
+from pacifictool.provisioning.bulk import Pace
 
 
 class Task:
@@ -18,7 +16,7 @@ class Task:
         self.notes.append(note)
 
 
-def test_the_rate_is_that_of_the_last_seconds_and_tells_how_long_it_takes() -> None:
+def test_the_note_tells_the_rate_of_the_last_seconds_and_the_time_left() -> None:
     now = 100.0
     task = Task()
     pace = Pace(task, 10_000, clock=lambda: now)
@@ -36,10 +34,3 @@ def test_the_rate_is_that_of_the_last_seconds_and_tells_how_long_it_takes() -> N
         now += 0.001
         pace.step()
     assert task.notes[-1].endswith(", 0 s left")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")]
-)
-def test_durations_for_people(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text

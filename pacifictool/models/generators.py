@@ -1,7 +1,7 @@
-"""Wind models: what a turbine measures, as a pure function of seed, device and reading number.
+"""Generators of wind speeds: the value of a reading as a pure function of seed, device and reading number.
 
-A source is made once per device by `wind_source(spec, …)`, which is open for further kinds of specification: register
-a function for its class with `@wind_source.register`. docs/wind-models.md shows what each looks like.
+`wind_generator(spec, …)` makes the generator of one device. It accepts further classes of configuration: register a
+function for a class with `@wind_generator.register`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import Final, Protocol
 
 from pacifictool.errors import ScenarioError
-from pacifictool.winds import (
+from pacifictool.models.config import (
     MAX_DECIMALS,
     ConstantWind,
     DailyWind,
@@ -29,53 +29,53 @@ _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 
 
-class WindSource(Protocol):
-    """The wind at one device."""
+class WindGenerator(Protocol):
+    """Generates the wind speeds of one device."""
 
     def value(self, number: int, elapsed_seconds: float) -> int | float:
         """The wind speed of reading `number` (0, 1, …), due `elapsed_seconds` after reading 0.
 
-        Pure: the same arguments give the same value, in whatever order and however often it is asked.
+        Pure: the same arguments give the same value, in whatever order and however often it is called.
         """
 
 
 @singledispatch
-def wind_source(spec: object, *, seed: int, device: str) -> WindSource:
-    """The source for a specification of the scenario. Raises ScenarioError for an unknown kind.
+def wind_generator(spec: object, *, seed: int, device: str) -> WindGenerator:
+    """The generator for a model of the scenario. Raises ScenarioError for an unknown class.
 
-    A run is reproducible by its seed, whatever the number of devices and their order: the randomness of a device
-    depends on the seed and its own name only.
+    A run can be reproduced from its seed, whatever the number of devices and their order: the random numbers of a
+    device depend only on the seed and on its own name.
     """
     raise ScenarioError(f"No wind model is known for {type(spec).__name__} (device {device!r}, seed {seed}).")
 
 
-@wind_source.register
-def _uniform_integers(spec: WindRange, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _uniform_integers(spec: WindRange, *, seed: int, device: str) -> WindGenerator:
     return UniformIntegers(spec.min, spec.max, device_key(seed, device, "wind"))
 
 
-@wind_source.register
-def _constant(spec: ConstantWind, *, seed: int, device: str) -> WindSource:  # noqa: ARG001 - all have one signature
+@wind_generator.register
+def _constant(spec: ConstantWind, *, seed: int, device: str) -> WindGenerator:  # noqa: ARG001 - all have one signature
     return Constant(plain(spec.value))
 
 
-@wind_source.register
-def _normal(spec: NormalWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _normal(spec: NormalWind, *, seed: int, device: str) -> WindGenerator:
     return Normal(spec, device_key(seed, device, "wind"))
 
 
-@wind_source.register
-def _walk(spec: WalkingWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _walk(spec: WalkingWind, *, seed: int, device: str) -> WindGenerator:
     return Walk(spec, device_key(seed, device, "wind"))
 
 
-@wind_source.register
-def _sine(spec: DailyWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _sine(spec: DailyWind, *, seed: int, device: str) -> WindGenerator:
     return DailySine(spec, device_key(seed, device, "wind"))
 
 
-@wind_source.register
-def _replay(spec: ReplayedWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _replay(spec: ReplayedWind, *, seed: int, device: str) -> WindGenerator:
     return Replay(spec, device_key(seed, device, "wind"))
 
 
@@ -109,7 +109,7 @@ class UniformIntegers:
 
 def standard_normal(key: int, number: int) -> float:
     """A value of the normal distribution (mean 0, deviation 1) for position `number` of the stream `key`."""
-    # 53 bits, in the middle of their interval: never 0 and never 1, of which there is no quantile.
+    # 53 bits, in the middle of their interval: never 0 and never 1, which have no quantile.
     return _QUANTILE(((uniform_bits(key, number) >> 12) + 0.5) * 2.0**-52)
 
 
@@ -117,12 +117,12 @@ _QUANTILE: Final = NormalDist().inv_cdf
 
 
 def plain(value: float) -> int | float:
-    """Without the point, when there is nothing behind it: 31 rather than 31.0."""
+    """Without the decimal point where there are no decimals: 31 instead of 31.0."""
     return int(value) if value == int(value) else value
 
 
 def _rounding(lowest: float, highest: float, decimals: int) -> Callable[[float], int | float]:
-    """Keeps values within bounds and rounds them. Rounded values may leave bounds that have more digits."""
+    """Keeps values within bounds and rounds them. Rounding may leave bounds that have more digits."""
     digits = decimals or None  # `round` without digits gives an integer
 
     def rounded(value: float) -> int | float:
@@ -158,13 +158,13 @@ class Normal:
 
 
 class Walk:
-    """A random walk that turns back at its bounds.
+    """A random walk that is reflected at its bounds.
 
-    A pure function of the number, although every value follows from the one before: the walk is built from the coarse
-    to the fine. Known at the ends of a stretch, its value in the middle is normally distributed around their mean
-    (Lévy's construction of Brownian motion), with a random number that belongs to this middle. So any value is found
-    by halving a stretch of 65,536 readings, and the next one by the last few halvings, which are remembered. Folding
-    the free walk at the bounds makes one that is reflected there.
+    A pure function of the reading number, although every value follows from the previous one: the walk is refined step
+    by step (Lévy's construction of Brownian motion). Between two known values, the value in the middle is normally
+    distributed around their mean, with a random number that belongs to that middle. So any value is found by halving
+    a stretch of 65,536 readings, and the next one from the last few halvings, which are cached. Folding the free walk
+    at the bounds gives one that is reflected there.
     """
 
     __slots__ = ("_anchor", "_key", "_lowest", "_path", "_rounded", "_span", "_start", "_step")
@@ -176,10 +176,10 @@ class Walk:
         self._start = (spec.min + spec.max) / 2 if spec.start is None else spec.start
         self._rounded = _rounding(spec.min, spec.max, spec.decimals)
         self._key = key
-        # Stretches that hold the last number asked for, from the longest to the shortest: first and last number, and
-        # the free walk's value at both. Only a memory: what is asked for decides what comes out.
+        # A cache: the stretches around the last number, from the longest to the shortest. Each has its first and last
+        # number, and the free walk's value at both.
         self._path: list[tuple[int, int, float, float]] = []
-        self._anchor = (0, self._start)  # a stretch's number, and the value at its begin
+        self._anchor = (0, self._start)  # a stretch's number, and the value at its start
 
     def value(self, number: int, elapsed_seconds: float) -> int | float:
         place = (self._free(number) - self._lowest) % (2 * self._span)
@@ -204,10 +204,10 @@ class Walk:
         return at_first
 
     def _stretch(self, index: int) -> tuple[int, int, float, float]:
-        """One of the longest stretches; their ends are a walk of their own, which is gone through step by step."""
+        """One of the longest stretches. Their ends are a walk of their own, which is computed step by step."""
         known, at_first = self._anchor if self._anchor[0] <= index else (0, self._start)
         deviation = self._step * math.sqrt(self._STRETCH)
-        ends = ~self._key & _MASK  # a stream of its own
+        ends = ~self._key & _MASK  # a random stream of its own
         for earlier in range(known, index):
             at_first += deviation * standard_normal(ends, earlier)
         self._anchor = (index, at_first)
@@ -235,7 +235,7 @@ class DailySine:
 
 
 class Replay:
-    """The rows of a file, again and again."""
+    """The rows of a file, repeated."""
 
     __slots__ = ("_first", "_row_seconds", "_values")
 
@@ -245,6 +245,6 @@ class Replay:
         self._first = key % len(self._values) if spec.shift else 0
 
     def value(self, number: int, elapsed_seconds: float) -> int | float:
-        # The millionth part of a row makes up for what the division of numbers by rates loses.
+        # A millionth of a row makes up for the rounding of number / rate.
         row = number if self._row_seconds is None else int(elapsed_seconds / self._row_seconds + 1e-6)
         return plain(round(self._values[(self._first + row) % len(self._values)], MAX_DECIMALS))

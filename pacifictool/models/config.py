@@ -1,4 +1,7 @@
-"""What the wind can be: the `wind_speed` of turbines and fleets in a scenario. `simulation.wind` makes it blow."""
+"""Wind models as validated configuration: the `wind_speed` of turbines and fleets in a scenario.
+
+`models.generators` produces the values of each model.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ MAX_SPEED = 1e9
 Speed = Annotated[float, Field(ge=-MAX_SPEED, le=MAX_SPEED)]
 Spread = Annotated[float, Field(ge=0, le=MAX_SPEED)]
 MAX_DECIMALS = 4
-"""Digits behind the point. With more, Python would write the smallest values as 1e-05, which not every reader takes."""
+"""Digits after the decimal point. With more, Python would write the smallest values as 1e-05, which not every JSON
+reader accepts."""
 
 Decimals = Annotated[int, Field(ge=0, le=MAX_DECIMALS)]
 
@@ -56,14 +60,14 @@ class WindRange(_Wind):
 
 
 class ConstantWind(_Wind):
-    """Always the same value: what comes out of a window's mean is known beforehand."""
+    """Always the same value: the mean of every window is known beforehand."""
 
     model: Literal["constant"]
     value: Speed
 
 
 class NormalWind(_Bounded):
-    """Independent values around a mean; what lies outside of the bounds becomes the bound."""
+    """Independent values around a mean; values outside the bounds are set to the bound."""
 
     model: Literal["normal"]
     mean: Speed
@@ -72,13 +76,13 @@ class NormalWind(_Bounded):
 
 
 class WalkingWind(_Bounded):
-    """A random walk: each value is near the previous one. At the bounds it turns back."""
+    """A random walk: each value is near the previous one. It is reflected at the bounds."""
 
     model: Literal["walk"]
     min: Speed
     max: Speed
     start: Speed | None = None
-    """Where it begins; None: in the middle between the bounds."""
+    """The first value; None: halfway between the bounds."""
     step: Spread = 0.5
     """Standard deviation of the change from one reading to the next."""
 
@@ -92,14 +96,14 @@ class WalkingWind(_Bounded):
 
 
 class DailyWind(_Bounded):
-    """A sine over the day with noise upon it."""
+    """A sine over the day, with noise added."""
 
     model: Literal["sine"]
     mean: Speed
     amplitude: Spread
     period_hours: Annotated[float, Field(gt=0, le=100_000)] = 24.0
     start_hour: Annotated[float, Field(ge=0, le=100_000)] = 0.0
-    """The hour at which the run begins."""
+    """The hour of the day at which the run starts."""
     peak_hour: Annotated[float, Field(ge=0, le=100_000)] = 15.0
     """The hour of the strongest wind."""
     noise: Spread = 0.0
@@ -107,7 +111,7 @@ class DailyWind(_Bounded):
 
 
 class ReplayedWind(_Wind):
-    """Values from a column of a CSV file with a heading, in its order; after the last one the first one again."""
+    """Values from a column of a CSV file with a header row, in order; after the last one the first one again."""
 
     model: Literal["replay"]
     file: Path
@@ -116,7 +120,7 @@ class ReplayedWind(_Wind):
     row_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """How long a row lasts; None: each reading takes the next row."""
     shift: bool = False
-    """Whether every device begins at another row, so that a fleet is not of one mind."""
+    """Whether every device starts at another row, so that the devices of a fleet do not move in step."""
 
     @field_validator("file")
     @classmethod
@@ -136,7 +140,7 @@ class ReplayedWind(_Wind):
 
 @lru_cache(maxsize=32)
 def read_column(file: Path, column: str) -> Sequence[float]:
-    """The numbers of one column of a CSV file with a heading; empty cells are left out. A file is read once a run.
+    """The numbers of one column of a CSV file with a header row, without empty cells. A file is read once per run.
 
     Raises ValueError with a sentence for the user.
     """
@@ -198,4 +202,4 @@ Wind = Annotated[
         custom_error_message=f"the wind models are {', '.join(MODELS)}",
     ),
 ]
-"""Any of the models; without the key `model` it is the tutorial's `{ min = 30, max = 35 }`."""
+"""Any of the models; a table without the key `model` is a range, as the tutorial's `{ min = 30, max = 35 }`."""

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
-from pacifictool.simulation.wind import wind_source
-from pacifictool.winds import ConstantWind, DailyWind, NormalWind, ReplayedWind, WalkingWind, Wind, WindRange
+from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, WalkingWind, Wind, WindRange
+from pacifictool.models.generators import wind_generator
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SPEC = WindRange(min=30, max=35)
 
 
 def values(seed: int, device: str, count: int = 200, spec: Wind = SPEC) -> list[int | float]:
-    source = wind_source(spec, seed=seed, device=device)
-    return [source.value(number, number / 10) for number in range(count)]
+    generator = wind_generator(spec, seed=seed, device=device)
+    return [generator.value(number, number / 10) for number in range(count)]
 
 
-def test_both_ends_of_the_range_occur_and_every_integer_is_as_likely() -> None:
+def test_all_integers_of_the_range_are_equally_likely() -> None:
     counts = Counter(values(1, "Wind Turbine 1", 60_000))
     assert sorted(counts) == [30, 31, 32, 33, 34, 35]
     # 10,000 expected each; the standard deviation is 91.
@@ -40,8 +40,8 @@ def test_neighbouring_readings_are_independent() -> None:
 
 
 def test_a_value_depends_on_seed_device_and_number_only() -> None:
-    source = wind_source(SPEC, seed=7, device="Wind Turbine 1")
-    backwards = [source.value(number, 0.0) for number in reversed(range(200))]
+    generator = wind_generator(SPEC, seed=7, device="Wind Turbine 1")
+    backwards = [generator.value(number, 0.0) for number in reversed(range(200))]
     assert backwards[::-1] == values(7, "Wind Turbine 1")
 
 
@@ -52,9 +52,9 @@ def test_devices_and_seeds_differ() -> None:
 
 def test_another_process_gives_the_same_values() -> None:
     code = (
-        "from pacifictool.winds import WindRange\n"
-        "from pacifictool.simulation.wind import wind_source\n"
-        "s = wind_source(WindRange(min=30, max=35), seed=42, device='Wind Turbine ü')\n"
+        "from pacifictool.models.config import WindRange\n"
+        "from pacifictool.models.generators import wind_generator\n"
+        "s = wind_generator(WindRange(min=30, max=35), seed=42, device='Wind Turbine ü')\n"
         "print([s.value(n, 0.0) for n in range(20)])"
     )
     outputs = {
@@ -72,13 +72,13 @@ def test_another_process_gives_the_same_values() -> None:
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(), st.text(), st.integers(0, 10**9))
 def test_every_value_is_within_the_range(lowest: int, width: int, seed: int, device: str, number: int) -> None:
-    source = wind_source(WindRange(min=lowest, max=lowest + width), seed=seed, device=device)
-    assert lowest <= source.value(number, 0.0) <= lowest + width
+    generator = wind_generator(WindRange(min=lowest, max=lowest + width), seed=seed, device=device)
+    assert lowest <= generator.value(number, 0.0) <= lowest + width
 
 
-def test_an_unknown_kind_of_wind_is_an_error() -> None:
+def test_an_unknown_class_of_model_is_an_error() -> None:
     with pytest.raises(ScenarioError, match="No wind model is known for dict"):
-        wind_source({"gale": True}, seed=1, device="Wind Turbine 1")
+        wind_generator({"gale": True}, seed=1, device="Wind Turbine 1")
 
 
 MODELS: dict[str, Wind] = {
@@ -93,15 +93,15 @@ MODELS: dict[str, Wind] = {
 
 @pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS)
 def test_every_model_is_a_pure_function_of_seed_device_and_time(spec: Wind) -> None:
-    """Asked in order, backwards, at random, twice, beside other devices: the same values."""
+    """In order, backwards, at random, twice, next to other devices: the same values."""
     numbers = [*range(300), 65_535, 65_536, 65_537, 1_000_000]
-    first = wind_source(spec, seed=3, device="Wind Turbine 1")
+    first = wind_generator(spec, seed=3, device="Wind Turbine 1")
     known = {number: first.value(number, number / 10) for number in numbers}
     assert known == {number: first.value(number, number / 10) for number in reversed(numbers)}
     shuffled = numbers * 2
     random.Random(1).shuffle(shuffled)
-    other = wind_source(spec, seed=3, device="Wind Turbine 2")
-    again = wind_source(spec, seed=3, device="Wind Turbine 1")
+    other = wind_generator(spec, seed=3, device="Wind Turbine 2")
+    again = wind_generator(spec, seed=3, device="Wind Turbine 1")
     for number in shuffled:
         other.value(number + 1, number / 10)
         assert again.value(number, number / 10) == known[number]
@@ -112,12 +112,12 @@ def test_every_model_is_a_pure_function_of_seed_device_and_time(spec: Wind) -> N
 
 
 @pytest.mark.parametrize("name", ["uniform", "normal", "walk", "sine"])
-def test_every_model_with_chance_differs_between_devices_and_seeds(name: str) -> None:
+def test_every_random_model_differs_between_devices_and_seeds(name: str) -> None:
     series = [values(seed, device, spec=MODELS[name]) for seed in (1, 2) for device in ("T 1", "T 2")]
     assert all(series[a] != series[b] for a in range(4) for b in range(a))
 
 
-def test_normal_wind_has_its_mean_and_deviation_and_stays_within_its_bounds() -> None:
+def test_normal_wind_has_its_mean_and_deviation_within_its_bounds() -> None:
     free = values(1, "T", 20_000, NormalWind(model="normal", mean=100, deviation=3))
     assert statistics.fmean(free) == pytest.approx(100, abs=0.1)
     assert statistics.stdev(free) == pytest.approx(3, abs=0.1)
@@ -126,7 +126,7 @@ def test_normal_wind_has_its_mean_and_deviation_and_stays_within_its_bounds() ->
     assert all(isinstance(value, int) for value in bounded)
 
 
-def test_walking_wind_goes_in_small_steps_and_turns_back_at_its_bounds() -> None:
+def test_a_random_walk_has_its_step_and_is_reflected_at_its_bounds() -> None:
     spec = WalkingWind(model="walk", min=5, max=25, start=10, step=1, decimals=4)
     series = values(1, "T", 20_000, spec)
     assert series[0] == 10
@@ -138,24 +138,24 @@ def test_walking_wind_goes_in_small_steps_and_turns_back_at_its_bounds() -> None
     assert statistics.stdev(steps) == pytest.approx(1, abs=0.05)
 
 
-def test_daily_wind_is_strongest_at_its_hour() -> None:
+def test_daily_wind_has_its_maximum_at_the_peak_hour() -> None:
     spec = DailyWind(model="sine", mean=12, amplitude=6, start_hour=6, peak_hour=15)
-    source = wind_source(spec, seed=1, device="T")
-    by_hour = {(6 + hour) % 24: source.value(hour, hour * 3600.0) for hour in range(24)}
+    generator = wind_generator(spec, seed=1, device="T")
+    by_hour = {(6 + hour) % 24: generator.value(hour, hour * 3600.0) for hour in range(24)}
     assert max(by_hour, key=lambda hour: by_hour[hour]) == 15
     assert (by_hour[15], by_hour[3], by_hour[9]) == (18, 6, 12)
-    calm = wind_source(spec, seed=1, device="T")
-    noisy = wind_source(spec.model_copy(update={"noise": 2.0}), seed=1, device="T")
+    calm = wind_generator(spec, seed=1, device="T")
+    noisy = wind_generator(spec.model_copy(update={"noise": 2.0}), seed=1, device="T")
     noise = [noisy.value(n, n * 10.0) - calm.value(n, n * 10.0) for n in range(5000)]
     assert statistics.stdev(noise) == pytest.approx(2, abs=0.1)
 
 
-def test_replayed_wind_takes_row_after_row_and_begins_anew(tmp_path: Path) -> None:
+def test_replayed_wind_takes_the_rows_in_order_and_starts_over(tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("\ufefftime,windSpeed\n0,1.5\n1,\n2,7\n3,2.25\n", encoding="utf-8")
     spec = ReplayedWind(model="replay", file=tmp_path / "wind.csv")
     assert values(1, "T", 7, spec) == [1.5, 7, 2.25, 1.5, 7, 2.25, 1.5]
     timed = spec.model_copy(update={"row_seconds": 0.3})
     assert values(1, "T", 10, timed) == [1.5, 1.5, 1.5, 7, 7, 7, 2.25, 2.25, 2.25, 1.5]
     shifted = spec.model_copy(update={"shift": True})
-    begins = {wind_source(shifted, seed=1, device=f"T {n}").value(0, 0.0) for n in range(50)}
+    begins = {wind_generator(shifted, seed=1, device=f"T {n}").value(0, 0.0) for n in range(50)}
     assert begins == {1.5, 7, 2.25}

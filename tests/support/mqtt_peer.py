@@ -1,4 +1,4 @@
-"""An MQTT peer for tests that answers by script: what a real server does only on a bad day.
+"""An MQTT server for tests with scripted behaviour: faults that a real server does not show on demand.
 
 By default it behaves as a 1.x server does (docs/servers/1.x.md#mqtt, row 3): CONNACK always with session-present
 1, PUBACK with the flag bits 0010. It knows just enough MQTT 3.1.1 for devices that publish.
@@ -33,12 +33,12 @@ class Reaction(Enum):
     IGNORE = auto()
     """No PUBACK; the session stays, as with a failing rule or a Kafka broker that is down."""
     CLOSE = auto()
-    """The connection is closed without a word, as with a payload that the platform does not understand."""
+    """The connection is closed without a reason, as with a payload that the platform cannot parse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A PUBLISH as it came in."""
+    """A PUBLISH as it was received."""
 
     user_name: str
     topic: str
@@ -58,7 +58,7 @@ class ScriptedPeer:
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         """`port` 0: a free one. With `tls` every connection begins with a handshake."""
         self.on_connect: Callable[[str, int], int | None] = lambda _user_name, _connection: 0
-        """Called with user name and number of the connection; gives the CONNACK return code, None: no answer."""
+        """Called with user name and number of the connection; returns the CONNACK return code, None: no CONNACK."""
         self.on_publish: Callable[[Received], Reaction] = lambda _message: Reaction.ACKNOWLEDGE
         self.answers_pings = True
         self.received: list[Received] = []
@@ -84,7 +84,7 @@ class ScriptedPeer:
     def close(self) -> None:
         """Stops listening and drops every connection."""
         with contextlib.suppress(OSError):
-            # A blocked accept() is woken by shutdown, not by close.
+            # shutdown() ends a blocked accept(), close() does not.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.drop_all()
@@ -92,7 +92,7 @@ class ScriptedPeer:
             thread.join(timeout=5)
 
     def drop_all(self) -> None:
-        """Closes every connection without a word."""
+        """Closes every connection without a DISCONNECT."""
         with self._lock:
             connections = list(self._open)
         for connection in connections:
@@ -100,7 +100,7 @@ class ScriptedPeer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def send_to_all(self, data: bytes) -> None:
-        """Sends bytes of any kind on every connection."""
+        """Sends raw bytes on every connection."""
         with self._lock:
             for connection in self._open:
                 connection.sendall(data)
@@ -149,14 +149,14 @@ class ScriptedPeer:
                         self.disconnects += 1
                         return
         except (OSError, EOFError, ValueError, IndexError, struct.error):
-            pass  # the other side has gone or speaks no MQTT, or `drop_all` was called
+            pass  # the client has gone or does not speak MQTT, or `drop_all` was called
         finally:
             with self._lock:
                 self._open.discard(connection)
             connection.close()
 
     def _react(self, connection: socket.socket, message: Received) -> bool:
-        """Whether the connection goes on."""
+        """Returns whether the connection continues."""
         reaction = self.on_publish(message)
         if reaction is Reaction.CLOSE:
             return False
