@@ -15,7 +15,7 @@ SHOW_ALL = "pacifictool.help_all"
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(
-        "--checkpoint", metavar="DIR", help="The job's checkpoint. (default: a folder per server, topic and sink)"
+        "--checkpoint", metavar="DIR", help="The job's checkpoint. (default: found by server, topic and sink)"
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
