@@ -100,18 +100,8 @@ def _interrupted(session: CliSession, arguments: Sequence[str]) -> ExitCode:
         session.concluded = True
     session.reporter.info("Interrupted.")
     if _wants_json(session, arguments):
-        _print_document(
-            session,
-            {
-                "ok": False,
-                "error": {
-                    "kind": "interrupted",
-                    "message": "Interrupted.",
-                    "hint": None,
-                    "help": entry_of("interrupted"),
-                },
-            },
-        )
+        error = {"kind": "interrupted", "message": "Interrupted.", "hint": None, "help": entry_of("interrupted")}
+        _print_document(session, {"ok": False, "error": error})
     return ExitCode.INTERRUPTED
 
 
