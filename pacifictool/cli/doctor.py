@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.options import PluginOption, RuleChainOption, RuleOption
 from pacifictool.errors import ChecksFailed, entry_of
 
 if TYPE_CHECKING:
     from pacifictool.doctor.report import DoctorReport
     from pacifictool.settings import Settings
 
-app, command = command_app()
+app, command = command_app("pacifictool doctor", "pacifictool doctor --rule my_rule.json -o json")
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
@@ -24,21 +24,14 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": 
 @command
 def doctor(
     ctx: typer.Context,
-    plugin: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
-    ] = None,
-    rule: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
-    ] = None,
-    rule_chain: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
-    ] = None,
+    plugin: PluginOption = None,
+    rule: RuleOption = None,
+    rule_chain: RuleChainOption = None,
 ) -> None:
-    """Check everything a run needs and say how to fix what is missing; exit code 1 if anything failed.
+    """Check everything that a run needs, and show how to fix what is missing; exit code 1 if a check failed.
 
-    Checks this machine, the platform, Kafka, the forwarding, devices and assets, all at once; changes nothing, and
-    takes up to ten seconds, whatever does not respond.
+    Checks this machine, the platform, Kafka, the forwarding, devices and assets at the same time. Changes nothing and
+    takes at most ten seconds, even if nothing responds.
     """
     from pacifictool.doctor.checks import CheckContext
     from pacifictool.doctor.report import examine
@@ -51,8 +44,8 @@ def doctor(
         scenario=scenario,
         spec=forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain),
         environ=session.environment.environ,
-        cache_dir=session.cache_dir,
-        state_dir=session.state_dir(),
+        cache_dir=session.environment.cache_dir,
+        state_dir=session.environment.state_dir,
         stop=session.stop,
     )
     report = examine(context, reporter=session.reporter)

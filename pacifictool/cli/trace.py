@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.simulate import seconds_option
-from pacifictool.errors import ChecksFailed, UsageError, entry_of
+from pacifictool.cli.options import CheckpointOption, PluginOption, RuleChainOption, RuleOption, seconds_option
+from pacifictool.errors import ChecksFailed, entry_of, unknown_choice
 
 if TYPE_CHECKING:
-    from pacifictool.cli.context import Session
     from pacifictool.trace.hops import TraceResult
 
-app, command = command_app()
+app, command = command_app("pacifictool trace", 'pacifictool trace --device "Wind Turbine 2" --until kafka')
 
 UNTIL = ("stored", "kafka", "asset")
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
@@ -33,33 +31,25 @@ def trace(
         str,
         typer.Option(
             metavar="|".join(UNTIL),
-            help="How far to follow: stored on the device, in Kafka, or readable as a mean on the asset.",
+            help="How far to follow it: stored on the device, in Kafka, or included in a mean on the asset.",
         ),
     ] = "asset",
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Timeout for all hops. (default: the window's length and a minute)"),
+        typer.Option(
+            metavar="TIME", help="Timeout for the whole trace. (default: the window's length plus one minute)"
+        ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The job's checkpoint; by default that of the job that runs on this topic."),
-    ] = None,
-    plugin: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
-    ] = None,
-    rule: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
-    ] = None,
-    rule_chain: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    plugin: PluginOption = None,
+    rule: RuleOption = None,
+    rule_chain: RuleChainOption = None,
 ) -> None:
-    """Send one marked reading and follow it: MQTT, platform, rule, Kafka, window, asset. Shows where it stops and why.
+    """Follow one reading from device to asset (MQTT, rule, Kafka, window), and show where and why it stops.
 
-    The reading is real: it stays in the device's series and counts in its zone's mean. Its value is near
-    what the turbine measures, with a fraction of its own, such as 32.483217. The job must run on this
-    machine. Exit code 0 only if the reading passed every hop.
+    Publishes a real reading, the probe: it is stored in the device's telemetry and counts in its zone's mean. Its value
+    is close to the turbine's, with a unique fraction such as 32.483217. The job must run on this machine. Exit code 0
+    only if the reading arrived.
     """
     from pacifictool.provisioning.forwarding import forwarding_spec
     from pacifictool.simulation.plan import choose_turbines
@@ -67,7 +57,7 @@ def trace(
 
     session = session_of(ctx)
     if until not in UNTIL:
-        raise UsageError(f"--until: {until!r} is not known.", hint=f"Use one of {', '.join(UNTIL)}.")
+        raise unknown_choice("--until", until, UNTIL)
     seconds = None if timeout is None else seconds_option("--timeout", timeout)
     settings, scenario = session.settings, session.scenario
     turbine = choose_turbines(scenario, [device] if device is not None else [])[0]
@@ -78,7 +68,7 @@ def trace(
             scenario=scenario,
             spec=spec,
             turbine=turbine,
-            job_folders=[checkpoint] if checkpoint is not None else job_folders(session),
+            job_folders=[checkpoint] if checkpoint is not None else session.job_folders.of_topic(),
             until=until,
             timeout_seconds=seconds,
             stop=session.stop,
@@ -96,22 +86,6 @@ def _stopped(result: TraceResult) -> ChecksFailed:
     assert hop is not None
     assert code is not None
     return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {entry_of(code)}")
-
-
-def job_folders(session: Session) -> list[Path]:
-    """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
-    from pacifictool.analytics.state.reader import identity_of
-    from pacifictool.cli.aggregate import default_checkpoint
-
-    first = default_checkpoint(session)
-    others = [
-        folder
-        for folder in sorted((session.state_dir() / "jobs").glob("*"))
-        if folder != first
-        and (identity := identity_of(folder)) is not None
-        and identity.topic == session.scenario.kafka.topic
-    ]
-    return [first, *others]
 
 
 def _render(console: Any, result: TraceResult) -> None:

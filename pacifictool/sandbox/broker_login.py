@@ -1,15 +1,20 @@
-"""How the platform's own producers log in at the sandbox's broker, so that plugins and nodes need no credentials."""
+"""How platform producers and the commands of the toolkit log in to the sandbox's broker without configuration."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.errors import SettingsError
 from pacifictool.private_files import write_private
-from pacifictool.settings import is_loopback, parse_address
+from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, parse_address, read_properties
+
+_STATE_FILE = "sandbox.json"
+_SECURITY = ("security.", "sasl.", "ssl.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,31 @@ class BrokerLogin:
 def write_broker_login(path: Path, port: int, properties: Mapping[str, str]) -> None:
     """`properties` are what a client of the broker at `port` needs; only this user can read the file."""
     write_private(path, json.dumps({"port": port, "properties": dict(properties)}) + "\n")
+
+
+def with_sandbox_login(settings: Settings, folder: Path) -> Settings:
+    """`settings` with the login for the sandbox that runs on `folder`, if its broker is the configured one.
+
+    Unchanged when security properties are configured, and when the folder belongs to another user.
+    """
+    if any(name.startswith(_SECURITY) for name in settings.kafka.config):
+        return settings
+    try:
+        if (folder / _STATE_FILE).stat().st_uid != os.geteuid():
+            return settings
+        address = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))["kafka"]
+        if not names_loopback_port(settings.kafka.bootstrap, int(address.rpartition(":")[2])):
+            return settings
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return settings
+    from pacifictool.sandbox.keeper import read_state
+
+    state = read_state(folder)
+    if state is None or state.kafka_config is None:
+        return settings
+    properties = read_properties(Path(state.kafka_config))
+    kafka = KafkaEndpoint(settings.kafka.bootstrap, {**properties, **settings.kafka.config})
+    return dataclasses.replace(settings, kafka=kafka)
 
 
 def names_loopback_port(bootstrap: str, port: int) -> bool:

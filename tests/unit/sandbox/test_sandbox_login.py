@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.cli.sandbox_login import with_sandbox_login
+from pacifictool.runtime.own_folder import SANDBOX, claim
+from pacifictool.sandbox.broker_login import with_sandbox_login
 from pacifictool.sandbox.keeper import write_state
 from pacifictool.settings import Settings, Sources, resolve
 
@@ -18,6 +19,7 @@ def folder(tmp_path: Path) -> Path:
     """Of a sandbox that this very process keeps."""
     folder = tmp_path / "sandbox"
     folder.mkdir()
+    claim(folder, SANDBOX)
     config = folder / "kafka-client.properties"
     config.write_text("security.protocol=SASL_PLAINTEXT\nsasl.password=secret\n")
     write_state(folder, url="http://127.0.0.1:1", mqtt="127.0.0.1:2", kafka=f"127.0.0.1:{PORT}", kafka_config=config)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pacifictool.cli.aggregate import SECRET_VARIABLE, spark_settings
+from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
 from pacifictool.reporting import SilentReporter
 from pacifictool.runtime import default_cache_dir
 
@@ -27,13 +27,10 @@ def settings_of(
 ) -> tuple[Any, list[str]]:
     """Spark's settings for this master, and the warnings."""
     notes = Notes()
-    session: Any = SimpleNamespace(
-        environment=SimpleNamespace(environ={**os.environ, **(environ or {})}),
-        reporter=notes,
-        cache_dir=default_cache_dir(os.environ),
-        settings=SimpleNamespace(jars_mirror=None, jars_folder=None),
-    )
-    return spark_settings(session, master=master, conf=conf), notes.warnings
+    settings: Any = SimpleNamespace(jars_mirror=None, jars_folder=None)
+    environ = {**os.environ, **(environ or {})}
+    cache = default_cache_dir(os.environ)
+    return spark_settings(settings, environ, cache_dir=cache, master=master, conf=conf, reporter=notes), notes.warnings
 
 
 def test_the_secret_comes_from_the_environment_and_goes_no_further() -> None:

@@ -1,4 +1,4 @@
-"""Which sink is taken when nobody names one, asked of a platform with and without a gateway."""
+"""The default sink, with and without a gateway on the platform, and the default checkpoint folders."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.analytics.defaults import (
+    GATEWAY,
+    MANY_ZONES,
+    REST,
+    JobFolders,
+    choose_sink,
+    last_used_sink,
+    zone_count,
+)
 from pacifictool.analytics.state.checkpoint import Checkpoint
-from pacifictool.cli.sink_choice import GATEWAY, MANY_ZONES, REST, choose_sink, likely_folder, zone_count
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, Session
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
-from pacifictool.settings import Secret
+from pacifictool.settings import Secret, Sources, resolve
 
 NAME = "Analytics Gateway"
 MANY = parse_scenario(f"[fleet]\nzones = {MANY_ZONES}\n", source="test")
@@ -54,8 +62,8 @@ def reporter() -> NotingReporter:
 def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: NotingReporter) -> Choose:
     return lambda scenario: choose_sink(
         scenario,
-        checkpoint_of=lambda name: tmp_path / name,
-        connect=lambda: Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"))),
+        lambda name: tmp_path / name,
+        lambda: Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"))),
         gateway_device=NAME,
         reporter=reporter,
     )
@@ -87,7 +95,7 @@ def test_without_a_gateway_a_hint_is_given(
     if additional_info is not None:
         platform.devices.create(NAME, "gateway", additional_info)
     assert choose(MANY) == REST
-    assert "`pacifictool setup --gateway` makes a gateway" in reporter.infos[0]
+    assert "`pacifictool setup --gateway` creates a gateway" in reporter.infos[0]
 
 
 def test_zones_that_are_called_like_turbines_stay_assets(choose: Choose, platform: Platform) -> None:
@@ -103,15 +111,15 @@ def test_a_job_stays_with_the_sink_that_it_began_with(
     choose: Choose, platform: Platform, reporter: NotingReporter, tmp_path: Path
 ) -> None:
     platform.devices.create(NAME, "gateway", {"gateway": True})
-    assert likely_folder(lambda name: tmp_path / name) == tmp_path / REST
+    assert last_used_sink(tmp_path / REST, tmp_path / GATEWAY) is None
     begin_job(tmp_path / REST, "rest http://localhost:8080", used=2000)
     assert (choose(MANY), reporter.infos) == (REST, [])
     begin_job(tmp_path / GATEWAY, "gateway mqtt://localhost:1883 as Analytics Gateway", used=1000)
     assert choose(MANY) == REST
     os.utime(tmp_path / GATEWAY / "state.sqlite", (3000, 3000))
     assert choose(tutorial_scenario()) == GATEWAY
-    assert "as the job began" in reporter.infos[-1]
-    assert likely_folder(lambda name: tmp_path / name) == tmp_path / GATEWAY
+    assert "since its first run" in reporter.infos[-1]
+    assert last_used_sink(tmp_path / REST, tmp_path / GATEWAY) == GATEWAY
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"target": 5}', '{"target": "kafka x"}'])
@@ -119,3 +127,19 @@ def test_a_note_that_says_nothing_of_these_sinks(choose: Choose, tmp_path: Path,
     (tmp_path / GATEWAY).mkdir()
     (tmp_path / GATEWAY / "job.json").write_text(text, encoding="utf-8")
     assert choose(tutorial_scenario()) == REST
+
+
+def test_the_same_settings_find_the_same_folder_and_other_jobs_of_the_topic_come_after_it(tmp_path: Path) -> None:
+    settings = resolve(Sources({}, {}, tmp_path, tmp_path / "none.toml", str))
+    folders = JobFolders(settings, tutorial_scenario(), tmp_path)
+    rest, gateway, console = (folders.default(sink) for sink in (REST, GATEWAY, "console"))
+    assert {folder.parent for folder in (rest, gateway, console)} == {tmp_path / "jobs"}
+    assert rest.name.startswith(f"{folders.scenario.kafka.topic}-rest-")
+    assert rest == JobFolders(settings, tutorial_scenario(), tmp_path).default(REST, f"rest {settings.url}")
+    assert (folders.default(), folders.of_topic()) == (rest, [rest])
+    other = tmp_path / "jobs" / "elsewhere"
+    for folder, target in ((gateway, "gateway mqtt://a as b"), (other, "kafka x")):
+        with Checkpoint(folder, folders.scenario.kafka.topic) as checkpoint:
+            identity = {"topic": folders.scenario.kafka.topic, "window_ms": 1, "value_key": "v", "target": target}
+            checkpoint.check_identity(identity)
+    assert (folders.default(), folders.of_topic()) == (gateway, [gateway, other])

@@ -1,7 +1,7 @@
-"""The tutorial, told in three phases: turbine 1 alone, turbines 1 and 2, then turbine 3 in a zone without an asset.
+"""Runs the tutorial in three phases: turbine 1 alone, turbines 1 and 2, then turbine 3 in a zone without an asset.
 
-The readings go all the way: MQTT, the platform's rule, Kafka, Spark, and back to the assets. Each phase lasts a few
-whole windows; a window counts for a phase only if it lies within it from end to end.
+The readings take the whole path: MQTT, the platform's rule, Kafka, Spark, and back to the assets. A phase lasts a few
+windows; only windows that lie completely in a phase count for it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.rest import RestSink
-from pacifictool.demo.checks import Check, DemoResult, LiveView, ZoneResult
-from pacifictool.demo.witness import Truth, differences, recompute
+from pacifictool.demo.checks import DemoCheck, DemoResult, LiveView, ZoneResult
+from pacifictool.demo.verifier import ExpectedMeans, differences, recompute
 from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.entities import look_up_tokens
+from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.rest import EntityId, ForwardingSpec, Platform
+from pacifictool.rest import EntityId, Platform
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Settings
 from pacifictool.simulation.fleet import Fleet
@@ -37,24 +40,24 @@ from pacifictool.simulation.summary import FleetSummary
 
 FAST_WINDOW_SECONDS = 2.0
 FAST_RATE = 100.0
-"""With --fast a window holds few readings at the tutorial's 10 a second, and a mean of few readings may well lie
-outside the expected range; ten times the rate makes that a matter of more than five standard deviations."""
+"""Readings per second with --fast, ten times the tutorial's: windows are short, and the mean of few readings could be
+outside of the expected range. With this many, that takes more than five standard deviations."""
 
 DELIVERY_SECONDS = 60.0
-"""How long the demo waits for a window's mean before it gives up; a healthy run takes about one second."""
+"""Timeout for a window's mean; a healthy run takes about one second."""
 
 HEADROOM_MS = 500
-"""A phase's first window begins no sooner than this after its turbine was told to start: it has to connect."""
+"""Earliest start of a phase's first window after its turbine was started, which has to connect first."""
 
 POLL_SECONDS = 0.25
 
 FORWARDING_SECONDS = 15.0
-"""How long a reading that was acknowledged may take into the topic."""
+"""How long an acknowledged reading may take to reach the topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Who starts publishing, and what the zone's mean should then be."""
+    """Which turbine starts publishing, and the expected range of the zone's mean from then on."""
 
     turbine: str
     zone: str
@@ -74,13 +77,13 @@ SETTING_UP, STARTING_SPARK, COMPARING = "setup", "spark", "topic"
 
 
 def steps() -> tuple[str, ...]:
-    """What happens, in order: the names that `LiveView.on_step` gets. A phase is called as its check."""
+    """The names passed to `LiveView.on_step`, in order. A phase has the name of its check."""
     return (SETTING_UP, STARTING_SPARK, *(phase.check for phase in PHASES), COMPARING)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How the tutorial is played."""
+    """How the tutorial is run."""
 
     fast: bool = False
     windows_per_phase: int = 2
@@ -92,7 +95,7 @@ class DemoOptions:
         return self.fast_windows_per_phase if self.fast else self.windows_per_phase
 
     def scenario(self) -> Scenario:
-        """The tutorial's scenario, sped up with `fast`."""
+        """The tutorial's scenario; with `fast`, with shorter windows and higher rates."""
         scenario = tutorial_scenario()
         if not self.fast:
             return scenario
@@ -101,45 +104,52 @@ class DemoOptions:
 
 
 class Demo:
-    """One run of the tutorial against the platform that `settings` name."""
+    """One run of the tutorial on the platform of `settings`."""
 
     def __init__(
         self,
         settings: Settings,
         options: DemoOptions,
         *,
-        spec: ForwardingSpec,
-        job_config: JobConfig,
-        reporter: Reporter,
-        stop: threading.Event,
+        spark: SparkSettings,
+        checkpoint: Path,
+        starting_offsets: str = "latest",
+        reporter: Reporter = SILENT,
+        stop: threading.Event | None = None,
         view: LiveView | None = None,
     ) -> None:
-        """`job_config` and `spec` must be made for the same settings and for `options.scenario()`."""
+        """`checkpoint` must be a new folder. `stop` ends the demo with Interrupted."""
         self._settings = settings
         self._options = options
         self._scenario = options.scenario()
-        self._spec = spec
-        self._job_config = job_config
+        self._job_config = JobConfig(
+            kafka=settings.kafka,
+            topic=self._scenario.kafka.topic,
+            aggregation=self._scenario.aggregation,
+            checkpoint=checkpoint,
+            spark=spark,
+            starting_offsets=starting_offsets,
+        )
         self._reporter = reporter
-        self._stop = stop
+        self._stop = stop or threading.Event()
         self._view = view or LiveView()
-        self._checks: list[Check] = []
+        self._checks: list[DemoCheck] = []
         self._zones: dict[str, ZoneResult] = {}
         self._window_ms = self._scenario.aggregation.window_ms
         self._value_key = self._scenario.aggregation.value_key
-        self._began_ms = round(time() * 1000)
+        self._started_ms = round(time() * 1000)
         self._job_runs = threading.Event()
 
     def run(self) -> DemoResult:
-        """Plays the three phases and checks them. Raises PacificToolError when something breaks on the way."""
-        began = monotonic()
+        """Runs and checks the three phases. Raises PacificToolError when a part fails, Interrupted after `stop`."""
+        started = monotonic()
         with Platform.connect(self._settings, stop=self._stop, reporter=self._reporter) as platform:
             offsets = self._set_up(platform)
-            acknowledged, summary = self._play_all(platform, offsets)
+            acknowledged, summary = self._run_phases(platform, offsets)
         return DemoResult(
             checks=self._checks,
             zones=self._zones,
-            seconds=monotonic() - began,
+            seconds=monotonic() - started,
             value_key=self._value_key,
             readings={
                 "acknowledged": acknowledged,
@@ -149,23 +159,24 @@ class Demo:
         )
 
     def _set_up(self, platform: Platform) -> dict[int, int]:
-        """Runs `setup` and returns where the topic ends before the first reading."""
+        """Runs `setup` and returns the topic's end offsets before the first reading."""
         self._view.on_step(SETTING_UP)
         known = {asset.name for zone in self._scenario.zones if (asset := platform.assets.find(zone)) is not None}
         to_be_created_by_job = set(self._scenario.zones) - {asset.name for asset in self._scenario.assets}
         if leftovers := sorted(known & to_be_created_by_job):
             raise ChecksFailed(
-                f"Asset {leftovers[0]} exists already, so the demo could not show that the job creates it.",
-                hint="Remove what an earlier run left with: pacifictool teardown",
+                f"The asset {leftovers[0]} already exists, so the demo cannot show that the job creates it.",
+                hint="Delete what an earlier run left behind: pacifictool teardown",
             )
+        spec = forwarding_spec(self._settings, self._scenario)
         provisioner = Provisioner(
-            platform, self._settings, self._scenario, self._spec, reporter=self._reporter, stop=self._stop
+            platform, self._settings, self._scenario, spec, reporter=self._reporter, stop=self._stop
         )
         apply_plan(provisioner.plan(), reporter=self._reporter, stop=self._stop)
         return KafkaAdmin(self._settings.kafka).offsets(self._scenario.kafka.topic)
 
-    def _play_all(self, platform: Platform, offsets: dict[int, int]) -> tuple[int, JobSummary]:
-        """The job and, phase by phase, the turbines. Returns acknowledged readings and the job's summary."""
+    def _run_phases(self, platform: Platform, offsets: dict[int, int]) -> tuple[int, JobSummary]:
+        """Runs the job and, phase by phase, the turbines. Returns the acknowledged readings and the job's summary."""
         tokens = look_up_tokens(platform, [phase.turbine for phase in PHASES])
         job_stop, fleets_stop = threading.Event(), threading.Event()
         with ThreadPoolExecutor(len(PHASES) + 1, thread_name_prefix="demo") as pool:
@@ -181,7 +192,7 @@ class Demo:
                     if phase.zone not in self._zones:
                         self._note_zone(platform, phase.zone)
                     fleets.append(pool.submit(self._simulate, phase.turbine, tokens[phase.turbine], fleets_stop))
-                    self._play(platform, phase, [job, *fleets])
+                    self._run_phase(platform, phase, [job, *fleets])
                 self._view.on_step(COMPARING)
                 fleets_stop.set()
                 acknowledged = sum(fleet.result().acknowledged for fleet in fleets)
@@ -190,19 +201,19 @@ class Demo:
                 fleets_stop.set()
                 job_stop.set()
             summary = job.result()
-        self._record(Check("records-in-topic-per-acknowledged-reading", (1, 1), records / max(acknowledged, 1)))
-        self._record(Check("records-rejected", (0, 0), sum(summary.rejects.values())))
+        self._add(DemoCheck("records-in-topic-per-acknowledged-reading", (1, 1), records / max(acknowledged, 1)))
+        self._add(DemoCheck("records-rejected", (0, 0), sum(summary.rejects.values())))
         return acknowledged, summary
 
     def _note_zone(self, platform: Platform, zone: str) -> None:
-        """Before a zone's first reading: remembers who created its asset."""
+        """Before a zone's first reading: records who creates its asset."""
         asset = platform.assets.find(zone)
         by_job = zone not in {asset.name for asset in self._scenario.assets}
         self._zones[zone] = ZoneResult(None if asset is None else asset.id, "aggregate" if by_job else "setup")
         if by_job:
-            self._record(Check(f"{_slug(zone)}-absent-before-its-turbine", expected=True, actual=asset is None))
+            self._add(DemoCheck(f"{_slug(zone)}-absent-before-its-turbine", expected=True, actual=asset is None))
 
-    def _play(self, platform: Platform, phase: Phase, running: Sequence[Future[Any]]) -> None:
+    def _run_phase(self, platform: Platform, phase: Phase, running: Sequence[Future[Any]]) -> None:
         """Waits for the phase's windows and checks their mean."""
         first = math.ceil((time() * 1000 + HEADROOM_MS) / self._window_ms) * self._window_ms
         ends = [first + number * self._window_ms for number in range(1, self._options.windows + 1)]
@@ -219,12 +230,12 @@ class Demo:
                 self._pause(running)
         if self._zones[phase.zone].created_by == "aggregate":
             found = self._zones[phase.zone].asset_id is not None
-            self._record(Check(f"{_slug(phase.zone)}-created-by-the-job", expected=True, actual=found))
+            self._add(DemoCheck(f"{_slug(phase.zone)}-created-by-the-job", expected=True, actual=found))
         actual = math.fsum(means) / len(means) if len(means) == len(ends) else None
-        self._record(Check(phase.check, phase.expected, actual))
+        self._add(DemoCheck(phase.check, phase.expected, actual))
 
     def _read_zone(self, platform: Platform, zone: str) -> dict[int, float]:
-        """Every mean on the zone's asset since the demo began, by window end; tells the view what is new."""
+        """The means on the zone's asset since the demo started, by window end; passes new ones to the view."""
         result = self._zones[zone]
         if result.asset_id is None:
             asset = platform.assets.find(zone)
@@ -232,7 +243,7 @@ class Demo:
                 return {}
             result.asset_id = asset.id
         points = platform.telemetry.range(
-            EntityId.asset(result.asset_id), self._value_key, self._began_ms, round(time() * 1000) + self._window_ms
+            EntityId.asset(result.asset_id), self._value_key, self._started_ms, round(time() * 1000) + self._window_ms
         )
         for point in points:
             if isinstance(point.value, int | float) and result.windows.get(point.ts_ms) != point.value:
@@ -241,11 +252,11 @@ class Demo:
         return result.windows
 
     def _pause(self, running: Sequence[Future[Any]]) -> None:
-        """A short wait that ends early, with the right exception, when something is amiss."""
+        """Waits between two polls. Raises what ended a part of the demo, or Interrupted."""
         for future in running:
             if future.done():
                 future.result()
-                raise ChecksFailed("A part of the demo ended by itself before its time.")
+                raise ChecksFailed("A part of the demo ended too early.")
         if self._stop.wait(POLL_SECONDS):
             raise Interrupted
 
@@ -263,7 +274,7 @@ class Demo:
             sink.close()
 
     def _on_progress(self, progress: JobProgress) -> None:
-        # Readings sent before the job has fixed its first offsets would not count with "latest".
+        # With "latest", readings sent before the job has its first offsets would not count.
         if progress.phase == "running":
             self._job_runs.set()
         self._view.on_numbers(
@@ -277,7 +288,7 @@ class Demo:
         devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)
         return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
 
-    def _read_topic(self, offsets: dict[int, int]) -> Truth:
+    def _expected_means(self, offsets: dict[int, int]) -> ExpectedMeans:
         return recompute(
             read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
             window_ms=self._window_ms,
@@ -288,30 +299,30 @@ class Demo:
     def _compare_with_topic(
         self, platform: Platform, offsets: dict[int, int], acknowledged: int, job: Future[JobSummary]
     ) -> int:
-        """The independent witness: what is on the platform must be what the topic says, window by window.
+        """The verifier: every mean on the platform must equal the one recomputed from the topic.
 
-        Waits for the windows in which the turbines fell silent. Returns how many records the topic holds.
+        Waits for the turbines' last windows. Returns the number of records in the topic.
         """
-        with self._reporter.task("Comparing every mean with the topic"):
-            truth = self._read_topic(offsets)
-            patience = monotonic() + FORWARDING_SECONDS
-            while truth.records < acknowledged and monotonic() < patience:
-                # Since 2.0 an acknowledgement means "queued": the last readings may still be on their way.
+        with self._reporter.task("Comparing all means with the topic"):
+            expected = self._expected_means(offsets)
+            deadline = monotonic() + FORWARDING_SECONDS
+            while expected.records < acknowledged and monotonic() < deadline:
+                # Since 2.0 an acknowledgement means "queued": the last readings may not be in the topic yet.
                 self._pause([job])
-                truth = self._read_topic(offsets)
+                expected = self._expected_means(offsets)
             deadline = monotonic() + self._window_ms / 1000 + DELIVERY_SECONDS
             while True:
-                found = differences(truth.means, {zone: self._read_zone(platform, zone) for zone in self._zones})
+                found = differences(expected.means, {zone: self._read_zone(platform, zone) for zone in self._zones})
                 if not found or monotonic() > deadline:
                     break
                 self._pause([job])
         for difference in found:
             self._reporter.warning(difference)
-        windows = sum(len(means) for means in truth.means.values())
-        self._record(Check("windows-equal-to-topic", (windows, windows), windows - len(found) if windows else None))
-        return truth.records
+        windows = sum(len(means) for means in expected.means.values())
+        self._add(DemoCheck("windows-equal-to-topic", (windows, windows), windows - len(found) if windows else None))
+        return expected.records
 
-    def _record(self, check: Check) -> None:
+    def _add(self, check: DemoCheck) -> None:
         self._checks.append(check)
         self._view.on_check(check)
 
