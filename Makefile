@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak test test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
+.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,12 @@ package: install ## Wheel and sdist in dist/, installed and tried in an empty en
 
 soak: install ## Random faults for MINUTES=30, every window compared
 	$(BIN)/python tests/support/fault_schedule.py --minutes $(MINUTES)
+
+CASES ?= 300
+SEED ?= $(shell date +%s)
+crash-simulation: install ## CASES=300 power cuts of a recorded run, every window compared
+	@scripts/system_tool.sh strace strace >/dev/null
+	$(BIN)/python tests/support/crash_simulation.py --cases $(CASES) --seed $(SEED)
 
 bench-sinks: install ## 10,000 zones in one window, by each sink
 	$(BIN)/python benchmarks/sinks.py

@@ -31,13 +31,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.winds import WindRange
 
 DEVICES = 10
 """At full speed. A window of 100 unacknowledged messages each, for ours and for paho alike."""
@@ -157,7 +157,7 @@ def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[st
     plans = fleet_of(devices, rate / devices)
     # A device counts its duration from its own start, so that the first one must wait for the last.
     duration = devices / SPAWN_RATE + seconds
-    options = FleetOptions(qos=1, duration_seconds=duration, ramp_per_second=SPAWN_RATE)
+    options = FleetOptions(qos=1, duration_seconds=duration, spawn_rate=SPAWN_RATE)
     before = process.memory_info().rss
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
     memory = 0

@@ -27,9 +27,9 @@ from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.rest import RestSink
 from pacifictool.provisioning.apply import apply_plan
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.rest import EntityId, Platform
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.sandbox.stack import LocalStack

@@ -83,7 +83,11 @@ def result_of(program: subprocess.Popen[str], *, may_fail: bool = False) -> dict
 def sandbox(folder: Path, generation: int = 1, options: Sequence[str] = ()) -> Iterator[Place]:
     """A sandbox of the generation, stopped at the end; `options` are further ones of its platform (docs/sandbox.md)."""
     stack = LocalStack(
-        folder / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ, generation=generation
+        folder / "stack",
+        cache_dir=default_cache_dir(os.environ),
+        environ=os.environ,
+        generation=generation,
+        shared=True,
     )
     if options:
         stack.platform = SandboxProcess(

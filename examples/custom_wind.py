@@ -4,8 +4,9 @@
     pacifictool setup
     python examples/custom_wind.py
 
-simulates "Wind Turbine 1" with it for ten seconds. The server is configured as for the command line. The fleet gets its
-values from `wind_source`, which selects by the class of the turbine's `wind_speed`; `register` adds a class.
+simulates "Wind Turbine 1" with it for ten seconds. The server is configured as for the command line. The fleet creates
+the generator of each turbine with `wind_generator`, which selects by the class of the turbine's `wind_speed`;
+`register` adds a class.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.errors import PacificToolError
-from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.models.generators import WindGenerator, device_key, uniform_bits, wind_generator
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.settings import Settings, Sources, resolve, user_config_file
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.summary import FleetSummary
-from pacifictool.simulation.wind import WindSource, device_key, uniform_bits, wind_source
 
 
 @dataclass(frozen=True)
 class GustyWind:
-    """The parameters of the model."""
+    """The configuration of the model."""
 
     calm: float
     gust: float
@@ -53,8 +54,8 @@ class Gusts:
         return spec.gust if begin <= place < begin + spec.length else spec.calm
 
 
-@wind_source.register
-def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindSource:
+@wind_generator.register
+def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindGenerator:
     return Gusts(spec, device_key(seed, device, "wind"))
 
 

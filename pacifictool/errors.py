@@ -45,6 +45,7 @@ errors into one sentence for a person and an exit code for a script; nothing els
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -134,6 +135,13 @@ class PlatformError(PacificToolError):
     "POST /api/device".
     """
 
+    retriable: bool = False
+    """Whether the failure may pass by itself."""
+    outcome_unknown: bool = False
+    """Whether the platform may or may not have carried out the request: it was sent, but the response was lost."""
+    during_login: bool = False
+    """Whether the login failed that the request was waiting for; the request itself was not sent."""
+
     def __init__(
         self,
         message: str,
@@ -151,9 +159,27 @@ class PlatformError(PacificToolError):
         self.status = status
         self.request = request
 
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long the server asks to wait before the next attempt (`Retry-After`); 0 when it does not say."""
+        return float(self.details.get("retry_after", 0.0))
+
 
 class PlatformUnreachable(PlatformError):
-    """No connection, a timeout, or a failed TLS handshake."""
+    """No connection, a timeout, or a failed TLS handshake.
+
+    `sent` says whether the server may have received the request; `tls` that TLS failed, where a retry
+    does not help.
+    """
+
+    def __init__(self, message: str, *, sent: bool | None = None, tls: bool = False, **details: Any) -> None:
+        if sent is not None:
+            details["sent"] = sent
+        if tls:
+            details["tls"] = tls
+        super().__init__(message, **details)
+        self.outcome_unknown = sent is True
+        self.retriable = sent is not None and not tls
 
 
 class NotAPlatform(PlatformError):
@@ -190,9 +216,18 @@ class NameChanged(InvalidRequest):
 class RateLimited(PlatformError):
     """The server returned 429, also after all retries."""
 
+    retriable = True
+
 
 class ServerFault(PlatformError):
-    """The server failed (5xx), also after all retries."""
+    """The server failed (5xx); 502, 503 and 504 also after all retries.
+
+    Those three come from a proxy or from an overloaded server.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, **details: Any) -> None:
+        super().__init__(message, status=status, **details)
+        self.retriable = self.outcome_unknown = status in (502, 503, 504)
 
 
 class UnexpectedAnswer(PlatformError):
@@ -276,3 +311,21 @@ def file_fault(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return (error.strerror or str(error)).lower()
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """The names most like the one that was typed, as a question; "" when none comes close."""
+    from difflib import get_close_matches
+
+    by_folded = {name.casefold(): name for name in known}
+    close = get_close_matches(typed.casefold(), by_folded, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?" if close else ""
+
+
+def unknown_choice(
+    option: str, value: str, choices: Iterable[str], *, kind: type[UsageError] = UsageError
+) -> UsageError:
+    """The error for an option with a value that is not one of its choices."""
+    listed = list(choices)
+    use = f"Use {' or '.join(listed)}." if len(listed) == 2 else f"Use one of {', '.join(listed)}."
+    return kind(f"{option}: {value!r} is not known.", hint=f"{did_you_mean(value, listed)} {use}".lstrip())

@@ -30,10 +30,8 @@ from pydantic import (
 )
 
 from pacifictool.errors import ScenarioError, file_fault
-from pacifictool.winds import MODELS, Wind, WindRange
-
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from pacifictool.models.config import MODELS, Wind, WindRange
+from pacifictool.tools.times import format_duration, parse_duration
 
 _ZONES_MEMBERS = ("count", "names")
 _NUMBER = re.compile(r"\{number(?::0?[1-9]d)?\}")
@@ -43,30 +41,6 @@ MAX_FLEET = 1_000_000
 
 MAX_NAME_LENGTH = 255
 """Names of devices and assets: the platform's column is varchar(255)."""
-
-
-def parse_duration(value: str | float) -> float:
-    """Turns "10s", "500ms", "1.5m", "2h" or a plain number of seconds into seconds.
-
-    Raises ValueError with a sentence for the user.
-    """
-    if isinstance(value, bool):  # TOML's true is an int for Python
-        raise ValueError("a duration is a number of seconds or a text such as '10s'")  # noqa: TRY004 - pydantic reads ValueError
-    if isinstance(value, int | float):
-        return float(value)
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write for example '10s', '500ms', '5m' or '1h'")
-    return float(match["number"]) * _UNIT_SECONDS[match["unit"] or "s"]
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest text that `parse_duration` turns back into `seconds` (to the millisecond)."""
-    milliseconds = round(seconds * 1000)
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
 
 
 def check_name(name: str) -> str:
@@ -183,7 +157,7 @@ class Turbine(_Table):
     """Readings per second."""
 
 
-class ScenarioFleet(_Table):
+class FleetSpec(_Table):
     """`[fleet]`: the turbines of `--fleet N`, which replace the scenario's own."""
 
     name: Name = "Turbine {number:05d}"
@@ -252,7 +226,7 @@ class Scenario(_Table):
     winds: dict[Key, Wind] = {}
     """Named models, for groups of turbines: `wind_speed = "coast"` uses the table `[winds.coast]`."""
     turbines: tuple[Turbine, ...] = ()
-    fleet: ScenarioFleet = ScenarioFleet()
+    fleet: FleetSpec = FleetSpec()
     assets: tuple[ScenarioAsset, ...] = ()
 
     @model_validator(mode="before")

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pacifictool.models.generators import wind_generator
 from pacifictool.scenario import Turbine, parse_scenario
-from pacifictool.simulation.wind import wind_source
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "wind-models.md"
@@ -52,8 +52,8 @@ def examples() -> list[Example]:
         turbine = scenario.turbines[0]
         series = []
         for device in DEVICES:
-            source = wind_source(turbine.wind_speed, seed=SEED, device=device)
-            series.append(tuple(source.value(number, number / turbine.rate) for number in range(READINGS)))
+            generator = wind_generator(turbine.wind_speed, seed=SEED, device=device)
+            series.append(tuple(generator.value(number, number / turbine.rate) for number in range(READINGS)))
         found.append(Example(match["name"], turbine, tuple(series)))
     return found
 

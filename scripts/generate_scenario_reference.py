@@ -18,14 +18,14 @@ from generated_page import keep
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from pacifictool.models.config import MODELS
 from pacifictool.scenario import Scenario
-from pacifictool.winds import MODELS
 
 HEAD = """\
 # Scenario
 
-<!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario.py and pacifictool/winds.py; change them,
-     or the script, and run `make docs-reference`. -->
+<!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario.py and pacifictool/models/config.py;
+     change them, or the script, and run `make docs-reference`. -->
 
 A scenario describes what to create on the platform, what to simulate and what to aggregate. It is a TOML file, given
 with `--scenario FILE` or `PACIFICTOOL_SCENARIO`; the default is the tutorial's:

@@ -19,7 +19,9 @@ from pacifictool.sandbox.stack import LocalStack
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A broker and a platform for the tests of one worker; tests use names of their own in it."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    stack = LocalStack(
+        tmp_path_factory.mktemp("stack"), cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True
+    )
     with stack:
         yield stack
 
@@ -27,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @pytest.fixture
 def fresh_stack(tmp_path: Path) -> Iterator[LocalStack]:
     """A broker and a platform of one test's own."""
-    stack = LocalStack(tmp_path / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    stack = LocalStack(tmp_path / "stack", cache_dir=default_cache_dir(os.environ), environ=os.environ, shared=True)
     try:
         stack.start()
         yield stack

@@ -1,4 +1,4 @@
-"""The aggregation job: topic → windowed means per zone → sink, until told to stop."""
+"""The aggregation job: topic → windowed means per zone → sink, until it is stopped."""
 
 from __future__ import annotations
 
@@ -82,12 +82,23 @@ class AggregationJob:
             raise ScenarioError("aggregation: zone_key and value_key must be different keys of the record.")
         self._config = config
         self._start = starting_point(config.starting_offsets)
+        aggregation = config.aggregation
+        self._rules = Rules(
+            window_ms=aggregation.window_ms,
+            zone_key=aggregation.zone_key,
+            value_key=aggregation.value_key,
+            minimum=aggregation.valid.min,
+            maximum=aggregation.valid.max,
+            max_skew_ms=aggregation.max_skew_ms,
+        )
         self._sink = sink
         self._reporter = reporter
         self._progress = progress
         self._runtime = runtime
         self._tracker = Tracker()
-        self._without_timestamp_reported = False
+        self._reported: set[str] = set()
+        self._ending = threading.Event()
+        """Set when the run ends: nothing waits for a lock any more."""
         self._alone_since: float | None = None
         self._alone_reported = False
 
@@ -98,7 +109,13 @@ class AggregationJob:
         run go on without a gap or a doubled record.
         """
         config = self._config
-        with Checkpoint(config.checkpoint, config.topic, stop=stop, reporter=self._reporter) as checkpoint:
+        ending = self._ending
+        with Checkpoint(
+            config.checkpoint,
+            config.topic,
+            gives_up=lambda: stop.is_set() or ending.is_set(),
+            reporter=self._reporter,
+        ) as checkpoint:
             before = checkpoint.store.counters()
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
@@ -161,14 +178,6 @@ class AggregationJob:
 
     def _counting_loop(self, run: _Run, topic: TopicInfo) -> CountingLoop:
         config, aggregation = self._config, self._config.aggregation
-        rules = Rules(
-            window_ms=aggregation.window_ms,
-            zone_key=aggregation.zone_key,
-            value_key=aggregation.value_key,
-            minimum=aggregation.valid.min,
-            maximum=aggregation.valid.max,
-            max_skew_ms=aggregation.max_skew_ms,
-        )
         processor = BatchProcessor(
             Planner(
                 run.checkpoint,
@@ -177,7 +186,7 @@ class AggregationJob:
                 available_now=config.available_now,
                 reporter=self._reporter,
             ),
-            BatchReader(run.runtime, config.kafka, config.topic, rules),
+            BatchReader(run.runtime, config.kafka, config.topic, self._rules),
             run.checkpoint.store,
             lateness_ms=aggregation.lateness_ms,
             trigger_ms=config.trigger_interval_ms,
@@ -211,6 +220,7 @@ class AggregationJob:
             return self._watch(run, stop)
         finally:
             self._tracker.phase = "stopping"
+            self._ending.set()
             run.halt.set()
             run.batch_applied.set()
             run.runtime.cancel_work()
@@ -296,12 +306,22 @@ class AggregationJob:
     def _note_batch(self, run: _Run, report: BatchReport) -> None:
         self._tracker.add(report)
         run.batch_applied.set()
-        if report.without_timestamp and not self._without_timestamp_reported:
-            self._without_timestamp_reported = True
-            self._reporter.warning(
-                f"Records of topic {self._config.topic} have no time stamp: the time of their arrival is taken. "
-                "`pacifictool setup` makes the broker stamp them (message.timestamp.type=LogAppendTime)."
+        topic, ahead = self._config.topic, self._rules.ahead_of_arrival
+        if report.without_timestamp:
+            self._warn_once(
+                f"Records of topic {topic} have no timestamp: the time of their arrival is taken. "
+                "`pacifictool setup` has the broker set it (message.timestamp.type=LogAppendTime)."
             )
+        if ahead in report.invalid:
+            self._warn_once(
+                f"Records of topic {topic} are not counted: {ahead}. Check the clocks of their producers and of this "
+                "machine; with message.timestamp.type=LogAppendTime neither matters."
+            )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            self._reporter.warning(message)
 
     def _show(self, run: _Run) -> None:
         if self._progress is None:
@@ -315,7 +335,7 @@ class AggregationJob:
                 records=tracker.records,
                 records_per_second=tracker.records_per_second,
                 rejected=tracker.rejected.total(),
-                last_reject=tracker.last_reject,
+                last_invalid=tracker.last_invalid,
                 open_windows=run.view.due_windows(),
                 posted=run.delivery.posted,
                 last_posted=state.last_posted,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pacifictool.errors import KafkaError
 from pacifictool.settings import KafkaEndpoint
+from pacifictool.tools.tls import TlsServer, explain_certificate, is_certificate_refused, is_not_tls
 
 _PROBE_SECONDS = 2.0
 _ALERT_SECONDS = 0.5
@@ -69,12 +70,13 @@ def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | No
     except TimeoutError:
         return None
     except ssl.SSLCertVerificationError as error:
-        return _not_verified(endpoint, host, error)
+        server = TlsServer(f"Kafka at {endpoint}", host, "--kafka", "-X ssl.ca.location=FILE")
+        message, hint = explain_certificate(error, server)
+        return KafkaError(message, hint=hint)
     except ssl.SSLError as error:
-        reason = error.reason or ""
-        if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+        if is_not_tls(error) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
             return _no_tls(endpoint)
-        if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        if is_certificate_refused(error):
             return KafkaError(
                 f"Kafka at {endpoint} does not accept the client certificate, or requires one.", hint=_CERTIFICATE_HINT
             )
@@ -104,23 +106,6 @@ def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
             password=config.get("ssl.key.password", ""),
         )
     return context
-
-
-def _not_verified(endpoint: KafkaEndpoint, host: str, error: ssl.SSLCertVerificationError) -> KafkaError:
-    """The codes are OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
-    if error.verify_code in (62, 64):
-        message = f"The certificate of Kafka at {endpoint} was issued for another name than {host}."
-        hint = "Use the name that the certificate was issued for in --kafka."
-    elif error.verify_code == 10:
-        message = f"The certificate of Kafka at {endpoint} has expired."
-        hint = "Have it renewed; verification stays on."
-    elif error.verify_code in (2, 18, 19, 20, 21):
-        message = f"The certificate of Kafka at {endpoint} was not issued by an authority that is trusted here."
-        hint = "Name the certificate authority's PEM file with -X ssl.ca.location=FILE."
-    else:
-        message = f"The certificate of Kafka at {endpoint} was not accepted: {error.verify_message.rstrip('.')}."
-        hint = "Check the broker's certificate and -X ssl.ca.location."
-    return KafkaError(message, hint=hint)
 
 
 def _no_tls(endpoint: KafkaEndpoint) -> KafkaError:

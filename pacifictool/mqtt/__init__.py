@@ -1,7 +1,7 @@
-"""MQTT as devices speak it: connections and their errors (`connection`), one confirmed message (`session`), many at
-once with several acknowledgements each (`pipeline`).
+"""MQTT as devices use it: connections and their errors (`connection`), one confirmed message at a time (`session`),
+many in flight with several acknowledgements each (`pipeline`), and the packets of a publishing client (`packets`).
 
-Simulation, provisioning and sinks share this package. It knows nothing of scenarios.
+Simulation, provisioning, `doctor`, `trace` and sinks share this package. It knows nothing of scenarios.
 """
 
 from __future__ import annotations
@@ -14,4 +14,4 @@ GATEWAY_CONNECT_TOPIC: Final = "v1/gateway/connect"
 GATEWAY_TELEMETRY_TOPIC: Final = "v1/gateway/telemetry"
 
 ANALYTICS_GATEWAY: Final = "Analytics Gateway"
-"""What the tutorial calls the device that publishes the means for one virtual device a zone."""
+"""The tutorial's name of the device that publishes the means for one virtual device per zone."""

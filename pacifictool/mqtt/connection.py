@@ -1,8 +1,8 @@
-"""The one border to paho-mqtt: clients for an endpoint and a token, and its failures in our words.
+"""The only interface to paho-mqtt: clients for an endpoint and a token, and its failures as MqttError.
 
 Devices speak MQTT 3.1.1 with a clean session; the user name is the access token and there is no password. Two
-habits of 1.x are not by the book and are accepted by paho: the session-present flag of CONNACK is always 1, and PUBACK
-carries the flag bits 0010 (docs/servers/1.x.md#mqtt, rows 1 and 3).
+habits of 1.x deviate from the standard and are accepted by paho: the session-present flag of CONNACK is always 1, and
+PUBACK carries the flag bits 0010 (docs/servers/1.x.md#mqtt, rows 1 and 3).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from pacifictool.errors import MqttError
 from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.tools.tls import TlsServer, explain_certificate
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 30
-"""A half-open connection is noticed after at most twice this time."""
+"""A half-open connection is detected after at most twice this time."""
 
 # How a connection ends, as the end of a sentence.
 WENT_SILENT: Final = "the platform went silent"
@@ -38,19 +39,19 @@ class Failure(StrEnum):
     """Why there is no MQTT session; `failure_of` reads it from an MqttError."""
 
     TOKEN_REFUSED = "token-refused"  # noqa: S105 - a kind of failure, not a token
-    """CONNACK 4 or 5: trying again soon is of no use."""
+    """CONNACK 4 or 5: retrying soon does not help."""
     SERVER_BUSY = "server-busy"
     """CONNACK 3, or no CONNACK in time."""
     NOT_MQTT = "not-mqtt"
-    """CONNACK 1 or 2, or an answer that is none: another kind of server."""
+    """CONNACK 1 or 2, or a response that is not MQTT: another kind of server."""
     UNREACHABLE = "unreachable"
-    """No TCP connection: refused, no route, no such host, time-out."""
+    """No TCP connection: refused, no route, unknown host, timeout."""
     TLS = "tls"
-    """Certificates or protocol versions do not fit."""
+    """Certificates or protocol versions do not match."""
     CLOSED = "closed"
     """The platform closed the session."""
     UNCONFIRMED = "unconfirmed"
-    """The session lives, but an acknowledgement did not come."""
+    """The session is open, but an acknowledgement did not come."""
 
 
 # paho turns the return codes of MQTT 3.1.1 into reason codes of MQTT 5.
@@ -63,10 +64,10 @@ def connack_code(reason: ReasonCode) -> int:
 
 
 class _DeviceClient(Client):
-    """paho's client over a socket of our making, which tells of every PUBACK.
+    """paho's client with a socket that is made here, and a callback for every PUBACK.
 
-    paho loses its socket to the garbage collector when a TLS handshake fails, and leaves Nagle's algorithm on, which
-    holds a reading back until the previous one is acknowledged. If paho ever renames the method, its own takes over.
+    paho leaves its socket to the garbage collector when a TLS handshake fails, and Nagle's algorithm enabled, which
+    delays a reading until the previous one is acknowledged. If paho ever renames the method, its own takes effect.
     """
 
     on_puback: Callable[[int], None] | None = None
@@ -76,7 +77,7 @@ class _DeviceClient(Client):
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._ssl_context is not None:
-                # The handshake runs here, under the time-out of the connection.
+                # The handshake runs here, within the timeout of the connection.
                 return self._ssl_context.wrap_socket(sock, server_hostname=self._host)
         except BaseException:
             sock.close()
@@ -91,12 +92,12 @@ class _DeviceClient(Client):
         return result
 
     def release_socket(self) -> socket.socket | None:
-        sock, self._sock = self._sock, None  # else the client would close it when it is collected
+        sock, self._sock = self._sock, None  # otherwise the client would close it when it is collected
         return sock if isinstance(sock, socket.socket) else None
 
 
 def take_socket(client: Client) -> socket.socket:
-    """The socket of a client whose login was answered; the client is of no further use. It reads no byte ahead.
+    """Takes the socket of a client that got its CONNACK; the client cannot be used afterwards. No byte is lost.
 
     Must not be called from within one of the client's callbacks.
     """
@@ -107,10 +108,10 @@ def take_socket(client: Client) -> socket.socket:
     return sock
 
 
-def tell_pubacks(client: Client, callback: Callable[[int], None]) -> None:
-    """Calls `callback` with the packet id of every PUBACK, also of those that paho passes over.
+def on_every_puback(client: Client, callback: Callable[[int], None]) -> None:
+    """Calls `callback` with the packet id of every PUBACK, also of those that paho ignores.
 
-    paho reports the first PUBACK of a packet id only; to a gateway a 1.x server sends one a device, all with one id
+    paho reports only the first PUBACK of a packet id; a 1.x server sends a gateway one for each device, with one id
     (docs/servers/1.x.md#gateway, row 3).
     """
     assert isinstance(client, _DeviceClient)
@@ -126,21 +127,21 @@ def build_client(
 ) -> Client:
     """A paho client that is ready for `reconnect()` and never connects or resends on its own.
 
-    `reconnect()` blocks for the TCP connection and the TLS handshake. Raises MqttError when the TLS files are of no
-    use. Certificates are always verified.
+    `reconnect()` blocks for the TCP connection and the TLS handshake. Raises MqttError when the TLS files cannot be
+    used. Certificates are always verified.
     """
     client = _DeviceClient(
         CallbackAPIVersion.VERSION2,
-        # 1 to 23 letters and digits are what every 3.1.1 server must accept.
+        # Every 3.1.1 server must accept 1 to 23 letters and digits.
         client_id=f"pt{secrets.token_hex(10)}",
         clean_session=True,
         protocol=MQTTProtocolVersion.MQTTv311,
-        # Otherwise paho answers CONNACK 1 and 2 by connecting again in another way, within our event loop.
+        # Otherwise paho reconnects with another protocol version after CONNACK 1 and 2, and blocks the event loop.
         reconnect_on_failure=False,
     )
     client.username_pw_set(token.reveal())
     client.connect_timeout = connect_timeout_seconds
-    # Callers limit what is in flight themselves; paho would queue what exceeds its own limit without a word.
+    # Callers limit the messages in flight themselves; paho would silently queue those beyond its own limit.
     client.max_inflight_messages = 0
     if endpoint.tls:
         client.tls_set_context(tls_context(endpoint))
@@ -166,22 +167,22 @@ def tls_context(endpoint: MqttEndpoint) -> ssl.SSLContext:
 
 
 def read_all(client: Client) -> None:
-    """`loop_read` until nothing is left that the event loop would not be told of: TLS hands over whole records."""
+    """Calls `loop_read` until no bytes are left that TLS has decrypted and a selector would not report."""
     client.loop_read()
     while (sock := client.socket()) is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
         client.loop_read()
 
 
 def move_bytes(client: Client, selector: selectors.BaseSelector, seconds: float) -> None:
-    """Lets a client send and receive once: waits for up to `seconds` until it can, and does what can be done then.
+    """Sends and receives once: waits up to `seconds` until the client can, and does what is possible then.
 
-    `selector` watches nothing else. Does nothing when the client has no socket any more.
+    `selector` must be empty. Does nothing when the client has no socket any more.
     """
     sock = client.socket()
     if sock is None:
         return
     wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.want_write() else 0)
-    # paho may replace or close its socket at any time, so that a registration lasts for one look only.
+    # paho may replace or close its socket at any time, so it is registered for one call only.
     selector.register(sock.fileno(), wanted)
     try:
         ready = selector.select(seconds)
@@ -195,7 +196,7 @@ def move_bytes(client: Client, selector: selectors.BaseSelector, seconds: float)
 
 
 def abandon(client: Client) -> None:
-    """Closes the socket without DISCONNECT and cuts the client loose, so that nothing calls back any more.
+    """Closes the socket without DISCONNECT and removes the callbacks, so that none is called any more.
 
     Must not be called from within one of the client's callbacks.
     """
@@ -209,9 +210,9 @@ def abandon(client: Client) -> None:
 
 
 def open_connection(client: Client, endpoint: MqttEndpoint) -> None:
-    """Connects a client of `build_client` (TCP, TLS) and hands CONNECT over; blocks up to the connect time-out.
+    """Connects a client of `build_client` (TCP, TLS) and queues CONNECT; blocks up to the connect timeout.
 
-    Raises MqttError in our words.
+    Raises MqttError.
     """
     try:
         client.reconnect()
@@ -220,9 +221,11 @@ def open_connection(client: Client, endpoint: MqttEndpoint) -> None:
 
 
 def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
-    """What `error`, raised while connecting, means for a person."""
+    """The MqttError for an error that was raised while connecting."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _not_verified(endpoint, error)
+        server = TlsServer(str(endpoint), endpoint.host, "--mqtt", "--ca-file")
+        message, hint = explain_certificate(error, server)
+        return MqttError(message, hint=hint, failure=Failure.TLS)
     if isinstance(error, ssl.SSLError):
         return MqttError(
             f"No TLS session with {endpoint}: {error.reason or error}.",
@@ -232,14 +235,14 @@ def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
         )
     if isinstance(error, socket.gaierror):
         return MqttError(
-            f"The host of {endpoint} is not known.",
+            f"The host of {endpoint} was not found.",
             hint="Check the name given with --mqtt or PACIFICTOOL_MQTT.",
             failure=Failure.UNREACHABLE,
         )
     if isinstance(error, TimeoutError):
         return MqttError(
-            f"{endpoint} did not answer in time.",
-            hint="Check address and port (--mqtt), and firewalls on the way.",
+            f"{endpoint} did not respond in time.",
+            hint="Check address and port (--mqtt), and firewalls in between.",
             failure=Failure.UNREACHABLE,
         )
     if isinstance(error, ConnectionRefusedError):
@@ -254,37 +257,20 @@ def unreachable(endpoint: MqttEndpoint, error: Exception) -> MqttError:
     )
 
 
-def _not_verified(endpoint: MqttEndpoint, error: ssl.SSLCertVerificationError) -> MqttError:
-    """Says what is wrong with the server's certificate. The codes are OpenSSL's X509_V_ERR_… (x509_vfy.h)."""
-    if error.verify_code in (62, 64):
-        message = f"The certificate of {endpoint} was issued for another name than {endpoint.host}."
-        hint = "Use the name that the certificate was issued for in --mqtt."
-    elif error.verify_code == 10:
-        message = f"The certificate of {endpoint} has expired."
-        hint = "Have it renewed; verification stays on."
-    elif error.verify_code in (2, 18, 19, 20, 21):
-        message = f"The certificate of {endpoint} was not issued by an authority that is trusted here."
-        hint = "Name the certificate authority's PEM file with --ca-file."
-    else:
-        message = f"The certificate of {endpoint} was not accepted: {error.verify_message.rstrip('.')}."
-        hint = "Check the server's certificate and --ca-file; verification stays on."
-    return MqttError(message, hint=hint, failure=Failure.TLS)
-
-
 def refused(endpoint: MqttEndpoint, code: int, device: str) -> MqttError:
-    """The CONNACK return code `code` (1-5) in our words."""
+    """The MqttError for the CONNACK return code `code` (1-5)."""
     if code in (4, 5):
         return MqttError(
             f"The platform refused the access token of device {device!r}.",
-            hint="The token was changed or the device deleted: look at it with `pacifictool device token`, "
+            hint="The token was changed or the device deleted: show it with `pacifictool device token`, "
             "or run `pacifictool setup` again.",
             failure=Failure.TOKEN_REFUSED,
             device=device,
         )
     if code == 3:
         return MqttError(
-            f"{endpoint} takes no sessions at the moment (CONNACK 3).",
-            hint="Wait a little, or look at the platform's log.",
+            f"{endpoint} accepts no sessions at the moment (CONNACK 3).",
+            hint="Try again later, or see the platform's log.",
             failure=Failure.SERVER_BUSY,
         )
     return MqttError(
@@ -295,38 +281,38 @@ def refused(endpoint: MqttEndpoint, code: int, device: str) -> MqttError:
 
 
 def closed(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
-    """The session of `device` ended although we did not end it."""
+    """The session of `device` ended unexpectedly; `reason` is the end of a sentence."""
     return MqttError(
         f"The session of device {device!r} at {endpoint} ended: {reason}.",
-        hint="The platform closes a connection without a word when it cannot accept a message.",
+        hint="The platform closes a connection without a reason when it cannot accept a message.",
         failure=Failure.CLOSED,
         device=device,
     )
 
 
 def closed_before_login(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
-    """The connection ended before CONNACK. With TLS 1.3 that is also how a server refuses our certificate."""
+    """The connection ended before CONNACK. With TLS 1.3, a server also refuses a client certificate in this way."""
     return MqttError(
         f"The session of device {device!r} at {endpoint} ended before the login was answered: {reason}.",
         hint="A server that asks for a certificate needs --cert-file and --key-file, of an authority that it trusts."
         if endpoint.tls
-        else "Is this a device port of the platform? A port that speaks TLS wants mqtts:// in --mqtt.",
+        else "Is this a device port of the platform? A TLS port needs mqtts:// in --mqtt.",
         failure=Failure.CLOSED,
         device=device,
     )
 
 
 def no_answer(endpoint: MqttEndpoint) -> MqttError:
-    """The TCP connection stands, but CONNACK never came."""
+    """The TCP connection is open, but CONNACK did not come in time."""
     return MqttError(
-        f"{endpoint} took the connection but did not answer the MQTT login in time.",
+        f"{endpoint} accepted the connection but did not respond to the MQTT login in time.",
         hint="Is this a device port of the platform? If it is, the platform may be overloaded or stuck.",
         failure=Failure.SERVER_BUSY,
     )
 
 
 def describe_end(reason: ReasonCode) -> str:
-    """How a connection ended, as the end of a sentence; `reason` is what paho hands to `on_disconnect`."""
+    """How a connection ended, as the end of a sentence; `reason` is what paho passes to `on_disconnect`."""
     if reason.value == 0x8D:
         return WENT_SILENT
     if reason.value == 0x82:
@@ -335,6 +321,6 @@ def describe_end(reason: ReasonCode) -> str:
 
 
 def failure_of(error: MqttError) -> Failure | None:
-    """The kind of failure, where `error` was made by this package."""
+    """The kind of failure, if `error` was raised by this package."""
     failure = error.details.get("failure")
     return failure if isinstance(failure, Failure) else None

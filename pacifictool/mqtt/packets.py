@@ -1,8 +1,8 @@
-"""The packets of MQTT 3.1.1 that a publishing device needs after its login, in as few steps a message as Python allows.
+"""The packets of MQTT 3.1.1 that a publishing device needs after its login, encoded and decoded quickly.
 
-paho's client class spends 30 to 100 µs on a message; at thousands of messages a second that is what limits a fleet. So
-paho opens the session (CONNECT, CONNACK, TLS), and then this module speaks on its socket. Numbers in brackets are those
-of the OASIS standard "MQTT Version 3.1.1".
+paho's client class takes 30 to 100 µs for a message, which limits a fleet at thousands of messages a second. So paho
+opens the session (CONNECT, CONNACK, TLS), and then its socket carries the packets of this module. Section numbers are
+those of the OASIS standard "MQTT Version 3.1.1".
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MAX_PACKET_ID: Final = 65_535
 _PUBACK: Final = 4
 _PINGRESP: Final = 13
 _PUBACK_BYTES: Final = 4
-# The book's PUBACK, and that of a 1.x server, which sets the flag bits 0010 (docs/servers/1.x.md#mqtt, row 3).
+# The standard's PUBACK, and that of a 1.x server, which sets the flag bits 0010 (docs/servers/1.x.md#mqtt, row 3).
 _PUBACK_HEADERS: Final = frozenset({0x4002, 0x4202})
 _MAX_LENGTH_BYTES: Final = 4
 
 
 class PublishEncoder:
-    """PUBLISH packets for one topic and QoS; what all packets of one length have in common is made once."""
+    """PUBLISH packets for one topic and QoS; the header that packets of one length share is encoded once."""
 
     __slots__ = ("_heads", "_qos", "_topic")
 
@@ -61,15 +61,15 @@ def encode_length(length: int) -> bytes:
             return bytes(encoded)
 
 
-class Answers:
-    """Takes what a server sends to a publishing client, in pieces of any size: PUBACK and PINGRESP."""
+class AckParser:
+    """Parses what a server sends to a publishing client, in pieces of any size: PUBACK and PINGRESP."""
 
     __slots__ = ("_rest", "broken", "pings")
 
     def __init__(self) -> None:
         self._rest = b""
         self.broken = False
-        """Whether something came that MQTT 3.1.1 does not allow towards a client that only publishes."""
+        """Whether a packet came that MQTT 3.1.1 does not allow to a client that only publishes."""
         self.pings = 0
         """How many PINGRESP have come."""
 
@@ -79,7 +79,7 @@ class Answers:
             data = self._rest + data
             self._rest = b""
         if not len(data) % _PUBACK_BYTES:
-            # Nearly always a run of whole PUBACKs.
+            # Nearly always a sequence of whole PUBACKs.
             words = array("H", data)
             if sys.byteorder == "little":
                 words.byteswap()

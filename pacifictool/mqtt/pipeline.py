@@ -1,6 +1,6 @@
-"""An MQTT session with many messages in flight, each of which is confirmed by a number of PUBACKs of its own.
+"""An MQTT session with many messages in flight, each of which is confirmed by its own number of PUBACKs.
 
-A 1.x server answers a gateway's message with one PUBACK per device in it, all with the message's packet id, and may
+A 1.x server sends one PUBACK for each device in a gateway's message, all with the message's packet id, and may
 acknowledge messages out of order (docs/servers/1.x.md#gateway, row 3; docs/servers/1.x.md#mqtt, row 4).
 """
 
@@ -29,14 +29,14 @@ from pacifictool.mqtt.connection import (
     describe_end,
     move_bytes,
     no_answer,
+    on_every_puback,
     open_connection,
     refused,
-    tell_pubacks,
 )
 from pacifictool.settings import MqttEndpoint, Secret
 
 _MAX_AGE: Final = 65_000
-"""Packet ids begin anew after 65,535 messages."""
+"""Packet ids start over after 65,535 messages."""
 _DISCONNECT_SECONDS: Final = 0.5
 _SELECT_SECONDS: Final = 1.0
 
@@ -47,13 +47,13 @@ class _Waiting:
 
     missing: int
     number: int
-    """Counted over the session."""
+    """Counted from the start of the session."""
 
 
 class PipelinedSession:
-    """One connection. Nothing in it runs by itself: `poll` moves bytes and keeps the connection alive.
+    """One connection. Nothing runs in the background: `poll` sends, receives and keeps the connection alive.
 
-    Belongs to one thread at a time.
+    Not thread-safe.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PipelinedSession:
     ) -> None:
         """Connects and waits for CONNACK, for up to `timeout_seconds` each. Raises MqttError.
 
-        While there is nothing to publish, `poll` has to be called several times in `keepalive_seconds`.
+        While there is nothing to publish, `poll` must be called several times in `keepalive_seconds`.
         """
         self._endpoint = endpoint
         self._device = device
@@ -83,7 +83,7 @@ class PipelinedSession:
         )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        tell_pubacks(client, self._on_puback)
+        on_every_puback(client, self._on_puback)
         self._selector = selectors.DefaultSelector()
         try:
             open_connection(client, endpoint)
@@ -93,7 +93,7 @@ class PipelinedSession:
             raise
 
     def publish(self, topic: str, payload: bytes, *, acknowledgements: int = 1) -> int:
-        """Hands a message with QoS 1 over and returns its packet id; `poll` sends it and tells when it is confirmed.
+        """Queues a message with QoS 1 and returns its packet id; `poll` sends it and reports when it is confirmed.
 
         Raises MqttError when the session has ended, or when a message has waited so long that ids would repeat.
         """
@@ -102,7 +102,7 @@ class PipelinedSession:
         oldest = next(iter(self._waiting.values()), None)
         if oldest is not None and self._published - oldest.number >= _MAX_AGE:
             raise MqttError(
-                f"The platform left a message of device {self._device!r} without an answer while it took "
+                f"The platform did not acknowledge a message of device {self._device!r} while it acknowledged "
                 f"{_MAX_AGE} others.",
                 failure=Failure.UNCONFIRMED,
                 device=self._device,
@@ -115,10 +115,10 @@ class PipelinedSession:
         return message.mid
 
     def poll(self, seconds: float) -> list[int]:
-        """Sends and receives until a message is confirmed, for up to `seconds`; 0: only what can be done at once.
+        """Sends and receives until a message is confirmed, for up to `seconds`; 0: without waiting.
 
         Returns the packet ids that were confirmed since the last call. Raises MqttError when the session has ended
-        and everything that was confirmed before is told.
+        and everything that was confirmed before has been returned.
         """
         self._drive(lambda: bool(self._confirmed), seconds)
         confirmed, self._confirmed = self._confirmed, []
@@ -127,11 +127,11 @@ class PipelinedSession:
         return confirmed
 
     def close(self, *, politely: bool = True) -> None:
-        """Ends the session, with DISCONNECT if `politely`. Can be called twice."""
+        """Ends the session, with a DISCONNECT if `politely`. Can be called twice."""
         if politely and self._end is None and self._client.socket() is not None:
             self._client.disconnect()
             self._drive(lambda: self._client.socket() is None, _DISCONNECT_SECONDS)
-        self._end = self._end or "we closed it"
+        self._end = self._end or "it was closed by this program"
         self._selector.close()
         abandon(self._client)
 
@@ -146,7 +146,7 @@ class PipelinedSession:
         return closed(self._endpoint, self._device, self._end or "")
 
     def _drive(self, done: Callable[[], bool], seconds: float) -> None:
-        """Moves bytes until `done()`, the end of the connection or the end of the time; at least once."""
+        """Sends and receives until `done()`, the end of the connection or the timeout; at least once."""
         deadline = time.monotonic() + seconds
         while self._end is None and self._client.socket() is not None:
             remaining = max(0.0, deadline - time.monotonic())

@@ -1,8 +1,8 @@
-"""A blocking MQTT session driven by the thread that uses it: connect, publish and wait for the PUBACK, disconnect.
+"""A blocking MQTT session: connect, publish and wait for the PUBACK, disconnect.
 
-No thread, no queue, one socket: cheap enough to open one per device while a set-up sends the client attributes of
-thousands of devices from a bounded pool of threads. paho opens the session; what comes then are two packets each way,
-which are spoken on its socket in less than half of the processor time.
+It needs no thread and no queue, only a socket: cheap enough to open one per device while a set-up sends the client
+attributes of thousands of devices from a bounded number of threads. paho opens the session; the packets after the
+login are sent and received on its socket directly, in less than half of the processor time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pacifictool.mqtt.connection import (
     refused,
     take_socket,
 )
-from pacifictool.mqtt.packets import DISCONNECT, MAX_PACKET_ID, PINGREQ, Answers, PublishEncoder
+from pacifictool.mqtt.packets import DISCONNECT, MAX_PACKET_ID, PINGREQ, AckParser, PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
 
 _DISCONNECT_SECONDS: Final = 0.5
@@ -48,7 +48,7 @@ def publish_and_confirm(
 ) -> None:
     """Connects as `device`, publishes one message with QoS 1, waits for its PUBACK and disconnects.
 
-    `timeout_seconds` is for all of it. On a 1.x server the PUBACK means that every rule has answered
+    `timeout_seconds` is for everything together. On a 1.x server the PUBACK means that every rule has responded
     (docs/servers/1.x.md#mqtt, row 5). Raises MqttError: token refused, no connection, closed by the platform
     (which is how it refuses a payload), or no acknowledgement in time.
     """
@@ -57,7 +57,7 @@ def publish_and_confirm(
 
 
 class MqttSession:
-    """One session of one device, as a context manager; its time-out is for everything up to leaving the context."""
+    """One session of one device, as a context manager; its timeout is for everything until the context ends."""
 
     def __init__(self, endpoint: MqttEndpoint, token: Secret, *, device: str, timeout_seconds: float = 10.0) -> None:
         self._endpoint = endpoint
@@ -67,8 +67,8 @@ class MqttSession:
         self._connack: int | None = None
         self._end: str | None = None
         self._packet_id = 0
-        self._answers = Answers()
-        self._sock: socket.socket | None = None  # ours from the CONNACK on
+        self._acks = AckParser()
+        self._sock: socket.socket | None = None  # taken over from paho at the CONNACK
         self._client = client = build_client(endpoint, token, connect_timeout_seconds=timeout_seconds)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -97,7 +97,7 @@ class MqttSession:
         if sock is None:
             return
         if kind is None:
-            # Whoever does not take the good-bye does not get it.
+            # A peer that does not read gets no DISCONNECT.
             with contextlib.suppress(OSError):
                 sock.settimeout(_DISCONNECT_SECONDS)
                 sock.sendall(DISCONNECT)
@@ -114,7 +114,7 @@ class MqttSession:
             raise MqttError(
                 f"The platform did not acknowledge a message of device {self._device!r} on {topic} "
                 f"within {self._timeout_seconds:g} s.",
-                hint="A rule that fails, or a Kafka broker that the platform cannot reach, looks like this: "
+                hint="The cause may be a rule that fails, or a Kafka broker that the platform cannot reach: "
                 "see the events of the rules and plugins.",
                 failure=Failure.UNCONFIRMED,
                 device=self._device,
@@ -123,7 +123,7 @@ class MqttSession:
             raise closed(self._endpoint, self._device, CLOSED_BY_PLATFORM) from error
 
     def _log_in(self) -> None:
-        """Lets paho move bytes until the CONNACK, the end of the connection or the deadline."""
+        """Lets paho send and receive until the CONNACK, the end of the connection or the deadline."""
         with selectors.DefaultSelector() as selector:
             while self._connack is None and self._end is None and self._client.socket() is not None:
                 remaining = self._deadline - time.monotonic()
@@ -132,14 +132,14 @@ class MqttSession:
                 move_bytes(self._client, selector, remaining)
 
     def _send(self, packet: bytes) -> None:
-        self._timed(self._deadline - time.monotonic()).sendall(packet)
+        self._socket_for(self._deadline - time.monotonic()).sendall(packet)
 
     def _acknowledged(self) -> Sequence[int]:
         """The packet ids of the next PUBACKs. Raises TimeoutError at the deadline, MqttError when the session ended."""
         while True:
             remaining = self._deadline - time.monotonic()
             try:
-                data = self._timed(min(remaining, KEEPALIVE_SECONDS / 2)).recv(_READ_BYTES)
+                data = self._socket_for(min(remaining, KEEPALIVE_SECONDS / 2)).recv(_READ_BYTES)
             except TimeoutError:
                 if remaining <= KEEPALIVE_SECONDS / 2:
                     raise
@@ -147,13 +147,13 @@ class MqttSession:
                 continue
             if not data:
                 raise closed(self._endpoint, self._device, CLOSED_BY_PLATFORM)
-            packet_ids = self._answers.feed(data)
-            if self._answers.broken and self._packet_id not in packet_ids:
+            packet_ids = self._acks.feed(data)
+            if self._acks.broken and self._packet_id not in packet_ids:
                 raise closed(self._endpoint, self._device, NOT_ALLOWED_BY_MQTT)
             return packet_ids
 
-    def _timed(self, seconds: float) -> socket.socket:
-        """The socket, for calls that take up to `seconds`."""
+    def _socket_for(self, seconds: float) -> socket.socket:
+        """The socket, with a timeout of `seconds`. Raises TimeoutError when they are over."""
         assert self._sock is not None
         if seconds <= 0:
             raise TimeoutError

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: Plotly's script is in it, and no address is asked for anything."""
+"""A report as one self-contained HTML page: it includes Plotly's script and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -9,23 +9,35 @@ from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
     REJECT_COLOURS,
     band_label,
-    clock,
     colour,
     extent,
     figures,
     notes,
     subtitle,
-    time_of,
     title,
     with_gaps,
 )
+from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230
 _TABLE_ROWS = 500
-"""Windows of a zone in the tables below the charts; the charts show all."""
+"""Maximum number of windows per zone in the tables below the charts; the charts show all."""
 
 _LONG_MS = 12 * 3_600_000
-"""From here on, the axis of time names days, too."""
+"""With a longer time than this, the time axis shows days as well."""
+
+_TICKS = 8
+_FEWER_TICKS_WHEN_NARROW = """
+const chart = document.getElementById("{plot_id}");
+const narrow = matchMedia("(max-width: 640px)");
+function setTicks() {
+  const axes = Object.keys(chart.layout).filter((name) => name.startsWith("xaxis"));
+  Plotly.relayout(chart, Object.fromEntries(axes.map((axis) => [`${axis}.nticks`, narrow.matches ? 3 : TICKS])));
+}
+narrow.addEventListener("change", setTicks);
+if (narrow.matches) setTicks();
+""".replace("TICKS", str(_TICKS))
+"""On a phone, eight labels would be turned and cover the title of the panel below."""
 
 _GRID = "rgba(128,128,128,0.25)"
 
@@ -78,7 +90,7 @@ thead th {{ color: var(--soft); font-weight: 500; }}
 
 
 def page(facts: RunFacts) -> str:
-    """The whole page."""
+    """The HTML text of the page."""
     from plotly.io import to_html
 
     chart = to_html(
@@ -87,6 +99,7 @@ def page(facts: RunFacts) -> str:
         full_html=False,
         div_id="charts",
         config={"displaylogo": False, "responsive": True},
+        post_script=_FEWER_TICKS_WHEN_NARROW,
     )
     cards = "".join(f"<div><dt>{for_html(what)}</dt><dd>{for_html(much)}</dd></div>" for what, much in figures(facts))
     return _PAGE.format(
@@ -110,7 +123,7 @@ def figure(facts: RunFacts) -> Any:
     panels.append("<b>Readings per second</b>")
     job = facts.job
     if job is not None and job.batches:
-        panels.append("<b>Seconds from topic to count</b> (median; dotted: longest)")
+        panels.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
     if job is not None and job.rejects:
         panels.append("<b>Rejects</b>")
     height = _PANEL_PIXELS * len(panels) + 80
@@ -141,16 +154,17 @@ def figure(facts: RunFacts) -> Any:
         barmode="stack",
         showlegend=False,
     )
-    chart.update_annotations(x=0, xanchor="left", selector={"xref": "paper"})
+    chart.update_annotations(x=0, xanchor="left", font={"size": 13}, selector={"xref": "paper"})
     ends = facts.window_ends_ms
     chart.update_xaxes(
         gridcolor=_GRID,
         showticklabels=True,
         zeroline=False,
-        nticks=8,
+        nticks=_TICKS,
+        tickangle=0,
         tickformat="%H:%M:%S" if ends[-1] - ends[0] < _LONG_MS else "%d. %H:%M",
         hoverformat="%Y-%m-%d %H:%M:%S",
-        range=[time_of(ends[0] - facts.window_ms), time_of(ends[-1])],
+        range=[utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])],
     )
     chart.update_yaxes(gridcolor=_GRID, zeroline=False)
     chart.update_xaxes(title_text="UTC", title_standoff=4, row=row)
@@ -161,7 +175,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     shade = colour(row - 1)
     measured = [window for window in zone.windows if window.lowest is not None and window.highest is not None]
     chart.add_bar(
-        x=[time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        x=[utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
         y=[(window.highest or 0) - (window.lowest or 0) for window in measured],
         base=[window.lowest for window in measured],
         width=facts.window_ms * 0.18,
@@ -173,7 +187,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
     )
     points = list(with_gaps(zone.windows, facts.window_ms))
     chart.add_scatter(
-        x=[time_of(end) for end, _ in points],
+        x=[utc_time(end) for end, _ in points],
         y=[mean for _, mean in points],
         mode="lines+markers",
         line={"color": shade, "width": 2.5, "shape": "vh"},
@@ -183,7 +197,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
         row=row,
         col=1,
     )
-    for band in zone.bands:  # Plotly draws none in a panel that is still empty
+    for band in zone.bands:  # after the traces: Plotly draws none in an empty panel
         chart.add_hrect(
             y0=band.low,
             y1=band.high,
@@ -203,7 +217,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
 def _draw_rates(chart: Any, facts: RunFacts, row: int) -> None:
     for number, zone in enumerate(facts.zones):
         chart.add_bar(
-            x=[time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows],
+            x=[utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows],
             y=[facts.rate(window) for window in zone.windows],
             width=facts.window_ms * 0.9,
             marker={"color": colour(number), "line": {"width": 0}},
@@ -222,7 +236,7 @@ def _draw_waits(chart: Any, facts: RunFacts, row: int) -> None:
         ("median", [batch.median_wait_seconds for batch in batches], "solid"),
     ):
         chart.add_scatter(
-            x=[time_of(batch.done_ms) for batch in batches],
+            x=[utc_time(batch.done_ms) for batch in batches],
             y=values,
             mode="lines+markers",
             line={"color": "#7a5195", "width": 2, "dash": dash},
@@ -240,7 +254,7 @@ def _draw_rejects(chart: Any, facts: RunFacts, row: int) -> None:
     for number, reason in enumerate(facts.rejects_by_reason):
         some = [reject for reject in rejects if reject.reason == reason]
         chart.add_bar(
-            x=[time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            x=[utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
             y=[reject.count for reject in some],
             width=facts.window_ms * 0.9,
             marker={"color": REJECT_COLOURS[number % len(REJECT_COLOURS)]},
@@ -262,7 +276,7 @@ def _table(zone: Zone, facts: RunFacts) -> str:
             f"{facts.rate(window):.1f}",
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(f'<tr><th scope="row">{clock(window.end_ms)}</th>{row}</tr>')
+        rows.append(f'<tr><th scope="row">{utc_clock(window.end_ms)}</th>{row}</tr>')
     headings = ("Window until", "Readings", "Mean posted", "Mean of the topic", "Lowest", "Highest", "Per second")
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
     shown = len(rows)

@@ -1,4 +1,4 @@
-"""A report as a picture (PNG or SVG), for slides, mails and readme files."""
+"""A report as a picture (PNG or SVG), for slides, e-mails and readme files."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pacifictool.report.wording import (
     figures,
     notes,
     subtitle,
-    time_of,
     title,
     with_gaps,
 )
+from pacifictool.tools.times import utc_time
 
 _INK, _SOFT, _GRID = "#1d2733", "#5b6875", "#e3e8ed"
 _INCHES = 11.0
 _STYLE: Any = {
-    # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
+    # Text stays text in an SVG: small, searchable, and the same file for the same run.
     "svg.fonttype": "none",
     "svg.hashsalt": "pacifictool",
     "font.family": "DejaVu Sans",
-    # A dollar sign in a name does not begin a formula.
+    # A dollar sign in a name does not start a formula.
     "text.parse_math": False,
     "text.usetex": False,
 }
@@ -43,17 +43,17 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Creator": "pacifictool", "Date": None},
     "png": {"Software": "pacifictool"},
 }
-"""Without a date, one run gives one file. Who made it is what a later report looks for before it replaces the file."""
+"""No date, so that the same run gives the same file. `write` replaces only files that name their generator."""
 
 
 def save(facts: RunFacts, path: Path, kind: str) -> None:
     """Draws into a file of `kind` "png" or "svg". Raises OSError when it cannot be written."""
-    # It would tell on stderr of fonts that it looks for, and of folders that it may not write to.
+    # It would log to stderr about missing fonts and folders that are not writable.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
 
     with rc_context(_STYLE), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; a warning for each would help nobody.
+        # A character that the font lacks is drawn as a box; a warning for each is of no use.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure(facts).savefig(path, format=kind, dpi=150, metadata=_METADATA[kind])
 
@@ -101,13 +101,13 @@ def _drawn(facts: RunFacts) -> Any:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     ends = facts.window_ends_ms
-    first.set_xlim(time_of(ends[0] - facts.window_ms), time_of(ends[-1]))
+    first.set_xlim(utc_time(ends[0] - facts.window_ms), utc_time(ends[-1]))
     _head(result, facts, height)
     return result
 
 
 def _head(result: Any, facts: RunFacts, height: float) -> None:
-    """Title, the numbers, and what the reader has to know."""
+    """Title, key figures and notes."""
 
     def y(inches: float) -> float:
         return 1 - inches / height
@@ -153,7 +153,7 @@ def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
         )
     measured = [window for window in zone.windows if window.lowest is not None]
     axes.vlines(
-        [time_of(window.end_ms - facts.window_ms // 2) for window in measured],
+        [utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
         [window.lowest for window in measured],
         [window.highest for window in measured],
         color=shade,
@@ -163,7 +163,7 @@ def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
     )
     points = list(with_gaps(zone.windows, facts.window_ms))
     axes.plot(
-        [time_of(end) for end, _ in points],
+        [utc_time(end) for end, _ in points],
         [float("nan") if mean is None else mean for _, mean in points],
         color=shade,
         linewidth=2,
@@ -182,7 +182,7 @@ def _draw_rates(axes: Any, facts: RunFacts) -> None:
     floor = dict.fromkeys(ends, 0.0)
     width = timedelta(milliseconds=facts.window_ms * 0.9)
     for number, zone in enumerate(facts.zones):
-        middles = [time_of(window.end_ms - facts.window_ms // 2) for window in zone.windows]
+        middles = [utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows]
         rates = [facts.rate(window) for window in zone.windows]
         bottoms = [floor[window.end_ms] for window in zone.windows]
         axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=for_matplotlib(zone.name))
@@ -195,7 +195,7 @@ def _draw_rates(axes: Any, facts: RunFacts) -> None:
 
 def _draw_waits(axes: Any, facts: RunFacts) -> None:
     batches = facts.job.batches if facts.job is not None else ()
-    times = [time_of(batch.done_ms) for batch in batches]
+    times = [utc_time(batch.done_ms) for batch in batches]
     for name, values, style in (
         ("longest", [batch.longest_wait_seconds for batch in batches], ":"),
         ("median", [batch.median_wait_seconds for batch in batches], "-"),
@@ -213,7 +213,7 @@ def _draw_rejects(axes: Any, facts: RunFacts) -> None:
     for number, reason in enumerate(facts.rejects_by_reason):
         some = [reject for reject in rejects if reject.reason == reason]
         axes.bar(
-            [time_of(reject.end_ms - facts.window_ms // 2) for reject in some],
+            [utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
             [reject.count for reject in some],
             width=timedelta(milliseconds=facts.window_ms * 0.9),
             bottom=[floor.get(reject.end_ms, 0) for reject in some],

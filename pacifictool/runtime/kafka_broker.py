@@ -19,9 +19,11 @@ from pacifictool.errors import BrokerFailed, PacificToolError, PortInUse
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full, storage_full, writing
 from pacifictool.runtime.java import UTF8_FILE_NAMES, JavaRuntime
+from pacifictool.runtime.kafka_login import CONTROLLER_LISTENER, LISTENER, KafkaLogin
 from pacifictool.runtime.own_folder import BROKER, claim
 from pacifictool.runtime.ports import LOOPBACK, check_port_free, free_ports
 from pacifictool.runtime.processes import ManagedProcess
+from pacifictool.settings import KafkaEndpoint
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import TopicMetadata
@@ -83,8 +85,12 @@ class KafkaBroker:
         heap: str = "512m",
         environ: Mapping[str, str] | None = None,
         extra: Mapping[str, str] = _NO_SETTINGS,
+        asks_login: bool = False,
     ) -> None:
-        """Starts nothing. `jars` come from `ensure_jars("kafka-broker", …)`; `environ` None: this process's."""
+        """Starts nothing. `asks_login`: only clients with the password kept in `data_dir` have access.
+
+        `jars` come from `ensure_jars("kafka-broker", …)`; `environ` None: this process's.
+        """
         self.data_dir = data_dir.absolute()
         self.port = port
         self.controller_port = controller_port
@@ -94,6 +100,8 @@ class KafkaBroker:
         self._heap = heap
         self._environ = environ
         self._extra = dict(extra)
+        self._asks_login = asks_login
+        self._login: KafkaLogin | None = None
         self._process: ManagedProcess | None = None
         self._log_start = 0
         self._lock = -1
@@ -102,6 +110,23 @@ class KafkaBroker:
     def bootstrap(self) -> str:
         """The address for clients, "127.0.0.1:PORT"; set once started."""
         return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def login(self) -> KafkaLogin | None:
+        """How clients get in; None when everybody does. Known once prepared or started."""
+        return self._login
+
+    def prepare_login(self) -> None:
+        """Makes `login` known before the start. Raises StorageFull, RuntimeMissing."""
+        if self._asks_login:
+            with writing(self.data_dir, "the data of the Kafka broker"):
+                claim(self.data_dir, BROKER)
+                self._login = KafkaLogin.kept_in(self.data_dir)
+
+    @property
+    def endpoint(self) -> KafkaEndpoint:
+        """What our own clients connect with; known once started."""
+        return KafkaEndpoint(self.bootstrap, {} if self._login is None else self._login.client_properties())
 
     @property
     def log_path(self) -> Path:
@@ -169,7 +194,7 @@ class KafkaBroker:
         """
         with writing(self.data_dir, "the data of the Kafka broker"):
             claim(self.data_dir, BROKER)
-            lock = (self.data_dir / _LOCK).open("w")
+            lock = os.fdopen(os.open(self.data_dir / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
         with lock:
             # The supervisor gives the broker of a killed program some seconds to exit.
             deadline = time.monotonic() + _LOCK_SECONDS
@@ -194,9 +219,10 @@ class KafkaBroker:
 
     def _prepare(self) -> None:
         """Writes the configuration; formats the storage when it is new."""
+        self.prepare_login()
         with writing(self.data_dir, "the data of the Kafka broker"):
             # Native libraries of the compression codecs are unpacked here, not in a shared folder.
-            (self.data_dir / _TEMPORARY).mkdir(exist_ok=True)
+            (self.data_dir / _TEMPORARY).mkdir(exist_ok=True, mode=0o700)
             if self.log_path.exists() and self.log_path.stat().st_size > _LOG_LIMIT_BYTES:
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
             properties = self.data_dir / _PROPERTIES
@@ -246,14 +272,21 @@ class KafkaBroker:
 
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
+        # The user for clients is made known first, with the broker's own login.
+        login = {} if self._login is None else self._login.broker_client_properties()
         while self._process.is_running():
             if self._listens():
                 # A new client for each check: after a late response, a client uses the advertised address.
-                client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+                client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, **login})
                 with contextlib.suppress(KafkaException):
                     metadata = client.list_topics(timeout=_RESPONSE_SECONDS)
                     if metadata.brokers and _has_leaders(metadata.topics.values()):
-                        return
+                        if login == self.endpoint.config:
+                            return
+                        assert self._login is not None
+                        self._login.register(client)
+                        login = dict(self.endpoint.config)
+                        continue
             if time.monotonic() > deadline:
                 raise self._failure(f"did not respond within {START_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
@@ -291,14 +324,16 @@ class KafkaBroker:
             return ""
 
     def _settings(self) -> dict[str, str]:
+        name = "PLAINTEXT" if self._login is None else LISTENER
+        security = {"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
-            "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.listener.names": CONTROLLER_LISTENER,
+            "listeners": f"{name}://{LOOPBACK}:{self.port},{CONTROLLER_LISTENER}://{LOOPBACK}:{self.controller_port}",
+            "advertised.listeners": f"{name}://{LOOPBACK}:{self.port}",
+            **(security if self._login is None else self._login.broker_settings()),
             "log.dirs": _STORAGE,
             "auto.create.topics.enable": "true",
             # One broker holds the only copy of everything.

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pacifictool.settings import is_loopback
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -73,20 +70,3 @@ class LocalRequestsOnly:
             kind, length = (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))
             await send({"type": "http.response.start", "status": 403, "headers": [kind, length]})
             await send({"type": "http.response.body", "body": body})
-
-
-def local_requests_only(application: WSGIApplication) -> WSGIApplication:
-    """The same for a WSGI application."""
-
-    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        headers = [(name[5:].replace("_", "-"), str(value)) for name, value in environ.items() if name[:5] == "HTTP_"]
-        reason = refusal(environ["REQUEST_METHOD"], headers)
-        if reason is None:
-            return application(environ, start_response)
-        body = reason.encode()
-        start_response(
-            "403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-        )
-        return [body]
-
-    return guarded

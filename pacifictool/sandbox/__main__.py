@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pacifictool.display import one_line
 from pacifictool.errors import PacificToolError
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.http import Faults, Rate
 from pacifictool.sandbox.page import PageReference
 from pacifictool.sandbox.server import GENERATIONS, SandboxConfig, serve
@@ -25,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
     parser.add_argument("--page", metavar="MODULE:FUNCTION", help="what GET / shows; see pacifictool.sandbox.page")
     parser.add_argument("--page-options", type=Path, metavar="FILE", help="what the page needs to know, as JSON")
+    parser.add_argument("--broker-login", type=Path, metavar="FILE", help="how plugins log in at the sandbox's broker")
+    parser.add_argument("--share", action="store_true", help="let other users of this machine in, too")
     # For tests of clients; docs/sandbox.md describes them.
     for option, default in (
         ("--access-token-seconds", None),
@@ -57,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
                 ready_file=options.ready_file,
                 generation=options.generation,
                 page=None if options.page is None else PageReference(options.page, options.page_options),
+                login=BrokerLogin(options.broker_login),
+                shared=options.share,
                 access_token_seconds=options.access_token_seconds,
                 refresh_token_seconds=options.refresh_token_seconds,
                 faults=Faults(

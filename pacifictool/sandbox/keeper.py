@@ -30,9 +30,10 @@ from pacifictool.errors import (
     file_fault,
     kind_name,
 )
+from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
-from pacifictool.sandbox.stack import PAGE_FILE
+from pacifictool.sandbox.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
@@ -63,6 +64,10 @@ class SandboxState:
     kafka: str
     data: str
     generation: int = 1
+    kafka_config: str | None = None
+    """The file of properties that Kafka clients need, by librdkafka's names; None: they need none."""
+    kafka_java_config: str | None = None
+    """The same for Kafka's own tools."""
 
     def keeper(self) -> psutil.Process | None:
         """The keeper's process, if it is still that one."""
@@ -90,12 +95,22 @@ def read_state(data_dir: Path) -> SandboxState | None:
     return state if state.keeper() is not None else None
 
 
-def write_state(data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1) -> SandboxState:
+def write_state(
+    data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1, kafka_config: Path | None = None
+) -> SandboxState:
     """Says that this process keeps a sandbox on `data_dir`."""
-    state = SandboxState(os.getpid(), psutil.Process().create_time(), url, mqtt, kafka, str(data_dir), generation)
-    temporary = data_dir / f"{STATE_FILE}.new"
-    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(data_dir / STATE_FILE)
+    state = SandboxState(
+        pid=os.getpid(),
+        process_created=psutil.Process().create_time(),
+        url=url,
+        mqtt=mqtt,
+        kafka=kafka,
+        data=str(data_dir),
+        generation=generation,
+        kafka_config=None if kafka_config is None else str(kafka_config),
+        kafka_java_config=None if kafka_config is None else str(data_dir / KAFKA_JAVA_CONFIG_FILE),
+    )
+    write_private(data_dir / STATE_FILE, json.dumps(asdict(state), indent=2) + "\n")
     return state
 
 
@@ -123,7 +138,7 @@ def start_keeper(
             stderr=log,
             env=without_secrets(environ),
             start_new_session=True,
-            umask=0o077,
+            umask=PRIVATE_UMASK,
         )
     deadline = monotonic() + START_SECONDS
     try:
@@ -191,7 +206,7 @@ def delete_data(data_dir: Path) -> None:
     try:
         for name, kind in _PARTS.items():
             remove(data_dir / name, kind)
-        for name in (LOG_FILE, STATE_FILE, PAGE_FILE):
+        for name in (LOG_FILE, STATE_FILE, PAGE_FILE, *LOGIN_FILES):
             (data_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise SandboxError(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -19,10 +20,14 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from pacifictool.errors import PortInUse, SandboxError
+from pacifictool.private_files import write_private
+from pacifictool.runtime.guarded_http import guarded_http
 from pacifictool.runtime.local_requests import LocalRequestsOnly
 from pacifictool.runtime.own_folder import PLATFORM, claim
+from pacifictool.runtime.peer import PeerCheck
 from pacifictool.sandbox import auth
 from pacifictool.sandbox.auth import load_signing_key
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.generation1.platform import Platform1
 from pacifictool.sandbox.generation4 import tokens as tokens4
 from pacifictool.sandbox.generation4.platform import Platform4
@@ -30,6 +35,8 @@ from pacifictool.sandbox.http import Faults
 from pacifictool.sandbox.mqtt.server import DeviceApi, MqttServer
 from pacifictool.sandbox.page import PageReference, WithPage
 from pacifictool.sandbox.store import Store
+
+_log = logging.getLogger("pacifictool.sandbox")
 
 HOST = "127.0.0.1"
 GENERATIONS = (1, 4)
@@ -53,6 +60,10 @@ class SandboxConfig:
     faults: Faults = field(default_factory=Faults)
     page: PageReference | None = None
     """What `GET /` shows; None: nothing, as a server without UI."""
+    login: BrokerLogin = field(default_factory=BrokerLogin)
+    """How plugins and nodes log in at the sandbox's own broker."""
+    shared: bool = False
+    """Whether other users of this machine are let in, too."""
 
 
 def serve(config: SandboxConfig) -> None:
@@ -96,7 +107,8 @@ async def _serve(config: SandboxConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await platform.start()
-    mqtt_server = MqttServer(platform.device_api)
+    check = None if config.shared else PeerCheck("the sandbox", _log.warning)
+    mqtt_server = MqttServer(platform.device_api, check)
     http_port, mqtt_port = http.getsockname()[1], mqtt.getsockname()[1]
     application: ASGIApp = platform.application
     if config.page is not None:
@@ -104,6 +116,7 @@ async def _serve(config: SandboxConfig) -> None:
     server = _Uvicorn(
         uvicorn.Config(
             LocalRequestsOnly(application),
+            http=guarded_http(check),
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -165,9 +178,13 @@ def _platform(config: SandboxConfig) -> Platform:
     lives = config.access_token_seconds, config.refresh_token_seconds
     if generation == GENERATIONS[0]:
         access, refresh = _lives(lives, auth.ACCESS_SECONDS, auth.REFRESH_SECONDS)
-        return Platform1(store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults)
+        return Platform1(
+            store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults, login=config.login
+        )
     access, refresh = _lives(lives, tokens4.ACCESS_SECONDS, tokens4.REFRESH_SECONDS)
-    return Platform4(store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults)
+    return Platform4(
+        store, key, access_seconds=access, refresh_seconds=refresh, faults=config.faults, login=config.login
+    )
 
 
 def _lives(given: tuple[float | None, float | None], access: float, refresh: float) -> tuple[float, float]:
@@ -198,6 +215,4 @@ def _write_ready_file(path: Path | None, http_port: int, mqtt_port: int) -> None
     if path is None:
         return
     text = json.dumps({"http_port": http_port, "mqtt_port": mqtt_port, "pid": os.getpid()})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_private(path, text)

@@ -13,15 +13,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from pacifictool.errors import SandboxError
+from pacifictool.private_files import write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
 from pacifictool.runtime.cache import writing
 from pacifictool.runtime.own_folder import SANDBOX, claim
+from pacifictool.sandbox.broker_login import write_broker_login
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,
     DEFAULT_USERNAME,
-    KafkaEndpoint,
     MqttEndpoint,
     Secret,
     Settings,
@@ -29,6 +30,9 @@ from pacifictool.settings import (
 
 HOST = "127.0.0.1"
 PAGE_FILE = "page.json"
+KAFKA_CONFIG_FILE, KAFKA_JAVA_CONFIG_FILE = "kafka-client.properties", "kafka-client-java.properties"
+BROKER_LOGIN_FILE = "broker-login.json"
+LOGIN_FILES = (BROKER_LOGIN_FILE, KAFKA_CONFIG_FILE, KAFKA_JAVA_CONFIG_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,12 @@ class LocalStack:
         page: StackPage | None = None,
         jars_mirror: str | None = None,
         jars_folder: Path | None = None,
+        shared: bool = False,
         reporter: Reporter = SILENT,
     ) -> None:
         """`generation` 1 behaves like 1.x servers, 4 like 4.x. `page` is what the platform shows at `/`.
+
+        Only this user and root get in, at Kafka with a password; `shared`: every user of this machine, without one.
 
         Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
 
@@ -86,22 +93,30 @@ class LocalStack:
             environ=environ,
             reporter=reporter,
         )
-        self.broker = KafkaBroker(data_dir / "kafka", java=java, jars=jars, port=ports.kafka)
+        self.broker = KafkaBroker(data_dir / "kafka", java=java, jars=jars, port=ports.kafka, asks_login=not shared)
         self.platform = SandboxProcess(
             data_dir / "platform",
             http_port=ports.http,
             mqtt_port=ports.mqtt,
-            options=("--generation", str(generation), *self._page_arguments(data_dir / PAGE_FILE, page)),
+            options=(
+                *("--generation", str(generation)),
+                *(("--share",) if shared else ("--broker-login", str(data_dir / BROKER_LOGIN_FILE))),
+                *self._page_arguments(data_dir / PAGE_FILE, page),
+            ),
         )
+        self._data_dir = data_dir
+        self._shared = shared
         self._reporter = reporter
 
     def start(self) -> None:
         """Starts both at once. Raises BrokerFailed, SandboxError, PortInUse; then neither runs."""
+        self._write_logins()
         try:
             with ThreadPoolExecutor(2, thread_name_prefix="sandbox") as pool:
                 starts = [pool.submit(self.broker.start, self._reporter), pool.submit(self.platform.start)]
                 for start in starts:
                     start.result()
+            self._write_logins()
             self._write_page_options()
         except BaseException:
             self.stop()
@@ -119,9 +134,32 @@ class LocalStack:
     def _write_page_options(self) -> None:
         if self._page is not None:
             document = {**self._page.options, "kafka": self.broker.bootstrap}
-            temporary = self._page_path.with_suffix(".new")
-            temporary.write_text(json.dumps(document) + "\n", encoding="utf-8")
-            temporary.replace(self._page_path)
+            if self.kafka_config is not None:
+                document["kafka_config"] = str(self.kafka_config)
+            write_private(self._page_path, json.dumps(document) + "\n")
+
+    @property
+    def kafka_config(self) -> Path | None:
+        """The file of properties that clients of the broker need, by librdkafka's names; None: they need none."""
+        return None if self._shared else self._data_dir / KAFKA_CONFIG_FILE
+
+    def _write_logins(self) -> None:
+        """Before the start, for plugins that are active already, and after it, when the port is known for certain."""
+        with writing(self._data_dir, "the sandbox's data"):
+            self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.broker.prepare_login()
+        login, folder = self.broker.login, self._data_dir
+        if login is None:
+            for name in LOGIN_FILES:
+                (folder / name).unlink(missing_ok=True)
+            return
+        with writing(folder, "the sandbox's data"):
+            write_broker_login(folder / BROKER_LOGIN_FILE, self.broker.port, login.client_properties())
+            for name, properties in (
+                (KAFKA_CONFIG_FILE, login.client_properties()),
+                (KAFKA_JAVA_CONFIG_FILE, login.java_properties()),
+            ):
+                write_private(folder / name, "".join(f"{key}={value}\n" for key, value in properties.items()))
 
     def watch(self, stop: threading.Event) -> None:
         """Returns when `stop` is set. Raises BrokerFailed or SandboxError when one of the two ends by itself."""
@@ -140,7 +178,7 @@ class LocalStack:
             username=DEFAULT_USERNAME,
             password=Secret(DEFAULT_LOOPBACK_PASSWORD),
             mqtt=MqttEndpoint(HOST, self.platform.mqtt_port),
-            kafka=KafkaEndpoint(self.broker.bootstrap),
+            kafka=self.broker.endpoint,
             platform_kafka=self.broker.bootstrap,
         )
 

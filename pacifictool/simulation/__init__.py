@@ -1,4 +1,5 @@
-"""Simulated turbines: wind (`wind`), when and what they send (`schedule`, `payload`), and the MQTT fleet (`fleet`).
+"""A fleet of simulated devices that publish by MQTT as real ones do.
 
-A short way to a running fleet: `plan.choose_turbines`, `plan.plan_devices`, then `fleet.Fleet(…).run()`.
+`plan` says which devices, `options` how they behave; `fleet.Fleet` runs them on one event loop (`loop`), each with its
+own connection (`connection`), schedule and payloads (`reading`) and outbox (`outbox`).
 """

@@ -1,4 +1,4 @@
-"""What the operating system allows: open files and local ports, which are the limits of connections."""
+"""Limits of the operating system on the number of connections: open files and local ports."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def ensure_descriptors(connections: int) -> None:
 
 
 def ensure_ports(connections: int, range_file: Path = _PORT_RANGE) -> None:
-    """Checks that this machine has as many local ports for one server as there are to be connections.
+    """Checks that this machine has enough local ports for `connections` to one server.
 
-    The range is the whole machine's, so it is not for us to change. Raises MqttError with the command that does.
+    The range belongs to the whole machine and is not changed. Raises MqttError, with the command that changes it.
     """
     try:
         lowest, highest = map(int, range_file.read_text(encoding="ascii").split())
     except (OSError, ValueError):
-        return  # not Linux; a missing port will be told when connecting
+        return  # not Linux; a missing port is reported when connecting
     ports = highest - lowest + 1
     if connections <= ports:
         return

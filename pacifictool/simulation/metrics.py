@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from http.server import ThreadingHTTPServer
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import MetricsHandler
 from prometheus_client.registry import Collector
 
 from pacifictool.errors import UsageError
-from pacifictool.runtime.local_requests import local_requests_only
+from pacifictool.runtime.local_requests import refusal
+from pacifictool.runtime.peer import REFUSAL, PeerCheck
 from pacifictool.settings import is_loopback
 from pacifictool.simulation.summary import FleetSummary
 
@@ -19,25 +25,33 @@ PREFIX: Final = "pacifictool_simulate"
 
 
 @contextmanager
-def metrics_endpoint(snapshot: Callable[[], FleetSummary], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+def metrics_endpoint(
+    snapshot: Callable[[], FleetSummary],
+    port: int,
+    host: str = "127.0.0.1",
+    warn: Callable[[str], None] = lambda _text: None,
+) -> Iterator[int]:
     """Answers `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
 
-    `snapshot` is asked at every scrape. On the loopback interface, requests must name this machine.
-
-    Raises UsageError when there is no listening at that address.
+    On the loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
+    `snapshot` is asked at every scrape. Raises UsageError when there is no listening at that address.
     """
     registry = CollectorRegistry()
+    registry.register(_FleetCollector(snapshot))
     try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-        if is_loopback(host):
-            # At any other address it was meant to be seen by other machines, under whatever name.
-            server.set_app(local_requests_only(make_wsgi_app(registry)))
-        registry.register(_FleetCollector(snapshot))
+        check = PeerCheck("the metrics", warn) if is_loopback(host) else None
+        handler = MetricsHandler.factory(registry)
+        if check is not None:
+            # At any other address it is meant to be seen by other machines, under whatever name.
+            handler = type("LocalMetricsHandler", (_LocalRequests, handler), {})
+        server = _MetricsServer(host, port, handler, check)
     except OSError as error:
         raise UsageError(
             f"Metrics cannot be offered at {host}:{port}: {error.strerror or error}.",
             hint="Choose another port with --metrics.",
         ) from error
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
         yield server.server_port
     finally:
@@ -46,12 +60,44 @@ def metrics_endpoint(snapshot: Callable[[], FleetSummary], port: int, host: str 
         thread.join()
 
 
+class _MetricsServer(ThreadingHTTPServer):
+    """HTTP in threads, for those whom `check` admits; None: for everybody."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[MetricsHandler], check: PeerCheck | None) -> None:
+        self.address_family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        self._check = check
+        super().__init__((host, port), handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        if self._check is None or self._check.admits_socket(request):
+            return True
+        with contextlib.suppress(OSError):
+            request.sendall(REFUSAL)
+        return False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _LocalRequests(MetricsHandler):
+    """Answers only requests that name this machine."""
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        reason = refusal("GET", self.headers.items())
+        if reason is None:
+            super().do_GET()
+        else:
+            self.send_error(403, reason)
+
+
 class _FleetCollector(Collector):
     def __init__(self, snapshot: Callable[[], FleetSummary]) -> None:
         self._snapshot = snapshot
 
     def describe(self) -> list[Metric]:
-        return []  # else registering would take a snapshot
+        return []  # otherwise registering would take a snapshot
 
     def collect(self) -> Iterator[Metric]:
         summary = self._snapshot()

@@ -1,4 +1,4 @@
-"""The readings of one device that are on their way: sent and not yet acknowledged, or waiting to be sent again."""
+"""The outbox of one device: readings that are in flight (sent, not yet acknowledged) or waiting to be sent again."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from itertools import islice
 from pacifictool.mqtt.packets import MAX_PACKET_ID
 from pacifictool.simulation.reading import Outcome, Reading
 
-_MOST_STALE = 32_000
+_MAX_STALE = 32_000
 
 
 class Outbox:
-    """Keeps every reading until its acknowledgement, whichever of its transmissions that answers.
+    """Keeps every reading until one of its transmissions is acknowledged.
 
-    A repetition on the same connection gets a packet id of its own, as the platform may have forgotten the old one;
-    its payload is the same to the byte. So the platform can forward a reading to Kafka twice (when the first
-    transmission was forwarded and only its PUBACK got lost), but never with two values, and its own time series
-    holds one point.
+    When a reading is sent again on the same connection, it gets a new packet id, as the platform may have forgotten the
+    old one; the payload is the same to the byte. So the platform can forward a reading to Kafka twice (when the first
+    transmission was forwarded and only its PUBACK was lost), but never with two values, and its own time series holds
+    one point.
     """
 
-    __slots__ = ("_again", "_in_flight", "_last_id", "_stale")
+    __slots__ = ("_in_flight", "_last_id", "_resend", "_stale")
 
     def __init__(self) -> None:
         self._in_flight: dict[int, Reading] = {}  # by packet id, oldest transmission first
         self._stale: dict[int, Reading] = {}  # packet ids of earlier transmissions on this connection
-        self._again: deque[Reading] = deque()
+        self._resend: deque[Reading] = deque()
         self._last_id = 0
 
     def __len__(self) -> int:
         """Readings without an outcome."""
-        return len(self._in_flight) + len(self._again)
+        return len(self._in_flight) + len(self._resend)
 
     @property
     def in_flight(self) -> int:
@@ -40,55 +40,58 @@ class Outbox:
 
     @property
     def oldest_transmission(self) -> float | None:
-        """When the reading was sent that has been waiting longest."""
+        """When the reading that has waited longest was sent."""
         return next(iter(self._in_flight.values())).last_sent if self._in_flight else None
 
     def next_id(self) -> int:
-        """A packet id for the next transmission. One that waits for its PUBACK must not be used again (section 2.3.1
-        of MQTT 3.1.1); the owner sees to it by `spent` that there is always a free one."""
+        """A packet id for the next transmission. An id that waits for its PUBACK must not be reused (MQTT 3.1.1,
+        section 2.3.1); the caller checks `is_exhausted` so that there is always a free one."""
         while True:
             self._last_id = packet_id = self._last_id % MAX_PACKET_ID + 1
             if packet_id not in self._in_flight and packet_id not in self._stale:
                 return packet_id
 
     @property
-    def spent(self) -> bool:
-        """Whether so many transmissions of this connection were never acknowledged that it should be given up."""
-        return len(self._stale) > _MOST_STALE
+    def is_exhausted(self) -> bool:
+        """Whether too many transmissions of this connection were never acknowledged: it should be closed."""
+        return len(self._stale) > _MAX_STALE
 
     def sent(self, packet_id: int, reading: Reading) -> None:
-        """`reading` is on its way."""
+        """`reading` is in flight."""
         reading.packet_id = packet_id
         self._in_flight[packet_id] = reading
 
-    def next_again(self) -> Reading | None:
-        """Takes out the next reading that is to be sent again."""
-        return self._again.popleft() if self._again else None
+    def take_resends(self, limit: int) -> list[Reading]:
+        """Removes and returns up to `limit` readings that are to be sent again, oldest first."""
+        readings = [self._resend.popleft() for _ in range(min(limit, len(self._resend)))]
+        for reading in readings:
+            reading.resent += 1
+        return readings
 
     def acknowledged(self, packet_ids: Sequence[int]) -> list[Reading]:
-        """The readings that PUBACKs settle; unknown ids and doubled acknowledgements settle nothing."""
+        """The readings that these PUBACKs acknowledge; unknown ids and repeated PUBACKs acknowledge nothing."""
         in_flight = self._in_flight
         readings = []
         for packet_id in packet_ids:
             reading = in_flight.pop(packet_id, None) or self._acknowledged_late(packet_id)
             if reading is not None:
-                reading.outcome = Outcome.ACKNOWLEDGED  # now, as the same call may hold another answer to it
+                reading.outcome = Outcome.ACKNOWLEDGED  # now, as the same call may hold another PUBACK for it
                 readings.append(reading)
         return readings
 
     def _acknowledged_late(self, packet_id: int) -> Reading | None:
-        """An earlier transmission is acknowledged; the repetition need not be made, or not be awaited."""
+        """An earlier transmission is acknowledged: the reading need not be sent again, or its PUBACK not be awaited."""
         reading = self._stale.pop(packet_id, None)
         if reading is None or reading.outcome is not None:
             return None
         if self._in_flight.pop(reading.packet_id, None) is None:
-            self._again.remove(reading)
+            self._resend.remove(reading)
         else:
             self._stale[reading.packet_id] = reading
         return reading
 
     def written(self, count: int) -> list[Reading]:
-        """QoS 0: takes out the `count` oldest transmissions, as they are with the operating system."""
+        """QoS 0: removes and returns the `count` oldest transmissions, which the operating system has taken over."""
         readings = list(islice(self._in_flight.values(), count))
         if count == len(self._in_flight):
             self._in_flight.clear()
@@ -97,37 +100,37 @@ class Outbox:
                 del self._in_flight[reading.packet_id]
         return readings
 
-    def repeat_overdue(self, sent_before: float) -> None:
-        """What was sent before that moment and is not acknowledged is to be sent again."""
+    def resend_overdue(self, sent_before: float) -> None:
+        """Queues readings that were sent before that moment and are not acknowledged to be sent again."""
         while (oldest := self.oldest_transmission) is not None and oldest <= sent_before:
             packet_id, reading = next(iter(self._in_flight.items()))
             del self._in_flight[packet_id]
             self._stale[packet_id] = reading
-            self._again.append(reading)
+            self._resend.append(reading)
 
-    def connection_lost(self, *, repeat: bool) -> list[Reading]:
-        """Forgets all packet ids. What was in flight is to be sent again, in order, or else is returned as lost."""
+    def connection_lost(self, *, resend: bool) -> list[Reading]:
+        """Forgets all packet ids. Readings in flight are queued to be sent again, in order, or returned as lost."""
         in_flight = list(self._in_flight.values())
         self._in_flight.clear()
         self._stale.clear()
         self._last_id = 0
-        if not repeat:
+        if not resend:
             return in_flight
-        self._again = deque(sorted([*self._again, *in_flight], key=lambda reading: reading.number))
+        self._resend = deque(sorted([*self._resend, *in_flight], key=lambda reading: reading.number))
         return []
 
     def take_older(self, first_sent_before: float) -> list[Reading]:
-        """Takes out the readings waiting to be repeated that were sent first before that moment."""
-        if not self._again:
+        """Removes and returns readings queued to be sent again that were first sent before that moment."""
+        if not self._resend:
             return []
-        old = [reading for reading in self._again if reading.first_sent <= first_sent_before]
+        old = [reading for reading in self._resend if reading.first_sent <= first_sent_before]
         if old:
-            self._again = deque(reading for reading in self._again if reading.first_sent > first_sent_before)
+            self._resend = deque(reading for reading in self._resend if reading.first_sent > first_sent_before)
         return old
 
     def take_all(self) -> list[Reading]:
-        """Takes out everything, in order."""
-        self.connection_lost(repeat=True)
-        readings = list(self._again)
-        self._again.clear()
+        """Removes and returns all readings, in order."""
+        self.connection_lost(resend=True)
+        readings = list(self._resend)
+        self._resend.clear()
         return readings

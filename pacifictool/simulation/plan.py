@@ -1,4 +1,4 @@
-"""From the scenario and the names a user typed to the devices to simulate."""
+"""The devices to simulate, from the scenario and the names that the user typed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _SUGGESTIONS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class SimulatedDevice:
-    """What to simulate."""
+    """A device to simulate."""
 
     name: str
     token: Secret
     wind: object
-    """The wind as the scenario specifies it; `wind.wind_source` knows the kinds."""
+    """The wind model of the scenario, or any other configuration that `models.generators.wind_generator` accepts."""
     rate: float
     """Readings per second."""
     value_key: str = "windSpeed"
 
 
 def choose_turbines(scenario: Scenario, names: Sequence[str] = ()) -> tuple[Turbine, ...]:
-    """The turbines of these names, in the order of the names and once each; all of the scenario without names.
+    """The turbines with these names, in the order of the names and once each; without names, all turbines.
 
-    Raises UsageError with the nearest names for an unknown one, ScenarioError for a scenario without turbines.
+    Raises UsageError with similar names for an unknown one, ScenarioError for a scenario without turbines.
     """
     if not scenario.turbines:
         raise ScenarioError(
@@ -61,7 +61,7 @@ def plan_devices(
     *,
     rate: float | None = None,
 ) -> list[SimulatedDevice]:
-    """The devices that play these turbines.
+    """The devices that simulate these turbines.
 
     `token_of` gives the access token for a device name (the caller looks it up on the platform). `rate` (readings per
     second) replaces the rates of the scenario.

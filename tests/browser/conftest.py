@@ -20,7 +20,7 @@ from pacifictool.rest import Platform, Session
 from pacifictool.runtime import default_cache_dir
 from pacifictool.sandbox.stack import LocalStack, StackPage
 from pacifictool.settings import Secret
-from pacifictool.watch.web.reference import PAGE, page_options
+from pacifictool.watch.web import PAGE, page_options
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 WINDOW_MS = 2000
@@ -91,6 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         cache_dir=default_cache_dir(os.environ),
         environ=os.environ,
         page=StackPage(PAGE, page_options(scenario=scenario, job=job_folder)),
+        shared=True,
     )
     running: list[subprocess.Popen[bytes]] = []
     try:
@@ -139,7 +140,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def failed(request: Request) -> None:
-        # An open stream that ends with its page is no failure.
+        # An open stream that ends with its page is not a failure.
         if not request.url.endswith("/watch/events"):
             complaints.append(f"{request.url}: {request.failure}")
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 from pydantic import BaseModel
 
+from pacifictool.models.config import MODELS
 from pacifictool.scenario import Scenario, parse_scenario
-from pacifictool.winds import MODELS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from pacifictool.winds import MODELS, read_column
+from pacifictool.models.config import MODELS, read_column
 
 ROOT = Path(__file__).parents[2]
 

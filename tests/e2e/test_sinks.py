@@ -15,7 +15,7 @@ from harness import CommandLine
 from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -31,7 +31,7 @@ WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
 
@@ -311,8 +311,8 @@ def test_the_gateway_sink_without_its_gateway(on_stack: CommandLine, platform: P
     ("arguments", "said"),
     [
         (("--sink", "gatway"), "Use one of rest, gateway, kafka, console."),
-        (("--gateway-device", "G"), "--gateway-device goes with --sink gateway"),
-        (("--sink", "gateway", "--result-topic", "t"), "--result-topic goes with --sink kafka"),
+        (("--gateway-device", "G"), "--gateway-device requires --sink gateway"),
+        (("--sink", "gateway", "--result-topic", "t"), "--result-topic requires --sink kafka"),
         (("--sink", "kafka", "--result-topic", "weather-stations-data"), "would count its own results"),
         (("--sink", "kafka", "--result-topic", "not a topic"), "is not the name of a topic"),
     ],

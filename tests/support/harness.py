@@ -30,7 +30,7 @@ CommandLine = Callable[..., Outcome]
 
 def kept_variables() -> dict[str, str]:
     """What a command in an environment of its own keeps of ours: where programs and caches are, and how Java compiles."""
-    names = ("PATH", "HOME", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PACIFICTOOL_CACHE", "LANG", "TMPDIR")
+    names = ("PATH", "HOME", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PACIFICTOOL_CACHE", "LANG", "TMPDIR", "PYTHONPATH")
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

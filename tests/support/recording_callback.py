@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.windows import WindowMean
 
 
-class RecordingCallback(Receipt):
+class RecordingCallback(DeliveryCallback):
     """Accepted results in the order of the reports, and the reason of each refusal by zone."""
 
     def __init__(self) -> None:

@@ -7,14 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ExitCode, ScenarioError
+from pacifictool.models.config import WindRange
 from pacifictool.scenario import (
-    format_duration,
     load_scenario,
-    parse_duration,
     parse_scenario,
     tutorial_scenario,
 )
-from pacifictool.winds import WindRange
 
 TURBINE = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
 
@@ -81,11 +79,6 @@ def test_the_window_can_be_replaced_and_is_checked_again() -> None:
     assert tutorial_scenario().with_window(2).aggregation.window_ms == 2000
     with pytest.raises(ValueError, match="greater than or equal"):
         tutorial_scenario().with_window(0)
-
-
-@given(st.integers(min_value=0, max_value=10**9))
-def test_durations_survive_a_round_trip(milliseconds: int) -> None:
-    assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
 @given(st.text())

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.windows import PartialSum, join_halves
+from pacifictool.analytics.windows import PartialSum, join_sum
 from pacifictool.kafka.config import java_properties
 from pacifictool.scenario import MAX_NAME_LENGTH
 from pacifictool.settings import KafkaEndpoint
@@ -51,6 +51,11 @@ class Rules:
     max_skew_ms: int = 60_000
     """How far a producer's timestamp may be ahead of the record's arrival."""
 
+    @property
+    def ahead_of_arrival(self) -> str:
+        """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
+        return f"timestamp more than {self.max_skew_ms / 1000:g} s ahead of its arrival"
+
     def reasons(self) -> tuple[str, ...]:
         """Why a record does not count, in the order of RecordParser.java and PartitionReader.java."""
         zone, value = self.zone_key, self.value_key
@@ -68,7 +73,7 @@ class Rules:
             f"no {value}",
             f"{value} is not a number",
             f"{value} is not within {self.minimum:.15g} and {self.maximum:.15g}",
-            f"timestamp more than {self.max_skew_ms / 1000:g} s ahead of its arrival",
+            self.ahead_of_arrival,
             "too late: its window was closed for good",
         )
 
@@ -156,7 +161,7 @@ class BatchReader:
         sums = []
         for window_end, number, high, low, size in _GROUP.iter_unpack(groups):
             zone = data[at : (at := at + size)].decode("utf-8")
-            sums.append(PartialSum(zone, window_end, number, join_halves(high, low)))
+            sums.append(PartialSum(zone, window_end, number, join_sum(high, low)))
         (count,) = struct.unpack_from(">i", data, at)
         rows = data[at + 4 : (at := at + 4 + count * _INVALID.size)]
         invalid = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Device, Devices
 from pacifictool.sandbox.events import EventLog
 from pacifictool.sandbox.generation1 import descriptors
@@ -168,8 +169,11 @@ class _Flow:
 class RuleEngine:
     """Runs messages through the active rules. All in the event loop's thread."""
 
-    def __init__(self, store: Store, telemetry: Telemetry, devices: Devices, events: EventLog) -> None:
+    def __init__(
+        self, store: Store, telemetry: Telemetry, devices: Devices, events: EventLog, login: BrokerLogin
+    ) -> None:
         self._store = store
+        self._login = login
         self._telemetry = telemetry
         self._devices = devices
         self._events = events
@@ -184,7 +188,7 @@ class RuleEngine:
         if plugin.clazz != descriptors.KAFKA_PLUGIN:
             return None
         try:
-            forwarder = await KafkaForwarder.start(plugin.configuration)
+            forwarder = await KafkaForwarder.start(plugin.configuration, self._login)
         except ProducerRefused as error:
             return str(error)
         previous = self._forwarders.get(plugin.api_token)

@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
@@ -65,7 +66,7 @@ class KafkaForwarder(Forwarder):
     """The producer of one active plugin. Create it with `start`."""
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any]) -> KafkaForwarder:
+    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaForwarder:
         """Makes the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
         for name in ("keySerializer", "valueSerializer"):
             serializer = configuration.get(name)
@@ -76,7 +77,8 @@ class KafkaForwarder(Forwarder):
         bootstrap = str(configuration["bootstrapServers"])
         await check_addresses(bootstrap)
         try:
-            return cls(Producer(_properties(configuration), logger=_log))
+            properties = _properties(configuration)
+            return cls(Producer({**properties, **login.properties(bootstrap, properties)}, logger=_log))
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
 

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 
 from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import Tokens, Users
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import Devices
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.events import EventLog
@@ -30,7 +31,14 @@ class Platform1:
     """Everything behind the two listeners. `start` before serving, `close` after."""
 
     def __init__(
-        self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
+        self,
+        store: Store,
+        key: bytes,
+        *,
+        access_seconds: float,
+        refresh_seconds: float,
+        faults: Faults,
+        login: BrokerLogin,
     ) -> None:
         self._store = store
         ids = IdFactory(store.newest())
@@ -44,7 +52,7 @@ class Platform1:
         if demo_data.install(store, self._users, entities, ids):
             components.install_demo(self._users.tenant)
         store.commit()
-        self._engine = RuleEngine(store, telemetry, devices, events)
+        self._engine = RuleEngine(store, telemetry, devices, events, login)
         self._lifecycle = Lifecycle(store, components, self._engine, events)
         self.device_api = DeviceApi1(store, entities, devices, self._engine)
         api = Api(tokens, faults)

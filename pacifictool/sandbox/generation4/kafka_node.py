@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, Message, Tell
 from pacifictool.sandbox.generation4.readings import dump, metadata_text
 from pacifictool.sandbox.kafka import (
@@ -69,7 +70,7 @@ class KafkaNode:
         self._max_block_ms = max_block_ms
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any]) -> KafkaNode:
+    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaNode:
         """Makes the producer. Raises ProducerRefused: nothing to connect to, no address that resolves, a bad value."""
         bootstrap = configuration.get("bootstrapServers")
         if not isinstance(bootstrap, str) or not bootstrap:
@@ -81,7 +82,9 @@ class KafkaNode:
         await check_addresses(bootstrap)
         try:
             block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
-            producer = Producer(_properties(configuration, others), logger=_log)
+            producer = Producer(
+                {**_properties(configuration, others), **login.properties(bootstrap, others)}, logger=_log
+            )
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
         return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
 from pacifictool.sandbox.generation4.javascript import JavaScript
 from pacifictool.sandbox.generation4.kafka_node import KafkaNode
@@ -71,6 +72,7 @@ class Tools:
 
     devices: Devices
     telemetry: Telemetry
+    login: BrokerLogin
 
 
 class _Closing:
@@ -311,7 +313,7 @@ async def start_node(type_: str, configuration: Any, tools: Tools) -> Node:
                 f'Unrecognized field "{field}" (class {type_.replace("Node", "NodeConfiguration")})'
             )
     if clazz.make is None:
-        return await KafkaNode.start(configuration)
+        return await KafkaNode.start(configuration, tools.login)
     return clazz.make(configuration, tools)
 
 

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 
 from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import Users
+from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.devices import SERVER, Devices, now_ms
 from pacifictool.sandbox.generation4.demo_data import install_rule_chains
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
@@ -36,7 +37,14 @@ class Platform4:
     """Everything behind the two listeners. `start` before serving, `close` after."""
 
     def __init__(
-        self, store: Store, key: bytes, *, access_seconds: float, refresh_seconds: float, faults: Faults
+        self,
+        store: Store,
+        key: bytes,
+        *,
+        access_seconds: float,
+        refresh_seconds: float,
+        faults: Faults,
+        login: BrokerLogin,
     ) -> None:
         self._store = store
         ids = IdFactory(store.newest())
@@ -47,7 +55,7 @@ class Platform4:
         entities = Entities4(store, ids, profiles)
         telemetry, attributes = Telemetry4(store), Attributes(store)
         devices = Devices(entities, attributes)
-        self._engine = RuleEngine4(store, Tools(devices, telemetry), profiles, EventLog4(store, ids))
+        self._engine = RuleEngine4(store, Tools(devices, telemetry, login), profiles, EventLog4(store, ids))
         self._chains = RuleChains(store, ids, documents, self._engine)
         if demo_data.install(store, users, entities, ids):
             self._install(users.tenant, entities, profiles, devices)

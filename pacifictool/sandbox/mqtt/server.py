@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pacifictool.runtime.peer import PeerCheck
 from pacifictool.sandbox.mqtt import wire
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -144,6 +145,10 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.session = Session(transport, self._api.dialect, self._server)
+        if not self._server.admits(transport):
+            # Nothing is read from it.
+            transport.abort()
+            return
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -245,8 +250,10 @@ class _Connection(asyncio.Protocol):
 class MqttServer:
     """Listens on a socket that is bound already. `start`, then `close`."""
 
-    def __init__(self, api: DeviceApi) -> None:
+    def __init__(self, api: DeviceApi, check: PeerCheck | None = None) -> None:
+        """`check` says which connections are taken; None: all."""
         self._api = api
+        self._check = check
         self.connections: set[_Connection] = set()
         self._unflushed: list[Session] = []
         self._server: asyncio.Server | None = None
@@ -256,6 +263,11 @@ class MqttServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Connection(self, self._api), sock=listener, backlog=1024)
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def admits(self, transport: asyncio.Transport) -> bool:
+        """Whether a new connection is taken."""
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        return self._check is None or (bool(peer and own) and self._check.admits(peer[:2], own[:2]))
 
     def flush_later(self, session: Session) -> None:
         """Sends a session's acknowledgements at the end of this turn of the event loop."""

@@ -1,9 +1,9 @@
-"""The page that a sandbox serves at `/`. The sandbox knows it by name only; the command line puts the two together."""
+"""The page that a sandbox serves at `/`. The sandbox gets its name from the command line and imports nothing of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, load_scenario, tutorial_scenario
-from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret
+from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret, read_properties
 from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.source import OnDemand
@@ -20,15 +20,15 @@ from pacifictool.watch.web.source import OnDemand
 def page(url: str, options: Path) -> Starlette:
     """The page of the sandbox at `url`.
 
-    `options` is a JSON file of `reference.page_options`, and Kafka's address as `kafka`.
-
-    The file is read when somebody looks: the sandbox may be up before its broker is.
+    `options` is a JSON file with `web.page_options`, Kafka's address as `kafka` and, where the broker asks for a login,
+    the file of its properties as `kafka_config`. It is read when the page is opened: the sandbox may be up before its
+    broker.
     """
 
     def make() -> Collector:
         given: dict[str, Any] = json.loads(options.read_text(encoding="utf-8")) if options.is_file() else {}
         scenario = _scenario(given.get("scenario"))
-        # The demo users of the sandbox are the published ones; the page itself never sees them.
+        # The sandbox has the published demo users; the page itself never gets their password.
         session = Session(
             url,
             DEFAULT_USERNAME,
@@ -39,7 +39,7 @@ def page(url: str, options: Path) -> Starlette:
         return Collector(
             WatchTarget(
                 Platform(session),
-                KafkaEndpoint(given.get("kafka", "localhost:9092")),
+                KafkaEndpoint(given.get("kafka", "localhost:9092"), _kafka_properties(given.get("kafka_config"))),
                 scenario,
                 lambda: _folders(given),
             )
@@ -48,12 +48,16 @@ def page(url: str, options: Path) -> Starlette:
     return page_application(OnDemand(make))
 
 
+def _kafka_properties(path: str | None) -> Mapping[str, str]:
+    return {} if path is None else read_properties(Path(path))
+
+
 def _scenario(path: str | None) -> Scenario:
     return tutorial_scenario() if path is None else load_scenario(Path(path))
 
 
 def _folders(given: dict[str, Any]) -> Sequence[Path]:
-    """Newest first: after a reset of the sandbox, jobs of earlier ones may be there."""
+    """Newest first: after a reset of the sandbox, folders of earlier jobs may be left."""
     if given.get("job") is not None:
         return [Path(given["job"])]
     if given.get("jobs") is None:

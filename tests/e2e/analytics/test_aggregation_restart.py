@@ -224,7 +224,7 @@ def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(works
 
     assert sum(count * mean for count, mean in sink.values().values()) == pytest.approx(9)
     assert all(before - 2 <= ts / 1000 <= after + 2 for _, ts in sink.values())
-    assert [warning for warning in running.reporter.warnings if "no time stamp" in warning] != []
+    assert [warning for warning in running.reporter.warnings if "no timestamp" in warning] != []
 
 
 def test_a_start_from_a_time_and_from_the_latest(workshop: Workshop) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.analytics.delivery import Delivery
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.analytics.sinks.stored import StoredResults
@@ -20,14 +21,13 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}

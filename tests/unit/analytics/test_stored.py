@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.analytics.sinks.stored import DeviceReader
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import NotFound, UnexpectedAnswer
 from pacifictool.rest import Device, Platform, Session
 from pacifictool.rest.entity_query import DEVICES_PER_REQUEST, DeviceQueries
-from pacifictool.rest.testing import Reply, ScriptedPlatform
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from harness import CommandLine, Outcome
 
+from pacifictool.runtime.own_folder import MARKER
+
 
 @pytest.fixture
 def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
@@ -23,7 +25,12 @@ def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callabl
 
 
 def variables(state: Any) -> dict[str, str]:
-    return {"PACIFICTOOL_URL": state["url"], "PACIFICTOOL_MQTT": state["mqtt"], "PACIFICTOOL_KAFKA": state["kafka"]}
+    return {
+        "PACIFICTOOL_URL": state["url"],
+        "PACIFICTOOL_MQTT": state["mqtt"],
+        "PACIFICTOOL_KAFKA": state["kafka"],
+        "PACIFICTOOL_KAFKA_CONFIG": state["kafka_config"],
+    }
 
 
 def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
@@ -42,6 +49,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     table = program("sandbox", "status", "--data", state["data"]).stdout
     assert table.splitlines()[-1] == (
         f"export PACIFICTOOL_URL={state['url']} PACIFICTOOL_MQTT={state['mqtt']} PACIFICTOOL_KAFKA={state['kafka']}"
+        f" PACIFICTOOL_KAFKA_CONFIG='{state['kafka_config']}'"
     )
     assert sandbox("up", "--free-ports").document == state  # it runs already
 
@@ -65,7 +73,8 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     assert sandbox("status").code == 0
     assert sandbox("reset", "--yes").code == 0
     assert sandbox("status").code == 1
-    assert list((tmp_path / "sandbox data").iterdir()) == []
+    # The folder stays one of ours.
+    assert [path.name for path in (tmp_path / "sandbox data").iterdir()] == [MARKER]
 
 
 @pytest.mark.parametrize("option", ["--http-port", pytest.param("--mqtt-port", marks=pytest.mark.long), "--kafka-port"])

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from mqtt_peer import ScriptedPeer
 
-from pacifictool.mqtt.testing import ScriptedPeer
 from pacifictool.settings import MqttEndpoint
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.settings import MqttEndpoint, Secret
 
 
@@ -42,9 +42,7 @@ def until_received(peer: ScriptedPeer, session: PipelinedSession, messages: int)
         session.poll(0.01)
 
 
-def test_a_message_is_confirmed_by_all_its_acknowledgements_and_not_before(
-    peer: ScriptedPeer, endpoint: MqttEndpoint
-) -> None:
+def test_a_message_is_confirmed_by_the_last_of_its_acknowledgements(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = lambda _message: Reaction.IGNORE
     with session_at(endpoint) as session:
         packet_id = session.publish("t", b"x", acknowledgements=3)
@@ -89,7 +87,9 @@ def test_many_large_messages_at_once(peer: ScriptedPeer, endpoint: MqttEndpoint)
     assert [message.payload[0] for message in peer.received] == list(range(100))
 
 
-def test_what_was_confirmed_before_the_end_is_told_before_it(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_confirmations_before_the_end_are_returned_before_it_is_raised(
+    peer: ScriptedPeer, endpoint: MqttEndpoint
+) -> None:
     def react(message: Received) -> Reaction:
         return Reaction.CLOSE if message.payload == b"bad" else Reaction.ACKNOWLEDGE
 
@@ -106,7 +106,7 @@ def test_what_was_confirmed_before_the_end_is_told_before_it(peer: ScriptedPeer,
             session.publish("t", b"more")
 
 
-def test_a_poll_without_time_does_what_can_be_done(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_poll_of_0_seconds_does_not_wait(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with session_at(endpoint) as session:
         began = time.monotonic()
         for _ in range(20):
@@ -114,19 +114,19 @@ def test_a_poll_without_time_does_what_can_be_done(peer: ScriptedPeer, endpoint:
         assert time.monotonic() - began < 0.2
 
 
-def test_a_refused_token_and_a_server_without_an_answer(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_refused_token_and_a_server_that_does_not_respond(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda _user_name, _connection: 5
     with pytest.raises(MqttError) as refused:
         PipelinedSession(endpoint, Secret("token"), device="G")
     assert failure_of(refused.value) is Failure.TOKEN_REFUSED
 
     peer.on_connect = lambda _user_name, _connection: None
-    with pytest.raises(MqttError, match="did not answer the MQTT login") as silent:
+    with pytest.raises(MqttError, match="did not respond to the MQTT login") as silent:
         PipelinedSession(endpoint, Secret("token"), device="G", timeout_seconds=0.3)
     assert failure_of(silent.value) is Failure.SERVER_BUSY
 
 
-def test_nobody_at_home() -> None:
+def test_a_port_where_nothing_listens() -> None:
     with ScriptedPeer() as peer:
         endpoint = MqttEndpoint("127.0.0.1", peer.port)
     with pytest.raises(MqttError, match="Nothing listens") as caught:
@@ -142,13 +142,13 @@ def test_polling_keeps_an_idle_session_alive(peer: ScriptedPeer, endpoint: MqttE
     assert peer.connections == 1
 
 
-def test_a_server_that_went_silent_is_noticed(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_server_that_went_silent_is_detected(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.answers_pings = False
     with session_at(endpoint, keepalive_seconds=1) as session, pytest.raises(MqttError, match="went silent"):
         confirmed_within(session, 5)
 
 
-def test_packet_ids_do_not_begin_anew_while_an_old_message_waits(
+def test_packet_ids_do_not_start_over_while_an_old_message_waits(
     peer: ScriptedPeer, endpoint: MqttEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pacifictool.mqtt.pipeline._MAX_AGE", 10)
@@ -162,7 +162,7 @@ def test_packet_ids_do_not_begin_anew_while_an_old_message_waits(
         assert failure_of(caught.value) is Failure.UNCONFIRMED
 
 
-def test_a_session_says_goodbye(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_session_ends_with_disconnect(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with session_at(endpoint) as session:
         session.poll(0)
     session.close()

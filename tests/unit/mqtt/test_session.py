@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 import trustme
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt import session as session_module
 from pacifictool.mqtt.connection import NOT_ALLOWED_BY_MQTT, Failure, failure_of
 from pacifictool.mqtt.session import MqttSession, publish_and_confirm
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
 
 TOKEN = Secret("token-of-turbine-1")
@@ -36,7 +36,7 @@ def failure(endpoint: MqttEndpoint, *, timeout_seconds: float = 5.0) -> MqttErro
     return caught.value
 
 
-def test_one_message_arrives_with_the_token_as_user_name_and_the_session_ends_politely(
+def test_a_message_arrives_with_the_token_as_user_name_and_the_session_ends_with_disconnect(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     publish(endpoint)
@@ -63,23 +63,23 @@ def test_an_acknowledgement_counts_however_it_arrives(
 
 
 @pytest.mark.parametrize("code", [4, 5])
-def test_a_refused_token_is_named_by_its_device(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
+def test_a_refused_token_is_reported_with_its_device(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
     peer.on_connect = lambda _user_name, _connection: code
     error = failure(endpoint)
     assert error.message == "The platform refused the access token of device 'Wind Turbine 1'."
     assert failure_of(error) is Failure.TOKEN_REFUSED
 
 
-def test_a_busy_server_is_not_called_a_refused_token(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_busy_server_is_not_reported_as_a_refused_token(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda _user_name, _connection: 3
     assert failure_of(failure(endpoint)) is Failure.SERVER_BUSY
 
 
 @pytest.mark.parametrize("code", [1, 2, 17])
-def test_a_server_that_wants_no_such_session_is_said_to(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
+def test_a_server_that_refuses_the_protocol_is_reported(peer: ScriptedPeer, endpoint: MqttEndpoint, code: int) -> None:
     peer.on_connect = lambda _user_name, _connection: code
     assert failure_of(failure(endpoint)) in (Failure.NOT_MQTT, Failure.CLOSED)
-    assert peer.connections == 1  # paho would try again on its own
+    assert peer.connections == 1  # paho would reconnect by itself
 
 
 def test_a_refused_payload_shows_as_a_closed_connection(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -90,7 +90,7 @@ def test_a_refused_payload_shows_as_a_closed_connection(peer: ScriptedPeer, endp
     assert len(peer.received) == 1
 
 
-def test_a_missing_acknowledgement_ends_with_the_time_out(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_missing_acknowledgement_ends_with_the_timeout(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = lambda _message: Reaction.IGNORE
     began = time.monotonic()
     error = failure(endpoint, timeout_seconds=0.4)
@@ -116,7 +116,7 @@ def test_a_long_wait_for_an_acknowledgement_is_kept_alive(
     assert peer.disconnects == 1
 
 
-def test_what_is_no_mqtt_after_the_login_ends_the_session(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_bytes_that_are_not_mqtt_end_the_session(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     def speak_http(_message: Received) -> Reaction:
         peer.send_to_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         return Reaction.IGNORE
@@ -127,14 +127,14 @@ def test_what_is_no_mqtt_after_the_login_ends_the_session(peer: ScriptedPeer, en
     assert NOT_ALLOWED_BY_MQTT in error.message
 
 
-def test_a_server_without_an_answer_to_the_login_ends_with_the_time_out(
+def test_a_server_that_does_not_respond_to_the_login_ends_with_the_timeout(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     peer.on_connect = lambda _user_name, _connection: None
     assert failure_of(failure(endpoint, timeout_seconds=0.3)) is Failure.SERVER_BUSY
 
 
-def test_a_server_of_another_kind_is_not_waited_for(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_server_that_does_not_speak_mqtt_is_not_waited_for(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     def speak_http(_user_name: str, _connection: int) -> None:
         peer.send_to_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
@@ -144,7 +144,7 @@ def test_a_server_of_another_kind_is_not_waited_for(peer: ScriptedPeer, endpoint
     assert time.monotonic() - began < 4
 
 
-def test_a_port_where_nothing_listens_is_named() -> None:
+def test_a_port_where_nothing_listens_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     error = failure(MqttEndpoint("127.0.0.1", port))
@@ -152,12 +152,12 @@ def test_a_port_where_nothing_listens_is_named() -> None:
     assert error.hint is not None
 
 
-def test_an_unknown_host_is_named() -> None:
+def test_an_unknown_host_is_reported() -> None:
     error = failure(MqttEndpoint("no-such-host.invalid", 1883))
-    assert error.message == "The host of mqtt://no-such-host.invalid:1883 is not known."
+    assert error.message == "The host of mqtt://no-such-host.invalid:1883 was not found."
 
 
-def test_a_thousand_devices_are_served_at_more_than_a_hundred_a_second(
+def test_a_thousand_devices_publish_at_more_than_a_hundred_per_second(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     threads_before = threading.active_count()
@@ -173,7 +173,7 @@ def test_a_thousand_devices_are_served_at_more_than_a_hundred_a_second(
         list(pool.map(one, range(1000)))
     assert time.monotonic() - began < 10
     assert {message.user_name for message in peer.received} == {f"token-{number}" for number in range(1000)}
-    assert most_threads <= threads_before + 8 + 20  # the pool, and the peer's own threads
+    assert most_threads <= threads_before + 8 + 20  # the workers, and the peer's own threads
 
 
 def test_no_descriptor_is_left_behind(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -228,7 +228,7 @@ def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_pa
         assert peer.received == []
 
 
-def test_a_server_that_asks_for_our_certificate_gets_it(authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_server_that_asks_for_a_client_certificate_gets_it(authority: trustme.CA, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.configure_trust(context)
@@ -244,12 +244,12 @@ def test_a_server_that_asks_for_our_certificate_gets_it(authority: trustme.CA, t
         assert len(peer.received) == 1
 
 
-def test_tls_on_a_port_without_is_explained(peer: ScriptedPeer) -> None:
+def test_a_port_without_tls_is_explained(peer: ScriptedPeer) -> None:
     error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True), timeout_seconds=1)
     assert failure_of(error) in (Failure.TLS, Failure.UNREACHABLE)
 
 
-def test_useless_tls_files_are_named(peer: ScriptedPeer, tmp_path: Path) -> None:
+def test_unusable_tls_files_are_reported(peer: ScriptedPeer, tmp_path: Path) -> None:
     path = tmp_path / "not.pem"
     path.write_text("this is no certificate")
     error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(path)))

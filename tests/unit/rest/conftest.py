@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
-from pacifictool.rest.testing import Reply, ScriptedPlatform
 from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pacifictool.errors import BrokerFailed, PortInUse
@@ -295,3 +295,42 @@ def test_a_disk_without_space_is_told(
     output, _ = program.communicate(timeout=60)
     assert output.splitlines()[-1].startswith("storage-full: No space is left for the data of the Kafka broker")
     assert program.returncode == 1
+
+
+def test_a_broker_that_asks_for_a_login_lets_in_only_its_password_and_keeps_it_over_a_restart(
+    new_broker: NewBroker, tmp_path: Path
+) -> None:
+    broker = new_broker(tmp_path / "kafka", asks_login=True)
+    broker.start()
+    login = dict(broker.endpoint.config)
+    assert login["sasl.mechanisms"] == "SCRAM-SHA-256"
+    produce(broker.bootstrap, "guarded", [b"1"], **login)
+    controller = f"127.0.0.1:{broker.controller_port}"
+    plain = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN", "sasl.username": "broker"}
+    for bootstrap, config in (
+        (broker.bootstrap, {}),
+        (broker.bootstrap, {**login, "sasl.password": "wrong"}),
+        (broker.bootstrap, {**plain, "sasl.password": "wrong"}),
+        (broker.bootstrap, {**plain, "sasl.password": login["sasl.password"]}),
+        (controller, {}),
+        (controller, login),
+        (controller, {**plain, "sasl.password": "wrong"}),
+    ):
+        client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **config})
+        with pytest.raises(KafkaException):
+            client.list_topics(timeout=1.5)
+    for path in (broker.data_dir / "server.properties", broker.data_dir / "client-password"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert login["sasl.password"] not in broker.log_path.read_text()
+    assert login["sasl.password"] not in repr(broker.login)
+    broker.stop()
+    again = new_broker(tmp_path / "kafka", asks_login=True, port=broker.port)
+    again.start()
+    assert again.endpoint.config == login
+    assert consume(again.bootstrap, "guarded", 1, **login) == [b"1"]
+    again.stop()
+    # The same data, for everybody on this machine.
+    shared = new_broker(tmp_path / "kafka")
+    shared.start()
+    assert shared.endpoint.config == {}
+    produce(shared.bootstrap, "guarded", [b"2"])

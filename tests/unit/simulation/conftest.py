@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
+from mqtt_peer import ScriptedPeer
 
-from pacifictool.mqtt.testing import ScriptedPeer
 from pacifictool.settings import MqttEndpoint
 
 
@@ -40,11 +40,12 @@ async def _serve(started: threading.Event, found: dict[str, Any]) -> None:
     started.set()
     await stop.wait()
     await broker.shutdown()
+    await asyncio.sleep(0.1)  # amqtt leaves its transports to close later; without this they end up unclosed
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[MqttEndpoint]:
-    """amqtt: an MQTT broker that has nothing to do with us. It takes any user name, but wants one."""
+    """amqtt, an independent MQTT broker. It accepts any user name, but requires one."""
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
     started = threading.Event()

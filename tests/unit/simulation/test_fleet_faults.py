@@ -14,10 +14,11 @@ from typing import Self
 
 import psutil
 import pytest
+from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError, UsageError
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.mqtt.testing import Reaction, Received, ScriptedPeer
 from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
@@ -25,7 +26,6 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
-from pacifictool.winds import WindRange
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
@@ -57,7 +57,7 @@ def running(fleet: Fleet) -> Iterator[tuple[threading.Event, Callable[[], FleetS
     def run() -> None:
         try:
             results.append(fleet.run(stop))
-        except BaseException as error:  # noqa: BLE001 - handed to the test
+        except BaseException as error:  # noqa: BLE001 - raised in the test's thread
             results.append(error)
 
     thread = threading.Thread(target=run)
@@ -78,7 +78,7 @@ def running(fleet: Fleet) -> Iterator[tuple[threading.Event, Callable[[], FleetS
         thread.join(30)
 
 
-class NotingReporter(SilentReporter):
+class RecordingReporter(SilentReporter):
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.total: float | None = None
@@ -107,7 +107,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def test_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_fleet_takes_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     finished: list[Reading] = []
     summary = Fleet(endpoint, devices(2), FleetOptions(count=20, seed=1), on_reading=finished.append).run()
     assert (summary.devices, summary.connected, summary.online) == (2, 2, 0)
@@ -123,14 +123,16 @@ def test_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None
     for sent in by_device.values():
         assert [ts for ts, _ in sent] == sorted({ts for ts, _ in sent})
         assert {value for _, value in sent} <= {"30", "31", "32", "33", "34", "35"}
-    told = {(reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished}
-    assert told == {(message.user_name, *stamp_and_value(message)) for message in peer.received}
+    reported = {
+        (reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished
+    }
+    assert reported == {(message.user_name, *stamp_and_value(message)) for message in peer.received}
     assert {reading.outcome for reading in finished} == {Outcome.ACKNOWLEDGED}
     peer.close()
     assert peer.disconnects == 2
 
 
-def test_time_stamps_are_those_of_the_clock(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_timestamps_follow_the_system_clock(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     before = time.time() * 1000
     Fleet(endpoint, devices(), FleetOptions(count=10)).run()
     after = time.time() * 1000
@@ -140,7 +142,7 @@ def test_time_stamps_are_those_of_the_clock(peer: ScriptedPeer, endpoint: MqttEn
     assert all(18 <= later - earlier <= 22 for earlier, later in itertools.pairwise(stamps))
 
 
-def test_a_duration(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_fleet_runs_for_a_duration(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     began = time.monotonic()
     summary = Fleet(endpoint, devices(rate=20), FleetOptions(duration_seconds=1.0)).run()
     assert summary.acknowledged == len(peer.received) == 20
@@ -148,9 +150,7 @@ def test_a_duration(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     assert time.monotonic() - began < 2.5
 
 
-def test_the_same_seed_gives_the_same_values_whatever_the_other_devices(
-    peer: ScriptedPeer, endpoint: MqttEndpoint
-) -> None:
+def test_a_seed_gives_the_same_values_whatever_the_other_devices(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     for fleet in (devices(1), list(reversed(devices(3)))):
         Fleet(endpoint, fleet, FleetOptions(count=15, seed=9)).run()
     runs = defaultdict(list)
@@ -168,7 +168,7 @@ def test_the_tutorials_exact_message(peer: ScriptedPeer, endpoint: MqttEndpoint)
     assert {message.payload for message in peer.received} <= {b'{"windSpeed":"%d"}' % speed for speed in range(30, 36)}
 
 
-def test_qos_0_is_sent_and_forgotten(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_qos_0_sends_once_without_confirmation(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     summary = Fleet(endpoint, devices(3), FleetOptions(count=30, qos=0)).run()
     assert (summary.sent, summary.acknowledged, summary.lost) == (90, 0, 0)
     assert summary.complete
@@ -176,7 +176,7 @@ def test_qos_0_is_sent_and_forgotten(peer: ScriptedPeer, endpoint: MqttEndpoint)
     assert {message.qos for message in peer.received} == {0}
 
 
-def test_a_stop_is_quick_and_clean(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_stop_is_quick_and_closes_everything(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with running(Fleet(endpoint, devices(5), FleetOptions())) as (stop, wait):
         wait_until(lambda: len(peer.received) > 20)
         began = time.monotonic()
@@ -189,7 +189,7 @@ def test_a_stop_is_quick_and_clean(peer: ScriptedPeer, endpoint: MqttEndpoint) -
     assert peer.disconnects == 5
 
 
-def test_a_stop_waits_a_moment_for_acknowledgements_and_lists_what_is_open(
+def test_a_stop_waits_briefly_for_acknowledgements_and_lists_missing_ones(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     peer.on_publish = lambda _message: Reaction.IGNORE
@@ -208,7 +208,7 @@ def test_a_stop_waits_a_moment_for_acknowledgements_and_lists_what_is_open(
 
 
 @pytest.mark.parametrize("reaction", [Reaction.ACKNOWLEDGE_IN_PIECES, Reaction.ACKNOWLEDGE_TWICE])
-def test_acknowledgements_in_pieces_or_doubled(peer: ScriptedPeer, endpoint: MqttEndpoint, reaction: Reaction) -> None:
+def test_acknowledgements_in_pieces_or_repeated(peer: ScriptedPeer, endpoint: MqttEndpoint, reaction: Reaction) -> None:
     peer.on_publish = lambda _message: reaction
     summary = Fleet(endpoint, devices(), FleetOptions(count=10)).run()
     assert (summary.acknowledged, summary.resent, summary.lost) == (10, 0, 0)
@@ -271,27 +271,25 @@ def test_a_reading_that_is_never_acknowledged_is_given_up(peer: ScriptedPeer, en
     assert not summary.complete
 
 
-def test_a_window_of_unacknowledged_readings_holds_the_device_back_and_it_catches_up(
-    peer: ScriptedPeer, endpoint: MqttEndpoint
-) -> None:
-    patient = threading.Event()
+def test_a_device_waits_at_the_in_flight_limit_and_catches_up(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    release = threading.Event()
 
     def hold(_message: Received) -> Reaction:
-        patient.wait(5)
+        release.wait(5)
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = hold
     options = FleetOptions(count=60, max_in_flight=5)
     with running(Fleet(endpoint, devices(rate=50), options)) as (_, wait):
         time.sleep(0.8)
-        patient.set()
+        release.set()
         summary = wait()
     assert (summary.acknowledged, summary.missed, summary.resent) == (60, 0, 0)
     assert summary.lag_p99_ms is not None
     assert summary.lag_p99_ms > 400
 
 
-def test_a_platform_that_is_too_slow_for_the_fleet_is_not_flooded_and_serves_all_devices_alike(
+def test_a_slow_platform_is_not_flooded_and_all_devices_get_their_share(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     most = 0
@@ -299,7 +297,7 @@ def test_a_platform_that_is_too_slow_for_the_fleet_is_not_flooded_and_serves_all
     def slow(_message: Received) -> Reaction:
         nonlocal most
         most = max(most, fleet.snapshot().unconfirmed)
-        time.sleep(0.002)  # 500 readings a second at the most, of 2,000
+        time.sleep(0.002)  # at most 500 readings a second, of 2,000
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = slow
@@ -315,7 +313,7 @@ def test_a_platform_that_is_too_slow_for_the_fleet_is_not_flooded_and_serves_all
     assert max(received.values()) <= 3 * min(received.values())
 
 
-def test_a_dropped_connection_is_made_again_and_nothing_is_lost(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_dropped_connection_is_reopened_and_nothing_is_lost(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with running(Fleet(endpoint, devices(10), FleetOptions(count=100))) as (_, wait):
         for share in (150, 400):
             wait_until(lambda share=share: len(peer.received) > share)  # type: ignore[misc]
@@ -340,7 +338,7 @@ def test_a_server_restart_is_waited_out(peer: ScriptedPeer, endpoint: MqttEndpoi
     assert_every_reading_has_one_value(messages)
 
 
-def test_an_outage_until_the_end_lists_what_is_open_and_counts_what_was_not_taken(
+def test_an_outage_until_the_end_lists_losses_and_counts_missed_readings(
     peer: ScriptedPeer, endpoint: MqttEndpoint
 ) -> None:
     peer.on_publish = lambda message: Reaction.IGNORE if len(peer.received) > 10 else Reaction.ACKNOWLEDGE
@@ -370,9 +368,7 @@ def test_readings_due_in_a_long_outage_are_counted_as_missed(peer: ScriptedPeer,
     assert summary.acknowledged + summary.lost == summary.generated
 
 
-def test_a_device_that_was_to_take_a_count_is_given_up_after_a_long_outage(
-    peer: ScriptedPeer, endpoint: MqttEndpoint
-) -> None:
+def test_a_device_with_a_count_is_given_up_after_a_long_outage(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with running(Fleet(endpoint, devices(), FleetOptions(count=1000, give_up_after_seconds=1))) as (_, wait):
         wait_until(lambda: len(peer.received) > 10)
         peer.close()
@@ -394,7 +390,7 @@ def test_a_payload_that_the_platform_refuses_does_not_loop(peer: ScriptedPeer, e
     assert len(connections) == 4
 
 
-def test_one_poisonous_reading_is_found_among_good_ones(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_one_poison_message_is_identified_among_good_ones(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     def close_on_the_tenth(message: Received) -> Reaction:
         if message.payload == peer.received[min(9, len(peer.received) - 1)].payload and len(peer.received) >= 10:
             return Reaction.CLOSE
@@ -404,21 +400,21 @@ def test_one_poisonous_reading_is_found_among_good_ones(peer: ScriptedPeer, endp
     summary = Fleet(endpoint, devices(), FleetOptions(count=50)).run()
     assert list(summary.refused) == ["Turbine 1"]
     assert summary.losses[0].payload == peer.received[9].payload
-    # While it is under suspicion nothing else is sent that could be the cause, or would be closed upon.
+    # While a message is suspected, no other one is in flight that could be the cause, or be lost with it.
     assert summary.generated < 20
     assert all(reading.resent == 0 for reading in summary.losses[1:])
     alone = [message for message in peer.received if message.connection > 2]
     assert {message.payload for message in alone} == {peer.received[9].payload}
 
 
-def test_a_poisonous_payload_with_qos_0_does_not_loop_either(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_poison_message_with_qos_0_does_not_loop_either(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = lambda _message: Reaction.CLOSE
     summary = Fleet(endpoint, devices(), FleetOptions(qos=0)).run()
     assert list(summary.refused) == ["Turbine 1"]
     assert peer.connections == 4
 
 
-def test_a_refused_token_is_reported_and_the_others_go_on(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_refused_token_is_reported_and_the_other_devices_continue(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda user_name, _connection: 5 if user_name == "token-2" else 0
     summary = Fleet(endpoint, devices(3), FleetOptions(count=50)).run()
     assert summary.refused == {"Turbine 2": "The platform refused the access token of device 'Turbine 2'."}
@@ -442,7 +438,7 @@ def test_a_token_revoked_during_the_run(peer: ScriptedPeer, endpoint: MqttEndpoi
     assert {reading.device for reading in summary.losses} <= {"Turbine 1"}
 
 
-def test_a_device_that_is_accepted_again_goes_on(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_device_that_is_accepted_again_continues(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda user_name, connection: 5 if user_name == "token-2" and connection <= 2 else 0
     options = FleetOptions(duration_seconds=3, refused_retry_seconds=0.5)
     summary = Fleet(endpoint, devices(2, rate=20), options).run()
@@ -469,13 +465,13 @@ def test_a_server_that_is_not_there_fails_the_run_at_once() -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_server_that_never_answers_the_login_fails_the_run(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_server_that_never_responds_to_the_login_fails_the_run(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda _user_name, _connection: None
-    with pytest.raises(MqttError, match="did not answer the MQTT login in time"):
+    with pytest.raises(MqttError, match="did not respond to the MQTT login in time"):
         Fleet(endpoint, devices(), FleetOptions(connect_timeout_seconds=0.5)).run()
 
 
-def test_a_silent_connection_does_not_hold_up_a_stop(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_silent_connection_does_not_delay_a_stop(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_connect = lambda _user_name, _connection: None
     with running(Fleet(endpoint, devices())) as (stop, wait):
         wait_until(lambda: peer.connections == 1)
@@ -486,7 +482,7 @@ def test_a_silent_connection_does_not_hold_up_a_stop(peer: ScriptedPeer, endpoin
     assert (summary.connected, summary.generated, summary.missed) == (0, 0, 0)
 
 
-def test_no_thread_per_device_and_nothing_left_behind(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_there_is_no_thread_per_device_and_everything_is_closed(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     process = psutil.Process()
     threads_before = {thread.ident for thread in threading.enumerate()}
     descriptors_before = process.num_fds()
@@ -496,8 +492,8 @@ def test_no_thread_per_device_and_nothing_left_behind(peer: ScriptedPeer, endpoi
         names = {thread.name for thread in threading.enumerate() if thread.ident not in threads_before}
         summary = wait()
     assert summary.complete
-    ours = {name for name in names if name != "scripted-peer"}
-    assert len(ours) <= 9
+    own = {name for name in names if name != "scripted-peer"}
+    assert len(own) <= 9
     wait_until(lambda: process.num_fds() <= descriptors_before, 5)
     assert {thread.name for thread in threading.enumerate() if thread.ident not in threads_before} <= {"scripted-peer"}
 
@@ -515,7 +511,7 @@ def test_an_exception_of_the_callback_ends_the_run_and_closes_everything(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fleet-connector")]
 
 
-def test_a_connection_gone_silent_is_noticed_and_replaced(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_connection_that_went_silent_is_detected_and_replaced(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.answers_pings = False
     peer.on_publish = lambda message: Reaction.IGNORE if message.connection == 1 else Reaction.ACKNOWLEDGE
     summary = Fleet(endpoint, devices(rate=10), FleetOptions(count=40, keepalive_seconds=1)).run()
@@ -531,7 +527,7 @@ def test_an_idle_connection_is_kept_alive(peer: ScriptedPeer, endpoint: MqttEndp
 
 
 def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    reporter = NotingReporter()
+    reporter = RecordingReporter()
     with running(Fleet(endpoint, devices(5), FleetOptions(count=100), reporter)) as (_, wait):
         wait_until(lambda: len(peer.received) > 50)
         peer.close()
@@ -546,7 +542,7 @@ def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -
     assert reporter.completed == 500
 
 
-def test_a_ramp_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+def test_a_spawn_rate_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     moments: list[float] = []
 
     def note(_user_name: str, _connection: int) -> int:
@@ -554,7 +550,7 @@ def test_a_ramp_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoi
         return 0
 
     peer.on_connect = note
-    Fleet(endpoint, devices(20), FleetOptions(count=1, ramp_per_second=20)).run()
+    Fleet(endpoint, devices(20), FleetOptions(count=1, spawn_rate=20)).run()
     assert 0.8 < moments[-1] - moments[0] < 1.6
 
 
@@ -577,17 +573,17 @@ def test_a_snapshot_shows_the_running_fleet(peer: ScriptedPeer, endpoint: MqttEn
         {"qos": 2},
         {"count": 0},
         {"duration_seconds": 0},
-        {"ramp_per_second": -1},
+        {"spawn_rate": -1},
         {"max_in_flight": 0},
         {"max_in_flight_of_fleet": 0},
     ],
 )
-def test_impossible_options(wrong: dict[str, int]) -> None:
+def test_invalid_options(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         FleetOptions(**wrong)  # type: ignore[arg-type]
 
 
-def test_impossible_fleets() -> None:
+def test_invalid_fleets() -> None:
     endpoint = MqttEndpoint("127.0.0.1", 1)
     with pytest.raises(UsageError, match="no device"):
         Fleet(endpoint, [])

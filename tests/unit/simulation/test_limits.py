@@ -33,20 +33,20 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed() -> None:
     assert in_a_process(2000, 4096, 1000) == "(2000, 4096)\n"
 
 
-def test_a_hard_limit_of_open_files_is_told_with_the_command_that_raises_it() -> None:
+def test_a_hard_limit_of_open_files_is_reported_with_the_command_that_raises_it() -> None:
     said = in_a_process(256, 512, 1000)
     assert said.startswith("1000 connections need 1064 open files; the system allows this process 512.")
     assert "ulimit -Hn 1064" in said
     assert said.endswith("(256, 512)\n")
 
 
-def test_what_is_allowed_already_stays() -> None:
+def test_a_sufficient_limit_is_not_changed() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     ensure_descriptors(1)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
-def test_too_few_ports_are_told_with_the_command_that_gives_more(tmp_path: Path) -> None:
+def test_too_few_ports_are_reported_with_the_command_that_adds_some(tmp_path: Path) -> None:
     found = tmp_path / "range"
     found.write_text("32768\t60999\n", encoding="ascii")
     ensure_ports(28_232, found)

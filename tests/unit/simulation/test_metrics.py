@@ -5,16 +5,17 @@ import time
 
 import pytest
 import requests
+from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
-from pacifictool.mqtt.testing import ScriptedPeer
+from pacifictool.models.config import WindRange
+from pacifictool.runtime import peer as whose
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.winds import WindRange
 
 DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), WindRange(min=30, max=35), 50.0) for n in range(4)]
 
@@ -65,3 +66,19 @@ def test_a_port_that_is_taken_is_told(peer: ScriptedPeer) -> None:
     ):
         pass
     assert "--metrics" in (caught.value.hint or "")
+
+
+def test_other_users_of_the_machine_are_refused_unless_everybody_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whose, "IS_CHECKED", True)
+    monkeypatch.setattr(whose, "peer_uid", lambda *_: 54321)
+    told: list[str] = []
+    with metrics_endpoint(
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, warn=told.append
+    ) as port:
+        assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 403
+    assert len(told) == 1
+    with metrics_endpoint(
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, "0.0.0.0", told.append
+    ) as port:
+        assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 200
+    assert len(told) == 1

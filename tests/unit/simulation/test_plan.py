@@ -23,7 +23,7 @@ def test_named_turbines_once_each_in_the_order_of_the_names() -> None:
 
 
 @pytest.mark.parametrize("typed", ["wind turbine 2", "Wind Turbin 2", "WindTurbine2", "Turbine 2"])
-def test_an_unknown_name_gets_the_nearest_one(typed: str) -> None:
+def test_an_unknown_name_gets_the_most_similar_one(typed: str) -> None:
     with pytest.raises(UsageError) as caught:
         names(typed)
     assert caught.value.message == f"The scenario has no turbine {typed!r}."
@@ -31,7 +31,7 @@ def test_an_unknown_name_gets_the_nearest_one(typed: str) -> None:
     assert caught.value.hint.startswith("Did you mean 'Wind Turbine 2'")
 
 
-def test_a_name_that_resembles_nothing_gets_the_list() -> None:
+def test_a_name_without_similar_ones_gets_the_list() -> None:
     with pytest.raises(UsageError) as caught:
         names("zzz")
     assert caught.value.hint == "It has 'Wind Turbine 1', 'Wind Turbine 2', 'Wind Turbine 3'."

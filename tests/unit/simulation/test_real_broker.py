@@ -1,4 +1,4 @@
-"""The fleet, and the confirmed message of a set-up, against a broker that we did not write."""
+"""The fleet, and the confirmed message of a set-up, against an independent broker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pacifictool.errors import MqttError
+from pacifictool.models.config import WindRange
 from pacifictool.mqtt import ATTRIBUTES_TOPIC, TELEMETRY_TOPIC
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.scenario import tutorial_scenario
@@ -20,7 +21,6 @@ from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice, plan_devices
-from pacifictool.winds import WindRange
 
 
 class Listener:
@@ -84,7 +84,7 @@ def test_every_reading_of_a_hundred_devices_arrives_once(broker: MqttEndpoint, l
     summary = Fleet(broker, devices, FleetOptions(duration_seconds=2)).run()
     assert (summary.generated, summary.acknowledged, summary.resent, summary.missed) == (2000, 2000, 0, 0)
     listener.wait_for(2000)
-    # The wind of a device is its number here, so value and time stamp name the reading.
+    # The wind of a device is its number here, so value and timestamp identify the reading.
     heard = Counter(payload for _, payload in listener.messages)
     assert len(heard) == 2000
     assert set(heard.values()) == {1}
@@ -99,6 +99,6 @@ def test_a_confirmed_message(broker: MqttEndpoint, listener: Listener) -> None:
     assert listener.messages == [(ATTRIBUTES_TOPIC, b'{"geoZone":"Zone A"}')]
 
 
-def test_a_broker_that_wants_a_user_name_refuses_none(broker: MqttEndpoint) -> None:
+def test_a_broker_that_requires_a_user_name_refuses_an_empty_one(broker: MqttEndpoint) -> None:
     with pytest.raises(MqttError, match="refused the access token of device 'Turbine 1'"):
         publish_and_confirm(broker, Secret(""), ATTRIBUTES_TOPIC, b"{}", device="Turbine 1")

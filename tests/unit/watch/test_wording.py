@@ -1,25 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from pacifictool.watch.wording import age_text, rate_text, sparkline, value_text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "–"),
-        (0.04, "0.0 s ago"),
-        (9.94, "9.9 s ago"),
-        (9.96, "10 s ago"),
-        (89, "89 s ago"),
-        (120, "2 min ago"),
-        (7200, "2 h ago"),
-        (200_000, "2 days ago"),
-    ],
-)
-def test_ages(seconds: float | None, text: str) -> None:
-    assert age_text(seconds) == text
+from pacifictool.watch.terminal import rate_text, sparkline, value_text
 
 
 def test_values_and_rates() -> None:

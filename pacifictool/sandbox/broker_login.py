@@ -1,0 +1,79 @@
+"""How platform producers and the commands of the toolkit log in to the sandbox's broker without configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacifictool.errors import SettingsError
+from pacifictool.private_files import write_private
+from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, parse_address, read_properties
+
+_STATE_FILE = "sandbox.json"
+_SECURITY = ("security.", "sasl.", "ssl.")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLogin:
+    """Reads the file that `write_broker_login` writes, whenever a producer starts: the broker may come up later."""
+
+    file: Path | None = None
+    """None: the sandbox has no broker that asks for a login."""
+
+    def properties(self, bootstrap: str, given: Mapping[str, object]) -> Mapping[str, str]:
+        """librdkafka's properties for the login at `bootstrap`; {} for other brokers, or where `given` says how."""
+        if self.file is None or "security.protocol" in given:
+            return {}
+        try:
+            document = json.loads(self.file.read_text(encoding="utf-8"))
+            port, properties = int(document["port"]), dict(document["properties"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return properties if names_loopback_port(bootstrap, port) else {}
+
+
+def write_broker_login(path: Path, port: int, properties: Mapping[str, str]) -> None:
+    """`properties` are what a client of the broker at `port` needs; only this user can read the file."""
+    write_private(path, json.dumps({"port": port, "properties": dict(properties)}) + "\n")
+
+
+def with_sandbox_login(settings: Settings, folder: Path) -> Settings:
+    """`settings` with the login for the sandbox that runs on `folder`, if its broker is the configured one.
+
+    Unchanged when security properties are configured, and when the folder belongs to another user.
+    """
+    if any(name.startswith(_SECURITY) for name in settings.kafka.config):
+        return settings
+    try:
+        if (folder / _STATE_FILE).stat().st_uid != os.geteuid():
+            return settings
+        address = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))["kafka"]
+        if not names_loopback_port(settings.kafka.bootstrap, int(address.rpartition(":")[2])):
+            return settings
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return settings
+    from pacifictool.sandbox.keeper import read_state
+
+    state = read_state(folder)
+    if state is None or state.kafka_config is None:
+        return settings
+    properties = read_properties(Path(state.kafka_config))
+    kafka = KafkaEndpoint(settings.kafka.bootstrap, {**properties, **settings.kafka.config})
+    return dataclasses.replace(settings, kafka=kafka)
+
+
+def names_loopback_port(bootstrap: str, port: int) -> bool:
+    """Whether all addresses of `bootstrap` are `port` on this machine's loopback interface."""
+    try:
+        addresses = [
+            parse_address(text.strip(), default_port=9092, what="Kafka")
+            for text in bootstrap.split(",")
+            if text.strip()
+        ]
+    except SettingsError:
+        return False
+    return bool(addresses) and all(is_loopback(host) and at == port for host, at in addresses)

@@ -1,0 +1,11 @@
+"""Small tools that several packages use, each once.
+
+They know nothing of platforms, Kafka or Spark and import only `errors` and `reporting`:
+
+- `backoff`: how long to wait before the next attempt;
+- `outage`: reports an outage once and its end once;
+- `rates`: the rate of a growing counter;
+- `threads`: runs calls on threads, bounded in number or in time;
+- `times`: durations and timestamps as text;
+- `tls`: what a failed TLS handshake means for a person.
+"""

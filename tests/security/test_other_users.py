@@ -1,0 +1,298 @@
+"""Another user of this machine can read nothing of a sandbox, a demo or a job, feed them nothing and stop nothing.
+
+Every port is found in /proc and tried by a process with another user id: as a browser, a device, a Kafka client, a
+client of Spark's and py4j's protocols, and with garbage. Then job, platform and numbers must be as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import other_user
+import pytest
+from demo_result import assert_held
+from harness import kept_variables
+from openings import Opening, family, openings
+from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
+from promise import judge, read_platform
+
+from pacifictool.kafka.records import read_records
+from pacifictool.settings import KafkaEndpoint, read_properties
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
+
+TOPIC = "winds"
+WINDOW_MS, LATENESS_MS = 2000, 10_000
+SCENARIO = f"""
+[kafka]
+topic = "{TOPIC}"
+[aggregation]
+window = "2s"
+lateness = "10s"
+[[turbines]]
+name = "Turbine 1"
+zone = "Zone A"
+rate = 5
+wind_speed = {{ min = 0, max = 1000000000 }}
+[[turbines]]
+name = "Turbine 2"
+zone = "Zone B"
+rate = 5
+wind_speed = {{ min = 0, max = 1000000000 }}
+"""
+
+EXPLAINED = {
+    ("platform", "tcp"): 2,  # REST with the page, and MQTT
+    ("broker", "tcp"): 2,  # clients, and the controller
+    ("Spark", "tcp"): 3,  # py4j's gateway, the driver, its block manager
+    ("simulate", "tcp"): 1,  # metrics
+    ("watch", "tcp"): 1,  # the page
+}
+"""How many sockets each part may have. One that is not in this table is a way in that nobody has thought about."""
+
+
+@dataclass
+class Place:
+    """Programs that run for one user, in a folder that every user can enter."""
+
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    roots: list[int] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def environ(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **kept_variables(),
+            "TMPDIR": str(self.folder / "tmp"),
+            "PACIFICTOOL_STATE": str(self.state),
+            "PACIFICTOOL_OUTPUT": "json",
+            **more,
+        }
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Starts a command under a umask that hides nothing."""
+        name = arguments[0]
+        with (self.folder / f"{name}.out").open("wb") as out, (self.folder / f"{name}.err").open("wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pacifictool", *arguments],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environ(variables), cwd=self.folder, umask=0,
+            )  # fmt: skip
+        self.processes[name] = process
+        self.roots.append(process.pid)
+        return process
+
+    def call(self, *arguments: str, **variables: str) -> Any:
+        """Runs a command to its end; its document."""
+        process = self.start(*arguments, **variables)
+        code = process.wait(120)
+        self.roots.remove(process.pid)
+        assert code == 0, self.said(arguments[0])
+        return self.document(arguments[0])
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.err").read_text()
+
+    def document(self, name: str) -> Any:
+        return json.loads((self.folder / f"{name}.out").read_text())
+
+    def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+        until = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < until, f"{what} did not come: {self.all_said()}"
+            for name, process in self.processes.items():
+                assert process.poll() in (None, 0), f"{name} ended: {self.said(name)}"
+            time.sleep(0.2)
+        return found
+
+    def all_said(self) -> str:
+        return "\n".join(f"{name}: {self.said(name)[-2000:]}" for name in self.processes)
+
+    def found_openings(self) -> set[Opening]:
+        return openings(family(self.roots))
+
+    def end(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can enter: the doors below are those of the programs, not pytest's."""
+    folder = Path(tempfile.mkdtemp(prefix="pacifictool-test-"))
+    folder.chmod(0o755)
+    (folder / "tmp").mkdir(mode=0o755)
+    (folder / "tmp").chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Tried:
+    """A sandbox, a running job, a fleet with metrics and a page; and what another user found when all were tried."""
+
+    place: Place
+    sandbox: dict[str, Any]
+    openings: set[Opening]
+    report: dict[str, Any]
+
+    def found(self, role: str) -> dict[str, list[str]]:
+        """What was of use, by port and attack."""
+        ports = {opening.port for opening in self.openings if opening.role == role}
+        assert ports, f"no port of {role}"
+        tried = {key: got for key, got in self.report["found"].items() if key.partition(" ")[0] in map(str, ports)}
+        assert len(tried) == len(ports) * len(other_user.ATTACKS)
+        return {key: got for key, got in tried.items() if got}
+
+
+@pytest.fixture(scope="module")
+def tried(open_folder: Path) -> Iterator[Tried]:
+    place = Place(open_folder)
+    (open_folder / "scenario.toml").write_text(SCENARIO)
+    sandbox = place.call("sandbox", "up", "--free-ports")
+    try:
+        place.roots.append(sandbox["pid"])
+        reached = {
+            "PACIFICTOOL_URL": sandbox["url"],
+            "PACIFICTOOL_MQTT": sandbox["mqtt"],
+            "PACIFICTOOL_KAFKA": sandbox["kafka"],
+            "PACIFICTOOL_SCENARIO": str(open_folder / "scenario.toml"),
+        }
+        place.call("setup", **reached)
+        place.start("aggregate", "--starting-offsets", "earliest", **reached)
+        place.start("simulate", "--metrics", "0", **reached)
+        place.start("watch", "--web", "--no-open", **reached)
+        place.wait_for(lambda: read_platform(sandbox["url"]).values.get("Zone B"), "a mean")
+        place.wait_for(lambda: {"simulate", "watch"} <= {each.role for each in place.found_openings()}, "all ports")
+        found = place.found_openings()
+        report = as_another_user(
+            {
+                "ports": sorted(each.port for each in found if each.kind == "tcp"),
+                "brokers": [each.port for each in found if each.role == "broker"],
+                "token": DEMO_TOKEN,
+                "topic": TOPIC,
+                "folders": [str(place.state), str(open_folder / "tmp")],
+                "pids": [process.pid for process in family(place.roots)],
+            }
+        )
+        yield Tried(place, sandbox, found, report)
+    finally:
+        place.end()
+        place.call("sandbox", "down")
+
+
+def test_every_port_is_one_that_the_table_explains(tried: Tried) -> None:
+    counted = Counter((opening.role, opening.kind) for opening in tried.openings)
+    unexplained = {key: number for key, number in counted.items() if number > EXPLAINED.get(key, 0)}
+    assert unexplained == {}, tried.openings
+    assert counted.keys() >= {("platform", "tcp"), ("broker", "tcp"), ("simulate", "tcp"), ("watch", "tcp")}
+
+
+@pytest.mark.parametrize("role", ["platform", "broker", "simulate", "watch"])
+def test_another_user_gets_nothing_from_the_ports_of(role: str, tried: Tried) -> None:
+    assert tried.found(role) == {}
+
+
+@pytest.mark.parametrize("role", ["Spark", "job"])
+def test_another_user_gets_nothing_from_the_job(role: str, tried: Tried) -> None:
+    if any(opening.role == role for opening in tried.openings):  # a job without any port is as good
+        assert tried.found(role) == {}
+
+
+def test_another_user_reads_no_file_and_reaches_no_process(tried: Tried) -> None:
+    assert tried.report["found"]["files"] == []
+
+
+def test_the_password_of_kafka_is_in_no_command_line_and_in_no_log(tried: Tried) -> None:
+    properties = read_properties(Path(tried.sandbox["kafka_config"]))
+    password = properties["sasl.password"]
+    assert len(tried.report["arguments"]) >= 8
+    assert not any(password in line for line in tried.report["arguments"])
+    logs = [*tried.place.state.rglob("*.log"), *tried.place.folder.glob("*.err"), *tried.place.folder.glob("*.out")]
+    assert any(path.name == "broker.log" for path in logs)
+    assert [path for path in logs if password in path.read_text(errors="replace")] == []
+
+
+def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
+    place, url = tried.place, tried.sandbox["url"]
+    endpoint = KafkaEndpoint(tried.sandbox["kafka"], read_properties(Path(tried.sandbox["kafka_config"])))
+    for name in ("aggregate", "simulate", "watch"):
+        assert place.processes[name].poll() is None, place.said(name)
+    assert place.call("sandbox", "status")["running"] is True
+    place.processes["simulate"].terminate()
+    place.processes["simulate"].wait(30)
+    assert place.document("simulate")["lost"] == 0
+
+    def differences() -> tuple[str, ...]:
+        verdict = judge(
+            read_records(endpoint, TOPIC), {}, read_platform(url), window_ms=WINDOW_MS, lateness_ms=LATENESS_MS
+        )
+        assert verdict.records > 50
+        return verdict.differences
+
+    until = time.monotonic() + 60
+    while (left := differences()) and time.monotonic() < until:
+        time.sleep(0.5)
+    assert left == (), place.said("aggregate")
+    assert MARK.encode() not in b"".join(record.value or b"" for record in read_records(endpoint, TOPIC))
+    assert MARK not in demo_keys(url)
+    log = (place.state / "sandbox" / "platform" / "sandbox.log").read_text()
+    assert log.count(f"uid {other_user.UID}") == 1, log
+
+
+@pytest.mark.parametrize("generation", [pytest.param("1", marks=pytest.mark.long), "4"])
+def test_a_demo_that_another_user_tries_to_disturb_plays_to_its_end(generation: str, open_folder: Path) -> None:
+    place = Place(open_folder)
+    began = time.time()
+    demo = place.start("demo", "--fast", "--generation", generation)
+    try:
+        place.wait_for(lambda: "Spark" in {each.role for each in place.found_openings()}, "Spark")
+        # Its ports come one after the other.
+        time.sleep(3)
+        found = place.found_openings()
+        platform = {each.port for each in found if each.role == "platform"}
+        url = next(
+            f"http://127.0.0.1:{port}"
+            for port in platform
+            if other_user.talk(port, b"GET / HTTP/1.0\r\n\r\n")[:4] == b"HTTP"
+        )
+        target = {
+            "ports": sorted(each.port for each in found if each.kind == "tcp"),
+            "brokers": [each.port for each in found if each.role == "broker"],
+            "token": DEMO_TOKEN,
+            "topic": "weather-stations-data",
+            "folders": [str(open_folder / "tmp")],
+            "pids": [process.pid for process in family(place.roots)],
+        }
+        report = as_another_user(target)
+        if demo.poll() is None:
+            with contextlib.suppress(OSError):
+                assert MARK not in demo_keys(url)
+        demo.wait(200)
+    finally:
+        place.end()
+    useful = {key: got for key, got in report["found"].items() if got}
+    ours = {str(each.port) for each in found if each.role in ("platform", "broker")}
+    assert {key: got for key, got in useful.items() if key == "files" or key.partition(" ")[0] in ours} == {}
+    assert demo.returncode == 0, place.said("demo")
+    assert_held(place.document("demo"), since=began)
+    assert useful == {}
