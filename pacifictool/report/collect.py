@@ -1,4 +1,4 @@
-"""Collects the facts of a report: means of the platform, readings of the topic, batches and invalid records of the job."""
+"""Collects the facts of a report: means of the platform, readings of the topic, batches and dead letters of the job."""
 
 from __future__ import annotations
 

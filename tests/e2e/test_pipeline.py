@@ -48,7 +48,7 @@ def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
     assert kept["rejects"][3]["value"] is None
     assert all(reject["topic"] == "pipe" and reject["reason"] for reject in kept["rejects"])
     table = on_stack("rejects", "--checkpoint", checkpoint, "-s", scenario).stdout
-    assert table.startswith("4 rejects")
+    assert table.startswith("4 invalid records")
 
     expected = _means(stack)
     assets = snapshot(stack.platform.url)["assets"]
