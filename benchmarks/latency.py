@@ -32,7 +32,7 @@ from pacifictool.provisioning.setup import Provisioner
 from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.rest import EntityId, Platform
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 from pacifictool.simulation.fleet import Fleet

@@ -30,7 +30,7 @@ from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 

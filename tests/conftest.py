@@ -12,8 +12,8 @@ from harness import CommandLine, Outcome, kept_variables
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
+from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
-from pacifictool.sandbox.stack import LocalStack
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def _surroundings(
         session.connect().close()
         yield session.settings
         return
-    from pacifictool.sandbox.stack import LocalStack, StackPage
+    from pacifictool.local.stack import LocalStack, StackPage
     from pacifictool.watch.web.reference import PAGE, page_options
 
     stack = LocalStack(

@@ -15,7 +15,7 @@ from pacifictool.cli.framework import Command, group_app, session_of
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import Session
-    from pacifictool.sandbox.keeper import SandboxState
+    from pacifictool.local.daemon import SandboxState
 
 app = group_app("A local platform and Kafka broker, for when there is no server at hand.")
 
@@ -52,8 +52,8 @@ def up(
     Only you and root get in. Kafka asks for a password, which the other commands find by themselves; other Kafka
     clients take it from the file that is printed.
     """
-    from pacifictool.sandbox.keeper import forget_state, read_state, start_keeper, write_state
-    from pacifictool.sandbox.stack import LocalStack, StackPage, StackPorts
+    from pacifictool.local.daemon import forget_state, read_state, start_daemon, write_state
+    from pacifictool.local.stack import LocalStack, StackPage, StackPorts
     from pacifictool.watch.web.reference import PAGE, page_options
 
     session = session_of(ctx)
@@ -83,7 +83,7 @@ def up(
             arguments.append("--share")
         if settings.scenario_path is not None:
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
-        _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
+        _show(session, start_daemon(data_dir, arguments, session.environment.environ, session.reporter))
         return
     with stack, session.winding_down_on_interrupt():
         reached = stack.settings(settings)
@@ -105,10 +105,10 @@ def up(
 @app.command(cls=Command)
 def down(ctx: typer.Context, data: DataOption = None) -> None:
     """Stop the sandbox; its data stays for the next time."""
-    from pacifictool.sandbox.keeper import stop_keeper
+    from pacifictool.local.daemon import stop_daemon
 
     session = session_of(ctx)
-    stopped = stop_keeper(_data_dir(session, data), session.reporter)
+    stopped = stop_daemon(_data_dir(session, data), session.reporter)
     session.output.emit(
         {"ok": True, "stopped": stopped},
         lambda console: console.print("The sandbox is stopped." if stopped else "No sandbox was running."),
@@ -119,7 +119,7 @@ def down(ctx: typer.Context, data: DataOption = None) -> None:
 def status(ctx: typer.Context, data: DataOption = None) -> None:
     """Say whether the sandbox runs, and where. Exit code 1 when it does not."""
     from pacifictool.errors import SandboxError
-    from pacifictool.sandbox.keeper import read_state
+    from pacifictool.local.daemon import read_state
 
     session = session_of(ctx)
     state = read_state(_data_dir(session, data))
@@ -136,13 +136,13 @@ def reset(
 ) -> None:
     """Stop the sandbox and delete its data: devices, assets, telemetry, topics."""
     from pacifictool.cli.confirm import confirm
-    from pacifictool.sandbox.keeper import check_data, delete_data, stop_keeper
+    from pacifictool.local.daemon import check_data, delete_data, stop_daemon
 
     session = session_of(ctx)
     data_dir = _data_dir(session, data)
     check_data(data_dir)
     confirm(session, f"Delete everything the sandbox keeps in {data_dir}?", yes=yes)
-    stop_keeper(data_dir, session.reporter)
+    stop_daemon(data_dir, session.reporter)
     with session.patience("Deleting the sandbox's data"):
         delete_data(data_dir)
     session.output.emit({"ok": True, "data": str(data_dir)}, lambda console: console.print("The sandbox is empty."))

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from pacifictool.sandbox.broker_login import names_loopback_port
+from pacifictool.local.broker_login import names_loopback_port
 from pacifictool.settings import KafkaEndpoint, Settings, read_properties
 
 _STATE_FILE = "sandbox.json"
@@ -29,7 +29,7 @@ def with_sandbox_login(settings: Settings, folder: Path) -> Settings:
             return settings
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return settings
-    from pacifictool.sandbox.keeper import read_state
+    from pacifictool.local.daemon import read_state
 
     state = read_state(folder)
     if state is None or state.kafka_config is None:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pacifictool.sandbox.entities import Entities, Entity
-from pacifictool.sandbox.telemetry import Attributes
+from pacifictool.sandbox.telemetry import AttributeStore
 from pacifictool.sandbox.values import Values, json_value
 
 CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
@@ -17,7 +17,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Device:
+class SandboxDevice:
     """A device with its attributes by scope."""
 
     __slots__ = ("attributes", "derived", "entity", "is_deleted", "token")
@@ -40,16 +40,16 @@ class Device:
         self.derived = None
 
 
-class Devices:
+class SandboxDevices:
     """Finds devices by token or entity, each at most once in memory."""
 
-    def __init__(self, entities: Entities, attributes: Attributes) -> None:
+    def __init__(self, entities: Entities, attributes: AttributeStore) -> None:
         self._entities = entities
         self._attributes = attributes
-        self._by_id: dict[str, Device] = {}
-        self._by_token: dict[str, Device] = {}
+        self._by_id: dict[str, SandboxDevice] = {}
+        self._by_token: dict[str, SandboxDevice] = {}
 
-    def by_token(self, token: str) -> Device | None:
+    def by_token(self, token: str) -> SandboxDevice | None:
         device = self._by_token.get(token)
         if device is not None:
             return device
@@ -60,20 +60,20 @@ class Devices:
         device.token = token
         return device
 
-    def of(self, entity: Entity) -> Device:
+    def of(self, entity: Entity) -> SandboxDevice:
         device = self._by_id.get(entity.id)
         if device is None:
             scopes = {scope: self._attributes.values(entity.born, scope) for scope in (CLIENT, SERVER, SHARED)}
-            device = self._by_id[entity.id] = Device(entity, scopes)
+            device = self._by_id[entity.id] = SandboxDevice(entity, scopes)
         return device
 
-    def put_attributes(self, device: Device, scope: str, values: Values, now_ms: int) -> None:
+    def put_attributes(self, device: SandboxDevice, scope: str, values: Values, now_ms: int) -> None:
         """Stores attributes of a device, for the very next message to see."""
         if not device.is_deleted:
             self._attributes.put(device.entity.born, scope, values, now_ms)
         device.change(scope, values, [])
 
-    def delete_attributes(self, device: Device, scope: str, keys: list[str]) -> None:
+    def delete_attributes(self, device: SandboxDevice, scope: str, keys: list[str]) -> None:
         self._attributes.delete(device.entity.born, scope, keys)
         device.change(scope, {}, keys)
 
@@ -96,7 +96,7 @@ class Devices:
             device.is_deleted = True
 
 
-def requested_attributes(device: Device, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
+def requested_attributes(device: SandboxDevice, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
     """The answer to an attribute request: `{"client":{…},"shared":{…}}` with what exists of the keys asked for."""
     answer: dict[str, Any] = {}
     for name, scope, keys in (("client", CLIENT, client_keys), ("shared", SHARED, shared_keys)):

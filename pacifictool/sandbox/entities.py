@@ -57,7 +57,7 @@ class Entity:
 
 
 @dataclass(slots=True)
-class Credentials:
+class DeviceCredentials:
     """How a device identifies itself."""
 
     id: str
@@ -204,9 +204,9 @@ class Entities:
         )
         return [row[0] for row in rows]
 
-    def credentials(self, device_id: str) -> Credentials | None:
+    def credentials(self, device_id: str) -> DeviceCredentials | None:
         row = self._store.row("SELECT id, device, type, token, value FROM credentials WHERE device = ?", (device_id,))
-        return None if row is None else Credentials(*row)
+        return None if row is None else DeviceCredentials(*row)
 
     def device_by_token(self, token: str) -> Entity | None:
         row = self._store.row("SELECT device FROM credentials WHERE token = ?", (token,))

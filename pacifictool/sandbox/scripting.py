@@ -13,8 +13,9 @@ import re
 
 import quickjs
 
-from pacifictool.sandbox.scripting_limits import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
-
+TIME_LIMIT_SECONDS = 0.25
+"""Processor time that a script or template of a rule may use for one message."""
+MEMORY_LIMIT_BYTES = 16 * 1024 * 1024
 _STACK_LIMIT_BYTES = 256 * 1024
 
 _PRELUDE = """

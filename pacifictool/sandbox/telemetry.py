@@ -29,7 +29,7 @@ def stored_value(letter: str, stored: Any) -> Value:
     return value
 
 
-class Telemetry:
+class TelemetryStore:
     """Time series of entities (`born` numbers, see entities). Rows are buffered until the next read or commit."""
 
     def __init__(self, store: Store) -> None:
@@ -126,7 +126,7 @@ def _aggregate(rows: list[tuple[str, Any]], aggregation: str) -> str | None:
     return None
 
 
-class Attributes:
+class AttributeStore:
     """Attributes of entities by scope (CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE)."""
 
     def __init__(self, store: Store) -> None:

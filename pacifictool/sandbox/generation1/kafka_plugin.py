@@ -12,12 +12,12 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
     Forwarder,
-    TopicState,
+    LoginProperties,
+    ProducerTopic,
     check_addresses,
     construction_failed,
 )
@@ -66,7 +66,7 @@ class KafkaForwarder(Forwarder):
     """The producer of one active plugin. Create it with `start`."""
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaForwarder:
+    async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaForwarder:
         """Makes the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
         for name in ("keySerializer", "valueSerializer"):
             serializer = configuration.get(name)
@@ -78,11 +78,11 @@ class KafkaForwarder(Forwarder):
         await check_addresses(bootstrap)
         try:
             properties = _properties(configuration)
-            return cls(Producer({**properties, **login.properties(bootstrap, properties)}, logger=_log))
+            return cls(Producer({**properties, **login(bootstrap, properties)}, logger=_log))
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
 
-    def place(self, state: TopicState) -> dict[str, Any]:
+    def place(self, state: ProducerTopic) -> dict[str, Any]:
         partition = state.partitions[state.turn % len(state.partitions)]
         state.turn += 1
         return {"partition": partition, "timestamp": NO_TIMESTAMP}

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import Tokens, User, Users
+from pacifictool.sandbox.auth import SandboxUser, TokenIssuer, Users
 from pacifictool.sandbox.http import Api, json_response, read_body, strict_json
 from pacifictool.sandbox.refusals import unauthenticated
 
@@ -15,7 +15,7 @@ from pacifictool.sandbox.refusals import unauthenticated
 _LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 
 
-def add_routes(api: Api, users: Users, tokens: Tokens) -> None:
+def add_routes(api: Api, users: Users, tokens: TokenIssuer) -> None:
     """/api/auth/login, /api/auth/token, /api/auth/user."""
 
     async def login(request: Request) -> Response:
@@ -36,7 +36,7 @@ def add_routes(api: Api, users: Users, tokens: Tokens) -> None:
     async def wrong_method(_request: Request) -> Response:
         raise unauthenticated("Authentication method not supported")
 
-    async def current_user(_request: Request, user: User) -> Response:
+    async def current_user(_request: Request, user: SandboxUser) -> Response:
         return json_response(user.document())
 
     for path, handler in (("/api/auth/login", login), ("/api/auth/token", refresh)):

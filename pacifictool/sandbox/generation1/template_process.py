@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -15,8 +16,9 @@ from time import monotonic
 from typing import Any
 
 from pacifictool.sandbox.generation1.template_values import MAX_OUTPUT
-from pacifictool.settings import without_secrets
 
+_INHERITED = re.compile(r"(?:PATH|HOME|LANG|TZ|TMPDIR|VIRTUAL_ENV|LC_.*|LD_.*|DYLD_.*|PYTHON.*)$")
+"""Environment variables of the worker: what Python needs, and none that may hold a password."""
 _LENGTH_BYTES = 4
 _RESPONSE_LIMIT_BYTES = 12 * MAX_OUTPUT + 1024
 """A character beyond the basic plane has twelve in JSON."""
@@ -68,7 +70,7 @@ class TemplateProcess:
                 [sys.executable, "-m", "pacifictool.sandbox.generation1.template_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=without_secrets(os.environ),
+                env={name: value for name, value in os.environ.items() if _INHERITED.match(name)},
             )
         return self._process
 

@@ -24,7 +24,7 @@ from typing import Any
 import airspeed
 
 from pacifictool.sandbox.generation1.template_values import MAX_OUTPUT, context_of
-from pacifictool.sandbox.scripting_limits import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
+from pacifictool.sandbox.scripting import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
 
 LENGTH = struct.Struct("!I")
 COMPILE_SECONDS = 2.0

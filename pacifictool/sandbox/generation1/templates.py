@@ -16,12 +16,12 @@ from pacifictool.sandbox.generation1.template_process import LimitExceeded, Temp
 from pacifictool.sandbox.generation1.template_values import (
     MAX_OUTPUT,
     AttributeMap,
-    Reading,
+    TemplateReading,
     attribute_maps,
     document_of,
 )
 
-__all__ = ["AttributeMap", "Reading", "Template", "TemplateFailed", "TemplateRefused", "attribute_maps"]
+__all__ = ["AttributeMap", "Template", "TemplateFailed", "TemplateReading", "TemplateRefused", "attribute_maps"]
 
 _FORBIDDEN = re.compile(r"[.$!{]_|\.format(?:_map)?\b|#\{?(?:evaluate|parse|include)\b", re.IGNORECASE)
 
@@ -110,7 +110,7 @@ def _fill(parts: list[_Part], context: Mapping[str, Any]) -> str | None:
         if source is None:
             filled.append(written)
             continue
-        if not isinstance(source, Reading if key == "valueAsString" else AttributeMap):
+        if not isinstance(source, TemplateReading if key == "valueAsString" else AttributeMap):
             return None
         filled.append(source.get(key, written))
     return "".join(filled)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.devices import Device
+from pacifictool.sandbox.devices import SandboxDevice
 from pacifictool.sandbox.generation4.documents import Document
 from pacifictool.sandbox.generation4.events import CHAIN, NODE, EventLog4
-from pacifictool.sandbox.generation4.messages import FAILURE, Message
+from pacifictool.sandbox.generation4.messages import FAILURE, ChainMessage
 from pacifictool.sandbox.generation4.nodes import ChainInput, ChainOutput, Node, NodeRefused, Tools, start_node
 from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.kafka import ProducerRefused
@@ -127,23 +127,23 @@ class RuleEngine4:
             self._close(found.nodes)
         self._entry.clear()
 
-    def process(self, device: Device, type_: str, data: Any, metadata: dict[str, str]) -> None:
+    def process(self, device: SandboxDevice, type_: str, data: Any, metadata: dict[str, str]) -> None:
         """Runs a message of a device through its chain. What is stored is committed with the turn of the loop."""
         entity = device.entity
         key = entity.tenant, entity.type
         if key not in self._entry:
             chain = self._profiles.default_rule_chain(*key)
             self._entry[key] = self._roots.get(entity.tenant) if chain is None else chain
-        self._enter(self._entry[key], Message(type_, device, data, metadata), None, 0)
+        self._enter(self._entry[key], ChainMessage(type_, device, data, metadata), None, 0)
         self._store.after_commit(_nothing)
 
-    def _enter(self, chain: str | None, message: Message, relation: str | None, step: int) -> None:
+    def _enter(self, chain: str | None, message: ChainMessage, relation: str | None, step: int) -> None:
         """Hands a message to the first node of a chain; a chain that is gone swallows it."""
         found = None if chain is None else self._chains.get(chain)
         if found is not None and found.first is not None:
             self._visit(found.first, message, relation, step)
 
-    def _visit(self, running: _Running, message: Message, relation: str | None, step: int) -> None:
+    def _visit(self, running: _Running, message: ChainMessage, relation: str | None, step: int) -> None:
         is_watched = running.is_watched(failed=False)
         if is_watched:
             self._events.debug(running.tenant, running.id, "IN", message, relation, None)
@@ -160,7 +160,7 @@ class RuleEngine4:
         else:
             node.process(message, partial(self._tell, running, step))
 
-    def _descend(self, running: _Running, node: ChainInput, message: Message, step: int) -> None:
+    def _descend(self, running: _Running, node: ChainInput, message: ChainMessage, step: int) -> None:
         chain: str | None = node.chain
         if node.goes_to_default:
             entity = message.device.entity
@@ -168,13 +168,13 @@ class RuleEngine4:
             chain = self._roots.get(entity.tenant) if default is None else default
         self._enter(chain, message.entering(running), None, step + 1)
 
-    def _return(self, running: _Running, message: Message, step: int) -> None:
+    def _return(self, running: _Running, message: ChainMessage, step: int) -> None:
         if message.inputs:
             *outer, source = message.inputs
-            left = Message(message.type, message.device, message.data, message.metadata, tuple(outer))
+            left = ChainMessage(message.type, message.device, message.data, message.metadata, tuple(outer))
             self._tell(source, step, running.document["name"], left, None)
 
-    def _tell(self, running: _Running, step: int, relation: str, message: Message, error: str | None) -> None:
+    def _tell(self, running: _Running, step: int, relation: str, message: ChainMessage, error: str | None) -> None:
         if running.is_watched(failed=relation == FAILURE):
             self._events.debug(running.tenant, running.id, "OUT", message, relation, error)
             self._store.after_commit(_nothing)

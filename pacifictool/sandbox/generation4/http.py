@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox import http
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.faults import Faults, RateLimiter
 from pacifictool.sandbox.generation4.readings import dump
 from pacifictool.sandbox.generation4.refusals import (
     DATABASE,
@@ -23,8 +24,8 @@ from pacifictool.sandbox.generation4.refusals import (
     LoginRedirect,
     general,
 )
-from pacifictool.sandbox.generation4.tokens import Tokens4
-from pacifictool.sandbox.http import Faults, RateLimiter, read_body, strict_json
+from pacifictool.sandbox.generation4.tokens import TokenIssuer4
+from pacifictool.sandbox.http import read_body, strict_json
 from pacifictool.sandbox.refusals import (
     BAD_REQUEST,
     GENERAL,
@@ -49,12 +50,12 @@ def json_response(document: Any, *, media_type: str = JSON, status: int = 200) -
 class Api4(http.Api):
     """Routes of 4.x servers."""
 
-    def __init__(self, tokens: Tokens4, faults: Faults) -> None:
+    def __init__(self, tokens: TokenIssuer4, faults: Faults) -> None:
         super().__init__(tokens, faults)
         self._tokens4 = tokens
         self._limiter = RateLimiter(faults.rest_rate)
 
-    def caller(self, request: Request) -> User:
+    def caller(self, request: Request) -> SandboxUser:
         header = request.headers.get("x-authorization") or request.headers.get("authorization")
         if header is None:
             raise unauthenticated()

@@ -14,14 +14,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, Message, Tell
+from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, ChainMessage, Tell
 from pacifictool.sandbox.generation4.readings import dump, metadata_text
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
     Forwarder,
-    Record,
+    LoginProperties,
+    ProducerRecord,
     check_addresses,
     construction_failed,
 )
@@ -70,7 +70,7 @@ class KafkaNode:
         self._max_block_ms = max_block_ms
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaNode:
+    async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaNode:
         """Makes the producer. Raises ProducerRefused: nothing to connect to, no address that resolves, a bad value."""
         bootstrap = configuration.get("bootstrapServers")
         if not isinstance(bootstrap, str) or not bootstrap:
@@ -82,14 +82,12 @@ class KafkaNode:
         await check_addresses(bootstrap)
         try:
             block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
-            producer = Producer(
-                {**_properties(configuration, others), **login.properties(bootstrap, others)}, logger=_log
-            )
+            producer = Producer({**_properties(configuration, others), **login(bootstrap, others)}, logger=_log)
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
         return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         topic = _fill(self._topic, message)
         headers: tuple[tuple[str, bytes], ...] = ()
         if self._adds_headers:
@@ -97,7 +95,7 @@ class KafkaNode:
                 (HEADER_PREFIX + key, value.encode(self._charset, "replace")) for key, value in message.metadata.items()
             )
         key = None if self._key is None else _fill(self._key, message).encode("utf-8", "replace")
-        record = Record(dump(message.data).encode("utf-8", "replace"), key, headers)
+        record = ProducerRecord(dump(message.data).encode("utf-8", "replace"), key, headers)
 
         def done(error: str | None) -> None:
             if error is None:
@@ -114,7 +112,7 @@ class KafkaNode:
         self._forwarder.close()
 
 
-def _fill(pattern: str, message: Message) -> str:
+def _fill(pattern: str, message: ChainMessage) -> str:
     """Puts metadata (`${key}`) and data (`$[key]`) into a pattern; what is not there stays as it is written."""
     if "$" not in pattern:
         return pattern

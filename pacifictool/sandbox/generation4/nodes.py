@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
 from pacifictool.sandbox.generation4.javascript import JavaScript
 from pacifictool.sandbox.generation4.kafka_node import KafkaNode
 from pacifictool.sandbox.generation4.messages import (
@@ -20,13 +19,14 @@ from pacifictool.sandbox.generation4.messages import (
     POST_TELEMETRY,
     RELATION_OF_TYPE,
     SUCCESS,
-    Message,
+    ChainMessage,
     Tell,
 )
 from pacifictool.sandbox.generation4.readings import metadata_text, parse_values
 from pacifictool.sandbox.generation4.tbel import Tbel
+from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.scripting import ScriptFailed
-from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.telemetry import TelemetryStore
 from pacifictool.sandbox.values import PayloadRefused
 
 _PREFIX = "org.thingsboard.rule.engine."
@@ -61,7 +61,7 @@ class NodeRefused(Exception):
 class Node(Protocol):
     """A running node. `process` tells what becomes of a message, at once or later, any number of times."""
 
-    def process(self, message: Message, tell: Tell) -> None: ...
+    def process(self, message: ChainMessage, tell: Tell) -> None: ...
 
     def close(self) -> None: ...
 
@@ -70,9 +70,9 @@ class Node(Protocol):
 class Tools:
     """What nodes work with."""
 
-    devices: Devices
-    telemetry: Telemetry
-    login: BrokerLogin
+    devices: SandboxDevices
+    telemetry: TelemetryStore
+    login: LoginProperties
 
 
 class _Closing:
@@ -83,7 +83,7 @@ class _Closing:
 
 
 class TypeSwitch(_Closing):
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell(RELATION_OF_TYPE.get(message.type, "Other"), message, None)
 
 
@@ -91,7 +91,7 @@ class TypeFilter(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._types = frozenset(configuration.get("messageTypes") or ())
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell("True" if message.type in self._types else "False", message, None)
 
 
@@ -105,7 +105,7 @@ def compile_script(configuration: Mapping[str, Any]) -> Script:
     return JavaScript(str(configuration.get("jsScript") or ""))
 
 
-def run_filter(script: Script, message: Message) -> bool:
+def run_filter(script: Script, message: ChainMessage) -> bool:
     """Raises ScriptFailed, also for a result that is no Boolean."""
     result = script.run(message.data, message.metadata, message.type)
     if type(result) is not bool:
@@ -113,7 +113,7 @@ def run_filter(script: Script, message: Message) -> bool:
     return result
 
 
-def run_transform(script: Script, message: Message) -> list[Message]:
+def run_transform(script: Script, message: ChainMessage) -> list[ChainMessage]:
     """Raises ScriptFailed. A script may return several messages."""
     result = script.run(message.data, message.metadata, message.type)
     found = []
@@ -135,7 +135,7 @@ class ScriptFilter(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._script = compile_script(configuration)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         try:
             passes = run_filter(self._script, message)
         except ScriptFailed as error:
@@ -148,7 +148,7 @@ class Transform(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._script = compile_script(configuration)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         try:
             results = run_transform(self._script, message)
         except ScriptFailed as error:
@@ -175,7 +175,7 @@ class GetAttributes(_Closing):
         self._insists = configuration.get("tellFailureIfAbsent") is True
         self._telemetry = tools.telemetry
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         found: dict[str, Any] = {}
         absent = []
         for scope, prefix, names in self._scopes:
@@ -206,7 +206,7 @@ class SaveTelemetry(_Closing):
     def __init__(self, tools: Tools) -> None:
         self._telemetry = tools.telemetry
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         if message.type != POST_TELEMETRY:
             tell(FAILURE, message, f"Unsupported msg type: {message.type}")
             return
@@ -231,7 +231,7 @@ class SaveAttributes(_Closing):
         self._scope: str = scope
         self._devices = tools.devices
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         if message.type != POST_ATTRIBUTES:
             tell(FAILURE, message, f"Unsupported msg type: {message.type}")
             return
@@ -247,7 +247,7 @@ class SaveAttributes(_Closing):
 class PassOn(_Closing):
     """Nodes whose work the sandbox leaves out: logging, alarm rules of profiles, calls to devices."""
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell(SUCCESS, message, None)
 
 
@@ -261,14 +261,14 @@ class ChainInput(_Closing):
         self.chain = chain
         self.goes_to_default = configuration.get("forwardMsgToDefaultRuleChain") is True
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         raise NotImplementedError("the engine walks into chains itself")
 
 
 class ChainOutput(_Closing):
     """The way back to the input node; the relation is the node's name. The engine walks it."""
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         raise NotImplementedError("the engine walks out of chains itself")
 
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pacifictool.sandbox.telemetry import Telemetry, stored_value
+from pacifictool.sandbox.telemetry import TelemetryStore, stored_value
 from pacifictool.sandbox.values import Value
 
 Point = tuple[int, Value]
 
 
-class Telemetry4(Telemetry):
+class TelemetryStore4(TelemetryStore):
     """Values keep their types until REST prints them."""
 
     def _keep_latest(self, rows: list[tuple[int, str, int, str, Value]]) -> None:

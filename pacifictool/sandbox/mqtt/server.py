@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacifictool.runtime.peer import PeerCheck
 from pacifictool.sandbox.mqtt import wire
+
+AdmitsPeer = Callable[[tuple[str, int], tuple[str, int]], bool]
+"""Whether a connection from the first address (host and port) to the second, our own, is accepted."""
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
@@ -46,7 +48,7 @@ class Dialect:
     """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
 
-class Session:
+class DeviceSession:
     """One connection of a device. `context` is the device API's own."""
 
     __slots__ = (
@@ -115,16 +117,16 @@ class DeviceApi(Protocol):
 
     dialect: Dialect
 
-    def on_connect(self, session: Session, connect: wire.Connect) -> int:
+    def on_connect(self, session: DeviceSession, connect: wire.Connect) -> int:
         """The CONNACK code: ACCEPTED or the reason for the refusal."""
 
-    def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
+    def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
         """A message; `session.puback` when it is done with, `session.close` when it is malformed."""
 
-    def on_subscribe(self, session: Session, topic: str, qos: int) -> int:
+    def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         """The QoS granted, or 0x80."""
 
-    def on_close(self, session: Session) -> None:
+    def on_close(self, session: DeviceSession) -> None:
         """The connection is gone."""
 
 
@@ -138,13 +140,13 @@ class _Connection(asyncio.Protocol):
         self._connected = False
         self.keep_alive_seconds = 0.0
         self.last_packet = time.monotonic()
-        self.session: Session
+        self.session: DeviceSession
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.session = Session(transport, self._api.dialect, self._server)
+        self.session = DeviceSession(transport, self._api.dialect, self._server)
         if not self._server.admits(transport):
             # Nothing is read from it.
             transport.abort()
@@ -250,12 +252,12 @@ class _Connection(asyncio.Protocol):
 class MqttServer:
     """Listens on a socket that is bound already. `start`, then `close`."""
 
-    def __init__(self, api: DeviceApi, check: PeerCheck | None = None) -> None:
-        """`check` says which connections are taken; None: all."""
+    def __init__(self, api: DeviceApi, admits: AdmitsPeer | None = None) -> None:
+        """`admits` decides which connections are accepted; None: all."""
         self._api = api
-        self._check = check
+        self._admits = admits
         self.connections: set[_Connection] = set()
-        self._unflushed: list[Session] = []
+        self._unflushed: list[DeviceSession] = []
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -265,11 +267,11 @@ class MqttServer:
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Whether a new connection is taken."""
+        """Whether a new connection is accepted."""
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        return self._check is None or (bool(peer and own) and self._check.admits(peer[:2], own[:2]))
+        return self._admits is None or (bool(peer and own) and self._admits(peer[:2], own[:2]))
 
-    def flush_later(self, session: Session) -> None:
+    def flush_later(self, session: DeviceSession) -> None:
         """Sends a session's acknowledgements at the end of this turn of the event loop."""
         if not self._unflushed:
             asyncio.get_running_loop().call_soon(self._flush)

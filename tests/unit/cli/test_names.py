@@ -24,8 +24,8 @@ from pacifictool.cli.rejects import _render as render_rejects
 from pacifictool.cli.render import Messages, Output, TerminalReporter
 from pacifictool.demo.checks import Check
 from pacifictool.errors import PacificToolError
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 
 Draw = Callable[..., Outcome]

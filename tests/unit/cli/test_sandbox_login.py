@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.cli.sandbox_login import with_sandbox_login
-from pacifictool.sandbox.keeper import write_state
+from pacifictool.local.daemon import write_state
 from pacifictool.settings import Settings, Sources, resolve
 
 PORT = 29092

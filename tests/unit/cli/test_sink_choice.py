@@ -10,9 +10,9 @@ import pytest
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.cli.sink_choice import GATEWAY, MANY_ZONES, REST, choose_sink, likely_folder, zone_count
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
 from pacifictool.settings import Secret
 

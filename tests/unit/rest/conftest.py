@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
 from pacifictool.rest.testing import Reply, ScriptedPlatform
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 
 USERNAME = "tenant@thingsboard.org"

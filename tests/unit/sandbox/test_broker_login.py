@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.sandbox.broker_login import BrokerLogin, write_broker_login
+from pacifictool.local.broker_login import BrokerLogin, write_broker_login
 
 LOGIN = {"security.protocol": "SASL_PLAINTEXT", "sasl.password": "secret"}
 

@@ -11,10 +11,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import (
+from sandbox_clients import (
     ATTRIBUTES,
     TELEMETRY,
     RawDevice,
@@ -22,6 +19,9 @@ from pacifictool.sandbox.testing import (
     plugin_document,
     rule_document,
 )
+
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
 
 pytestmark = pytest.mark.kafka
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from pacifictool.sandbox.testing import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
+from sandbox_clients import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
 
 NOWHERE = "localhost:1"
 

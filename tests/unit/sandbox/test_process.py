@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from sandbox_clients import RawDevice, Tenant
 
 from pacifictool.errors import ForeignFolder, PortInUse, SandboxError
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.own_folder import PLATFORM, claim
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
-from pacifictool.sandbox.testing import RawDevice, Tenant
 
 
 def mode(path: Path) -> int:
@@ -158,7 +158,7 @@ def test_ten_thousand_devices_page_completely(data_dir: Path) -> None:
 def test_the_process_ends_with_its_launcher(tmp_path: Path) -> None:
     code = """
 import pathlib, sys, time
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 sandbox = SandboxProcess(pathlib.Path(sys.argv[1]))
 sandbox.start()
 print(sandbox.http_port, flush=True)

@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 import pytest
 import requests
+from sandbox_clients import Tenant
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.server import KEY_FILE
-from pacifictool.sandbox.testing import Tenant
 
 LOGIN = {"username": "tenant@thingsboard.org", "password": "tenant"}
 

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import pytest
+from sandbox_clients import TEMPLATE
 
 from pacifictool.sandbox.generation1.templates import (
-    Reading,
     Template,
     TemplateFailed,
+    TemplateReading,
     TemplateRefused,
     attribute_maps,
 )
-from pacifictool.sandbox.testing import TEMPLATE
 from pacifictool.sandbox.values import Value, Values
 
 
 def render(template: str, wind_speed: Value | None = None, client: Values | None = None) -> str:
     context: dict[str, object] = dict(attribute_maps({"cs": client or {}, "ss": {"s": 1}, "shared": {}}))
     if wind_speed is not None:
-        context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
+        context["windSpeed"] = TemplateReading("windSpeed", 5, wind_speed)
     return Template(template).render(context)
 
 
@@ -114,5 +114,5 @@ def test_templates_that_are_filled_in_directly_say_what_airspeed_says(template: 
         for wind_speed in (31, 1.5, "thirty", True):
             context: dict[str, object] = dict(attribute_maps({"cs": client, "ss": {"s": 1}, "shared": {}}))
             assert compiled.render(context) == compiled._render(context)
-            context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
+            context["windSpeed"] = TemplateReading("windSpeed", 5, wind_speed)
             assert compiled.render(context) == compiled._render(context)

@@ -22,6 +22,14 @@ _POLL_SECONDS = 0.01
 HOST = "127.0.0.1"
 
 
+def claim_folder(folder: Path) -> None:
+    """Creates a sandbox's data folder, or checks that it is one. Raises ForeignFolder or SandboxError."""
+    try:
+        claim(folder, PLATFORM)
+    except OSError as error:
+        raise SandboxError(f"The sandbox's data folder {folder} cannot be used: {error.strerror}.") from error
+
+
 class SandboxProcess:
     """A sandbox with its data in `data_dir`, which it creates and keeps to its owner (mode 0700).
 
@@ -56,11 +64,8 @@ class SandboxProcess:
         """
         if self.is_running():
             return
-        try:
-            claim(self.data_dir, PLATFORM)
-            ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
-        except OSError as error:
-            raise SandboxError(f"The sandbox's folder {self.data_dir} cannot be used: {error.strerror}.") from error
+        claim_folder(self.data_dir)
+        ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
         process = ManagedProcess(
             [
                 sys.executable,

@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from pacifictool.errors import SandboxError
+from pacifictool.local.broker_login import write_broker_login
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.private_files import write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
 from pacifictool.runtime.cache import writing
 from pacifictool.runtime.own_folder import SANDBOX, claim
-from pacifictool.sandbox.broker_login import write_broker_login
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,
     DEFAULT_USERNAME,

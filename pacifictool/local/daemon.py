@@ -30,10 +30,10 @@ from pacifictool.errors import (
     file_fault,
     kind_name,
 )
+from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
-from pacifictool.sandbox.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
@@ -119,7 +119,7 @@ def forget_state(data_dir: Path) -> None:
     (data_dir / STATE_FILE).unlink(missing_ok=True)
 
 
-def start_keeper(
+def start_daemon(
     data_dir: Path, arguments: Sequence[str], environ: Mapping[str, str], reporter: Reporter = SILENT
 ) -> SandboxState:
     """Starts `pacifictool sandbox up --foreground` on its own and waits until everything answers.
@@ -170,7 +170,7 @@ def _failure(log_path: Path) -> PacificToolError:
         return SandboxError("The sandbox ended while it started.", hint=f"Its log tells why: {log_path}")
 
 
-def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
+def stop_daemon(data_dir: Path, reporter: Reporter = SILENT) -> bool:
     """Ends the sandbox on `data_dir`; False when none runs. Raises ForeignFolder, and SandboxError when it
     does not end.
     """

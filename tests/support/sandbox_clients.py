@@ -139,7 +139,7 @@ class RawDevice:
 class Tenant:
     """A logged-in REST session with short cuts. Paths begin with a slash."""
 
-    def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:  # noqa: S107 - the published demo password
+    def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:
         self.url = url
         self._session = requests.Session()
         self._account = {"username": username, "password": password}
