@@ -18,29 +18,8 @@ import copy
 import re
 from typing import Any
 
-from pacifictool.sandbox.generation4.tbel_operations import (
-    BUDGET,
-    BUDGET_LEFT,
-    LONG,
-    TYPES,
-    Expression,
-    Scope,
-    ScriptResult,
-    assign_name,
-    boolean,
-    both,
-    calculate,
-    call_method,
-    charge,
-    compare,
-    compare_equal,
-    constant,
-    either,
-    is_a,
-    member,
-    put,
-    variable,
-)
+from pacifictool.sandbox.generation4 import tbel_operations as op
+from pacifictool.sandbox.generation4.tbel_operations import Expression, Scope
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 
 _TOKENS = re.compile(
@@ -101,12 +80,12 @@ class Tbel:
     def _run(self, data: Any, metadata: dict[str, str], message_type: str) -> Any:
         if self._changes_values:
             data, metadata = copy.deepcopy(data), dict(metadata)
-        scope: Scope = {"msg": data, "metadata": metadata, "msgType": message_type, BUDGET_LEFT: BUDGET}
+        scope: Scope = {"msg": data, "metadata": metadata, "msgType": message_type, op.BUDGET_LEFT: op.BUDGET}
         value = None
         try:
             for statement in self._statements:
                 value = statement(scope)
-        except ScriptResult as result:
+        except op.ScriptResult as result:
             return result.value
         return value
 
@@ -156,7 +135,7 @@ class _Parser:
         if self._take("var"):
             name = self._name()
             self._expect("=")
-            statement = assign_name(name, self._expression())
+            statement = op.assign_name(name, self._expression())
         else:
             statement = self._assignment_or_expression()
         if not self._peek("}") and self._tokens[self._at][0] != "end":
@@ -164,11 +143,11 @@ class _Parser:
         return statement
 
     def _return(self) -> Expression:
-        value = constant(None) if self._peek(";", "}") or self._tokens[self._at][0] == "end" else self._expression()
+        value = op.constant(None) if self._peek(";", "}") or self._tokens[self._at][0] == "end" else self._expression()
         self._take(";")
 
         def leave(scope: Scope) -> Any:
-            raise ScriptResult(value(scope))
+            raise op.ScriptResult(value(scope))
 
         return leave
 
@@ -177,8 +156,8 @@ class _Parser:
         condition = self._expression()
         self._expect(")")
         then = self._statement()
-        other = self._statement() if self._take("else") else constant(None)
-        return lambda scope: then(scope) if boolean(condition(scope)) else other(scope)
+        other = self._statement() if self._take("else") else op.constant(None)
+        return lambda scope: then(scope) if op.boolean(condition(scope)) else other(scope)
 
     def _block(self) -> Expression:
         statements = []
@@ -210,15 +189,15 @@ class _Parser:
             kind, text = self._tokens[start]
             if kind != "name":
                 raise _refused("an assignment to this")
-            return assign_name(text, value)
+            return op.assign_name(text, value)
         self.changes_values = True
         owner, key = owner_and_key
 
         def assign(scope: Scope) -> Any:
             result = value(scope)
             place = owner(scope)
-            put(place, key(scope), result)
-            charge(scope, place if isinstance(result, dict | list) else result)
+            op.put(place, key(scope), result)
+            op.charge(scope, place if isinstance(result, dict | list) else result)
             return result
 
         return assign
@@ -230,24 +209,24 @@ class _Parser:
         then = self._expression()
         self._expect(":")
         other = self._expression()
-        return lambda scope: then(scope) if boolean(condition(scope)) else other(scope)
+        return lambda scope: then(scope) if op.boolean(condition(scope)) else other(scope)
 
     def _or(self) -> Expression:
         left = self._and()
         while self._take("||"):
-            left = either(left, self._and())
+            left = op.either(left, self._and())
         return left
 
     def _and(self) -> Expression:
         left = self._equality()
         while self._take("&&"):
-            left = both(left, self._equality())
+            left = op.both(left, self._equality())
         return left
 
     def _equality(self) -> Expression:
         left = self._relation()
         while (sign := self._take("==", "!=")) is not None:
-            left = compare_equal(left, self._relation(), wanted=sign == "==")
+            left = op.compare_equal(left, self._relation(), wanted=sign == "==")
         if self._peek("===", "!=="):
             raise _refused(repr(self._tokens[self._at][1]))
         return left
@@ -257,23 +236,23 @@ class _Parser:
         while (sign := self._take("<", ">", "<=", ">=", "instanceof")) is not None:
             if sign == "instanceof":
                 name = self._name()
-                if name not in TYPES:
+                if name not in op.TYPES:
                     raise _refused(f"the type {name}")
-                left = is_a(left, TYPES[name])
+                left = op.is_a(left, op.TYPES[name])
             else:
-                left = compare(left, self._sum(), sign)
+                left = op.compare(left, self._sum(), sign)
         return left
 
     def _sum(self) -> Expression:
         left = self._product()
         while (sign := self._take("+", "-")) is not None:
-            left = calculate(left, self._product(), sign)
+            left = op.calculate(left, self._product(), sign)
         return left
 
     def _product(self) -> Expression:
         left = self._unary()
         while self._take("*"):
-            left = calculate(left, self._unary(), "*")
+            left = op.calculate(left, self._unary(), "*")
         if self._peek("/", "%"):
             raise _refused("division")
         return left
@@ -281,9 +260,9 @@ class _Parser:
     def _unary(self) -> Expression:
         if self._take("!"):
             operand = self._unary()
-            return lambda scope: not boolean(operand(scope))
+            return lambda scope: not op.boolean(operand(scope))
         if self._take("-"):
-            return calculate(constant(0), self._unary(), "-")
+            return op.calculate(op.constant(0), self._unary(), "-")
         return self._postfix()
 
     def _postfix(self) -> Expression:
@@ -291,11 +270,11 @@ class _Parser:
         while True:
             if self._take("."):
                 name = self._name()
-                value = self._method(value, name) if self._peek("(") else member(value, constant(name))
+                value = self._method(value, name) if self._peek("(") else op.member(value, op.constant(name))
             elif self._take("["):
                 key = self._expression()
                 self._expect("]")
-                value = member(value, key)
+                value = op.member(value, key)
             else:
                 return value
 
@@ -314,10 +293,10 @@ class _Parser:
         def call(scope: Scope) -> Any:
             place, given = owner(scope), [argument(scope) for argument in arguments]
             if name == "equals":
-                charge(scope, [place, *given])
-            result = call_method(name, place, given)
+                op.charge(scope, [place, *given])
+            result = op.call_method(name, place, given)
             if name == "put" and isinstance(given[1], dict | list):
-                charge(scope, place)
+                op.charge(scope, place)
             return result
 
         return call
@@ -326,10 +305,10 @@ class _Parser:
         kind, text = self._tokens[self._at]
         if kind == "number":
             self._at += 1
-            return constant(_number(text))
+            return op.constant(_number(text))
         if kind == "text":
             self._at += 1
-            return constant(_unescape(text[1:-1]))
+            return op.constant(_unescape(text[1:-1]))
         if self._take("("):
             value = self._expression()
             self._expect(")")
@@ -340,11 +319,11 @@ class _Parser:
             return self._map()
         for word, constant in (("true", True), ("false", False), ("null", None)):
             if self._take(word):
-                return constant(constant)
+                return op.constant(constant)
         name = self._name()
         if self._peek("("):
             raise _refused(f"the function {name}")
-        return variable(name)
+        return op.variable(name)
 
     def _list(self) -> Expression:
         items: list[Expression] = []
@@ -352,7 +331,7 @@ class _Parser:
             items.append(self._expression())
             if not self._peek("]"):
                 self._expect(",")
-        return lambda scope: charge(scope, [item(scope) for item in items])
+        return lambda scope: op.charge(scope, [item(scope) for item in items])
 
     def _map(self) -> Expression:
         entries: list[tuple[str, Expression]] = []
@@ -365,14 +344,14 @@ class _Parser:
             entries.append((text if kind == "name" else _unescape(text[1:-1]), self._expression()))
             if not self._peek("}"):
                 self._expect(",")
-        return lambda scope: charge(scope, {key: value(scope) for key, value in entries})
+        return lambda scope: op.charge(scope, {key: value(scope) for key, value in entries})
 
 
 def _number(text: str) -> int | float:
     digits = text.rstrip("LlDd")
     if digits.isdigit() and text[-1] not in "Dd":
         value = int(digits)
-        if value not in LONG:
+        if value not in op.LONG:
             raise _refused(f"the number {text}")
         return value
     return float(digits)
