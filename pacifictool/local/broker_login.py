@@ -1,4 +1,4 @@
-"""How the platform's own producers log in at the sandbox's broker, so that plugins and nodes need no credentials."""
+"""The login of the platform's own producers at the sandbox's broker, so that plugins and nodes need no credentials."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pacifictool.settings import is_loopback, parse_address
 
 @dataclass(frozen=True, slots=True)
 class BrokerLogin:
-    """Reads the file that `write_broker_login` writes, whenever a producer starts: the broker may come up later."""
+    """Reads the file of `write_broker_login` at each start of a producer, as the broker may start later."""
 
     file: Path | None = None
-    """None: the sandbox has no broker that asks for a login."""
+    """None: the sandbox has no broker that needs a login."""
 
     def properties(self, bootstrap: str, given: Mapping[str, object]) -> Mapping[str, str]:
-        """librdkafka's properties for the login at `bootstrap`; {} for other brokers, or where `given` says how."""
+        """librdkafka's properties for the login at `bootstrap`; {} for other brokers, or if `given` configures one."""
         if self.file is None or "security.protocol" in given:
             return {}
         try:
@@ -32,7 +32,7 @@ class BrokerLogin:
 
 
 def write_broker_login(path: Path, port: int, properties: Mapping[str, str]) -> None:
-    """`properties` are what a client of the broker at `port` needs; only this user can read the file."""
+    """Writes the properties for clients of the broker at `port` to a file that only this user can read."""
     write_private(path, json.dumps({"port": port, "properties": dict(properties)}) + "\n")
 
 

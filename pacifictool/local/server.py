@@ -39,12 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="0: any free one")
     parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports answer")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports accept connections")
     parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
-    parser.add_argument("--page", metavar="MODULE:FUNCTION", help="what GET / shows; see pacifictool.local.page")
-    parser.add_argument("--page-options", type=Path, metavar="FILE", help="what the page needs to know, as JSON")
-    parser.add_argument("--broker-login", type=Path, metavar="FILE", help="how plugins log in at the sandbox's broker")
-    parser.add_argument("--share", action="store_true", help="let other users of this machine in, too")
+    parser.add_argument("--page", metavar="MODULE:FUNCTION", help="the page at GET /; see pacifictool.local.page")
+    parser.add_argument("--page-options", type=Path, metavar="FILE", help="the page's options, as JSON")
+    parser.add_argument("--broker-login", type=Path, metavar="FILE", help="login of plugins at the sandbox's broker")
+    parser.add_argument("--share", action="store_true", help="admit all users of this machine")
     # For tests of clients; docs/sandbox.md describes them.
     for option, default in (
         ("--access-token-seconds", None),

@@ -1,7 +1,6 @@
 """Users and their JSON Web Tokens (docs/servers/1.x.md#login-and-tokens).
 
-The signing key is made afresh for every sandbox and kept in its data folder, so that a token of one sandbox is worth
-nothing at another.
+Every sandbox generates a signing key and keeps it in its data folder; its tokens are not valid at other sandboxes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _REFRESH_SCOPE = "REFRESH_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class SandboxUser:
-    """Who calls. `authority` is SYS_ADMIN, TENANT_ADMIN or CUSTOMER_USER."""
+    """The authenticated user. `authority` is SYS_ADMIN, TENANT_ADMIN or CUSTOMER_USER."""
 
     id: str
     email: str
@@ -113,7 +112,7 @@ class TokenIssuer:
         self._refresh_seconds = refresh_seconds
 
     def access(self, user: SandboxUser, *, session: str | None = None) -> str:
-        """`session` goes into the token as `sessionId`, for generations that know sessions."""
+        """`session` goes into the token as `sessionId`, for generations that have sessions."""
         return self._sign(
             _session_claim(session)
             | {
@@ -150,7 +149,7 @@ class TokenIssuer:
         """
         claims, user = self.claims(token)
         if claims.get("scopes") == [_REFRESH_SCOPE]:
-            # A null pointer there, which tells a client more than a 401 would
+            # A null pointer exception on a real server, which is easier to notice than a 401
             # (docs/servers/1.x.md#login-and-tokens, row 11).
             raise FrameworkRefusal(500, "No message available", "java.lang.NullPointerException")
         return user
@@ -164,7 +163,7 @@ class TokenIssuer:
         return user
 
     def claims(self, token: str) -> tuple[dict[str, Any], SandboxUser]:
-        """What a token of either kind says, and its user. Raises 401 refusals."""
+        """The claims of a token of either kind, and its user. Raises 401 refusals."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token, self._key, algorithms=["HS512"], issuer=_ISSUER, options={"require": ["exp", "iat", "sub"]}

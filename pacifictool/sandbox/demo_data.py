@@ -1,4 +1,4 @@
-"""What a freshly installed platform holds: the published demo devices with their published tokens."""
+"""The data of a new platform: the published demo devices with their published tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEVICES = (
 
 
 def install(store: Store, users: Users, entities: Entities, ids: IdFactory) -> bool:
-    """Fills a new database; returns False when it was filled before."""
+    """Fills a new database; returns False if it was already filled."""
     if store.meta("installed") is not None:
         return False
     customers = {"A": users.customer, "B": str(ids.new()), "C": str(ids.new()), "": NULL_UUID}

@@ -220,7 +220,7 @@ class Entities:
             raise TokenTaken(token) from None
 
     def relate(self, from_: Entity, to: Entity, type_: str) -> None:
-        """Remembers a relation such as gateway -"Created"-> device."""
+        """Stores a relation such as gateway -"Created"-> device."""
         self._store.write(
             "INSERT OR IGNORE INTO relation VALUES (?, ?, ?, ?, ?)", (from_.kind, from_.id, to.kind, to.id, type_)
         )
@@ -228,7 +228,7 @@ class Entities:
     def relations(self, column: str, identifier: str, type_: str | None) -> list[dict[str, Any]]:
         """Relations whose `from_id` or `to_id` is `identifier`, as REST shows them."""
         rows = self._store.rows(
-            f"SELECT * FROM relation WHERE {column} = ? AND (? IS NULL OR type = ?)",  # noqa: S608 - column is ours
+            f"SELECT * FROM relation WHERE {column} = ? AND (? IS NULL OR type = ?)",  # noqa: S608 - constant columns
             (identifier, type_, type_),
         )
         return [

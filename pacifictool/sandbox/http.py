@@ -1,4 +1,4 @@
-"""What every REST controller of the sandbox needs: bodies with a limit, JSON, error shapes, the caller, paging.
+"""What every REST controller of the sandbox needs: bodies with a limit, JSON, error shapes, authentication, paging.
 
 Handlers are plain coroutines that return a `Response` or raise a `Refusal`; `Api.route` wraps them.
 """
@@ -91,7 +91,7 @@ def error_response(refusal: Refusal, path: str) -> Response:
 
 async def read_body(request: Request) -> bytes:
     """The request's body. Raises a 413 refusal beyond MAX_BODY_BYTES."""
-    too_long = FrameworkRefusal(413, f"The sandbox takes request bodies of up to {MAX_BODY_BYTES} bytes")
+    too_long = FrameworkRefusal(413, f"The sandbox accepts request bodies of up to {MAX_BODY_BYTES} bytes")
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         raise too_long
@@ -221,7 +221,7 @@ class Api:
 
         async def endpoint(request: Request) -> Response:
             try:
-                await self._trouble()
+                await self._inject_faults()
                 return await handler(request)
             except Refusal as refusal:
                 return self.refused(request, refusal)
@@ -244,7 +244,7 @@ class Api:
         self.open_route(methods, path, guarded)
 
     def caller(self, request: Request) -> SandboxUser:
-        """Who calls. Raises refusals."""
+        """The authenticated user. Raises refusals."""
         header = request.headers.get("x-authorization", "")
         if header[:7].lower() != "bearer " or not header[7:].strip():
             raise unauthenticated()
@@ -255,7 +255,7 @@ class Api:
         return error_response(refusal, request.url.path)
 
     def unknown(self, request: Request, *, is_known_path: bool) -> Refusal:
-        """How an unknown path is refused, or a known one with a wrong method."""
+        """The refusal of an unknown path, or of a known one with a wrong method."""
         if is_known_path:
             return FrameworkRefusal(
                 405,
@@ -264,11 +264,11 @@ class Api:
             )
         return FrameworkRefusal(404, "No message available")
 
-    async def _trouble(self) -> None:
+    async def _inject_faults(self) -> None:
         if self._faults.latency_seconds:
             await asyncio.sleep(self._faults.latency_seconds)
         if self._faults.failing_share and self._random.random() < self._faults.failing_share:
-            raise FrameworkRefusal(503, "The sandbox was told to fail this call")
+            raise FrameworkRefusal(503, "Injected failure (--rest-failing-share)")
 
     def application(self) -> Starlette:
         """The application; call it when all routes are added. Unknown paths are refused as the platform does."""

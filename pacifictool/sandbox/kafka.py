@@ -27,20 +27,20 @@ argument, already configure one, or if none is needed."""
 
 _POLL_SECONDS = 0.001
 REQUESTS_UNDER_WAY = 1
-"""What comes while a request is under way shares the next one, so that requests grow with the load. librdkafka, left
-alone, makes one of each message, which costs the broker and us 0.2 ms each."""
+"""Messages that arrive while a request is in flight share the next one, so that requests grow with the load. By
+default librdkafka sends one for each message, which costs the broker and the sandbox 0.2 ms each."""
 SHORTEST_LINGER_MS = 2.0
 """With 0 librdkafka wakes its thread for every message. With the two, a busy machine forwards three times as many."""
 _METADATA_TRY_SECONDS = 0.5
 MAX_BLOCK_SECONDS = 60.0
-"""The Java client's max.block.ms: how long a message waits for a topic that is not known yet."""
+"""The Java client's max.block.ms: how long a message waits for the metadata of a new topic."""
 _METADATA_AGE_SECONDS = 15.0
 _RESOLVE_SECONDS = 3.0
 _MAX_WAITING = 100_000
 
 
 def no_login(_bootstrap: str, _given: Mapping[str, object]) -> Mapping[str, str]:
-    """For brokers that ask for no login."""
+    """For brokers that need no login."""
     return {}
 
 
@@ -94,7 +94,7 @@ class ProducerRecord:
 
 @dataclass(slots=True)
 class ProducerTopic:
-    """What is known of a topic. `turn` counts records, for a generation that deals them out in turn."""
+    """The metadata of a topic. `turn` counts records, for a generation that assigns partitions round-robin."""
 
     partitions: list[int] = field(default_factory=list)
     turn: int = 0
@@ -181,7 +181,7 @@ class Forwarder:
         task.add_done_callback(self._tasks.discard)
 
     async def _find_partitions(self, topic: str, state: ProducerTopic) -> None:
-        """Asks for the topic's partitions until they are known; asking creates a missing topic if the broker may."""
+        """Requests the topic's partitions until they are known, which creates a missing topic if the broker allows it."""
         try:
             while not self._closed:
                 reason = "Topic not present in metadata."
@@ -218,7 +218,7 @@ class Forwarder:
             done(f"Failed to update metadata: {reason}")
 
     def close(self) -> None:
-        """Gives up what is under way; whoever waits for it is told nothing more."""
+        """Drops messages in flight; their callbacks are not called any more."""
         self._closed = True
         for task in self._tasks:
             task.cancel()

@@ -1,10 +1,9 @@
 """Filter scripts of rules, run in QuickJS.
 
-Scripts come from whoever may edit rules, so each gets an engine of its own with limits on time and memory, and nothing
-but the language to work with. The surroundings resemble those of the platform's Nashorn: attributes and telemetry are
-plain names, attribute scopes are maps that know `get` and `containsKey`, the value of the last statement is the
-result, and a result that is no Boolean is an error. Measured: 200,000 filter calls/s, JSON
-included.
+Anyone who may edit rules can write scripts, so each gets an engine of its own with limits on time and memory, and only
+the language itself. As in the platform's Nashorn, attributes and telemetry are plain names, attribute scopes are maps
+with `get` and `containsKey`, the value of the last statement is the result, and a result that is not a Boolean is an
+error. Measured: 200,000 filter calls/s, JSON included.
 """
 
 from __future__ import annotations
@@ -57,11 +56,11 @@ class ScriptRefused(Exception):
 
 
 class ScriptFailed(Exception):
-    """The script threw, ran too long, or gave something that is no Boolean."""
+    """The script threw, ran too long, or returned something that is not a Boolean."""
 
 
 def refuse_newer_syntax(text: str) -> None:
-    """Raises ScriptRefused for syntax that the servers' engine, Nashorn, does not know."""
+    """Raises ScriptRefused for syntax that the servers' engine, Nashorn, does not support."""
     if found := _NEWER_SYNTAX.search(_TEXTS_AND_COMMENTS.sub("''", text)):
         raise ScriptRefused(f"Can't compile script: {found.group()!r} is newer than ECMAScript 5")
 
@@ -76,7 +75,7 @@ def limited_context() -> quickjs.Context:
 
 
 class Script:
-    """A compiled filter. Raises ScriptRefused when the text is no JavaScript."""
+    """A compiled filter. Raises ScriptRefused if the text is not JavaScript."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""Runs a sandbox in this process: REST and MQTT on the loopback interface, until told to stop."""
+"""Runs a sandbox in this process: REST and MQTT on the loopback interface, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def listen(port: int, what: str) -> socket.socket:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise PortInUse(
-                f"Port {port}, wanted for the sandbox's {what}, is taken.",
-                hint="Stop what uses it, or choose another port (0 takes any free one).",
+                f"Port {port} for the sandbox's {what} is already in use.",
+                hint="Stop the program that uses it, or choose another port (0 takes any free port).",
             ) from None
         raise SandboxError(f"The sandbox cannot listen on port {port}: {error.strerror}.") from error
     listener.listen(1024)

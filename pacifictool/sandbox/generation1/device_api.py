@@ -1,4 +1,4 @@
-"""What 1.x makes of the messages of its devices, over MQTT and HTTP.
+"""How 1.x handles messages of its devices, over MQTT and HTTP.
 
 docs/servers/1.x.md#mqtt, docs/servers/1.x.md#gateway, docs/servers/1.x.md#http-device-api.
 """
@@ -37,7 +37,7 @@ _SUBSCRIBABLE = frozenset(
 
 
 class _SessionState1:
-    """What a session knows: its device, and whether that was a gateway when it connected."""
+    """The device of a session, and whether it was a gateway when it connected."""
 
     __slots__ = ("device", "is_gateway")
 

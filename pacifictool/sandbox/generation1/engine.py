@@ -2,8 +2,8 @@
 
 A message is first stored (the system's telemetry rule), then each active rule in order of weight and creation tests
 its filters and, if they hold, renders its template and hands the text to its plugin. With `sync` the next rule waits
-for Kafka. `done` is called only when all rules have answered well and the message is committed: that is what a PUBACK
-means on this platform. A filter that throws, or a message that Kafka does not take, ends the flow without an answer.
+for Kafka. `done` is called only when all rules have succeeded and the message is committed: that is what a PUBACK
+means on this platform. A filter that throws, or a message that Kafka does not accept, ends the flow without a PUBACK.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ POST_TELEMETRY, POST_ATTRIBUTES, GET_ATTRIBUTES, RPC = (
 )  # fmt: skip
 
 Done = Callable[[str | None], None]
-"""Called once: with None when every rule answered well, else with a reason (then the device gets no answer)."""
+"""Called once: with None when every rule succeeded, else with a reason (then the device gets no PUBACK)."""
 
 
 @dataclass(slots=True)
@@ -55,9 +55,9 @@ Filter = Callable[[SandboxDevice, RuleMessage], bool]
 
 
 def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
-    """Elements of one time stamp become one reading, in the order in which a Java HashMap of stamps is walked.
+    """Elements of one timestamp become one reading, in the iteration order of a Java HashMap of timestamps.
 
-    That order decides which of several stamps' values a template sees, so an array gives an arbitrary one.
+    That order decides which of several timestamps' values a template sees, so an array gives an arbitrary one.
     """
     if len(readings) == 1:
         return readings
@@ -181,7 +181,7 @@ class RuleEngine:
         self._chains: dict[str, list[_RunningRule]] = {}
 
     async def start_plugin(self, plugin: StoredPlugin) -> str | None:
-        """Starts a plugin anew; returns the reason when it failed, for its lifecycle event."""
+        """Starts or restarts a plugin; returns the reason if it failed, for its lifecycle event."""
         self.stop_plugin(plugin.api_token)
         self._forwarders[plugin.api_token] = None
         if plugin.clazz != descriptors.KAFKA_PLUGIN:
@@ -206,7 +206,7 @@ class RuleEngine:
             forwarder.close()
 
     def start_rule(self, rule: StoredRule) -> str | None:
-        """Puts a rule (anew) into its tenant's chain; returns the reason when it failed: it is then passed over."""
+        """Adds or replaces a rule in its tenant's chain; returns the reason if it failed: it is then skipped."""
         self.stop_rule(rule)
         try:
             self._rules[rule.id] = _RunningRule(rule)
@@ -287,8 +287,8 @@ def _template_context(device: SandboxDevice, message: RuleMessage) -> dict[str, 
 
 
 def _nothing() -> None:
-    """For commits that nobody waits for."""
+    """For commits without a callback."""
 
 
 def _ignore(_error: str | None) -> None:
-    """For messages whose fate nobody waits for (sync: false)."""
+    """For messages whose result is ignored (sync: false)."""

@@ -1,6 +1,6 @@
 """The Kafka plugin: a real producer that behaves as the one in the 1.4 server does.
 
-No retries, a null key, messages dealt out to the partitions in strict turn, no time stamp (CreateTime -1):
+No retries, a null key, messages assigned to the partitions round-robin, no timestamp (CreateTime -1):
 docs/servers/1.x.md#forwarding-to-kafka, rows 1, 2 and 3.
 """
 

@@ -1,4 +1,4 @@
-"""Where filter scripts feel the server's engine (Nashorn, ECMAScript 5) and not ours.
+"""Filter scripts as the server's engine (Nashorn, ECMAScript 5) runs them.
 
 Tried with nashorn-core 15.4: a long arrives as a Java object, so `windSpeed === 31` is false and `typeof windSpeed`
 is "object", while `==`, `>` and arithmetic work; a missing key of a map is undefined; arrow functions and `let` do not
@@ -17,7 +17,7 @@ from pacifictool.sandbox.values import Values, json_value
 
 
 def compile_filter(text: str) -> Script:
-    """A script that may use what ECMAScript 5 knows. Raises ScriptRefused."""
+    """A compiled script, limited to ECMAScript 5. Raises ScriptRefused."""
     refuse_newer_syntax(text)
     return Script(text)
 

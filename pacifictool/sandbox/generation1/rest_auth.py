@@ -11,7 +11,7 @@ from pacifictool.sandbox.auth import SandboxUser, TokenIssuer, Users
 from pacifictool.sandbox.http import Api, json_response, read_body, strict_json
 from pacifictool.sandbox.refusals import unauthenticated
 
-# Sic: this one answer of the platform names another character set than all the others.
+# Sic: this one response of the platform names another character set than all the others.
 _LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 
 

@@ -1,4 +1,4 @@
-"""REST: dashboards. The platform keeps them for its web UI and looks at nothing but their titles.
+"""REST: dashboards. The platform stores them for its web UI and checks only their titles.
 
 As on 4.x (docs/servers/4.x.md#dashboards, rows 1 and 4), which has the same endpoint but for versions and paging. On
 a 1.4 server it was only seen that one is accepted (docs/servers/1.x.md#dashboards, row 1).
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 class DashboardController1:
-    """Dashboards, straight from and to the database: they are few and seldom asked for."""
+    """Dashboards, straight from and to the database: they are few and rarely requested."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:
         self._store = store

@@ -59,7 +59,7 @@ class HttpDeviceController1:
         except TimeoutError:
             failure = "timed out"
         if failure is not None:
-            # A server says so only when its timeout is over (docs/servers/1.x.md#http-device-api, row 2).
+            # A server responds only when its timeout is over (docs/servers/1.x.md#http-device-api, row 2).
             raise FrameworkRefusal(
                 503,
                 "No message available",

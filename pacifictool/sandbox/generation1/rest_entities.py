@@ -173,7 +173,7 @@ class EntityController1:
 
 
 def _text(document: dict[str, Any], key: str) -> str:
-    """A text of a body; numbers are taken as text, as Jackson does. Raises the framework's 400 for objects."""
+    """A text of a body; numbers are read as text, as Jackson does. Raises the framework's 400 for objects."""
     value = document.get(key)
     if value is None:
         return ""

@@ -27,7 +27,7 @@ _LONG_MAX = 2**63 - 1
 
 
 class TelemetryController1:
-    """One handler per method; the path behind the prefix is taken apart as the server's telemetry plugin does."""
+    """One handler per method, which parses the path after the prefix as the server's telemetry plugin does."""
 
     def __init__(
         self,

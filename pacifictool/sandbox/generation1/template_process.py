@@ -1,4 +1,4 @@
-"""Hands templates to a process with limits (`template_worker`), and replaces it when a template was too much for it."""
+"""Renders templates in a process with limits (`template_worker`), and replaces it when a template exceeds them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LENGTH_BYTES = 4
 _RESPONSE_LIMIT_BYTES = 12 * MAX_OUTPUT + 1024
 """A character beyond the basic plane has twelve in JSON."""
 _WAIT_SECONDS = 10.0
-"""The worker limits its own processor time, which lasts longer on a busy machine. This is for one that stopped."""
+"""The worker limits its own processor time, which takes longer on a busy machine. This is for a stuck worker."""
 _TIME_SIGNAL = -signal.SIGPROF
 
 
 class LimitExceeded(Exception):
-    """The template needs more time or memory than it may have."""
+    """The template exceeds its limit of time or memory."""
 
 
 class TemplateProcess:
@@ -57,14 +57,14 @@ class TemplateProcess:
                 raise LimitExceeded("The template uses too much memory.") from None
 
     def stop(self) -> None:
-        """Ends the worker; the next question starts another."""
+        """Ends the worker; the next request starts another."""
         with self._lock:
             if self._process is not None:
                 self._end()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
-            self._end()  # Ended between two templates, by somebody else.
+            self._end()  # Ended between two templates, from outside.
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pacifictool.sandbox.generation1.template_worker"],
@@ -79,7 +79,7 @@ class TemplateProcess:
         assert process is not None
         self._process = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)  # It may be ending by itself, and how is of interest.
+            process.wait(0.1)  # It may be ending by itself, with an exit code to report.
         process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -1,4 +1,4 @@
-"""What templates see of a message, and how it reaches the process that renders them."""
+"""The variables of a template, and their JSON for the process that renders it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def attribute_maps(scopes: Mapping[str, Values]) -> dict[str, AttributeMap]:
 
 
 def document_of(context: Mapping[str, Any]) -> dict[str, Any]:
-    """A template's context as JSON knows it."""
+    """A template's context as JSON."""
     return {
         name: [value["key"], value["ts"], value["value"]] if isinstance(value, TemplateReading) else value
         for name, value in context.items()

@@ -1,4 +1,4 @@
-"""What a new 4.x sandbox holds beside the demo devices: the root rule chain, and an empty one for edge servers."""
+"""What a new 4.x sandbox has besides the demo devices: the root rule chain, and an empty one for edge servers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What 4.x makes of the messages of its devices, over MQTT and HTTP.
+"""How 4.x handles messages of its devices, over MQTT and HTTP.
 
-A PUBACK says that a message was taken into the queue, not that it was stored or forwarded. A device has one session;
+A PUBACK means that a message is in the queue, not that it is stored or forwarded. A device has one session;
 a second one ends the first (docs/servers/4.x.md#mqtt, rows 4 and 5).
 """
 
@@ -42,7 +42,7 @@ class NothingToDo(PayloadRefused):
 
 
 class _SessionState4:
-    """What a session knows: its device, and whether that was a gateway when it connected."""
+    """The device of a session, and whether it was a gateway when it connected."""
 
     __slots__ = ("device", "has_spoken", "is_gateway")
 
@@ -104,7 +104,7 @@ class DeviceApi4:
                 self._note(device, {"lastDisconnectTime": now_ms()})
 
     def _note(self, device: SandboxDevice, values: Values) -> None:
-        """Keeps what every device has among its server attributes once it was connected."""
+        """Stores server attributes such as `active`, which every device has after its first connection."""
         self._devices.put_attributes(device, SERVER, values, now_ms())
         self._store.after_commit(lambda: None)
 
@@ -118,7 +118,7 @@ class DeviceApi4:
             session.close()
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
-        """Tells a subscribed device of changed or deleted shared attributes."""
+        """Notifies a subscribed device of changed or deleted shared attributes."""
         session = self._sessions.get(device_id)
         if session is not None:
             session.publish(ATTRIBUTES, _json(document))
@@ -189,12 +189,12 @@ class DeviceApi4:
         document = parse_json(payload)
         if not isinstance(document, dict):
             raise InvalidJson("an object is needed")
-        answer = requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys"))
+        response = requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys"))
         number = topic.removeprefix(_ATTRIBUTES_REQUEST)
-        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", _json(answer), pattern=f"{_ATTRIBUTES_RESPONSE}+")
+        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", _json(response), pattern=f"{_ATTRIBUTES_RESPONSE}+")
 
     def _on_gateway(self, gateway: SandboxDevice, topic: str, payload: bytes) -> None:
-        """Gateway messages. What a message did before its fault shows stays done."""
+        """Gateway messages. What a malformed message did before its error is kept."""
         document = parse_json(payload)
         if not isinstance(document, dict):
             raise InvalidJson("an object is needed")

@@ -1,7 +1,7 @@
 """Things that are mostly a JSON document: rule chains, profiles, dashboards, API keys.
 
-All of them are few, so they are kept in memory beside the database. `version` grows with every save, and a save that
-names an older one is refused, as the platform does it.
+There are few of them, so all are kept in memory as well as in the database. `version` grows with every
+save, and a save with an older one is refused, as on the platform.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The rule engine of 4.x: every message enters one rule chain and follows the relations that its nodes tell.
+"""The rule engine of 4.x: every message enters one rule chain and follows the relations that its nodes emit.
 
 A message of a device enters the default chain of the device's profile, or else the root chain. Whatever happens to it
-there, nobody waits: a PUBACK was sent before. A chain is live as soon as its metadata are saved; nodes whose type and
+there, the PUBACK was sent before. A chain is live as soon as its metadata are saved; nodes whose type and
 configuration stayed the same keep running.
 """
 
@@ -79,7 +79,7 @@ class RuleEngine4:
         self._entry.clear()
 
     def profiles_changed(self) -> None:
-        """Looks up anew where the devices of a profile go."""
+        """Looks up again which chain the devices of a profile enter."""
         self._entry.clear()
 
     async def load(self, chain: Document, metadata: Document, *, is_restart: bool = False) -> None:
@@ -188,4 +188,4 @@ class RuleEngine4:
 
 
 def _nothing() -> None:
-    """For commits that nobody waits for."""
+    """For commits without a callback."""

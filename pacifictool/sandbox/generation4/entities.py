@@ -1,4 +1,4 @@
-"""Devices and assets of 4.x: what the shared store keeps of them, and beside it label, version and profile."""
+"""Devices and assets of 4.x: the entities of the shared store, with label, version and profile."""
 
 from __future__ import annotations
 

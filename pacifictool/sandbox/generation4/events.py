@@ -1,4 +1,4 @@
-"""Events of 4.x: beside the life cycle also what passes through nodes that are being watched."""
+"""Events of 4.x: lifecycle events, and messages that pass through nodes in debug mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REST tools of 4.x: who calls, how errors look, bodies, and pages that are counted."""
+"""REST tools of 4.x: authentication, error documents, bodies and numbered pages."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def text_of(document: Mapping[str, Any], key: str) -> str:
-    """A text of a body, "" when it is missing. Numbers are taken as text. Raises a refusal for objects."""
+    """A text of a body, "" if it is missing. Numbers are read as text. Raises a refusal for objects."""
     value = document.get(key)
     if value is None:
         return ""

@@ -24,7 +24,7 @@ _FRAME = """
 
 
 class JavaScript:
-    """A compiled script. Raises ScriptRefused when the text is no JavaScript that the server's engine knows."""
+    """A compiled script. Raises ScriptRefused if the text is not JavaScript that the server's engine supports."""
 
     def __init__(self, text: str) -> None:
         refuse_newer_syntax(text)

@@ -25,7 +25,7 @@ RELATION_OF_TYPE = {
     "ATTRIBUTES_DELETED": "Attributes Deleted",
     "TIMESERIES_UPDATED": "Timeseries Updated",
 }
-"""Where the message type switch sends what; anything else goes to "Other"."""
+"""The relation that the message type switch follows for each type; "Other" for any other type."""
 SUCCESS, FAILURE = "Success", "Failure"
 
 

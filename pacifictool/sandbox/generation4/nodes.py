@@ -1,6 +1,6 @@
 """The rule nodes that the sandbox can run, by their Java class.
 
-A node's configuration is read strictly, as on the server: a field that its class does not know keeps it from starting.
+A node's configuration is read strictly, as on the server: a field that its class does not have keeps it from starting.
 Configurations of older versions are brought up to date when a chain is saved (`upgraded`).
 """
 
@@ -59,7 +59,7 @@ class NodeRefused(Exception):
 
 
 class Node(Protocol):
-    """A running node. `process` tells what becomes of a message, at once or later, any number of times."""
+    """A running node. `process` emits messages through `tell`, at once or later, any number of times."""
 
     def process(self, message: ChainMessage, tell: Tell) -> None: ...
 
@@ -106,7 +106,7 @@ def compile_script(configuration: Mapping[str, Any]) -> Script:
 
 
 def run_filter(script: Script, message: ChainMessage) -> bool:
-    """Raises ScriptFailed, also for a result that is no Boolean."""
+    """Raises ScriptFailed, also for a result that is not a Boolean."""
     result = script.run(message.data, message.metadata, message.type)
     if type(result) is not bool:
         raise ScriptFailed(f"Wrong result type: {_java_type(result)}")

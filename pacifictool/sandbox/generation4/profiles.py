@@ -34,7 +34,7 @@ _DEVICE_ONLY: Document = {
     "softwareId": None,
 }
 TEMPLATES: dict[str, Document] = {DEVICE_PROFILE: {**_COMMON, **_DEVICE_ONLY}, ASSET_PROFILE: _COMMON}
-"""All fields of a profile, with what they are when nobody sets them."""
+"""All fields of a profile with their defaults."""
 
 
 def profile_kind(kind: str) -> str:

@@ -54,7 +54,7 @@ _decoder = json.JSONDecoder(parse_float=number, parse_int=number, parse_constant
 
 
 def parse_json(payload: bytes | str) -> Any:
-    """Reads JSON. Raises InvalidJson, also for bytes that are no UTF-8 outside of texts."""
+    """Parses JSON. Raises InvalidJson, also for bytes outside of texts that are not UTF-8."""
     text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
     try:
         document = _decoder.decode(text)

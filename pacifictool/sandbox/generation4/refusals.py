@@ -9,7 +9,7 @@ TOO_MANY_REQUESTS, VERSION_CONFLICT, ENTITY_LIMIT, DATABASE = 33, 35, 41, 46
 
 
 class LoginRedirect(Refusal):
-    """What a header that is no login at all gets: the way to a page for people."""
+    """The response to an authorization header of an unknown kind: a redirect to the login page."""
 
     def __init__(self) -> None:
         super().__init__(302, "")
@@ -38,5 +38,5 @@ def stale(kind: str) -> PlatformRefusal:
 
 
 def general(message: str) -> PlatformRefusal:
-    """The server's answer to much that is the client's fault: 500."""
+    """Status 500, which the server also uses for many faults of the client."""
     return PlatformRefusal(500, message, 2)

@@ -1,4 +1,4 @@
-"""REST: login, tokens, API keys, and what tells which server this is.
+"""REST: login, tokens, API keys, and the server's version.
 
 docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers/4.x.md#recognising-the-server.
 """
@@ -19,7 +19,7 @@ from pacifictool.sandbox.refusals import bad_request, forbidden, unauthenticated
 from pacifictool.sandbox.store import Store
 
 VERSION = "4.3.1"
-# Sic: these answers name another character set than all the others.
+# Sic: these responses name another character set than all the others.
 _LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 _PASSWORD_POLICY = {
     "minimumLength": 6,
@@ -36,7 +36,7 @@ _PASSWORD_POLICY = {
 
 
 class AuthController:
-    """Who is who."""
+    """Login, tokens, users and API keys."""
 
     def __init__(self, store: Store, users: Users, tokens: TokenIssuer4, documents: Documents) -> None:
         self._store = store

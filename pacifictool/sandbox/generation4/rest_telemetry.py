@@ -37,7 +37,7 @@ _MAX_INTERVALS = 700
 
 
 class TelemetryController4:
-    """One handler per method; the path behind the prefix is taken apart here."""
+    """One handler per method, which parses the path after the prefix."""
 
     def __init__(
         self,

@@ -1,14 +1,14 @@
-"""TBEL, the servers' own script language, as far as the sandbox knows it.
+"""The subset of TBEL, the servers' own script language, that the sandbox supports.
 
-TBEL looks like JavaScript but is typed like Java: `msg.windSpeed instanceof Integer` tells 31 from 31.0, and both come
-out as they went in. JavaScript has one type of number and cannot say that, so these scripts are not run by the
-JavaScript engine. They are read by a grammar of their own that holds only what means the same here and on a server;
-everything else is refused when the node starts, with a reason, and never silently misunderstood.
+TBEL looks like JavaScript but is typed like Java: `msg.windSpeed instanceof Integer` distinguishes 31 from
+31.0, and both keep their type. JavaScript has a single type of number, so the JavaScript engine cannot run these
+scripts. This grammar has only what means the same here and on a server; everything else is refused, with a reason, when
+the node starts.
 
-A script cannot loop, so its length bounds its steps. A budget for the whole run bounds what the steps may cost, so
-that doubled texts and lists of lists end like any script that takes too much.
+A script cannot loop, so its length limits the number of its steps. A budget for the whole run limits the cost of the
+steps, such as doubling a text or nesting lists.
 
-Known: `return`, `var`, assignment, `if`/`else`, `?:`, `&& || !`, comparisons, `instanceof`, `+ - *`, member access,
+Supported: `return`, `var`, assignment, `if`/`else`, `?:`, `&& || !`, comparisons, `instanceof`, `+ - *`, member access,
 maps, lists, and the methods `containsKey`, `get`, `put`, `remove`, `isEmpty`, `size`, `equals`.
 """
 

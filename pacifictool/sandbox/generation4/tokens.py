@@ -38,7 +38,7 @@ class TokenIssuer4(TokenIssuer):
         return {"token": self.access(user, session=session), "refreshToken": self.refresh(user, session=session)}
 
     def renew(self, refresh_token: str) -> dict[str, str]:
-        """Both tokens anew, for a refresh token. Raises refusals."""
+        """A new pair of tokens for a refresh token. Raises refusals."""
         return self.login(self.user_of_refresh_token(refresh_token))
 
     def authenticate(self, token: str) -> SandboxUser:

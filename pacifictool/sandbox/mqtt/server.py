@@ -1,8 +1,8 @@
 """MQTT sessions on asyncio, one small protocol object a connection.
 
-No broker library fits: on this platform a PUBACK is the rule engine's verdict and may come late, never, out of order
-or several times with one id; client ids mean nothing; a malformed payload closes the connection. What a topic means
-is the business of a `DeviceApi`, one per server generation.
+No broker library fits: on this platform a PUBACK is the result of the rule engine and may come late, never, out of
+order or several times with one id; client ids are ignored; a malformed payload closes the connection. The
+`DeviceApi` of a server generation handles the topics.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from pacifictool.sandbox.mqtt import wire
 
 AdmitsPeer = Callable[[tuple[str, int], tuple[str, int]], bool]
-"""Whether a connection from the first address (host and port) to the second, our own, is accepted."""
+"""Whether a connection from the first address (host and port) to the second, the server's own, is accepted."""
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
@@ -27,7 +27,7 @@ MAX_PACKET_BYTES = 65_536
 ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
 REASONS_OF_5 = {ACCEPTED: 0, BAD_CLIENT_ID: 0x85, BAD_USERNAME: 0x86, NOT_AUTHORISED: 0x86}
-"""What MQTT 5 says in the place of these codes; 4.3.1 calls an unknown token a bad user name
+"""The reason codes of MQTT 5 for these codes; 4.3.1 reports an unknown token as a bad user name
 (docs/servers/4.x.md#mqtt, row 2)."""
 
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
@@ -35,13 +35,13 @@ _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and how sessions begin."""
+    """How the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and how sessions start."""
 
     puback: int
     suback: int
     unsuback: int
     session_present: Callable[[wire.Connect, int], int]
-    """The flag of a CONNACK, for a CONNECT and the code it is answered with."""
+    """The session-present flag of a CONNACK, given the CONNECT and the return code."""
     speaks_5: bool = False
     """Whether MQTT 5 is spoken; if not, such a CONNECT closes the connection."""
     insists_on_connect: bool = True
@@ -84,7 +84,7 @@ class DeviceSession:
         self._acks += bytes((self._dialect.puback, 2, packet_id >> 8, packet_id & 0xFF))
 
     def refuse(self, packet_id: int, reason: int) -> None:
-        """MQTT 5: answers a PUBLISH with the reason why it is not taken; the session stays."""
+        """MQTT 5: rejects a PUBLISH with a reason code; the session stays open."""
         self.flush()
         self._transport.write(bytes((self._dialect.puback, 4, packet_id >> 8, packet_id & 0xFF, reason, 0)))
 
@@ -113,7 +113,7 @@ class DeviceSession:
 
 
 class DeviceApi(Protocol):
-    """What a server generation does with what devices send. Called in the event loop; must not block."""
+    """How a server generation handles messages of devices. Called in the event loop; must not block."""
 
     dialect: Dialect
 
@@ -121,7 +121,7 @@ class DeviceApi(Protocol):
         """The CONNACK code: ACCEPTED or the reason for the refusal."""
 
     def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
-        """A message; `session.puback` when it is done with, `session.close` when it is malformed."""
+        """Handles a message: `session.puback` when it is done, `session.close` if it is malformed."""
 
     def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         """The QoS granted, or 0x80."""
@@ -244,7 +244,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(wire.acknowledgement(self._api.dialect.unsuback, packet_id, codes))
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the device has been silent for longer than it promised."""
+        """Whether the device has been silent for longer than its keep-alive allows."""
         limit = self.keep_alive_seconds if self._connected else CONNECT_TIMEOUT_SECONDS
         return bool(limit) and now - self.last_packet > limit
 
