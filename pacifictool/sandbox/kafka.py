@@ -181,7 +181,7 @@ class Forwarder:
         task.add_done_callback(self._tasks.discard)
 
     async def _find_partitions(self, topic: str, state: ProducerTopic) -> None:
-        """Requests the topic's partitions until they are known, which creates a missing topic if the broker allows it."""
+        """Requests the topic's partitions until they are known, which creates a missing one if the broker allows it."""
         try:
             while not self._closed:
                 reason = "Topic not present in metadata."
