@@ -52,7 +52,7 @@ class SandboxUser:
 
 
 class Users:
-    """The published demo users. Their passwords are the demo's own and no secret; the sandbox has no others."""
+    """The published demo users. Their passwords are public; the sandbox has no other users."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:
         def remembered(name: str) -> str:
@@ -91,7 +91,7 @@ class Users:
 
 
 def load_signing_key(path: Path) -> bytes:
-    """Reads the key, or makes it: 64 random bytes in a file that only the owner can read."""
+    """Reads the key, or creates it: 64 random bytes in a file that only the owner can read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def load_signing_key(path: Path) -> bytes:
 
 
 class TokenIssuer:
-    """Makes and reads access and refresh tokens (HS512)."""
+    """Issues and verifies access and refresh tokens (HS512)."""
 
     def __init__(self, key: bytes, users: Users, access_seconds: float, refresh_seconds: float) -> None:
         self._key = key

@@ -10,11 +10,22 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.ids import NULL_UUID, IdFactory, created_ms, uuid_time
 from pacifictool.sandbox.store import Store
 
 TOKEN_LENGTH = 20
 _TOKEN_ALPHABET = string.ascii_letters + string.digits
+DEMO_DEVICES = (
+    ("Test Device A1", "A1_TEST_TOKEN", "A"),
+    ("Test Device A2", "A2_TEST_TOKEN", "A"),
+    ("Test Device A3", "A3_TEST_TOKEN", "A"),
+    ("Test Device B1", "B1_TEST_TOKEN", "B"),
+    ("Test Device C1", "C1_TEST_TOKEN", "C"),
+    ("DHT11 Demo Device", "DHT11_DEMO_TOKEN", ""),
+    ("Raspberry Pi Demo Device", "RASPBERRY_PI_DEMO_TOKEN", ""),
+)
+"""Name, access token and customer of the published demo devices."""
 ENTITY_COLUMNS = "id, born, kind, tenant, customer, name, type, additional_info"
 
 
@@ -78,7 +89,7 @@ class DeviceCredentials:
 
 
 def entity_of_row(row: tuple[Any, ...]) -> Entity:
-    """An entity from its columns, in the order of ENTITYENTITY_COLUMNS."""
+    """An entity from its columns, in the order of ENTITY_COLUMNS."""
     identifier, born, kind, tenant, customer, name, type_, additional_info = row
     return Entity(identifier, born, kind, tenant, customer, name, type_, json.loads(additional_info))
 
@@ -101,7 +112,7 @@ class Entities:
         additional_info: Any = None,
         token: str | None = None,
     ) -> Entity:
-        """Makes an entity, and the credentials of a device. Raises NameTaken, TokenTaken."""
+        """Creates an entity, and the credentials of a device. Raises NameTaken, TokenTaken."""
         identifier = self._ids.new()
         entity = Entity(str(identifier), uuid_time(identifier), kind, tenant, customer, name, type_, additional_info)
         try:
@@ -244,5 +255,16 @@ class Entities:
 
 
 def new_token() -> str:
-    """An access token as the platform makes them: 20 letters and digits."""
+    """An access token like the platform's: 20 letters and digits."""
     return "".join(secrets.choice(_TOKEN_ALPHABET) for _ in range(TOKEN_LENGTH))
+
+
+def install_demo(store: Store, users: Users, entities: Entities, ids: IdFactory) -> bool:
+    """Creates the published demo devices in a new database; returns False if it has them already."""
+    if store.meta("installed") is not None:
+        return False
+    customers = {"A": users.customer, "B": str(ids.new()), "C": str(ids.new()), "": NULL_UUID}
+    for name, token, customer in DEMO_DEVICES:
+        entities.create("DEVICE", users.tenant, name, "default", customer=customers[customer], token=token)
+    store.set_meta("installed", "1")
+    return True

@@ -45,7 +45,7 @@ def no_login(_bootstrap: str, _given: Mapping[str, object]) -> Mapping[str, str]
 
 
 class ProducerRefused(Exception):
-    """The producer cannot start; the text is what a lifecycle event shows."""
+    """The producer cannot start; the text is the error of a lifecycle event."""
 
 
 def construction_failed(cause: str) -> ProducerRefused:

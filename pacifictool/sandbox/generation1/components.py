@@ -1,4 +1,4 @@
-"""Plugins and rules as they are stored and shown, and the demo ones of a fresh installation."""
+"""Plugins and rules as they are stored and shown, and the demo ones of a new installation."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Components:
         return [rule for rule in self.rules.values() if rule.plugin_token == token]
 
     def install_demo(self, tenant: str) -> None:
-        """The plugins and rules that a fresh demo installation has."""
+        """Creates the plugins and rules of a new demo installation."""
         for owner, name, token, clazz, configuration in (
             (NULL_UUID, "System Telemetry Plugin", "telemetry", f"{_CORE}.plugin.telemetry.TelemetryStoragePlugin", {}),
             (NULL_UUID, "System RPC Plugin", "rpc", f"{_CORE}.plugin.rpc.RpcPlugin", {"defaultTimeout": 20000}),

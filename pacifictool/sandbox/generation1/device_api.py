@@ -82,10 +82,10 @@ class DeviceApi1:
         """Ends the live sessions of a device with a DISCONNECT."""
         self._devices.forget(device_id)
         for session in list(self._sessions.get(device_id, ())):
-            session.close(say_goodbye=True)
+            session.close(with_disconnect=True)
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
-        """Tells subscribed devices of changed or deleted shared attributes."""
+        """Notifies subscribed devices of changed or deleted shared attributes."""
         payload = _json(document)
         for session in list(self._sessions.get(device_id, ())):
             session.publish(ATTRIBUTES, payload)
@@ -138,7 +138,7 @@ class DeviceApi1:
     def _on_gateway(
         self, session: DeviceSession, gateway: SandboxDevice, topic: str, payload: bytes, qos: int, packet_id: int
     ) -> None:
-        """Gateway messages: one PUBACK per device named; a bad one gets none, and what it created stays."""
+        """Gateway messages: one PUBACK for each device in it; an invalid one gets none, and what it created stays."""
         answer = self._acknowledge(session, qos, packet_id)
         try:
             document = parse_json(payload)

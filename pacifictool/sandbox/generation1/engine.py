@@ -77,7 +77,7 @@ def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A device's attributes as scripts and templates see them; made once per change."""
+    """A device's attributes as scripts and templates see them; rebuilt after a change."""
 
     names: str
     """All attributes by bare name, as JSON for scripts."""
@@ -120,7 +120,7 @@ def _telemetry_filter(configuration: Any) -> Filter:
 
 
 def _make_filter(document: Any) -> Filter:
-    """The running form of one filter. Raises ScriptRefused."""
+    """Compiles one filter. Raises ScriptRefused."""
     configuration, clazz = document["configuration"], document["clazz"]
     if clazz == descriptors.ATTRIBUTES_FILTER:
         return _attributes_filter(configuration)
@@ -197,7 +197,7 @@ class RuleEngine:
         return None
 
     def has_plugin(self, token: str) -> bool:
-        """Whether the plugin was started, well or not."""
+        """Whether a start of the plugin was attempted."""
         return token in self._forwarders
 
     def stop_plugin(self, token: str) -> None:
@@ -241,7 +241,7 @@ class RuleEngine:
         return chain
 
     def _advance(self, flow: _Flow) -> None:
-        """Goes on with the next rule, until one has to wait for Kafka."""
+        """Continues with the next rule, until one has to wait for Kafka."""
         while flow.next_rule < len(flow.chain):
             running = flow.chain[flow.next_rule]
             flow.next_rule += 1
@@ -254,7 +254,7 @@ class RuleEngine:
                 return
             forwarder = self._forwarders.get(running.rule.plugin_token or "")
             if forwarder is None:
-                self._fail(flow, running.rule, "The plugin does not run.")
+                self._fail(flow, running.rule, "The plugin is not running.")
                 return
             record = ProducerRecord(text.encode("utf-8", "replace"))
             if running.sync:

@@ -1,4 +1,4 @@
-"""The Kafka plugin: a real producer that behaves as the one in the 1.4 server does.
+"""The Kafka plugin: a real producer that behaves like the one of a 1.4 server.
 
 No retries, a null key, messages assigned to the partitions round-robin, no timestamp (CreateTime -1):
 docs/servers/1.x.md#forwarding-to-kafka, rows 1, 2 and 3.
@@ -32,7 +32,7 @@ _SERIALIZERS = {
     for name in ("String", "ByteArray", "Bytes", "ByteBuffer", "Integer", "Long", "Double")
 }
 _PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are left out."""
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
 def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "queue.buffering.max.kbytes": buffer_kib,
         "message.timeout.ms": int(others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)),
         "reconnect.backoff.max.ms": 1000,
-        # A broker that is away would fill the log with a line per attempt; the rule's ERROR events give the reason.
+        # An unavailable broker would fill the log with a line per attempt; the rule's ERROR events give the reason.
         "log_level": 2,
     }
     return properties | {
@@ -67,7 +67,7 @@ class KafkaForwarder(Forwarder):
 
     @classmethod
     async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaForwarder:
-        """Makes the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
+        """Creates the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
         for name in ("keySerializer", "valueSerializer"):
             serializer = configuration.get(name)
             if serializer is not None and serializer not in _SERIALIZERS:

@@ -1,4 +1,4 @@
-"""Creating, changing, activating, suspending and deleting plugins and rules: the rules about rules.
+"""Creates, changes, activates, suspends and deletes plugins and rules.
 
 docs/servers/1.x.md#rules-and-plugins.
 """
@@ -25,7 +25,7 @@ from pacifictool.sandbox.store import Store
 
 
 class ComponentLifecycle:
-    """What the REST controllers of plugins and rules call. Every method raises refusals in the platform's words."""
+    """The operations behind the REST controllers of plugins and rules. Every method raises the platform's refusals."""
 
     def __init__(self, store: Store, components: Components, engine: RuleEngine, events: EventLog) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class ComponentLifecycle:
         self._events = events
 
     async def start(self) -> None:
-        """Brings everything that was ACTIVE back to life."""
+        """Starts everything that was ACTIVE."""
         active = [plugin for plugin in self._components.plugins.values() if plugin.state == ACTIVE]
         await asyncio.gather(*(self._run_plugin(plugin, "STARTED") for plugin in active))
         for rule in list(self._components.rules.values()):

@@ -1,13 +1,12 @@
-"""A 1.x platform, put together: store, rule engine, REST application and device API."""
+"""A complete 1.x platform: store, rule engine, REST application and device API."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import TokenIssuer, Users
 from pacifictool.sandbox.devices import SandboxDevices
-from pacifictool.sandbox.entities import Entities
+from pacifictool.sandbox.entities import Entities, install_demo
 from pacifictool.sandbox.events import EventLog
 from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation1 import rest_auth
@@ -50,7 +49,7 @@ class Platform1:
         devices = SandboxDevices(entities, attributes)
         events = EventLog(store, ids)
         components = Components(store, ids)
-        if demo_data.install(store, self._users, entities, ids):
+        if install_demo(store, self._users, entities, ids):
             components.install_demo(self._users.tenant)
         store.commit()
         self._engine = RuleEngine(store, telemetry, devices, events, login)

@@ -30,7 +30,7 @@ def add_routes(api: Api, users: Users, tokens: TokenIssuer) -> None:
         if not isinstance(token, str) or not token:
             raise unauthenticated()
         user = tokens.user_of_refresh_token(token)
-        # The refresh token is handed back as it came, neither rotated nor extended.
+        # The refresh token is returned unchanged, neither rotated nor extended.
         return json_response({"token": tokens.access(user), "refreshToken": token}, media_type=_LOGIN_MEDIA_TYPE)
 
     async def wrong_method(_request: Request) -> Response:

@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 class HttpDeviceController1:
-    """Telemetry and attributes over HTTP; they pass the rules like those over MQTT."""
+    """Telemetry and attributes over HTTP; they run through the rules like those over MQTT."""
 
     def __init__(self, devices: SandboxDevices, engine: RuleEngine) -> None:
         self._devices = devices

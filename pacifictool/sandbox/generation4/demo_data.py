@@ -27,7 +27,7 @@ def _log(name: str, y: int) -> dict[str, Any]:
 
 
 def root_metadata() -> dict[str, Any]:
-    """The usual branches: telemetry and client attributes are stored, the rest is logged."""
+    """The default branches: telemetry and client attributes are stored, the rest is logged."""
     profile = {"persistAlarmRulesState": False, "fetchAlarmRulesStateOnStart": False}
     timeseries = {"defaultTTL": 0, "useServerTs": False, "processingSettings": {"type": "ON_EVERY_MESSAGE"}}
     attributes = {

@@ -34,11 +34,11 @@ _SUBSCRIBABLE = frozenset(
     }
 )  # fmt: skip
 _PAYLOAD_FORMAT_INVALID = 0x99
-"""The reason with which MQTT 5 refuses a payload; older versions only see the connection close."""
+"""The reason code of MQTT 5 for an invalid payload; with older versions the connection is closed."""
 
 
 class NothingToDo(PayloadRefused):
-    """`[]`: the message is neither acknowledged nor does it end the session."""
+    """`[]`: the message is not acknowledged, and the session stays open."""
 
 
 class _SessionState4:
@@ -61,7 +61,7 @@ class DeviceApi4:
         unsuback=0xB0,
         session_present=lambda connect, code: int(code == ACCEPTED and not connect.is_clean),
         speaks_5=True,
-        insists_on_connect=False,
+        requires_connect=False,
     )
 
     def __init__(
@@ -152,7 +152,7 @@ class DeviceApi4:
             session.puback(packet_id)
 
     def admits(self, device: SandboxDevice) -> bool:
-        """Counts a message of a device; False when its rate is used up."""
+        """Counts a message of a device; False if it exceeds the device's rate."""
         return self._limiter.admits(device.entity.id)
 
     def take(self, device: SandboxDevice, topic: str, payload: bytes) -> None:

@@ -25,12 +25,12 @@ from pacifictool.sandbox.scripting import ScriptRefused
 from pacifictool.sandbox.store import Store
 
 MAX_STEPS = 200
-"""How many nodes a message may visit one after the other: chains can lead into each other without end."""
+"""How many nodes a message may visit: chains can form a cycle."""
 
 
 @dataclass(slots=True)
 class _Running:
-    """A node as it runs, or the reason why it does not."""
+    """A running node, or the reason why it does not run."""
 
     tenant: str
     document: Document
@@ -42,8 +42,8 @@ class _Running:
     def id(self) -> str:
         return str(self.document["id"]["id"])
 
-    def is_watched(self, *, failed: bool) -> bool:
-        """Whether what passes is written to the event log."""
+    def is_debugged(self, *, failed: bool) -> bool:
+        """Whether messages are written to the event log."""
         settings = self.document.get("debugSettings")
         if not settings:
             return False
@@ -71,7 +71,7 @@ class RuleEngine4:
         self._changing = asyncio.Lock()
 
     def use_root(self, tenant: str, chain: str | None) -> None:
-        """Makes a chain the one that messages enter by default."""
+        """Makes a chain the root chain, which messages enter by default."""
         if chain is None:
             self._roots.pop(tenant, None)
         else:
@@ -83,7 +83,7 @@ class RuleEngine4:
         self._entry.clear()
 
     async def load(self, chain: Document, metadata: Document, *, is_restart: bool = False) -> None:
-        """Runs a chain as it was saved, and writes the life cycle of its nodes to the event log."""
+        """Runs a saved chain, and writes lifecycle events of its nodes to the event log."""
         async with self._changing:
             identifier, tenant = chain["id"]["id"], chain["tenantId"]["id"]
             before = self._chains.get(identifier)
@@ -121,7 +121,7 @@ class RuleEngine4:
                 running.node.close()
 
     def unload(self, chain: str) -> None:
-        """Stops a deleted chain. Nodes that lead into it stay and lead nowhere."""
+        """Stops a deleted chain. Input nodes that refer to it stay, and drop messages."""
         found = self._chains.pop(chain, None)
         if found is not None:
             self._close(found.nodes)
@@ -138,19 +138,19 @@ class RuleEngine4:
         self._store.after_commit(_nothing)
 
     def _enter(self, chain: str | None, message: ChainMessage, relation: str | None, step: int) -> None:
-        """Hands a message to the first node of a chain; a chain that is gone swallows it."""
+        """Passes a message to the first node of a chain; drops it if the chain was deleted."""
         found = None if chain is None else self._chains.get(chain)
         if found is not None and found.first is not None:
             self._visit(found.first, message, relation, step)
 
     def _visit(self, running: _Running, message: ChainMessage, relation: str | None, step: int) -> None:
-        is_watched = running.is_watched(failed=False)
+        is_watched = running.is_debugged(failed=False)
         if is_watched:
             self._events.debug(running.tenant, running.id, "IN", message, relation, None)
         node = running.node
         if step > MAX_STEPS or node is None:
             reason = running.error or "Message is processed by too many rule nodes!"
-            if is_watched or running.is_watched(failed=True):
+            if is_watched or running.is_debugged(failed=True):
                 self._events.debug(running.tenant, running.id, "OUT", message, FAILURE, reason)
             return
         if isinstance(node, ChainInput):
@@ -175,7 +175,7 @@ class RuleEngine4:
             self._tell(source, step, running.document["name"], left, None)
 
     def _tell(self, running: _Running, step: int, relation: str, message: ChainMessage, error: str | None) -> None:
-        if running.is_watched(failed=relation == FAILURE):
+        if running.is_debugged(failed=relation == FAILURE):
             self._events.debug(running.tenant, running.id, "OUT", message, relation, error)
             self._store.after_commit(_nothing)
         for following in running.next.get(relation, ()):

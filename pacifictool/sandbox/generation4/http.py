@@ -77,7 +77,7 @@ class Api4(http.Api):
                 _document(refusal) | {"entityType": refusal.kind, "limit": refusal.limit}, status=refusal.status
             )
         if isinstance(refusal, FrameworkRefusal):
-            # The framework's own shape is not seen here.
+            # Not in the framework's own shape.
             refusal = PlatformRefusal(refusal.status, refusal.message, GENERAL)
         if isinstance(refusal, PlatformRefusal):
             return json_response(_document(refusal), status=refusal.status)
@@ -216,7 +216,7 @@ class PageLink:
 
 
 def _pattern(search: str) -> re.Pattern[str]:
-    """A search as SQL's LIKE reads it: `%` is any text, `_` any character, case does not count."""
+    """A search as SQL's LIKE reads it: `%` matches any text, `_` any character; case is ignored."""
     wild = {"%": ".*", "_": "."}
     return re.compile("".join(wild.get(letter) or re.escape(letter) for letter in search), re.IGNORECASE | re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The Kafka node: a real producer that behaves as the one in a 4.3 server does.
+"""The Kafka node: a real producer that behaves like the one of a 4.3 server.
 
 A null key unless the node has a pattern, the client's own partitioner (runs of records stay in one partition), and
 CreateTime is the time of sending. A topic that the broker does not know fails a message after `max.block.ms`:
@@ -33,7 +33,7 @@ _DELIVERY_TIMEOUT_MS = 120_000
 _MAX_BLOCK_MS = 60_000
 _PATTERN = re.compile(r"\$(\{|\[)([^}\]]+)[}\]]")
 _PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are left out."""
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
 def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> 
         "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
         "message.timeout.ms": timeout,
         "reconnect.backoff.max.ms": 1000,
-        # A broker that is away would fill the log with a line per attempt; the node's events give the reason.
+        # An unavailable broker would fill the log with a line per attempt; the node's events give the reason.
         "log_level": 2,
     }
     return properties | {
@@ -71,7 +71,7 @@ class KafkaNode:
 
     @classmethod
     async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaNode:
-        """Makes the producer. Raises ProducerRefused: nothing to connect to, no address that resolves, a bad value."""
+        """Creates the producer. Raises ProducerRefused: no address, none that resolves, an invalid value."""
         bootstrap = configuration.get("bootstrapServers")
         if not isinstance(bootstrap, str) or not bootstrap:
             raise construction_failed('Missing required configuration "bootstrap.servers" which has no default value.')
@@ -113,7 +113,7 @@ class KafkaNode:
 
 
 def _fill(pattern: str, message: ChainMessage) -> str:
-    """Puts metadata (`${key}`) and data (`$[key]`) into a pattern; what is not there stays as it is written."""
+    """Inserts metadata (`${key}`) and data (`$[key]`) into a pattern; unresolved references stay as written."""
     if "$" not in pattern:
         return pattern
 

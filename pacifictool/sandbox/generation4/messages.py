@@ -53,9 +53,9 @@ class ChainMessage:
         )
 
     def entering(self, node: Any) -> ChainMessage:
-        """The message within a chain that it reached through `node`."""
+        """The message after it entered another chain through the input node `node`."""
         return ChainMessage(self.type, self.device, self.data, self.metadata, (*self.inputs, node))
 
 
 Tell = Callable[[str, ChainMessage, str | None], None]
-"""How a node hands a message on: relation, message, and the error if the relation is "Failure"."""
+"""How a node emits a message: relation, message, and the error if the relation is "Failure"."""

@@ -55,7 +55,7 @@ _SCRIPT_FIELDS = frozenset({"scriptLang", "jsScript", "tbelScript"})
 
 
 class NodeRefused(Exception):
-    """A node cannot start; the text is what its lifecycle event shows."""
+    """A node cannot start; the text is the error of its lifecycle event."""
 
 
 class Node(Protocol):
@@ -68,7 +68,7 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What nodes work with."""
+    """The resources that nodes use."""
 
     devices: SandboxDevices
     telemetry: TelemetryStore
@@ -76,7 +76,7 @@ class Tools:
 
 
 class _Closing:
-    """A node with nothing to let go of."""
+    """A node without resources to release."""
 
     def close(self) -> None:
         return
@@ -99,7 +99,7 @@ Script = JavaScript | Tbel
 
 
 def compile_script(configuration: Mapping[str, Any]) -> Script:
-    """The script of a node, in the language that it names; without one JavaScript. Raises ScriptRefused."""
+    """The script of a node in its configured language, by default JavaScript. Raises ScriptRefused."""
     if configuration.get("scriptLang") == "TBEL":
         return Tbel(str(configuration.get("tbelScript") or ""))
     return JavaScript(str(configuration.get("jsScript") or ""))
@@ -245,14 +245,14 @@ class SaveAttributes(_Closing):
 
 
 class PassOn(_Closing):
-    """Nodes whose work the sandbox leaves out: logging, alarm rules of profiles, calls to devices."""
+    """Nodes that the sandbox passes through without effect: logging, alarm rules of profiles, calls to devices."""
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
         tell(SUCCESS, message, None)
 
 
 class ChainInput(_Closing):
-    """The way into another chain; the engine walks it."""
+    """The entry to another chain; the engine follows it."""
 
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         chain = configuration.get("ruleChainId")
@@ -266,7 +266,7 @@ class ChainInput(_Closing):
 
 
 class ChainOutput(_Closing):
-    """The way back to the input node; the relation is the node's name. The engine walks it."""
+    """The return to the input node, with the node's name as relation; the engine follows it."""
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
         raise NotImplementedError("the engine walks out of chains itself")
@@ -278,7 +278,7 @@ class _Class:
     """The version of its configuration that 4.3 writes (docs/servers/4.x.md#rule-chains, rows 9 and 17)."""
     make: Callable[[Mapping[str, Any], Tools], Node] | None
     fields: frozenset[str] | None = None
-    """What a configuration may hold; None where that is not checked here."""
+    """The allowed fields of a configuration; None if they are not checked here."""
 
 
 _CLASSES: dict[str, _Class] = {
@@ -299,7 +299,7 @@ _CLASSES: dict[str, _Class] = {
 
 
 async def start_node(type_: str, configuration: Any, tools: Tools) -> Node:
-    """The running form of a node. Raises NodeRefused, ScriptRefused, ProducerRefused."""
+    """Starts a node. Raises NodeRefused, ScriptRefused, ProducerRefused."""
     clazz = _CLASSES.get(type_)
     if clazz is None:
         known = " (a class of the server that the sandbox cannot run)" if type_.startswith(_PREFIX) else ""

@@ -1,12 +1,12 @@
-"""A 4.x platform, put together: store, rule engine, REST application and device API."""
+"""A complete 4.x platform: store, rule engine, REST application and device API."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.devices import SERVER, SandboxDevices, now_ms
+from pacifictool.sandbox.entities import DEMO_DEVICES, install_demo
 from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.demo_data import install_rule_chains
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
@@ -57,7 +57,7 @@ class Platform4:
         devices = SandboxDevices(entities, attributes)
         self._engine = RuleEngine4(store, Tools(devices, telemetry, login), profiles, EventLog4(store, ids))
         self._chains = RuleChains(store, ids, documents, self._engine)
-        if demo_data.install(store, users, entities, ids):
+        if install_demo(store, users, entities, ids):
             self._install(users.tenant, entities, profiles, devices)
         store.commit()
         self.device_api = DeviceApi4(store, entities, profiles, devices, self._engine, faults)
@@ -78,7 +78,7 @@ class Platform4:
     def _install(self, tenant: str, entities: Entities4, profiles: Profiles, devices: SandboxDevices) -> None:
         for kind in ("DEVICE", "ASSET"):
             profiles.named(kind, tenant, "")
-        for name, _, _ in demo_data.DEVICES:
+        for name, _, _ in DEMO_DEVICES:
             entity = entities.find_by_name("DEVICE", tenant, name)
             assert entity is not None
             entities.save_details(entity, Details())

@@ -1,11 +1,11 @@
-"""Refusals in the words of 4.x. Nearly all have the platform's own shape."""
+"""Refusals of 4.x. Nearly all have the platform's own shape."""
 
 from __future__ import annotations
 
 from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, Refusal
 
 TOO_MANY_REQUESTS, VERSION_CONFLICT, ENTITY_LIMIT, DATABASE = 33, 35, 41, 46
-"""errorCodes that 1.x does not know."""
+"""errorCodes that 1.x does not have."""
 
 
 class LoginRedirect(Refusal):
@@ -16,7 +16,7 @@ class LoginRedirect(Refusal):
 
 
 class LimitReached(PlatformRefusal):
-    """As many entities of a kind as the tenant may have."""
+    """The tenant's limit of entities of a kind is reached."""
 
     def __init__(self, kind: str, limit: int) -> None:
         super().__init__(403, f"{kind.capitalize()}s limit reached", ENTITY_LIMIT)
@@ -25,7 +25,7 @@ class LimitReached(PlatformRefusal):
 
 
 def words(kind: str) -> str:
-    """ "RULE_CHAIN" as messages write it: "Rule chain"."""
+    """ "RULE_CHAIN" as in messages: "Rule chain"."""
     return kind.replace("_", " ").capitalize()
 
 

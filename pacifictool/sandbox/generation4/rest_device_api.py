@@ -14,7 +14,7 @@ from pacifictool.sandbox.values import PayloadRefused
 
 
 class HttpDeviceController4:
-    """Telemetry and attributes over HTTP; they pass the rule chains like those over MQTT."""
+    """Telemetry and attributes over HTTP; they run through the rule chains like those over MQTT."""
 
     def __init__(self, devices: SandboxDevices, device_api: DeviceApi4) -> None:
         self._devices = devices

@@ -125,7 +125,7 @@ class EntityController4:
     def _save(
         self, kind: str, document: Document, user: SandboxUser, *, token: str | None = None, uniquifies: bool = False
     ) -> Entity:
-        """Creates or changes an entity; not committed yet. Left-out fields become null."""
+        """Creates or changes an entity; not committed yet. Missing fields become null."""
         old = self.find(kind, id_of(document["id"]), user) if document.get("id") is not None else None
         if old is None and user.authority == "CUSTOMER_USER":
             raise forbidden()

@@ -132,7 +132,7 @@ def _info(profile: Document) -> Document:
 
 
 class DashboardController4:
-    """Dashboards: only the title is checked, everything else is kept as it came."""
+    """Dashboards: only the title is checked, everything else is stored unchanged."""
 
     def __init__(self, store: Store, documents: Documents) -> None:
         self._store = store

@@ -73,7 +73,7 @@ def _conditions(entity_filter: dict[str, Any]) -> tuple[str, str, tuple[str, ...
 
 
 def _entity_data(kind: str, row: tuple[Any, ...], fields: list[str], points: list[tuple[str, dict[int, Point]]]) -> str:
-    """One entity as JSON. Written by hand: a query may show thousands."""
+    """One entity as JSON. Formatted by hand: a query may return thousands."""
     born, identifier, name, type_ = row
     latest = []
     if fields:

@@ -87,7 +87,7 @@ class RuleChainController:
             return json_response([chain_document(chain) for chain in found])
         if not PageLink.given(request):
             raise bad_request(_CONDITIONS.format("" if query else "{}"))
-        # Chains for edge servers are a list of their own.
+        # Chains for edge servers are listed separately.
         chains = self._chains.all(user.tenant, query.get("type") or "CORE")
         return PageLink.of(request).page(chains, _SORT_KEYS, chain_document)
 

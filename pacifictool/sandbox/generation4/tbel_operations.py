@@ -15,12 +15,12 @@ Scope = dict[str, Any]
 Expression = Callable[[Scope], Any]
 
 BUDGET = 500_000
-"""Values that one run may make or compare, counted as often as they are reached: a quarter of a second at most."""
+"""Values that one run may create or compare, counted on each access: a quarter of a second at most."""
 _CHARACTERS = 32
-"""Of a text count as one value: 16 MB of texts are the whole budget."""
+"""Characters of a text that count as one value: the whole budget is 16 MB of texts."""
 _MAX_DEPTH = 200
 BUDGET_LEFT = ""
-"""Where a run keeps its budget among the script's variables, none of which can have this name."""
+"""The variable with a run's budget; no variable of a script can have this name."""
 _INT = range(-(2**31), 2**31)
 LONG = range(-(2**63), 2**63)
 TYPES: dict[str, Callable[[Any], bool]] = {
@@ -44,7 +44,7 @@ class ScriptResult(Exception):
 
 
 def charge(scope: Scope, made: Any) -> Any:
-    """Gives back `made` after taking what it holds off the run's budget. Raises ScriptFailed."""
+    """Returns `made` after deducting its size from the run's budget. Raises ScriptFailed."""
     left = scope[BUDGET_LEFT]
     level, depth = [made], 0
     while level:

@@ -1,4 +1,4 @@
-"""Tokens of 4.x: longer lives, refresh tokens that are renewed, a logout that counts, and API keys."""
+"""Tokens of 4.x: longer lives, rotated refresh tokens, an effective logout, and API keys."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class TokenIssuer4(TokenIssuer):
             raise unauthenticated("Token has expired", TOKEN_EXPIRED)
 
     def create_api_key(self, user: SandboxUser, description: str, *, is_enabled: bool) -> tuple[Document, str]:
-        """A new key: its document, and its value, which is shown this once."""
+        """A new key: its document, and its value, which is shown only once."""
         value = f"tb_{secrets.token_urlsafe(48)}"
         content = {
             "userId": {"entityType": "USER", "id": user.id},

@@ -44,7 +44,7 @@ class Dialect:
     """The session-present flag of a CONNACK, given the CONNECT and the return code."""
     speaks_5: bool = False
     """Whether MQTT 5 is spoken; if not, such a CONNECT closes the connection."""
-    insists_on_connect: bool = True
+    requires_connect: bool = True
     """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
 
@@ -101,12 +101,12 @@ class DeviceSession:
         self._next_id = self._next_id % 0xFFFF + 1
         self._transport.write(wire.publish_packet(topic, payload, qos, self._next_id, is_5=self.is_5))
 
-    def close(self, *, say_goodbye: bool = False) -> None:
-        """Closes the connection; `say_goodbye` sends a DISCONNECT first, as 1.x does when a token changes."""
+    def close(self, *, with_disconnect: bool = False) -> None:
+        """Closes the connection; `with_disconnect` sends a DISCONNECT first, as 1.x does when a token changes."""
         if self.is_closed:
             return
         self.flush()
-        if say_goodbye:
+        if with_disconnect:
             self._transport.write(wire.DISCONNECT_PACKET)
         self.is_closed = True
         self._transport.close()
@@ -203,7 +203,7 @@ class _Connection(asyncio.Protocol):
             raise wire.ProtocolError(f"unexpected packet type {kind >> 4}")
 
     def _no_connect(self) -> None:
-        if self._api.dialect.insists_on_connect:
+        if self._api.dialect.requires_connect:
             raise wire.ProtocolError("the first packet is no CONNECT")
 
     def _connect(self, connect: wire.Connect) -> None:

@@ -57,7 +57,7 @@ def test_a_sandbox_is_emptied_and_can_be_used_again(sandbox: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["kafka", "platform"])
-def test_a_part_that_is_not_the_sandboxs_stops_the_reset_before_the_first_change(sandbox: Path, part: str) -> None:
+def test_a_foreign_subfolder_stops_the_reset_before_the_first_change(sandbox: Path, part: str) -> None:
     (sandbox / part / ".pacifictool-folder.json").unlink()
     (sandbox / part / "thesis.txt").write_text("ten years")
     before = files(sandbox)
@@ -67,7 +67,7 @@ def test_a_part_that_is_not_the_sandboxs_stops_the_reset_before_the_first_change
 
 
 @pytest.mark.parametrize("part", ["kafka", "platform"])
-def test_a_part_that_is_a_link_stops_the_reset(sandbox: Path, foreign: Path, part: str) -> None:
+def test_a_linked_subfolder_stops_the_reset(sandbox: Path, foreign: Path, part: str) -> None:
     delete_data(sandbox)
     (sandbox / part).symlink_to(foreign)
     before = files(foreign)
@@ -108,7 +108,7 @@ def test_a_state_file_in_a_foreign_folder_stops_no_process(foreign: Path) -> Non
         process.kill()
 
 
-def test_looking_for_a_sandbox_makes_no_folder(tmp_path: Path) -> None:
+def test_reading_the_state_creates_no_folder(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert read_state(missing) is None
     assert not stop_daemon(missing)

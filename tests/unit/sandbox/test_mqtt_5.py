@@ -66,7 +66,7 @@ def wait_for(kind: str, settled: threading.Event, heard: list[Any]) -> tuple[Any
     return arguments
 
 
-def test_paho_publishes_subscribes_and_is_answered(open_client: Callable[[str], Any]) -> None:
+def test_paho_publishes_subscribes_and_gets_responses(open_client: Callable[[str], Any]) -> None:
     client, settled, heard = open_client("4")
     assert wait_for("connect", settled, heard)[3].value == 0
     client.subscribe("v1/devices/me/attributes/response/+", qos=1)
