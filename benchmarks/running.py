@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from pacifictool.runtime import default_cache_dir
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
+from pacifictool.runtime import default_cache_dir
 
 
 def machine() -> dict[str, Any]:

@@ -75,8 +75,8 @@ def listen(port: int, what: str) -> socket.socket:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise PortInUse(
-                f"Port {port} for the sandbox's {what} is already in use.",
-                hint="Stop the program that uses it, or choose another port (0 takes any free port).",
+                f"Port {port} for the sandbox's {what} is taken by another program.",
+                hint="Stop that program, or choose another port (0: any free one).",
             ) from None
         raise SandboxError(f"The sandbox cannot listen on port {port}: {error.strerror}.") from error
     listener.listen(1024)

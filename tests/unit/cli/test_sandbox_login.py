@@ -8,6 +8,7 @@ import pytest
 
 from pacifictool.cli.sandbox_login import with_sandbox_login
 from pacifictool.local.daemon import write_state
+from pacifictool.runtime.own_folder import SANDBOX, claim
 from pacifictool.settings import Settings, Sources, resolve
 
 PORT = 29092
@@ -15,9 +16,9 @@ PORT = 29092
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Of a sandbox that this very process keeps."""
+    """Of a sandbox whose daemon is this process."""
     folder = tmp_path / "sandbox"
-    folder.mkdir()
+    claim(folder, SANDBOX)
     config = folder / "kafka-client.properties"
     config.write_text("security.protocol=SASL_PLAINTEXT\nsasl.password=secret\n")
     write_state(folder, url="http://127.0.0.1:1", mqtt="127.0.0.1:2", kafka=f"127.0.0.1:{PORT}", kafka_config=config)
