@@ -28,9 +28,9 @@ from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.rest import RestSink
 from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.apply import apply_plan
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.rest import EntityId, Platform
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.scenario import Scenario, tutorial_scenario

@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 
 from pacifictool.analytics.delivery import CHUNK
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.local.launcher import SandboxProcess
@@ -39,7 +39,7 @@ START_MS = 1_795_477_540_000
 WINDOW_MS = 10_000
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     """Counts. Sinks call it from several threads."""
 
     def __init__(self) -> None:

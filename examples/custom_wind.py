@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pacifictool.errors import PacificToolError
 from pacifictool.models.generators import WindGenerator, device_key, uniform_bits, wind_generator
-from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.settings import Settings, Sources, resolve, user_config_file
 from pacifictool.simulation.fleet import Fleet

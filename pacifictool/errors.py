@@ -9,8 +9,8 @@ The tree::
     │   ├── DescriptorError               a plugin or rule JSON file
     │   └── ForeignFolder                 a folder to write into that is not ours
     ├── PlatformError                     the Pacificsoft server, over REST
-    │   ├── PlatformUnreachable           no connection, time-out, TLS
-    │   ├── NotAPlatform                  something else answers at the URL
+    │   ├── PlatformUnreachable           no connection, timeout, TLS
+    │   ├── NotAPlatform                  something else responds at the URL
     │   ├── AuthenticationFailed          401 after one fresh login
     │   ├── PermissionDenied              403
     │   ├── NotFound                      404
@@ -128,11 +128,18 @@ class ForeignFolder(UsageError):
 
 
 class PlatformError(PacificToolError):
-    """The platform's REST API refused, failed or answered nonsense.
+    """The platform's REST API refused, failed or sent a response that makes no sense.
 
-    `status` is the HTTP status (None when there was no answer), `request` the method and path that was tried, for
+    `status` is the HTTP status (None when there was no response), `request` the method and path that was tried, for
     example "POST /api/device".
     """
+
+    retriable: bool = False
+    """Whether the failure may pass by itself."""
+    outcome_unknown: bool = False
+    """Whether the platform may or may not have carried out the request: it was sent, but the response was lost."""
+    during_login: bool = False
+    """Whether the login failed that the request was waiting for; the request itself was not sent."""
 
     def __init__(
         self,
@@ -151,13 +158,31 @@ class PlatformError(PacificToolError):
         self.status = status
         self.request = request
 
+    @property
+    def retry_after_seconds(self) -> float:
+        """How long the server asks to wait before the next attempt (`Retry-After`); 0 when it does not say."""
+        return float(self.details.get("retry_after", 0.0))
+
 
 class PlatformUnreachable(PlatformError):
-    """No connection, a time-out, or TLS that could not be agreed on."""
+    """No connection, a timeout, or TLS that could not be agreed on.
+
+    `sent` says whether the server may have received the request; `tls` that encryption is at fault: repeating does not
+    help then.
+    """
+
+    def __init__(self, message: str, *, sent: bool | None = None, tls: bool = False, **details: Any) -> None:
+        if sent is not None:
+            details["sent"] = sent
+        if tls:
+            details["tls"] = tls
+        super().__init__(message, **details)
+        self.outcome_unknown = sent is True
+        self.retriable = sent is not None and not tls
 
 
 class NotAPlatform(PlatformError):
-    """Something answers at the URL, but it is not a Pacificsoft server."""
+    """Something responds at the URL, but it is not a Pacificsoft server."""
 
 
 class AuthenticationFailed(PlatformError):
@@ -177,7 +202,7 @@ class AlreadyExists(PlatformError):
 
 
 class InvalidRequest(PlatformError):
-    """The server found fault with what was sent."""
+    """The server cannot use what was sent."""
 
 
 class NameChanged(InvalidRequest):
@@ -190,13 +215,22 @@ class NameChanged(InvalidRequest):
 class RateLimited(PlatformError):
     """The server asked for fewer requests, and went on asking after all retries."""
 
+    retriable = True
+
 
 class ServerFault(PlatformError):
-    """The server failed (5xx), and went on failing after all retries."""
+    """The server failed (5xx); 502, 503 and 504 went on after all retries.
+
+    Those three come from a proxy or from an overloaded server.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, **details: Any) -> None:
+        super().__init__(message, status=status, **details)
+        self.retriable = self.outcome_unknown = status in (502, 503, 504)
 
 
 class UnexpectedAnswer(PlatformError):
-    """The server said yes with a body that makes no sense."""
+    """The server reported success with a body that makes no sense."""
 
 
 class ForwardingFailed(PlatformError):

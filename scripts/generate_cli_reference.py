@@ -62,6 +62,7 @@ FURTHER_VARIABLES = {
     "MQTT_HOST": "host of `--mqtt`, when that is not given",
     "MQTT_PORT": "port of `--mqtt`, when that is not given",
     "PACIFICTOOL_CACHE": "folder for downloaded jars and archives of Java classes; the user's cache folder by default",
+    "PACIFICTOOL_SPARK_SECRET": "what a standalone Spark cluster authenticates with (docs/clusters.md)",
     "PACIFICTOOL_STATE": "folder for checkpoints and the sandbox; the user's state folder by default",
     "JAVA_HOME": "the Java to use; then the first on `PATH`, then the one that comes with pacifictool",
     "NO_COLOR": "no colours, when set to anything",

@@ -16,7 +16,7 @@ from engine import Means, ready, report, tasks_from_arguments
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.scenario import Aggregation
@@ -32,10 +32,10 @@ class KeepingSink(Sink):
     def __init__(self) -> None:
         self.means: Means = {}
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         for result in results:
             self.means[result.zone, result.window_end_ms] = (result.count, result.mean)
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 def main() -> None:

@@ -82,7 +82,7 @@ class BatchProcessor:
         started = time.monotonic()
         context = BatchContext(
             closed_until_ms=self._store.closed_until_ms,
-            arrived_ms=plan.planned_ms,
+            arrived_ms=plan.arrived_ms,
             # They came some time since the plan before.
             untimed_event_ms=plan.planned_ms - self._trigger_ms // 2,
         )

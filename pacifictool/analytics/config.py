@@ -1,4 +1,4 @@
-"""What the aggregation job is told to do."""
+"""Settings of the aggregation job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JobConfig:
     starting_offsets: str = "latest"
     """Where a new checkpoint starts: "latest", "earliest", an ISO 8601 time or milliseconds since the epoch."""
     duration: float | None = None
-    """Seconds from the first look at the topic after which the job stops by itself; None: when told to."""
+    """Seconds from the first look at the topic after which the job stops by itself; None: when it is stopped."""
     available_now: bool = False
     """Count what the topic holds now, post every window, and stop."""
     give_up_after: float | None = None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.queries import WindowTotal
 from pacifictool.analytics.state.store import StateStore
 from pacifictool.analytics.windows import WindowMean, exact_mean
@@ -40,7 +40,7 @@ class DeliveryState:
     failure: str | None = None
 
 
-class _StoreCallback(Receipt):
+class _StoreCallback(DeliveryCallback):
     """Writes to the state store what the sink reports.
 
     A zone whose newest window is posted once more, behind a correction, is done only with that one: should anything
@@ -147,26 +147,26 @@ class Delivery:
                 break
             after = due[-1]
             again = self._newest_behind(due)
-            receipt = _StoreCallback(self._store, due, again)
-            failure = self._attempt([*due, *again], receipt)
-            accepted += len(receipt.accepted_results)
-            self._note(receipt)
+            callback = _StoreCallback(self._store, due, again)
+            failure = self._attempt([*due, *again], callback)
+            accepted += len(callback.accepted_results)
+            self._note(callback)
             first_failure = first_failure or failure
             # One zone that fails must not keep the others waiting; a platform that is away fails for all.
             if isinstance(failure, PlatformUnreachable | AuthenticationFailed):
                 break
         return accepted, first_failure
 
-    def _attempt(self, windows: list[WindowTotal], receipt: _StoreCallback) -> PacificToolError | None:
+    def _attempt(self, windows: list[WindowTotal], callback: _StoreCallback) -> PacificToolError | None:
         try:
-            self._sink.deliver([self._mean(window) for window in windows], receipt)
+            self._sink.deliver([self._mean(window) for window in windows], callback)
         except (StorageFull, AggregationError):
             # The store's errors come through the callback; waiting does not fix them.
             raise
         except PacificToolError as error:
             return error
-        if receipt.open:
-            return AggregationError(f"{self._sink.target} left {receipt.open} results without an answer.")
+        if callback.open:
+            return AggregationError(f"{self._sink.target} left {callback.open} results without a response.")
         return None
 
     def _newest_behind(self, due: list[WindowTotal]) -> list[WindowTotal]:
@@ -187,14 +187,14 @@ class Delivery:
             mean=exact_mean(window.total, window.count),
         )
 
-    def _note(self, receipt: _StoreCallback) -> None:
-        if receipt.accepted_results:
-            self.posted += len(receipt.accepted_results)
-            newest = sorted(receipt.accepted_results, key=lambda result: (result.window_end_ms, result.zone))[-10:]
+    def _note(self, callback: _StoreCallback) -> None:
+        if callback.accepted_results:
+            self.posted += len(callback.accepted_results)
+            newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.zone))[-10:]
             self.state = DeliveryState(tuple(newest), self.state.failing_since, self.state.failure)
-        for zone, reason in list(receipt.refusals.items())[:_REPORT_REFUSED]:
+        for zone, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
             self._reporter.warning(f"{self._sink.target} refuses the results of zone {zone!r}: {reason}")
-        if (more := len(receipt.refusals) - _REPORT_REFUSED) > 0:
+        if (more := len(callback.refusals) - _REPORT_REFUSED) > 0:
             self._reporter.warning(f"{self._sink.target} refuses the results of {more} more zones.")
 
     def _wait(self, failure: PacificToolError, failures: int, *, progress: bool, stop: threading.Event) -> None:

@@ -33,12 +33,12 @@ class EventClock:
                 self._observations.pop()
             self._observations.append((seen_at, offset))
 
-    def at(self, moment: float) -> int | None:
-        """Event time in milliseconds at `moment` (monotonic seconds); None before the first observation."""
+    def at(self, at: float) -> int | None:
+        """Event time in milliseconds at `at` (monotonic seconds); None before the first observation."""
         with self._lock:
-            while len(self._observations) > 1 and self._observations[0][0] < moment - MEMORY_SECONDS:
+            while len(self._observations) > 1 and self._observations[0][0] < at - MEMORY_SECONDS:
                 self._observations.popleft()
-            return round(self._observations[0][1] + moment * 1000) if self._observations else None
+            return round(self._observations[0][1] + at * 1000) if self._observations else None
 
 
 class Completeness:

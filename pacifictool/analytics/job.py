@@ -1,4 +1,4 @@
-"""The aggregation job: topic → windowed means per zone → sink, until told to stop."""
+"""The aggregation job: topic → windowed means per zone → sink, until it is stopped."""
 
 from __future__ import annotations
 
@@ -97,6 +97,8 @@ class AggregationJob:
         self._runtime = runtime
         self._tracker = Tracker()
         self._reported: set[str] = set()
+        self._ending = threading.Event()
+        """Set when the run ends: nothing waits for a lock any more."""
         self._alone_since: float | None = None
         self._alone_reported = False
 
@@ -107,7 +109,13 @@ class AggregationJob:
         run go on without a gap or a doubled record.
         """
         config = self._config
-        with Checkpoint(config.checkpoint, config.topic, stop=stop, reporter=self._reporter) as checkpoint:
+        ending = self._ending
+        with Checkpoint(
+            config.checkpoint,
+            config.topic,
+            gives_up=lambda: stop.is_set() or ending.is_set(),
+            reporter=self._reporter,
+        ) as checkpoint:
             before = checkpoint.store.counters()
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
@@ -212,6 +220,7 @@ class AggregationJob:
             return self._watch(run, stop)
         finally:
             self._tracker.phase = "stopping"
+            self._ending.set()
             run.halt.set()
             run.batch_applied.set()
             run.runtime.cancel_work()
@@ -326,7 +335,7 @@ class AggregationJob:
                 records=tracker.records,
                 records_per_second=tracker.records_per_second,
                 rejected=tracker.rejected.total(),
-                last_reject=tracker.last_reject,
+                last_invalid=tracker.last_invalid,
                 open_windows=run.view.due_windows(),
                 posted=run.delivery.posted,
                 last_posted=state.last_posted,

@@ -30,7 +30,9 @@ class BatchPlan:
     ends: Mapping[int, int]
     """By partition: where the topic ended."""
     planned_ms: int
-    """This machine's clock, in milliseconds since the epoch: what the topic held had arrived by then."""
+    """This machine's clock, in milliseconds since the epoch."""
+    arrived_ms: int
+    """By then, what the topic held had arrived: not before `planned_ms`, nor before that of any earlier batch."""
     planned_at: float
     """The same moment in monotonic seconds."""
 
@@ -41,9 +43,8 @@ class ArrivalClock:
     A clock that is set back by an hour must not turn the records of that hour into records from the future.
     """
 
-    def __init__(self, earliest_ms: int = 0) -> None:
-        """`earliest_ms`: what it showed in an earlier run."""
-        self._base_ms = max(time.time() * 1000, earliest_ms)
+    def __init__(self) -> None:
+        self._base_ms = time.time() * 1000
         self._base_at = time.monotonic()
 
     def now_ms(self) -> int:
@@ -72,7 +73,7 @@ class Planner:
         self._reporter = reporter
         self._connect = connect
         self._admin: KafkaAdmin | None = None
-        self._clock = ArrivalClock(checkpoint.store.arrival_ms or 0)
+        self._clock = ArrivalClock()
         self._final: Mapping[int, int] | None = None
         self._available_now = available_now
         self._most_records = MOST_RECORDS
@@ -89,7 +90,9 @@ class Planner:
         # A partition that was added after the job began is counted from its first record on.
         starts = {**dict.fromkeys(ends, 0), **(store.starting_offsets() or {}), **store.next_offsets()}
         todo = [OffsetRange(part, starts[part], end) for part, end in sorted(ends.items()) if starts[part] < end]
-        return BatchPlan(self._bounded(todo), ends, planned_ms, planned_at)
+        # A clock that was set back while the job was down must not make its records ones from the future.
+        arrived_ms = max(planned_ms, store.arrival_ms or 0)
+        return BatchPlan(self._bounded(todo), ends, planned_ms, arrived_ms, planned_at)
 
     def note(self, plan: BatchPlan, read: Sequence[OffsetRange]) -> None:
         """Learns how much of a plan was read: batches shrink where tasks stop early, and grow again."""

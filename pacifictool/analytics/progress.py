@@ -29,7 +29,7 @@ class JobProgress:
     records_per_second: float
     """Over the last ten seconds."""
     rejected: int
-    last_reject: InvalidRecord | None
+    last_invalid: InvalidRecord | None
     open_windows: int
     """(Window, zone) pairs whose value the platform does not have yet."""
     posted: int
@@ -80,7 +80,7 @@ class Tracker:
     records: int = 0
     valid: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    last_reject: InvalidRecord | None = None
+    last_invalid: InvalidRecord | None = None
     applied: dict[int, int] = field(default_factory=dict)
     """By partition: the offset up to which the topic is counted."""
     topic_ends: Mapping[int, int] | None = None
@@ -93,7 +93,7 @@ class Tracker:
             self.records += report.records
             self.valid += report.valid
             self.rejected.update(report.invalid)
-            self.last_reject = report.last_invalid or self.last_reject
+            self.last_invalid = report.last_invalid or self.last_invalid
             self.applied = dict(report.ends)
             self._recent.append((time.monotonic(), report.records))
 

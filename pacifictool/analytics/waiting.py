@@ -17,9 +17,9 @@ Found = TypeVar("Found")
 def wait_until_reachable(
     attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter, *, waits: bool
 ) -> Found | None:
-    """What `attempt` returns, as soon as Kafka and the platform answer it; None when `stop` was set before.
+    """What `attempt` returns, as soon as Kafka and the platform respond; None when `stop` was set before.
 
-    Without `waits`, for a first start, nothing is waited out: a mistyped address is to be told at once. Nor are other
+    Without `waits`, for a first start, nothing is waited out: a mistyped address is reported at once. Nor are other
     errors, a refused login among them.
     """
     seconds = 1.0

@@ -41,12 +41,12 @@ class PartialSum:
     """Sum of the values in units of 1e-9."""
 
 
-def split_halves(total: int) -> tuple[int, int]:
-    """The upper and the lower half of a sum: what `join_halves` puts together."""
+def split_sum(total: int) -> tuple[int, int]:
+    """The upper and the lower half of a sum: what `join_sum` puts together."""
     return total >> LOW_BITS, total & ((1 << LOW_BITS) - 1)
 
 
-def join_halves(high: int, low: int) -> int:
+def join_sum(high: int, low: int) -> int:
     """Puts the sums of the upper and lower halves together again."""
     return (high << LOW_BITS) + low
 

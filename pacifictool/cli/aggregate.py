@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 app, command = command_app()
 
+SECRET_VARIABLE = "PACIFICTOOL_SPARK_SECRET"  # noqa: S105 - the name of a variable
+"""Holds the secret of a standalone cluster: a command line can be read by everybody on the machine."""
+
 _JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 
 
@@ -149,7 +152,8 @@ def spark_settings(
 ) -> SparkSettings:
     """Java and the connector's jars for Spark, fetched when they are not cached; under spark-submit both are its own.
 
-    Raises UsageError for a master beside that of spark-submit.
+    The secret of a standalone cluster comes from $PACIFICTOOL_SPARK_SECRET. Warns when there is none and machines other
+    than this one can reach the driver. Raises UsageError for a master beside that of spark-submit.
     """
     from pacifictool.analytics.engine.spark import SparkSettings
     from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
@@ -172,14 +176,21 @@ def spark_settings(
         environ=environ,
         reporter=session.reporter,
     )
-    return SparkSettings(
+    spark = SparkSettings(
         java_home=java.home,
         jars=jars,
         master=master or "local[*]",
         memory=memory,
-        environ=environ,
+        environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
         conf=conf or {},
+        secret=environ.get(SECRET_VARIABLE) or None,
     )
+    if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):
+        session.reporter.warning(
+            f"{spark.master} is used without a secret: whoever reaches the ports of this job or of the cluster can run "
+            f"programs there. Set {SECRET_VARIABLE} to the cluster's spark.authenticate.secret (docs/clusters.md)."
+        )
+    return spark
 
 
 def _chosen_sink(
@@ -268,7 +279,7 @@ def describe_progress(progress: JobProgress) -> str:
         return progress.phase
     parts = [f"{progress.records_per_second:.0f}/s", f"{progress.open_windows} open windows"]
     if progress.rejected:
-        reason = f" ({progress.last_reject.reason})" if progress.last_reject else ""
+        reason = f" ({progress.last_invalid.reason})" if progress.last_invalid else ""
         parts.append(f"{progress.rejected} rejects{reason}")
     if progress.lag:
         parts.append(f"{progress.lag} behind")

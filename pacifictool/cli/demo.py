@@ -116,7 +116,7 @@ def _surroundings(
         yield session.settings
         return
     from pacifictool.local.stack import LocalStack, StackPage
-    from pacifictool.watch.web.reference import PAGE, page_options
+    from pacifictool.watch.web import PAGE, page_options
 
     stack = LocalStack(
         work_dir,

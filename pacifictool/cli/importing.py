@@ -48,11 +48,10 @@ def rule_chain(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOp
 
 def _import(session: Session, spec: ForwardingSpec) -> None:
     from pacifictool.cli.setup import render_plan
-    from pacifictool.provisioning.forwarding import step_of
-    from pacifictool.provisioning.plan import Plan
+    from pacifictool.plan import Plan
 
     with session.connect() as platform, session.reporter.task("Importing"):
-        plan = Plan.of(step_of(change) for change in platform.forwarding.apply(spec))
+        plan = Plan.of(platform.forwarding.apply(spec))
     session.output.emit(
         {"ok": True, **plan.as_document()},
         lambda console: render_plan(console, plan, f"Import into {session.settings.url}"),

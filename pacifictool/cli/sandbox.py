@@ -54,7 +54,7 @@ def up(
     """
     from pacifictool.local.daemon import forget_state, read_state, start_daemon, write_state
     from pacifictool.local.stack import LocalStack, StackPage, StackPorts
-    from pacifictool.watch.web.reference import PAGE, page_options
+    from pacifictool.watch.web import PAGE, page_options
 
     session = session_of(ctx)
     data_dir = _data_dir(session, data)

@@ -11,7 +11,7 @@ from pacifictool.cli.framework import command_app, session_of
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
-    from pacifictool.provisioning.plan import Plan
+    from pacifictool.plan import Plan
 
 app, command = command_app()
 
@@ -92,21 +92,23 @@ def setup(
 def render_plan(console: Any, plan: Plan, title: str) -> None:
     """The steps, or for fleets their counts by kind, and the sum."""
     from pacifictool.cli.render import table
-    from pacifictool.provisioning.plan import Action, Kind
+    from pacifictool.plan import ChangeAction, Kind
 
-    if not plan.steps:
+    if not plan.changes:
         console.print(f"{title}: there is nothing of the scenario.")
         return
-    if len(plan.steps) <= _NAMED_STEPS:
-        rows = [[step.kind, step.name, step.action, "; ".join(step.differences)] for step in plan.steps]
+    if len(plan.changes) <= _NAMED_STEPS:
+        rows = [[change.kind, change.name, change.action, "; ".join(change.differences)] for change in plan.changes]
         console.print(table(title, {"Kind": "left", "Name": "left", "Result": "left", "": "left"}, rows))
     else:
-        used = [action for action in Action if plan.count(action)]
+        used = [action for action in ChangeAction if plan.count(action)]
         rows = [[kind, *(str(plan.count(action, kind)) for action in used)] for kind in Kind if plan.of_kind(kind)]
         columns = {"Kind": "left"} | {str(action).capitalize(): "right" for action in used}
         console.print(table(title, columns, rows))
-    counts = [f"{plan.count(action)} {action}" for action in (Action.CREATE, Action.CHANGE, Action.KEEP)]
-    if plan.count(Action.DELETE):
-        used = [action for action in (Action.DELETE, Action.CHANGE) if plan.count(action)]
+    counts = [
+        f"{plan.count(action)} {action}" for action in (ChangeAction.CREATE, ChangeAction.CHANGE, ChangeAction.KEEP)
+    ]
+    if plan.count(ChangeAction.DELETE):
+        used = [action for action in (ChangeAction.DELETE, ChangeAction.CHANGE) if plan.count(action)]
         counts = [f"{plan.count(action)} {action}" for action in used]
     console.print(", ".join(counts))

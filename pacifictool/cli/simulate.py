@@ -131,7 +131,7 @@ def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) ->
     if token is not None:
         check_device_token(session.settings, "--token or PACIFICTOOL_TOKEN")
         return {turbines[0].name: Secret(token)}
-    from pacifictool.provisioning.tokens import look_up_tokens
+    from pacifictool.provisioning.entities import look_up_tokens
 
     with session.connect() as platform:
         return look_up_tokens(platform, [turbine.name for turbine in turbines], session.reporter, session.stop)

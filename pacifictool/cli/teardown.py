@@ -42,9 +42,9 @@ def teardown(
     A server of the 1.x generation survives only three rule deletions a minute; teardown waits when it must.
     """
     from pacifictool.kafka.topics import KafkaAdmin
+    from pacifictool.plan import ChangeAction
     from pacifictool.provisioning.apply import apply_plan
     from pacifictool.provisioning.forwarding import forwarding_spec
-    from pacifictool.provisioning.plan import Action
     from pacifictool.provisioning.teardown import Teardown
 
     session = session_of(ctx)
@@ -60,10 +60,9 @@ def teardown(
             admin=admin,
             gateway=gateway_device,
             reporter=session.reporter,
-            stop=session.stop,
         ).plan()
         if not dry_run and plan.pending:
-            confirm(session, f"Delete {plan.count(Action.DELETE)} things at {settings.url}?", yes=yes)
+            confirm(session, f"Delete {plan.count(ChangeAction.DELETE)} things at {settings.url}?", yes=yes)
             apply_plan(plan, reporter=session.reporter, stop=session.stop)
         server = {"generation": platform.generation(), "version": platform.version}
         title = f"Teardown of {settings.url} ({platform.kind})" + (

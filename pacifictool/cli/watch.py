@@ -109,7 +109,7 @@ def _once(session: Session, collector: Collector) -> None:
     from pacifictool.watch.terminal import view
 
     with session.reporter.task("Looking"):
-        collector.wait_until_seen(session.stop, times=2)
+        collector.wait_until_polled(session.stop, times=2)
     collector.raise_refusal()
     snapshot = collector.snapshot()
     session.output.emit(snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width)))
@@ -128,7 +128,7 @@ def _follow(session: Session, collector: Collector, pause: float, seconds: float
         screen = Screen(environment.stdout, environment.stdin, colour=output.colour)
         screen.run(collector, pause, session.stop, deadline)
         return
-    collector.wait_until_seen(session.stop, seconds=_FIRST_LOOK_SECONDS)
+    collector.wait_until_polled(session.stop, seconds=_FIRST_LOOK_SECONDS)
     while True:
         collector.raise_refusal()
         snapshot = collector.snapshot()

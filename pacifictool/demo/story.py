@@ -24,8 +24,8 @@ from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.provisioning.apply import apply_plan
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.provisioning.tokens import look_up_tokens
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import EntityId, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, tutorial_scenario

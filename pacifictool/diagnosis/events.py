@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pacifictool.errors import UnexpectedAnswer
 from pacifictool.rest import Platform, Plugin, Rule, RuleChain
 from pacifictool.rest.entities import EntityId, LifecycleEvent
 from pacifictool.rest.forwarding.node_events import node_id
-from pacifictool.rest.session import segment
 from pacifictool.tools.times import utc_time
 
 _EVENTS_READ = 20
@@ -47,19 +45,8 @@ def _told(event: LifecycleEvent) -> str:
 
 
 def last_error(platform: Platform, part: Plugin | Rule, since_ms: int) -> str | None:
-    """What went wrong last while the part was at work, in one line; None when nothing did since `since_ms`.
+    """What went wrong last while the part was at work, in one line; None when nothing did since `since_ms` (1.x).
 
-    The platform notes failures of filters, templates and producers as events of the type ERROR (1.x).
     Raises PlatformError.
     """
-    path = f"/api/events/{segment(part.entity_type)}/{segment(part.id)}"
-    params: dict[str, str | int] = {"tenantId": part.tenant_id, "limit": _EVENTS_READ}
-    page = platform.session.request("GET", path, params=params, expect=dict)
-    items = page.get("data")
-    if not isinstance(items, list):
-        raise UnexpectedAnswer(f"The server lists the events of GET {path} in an unknown form.")
-    for item in items:
-        if isinstance(item, dict) and item.get("type") == "ERROR" and int(item.get("createdTime", 0)) >= since_ms:
-            text = str((item.get("body") or {}).get("error") or "")
-            return next((line.strip() for line in text.splitlines() if line.strip()), None)
-    return None
+    return platform.events.last_error(part, since_ms, _EVENTS_READ)

@@ -13,7 +13,8 @@ from pacifictool.diagnosis.causes import Cause
 from pacifictool.diagnosis.faults import SETUP, Fault
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
-from pacifictool.rest import Change, ForwardingSpec, ForwardingState, Platform, Rule
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, ForwardingState, Platform, Rule
 from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
 from pacifictool.settings import KafkaEndpoint, Settings, is_loopback, may_ask_platforms_kafka
@@ -23,7 +24,7 @@ _CLUSTER_SECONDS = 2.0
 _NAMES = {"plugin": "plugin", "rule": "rule", "rule-chain": "rule chain"}
 _TOPICS = ("action.configuration.topic: ", ".topicPattern: ", " topicPattern: ")
 _BOOTSTRAPS = "bootstrapServers: "
-_TWIN = "twin "
+_DUPLICATE = "duplicate "
 _STATE = ("state: ", "it did not start: ")
 _DIFFERENCE = re.compile(r"(.+?): (.+) instead of (.+)", re.DOTALL)
 _ADVICE = re.compile(r"(?:: |\. )(?=[Tt]ake )")
@@ -84,10 +85,10 @@ def _faults(change: Change, state: ForwardingState, settings: Settings) -> Itera
             yield Fault(Cause.RULE_CHAIN_NOT_CONNECTED, "root-chain", told)
         return
     if part is None:
-        if change.carry_out is not None:
+        if change.apply is not None:
             yield Fault(Cause(f"{kind}-missing"), kind, f"{name} is missing.")
         return
-    if any(difference.startswith(_TWIN) for difference in change.differences):
+    if any(difference.startswith(_DUPLICATE) for difference in change.differences):
         told = f"{name} is there twice and active: every reading arrives twice."
         yield Fault(Cause(f"{kind}-twice"), kind, told, certain=False)
         return

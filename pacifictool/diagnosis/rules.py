@@ -41,7 +41,7 @@ def _forwarding(around: Surroundings) -> Iterator[Finding]:
             yield ok(_seen(around, state, kind), name=kind, title=title)
     twins = [fault for fault in faults if fault.cause.endswith(_TWICE)]
     if not twins:
-        asleep = len(state.parts.get("twins") or ())
+        asleep = len(state.parts.get("duplicates") or ())
         yield ok(f"none{f' at work; {asleep} asleep' if asleep else ''}", name="twins", title="Twins")
     for twin in twins:
         yield failed(twin.cause, twin.sentence, twin.mend, name="twins", title="Twins")

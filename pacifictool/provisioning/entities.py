@@ -1,4 +1,4 @@
-"""Devices with their client attributes, and assets: what is there, what the scenario wants, and how to get there.
+"""Devices with client attributes and access tokens, and assets: those that exist, and what a scenario changes.
 
 Client attributes can only be set by the device itself (a 1.x server answers 400 to CLIENT_SCOPE over REST:
 docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token.
@@ -6,31 +6,33 @@ docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with 
 
 from __future__ import annotations
 
+import difflib
 import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pacifictool.errors import NotFound
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
-from pacifictool.provisioning.bulk import run_with_progress
-from pacifictool.provisioning.plan import Action, Kind, Step
-from pacifictool.reporting import Reporter
+from pacifictool.plan import Change, ChangeAction, Kind
+from pacifictool.provisioning.apply import run_with_progress
+from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
-from pacifictool.settings import MqttEndpoint
+from pacifictool.settings import MqttEndpoint, Secret
 
 DEVICE_TYPE_ATTRIBUTE = "deviceType"
 ATTRIBUTE_TIMEOUT_SECONDS = 15.0
 
 _LOOK_UP_SINGLY_BELOW = 50
-"""Up to so many names it is cheaper to ask for each than to page through everything a tenant has."""
+"""With fewer names than this, one request for each is cheaper than paging through all entities of a tenant."""
 
 
 def wanted_attributes(scenario: Scenario, turbine: Turbine) -> dict[str, str]:
-    """The client attributes that the forwarding rule looks for."""
+    """The client attributes that the forwarding rule reads."""
     return {
         DEVICE_TYPE_ATTRIBUTE: scenario.platform.entity_type,
         scenario.aggregation.zone_key: turbine.zone,
@@ -38,7 +40,7 @@ def wanted_attributes(scenario: Scenario, turbine: Turbine) -> dict[str, str]:
 
 
 def find_devices(platform: Platform, names: Sequence[str]) -> dict[str, Device]:
-    """Those devices that exist, by exact name."""
+    """The devices that exist, by exact name."""
     if len(names) < _LOOK_UP_SINGLY_BELOW:
         found = (platform.devices.find(name) for name in names)
         return {device.name: device for device in found if device is not None}
@@ -47,7 +49,7 @@ def find_devices(platform: Platform, names: Sequence[str]) -> dict[str, Device]:
 
 
 def find_assets(platform: Platform, names: Sequence[str]) -> dict[str, Asset]:
-    """Those assets that exist, by exact name."""
+    """The assets that exist, by exact name."""
     if len(names) < _LOOK_UP_SINGLY_BELOW:
         found = (platform.assets.find(name) for name in names)
         return {asset.name: asset for asset in found if asset is not None}
@@ -55,8 +57,30 @@ def find_assets(platform: Platform, names: Sequence[str]) -> dict[str, Asset]:
     return {asset.name: asset for asset in platform.assets.list() if asset.name in wanted}
 
 
-class DeviceSteps:
-    """Compares and makes the devices of a scenario."""
+def look_up_tokens(
+    platform: Platform, names: Sequence[str], reporter: Reporter = SILENT, stop: threading.Event | None = None
+) -> dict[str, Secret]:
+    """Access token by device name. Raises NotFound for a device that the platform does not have."""
+    devices = find_devices(platform, names)
+    missing = [name for name in names if name not in devices]
+    if missing:
+        close = difflib.get_close_matches(missing[0], (device.name for device in platform.devices.list()), n=3)
+        suggestion = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+        raise NotFound(
+            f"The platform has no device {missing[0]!r}"
+            + (f" (and {len(missing) - 1} more of the scenario are missing)." if len(missing) > 1 else "."),
+            hint=f"{suggestion}`pacifictool setup` creates the devices of a scenario.",
+        )
+
+    def look_up(device: Device) -> tuple[str, Secret]:
+        return device.name, platform.devices.token(device.id)
+
+    found = list(devices.values())
+    return dict(run_with_progress(look_up, found, "Looking up access tokens", reporter, unit="devices", stop=stop))
+
+
+class DevicePlanner:
+    """Compares and creates the devices of a scenario."""
 
     def __init__(
         self,
@@ -73,44 +97,44 @@ class DeviceSteps:
         self._stop = stop
         self._devices: dict[str, Device] = {}
 
-    def plan(self) -> Iterator[Step]:
-        """A step for each device, then one for each device's attributes."""
+    def plan(self) -> Iterator[Change]:
+        """A change for each device, then one for the attributes of each."""
         turbines = self._scenario.turbines
         with self._reporter.task("Looking up devices", total=len(turbines), unit="devices") as task:
             self._devices = find_devices(self._platform, [turbine.name for turbine in turbines])
             task.update(completed=len(turbines))
         attributes = self._read_attributes()
         for turbine in turbines:
-            yield self._device_step(turbine)
+            yield self._device_change(turbine)
         for turbine in turbines:
-            yield self._attributes_step(turbine, attributes.get(turbine.name, {}))
+            yield self._attributes_change(turbine, attributes.get(turbine.name, {}))
 
-    def _device_step(self, turbine: Turbine) -> Step:
+    def _device_change(self, turbine: Turbine) -> Change:
         device = self._devices.get(turbine.name)
         wanted = self._scenario.platform.entity_type
         if device is None:
-            return Step(Kind.DEVICE, turbine.name, Action.CREATE, carry_out=lambda: self._create(turbine))
+            return Change(Kind.DEVICE, turbine.name, ChangeAction.CREATE, apply=lambda: self._create(turbine))
         if device.type != wanted:
-            return Step(
+            return Change(
                 Kind.DEVICE,
                 turbine.name,
-                Action.CHANGE,
+                ChangeAction.CHANGE,
                 (f"type: {wanted!r} instead of {device.type!r}",),
                 lambda: self._change_type(device, wanted),
             )
-        return Step(Kind.DEVICE, turbine.name, Action.KEEP)
+        return Change(Kind.DEVICE, turbine.name, ChangeAction.KEEP)
 
-    def _attributes_step(self, turbine: Turbine, actual: Mapping[str, Any]) -> Step:
+    def _attributes_change(self, turbine: Turbine, actual: Mapping[str, Any]) -> Change:
         wanted = wanted_attributes(self._scenario, turbine)
         differing = {key: value for key, value in wanted.items() if actual.get(key) != value}
         if not differing:
-            return Step(Kind.ATTRIBUTES, turbine.name, Action.KEEP)
+            return Change(Kind.ATTRIBUTES, turbine.name, ChangeAction.KEEP)
         differences = tuple(
             f"{key}: {value!r} instead of {actual[key]!r}" if key in actual else f"{key}: {value!r}"
             for key, value in differing.items()
         )
-        action = Action.CHANGE if any(key in actual for key in differing) else Action.CREATE
-        return Step(
+        action = ChangeAction.CHANGE if any(key in actual for key in differing) else ChangeAction.CREATE
+        return Change(
             Kind.ATTRIBUTES,
             turbine.name,
             action,
@@ -149,15 +173,15 @@ class DeviceSteps:
 
 
 def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
-    """Opens a connection to where devices publish, and closes it. Raises MqttError."""
+    """Opens and closes a connection to the MQTT endpoint. Raises MqttError."""
     try:
         socket.create_connection((mqtt.host, mqtt.port), timeout=timeout_seconds).close()
     except OSError as error:
         raise unreachable(mqtt, error) from error
 
 
-def asset_steps(platform: Platform, scenario: Scenario) -> Iterator[Step]:
-    """A step for each asset that the scenario names; zones it does not name are left for the aggregation job."""
+def asset_changes(platform: Platform, scenario: Scenario) -> Iterator[Change]:
+    """A change for each asset that the scenario names; the aggregation job creates those of other zones."""
     wanted_type = scenario.platform.entity_type
     existing = find_assets(platform, [asset.name for asset in scenario.assets])
 
@@ -167,17 +191,17 @@ def asset_steps(platform: Platform, scenario: Scenario) -> Iterator[Step]:
     for wanted in scenario.assets:
         asset = existing.get(wanted.name)
         if asset is None:
-            yield Step(Kind.ASSET, wanted.name, Action.CREATE, carry_out=lambda name=wanted.name: create(name))  # type: ignore[misc]
+            yield Change(Kind.ASSET, wanted.name, ChangeAction.CREATE, apply=lambda name=wanted.name: create(name))  # type: ignore[misc]
         elif asset.type != wanted_type:
-            yield Step(
+            yield Change(
                 Kind.ASSET,
                 wanted.name,
-                Action.CHANGE,
+                ChangeAction.CHANGE,
                 (f"type: {wanted_type!r} instead of {asset.type!r}",),
                 lambda asset=asset: _change_asset_type(platform, asset, wanted_type),  # type: ignore[misc]
             )
         else:
-            yield Step(Kind.ASSET, wanted.name, Action.KEEP)
+            yield Change(Kind.ASSET, wanted.name, ChangeAction.KEEP)
 
 
 def _change_asset_type(platform: Platform, asset: Asset, wanted_type: str) -> None:

@@ -1,41 +1,41 @@
-"""The Analytics Gateway: the device through which the aggregation publishes for one virtual device a zone.
+"""The Analytics Gateway: the device through which the aggregation publishes for one virtual device per zone.
 
 A device is a gateway by `"gateway": true` in its additionalInfo, which the platform reads when the device connects
-(docs/servers/1.x.md#gateway, row 1). The devices that it makes stand at the end of its relations "Created".
+(docs/servers/1.x.md#gateway, row 1). Its relations "Created" lead to the devices that it creates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.provisioning.entities import find_devices
-from pacifictool.provisioning.plan import Action, Kind, Step
 from pacifictool.rest import Device, Platform
 from pacifictool.scenario import Scenario
 
 GATEWAY_TYPE = "gateway"
 DESCRIPTION = "Publishes the means of zones: made by pacifictool setup --gateway."
-"""In additionalInfo, where the platform's pages show it; teardown knows our gateway by it."""
+"""In additionalInfo, shown in the platform's UI; teardown identifies the gateway by it."""
 
 
-def gateway_step(platform: Platform, name: str) -> Step:
-    """Makes sure that there is a gateway of that name; one that somebody else made is taken as it is."""
+def gateway_change(platform: Platform, name: str) -> Change:
+    """Ensures that a gateway of that name exists; one that somebody else created is used as it is."""
     device = platform.devices.find(name)
     if device is None:
-        return Step(Kind.GATEWAY, name, Action.CREATE, carry_out=lambda: _create(platform, name))
+        return Change(Kind.GATEWAY, name, ChangeAction.CREATE, apply=lambda: _create(platform, name))
     if not device.is_gateway:
-        return Step(
+        return Change(
             Kind.GATEWAY,
             name,
-            Action.CHANGE,
+            ChangeAction.CHANGE,
             ("additionalInfo.gateway: true",),
             lambda: _make_gateway(platform, device),
         )
-    return Step(Kind.GATEWAY, name, Action.KEEP)
+    return Change(Kind.GATEWAY, name, ChangeAction.KEEP)
 
 
 def gateway_notes(scenario: Scenario, name: str) -> Iterator[str]:
-    """What a person should know of a scenario whose zones are to become devices."""
+    """Notes on a scenario whose zones become devices."""
     taken = {turbine.name for turbine in scenario.turbines} | {name}
     for zone in scenario.zones:
         if zone in taken:
@@ -43,7 +43,7 @@ def gateway_notes(scenario: Scenario, name: str) -> Iterator[str]:
 
 
 def find_gateway(platform: Platform, name: str, notes: list[str]) -> Device | None:
-    """The gateway that `gateway_step` made; adds to `notes` that a device of that name is another."""
+    """The gateway that `gateway_change` created; a note when the device of that name is not that one."""
     device = platform.devices.find(name)
     if device is not None and (device.additional_info or {}).get("description") != DESCRIPTION:
         notes.append(f"Device {name!r} stays: setup did not make it.")
@@ -52,13 +52,12 @@ def find_gateway(platform: Platform, name: str, notes: list[str]) -> Device | No
 
 
 def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, notes: list[str]) -> list[Device]:
-    """The devices that the gateway made for zones of the scenario.
-
-    A turbine is never one of them, and neither is a device that somebody else made or that has another type.
+    """The devices that the gateway created for zones of the scenario, without turbines, devices that somebody else
+    created, and devices of another type.
     """
     taken = {turbine.name for turbine in scenario.turbines}
     names = [zone for zone in scenario.zones if zone not in taken]
-    made = _created_by(platform, gateway)
+    made = platform.devices.created_by(gateway)
     found = []
     for name, device in find_devices(platform, names).items():
         if device.id not in made:
@@ -70,21 +69,9 @@ def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, 
     return found
 
 
-def _created_by(platform: Platform, gateway: Device) -> set[str]:
-    """Ids of all devices that the gateway made."""
-    relations = platform.session.request(
-        "GET", "/api/relations", params={"fromId": gateway.id, "fromType": gateway.entity_type}, expect=list
-    )
-    return {
-        str(relation["to"].get("id"))
-        for relation in relations
-        if isinstance(relation, dict) and relation.get("type") == "Created" and isinstance(relation.get("to"), dict)
-    }
-
-
 def _create(platform: Platform, name: str) -> None:
     device = platform.devices.get_or_create(name, GATEWAY_TYPE, {"gateway": True, "description": DESCRIPTION})
-    # Somebody else may have made it meanwhile.
+    # Somebody else may have created it in the meantime.
     if not device.is_gateway:
         _make_gateway(platform, device)
 

@@ -1,6 +1,5 @@
-"""Makes a platform what the scenario says: compare first, then create what is missing and update what differs.
-
-A run that fails half-way is finished by the next one, since every step is found done or not done again.
+"""Brings a platform to the state that a scenario describes: compares, then creates what is missing and updates what
+differs. After a run that fails half-way, the next one compares again and does the rest.
 """
 
 from __future__ import annotations
@@ -8,21 +7,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.provisioning.dashboard import dashboard_step
-from pacifictool.provisioning.entities import DeviceSteps, asset_steps, check_reachable
-from pacifictool.provisioning.forwarding import forwarding_steps
-from pacifictool.provisioning.gateway import gateway_notes, gateway_step
-from pacifictool.provisioning.plan import Kind, Plan, Step
-from pacifictool.provisioning.topic import topic_steps
+from pacifictool.errors import TopicMismatch
+from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
+from pacifictool.plan import Change, ChangeAction, Kind, Plan
+from pacifictool.provisioning.dashboard import dashboard_change
+from pacifictool.provisioning.entities import DevicePlanner, asset_changes, check_reachable
+from pacifictool.provisioning.gateway import gateway_change, gateway_notes
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import ForwardingSpec, Platform
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import Scenario, Topic
 from pacifictool.settings import Settings
 
 
 class Provisioner:
-    """One platform and one scenario: finds out what is to be done; `apply_plan` does it."""
+    """Plans the setup of one scenario on one platform; `apply_plan` applies it."""
 
     def __init__(
         self,
@@ -37,7 +35,7 @@ class Provisioner:
         reporter: Reporter = SILENT,
         stop: threading.Event | None = None,
     ) -> None:
-        """`gateway`: name of the gateway device to make, too; None: none. `dashboard`: whether to make one."""
+        """`gateway`: name of the gateway device to create as well. `dashboard`: whether to create one."""
         self._platform = platform
         self._settings = settings
         self._scenario = scenario
@@ -49,29 +47,74 @@ class Provisioner:
         self._stop = stop
 
     def plan(self) -> Plan:
-        """Compares the scenario with Kafka and the platform; changes nothing. Notes are also told as warnings.
+        """Compares the scenario with Kafka and the platform; changes nothing. Notes are also reported as warnings.
 
         Raises KafkaUnreachable, TopicMismatch, PlatformError, MqttError.
         """
         notes: list[str] = []
-        plan = Plan.of(list(self._steps(notes)), notes)
+        plan = Plan.of(list(self._changes(notes)), notes)
         for note in plan.notes:
             self._reporter.warning(note)
-        if any(step.kind is Kind.ATTRIBUTES for step in plan.pending):
-            # Told before anything is made, rather than after thousands of devices without their attributes.
+        if any(change.kind is Kind.ATTRIBUTES for change in plan.pending):
+            # Fails before anything is created, rather than after thousands of devices without attributes.
             check_reachable(self._settings.mqtt)
         return plan
 
-    def _steps(self, notes: list[str]) -> Iterator[Step]:
+    def _changes(self, notes: list[str]) -> Iterator[Change]:
         with self._reporter.task("Comparing the scenario with the server"):
-            yield from topic_steps(
+            yield from _topic_changes(
                 KafkaAdmin(self._settings.kafka), self._scenario.kafka, add_partitions=self._add_partitions
             )
-            yield from forwarding_steps(self._platform, self._spec, notes)
-        yield from DeviceSteps(self._platform, self._settings.mqtt, self._scenario, self._reporter, self._stop).plan()
-        yield from asset_steps(self._platform, self._scenario)
+            forwarding = self._platform.forwarding
+            state = forwarding.inspect(self._spec)
+            notes += state.notes
+            yield from forwarding.plan(self._spec, state)
+        yield from DevicePlanner(self._platform, self._settings.mqtt, self._scenario, self._reporter, self._stop).plan()
+        yield from asset_changes(self._platform, self._scenario)
         if self._gateway is not None:
             notes += gateway_notes(self._scenario, self._gateway)
-            yield gateway_step(self._platform, self._gateway)
+            yield gateway_change(self._platform, self._gateway)
         if self._dashboard:
-            yield dashboard_step(self._platform, self._scenario)
+            yield dashboard_change(self._platform, self._scenario)
+
+
+def _topic_changes(admin: KafkaAdmin, wanted: Topic, *, add_partitions: bool = False) -> Iterator[Change]:
+    """Compares the topic with the scenario.
+
+    Its records must have the broker's timestamps: a 1.x server's records have none of their own (CreateTime -1:
+    docs/servers/1.x.md#forwarding-to-kafka, row 2), and event-time windows need one.
+
+    Raises TopicMismatch when it has fewer partitions than wanted, unless `add_partitions`; KafkaUnreachable when
+    Kafka or its advertised addresses cannot be reached.
+    """
+    admin.check_reachable()
+    actual = admin.describe(wanted.topic)
+    if actual is None:
+        yield Change(
+            Kind.TOPIC,
+            wanted.topic,
+            ChangeAction.CREATE,
+            apply=lambda: admin.create(wanted.topic, partitions=wanted.partitions, replication=wanted.replication),
+        )
+        return
+    differences = []
+    if actual.partitions < wanted.partitions:
+        if not add_partitions:
+            raise TopicMismatch(
+                f"Topic {wanted.topic} has {actual.partitions} partitions, the scenario asks for {wanted.partitions}.",
+                hint="Run setup with --add-partitions to add them, or lower `partitions` in the scenario.",
+            )
+        differences.append(f"{wanted.partitions} partitions instead of {actual.partitions}")
+    if actual.timestamp_type != LOG_APPEND_TIME:
+        differences.append(f"message.timestamp.type {LOG_APPEND_TIME} instead of {actual.timestamp_type}")
+
+    def change() -> None:
+        if actual.partitions < wanted.partitions:
+            admin.add_partitions(wanted.topic, wanted.partitions)
+        if actual.timestamp_type != LOG_APPEND_TIME:
+            admin.set_timestamp_type(wanted.topic, LOG_APPEND_TIME)
+
+    if differences:
+        yield Change(Kind.TOPIC, wanted.topic, ChangeAction.CHANGE, tuple(differences), change)
+    else:
+        yield Change(Kind.TOPIC, wanted.topic, ChangeAction.KEEP)

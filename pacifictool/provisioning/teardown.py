@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pacifictool.errors import NotFound
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.provisioning.dashboard import dashboard_removals
+from pacifictool.plan import Change, ChangeAction, Kind, Plan
+from pacifictool.provisioning.dashboard import scenario_dashboards
 from pacifictool.provisioning.entities import find_assets, find_devices
-from pacifictool.provisioning.forwarding import step_of
 from pacifictool.provisioning.gateway import devices_of_gateway, find_gateway
-from pacifictool.provisioning.plan import Action, Kind, Plan, Step
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.rest import ForwardingSpec, Platform
+from pacifictool.rest import Asset, Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario
 
 
 class Teardown:
-    """Plans the removal; `apply_plan` carries it out."""
+    """Plans the removal; `apply_plan` applies it."""
 
     def __init__(
         self,
@@ -30,12 +29,11 @@ class Teardown:
         admin: KafkaAdmin | None = None,
         gateway: str | None = None,
         reporter: Reporter = SILENT,
-        stop: threading.Event | None = None,
     ) -> None:
-        """With `admin` the topic goes, too, and with it every record; without, Kafka is not touched.
+        """With `admin` the topic is deleted as well, with all its records; without it, Kafka is not touched.
 
-        `gateway`: name of the gateway device that goes, and with it the devices that it made for the scenario's zones;
-        None: both stay.
+        `gateway`: name of the gateway device to delete, with the devices that it created for the scenario's zones;
+        None keeps both.
         """
         self._platform = platform
         self._scenario = scenario
@@ -43,72 +41,71 @@ class Teardown:
         self._admin = admin
         self._gateway = gateway
         self._reporter = reporter
-        self._stop = stop
 
     def plan(self) -> Plan:
-        """What would be deleted; changes nothing. Notes are also told as warnings. Raises PlatformError, KafkaError."""
+        """What would be deleted; changes nothing. Notes are also reported as warnings.
+
+        Raises PlatformError, KafkaError.
+        """
         notes: list[str] = []
         with self._reporter.task("Looking for what the scenario describes"):
-            plan = Plan.of(list(self._steps(notes)), notes)
+            plan = Plan.of(list(self._changes(notes)), notes)
         for note in plan.notes:
             self._reporter.warning(note)
         return plan
 
-    def _steps(self, notes: list[str]) -> Iterator[Step]:
+    def _changes(self, notes: list[str]) -> Iterator[Change]:
+        platform, scenario, topic = self._platform, self._scenario, self._scenario.kafka.topic
         if self._admin is not None:
-            self._admin.check_reachable()  # told before anything else is deleted
+            self._admin.check_reachable()  # fails before anything else is deleted
         # The rule first: while it runs, deleted devices would leave readings without a zone.
-        for change in self._platform.forwarding.plan_removal(self._spec):
-            yield step_of(change)
-        yield from self._device_steps(notes)
+        yield from platform.forwarding.plan_removal(self._spec)
+        names = [turbine.name for turbine in scenario.turbines]
+        devices = find_devices(platform, names)
+        yield from self._removals(Kind.DEVICE, names, devices, platform.devices.delete, notes)
         if self._gateway is not None:
-            yield from self._gateway_steps(self._gateway, notes)
-        yield from self._asset_steps(notes)
-        yield from dashboard_removals(self._platform, self._scenario)
-        if self._admin is not None and self._admin.describe(self._scenario.kafka.topic) is not None:
-            admin, topic = self._admin, self._scenario.kafka.topic
-            yield Step(Kind.TOPIC, topic, Action.DELETE, carry_out=lambda: admin.delete(topic))
+            yield from self._gateway_removals(self._gateway, notes)
+        # Assets that the scenario names, and those that the job created for its zones.
+        names = list(dict.fromkeys([*(asset.name for asset in scenario.assets), *scenario.zones]))
+        yield from self._removals(Kind.ASSET, names, find_assets(platform, names), platform.assets.delete, notes)
+        for dashboard in scenario_dashboards(platform, scenario):
+            yield _removal(Kind.DASHBOARD, dashboard.title, platform.dashboards.delete, dashboard.id)
+        if self._admin is not None and self._admin.describe(topic) is not None:
+            yield Change(Kind.TOPIC, topic, ChangeAction.DELETE, apply=partial(self._admin.delete, topic))
 
-    def _device_steps(self, notes: list[str]) -> Iterator[Step]:
-        names = [turbine.name for turbine in self._scenario.turbines]
-        devices = find_devices(self._platform, names)
+    def _removals(
+        self,
+        kind: Kind,
+        names: Sequence[str],
+        found: Mapping[str, Device] | Mapping[str, Asset],
+        delete: Callable[[str], None],
+        notes: list[str],
+    ) -> Iterator[Change]:
+        """The removal of each entity that exists and has the scenario's type."""
         for name in names:
-            device = devices.get(name)
-            if device is None:
+            entity = found.get(name)
+            if entity is None:
                 continue
-            if device.type != self._scenario.platform.entity_type:
-                notes.append(f"Device {name!r} stays: its type is {device.type!r}, not the scenario's.")
-                continue
-            yield Step(Kind.DEVICE, name, Action.DELETE, carry_out=_deletion(self._platform.devices.delete, device.id))
+            if entity.type == self._scenario.platform.entity_type:
+                yield _removal(kind, name, delete, entity.id)
+            else:
+                notes.append(f"{kind.capitalize()} {name!r} stays: its type is {entity.type!r}, not the scenario's.")
 
-    def _gateway_steps(self, name: str, notes: list[str]) -> Iterator[Step]:
+    def _gateway_removals(self, name: str, notes: list[str]) -> Iterator[Change]:
         gateway = find_gateway(self._platform, name, notes)
         if gateway is None:
             return
         delete = self._platform.devices.delete
-        # The gateway last: a run that fails half-way leaves the relations by which the next one knows the others.
+        # The gateway last: after a failure half-way, its relations still name the devices that are left.
         for device in devices_of_gateway(self._platform, gateway, self._scenario, notes):
-            yield Step(Kind.DEVICE, device.name, Action.DELETE, carry_out=_deletion(delete, device.id))
-        yield Step(Kind.GATEWAY, name, Action.DELETE, carry_out=_deletion(delete, gateway.id))
-
-    def _asset_steps(self, notes: list[str]) -> Iterator[Step]:
-        """Assets that the scenario names, and those that the job made for its zones."""
-        names = list(dict.fromkeys([*(asset.name for asset in self._scenario.assets), *self._scenario.zones]))
-        assets = find_assets(self._platform, names)
-        for name in names:
-            asset = assets.get(name)
-            if asset is None:
-                continue
-            if asset.type != self._scenario.platform.entity_type:
-                notes.append(f"Asset {name!r} stays: its type is {asset.type!r}, not the scenario's.")
-                continue
-            yield Step(Kind.ASSET, name, Action.DELETE, carry_out=_deletion(self._platform.assets.delete, asset.id))
+            yield _removal(Kind.DEVICE, device.name, delete, device.id)
+        yield _removal(Kind.GATEWAY, name, delete, gateway.id)
 
 
-def _deletion(delete: Callable[[str], None], entity_id: str) -> Callable[[], None]:
-    def carry_out() -> None:
-        # Somebody else may have deleted it since it was looked up; that it is gone is all that is wanted.
+def _removal(kind: Kind, name: str, delete: Callable[[str], None], entity_id: str) -> Change:
+    def apply() -> None:
+        # Somebody else may have deleted it since it was found.
         with contextlib.suppress(NotFound):
             delete(entity_id)
 
-    return carry_out
+    return Change(kind, name, ChangeAction.DELETE, apply=apply)

@@ -1,1 +1,1 @@
-"""What a run looked like, to keep: collected from platform, topic and job (`collect`), and drawn (`write`)."""
+"""A report of a run: facts from platform, topic and job (`collect`), drawn as a page or a picture (`write`)."""

@@ -1,4 +1,4 @@
-"""Gathers a report's facts: means from the platform, readings from the topic, batches and rejects from the job."""
+"""Collects the facts of a report: means of the platform, readings of the topic, batches and rejects of the job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,15 +18,17 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.report.facts import Batch, Job, Rejects, RunFacts, Window, Zone
-from pacifictool.report.ranges import bands_of
+from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
+from pacifictool.report.facts import Band, Batch, Job, Rejects, RunFacts, Window, Zone
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import KafkaEndpoint
 
 MAX_ZONES = 12
-"""More panels than that nobody reads; `zones` chooses others."""
+"""Default number of zones in a report; `zones` chooses others."""
+_DEVIATIONS = 3
+"""How many standard deviations of noise a band includes."""
 
 
 def collect(
@@ -39,10 +41,10 @@ def collect(
     zones: Sequence[str] = (),
     reporter: Reporter = SILENT,
 ) -> RunFacts:
-    """Looks back over the last `last_seconds`, from a window's begin. `zones` are those to show (none: the first ones).
+    """The facts of the last `last_seconds`, from the start of a window; `zones` to show (empty: the first).
 
     Raises PlatformError and KafkaError when server or topic cannot be read, AggregationError for a damaged job
-    folder, and ChecksFailed when there is nothing to show. A folder without a job is none of these.
+    folder, and ChecksFailed when there is nothing to show. A folder without a job is not an error.
     """
     view = JobView.open(job_folder)
     try:
@@ -69,8 +71,8 @@ def collect(
                 task.advance()
         if not any(zone.windows for zone in found):
             raise ChecksFailed(
-                f"Neither the topic {scenario.kafka.topic} nor the platform has anything to show of this time.",
-                hint="Let the turbines turn first (pacifictool simulate), or look further back with --last.",
+                f"Neither the topic {scenario.kafka.topic} nor the platform has data of this time.",
+                hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
         return RunFacts(
             server=platform.url,
@@ -89,7 +91,7 @@ def collect(
 
 
 def _means(platform: Platform, zone: str, key: str, begin_ms: int, end_ms: int) -> dict[int, float]:
-    """By window end: what is posted to the zone's asset, or to its virtual device (`aggregate --sink gateway`)."""
+    """By window end: the means of the zone's asset, or of its virtual device (`aggregate --sink gateway`)."""
     entity: Asset | Device | None = platform.assets.find(zone) or platform.devices.find(zone)
     if entity is None:
         return {}
@@ -111,7 +113,7 @@ class _Readings:
 
 
 class _Topic:
-    """What the topic says, window by window; and, for each batch of the job, how long its records had waited."""
+    """The topic's readings by window; and, for each batch of the job, how long its records had waited."""
 
     def __init__(
         self, zone_key: str, value_key: str, window_ms: int, begin_ms: int, batches: Sequence[CountedBatch]
@@ -132,7 +134,7 @@ class _Topic:
             return
         ranges = self._ranges[record.partition]
         place = bisect_right(ranges, record.offset, key=lambda each: each[0])
-        # What lies before the first batch that is still noted belongs to one whose note is gone.
+        # Records before the oldest known batch belong to batches whose notes are deleted.
         if place < len(ranges) and ranges[place][1] <= record.offset:
             index = ranges[place][2]
             self._waits[index].append((self._batches[index].done_ms - record.timestamp_ms) / 1000)
@@ -140,7 +142,7 @@ class _Topic:
             document = json.loads(record.value or b"")
             zone, value = document[self._zone_key], float(document[self._value_key])
         except (ValueError, KeyError, TypeError):
-            return  # the job's rejects tell of these
+            return  # the job keeps these as rejects
         if isinstance(zone, str) and math.isfinite(value):
             self.zones[zone][(record.timestamp_ms // self._window_ms + 1) * self._window_ms].add(value)
 
@@ -178,3 +180,33 @@ def _job(view: JobView, topic: _Topic, ends: Mapping[int, int], begin_ms: int) -
         batches=topic.batches(),
         rejects=tuple(Rejects(end, reason, count) for (end, reason), count in sorted(counts.items())),
     )
+
+
+def bands_of(turbines: Iterable[Turbine]) -> tuple[Band, ...]:
+    """One band per turbine. Turbines with the same range share one band, named after the first."""
+    names: dict[tuple[float, float], list[str]] = {}
+    for turbine in turbines:
+        names.setdefault(range_of(turbine.wind_speed), []).append(turbine.name)
+    return tuple(
+        Band(turbine[0] if len(turbine) == 1 else f"{turbine[0]} and {len(turbine) - 1} more", low, high)
+        for (low, high), turbine in names.items()
+    )
+
+
+def range_of(wind: Wind) -> tuple[float, float]:
+    """The lowest and highest value, both included; of unlimited noise, three standard deviations."""
+    if isinstance(wind, WindRange):
+        return wind.min, wind.max
+    if isinstance(wind, ConstantWind):
+        return wind.value, wind.value
+    if isinstance(wind, ReplayedWind):
+        values = read_column(wind.file, wind.column)
+        return min(values), max(values)
+    low, high = wind.min, wind.max
+    if isinstance(wind, NormalWind):
+        spread = _DEVIATIONS * wind.deviation
+    elif isinstance(wind, DailyWind):
+        spread = wind.amplitude + _DEVIATIONS * wind.noise
+    else:
+        return low, high
+    return max(low, min(high, wind.mean - spread)), max(low, min(high, wind.mean + spread))

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data. Times are ms since the epoch; a window is named by its end, as its mean is."""
+"""The facts of a report as plain data. Times are ms since the epoch; the end of a window is its mean's timestamp."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RELATIVE_TOLERANCE = 1e-9
-"""The job keeps sums exact to 1e-9; a double holds the mean to about 1e-16 of its size."""
+"""Sums in the job are exact to 1e-9; the relative error of a double is about 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What one turbine can measure: low <= value <= high."""
+    """The range of one turbine's values: low <= value <= high."""
 
     turbine: str
     low: float
@@ -26,17 +26,17 @@ class Window:
 
     end_ms: int
     mean: float | None
-    """What the platform holds; None: nothing was posted (yet)."""
+    """The mean on the platform; None: not posted (yet)."""
     readings: int
-    """Usable records in the topic."""
+    """Valid records in the topic."""
     lowest: float | None
     highest: float | None
     topic_mean: float | None
-    """The mean of those records, computed without the job."""
+    """The mean of these records, computed without the job."""
 
     @property
     def agrees(self) -> bool:
-        """Whether platform and topic say the same."""
+        """Whether the means of platform and topic are equal."""
         if self.mean is None or self.topic_mean is None:
             return self.mean is self.topic_mean
         return math.isclose(self.mean, self.topic_mean, rel_tol=RELATIVE_TOLERANCE)
@@ -53,7 +53,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch of the job: how long its records had waited in the topic when it was done."""
+    """One batch of the job, and how long its records had been in the topic when it was done."""
 
     done_ms: int
     records: int
@@ -72,15 +72,15 @@ class Rejects:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the job's folder says."""
+    """What was read from the job's folder."""
 
     folder: str
     target: str
     running: bool
     lag: int
-    """Records in the topic that it has not counted."""
+    """Records in the topic that are not counted yet."""
     batches: tuple[Batch, ...]
-    """Those that Spark still keeps notes on, oldest first."""
+    """The batches that the job still has notes of, oldest first."""
     rejects: tuple[Rejects, ...]
 
 
@@ -94,7 +94,7 @@ class RunFacts:
     window_ms: int
     begin_ms: int
     end_ms: int
-    """Of the time that was looked at."""
+    """End of the time that the report covers."""
     zones: tuple[Zone, ...]
     zones_left_out: int
     job: Job | None
@@ -116,12 +116,12 @@ class RunFacts:
 
     @property
     def agreeing(self) -> int:
-        """Means on the platform that equal what the topic says."""
+        """Means on the platform that are equal to those of the topic."""
         return sum(window.mean is not None and window.agrees for zone in self.zones for window in zone.windows)
 
     @property
     def median_wait_seconds(self) -> float | None:
-        """The wait of a record in the middle; None without batches."""
+        """The median wait of a record, from the medians of the batches; None without batches."""
         batches = sorted(self.job.batches, key=lambda batch: batch.median_wait_seconds) if self.job is not None else []
         half = sum(batch.records for batch in batches) / 2
         for batch in batches:

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: Plotly's script is in it, and no address is asked for anything."""
+"""A report as one self-contained HTML page: it includes Plotly's script and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,23 @@ from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230
 _TABLE_ROWS = 500
-"""Windows of a zone in the tables below the charts; the charts show all."""
+"""Maximum number of windows per zone in the tables below the charts; the charts show all."""
 
 _LONG_MS = 12 * 3_600_000
-"""From here on, the axis of time names days, too."""
+"""With a longer time than this, the time axis shows days as well."""
+
+_TICKS = 8
+_FEWER_TICKS_WHEN_NARROW = """
+const chart = document.getElementById("{plot_id}");
+const narrow = matchMedia("(max-width: 640px)");
+function setTicks() {
+  const axes = Object.keys(chart.layout).filter((name) => name.startsWith("xaxis"));
+  Plotly.relayout(chart, Object.fromEntries(axes.map((axis) => [`${axis}.nticks`, narrow.matches ? 3 : TICKS])));
+}
+narrow.addEventListener("change", setTicks);
+if (narrow.matches) setTicks();
+""".replace("TICKS", str(_TICKS))
+"""On a phone, eight labels would be turned and cover the title of the panel below."""
 
 _GRID = "rgba(128,128,128,0.25)"
 
@@ -77,7 +90,7 @@ thead th {{ color: var(--soft); font-weight: 500; }}
 
 
 def page(facts: RunFacts) -> str:
-    """The whole page."""
+    """The HTML text of the page."""
     from plotly.io import to_html
 
     chart = to_html(
@@ -86,6 +99,7 @@ def page(facts: RunFacts) -> str:
         full_html=False,
         div_id="charts",
         config={"displaylogo": False, "responsive": True},
+        post_script=_FEWER_TICKS_WHEN_NARROW,
     )
     cards = "".join(f"<div><dt>{for_html(what)}</dt><dd>{for_html(much)}</dd></div>" for what, much in figures(facts))
     return _PAGE.format(
@@ -109,7 +123,7 @@ def figure(facts: RunFacts) -> Any:
     panels.append("<b>Readings per second</b>")
     job = facts.job
     if job is not None and job.batches:
-        panels.append("<b>Seconds from topic to count</b> (median; dotted: longest)")
+        panels.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
     if job is not None and job.rejects:
         panels.append("<b>Rejects</b>")
     height = _PANEL_PIXELS * len(panels) + 80
@@ -140,13 +154,14 @@ def figure(facts: RunFacts) -> Any:
         barmode="stack",
         showlegend=False,
     )
-    chart.update_annotations(x=0, xanchor="left", selector={"xref": "paper"})
+    chart.update_annotations(x=0, xanchor="left", font={"size": 13}, selector={"xref": "paper"})
     ends = facts.window_ends_ms
     chart.update_xaxes(
         gridcolor=_GRID,
         showticklabels=True,
         zeroline=False,
-        nticks=8,
+        nticks=_TICKS,
+        tickangle=0,
         tickformat="%H:%M:%S" if ends[-1] - ends[0] < _LONG_MS else "%d. %H:%M",
         hoverformat="%Y-%m-%d %H:%M:%S",
         range=[utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])],
@@ -182,7 +197,7 @@ def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
         row=row,
         col=1,
     )
-    for band in zone.bands:  # Plotly draws none in a panel that is still empty
+    for band in zone.bands:  # after the traces: Plotly draws none in an empty panel
         chart.add_hrect(
             y0=band.low,
             y1=band.high,

@@ -1,4 +1,4 @@
-"""A report as a picture (PNG or SVG), for slides, mails and readme files."""
+"""A report as a picture (PNG or SVG), for slides, e-mails and readme files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from pacifictool.tools.times import utc_time
 _INK, _SOFT, _GRID = "#1d2733", "#5b6875", "#e3e8ed"
 _INCHES = 11.0
 _STYLE: Any = {
-    # Letters stay letters in an SVG: small, searchable, and the same file for the same run.
+    # Text stays text in an SVG: small, searchable, and the same file for the same run.
     "svg.fonttype": "none",
     "svg.hashsalt": "pacifictool",
     "font.family": "DejaVu Sans",
-    # A dollar sign in a name does not begin a formula.
+    # A dollar sign in a name does not start a formula.
     "text.parse_math": False,
     "text.usetex": False,
 }
@@ -43,17 +43,17 @@ _METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Creator": "pacifictool", "Date": None},
     "png": {"Software": "pacifictool"},
 }
-"""Without a date, one run gives one file. Who made it is what a later report looks for before it replaces the file."""
+"""No date, so that the same run gives the same file. `write` replaces only files that name their generator."""
 
 
 def save(facts: RunFacts, path: Path, kind: str) -> None:
     """Draws into a file of `kind` "png" or "svg". Raises OSError when it cannot be written."""
-    # It would tell on stderr of fonts that it looks for, and of folders that it may not write to.
+    # It would log to stderr about missing fonts and folders that are not writable.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib import rc_context
 
     with rc_context(_STYLE), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; a warning for each would help nobody.
+        # A character that the font lacks is drawn as a box; a warning for each is of no use.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure(facts).savefig(path, format=kind, dpi=150, metadata=_METADATA[kind])
 
@@ -107,7 +107,7 @@ def _drawn(facts: RunFacts) -> Any:
 
 
 def _head(result: Any, facts: RunFacts, height: float) -> None:
-    """Title, the numbers, and what the reader has to know."""
+    """Title, key figures and notes."""
 
     def y(inches: float) -> float:
         return 1 - inches / height

@@ -1,4 +1,4 @@
-"""What both drawings say and how they are coloured, so that a page and a picture of one run tell the same."""
+"""Texts and colours that page and picture share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pacifictool.report.facts import Band, RunFacts, Window, Zone
 from pacifictool.tools.times import format_duration, utc_time
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
-"""After Okabe and Ito (2008): people with colour-blindness can tell them apart, on white and on dark ground."""
+"""After Okabe and Ito (2008): distinguishable with colour blindness, on light and dark backgrounds."""
 
 REJECT_COLOURS = ("#c0392b", "#e67e22", "#8e44ad", "#7f8c8d")
 
 _LABEL_LETTERS = 24
-"""Of a turbine's name beside its band."""
+"""Maximum length of a turbine's name next to its band."""
 
 
 def colour(number: int) -> str:
@@ -25,7 +25,7 @@ def title(facts: RunFacts) -> str:
 
 
 def subtitle(facts: RunFacts) -> str:
-    """Where the facts are from and of which time."""
+    """Time, topic and server of the report."""
     ends = facts.window_ends_ms
     first, last = utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
@@ -33,7 +33,7 @@ def subtitle(facts: RunFacts) -> str:
 
 
 def figures(facts: RunFacts) -> list[tuple[str, str]]:
-    """The numbers above the charts: what, and how much."""
+    """The key figures above the charts: label and value."""
     wait = facts.median_wait_seconds
     found = [
         ("Readings", f"{facts.readings:,}"),
@@ -57,21 +57,21 @@ def band_label(band: Band) -> str:
 
 
 def notes(facts: RunFacts) -> Iterator[str]:
-    """What the reader has to know to read the charts right."""
+    """What a reader has to know to interpret the charts."""
     if facts.zones_left_out:
-        yield f"{facts.zones_left_out} more zones are not shown; --zone chooses."
+        yield f"{facts.zones_left_out} more zones are not shown; choose them with --zone."
     if facts.job is None:
-        yield "No job has run with these settings on this machine: waits and rejects are not known."
+        yield "No job with these settings was found on this machine: waits and rejects are not known."
     missing = sum(window.mean is None for zone in facts.zones for window in zone.windows)
     if missing:
-        yield f"{missing} windows of the topic have no mean on the platform (those under way included)."
+        yield f"{missing} windows of the topic have no mean on the platform (including those that are still open)."
     different = facts.means - facts.agreeing
     if different:
-        yield f"{different} means differ from what the topic says now."
+        yield f"{different} means differ from those of the topic now."
 
 
 def with_gaps(windows: Iterable[Window], window_ms: int) -> Iterator[tuple[int, float | None]]:
-    """End and mean of each window, and None where windows are missing, so that no line is drawn across."""
+    """End and mean of each window; None where windows are missing, so that the line has a gap."""
     before: int | None = None
     for window in windows:
         if before is not None and window.end_ms - before > window_ms:
@@ -81,10 +81,10 @@ def with_gaps(windows: Iterable[Window], window_ms: int) -> Iterator[tuple[int, 
 
 
 def extent(zone: Zone) -> tuple[float, float]:
-    """From the lowest to the highest value that the zone's panel must show, with some air."""
+    """Lowest and highest value on the axis of the zone's panel, with a margin."""
     values = [value for band in zone.bands for value in (band.low, band.high)]
     for window in zone.windows:
         values += [value for value in (window.mean, window.lowest, window.highest) if value is not None]
     low, high = min(values), max(values)
-    air = max((high - low) * 0.12, 0.5)
-    return low - air, high + air
+    margin = max((high - low) * 0.12, 0.5)
+    return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""Writes a report into a file whose name says what it is to be."""
+"""Writes a report to a file; the suffix of its name chooses the kind."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from pacifictool.report.facts import RunFacts
 
 KINDS = {".html": "html", ".htm": "html", ".png": "png", ".svg": "svg"}
 
-_MAKER = b"pacifictool"
+_GENERATOR = b"pacifictool"
 _HEAD_BYTES = 4096
-"""Each kind of file names its maker near its beginning."""
+"""Each kind of file names its generator within this number of bytes."""
 
 
 def check_target(path: Path) -> str:
-    """The kind of file, by its name. Raises UsageError, for faults that are better found before a long run."""
+    """The kind of file, by its suffix. Raises UsageError; call it before a long run whose report goes there."""
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: a report is an .html, .png or .svg file.", hint="For example: report.html")
     if path.is_dir():
-        raise UsageError(f"{path} is a folder.", hint="Name a file in it, for example report.html.")
+        raise UsageError(f"{path} is a folder.", hint="Give a file in it, for example report.html.")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {path.absolute().parent}.", hint="Make it first, or name another file.")
+        raise UsageError(
+            f"The folder {path.absolute().parent} does not exist.", hint="Create it first, or choose another file."
+        )
     if path.exists() and not _is_report(path):
         raise UsageError(
-            f"{path} exists and is not a report of pacifictool; it is not replaced.",
-            hint="Name another file, or move that one away first.",
+            f"{path} already exists and is not a report of pacifictool; it is not replaced.",
+            hint="Choose another file, or move this one away first.",
         )
     return kind
 
 
 def write_report(facts: RunFacts, path: Path) -> None:
-    """Draws `facts` into `path`, replacing an earlier report when all is drawn. Raises UsageError, OutputFailed."""
+    """Draws `facts` to `path` and replaces an earlier report at the end. Raises UsageError, OutputFailed."""
     kind = check_target(path)
     unfinished: Path | None = None
     try:
-        # Under a name that nobody else has, and readable as any new file is.
+        # A unique name, with the permissions of any new file.
         handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.stem}.", suffix=".part")
         os.close(handle)
         unfinished = Path(name)
@@ -54,8 +56,8 @@ def write_report(facts: RunFacts, path: Path) -> None:
         unfinished.replace(path)
     except OSError as error:
         raise OutputFailed(
-            f"The report {path} cannot be written: {file_fault(error)}.",
-            hint="Name a file in a folder that can be written and has space left.",
+            f"Could not write the report {path}: {file_fault(error)}.",
+            hint="Choose a file in a folder that is writable and has free space.",
         ) from error
     finally:
         if unfinished is not None:
@@ -64,16 +66,16 @@ def write_report(facts: RunFacts, path: Path) -> None:
 
 def _is_report(path: Path) -> bool:
     if not path.is_file():
-        return False  # A pipe would be waited for.
+        return False  # opening a pipe would block
     try:
         with path.open("rb") as file:
-            return _MAKER in file.read(_HEAD_BYTES)
+            return _GENERATOR in file.read(_HEAD_BYTES)
     except OSError:
         return False
 
 
 def _umask() -> int:
-    """The process's mask; it can only be read by setting it."""
+    """The mask of the process, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -7,12 +7,11 @@
         zone = platform.assets.get_or_create("Zone A", "WeatherStation")
         platform.telemetry.write(zone, [(1795477550000, {"windSpeed": 32.5})])
 
-docs/rest-client.md tells the rest.
+The guide is docs/rest-client.md.
 """
 
 from __future__ import annotations
 
-from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
 from pacifictool.rest.client import Platform
 from pacifictool.rest.dashboard_body import (
@@ -30,7 +29,6 @@ from pacifictool.rest.descriptors import (
     tutorial_rule,
     tutorial_rule_chain,
 )
-from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import (
     AnyEntity,
     Asset,
@@ -44,9 +42,9 @@ from pacifictool.rest.entities import (
     User,
 )
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
-from pacifictool.rest.retry import NO_RETRY, RetryPolicy
-from pacifictool.rest.session import Session
+from pacifictool.rest.forwarding import Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.http import NO_RETRY, RetryPolicy, Session
+from pacifictool.rest.resources import Assets, Devices
 from pacifictool.rest.telemetry import Point, Row, Telemetry
 from pacifictool.rest.values import Value
 
@@ -59,8 +57,6 @@ __all__ = [
     "Asset",
     "Assets",
     "Attributes",
-    "Change",
-    "ChangeAction",
     "Credentials",
     "Dashboard",
     "DashboardSpec",

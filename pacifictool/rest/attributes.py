@@ -1,7 +1,7 @@
 """Attributes: values of a device or asset that are not time series.
 
 There are three scopes. SERVER_SCOPE and SHARED_SCOPE are set over REST. CLIENT_SCOPE is what a device says about
-itself: a server answers 400 to anybody else who tries (docs/servers/1.x.md#attributes-over-rest, row 2), so it is set
+itself: a server responds with 400 to everybody else (docs/servers/1.x.md#attributes-over-rest, row 2). So it is set
 over MQTT or HTTP with the device's access token, and only read here.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
 from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.session import Session, segment
+from pacifictool.rest.http import Session, segment
 from pacifictool.rest.values import Value, encode_object
 
 CLIENT_SCOPE = "CLIENT_SCOPE"
@@ -28,7 +28,7 @@ class Attributes:
         self._session = session
 
     def get(self, entity: AnyEntity, scope: str | None = None, keys: Sequence[str] | None = None) -> dict[str, Any]:
-        """Attributes by key, with their types. Without `scope`: of all scopes; which one a key is from is not told.
+        """Attributes by key, with their types. Without `scope`: of all scopes; which one a key is from is not known.
 
         With `keys`, only those; keys that do not exist are left out.
         """
@@ -78,5 +78,5 @@ def _path(entity: AnyEntity) -> str:
 
 def _checked(scope: str) -> str:
     if scope not in SCOPES:
-        raise InvalidRequest(f"{scope!r} is not a scope of attributes.", hint=f"Use one of {', '.join(SCOPES)}.")
+        raise InvalidRequest(f"{scope!r} is not an attribute scope.", hint=f"Use one of {', '.join(SCOPES)}.")
     return scope

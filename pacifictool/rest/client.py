@@ -6,16 +6,15 @@ import threading
 from typing import Any, Self
 
 from pacifictool.reporting import SILENT, Reporter
-from pacifictool.rest.assets import Assets
 from pacifictool.rest.attributes import Attributes
 from pacifictool.rest.dashboards import Dashboards
-from pacifictool.rest.devices import Devices
 from pacifictool.rest.entities import User
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding
-from pacifictool.rest.generation import Generation, detect, generation_of
+from pacifictool.rest.generation import ServerGeneration, detect, generation_of
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
+from pacifictool.rest.resources import Assets, Devices
 from pacifictool.rest.telemetry import Telemetry
 from pacifictool.server_version import ServerVersion
 from pacifictool.settings import Settings
@@ -24,13 +23,13 @@ from pacifictool.settings import Settings
 class Platform:
     """A server and a user on it. Usable from many threads; nothing is sent before it is needed.
 
-    Use it as a context manager, or call `close`. With `server_version` the server is not asked of which version it is.
+    Use it as a context manager, or call `close`. With `server_version` the server is not asked for its version.
     """
 
     def __init__(self, session: Session, *, server_version: ServerVersion | None = None) -> None:
         self._session = session
         self._server_version = server_version
-        self._generation: Generation | None = None
+        self._generation: ServerGeneration | None = None
         self._forwarding: Forwarding | None = None
         self._lock = threading.Lock()
         self.devices = Devices(session, self._paging)
@@ -51,8 +50,8 @@ class Platform:
     ) -> Self:
         """The platform that `settings` name; further options are those of `Session`.
 
-        Raises SettingsError when neither a password nor an API key is known. Whether the server is there shows with
-        the first call.
+        Raises SettingsError when neither a password nor an API key is known. Whether the server can be reached shows
+        with the first call.
         """
         return cls(
             Session(
@@ -74,30 +73,30 @@ class Platform:
 
     @property
     def session(self) -> Session:
-        """For requests that this client has no method for."""
+        """The HTTP client, for requests that this class has no method for."""
         return self._session
 
     def generation(self) -> str:
-        """Which generation the server is of: "1.x", "2.x", "3.x" or "4.x"; asked once.
+        """The server's generation: "1.x", "2.x", "3.x" or "4.x"; detected once.
 
-        Raises PlatformError (as any call does), also when what answers is of no known generation.
+        Raises PlatformError (as any call does), also for a server of no known generation.
         """
         return self._detected().name
 
     @property
     def version(self) -> str | None:
-        """The server's version, for example "4.3.1", as it or the settings tell; servers before 3.3.3 do not (None)."""
+        """The server's version, for example "4.3.1", as it or the settings say; None for servers before 3.3.3."""
         return self._detected().version
 
     @property
     def kind(self) -> str:
-        """Generation and version for a person: "4.x, version 4.3.1", or "1.x" where the server does not tell more."""
+        """Generation and version for a person: "4.x, version 4.3.1", or "1.x" where nothing more is known."""
         found = self._detected()
         return found.name if found.version is None else f"{found.name}, version {found.version}"
 
     @property
     def forwarding(self) -> Forwarding:
-        """The server's way of forwarding telemetry to Kafka; always the same object, for it counts rule deletions."""
+        """The server's way of forwarding telemetry to Kafka; always the same object, as it counts rule deletions."""
         generation = self._detected()
         with self._lock:
             if self._forwarding is None:
@@ -118,13 +117,13 @@ class Platform:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _detected(self) -> Generation:
+    def _detected(self) -> ServerGeneration:
         with self._lock:
             if self._generation is None:
-                told = self._server_version
-                found = self._generation = detect(self._session) if told is None else generation_of(told)
+                given = self._server_version
+                found = self._generation = detect(self._session) if given is None else generation_of(given)
                 version = "" if found.version is None else f", version {found.version}"
-                how = "" if told is None else " (as --server-version says)"
+                how = "" if given is None else " (as --server-version says)"
                 self._session.reporter.detail(f"Server generation {found.name}{version}{how}: {self.url}")
             return self._generation
 

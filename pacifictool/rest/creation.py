@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from pacifictool.errors import AlreadyExists, NameChanged
-from pacifictool.rest.retry import outcome_unknown
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 CLOCK_TOLERANCE_MS = 1000
 """For the drift of two clocks since the last login (see `Session.server_time_ms`)."""
@@ -27,46 +26,47 @@ class Created(Protocol):
     @property
     def created_time(self) -> int: ...
 
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
 
-Thing = TypeVar("Thing", bound=Created)
+
+Resource = TypeVar("Resource", bound=Created)
 
 
-def create_once(
+def create_idempotently(
     session: Session,
     path: str,
     document: dict[str, Any],
-    parse: Callable[[Any], Thing],
-    find: Callable[[], Thing | None],
-) -> Thing:
+    parse: Callable[[Any], Resource],
+    find: Callable[[], Resource | None],
+) -> Resource:
     """POSTs `document`; before repeating an attempt with an unknown outcome, looks whether it had succeeded.
 
-    `find` looks up the thing by what makes it unique, and returns None also for one that differs from `document`.
+    `find` looks up the resource by what makes it unique, and returns None also for one that differs from `document`.
     What it finds is ours when it is not older than our first attempt. Raises AlreadyExists for one that was there
     before, NameChanged when the server keeps another name, and the other subclasses of PlatformError.
     """
     session.log_in()
     began = session.server_time_ms() - CLOCK_TOLERANCE_MS
+    is_repeated = False
 
-    def adopt() -> Thing | None:
+    def find_ours() -> dict[str, Any] | None:
+        nonlocal is_repeated
+        is_repeated = True
         found = find()
-        return found if found is not None and found.created_time >= began else None
+        return dict(found.raw) if found is not None and found.created_time >= began else None
 
-    def attempt(number: int) -> Thing:
-        if number > 1 and (ours := adopt()) is not None:
-            return ours
-        try:
-            response = session.request("POST", path, json=document, repeatable=False, expect=dict)
-            created = parse(response)
-            origin = "created just now" if created.created_time >= began else "there before"
-            check_names(session, document, response, created.id, origin)
-            return created
-        except AlreadyExists:
-            # The attempt before may have been carried out after we had looked.
-            if number > 1 and (ours := adopt()) is not None:
-                return ours
-            raise
-
-    return session.retrier.run(attempt, outcome_unknown)
+    try:
+        response = session.request("POST", path, json=document, expect=dict, find_result=find_ours)
+    except AlreadyExists:
+        # An earlier attempt may have been carried out after the look-up.
+        if is_repeated and (ours := find_ours()) is not None:
+            return parse(ours)
+        raise
+    created = parse(response)
+    origin = "created just now" if created.created_time >= began else "there before"
+    check_names(session, document, response, created.id, origin)
+    return created
 
 
 def name_changed(session: Session, wanted: str, kept: str, identifier: str, origin: str) -> NameChanged:

@@ -1,6 +1,6 @@
 """The configuration of a dashboard: zones' values over time above, devices' latest values below.
 
-Two ways of writing it down. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
+There are two formats. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
 accepted (docs/servers/4.x.md#dashboards, row 2). Before, it names a bundle and an alias; the UI of later servers
 still reads that (docs/servers/4.x.md#dashboards, row 3). How either looks in the web UI was not observed.
 """
@@ -23,7 +23,7 @@ Configuration = dict[str, Any]
 
 
 class WidgetStyle(Enum):
-    """How a generation of servers writes widgets and aliases down."""
+    """The format of widgets and aliases of a generation of servers."""
 
     BUNDLE = "bundle"
     """`bundleAlias` and `typeAlias`; an alias names one `assetType` or `deviceType`."""
@@ -36,7 +36,7 @@ class DashboardSpec:
     """What a dashboard is to show."""
 
     description: str
-    """Kept in the configuration; a dashboard of ours is known by it."""
+    """Kept in the configuration; identifies a dashboard of ours."""
     entity_type: str
     """Of the zones' assets and of the devices."""
     value_key: str
@@ -118,7 +118,7 @@ def dashboard_configuration(spec: DashboardSpec, title: str, style: WidgetStyle)
 
 
 def dashboard_differences(actual: Mapping[str, Any], spec: DashboardSpec, style: WidgetStyle) -> Iterator[str]:
-    """One line for each part of ours that shows something else than wanted.
+    """One line for each part of ours that shows something else than is wanted.
 
     What a person has moved, recoloured, added or taken out in the web UI is theirs and no difference.
     """
@@ -178,7 +178,7 @@ def _datasource(widget: _Widget, spec: DashboardSpec) -> Configuration:
         "label": spec.value_key,
         "color": _COLOR,
         "settings": {},
-        # The UI tells keys apart by it; any number below 1 will do.
+        # The UI distinguishes keys by it; any number below 1 will do.
         "_hash": 0.123,
     }
     return {"type": "entity", "name": None, "entityAliasId": widget.alias_id, "dataKeys": [key]}

@@ -1,8 +1,8 @@
 """Dashboards of the platform's web UI.
 
 Titles are not unique, nothing but the title is checked, and a configuration comes back as it was sent
-(docs/servers/4.x.md#dashboards, row 1). So a dashboard of ours is known by its title and by the description in its
-configuration.
+(docs/servers/4.x.md#dashboards, row 1). So a dashboard of ours is identified by its title and by the description in
+its configuration.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pacifictool.errors import InvalidRequest, NotFound
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.rest.entities import Reader
+from pacifictool.rest.http import VERSION_CONFLICT, Session, segment
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session, segment
 
 _PATH = "/api/dashboard"
 
@@ -66,7 +65,7 @@ class Dashboards:
 
     @property
     def style(self) -> WidgetStyle:
-        """How this server's generation writes widgets down. Raises PlatformError."""
+        """The format of widgets of this server's generation. Raises PlatformError."""
         return self._style()
 
     def titled(self, title: str) -> Iterator[Dashboard]:
@@ -91,7 +90,7 @@ class Dashboards:
         """Creates one. When the connection breaks in the middle, looks for it before trying again."""
         document = {"title": title, "configuration": dict(configuration)}
         description = str(configuration.get("description"))
-        return create_once(
+        return create_idempotently(
             self._session, _PATH, document, Dashboard.from_json, lambda: self._newest(title, description)
         )
 

@@ -1,4 +1,4 @@
-"""Plugins, rules and rule chains as JSON: files of the user's, or the tutorial's own, checked before anything is sent.
+"""Plugins, rules and rule chains as JSON: files of the user's, or the tutorial's own; checked before anything is sent.
 
 Files that the platform's web UI exported carry fields of the installation they came from (id, tenant, state, time);
 those are left out.
@@ -187,11 +187,11 @@ def _parse(text: str, source: str) -> Descriptor:
     except json.JSONDecodeError as error:
         raise DescriptorError(
             f"{source} is not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}.",
-            hint="Mend that line and try again.",
+            hint="Correct that line and try again.",
         ) from None
     except (RecursionError, ValueError) as error:
         raise DescriptorError(
-            f"{source} is not usable JSON: {error}.", hint="Export it afresh from the web UI."
+            f"{source} is not usable JSON: {error}.", hint="Export it again from the web UI."
         ) from None
     if not isinstance(document, dict):
         raise DescriptorError(
@@ -210,7 +210,7 @@ def _read(path: Path) -> str:
         # utf-8-sig: editors on Windows put a byte order mark in front.
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DescriptorError(f"There is no file {path}.", hint="Check the path.") from None
+        raise DescriptorError(f"{path} does not exist.", hint="Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DescriptorError(
             f"{path} cannot be read: {file_fault(error)}.", hint="It must be readable text."

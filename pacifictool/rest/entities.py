@@ -1,7 +1,7 @@
 """What the platform keeps, as typed values: devices, assets, plugins, rules, rule chains, credentials, users, events.
 
 Every `from_json` checks what it reads and raises UnexpectedAnswer when a field that we rely on is missing or of
-another type. Fields that we do not know stay in `raw`, so that a change never loses them.
+another type. Unknown fields stay in `raw`, so that a change never loses them.
 """
 
 from __future__ import annotations
@@ -302,7 +302,7 @@ def entity_id_of(entity: AnyEntity) -> EntityId:
 
 
 class Reader:
-    """Takes fields out of a JSON object and complains about what is not as it should be."""
+    """Takes fields out of a JSON object. Raises UnexpectedAnswer for a field that is missing or of another type."""
 
     def __init__(self, document: Any, noun: str) -> None:
         self._noun = noun

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 DEVICES_PER_REQUEST: Final = 2000
 _PATH: Final = "/api/entitiesQuery/find"

@@ -1,6 +1,6 @@
-"""Which generation of servers answers, and what differs between them.
+"""The generation of a server, and what differs between generations.
 
-A generation is one `Generation` of this module, with its way of paging, of forwarding, of time series and of
+A generation is one `ServerGeneration` of this module, with its way of paging, of forwarding, of time series and of
 dashboards; nothing else in the package asks what server it talks to. docs/compatibility.md lists them, and
 docs/servers/index.md#reading-a-row leads to what of it was observed.
 """
@@ -16,8 +16,8 @@ from pacifictool.errors import InvalidRequest, NotFound, PermissionDenied, Platf
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding, RuleChainForwarding
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import NumberPaging, Paging, TextPaging
-from pacifictool.rest.session import Session
 from pacifictool.rest.telemetry import TelemetryTraits
 from pacifictool.server_version import ServerVersion
 
@@ -31,35 +31,35 @@ _WRITES_BEFORE = 8
 """Enough to keep a server on two cores busy; how many it takes at most was not measured."""
 
 _WRITES_OF_4 = 64
-"""A 4.3.1 server answers a write when its batch of 100 ms is stored: ten a second each
+"""A 4.3.1 server confirms a write when its batch of 100 ms is stored: 10/s each
 (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ServerGeneration:
     """What the rest of the client needs to know about a kind of server."""
 
     name: str
     """1.x, 2.x, 3.x, 4.x …"""
     version: str | None
-    """As the server or the user tells it; None when neither does."""
+    """As the server reports or the user gives it; None when neither does."""
     paging: Paging
     telemetry: TelemetryTraits
     forwarding: MakeForwarding
     widgets: WidgetStyle
 
 
-def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation:
+def generation_of(version: ServerVersion, *, is_reported: bool = True) -> ServerGeneration:
     """The generation of a version, or of a range of them by its lower end.
 
-    `is_told` is False for a version that we only conclude from how a server behaves.
+    `is_reported` is False for a version that is only concluded from how a server behaves.
     """
     old = version.major < 2
-    return Generation(
+    return ServerGeneration(
         name=f"{version.major}.x",
-        version=str(version) if is_told else None,
+        version=str(version) if is_reported else None,
         paging=NumberPaging() if version.at_least(3) else TextPaging(),
-        # Between 1.4 and 4.3.1 nobody has looked: the careful assumption costs one point and one repeated write.
+        # Unknown between 1.4 and 4.3.1: the careful assumption costs one point and one repeated write.
         telemetry=TelemetryTraits(
             start_may_be_exclusive=not version.at_least(4),
             latest_is_last_written=not version.at_least(4),
@@ -70,25 +70,25 @@ def generation_of(version: ServerVersion, *, is_told: bool = True) -> Generation
     )
 
 
-def detect(session: Session) -> Generation:
+def detect(session: Session) -> ServerGeneration:
     """Asks the server: one request from 3.3.3 on, two on 1.x, three in between.
 
-    Raises PlatformError for what answers as no generation does.
+    Raises PlatformError for a server of no known generation.
     """
-    told = _asked_version(session)
-    if told is not None:
-        return generation_of(told)
+    version = _reported_version(session)
+    if version is not None:
+        return generation_of(version)
     try:
         session.request("GET", "/api/plugins", expect=list)
     except NotFound:
-        return generation_of(_version_by_paging(session), is_told=False)
+        return generation_of(_version_by_paging(session), is_reported=False)
     except PermissionDenied as error:
         raise _not_allowed(session, "plugins", error) from error
-    return generation_of(_version("1.0"), is_told=False)
+    return generation_of(_version("1.0"), is_reported=False)
 
 
-def _asked_version(session: Session) -> ServerVersion | None:
-    """What /api/system/info tells; None when there is no such thing (before 3.3.3)."""
+def _reported_version(session: Session) -> ServerVersion | None:
+    """What /api/system/info says; None when there is no such thing (before 3.3.3)."""
     try:
         document = session.request("GET", "/api/system/info", expect=dict)
     except NotFound:
@@ -97,9 +97,8 @@ def _asked_version(session: Session) -> ServerVersion | None:
     version = ServerVersion.parse(text) if isinstance(text, str) else None
     if version is None or version.major < 2:
         raise UnexpectedAnswer(
-            f"The server at {session.url} does not say in GET /api/system/info of which version it is"
-            f" ({str(text)[:60]!r}).",
-            hint="Say it with --server-version, for example --server-version 4.3.1.",
+            f"The server at {session.url} does not give a known version in GET /api/system/info ({str(text)[:60]!r}).",
+            hint="Give it with --server-version, for example --server-version 4.3.1.",
         )
     return version
 
@@ -127,12 +126,12 @@ def _version(text: str) -> ServerVersion:
 
 
 def _unknown(session: Session, error: PlatformError | None) -> PlatformError:
-    answered = f" ({error.message.rstrip('.')})" if error is not None else ": its page is of no known form"
+    reason = f" ({error.message.rstrip('.')})" if error is not None else ": its page has an unknown form"
     return PlatformError(
-        f"The server at {session.url} lets {session.username} in, but answers as no known version does: it has no"
+        f"The server at {session.url} accepts {session.username}, but is of no known version: it has no"
         f" GET /api/system/info (3.3.3 and later), no GET /api/plugins (1.x), and no GET /api/ruleChains (2.0 and"
-        f" later){answered}.",
-        hint="Check that --url names the platform itself; if it does, say its version with --server-version.",
+        f" later){reason}.",
+        hint="Check that --url names the platform itself; if it does, give its version with --server-version.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Lists of any length: every page behind one iterator.
+"""Lists of any length: one iterator over all pages.
 
-Server generations page differently; each way is one class: `TextPaging` for 1.x and 2.x, `NumberPaging` for 3.0 and
+Server generations page differently, with one class each: `TextPaging` for 1.x and 2.x, `NumberPaging` for 3.0 and
 later.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
 PAGE_SIZE = 1000
 
 
 class Paging(Protocol):
-    """A generation's way of handing out long lists."""
+    """How a generation splits long lists into pages."""
 
     @property
     def searches_anywhere(self) -> bool:
@@ -46,7 +46,7 @@ class TextPaging:
         return {"limit": count}
 
     def items(self, session: Session, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """See `Paging`. Raises UnexpectedAnswer also for a server that hands out the same page again and again."""
+        """See `Paging`. Raises UnexpectedAnswer also for a server that repeats a page endlessly."""
         query: dict[str, str | int] = {**params, "limit": self._page_size}
         seen_offsets: set[str] = set()
         seen_first: set[str] = set()
@@ -64,7 +64,7 @@ class TextPaging:
             link = page.get("nextPageLink")
             if not isinstance(link, dict) or not isinstance(link.get("idOffset"), str) or not data:
                 raise UnexpectedAnswer(
-                    f"A page of GET {path} says that more follow, but not where.", request=f"GET {path}"
+                    f"A page of GET {path} says that more pages follow, but not where.", request=f"GET {path}"
                 )
             offset = link["idOffset"]
             if offset in seen_offsets:
@@ -76,11 +76,11 @@ class TextPaging:
 
 
 class NumberPaging:
-    """3.0 and later: `pageSize` and `page`, counted from 0; the answer has `totalElements` and `hasNext`.
+    """3.0 and later: `pageSize` and `page`, counted from 0; the response has `totalElements` and `hasNext`.
 
     Without an order the server sorts by the ids' text, so that something created meanwhile may land on a page already
     read; sorted by time of creation it comes last (docs/servers/4.x.md#pages, row 4). What is deleted meanwhile moves
-    the rest forward: then as many positions are read once more as there are items less.
+    the rest forward: then as many positions are read again as items are missing.
     """
 
     searches_anywhere = True
@@ -98,7 +98,7 @@ class NumberPaging:
         order = {"sortProperty": "createdTime", "sortOrder": "ASC"}
         seen: set[str] = set()
         number, known_total, read_before = 0, 0, -1
-        useful, in_vain = 0, 0
+        useful, useless = 0, 0
         while True:
             query: dict[str, str | int] = {**params, "pageSize": size, "page": number, **order}
             page = session.request("GET", path, params=query, expect=dict)
@@ -107,11 +107,11 @@ class NumberPaging:
             known_total = total
             fresh = {identity: item for item in data if (identity := str(item.get("id"))) not in seen}
             if (gone and number) or not fresh:
-                in_vain += 1
+                useless += 1
             else:
-                useful, in_vain = useful + 1, 0
-            # Going back over everything read so far may be in vain; more than that has no end.
-            if in_vain > 2 * useful + 1:
+                useful, useless = useful + 1, 0
+            # Reading everything so far again may bring nothing new; more than that would never end.
+            if useless > 2 * useful + 1:
                 raise _endless(path)
             if gone and number:
                 number, read_before = max(0, number * size - gone) // size, number
@@ -128,7 +128,7 @@ class NumberPaging:
 def _total(page: dict[str, Any], path: str) -> int:
     total = page.get("totalElements")
     if not isinstance(total, int) or isinstance(total, bool) or total < 0:
-        raise UnexpectedAnswer(f"A page of GET {path} does not tell how many items there are.", request=f"GET {path}")
+        raise UnexpectedAnswer(f"A page of GET {path} does not say how many items there are.", request=f"GET {path}")
     return total
 
 

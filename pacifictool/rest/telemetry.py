@@ -1,7 +1,7 @@
 """Time series of devices and assets, typed.
 
-What the server makes odd is hidden here (docs/servers/1.x.md#telemetry-over-rest, rows 12, 13, 15 and 16;
-docs/servers/4.x.md#telemetry-over-rest, row 6): values that come back as texts, null at the present moment for unknown
+The server's peculiarities are hidden here (docs/servers/1.x.md#telemetry-over-rest, rows 12, 13, 15 and 16;
+docs/servers/4.x.md#telemetry-over-rest, row 6): values that come back as texts, null at the current time for unknown
 keys, bounds that are exclusive on both sides, ranges cut off at 100 points, and a "latest" value that is the last one
 written (4.x: the newest).
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
 from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.session import Session, segment
+from pacifictool.rest.http import Session, segment
 from pacifictool.rest.values import Value, decode_text, encode_object
 
 RANGE_PAGE = 10_000
@@ -35,19 +35,19 @@ class Point:
 
 
 Row = tuple[int, Mapping[str, Value]]
-"""A time stamp in ms since the epoch, and values by key."""
+"""A timestamp in ms since the epoch, and values by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetryTraits:
-    """In what the generations differ."""
+    """How the generations differ."""
 
     start_may_be_exclusive: bool
     """Whether a range may lack the point at its very start."""
     latest_is_last_written: bool
     """Whether "latest" is the value that came last, even if its time is older; otherwise the one of the newest time."""
     writes_at_once: int
-    """Writes that may be under way together; more would only wait for each other in the server."""
+    """Writes that may be in flight at the same time; more would only wait for each other in the server."""
 
 
 class Telemetry:
@@ -60,12 +60,12 @@ class Telemetry:
     def latest_is_last_written(self) -> bool:
         """Whether this server shows as "latest" what was written last, even if its time is older.
 
-        Who corrects an older value on such a server writes the newest once more, so that it stays the latest.
+        To correct an older value on such a server, write the newest once more afterwards, so that it stays the latest.
         """
         return self._traits().latest_is_last_written
 
     def writes_at_once(self) -> int:
-        """How many writes this server should be given together, by those who have many."""
+        """How many writes to have in flight at the same time on this server."""
         return self._traits().writes_at_once
 
     def write(self, entity: AnyEntity, rows: Iterable[Row] | Mapping[str, Iterable[Point]]) -> None:
@@ -75,13 +75,13 @@ class Telemetry:
         sent in order of time, the newest in a request of its own at the end: 1.x calls "latest" whatever was written
         last. Nothing is sent when there are no values.
 
-        Raises InvalidRequest for NaN, infinities, integers beyond 64 bits and time stamps that are none; NotFound for
+        Raises InvalidRequest for NaN, infinities, integers beyond 64 bits and invalid timestamps; NotFound for
         an entity that is not there.
         """
         by_time: dict[int, dict[str, Value]] = {}
         for ts_ms, values in _points_as_rows(rows) if isinstance(rows, Mapping) else rows:
             if isinstance(ts_ms, bool) or not isinstance(ts_ms, int) or not 0 <= ts_ms < 2**63:
-                raise InvalidRequest(f"{ts_ms!r} is not a time stamp in ms since the epoch.")
+                raise InvalidRequest(f"{ts_ms!r} is not a timestamp in ms since the epoch.")
             by_time.setdefault(ts_ms, {}).update(values)
         texts = [
             f'{{"ts":{ts_ms},"values":{encode_object(by_time[ts_ms])}}}' for ts_ms in sorted(by_time) if by_time[ts_ms]
@@ -94,7 +94,7 @@ class Telemetry:
         self._post(entity, newest, repeatable=True)
 
     def write_now(self, entity: AnyEntity, values: Mapping[str, Value]) -> None:
-        """Writes values at the server's present time. Not repeated when the connection breaks: it could be twice."""
+        """Writes values at the server's current time. Not repeated when the connection breaks: it could be twice."""
         if values:
             self._post(entity, encode_object(values), repeatable=False)
 
@@ -110,17 +110,17 @@ class Telemetry:
         found: dict[str, Point | None] = dict.fromkeys(wanted)
         for start in range(0, len(wanted), _KEYS_PER_REQUEST):
             some = wanted[start : start + _KEYS_PER_REQUEST]
-            answer = self._session.request(
+            document = self._session.request(
                 "GET", f"{_path(entity)}/values/timeseries", params={"keys": ",".join(some)}, expect=dict
             )
             for key in some:
-                points = _points(answer, key)
-                # An unknown key comes back as null at the present moment.
+                points = _points(document, key)
+                # An unknown key comes back as null at the current time.
                 found[key] = points[0] if points and points[0].value is not None else None
         return found
 
     def range(self, entity: AnyEntity, key: str, start_ms: int, end_ms: int, limit: int | None = None) -> list[Point]:
-        """The points with start_ms <= ts < end_ms, oldest first; with `limit`, only the newest so many.
+        """The points with start_ms <= ts < end_ms, oldest first; with `limit`, at most that many of the newest.
 
         Every point there is, over as many requests as that takes.
         """
@@ -130,11 +130,11 @@ class Telemetry:
         points: dict[int, Point] = {}
         before_ms = end_ms
         # Asking from start - 1 and checking here gives the same where the start is exclusive (1.x, SQL) or not (1.x,
-        # Cassandra), as nobody can know from outside.
+        # Cassandra), which a client cannot know.
         asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
         while start_ms < before_ms and (limit is None or len(points) < limit):
             page_size = RANGE_PAGE if limit is None else min(RANGE_PAGE, limit - len(points) + 1)
-            answer = self._session.request(
+            document = self._session.request(
                 "GET",
                 f"{_path(entity)}/values/timeseries",
                 params={
@@ -147,7 +147,7 @@ class Telemetry:
                 },
                 expect=dict,
             )
-            page = _points(answer, key)
+            page = _points(document, key)
             fresh = {point.ts_ms: point for point in page if start_ms <= point.ts_ms < before_ms}
             points |= fresh
             if len(page) < page_size or not fresh:
@@ -158,10 +158,10 @@ class Telemetry:
 
     def keys(self, entity: AnyEntity) -> list[str]:
         """The keys that the entity has telemetry of."""
-        answer = self._session.request("GET", f"{_path(entity)}/keys/timeseries", expect=list)
-        if not all(isinstance(key, str) for key in answer):
-            raise UnexpectedAnswer("The server lists telemetry keys that are not texts.")
-        return answer
+        keys = self._session.request("GET", f"{_path(entity)}/keys/timeseries", expect=list)
+        if not all(isinstance(key, str) for key in keys):
+            raise UnexpectedAnswer("The server lists telemetry keys that are not text.")
+        return keys
 
 
 def _path(entity: AnyEntity) -> str:
@@ -173,26 +173,26 @@ def _points_as_rows(points: Mapping[str, Iterable[Point]]) -> Iterable[Row]:
     for key, series in points.items():
         for point in series:
             if point.value is None:
-                raise InvalidRequest(f"{key}: the platform does not keep empty values.")
+                raise InvalidRequest(f"{key}: the platform does not store empty values.")
             yield point.ts_ms, {key: point.value}
 
 
 def _checked(key: str) -> str:
-    # An empty key in the list makes a 1.x server think for 30 s and answer 503
+    # An empty key in the list makes a 1.x server time out with 503 after 30 s
     # (docs/servers/1.x.md#telemetry-over-rest, row 19); a comma separates keys.
     if not key or "," in key:
-        raise InvalidRequest(f"{key!r} cannot be asked for: a key is not empty and holds no comma.")
+        raise InvalidRequest(f"{key!r} is not a valid key: a key is not empty and contains no comma.")
     return key
 
 
-def _points(answer: Mapping[str, Any], key: str) -> list[Point]:
-    series = answer.get(key, [])
+def _points(document: Mapping[str, Any], key: str) -> list[Point]:
+    series = document.get(key, [])
     if not isinstance(series, list):
         raise UnexpectedAnswer(f"The server gives a JSON {type(series).__name__} as the points of {key!r}.")
     points = []
     for item in series:
         ts_ms = item.get("ts") if isinstance(item, dict) else None
         if not isinstance(ts_ms, int) or isinstance(ts_ms, bool):
-            raise UnexpectedAnswer(f"The server gives a point of {key!r} without a time stamp.")
+            raise UnexpectedAnswer(f"The server gives a point of {key!r} without a timestamp.")
         points.append(Point(ts_ms, decode_text(item.get("value"), key)))
     return points

@@ -1,4 +1,4 @@
-"""Numbers, texts and truth values as the platform takes and gives them.
+"""Numbers, texts and booleans as the platform takes and gives them.
 
 A JSON number with a point is a double, any other a 64-bit integer; `1e3` and integers of 20 digits are refused; null
 and nested values are refused or dropped. What comes back is always a text (docs/servers/1.x.md#telemetry-over-rest,
@@ -24,7 +24,7 @@ _DECIMAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 
 
 def encode_object(values: Mapping[str, Value]) -> str:
-    """A flat JSON object that every server generation reads as it was meant. Raises InvalidRequest."""
+    """A flat JSON object that every server generation reads the same. Raises InvalidRequest."""
     return "{" + ",".join(f"{_encode_text(key)}:{_encode_value(key, value)}" for key, value in values.items()) + "}"
 
 
@@ -40,14 +40,14 @@ def _encode_value(key: str, value: Value) -> str:
         return str(int(value))
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidRequest(f"{key}: {value} is not a number that the platform can keep.")
+            raise InvalidRequest(f"{key}: {value} is not a number that the platform can store.")
         # float.__repr__: the shortest text that reads back as the same double, also for subclasses such as numpy's.
         text = format(Decimal(float.__repr__(value)), "f")
         return text if "." in text else f"{text}.0"
     if isinstance(value, str):
         return _encode_text(value)
     raise InvalidRequest(
-        f"{key}: the platform keeps numbers, texts and truth values, not {type(value).__name__}.",
+        f"{key}: the platform stores numbers, texts and booleans, not {type(value).__name__}.",
         hint="Leave the key out, or send JSON as text.",
     )
 
@@ -59,7 +59,7 @@ def _encode_text(text: str) -> str:
 def decode_text(text: Any, key: str) -> Value | None:
     """A value as the platform gives it, back as what it was: a number where the text is one, or true or false.
 
-    A text that was written as "31" comes back as the number 31: the platform does not tell the two apart.
+    A text that was written as "31" comes back as the number 31: the platform does not distinguish the two.
     """
     if text is None or isinstance(text, bool | int):
         return text

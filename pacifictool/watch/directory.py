@@ -1,4 +1,4 @@
-"""Which zones and devices there are to watch: the scenario's, and what else of its type is on the platform."""
+"""The zones and devices to watch: those of the scenario, and all others of its type on the platform."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pacifictool.rest import CLIENT_SCOPE, EntityId, Platform
 from pacifictool.scenario import Scenario, Turbine
 
 LISTED: Final = 5_000
-"""So many devices, and so many assets, are looked up at most."""
+"""Maximum number of devices, and of assets, that are listed."""
 
 RELIST_SECONDS: Final = 30.0
 _RELIST_SOON_SECONDS: Final = 5.0
-"""As long as something that should be there is missing, and the lists are short."""
+"""Used while a device of the scenario is missing, and the lists are short."""
 _SHORT: Final = 500
 _SEARCHES: Final = 10
-"""Missing zones that are looked for by name in one round."""
+"""Missing zones that are searched by name in one poll."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedZone:
-    """A zone, and where its means may be."""
+    """A zone, and the entities that may have its means."""
 
     name: str
-    places: tuple[EntityId, ...]
+    entities: tuple[EntityId, ...]
     """The asset, the device of that name, both, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedDevice:
-    """A device by name; without an id it is not on the platform."""
+    """A device by name; `id` is None when it is not on the platform."""
 
     name: str
     id: EntityId | None
 
 
 class Directory:
-    """Knows who is there. `refresh` asks the platform, as often as it has to; one thread at a time."""
+    """The known zones and devices; `refresh` updates them from the platform. For one thread at a time."""
 
     def __init__(
         self, platform: Platform, scenario: Scenario, *, zones: Collection[str] = (), devices: Collection[str] = ()
@@ -57,23 +57,23 @@ class Directory:
         self._zone_of: dict[str, str | None] = {}
         self._search_turn = 0
         self.is_cut = False
-        """Whether there are more than LISTED of a kind."""
+        """Whether there are more than LISTED devices or assets."""
 
     def refresh(self, at: float) -> None:
-        """Brings it up to date at monotonic second `at`. Raises PlatformError."""
-        if self._listed_at is None or at - self._listed_at >= self._patience():
+        """Reads the lists again when they are too old at monotonic second `at`. Raises PlatformError."""
+        if self._listed_at is None or at - self._listed_at >= self._relist_seconds():
             self._list()
             self._listed_at = at
-        missing = [zone.name for zone in self.zones() if not zone.places]
+        missing = [zone.name for zone in self.zones() if not zone.entities]
         self._search_turn += 1
         start = self._search_turn * _SEARCHES % len(missing) if len(missing) > _SEARCHES else 0
         for name in (missing + missing)[start : start + min(_SEARCHES, len(missing))]:
             self._search(name)
 
-    def _patience(self) -> float:
+    def _relist_seconds(self) -> float:
         is_short = len(self._devices) + len(self._assets) <= _SHORT
-        lacks = any(device.id is None for device in self.devices()) or not self._devices
-        return _RELIST_SOON_SECONDS if is_short and lacks else RELIST_SECONDS
+        is_incomplete = any(device.id is None for device in self.devices()) or not self._devices
+        return _RELIST_SOON_SECONDS if is_short and is_incomplete else RELIST_SECONDS
 
     def _list(self) -> None:
         kind = self._scenario.platform.entity_type
@@ -92,14 +92,14 @@ class Directory:
         elif (device := self._platform.devices.find(zone)) is not None:
             self._devices[zone] = device.entity_id
 
-    def forget(self, place: EntityId) -> None:
-        """It is gone from the platform."""
+    def forget(self, entity: EntityId) -> None:
+        """Removes an entity that was deleted on the platform."""
         for known in (self._devices, self._assets):
-            for name in [name for name, identifier in known.items() if identifier == place]:
+            for name in [name for name, identifier in known.items() if identifier == entity]:
                 del known[name]
 
     def devices(self) -> list[WatchedDevice]:
-        """Every device that is none of the zones; those of the scenario first."""
+        """All devices except those of zones; those of the scenario first."""
         if self._only_devices:
             return [WatchedDevice(name, self._devices.get(name)) for name in self._only_devices]
         zones = set(self._zone_names())
@@ -108,28 +108,27 @@ class Directory:
         return [WatchedDevice(name, self._devices.get(name)) for name in [*own, *others]]
 
     def zones(self) -> list[WatchedZone]:
-        """Every zone; those of the scenario first."""
-        places = []
-        for name in self._zone_names():
-            found = (self._assets.get(name), self._devices.get(name))
-            places.append(WatchedZone(name, tuple(place for place in found if place is not None)))
-        return places
+        """All zones; those of the scenario first."""
+        return [
+            WatchedZone(name, tuple(filter(None, (self._assets.get(name), self._devices.get(name)))))
+            for name in self._zone_names()
+        ]
 
     def _zone_names(self) -> Iterable[str]:
         if self._only_zones:
             return self._only_zones
         own = [turbine.zone for turbine in self._turbines()]
-        told = [zone for zone in self._zone_of.values() if zone is not None]
-        return dict.fromkeys([*own, *self._assets, *told])
+        reported = [zone for zone in self._zone_of.values() if zone is not None]
+        return dict.fromkeys([*own, *self._assets, *reported])
 
     def _turbines(self) -> tuple[Turbine, ...]:
-        """The scenario's, unless another scenario's fleet is here instead."""
+        """Those of the scenario, unless the platform has another fleet instead."""
         turbines, zones = self._scenario.turbines, self._scenario.zones
-        is_ours = any(turbine.name in self._devices for turbine in turbines)
-        return turbines if is_ours or self._devices.keys() <= set(zones) else ()
+        has_scenario = any(turbine.name in self._devices for turbine in turbines)
+        return turbines if has_scenario or self._devices.keys() <= set(zones) else ()
 
     def zone_of(self, device: WatchedDevice) -> str | None:
-        """Where the device stands: as the scenario says, or as it says itself (asked once). Raises PlatformError."""
+        """The device's zone by the scenario, or by its client attribute, which is read once. Raises PlatformError."""
         turbine = self._scenario.turbine(device.name)
         if turbine is not None:
             return turbine.zone
@@ -143,6 +142,6 @@ class Directory:
 
 
 def _some(items: Iterable[Item]) -> tuple[list[Item], bool]:
-    """At most LISTED of them, and whether there are more."""
+    """Up to LISTED of them, and whether there are more."""
     found = list(islice(items, LISTED + 1))
     return found[:LISTED], len(found) > LISTED

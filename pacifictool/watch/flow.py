@@ -1,20 +1,21 @@
-"""The way from turbine to asset as hops with flows between them, and one sentence on whether the data moves."""
+"""The data flow from turbine to asset as hops with flows between them, and a verdict on whether the data moves."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacifictool.watch.model import WAITING, Flow, Hop, JobState, PlatformState, TopicState
+from pacifictool.watch.model import WAITING, FlowView, HopView, JobState, PlatformState, Verdict, WatchedTopicState
+from pacifictool.watch.model import VerdictCode as Code
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
 BEHIND_SECONDS: Final = 30.0
-"""A job whose lag is worth more than so many seconds of records does not keep up."""
+"""A job with a lag of more than this many seconds of records (and one window) does not keep up."""
 
 
 def hops_of(
-    platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
-) -> tuple[Hop, ...]:
+    platform: PlatformState, topic: WatchedTopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+) -> tuple[HopView, ...]:
     """Turbines, platform, topic, job, assets."""
     return (
         _turbines(platform),
@@ -26,98 +27,102 @@ def hops_of(
 
 
 def flows_of(
-    platform: PlatformState, topic: TopicState, job: JobState, *, now_ms: int, window_ms: int
-) -> tuple[Flow, ...]:
-    """What goes from each hop to the next."""
-    # From what is on the platform, so that it is known of a job on another machine, too.
+    platform: PlatformState, topic: WatchedTopicState, job: JobState, *, now_ms: int, window_ms: int
+) -> tuple[FlowView, ...]:
+    """The flow from each hop to the next."""
+    # Counted on the platform, so that the rate is also known for a job on another machine.
     span_ms = max(60_000, 3 * window_ms)
     share = platform.zones_total / len(platform.zones) if platform.zones else 1.0
     fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
     found = sum(zone.means_since(now_ms - span_ms) for zone in fresh)
     means = None if platform.unknown is not None else found * share * 60_000 / span_ms
     return (
-        Flow(platform.rate, "readings/s", platform.is_estimate),
-        Flow(topic.rate, "records/s"),
-        Flow(job.rate, "records/s"),
-        Flow(means, "means/min", share > 1),
+        FlowView(platform.rate, "readings/s", platform.is_estimate),
+        FlowView(topic.rate, "records/s"),
+        FlowView(job.rate, "records/s"),
+        FlowView(means, "means/min", share > 1),
     )
 
 
-def _turbines(platform: PlatformState) -> Hop:
+def _turbines(platform: PlatformState) -> HopView:
     title = "Turbines"
     if platform.reporting is None:
-        return Hop("turbines", title, "?", "readings are seen on the platform", UNKNOWN, platform.unknown)
+        return HopView("turbines", title, "?", "readings are counted on the platform", UNKNOWN, platform.unknown)
     about = "≈ " if platform.is_estimate else ""
     figure = f"{about}{platform.reporting:,} of {platform.devices_total:,}"
-    return Hop("turbines", title, figure, "publish readings", FLOWING if platform.reporting else STILL)
+    return HopView("turbines", title, figure, "publish readings", FLOWING if platform.reporting else STILL)
 
 
-def _platform(platform: PlatformState) -> Hop:
+def _platform(platform: PlatformState) -> HopView:
     place = urlsplit(platform.url).netloc
     if platform.unknown is not None:
-        return Hop("platform", "Platform", "?", place, UNKNOWN, platform.unknown)
+        return HopView("platform", "Platform", "?", place, UNKNOWN, platform.unknown)
     figure = platform.generation or "?"
-    return Hop("platform", "Platform", figure, place, FLOWING if platform.rate else STILL)
+    return HopView("platform", "Platform", figure, place, FLOWING if platform.rate else STILL)
 
 
-def _topic(topic: TopicState) -> Hop:
+def _topic(topic: WatchedTopicState) -> HopView:
     if topic.unknown is not None:
-        return Hop("topic", "Kafka topic", "?", topic.name, UNKNOWN, topic.unknown)
+        return HopView("topic", "Kafka topic", "?", topic.name, UNKNOWN, topic.unknown)
     figure = _short(sum(topic.ends.values()))
-    return Hop("topic", "Kafka topic", figure, topic.name, FLOWING if topic.rate else STILL)
+    return HopView("topic", "Kafka topic", figure, topic.name, FLOWING if topic.rate else STILL)
 
 
-def _job(job: JobState, lag: int | None) -> Hop:
+def _job(job: JobState, lag: int | None) -> HopView:
     if job.unknown is not None:
-        return Hop("job", "Spark job", "?", "windowed means", UNKNOWN, job.unknown)
+        return HopView("job", "Spark job", "?", "windowed means", UNKNOWN, job.unknown)
     parts = ["lag not known" if lag is None else f"lag {lag:,}"]
     rejects = sum(job.rejects.values())
     parts.append(f"{rejects:,} reject{'' if rejects == 1 else 's'}")
-    return Hop("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
+    return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
 
 
-def _assets(platform: PlatformState, now_ms: int, window_ms: int) -> Hop:
+def _assets(platform: PlatformState, now_ms: int, window_ms: int) -> HopView:
     title = "Assets"
     if platform.unknown is not None:
-        return Hop("assets", title, "?", "one mean per zone and window", UNKNOWN, platform.unknown)
+        return HopView("assets", title, "?", "one mean per zone and window", UNKNOWN, platform.unknown)
     fresh = sum(zone.is_fresh(now_ms, window_ms) for zone in platform.zones)
     figure = f"{fresh:,} of {len(platform.zones):,}"
-    return Hop("assets", title, figure, "zones have a fresh mean", FLOWING if fresh else STILL)
+    return HopView("assets", title, figure, "zones have a fresh mean", FLOWING if fresh else STILL)
 
 
 def verdict_of(
-    platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
-) -> str:
-    """Whether the data moves from end to end; if not, the first place where it does not, and what to look at."""
-    if platform.unknown is not None:
-        return "Looking at the way of the data …" if platform.unknown == WAITING else "The platform cannot be asked."
-    if not platform.devices_total:
-        return "There are no turbines on the platform; `pacifictool setup` makes them."
-    if not platform.rate:
-        return "No turbine publishes; `pacifictool simulate` lets them."
-    if topic.unknown is not None:
-        return "Readings reach the platform; how they go on is not known."
-    if topic.rate == 0:
-        return "Readings reach the platform, but none gets into the Kafka topic; `pacifictool trace` finds out why."
+    platform: PlatformState, topic: WatchedTopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+) -> Verdict:
+    """Whether the data flows from end to end; if not, the first place where it stops, and the command that helps."""
     fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
+    rate = topic.rate or 0.0
+    if platform.unknown == WAITING:
+        return Verdict(Code.WAITING, "Waiting for the first response …")
+    if platform.unknown is not None:
+        return Verdict(Code.PLATFORM_UNKNOWN, "The platform does not respond.")
+    if not platform.devices_total:
+        return Verdict(Code.NO_DEVICES, "There are no turbines on the platform; `pacifictool setup` creates them.")
+    if not platform.rate:
+        return Verdict(Code.NO_READINGS, "No turbine publishes; `pacifictool simulate` starts them.")
+    if topic.unknown is not None:
+        return Verdict(Code.TOPIC_UNKNOWN, "Readings reach the platform; the rest of the data flow is not known.")
+    if topic.rate == 0:
+        text = "Readings reach the platform, but not the Kafka topic; `pacifictool trace` finds out why."
+        return Verdict(Code.NOT_FORWARDED, text)
     if job.is_running is False:
-        return "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` goes on with it."
+        text = "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` continues it."
+        return Verdict(Code.JOB_STOPPED, text)
     if job.is_running is None and not fresh:
-        return "Readings reach the Kafka topic, but no mean comes back."
-    if lag and topic.rate and lag > BEHIND_SECONDS * topic.rate + topic.rate * window_ms / 1000:
-        return f"The job is behind: {lag:,} records wait to be counted."
+        return Verdict(Code.NO_MEANS, "Readings reach the Kafka topic, but no mean comes back.")
+    if lag and rate and lag > rate * (BEHIND_SECONDS + window_ms / 1000):
+        return Verdict(Code.JOB_BEHIND, f"The job is behind: {lag:,} records wait to be counted.")
     if not fresh:
-        return "The job counts; the first means come with the end of the window."
-    missing = len(platform.zones) - len(fresh)
-    if missing:
-        stale = next(zone.name for zone in platform.zones if zone not in fresh)
-        more = f" and {missing - 1} more" if missing > 1 else ""
-        return f"Data moves from end to end, but {stale}{more} has no fresh mean."
-    return "Data moves from end to end."
+        return Verdict(Code.FIRST_WINDOW, "The job counts; the first means come with the end of the window.")
+    stale = [zone.name for zone in platform.zones if zone not in fresh]
+    if stale:
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        return Verdict(Code.ZONES_STALE, f"Data moves from end to end, but {stale[0]}{more} has no fresh mean.")
+    return Verdict(Code.FLOWING, "Data moves from end to end.")
 
 
 def _short(number: int) -> str:
-    """4,711 · 47.1 k · 4.7 M: what fits under a title."""
+    """A short form, for example 4,711 or 47.1 k or 4.7 M."""
     for limit, size, unit in ((10_000, 1, ""), (1_000_000, 1_000, " k"), (10**9, 10**6, " M")):
         if number < limit:
             return f"{number:,}" if size == 1 else f"{number / size:.1f}{unit}"

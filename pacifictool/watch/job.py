@@ -1,4 +1,4 @@
-"""What the job's folder tells, if the job runs (or ran) on this machine."""
+"""Polls the folder of a job that runs (or ran) on this machine."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.watch.model import JobState
 
 BATCHES: Final = 5
-"""Over so many batches the rate is taken: records are counted in bursts, one every two seconds or so."""
+"""Number of batches that the rate is measured over: records are counted in bursts, about one every two seconds."""
 _BETWEEN_BATCHES_MS: Final = 5_000
-"""A job that planned its last batch longer ago than this has nothing to count, or is stuck."""
+"""A job that planned its last batch longer ago than this has nothing to count or hangs."""
 
 Window = tuple[str, int]
 """A zone and the end of a window in ms since the epoch."""
 
 
-class JobEye:
-    """Looks at the job. One thread at a time."""
+class JobPoller:
+    """Polls the job. For one thread at a time."""
 
     def __init__(self, topic: str, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
-        """`folders`: where the job may be, the likeliest first; asked at each look, for jobs begin and end."""
+        """`folders`: where the job may be, most likely first; called at each poll, because jobs start and end."""
         self._topic = topic
         self._folders = folders
         self._clock_ms = clock_ms
 
-    def look(self, topic_id: str | None, windows: Iterable[Window]) -> tuple[JobState, dict[Window, int]]:
-        """The job, and of `windows` how many readings each holds, as far as the state store still knows.
+    def poll(self, topic_id: str | None, windows: Iterable[Window]) -> tuple[JobState, dict[Window, int]]:
+        """The job, and the number of readings of each of `windows` that the state store still has.
 
-        `topic_id`: jobs of an earlier topic of this name are left aside; None: not known.
+        `topic_id`: ignore jobs of an earlier topic of this name; None: not known.
         """
         found = self._find(topic_id)
         if found is None:
-            reason = f"No job on this machine has begun with {self._topic}: `pacifictool aggregate` is one."
+            reason = f"No job on this machine reads {self._topic}; `pacifictool aggregate` starts one."
             return JobState(unknown=reason), {}
         folder, identity = found
         try:
@@ -101,7 +101,7 @@ def _rate(batches: Sequence[CountedBatch], now_ms: int) -> float | None:
 
 
 def lag(ends: dict[int, int], counted: dict[int, int]) -> int | None:
-    """Records in the topic that are not counted; None when one of the two is not known."""
+    """Records in the topic that are not counted yet; None when either is not known."""
     if not ends or not counted:
         return None
     return sum(max(0, end - counted.get(partition, 0)) for partition, end in ends.items())

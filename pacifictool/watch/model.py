@@ -1,31 +1,32 @@
-"""What is seen at one moment, as plain values: zones, devices, topic, job, and the way between them.
+"""One snapshot as plain values: zones, devices, topic, job, and the flow between them.
 
-Nothing here reads a clock or a network. What could not be found out carries the reason in `unknown`, a sentence.
+Nothing here reads a clock or a network. Where something is not known, `unknown` is a sentence with the reason.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import Enum, auto
 from typing import Any, Final
 
 FRESH_WINDOWS: Final = 2.5
-"""A zone whose newest mean is older than so many windows (and a little, for delivery) no longer moves."""
+"""A newest mean older than this many windows, plus the delivery time, is stale."""
 
 _DELIVERY_MS: Final = 5_000
 
-WAITING: Final = "It has not answered yet."
-"""Why nothing is known of a part at the very beginning."""
+WAITING: Final = "It has not responded yet."
+"""The value of `unknown` before a part has been polled for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """One window's mean of a zone, as it stands on the platform."""
+    """The mean of one window of a zone, as stored on the platform."""
 
     ts_ms: int
     """End of the window, ms since the epoch."""
     value: float
     readings: int | None = None
-    """How many readings it is the mean of; None: only the job on this machine could tell, and there is none."""
+    """Number of readings in the window; None: not known, only the job's folder on this machine has it."""
 
     def as_document(self) -> dict[str, Any]:
         return {"ts": self.ts_ms, "value": self.value, "readings": self.readings}
@@ -37,7 +38,7 @@ class ZoneView:
 
     name: str
     kind: str | None
-    """"asset", or "device" for a zone that the gateway sink writes; None: it is not on the platform."""
+    """"asset", or "device" for a zone that the gateway sink writes; None: not on the platform."""
     means: tuple[Mean, ...] = ()
     unknown: str | None = None
 
@@ -50,12 +51,12 @@ class ZoneView:
         return None if self.latest is None else round(max(0, now_ms - self.latest.ts_ms) / 1000, 1)
 
     def is_fresh(self, now_ms: int, window_ms: int) -> bool:
-        """Whether means keep coming."""
+        """Whether the newest mean is recent enough."""
         latest = self.latest
         return latest is not None and now_ms - latest.ts_ms <= FRESH_WINDOWS * window_ms + _DELIVERY_MS
 
     def means_since(self, since_ms: int) -> int:
-        """How many windows that ended later than that have a mean."""
+        """Number of means whose window ended after `since_ms`."""
         return sum(mean.ts_ms > since_ms for mean in self.means)
 
     def as_document(self, now_ms: int, history: int) -> dict[str, Any]:
@@ -74,14 +75,14 @@ class ZoneView:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device and the last reading that the platform keeps of it."""
+    """A device and its last reading on the platform."""
 
     name: str
     zone: str | None
     value: float | int | str | bool | None = None
     ts_ms: int | None = None
     rate: float | None = None
-    """Readings per second that reach the platform, over the last seconds."""
+    """Readings per second that reach the platform, over the last RATE_SECONDS."""
     unknown: str | None = None
 
     @property
@@ -103,21 +104,21 @@ class DeviceView:
 
 @dataclass(frozen=True, slots=True)
 class PlatformState:
-    """What REST tells."""
+    """What was read over REST."""
 
     url: str
     generation: str | None = None
     zones: tuple[ZoneView, ...] = ()
     zones_total: int = 0
     devices: tuple[DeviceView, ...] = ()
-    """Those that were looked at lately; all of them, unless they are many."""
+    """The devices polled last; all, unless there are too many for one poll."""
     devices_total: int = 0
     reporting: int | None = None
-    """Devices from which readings come; an estimate when not all were looked at."""
+    """Number of devices that send readings; an estimate when not all were polled."""
     rate: float | None = None
-    """Readings per second that reach the platform, of all devices; an estimate when not all were looked at."""
+    """Readings per second that reach the platform, from all devices; an estimate when not all were polled."""
     notes: tuple[str, ...] = ()
-    """What is not shown, or only in turn."""
+    """What is left out, or shown page by page."""
     unknown: str | None = None
 
     @property
@@ -126,8 +127,8 @@ class PlatformState:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicState:
-    """What Kafka tells."""
+class WatchedTopicState:
+    """What was read from Kafka."""
 
     name: str
     topic_id: str | None = None
@@ -149,7 +150,7 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What the job's folder on this machine tells."""
+    """What was read from the job's folder on this machine."""
 
     folder: str | None = None
     target: str | None = None
@@ -196,14 +197,14 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
-    """One station of the way."""
+class HopView:
+    """One hop of the data flow."""
 
     name: str
     """"turbines", "platform", "topic", "job" or "assets"."""
     title: str
     figure: str
-    """The one thing to know, a few characters."""
+    """The main figure, a few characters."""
     detail: str
     state: str
     """"flowing", "still" or "unknown"."""
@@ -211,8 +212,8 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """What goes from one hop to the next."""
+class FlowView:
+    """The flow from one hop to the next."""
 
     rate: float | None
     unit: str
@@ -220,45 +221,69 @@ class Flow:
 
     @property
     def text(self) -> str:
-        """For people, for example "≈ 1,200 readings/s"."""
+        """For example "≈ 1,200 readings/s"."""
         if self.rate is None:
             return f"? {self.unit}"
         number = f"{self.rate:,.0f}" if self.rate >= 100 else f"{self.rate:.1f}"
         return f"{'≈ ' if self.is_estimate else ''}{number} {self.unit}"
 
 
+class VerdictCode(Enum):
+    """Whether the data flows from end to end, or the first place where it stops."""
+
+    WAITING = auto()
+    PLATFORM_UNKNOWN = auto()
+    NO_DEVICES = auto()
+    NO_READINGS = auto()
+    TOPIC_UNKNOWN = auto()
+    NOT_FORWARDED = auto()
+    JOB_STOPPED = auto()
+    NO_MEANS = auto()
+    JOB_BEHIND = auto()
+    FIRST_WINDOW = auto()
+    ZONES_STALE = auto()
+    FLOWING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the data flows, as a code and as one sentence."""
+
+    code: VerdictCode
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything at one moment."""
+    """The state of all parts at one time."""
 
     ts_ms: int
     window_ms: int
     value_key: str
     platform: PlatformState
-    topic: TopicState
+    topic: WatchedTopicState
     job: JobState
     lag: int | None
     """Records in the topic that the job has not counted."""
-    hops: tuple[Hop, ...]
-    flows: tuple[Flow, ...]
-    """One fewer than hops: the first is what goes from the first hop to the second."""
-    verdict: str
-    """One sentence: whether the data moves, or where it stops."""
+    hops: tuple[HopView, ...]
+    flows: tuple[FlowView, ...]
+    """One fewer than hops: the first leads from the first hop to the second."""
+    verdict: Verdict
 
     @property
     def ok(self) -> bool:
-        """Whether the platform could be asked."""
+        """Whether the platform responded."""
         return self.platform.unknown is None
 
     def as_document(self, *, history: int = 60) -> dict[str, Any]:
-        """For `--output json` and the page, with up to `history` means a zone. Holds no secret."""
+        """For `--output json` and the page, with up to `history` means per zone. Contains no secret."""
         platform = self.platform
         return {
             "ok": self.ok,
             "ts": self.ts_ms,
             "window_ms": self.window_ms,
             "value_key": self.value_key,
-            "verdict": self.verdict,
+            "verdict": self.verdict.text,
             "zones": [zone.as_document(self.ts_ms, history) for zone in platform.zones],
             "zones_total": platform.zones_total,
             "devices": [device.as_document(self.ts_ms) for device in platform.devices],
@@ -273,17 +298,7 @@ class Snapshot:
             },
             "topic": self.topic.as_document(),
             "job": self.job.as_document(self.lag),
-            "hops": [
-                {
-                    "name": hop.name,
-                    "title": hop.title,
-                    "figure": hop.figure,
-                    "detail": hop.detail,
-                    "state": hop.state,
-                    "unknown": hop.unknown,
-                }
-                for hop in self.hops
-            ],
+            "hops": [asdict(hop) for hop in self.hops],
             "flows": [
                 {
                     "rate": None if flow.rate is None else round(flow.rate, 3),

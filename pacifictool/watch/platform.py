@@ -1,7 +1,7 @@
-"""What REST tells of zones and devices, looked at again and again without ever asking too much at once.
+"""Polls zones and devices over REST with a limited load on the server.
 
-Zones are asked for in every round, up to ZONES_SHOWN of them. Devices are asked for in every round when they are few;
-of many, a page of DEVICES_PER_PAGE at a time is looked at for PAGE_SECONDS, and their rate is an estimate.
+Each poll reads up to ZONES_SHOWN zones and up to DEVICES_PER_PAGE devices. With more devices, the page changes every
+PAGE_SECONDS, and figures about all devices are estimates.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ PAGE_SECONDS: Final = 10.0
 WORKERS: Final = 8
 
 _READINGS_ASKED: Final = 200
-"""Of a fast device; enough to tell its rate."""
+"""Upper limit per device and poll; enough to measure the rate of a fast one."""
 _AHEAD_MS: Final = 3_600_000
-"""Clocks of devices and servers may be ahead of ours."""
+"""How far the clocks of devices and servers may be ahead of this machine's."""
 _LATEST_EVERY_SECONDS: Final = 10.0
-"""How often a silent device is asked for its last reading."""
+"""How often the last reading of a silent device is read."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """What is remembered of a device between two rounds."""
+    """What is kept of a device between two polls."""
 
     view: DeviceView
     moved_at: float
-    """Monotonic second at which its newest reading was seen for the first time."""
+    """Monotonic second at which its newest reading was first found."""
     asked_latest_at: float = -1e9
 
 
-class PlatformEye:
-    """Looks at the platform. One thread at a time; after a failure it goes on with the next look."""
+class PlatformPoller:
+    """Polls the platform. For one thread at a time; after a failure the next poll tries again."""
 
     def __init__(
         self,
@@ -58,105 +58,104 @@ class PlatformEye:
         devices: Collection[str] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`zones` and `devices`: only these; empty: the scenario's, and whatever else of its type is there."""
+        """`zones` and `devices`: only these; empty: those of the scenario and all others of its type."""
         self._platform = platform
         self._directory = Directory(platform, scenario, zones=zones, devices=devices)
         self._value_key = scenario.aggregation.value_key
         self._window_ms = scenario.aggregation.window_ms
         self._correctable_ms = 3 * scenario.aggregation.window_ms + scenario.aggregation.lateness_ms
-        """Older means do not change any more."""
+        """Means older than this no longer change."""
         self._clock_ms = clock_ms
         self._means: dict[EntityId, dict[int, Mean]] = {}
         self._series: dict[str, _Series] = {}
-        self._page_began: float | None = None
+        self._page_started: float | None = None
         self._page = 0
 
-    def look(self) -> PlatformState:
-        """One round. Raises AuthenticationFailed: asking again and again could lock the user out.
-
-        Any other failure is told in `unknown`.
+    def poll(self) -> PlatformState:
+        """The platform now. A failure is reported in `unknown`; only AuthenticationFailed is raised, because repeated
+        logins could lock the user out.
         """
         try:
-            return self._look(monotonic())
+            return self._poll(monotonic())
         except AuthenticationFailed:
             raise
         except PlatformError as error:
             return PlatformState(self._platform.url, unknown=error.message)
 
-    def _look(self, at: float) -> PlatformState:
+    def _poll(self, at: float) -> PlatformState:
         generation = self._platform.generation()
         self._directory.refresh(at)
         zones, devices = self._directory.zones(), self._directory.devices()
         shown, page = zones[:ZONES_SHOWN], self._page_of(devices, at)
-        # Devices first: where they stand tells of zones.
-        seen_devices = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
-        seen_zones = run_all([partial(self._zone, zone) for zone in shown], workers=WORKERS, name="watch")
-        reporting = sum(device.is_reporting for device in seen_devices)
+        # Devices first: their attributes name further zones.
+        device_views = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
+        zone_views = run_all([partial(self._zone, zone) for zone in shown], workers=WORKERS, name="watch")
+        reporting = sum(device.is_reporting for device in device_views)
         share = len(devices) / len(page) if page else 1.0
         return PlatformState(
             self._platform.url,
             generation=generation,
-            zones=tuple(seen_zones),
+            zones=tuple(zone_views),
             zones_total=len(zones),
-            devices=tuple(seen_devices),
+            devices=tuple(device_views),
             devices_total=len(devices),
             reporting=round(reporting * share),
-            rate=sum(device.rate or 0.0 for device in seen_devices) * share,
+            rate=sum(device.rate or 0.0 for device in device_views) * share,
             notes=tuple(self._notes(len(zones), len(devices))),
         )
 
     def _notes(self, zones: int, devices: int) -> list[str]:
         notes = []
         if zones > ZONES_SHOWN:
-            notes.append(f"{ZONES_SHOWN} of {zones:,} zones are shown; --zone NAME chooses others.")
+            notes.append(f"{ZONES_SHOWN} of {zones:,} zones are shown; choose others with --zone NAME.")
         if devices > DEVICES_PER_PAGE:
             notes.append(
                 f"{DEVICES_PER_PAGE} of {devices:,} devices are shown, others every {PAGE_SECONDS:g} s; "
-                "what is said of all is estimated from these."
+                "figures about all devices are estimated from these."
             )
         if self._directory.is_cut:
-            notes.append(f"There are more than {LISTED:,} devices or assets; the others are not looked at.")
+            notes.append(f"There are more than {LISTED:,} devices or assets; the others are left out.")
         return notes
 
     def _page_of(self, devices: list[WatchedDevice], at: float) -> list[WatchedDevice]:
         if len(devices) <= DEVICES_PER_PAGE:
             return devices
-        if self._page_began is None or at - self._page_began >= PAGE_SECONDS:
-            self._page = 0 if self._page_began is None else self._page + 1
-            self._page_began = at
+        if self._page_started is None or at - self._page_started >= PAGE_SECONDS:
+            self._page = 0 if self._page_started is None else self._page + 1
+            self._page_started = at
         start = self._page * DEVICES_PER_PAGE % len(devices)
         return (devices + devices)[start : start + DEVICES_PER_PAGE]
 
     # --- zones -----------------------------------------------------------------------------------------------------
 
     def _zone(self, zone: WatchedZone) -> ZoneView:
-        if not zone.places:
+        if not zone.entities:
             return ZoneView(zone.name, None, unknown="The platform has no asset or device of this name yet.")
-        views = [view for place in zone.places if (view := self._zone_at(zone.name, place)) is not None]
+        views = [view for entity in zone.entities if (view := self._zone_at(zone.name, entity)) is not None]
         if not views:
             return ZoneView(zone.name, None, unknown="It was deleted.")
-        # With both an asset and a device: whichever the job writes to.
+        # With both an asset and a device: the one that the job writes to.
         return max(views, key=lambda view: view.latest.ts_ms if view.latest is not None else -1)
 
-    def _zone_at(self, name: str, place: EntityId) -> ZoneView | None:
+    def _zone_at(self, name: str, entity: EntityId) -> ZoneView | None:
         now_ms = self._clock_ms()
-        known = self._means.setdefault(place, {})
+        known = self._means.setdefault(entity, {})
         start_ms = max(known) - self._correctable_ms if known else now_ms - HISTORY * self._window_ms
         try:
-            points = self._platform.telemetry.range(place, self._value_key, start_ms, now_ms + _AHEAD_MS, HISTORY)
+            points = self._platform.telemetry.range(entity, self._value_key, start_ms, now_ms + _AHEAD_MS, HISTORY)
             if not points and not known:
-                latest = self._platform.telemetry.latest(place, [self._value_key])[self._value_key]
+                latest = self._platform.telemetry.latest(entity, [self._value_key])[self._value_key]
                 points = [] if latest is None else [latest]
         except NotFound:
-            self._directory.forget(place)
-            self._means.pop(place, None)
+            self._directory.forget(entity)
+            self._means.pop(entity, None)
             return None
         for point in points:
             if isinstance(point.value, int | float):
                 known[point.ts_ms] = Mean(point.ts_ms, float(point.value))
         for ts_ms in sorted(known)[:-HISTORY]:
             del known[ts_ms]
-        kind = place.entity_type.lower()
+        kind = entity.entity_type.lower()
         unknown = None if known else "No mean has been posted yet."
         return ZoneView(name, kind, tuple(known[ts_ms] for ts_ms in sorted(known)), unknown)
 
@@ -182,7 +181,7 @@ class PlatformEye:
         newest = points[-1]
         is_first = series.view.ts_ms is None
         if newest.ts_ms != series.view.ts_ms:
-            # At first sight nobody knows how long it has been there; what our clock says is the best guess.
+            # When it is found first, its age by this machine's clock is the best estimate.
             behind = max(0, self._clock_ms() - newest.ts_ms) / 1000 if is_first else 0.0
             series.moved_at = at - behind
         stamps = [point.ts_ms for point in points]

@@ -1,6 +1,9 @@
-"""How a snapshot looks in a terminal, whatever its size; and as one plain line where there is none."""
+"""A snapshot as text: in a terminal of any size, and as one plain line without one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -8,18 +11,18 @@ from rich.table import Table
 
 from pacifictool.console import Console, styled
 from pacifictool.tools.times import age_text, local_clock
-from pacifictool.watch.model import WAITING, DeviceView, Snapshot, ZoneView
-from pacifictool.watch.wording import rate_text, sparkline, value_text
+from pacifictool.watch.model import DeviceView, Snapshot, VerdictCode, ZoneView
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
+BARS: Final = "▁▂▃▄▅▆▇█"
 _NARROW = 100
-"""Below so many columns the hops stand one under another."""
+"""Below this number of columns, the hops are listed one below the other."""
 _SLIM, _VERY_SLIM = 70, 50
-"""Below so many columns only the most important columns are shown."""
+"""Below this number of columns, only the most important table columns are shown."""
 
 
 def fitted(snapshot: Snapshot, console: Console, hint: str) -> RenderableType:
-    """The view with as many rows as fit onto the console's screen, in the end without the way of the data."""
+    """The view with as many rows as fit on the console's screen; without the hops when they do not fit."""
     width, height = console.size
     everything = len(snapshot.platform.zones) + len(snapshot.platform.devices)
     for brief in (False, True):
@@ -38,8 +41,8 @@ def fitted(snapshot: Snapshot, console: Console, hint: str) -> RenderableType:
 def view(
     snapshot: Snapshot, *, width: int, rows: int | None = None, hint: str = "", brief: bool = False
 ) -> RenderableType:
-    """Everything there is to see, with so many rows for zones and devices together (None: all); `brief` leaves the way
-    and the job out. `hint` stands in the first line."""
+    """The whole view, with `rows` rows for zones and devices together (None: all); `brief` leaves out the hops and the
+    job. `hint` is in the first line."""
     platform = snapshot.platform
     zones, devices = len(platform.zones), len(platform.devices)
     if rows is not None:
@@ -49,7 +52,7 @@ def view(
     slim = width < _SLIM
     parts: list[RenderableType] = [_title(snapshot, hint)]
     if not brief:
-        parts += ["", *_way(snapshot, width), *_reasons(snapshot)]
+        parts += ["", *_hops(snapshot, width), *_reasons(snapshot)]
     parts += ["", _zones(snapshot, zones, width)]
     if devices or not brief:
         parts.append(_devices(snapshot, devices, slim=slim))
@@ -59,14 +62,14 @@ def view(
 
 
 def _title(snapshot: Snapshot, hint: str) -> RenderableType:
-    moves = snapshot.verdict.startswith("Data moves from end to end.")
+    moves = snapshot.verdict.code is VerdictCode.FLOWING
     style = "bold green" if moves else "bold yellow" if snapshot.ok else "bold red"
-    style = "bold" if snapshot.platform.unknown == WAITING else style
-    return styled((f"{local_clock(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict, style))
+    style = "bold" if snapshot.verdict.code is VerdictCode.WAITING else style
+    return styled((f"{local_clock(snapshot.ts_ms)}  {hint}".rstrip() + "  ", "dim"), (snapshot.verdict.text, style))
 
 
-def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
-    """The hops and what flows between them, in a row or one under another."""
+def _hops(snapshot: Snapshot, width: int) -> list[RenderableType]:
+    """The hops and the flows between them, in a row or one below the other."""
     names = [styled(hop.title, style="bold") for hop in snapshot.hops]
     figures = [styled(_DOTS[hop.state], f" {hop.figure}") for hop in snapshot.hops]
     details = [styled(hop.detail, style="dim") for hop in snapshot.hops]
@@ -97,7 +100,7 @@ def _way(snapshot: Snapshot, width: int) -> list[RenderableType]:
 
 
 def _reasons(snapshot: Snapshot) -> list[RenderableType]:
-    """Why something is unknown; each reason once, at the first hop that has it."""
+    """Why something is unknown: each reason once, at the first hop that has it."""
     first = {hop.unknown: hop.title for hop in reversed(snapshot.hops) if hop.unknown is not None}
     return [
         styled((f"{title}: unknown, because ", "magenta"), reason) for reason, title in reversed(list(first.items()))
@@ -110,7 +113,7 @@ def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
     table.add_column("Zone", overflow="ellipsis", no_wrap=True, min_width=8)
     table.add_column("Mean", justify="right", no_wrap=True, min_width=7)
     table.add_column("Ended", justify="right", no_wrap=True, min_width=10)
-    # The columns that a narrow screen has no room for.
+    # Columns that do not fit on a narrow screen.
     has_readings, has_bars = width >= _SLIM, width >= _VERY_SLIM
     if has_readings:
         table.add_column("Readings", justify="right", no_wrap=True)
@@ -127,7 +130,7 @@ def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[Renderable
     latest = zone.latest
     if latest is None:
         reason = styled(zone.unknown or "", style="dim")
-        # Rich would make room for all of it by leaving out a column.
+        # Rich would drop a column to make room for the whole text.
         reason.truncate(max(bars, 12), overflow="ellipsis")
         return zone.name, "–", "–", "–", reason
     style = "bold" if zone.is_fresh(snapshot.ts_ms, snapshot.window_ms) else "yellow"
@@ -200,7 +203,7 @@ def _job(snapshot: Snapshot) -> RenderableType:
 
 
 def line(snapshot: Snapshot) -> str:
-    """One line for a pipe or a log: time, means, rate, lag, rejects; and the verdict unless all is well."""
+    """One line for a pipe or a log: time, means, rate, lag, rejects; and the verdict unless all data flows."""
     parts = [local_clock(snapshot.ts_ms)]
     for zone in snapshot.platform.zones:
         latest = zone.latest
@@ -212,6 +215,34 @@ def line(snapshot: Snapshot) -> str:
     if snapshot.job.unknown is None:
         lag = "not known" if snapshot.lag is None else f"{snapshot.lag}"
         parts.append(f"job {snapshot.job.state}, lag {lag}, {sum(snapshot.job.rejects.values())} rejects")
-    if not snapshot.verdict.startswith("Data moves from end to end."):
-        parts.append(snapshot.verdict)
+    if snapshot.verdict.code is not VerdictCode.FLOWING:
+        parts.append(snapshot.verdict.text)
     return " | ".join(parts)
+
+
+# Numbers as text; the page's script (resources/page/words.js) writes them in the same way.
+
+
+def value_text(value: float | str | None, digits: int = 2) -> str:
+    """A float with `digits` decimals; everything else unchanged."""
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def rate_text(rate: float | None) -> str:
+    """ "9.9 /s", or ? when it is not known."""
+    if rate is None:
+        return "?"
+    return f"{rate:,.0f} /s" if rate >= 100 else f"{rate:.1f} /s"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The newest `width` values as bars between their least and greatest; bars of one height when all are equal."""
+    shown = values[-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    if high == low:
+        return BARS[3] * len(shown)
+    return "".join(BARS[round((value - low) / (high - low) * (len(BARS) - 1))] for value in shown)

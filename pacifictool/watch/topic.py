@@ -1,4 +1,4 @@
-"""What Kafka tells of the topic."""
+"""Polls the Kafka topic: its end offsets and the rate at which they grow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pacifictool.errors import KafkaError, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.tools.rates import RateMeter
-from pacifictool.watch.model import TopicState
+from pacifictool.watch.model import WatchedTopicState
 
 TIMEOUT_SECONDS: Final = 3.0
 _DESCRIBE_EVERY_SECONDS: Final = 10.0
-"""A topic that is deleted and made again has another identity."""
+"""How often its identity is read: a topic that is deleted and created again has another one."""
 
 
-class TopicEye:
-    """Looks at the topic's ends. One thread at a time; after a failure it goes on with the next look."""
+class TopicPoller:
+    """Polls the topic. For one thread at a time; the poll after a failure starts with a new client."""
 
     def __init__(self, endpoint: KafkaEndpoint, topic: str) -> None:
         self._endpoint = endpoint
@@ -27,23 +27,27 @@ class TopicEye:
         self._described_at = 0.0
         self._meter = RateMeter()
 
-    def look(self) -> TopicState:
-        """One look, of a few seconds at most. A failure is told in `unknown`."""
+    def poll(self) -> WatchedTopicState:
+        """The topic now; takes up to TIMEOUT_SECONDS per request. A failure is reported in `unknown`."""
         try:
             if self._admin is None:
                 self._admin = KafkaAdmin(self._endpoint, timeout_seconds=TIMEOUT_SECONDS)
-                # The cheapest way to find out, without librdkafka's patience, that nobody is there.
+                # The quickest way to find out that no broker responds, without librdkafka's retries.
                 self._admin.brokers()
             info = self._describe(self._admin)
             if info is None:
-                return TopicState(self._topic, unknown="There is no such topic yet; `pacifictool setup` creates it.")
+                return WatchedTopicState(
+                    self._topic, unknown="The topic does not exist yet; `pacifictool setup` creates it."
+                )
             ends = self._admin.offsets(self._topic)
-            return TopicState(self._topic, info.topic_id, ends, rate=self._meter.add(monotonic(), sum(ends.values())))
+            return WatchedTopicState(
+                self._topic, info.topic_id, ends, rate=self._meter.add(monotonic(), sum(ends.values()))
+            )
         except (KafkaError, SettingsError) as error:
-            # A client that has lost its broker is slow to believe that it is back.
+            # A client that has lost its broker reconnects slowly.
             self._admin, self._info = None, None
             self._meter.reset()
-            return TopicState(self._topic, unknown=error.message)
+            return WatchedTopicState(self._topic, unknown=error.message)
 
     def _describe(self, admin: KafkaAdmin) -> TopicInfo | None:
         now = monotonic()

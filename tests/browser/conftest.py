@@ -20,7 +20,7 @@ from pacifictool.local.stack import LocalStack, StackPage
 from pacifictool.rest import Platform, Session
 from pacifictool.runtime import default_cache_dir
 from pacifictool.settings import Secret
-from pacifictool.watch.web.reference import PAGE, page_options
+from pacifictool.watch.web import PAGE, page_options
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 WINDOW_MS = 2000
@@ -140,7 +140,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def failed(request: Request) -> None:
-        # An open stream that ends with its page is no failure.
+        # An open stream that ends with its page is not a failure.
         if not request.url.endswith("/watch/events"):
             complaints.append(f"{request.url}: {request.failure}")
 

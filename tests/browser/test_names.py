@@ -54,7 +54,7 @@ def serve(platform: Platform, names: tuple[str, ...]) -> Iterator[str]:
         tuple(f"T {name}" for name in names),
     )
     with Collector(target, interval_seconds=0.5) as collector:
-        collector.wait_until_seen(threading.Event())
+        collector.wait_until_polled(threading.Event())
         with PageServer(page_application(Running(collector), interval_seconds=0.5)) as server:
             yield server.url
 

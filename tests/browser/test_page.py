@@ -233,7 +233,7 @@ def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, wor
         '- link "Skip to the zones"',
         '- button "Dark colours"',
         '- heading "Data moves from end to end." [level=1]',
-        '- list "The way of the data, from turbine to asset"',
+        '- list "The data flow from turbine to asset"',
         '- region "Zone means"',
         '- button "Chart" [pressed]',
         '- img "Line chart of the zones',
@@ -296,7 +296,7 @@ def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
         page.goto(url)
         expect(page.locator("#connection")).to_have_text("Live")
         process.send_signal(signal.SIGINT)
-        expect(page.locator("#connection")).to_have_text("No answer, trying again", timeout=10_000)
+        expect(page.locator("#connection")).to_have_text("No response, trying again", timeout=10_000)
         port = url.rsplit(":", 1)[1].strip("/")
         again = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", "watch", "--web", "--no-open", "-q", "--port", port],

@@ -12,6 +12,7 @@ import pytest
 from proving_ground import GARBAGE, ProvingGround
 from spark_cluster import SparkCluster
 
+from pacifictool.cli.aggregate import SECRET_VARIABLE
 from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -47,6 +48,7 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, groun
     environ = ground.environ | {
         "PYTHON": sys.executable,
         "SPARK_OPTIONS": f"--master {cluster.url} --executor-memory 512m --executor-cores 1 "
+        f"--properties-file {cluster.properties} "
         "--conf spark.driver.host=127.0.0.1 --driver-memory 512m",
         "JAVA_HOME": str(spark_java_home(find_java(os.environ), default_cache_dir(os.environ))),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -63,8 +65,21 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, groun
     verdict = ground.compare()
     assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
     assert any(FINISHED in worker.log_beyond(others) for worker in cluster.workers)
-    # The garbage has taken this batch to our Java, which the executors had from the driver.
-    assert any([*worker.folder.glob("work/app-*/*/RangeSums.jar")] for worker in cluster.workers)
+    # The executors had our Java from the driver.
+    assert any([*worker.folder.glob("work/app-*/*/BatchReader.jar")] for worker in cluster.workers)
+
+
+def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, ground: ProvingGround) -> None:
+    others = cluster.applications()
+    ground.publish(b'{"geoZone":"Zone 0", "windSpeed":1}')
+    for environ in ({}, {SECRET_VARIABLE: "guessed"}):
+        outcome = ground.aggregate(
+            "--master", cluster.url, *SMALL, "--starting-offsets", "earliest", "--available-now",
+            checkpoint=ground.folder / "stranger", environ=environ,
+        ).wait(PATIENCE_SECONDS)  # fmt: skip
+        assert outcome.code == 1, outcome.stderr
+        assert cluster.secret not in outcome.stderr
+    assert cluster.applications() == others
 
 
 def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
@@ -73,7 +88,8 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
     others = cluster.applications()
     first, second = cluster.workers
     shared = ground.folder / "shared"
-    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job")
+    knows_the_secret = {SECRET_VARIABLE: cluster.secret}
+    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job", environ=knows_the_secret)
     ground.checkpoint = shared / "job"
     ground.start_turbines()
     ground.wait_for_posts(seconds=PATIENCE_SECONDS)
@@ -96,7 +112,7 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
     job.kill()
     mounted = ground.folder / "mounted"
     mounted.symlink_to(shared, target_is_directory=True)
-    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job")
+    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job", environ=knows_the_secret)
     ground.wait_for_posts(6, PATIENCE_SECONDS)
     assert ground.verify(seconds=PATIENCE_SECONDS).rejected >= len(GARBAGE)
     assert FINISHED in second.log_beyond(others)

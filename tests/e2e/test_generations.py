@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from harness import CommandLine, Outcome
 from sandbox_clients import Tenant
 
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -36,7 +36,7 @@ TITLE = "WeatherStation: zones and turbines"
 RECORDS = 3000
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     """Keeps what was accepted."""
 
     def __init__(self) -> None:
@@ -248,10 +248,10 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
             options = SinkOptions(
                 sandbox.settings, tutorial_scenario(), partial(Platform.connect, sandbox.settings), print
             )
-            receipt = Book()
+            callback = Book()
             with SINKS["rest"].open(options) as sink:
-                sink.deliver(results, receipt)
-            assert len(receipt.accepted_results) == len(results)
+                sink.deliver(results, callback)
+            assert len(callback.accepted_results) == len(results)
             found.append(
                 {
                     asset.name: [

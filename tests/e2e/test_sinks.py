@@ -16,7 +16,7 @@ from sandbox_clients import Tenant
 from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -31,7 +31,7 @@ WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import PacificToolError
@@ -24,7 +24,7 @@ WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
 

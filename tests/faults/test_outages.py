@@ -92,7 +92,7 @@ def test_a_broker_that_is_killed_and_comes_back(ground: ProvingGround) -> None:
     turbines = ground.start_turbines()
     ground.wait_for_posts()
     ground.restart_broker(pause_seconds=5)
-    ground.job.wait_to_say(f"Kafka at {ground.broker.bootstrap} does not answer.")
+    ground.job.wait_to_say(f"Kafka at {ground.broker.bootstrap} does not respond.")
     ground.job.wait_to_say("Kafka serves topic winds again.")
     acknowledged = turbines.fleet.snapshot().acknowledged
     turbines.wait_for(lambda summary: summary.acknowledged > acknowledged + 100)

@@ -11,8 +11,8 @@ import requests
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.simulation.metrics import metrics_endpoint
+from pacifictool.watch.web import PAGE
 from pacifictool.watch.web.app import page_application
-from pacifictool.watch.web.reference import PAGE
 from pacifictool.watch.web.server import PageServer
 
 CREDENTIALS = {"username": "tenant@thingsboard.org", "password": "tenant"}

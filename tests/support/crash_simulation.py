@@ -34,7 +34,7 @@ from pacifictool.analytics import planner
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -82,10 +82,10 @@ class _Platform(Sink):
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         for result in results:
             self.shown[result.zone, result.window_end_ms] = (result.count, result.mean)
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 class CrashSimulation:

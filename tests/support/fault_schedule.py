@@ -22,7 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import faketime
+import power_cut
 import psutil
+from faketime import SteppingClock
 from promise import Verdict
 from proving_ground import GARBAGE, PATIENCE_SECONDS, Job, ProvingGround
 from small_disk import SmallDisk
@@ -34,6 +37,8 @@ DISK_MEGABYTES = 256
 MOST_PARTITIONS = 8
 COMPARE_EVERY = 5
 """Faults between two comparisons."""
+CLOCK_STEPS = (-3600, -60, 0, 60, 3600)
+"""Seconds by which the job's clock is wrong."""
 TROUBLES = (
     ("--access-token-seconds", "3"),
     ("--rest-latency-seconds", "1"),
@@ -44,15 +49,26 @@ TROUBLES = (
 class FaultSchedule:
     """Random faults on one ground whose job must live, or go on after it was started again."""
 
-    def __init__(self, ground: ProvingGround, disk: SmallDisk, *, seed: int, tell: Callable[[str], None]) -> None:
-        """The job's checkpoint lies on `disk`. `tell` gets a line for each fault."""
+    def __init__(
+        self,
+        ground: ProvingGround,
+        disk: SmallDisk,
+        clock: SteppingClock,
+        *,
+        seed: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        """The job's checkpoint lies on `disk`, and its clock is `clock`. `tell` gets a line for each fault."""
         self._ground = ground
         self._disk = disk
+        self._clock = clock
         self._random = random.Random(seed)
         self._tell = tell
         self.injected: Counter[str] = Counter()
         self._kinds: dict[str, Callable[[], object]] = {
             "job killed": self._kill_job,
+            "power cut of the job": self._cut_power,
+            "clock step": self._step_clock,
             "job interrupted": self._interrupt_job,
             "job's Java killed": self._kill_java,
             "job frozen": self._freeze_job,
@@ -119,6 +135,17 @@ class FaultSchedule:
     def _kill_job(self) -> None:
         self._job.kill()
         self._restart_job()
+
+    def _cut_power(self) -> None:
+        self._job.cut_power()
+        power_cut.tear(self._ground.checkpoint, self._random)
+        self._restart_job()
+
+    def _step_clock(self) -> None:
+        """The clock that the job and its Java see; it stays wrong until the next step."""
+        self._clock.set(self._random.choice([seconds for seconds in CLOCK_STEPS if seconds != self._clock.seconds]))
+        self._tell(f"  by now off by {self._clock.seconds} s")
+        time.sleep(self._seconds(1, 4))
 
     def _interrupt_job(self) -> None:
         job = self._job
@@ -206,8 +233,16 @@ def scheduled(
         ProvingGround(folder, sink=sink) as ground,
     ):
         ground.checkpoint = disk.folder / "job"
+        clock = SteppingClock(folder / "clock")
+        ground.launcher = (sys.executable, faketime.__file__, str(clock.file))
         ground.set_up(*(["--gateway"] if sink == "gateway" else []))
-        yield FaultSchedule(ground, disk, seed=seed, tell=tell)
+        yield FaultSchedule(ground, disk, clock, seed=seed, tell=tell)
+
+
+def _send(member: psutil.Process, number: signal.Signals) -> None:
+    """To a process of a job, some of which end by themselves at any time."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        member.send_signal(number)
 
 
 def main() -> int:
@@ -252,9 +287,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-def _send(member: psutil.Process, number: signal.Signals) -> None:
-    """To a process of a job, some of which end by themselves at any time."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        member.send_signal(number)

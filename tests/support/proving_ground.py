@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -30,7 +31,7 @@ from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
-from pacifictool.provisioning.tokens import look_up_tokens
+from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.runtime import default_cache_dir
 from pacifictool.scenario import Scenario, load_scenario
@@ -90,6 +91,16 @@ class Job:
         """kill -9, of the program only: what it started has to end by itself."""
         self.process.kill()
         self.process.wait(10)
+
+    def cut_power(self) -> None:
+        """kill -9 of the program and all that it has started."""
+        family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
+        members = [psutil.Process(pid) for pid in family if psutil.pid_exists(pid)]
+        for member in members:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        self.process.wait(10)
+        psutil.wait_procs(members, timeout=10)
 
     def interrupt(self) -> Outcome:
         """Ctrl-C."""
@@ -162,6 +173,8 @@ class ProvingGround:
         )  # fmt: skip
         self.scenario = load_scenario(self.scenario_path)
         self.checkpoint = folder / "job"
+        self.launcher: Sequence[str] = (sys.executable, "-m", "pacifictool")
+        """The program that runs the jobs of this place."""
         self.job: Job | None = None
         self._turbines: Turbines | None = None
         self._jobs = 0
@@ -256,13 +269,24 @@ class ProvingGround:
         self,
         *options: str,
         checkpoint: Path | None = None,
-        launcher: Sequence[str] = (sys.executable, "-m", "pacifictool"),
+        launcher: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> Job:
-        """Starts `pacifictool aggregate` beside the job of this place. `launcher`: another program that runs it."""
+        """Starts `pacifictool aggregate` beside the job of this place.
+
+        `launcher`: another program that runs it. `environ`: further variables of its environment.
+        """
         self._jobs += 1
-        command = [*launcher, "aggregate", "--sink", self.sink, "--checkpoint", str(checkpoint or self.checkpoint)]
+        command = [
+            *(launcher or self.launcher),
+            "aggregate",
+            "--sink",
+            self.sink,
+            "--checkpoint",
+            str(checkpoint or self.checkpoint),
+        ]
         command += options
-        return Job(command, self.environ, self.folder / f"job-{self._jobs}.log")
+        return Job(command, {**self.environ, **(environ or {})}, self.folder / f"job-{self._jobs}.log")
 
     def start_job(self, *options: str, **more: Any) -> Job:
         """Starts the job of this place, which counts from the topic's first record."""

@@ -18,7 +18,7 @@ from pyspark.java_gateway import launch_gateway
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state import store
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.scenario import Aggregation
@@ -52,11 +52,11 @@ class PlatformFile(Sink):
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         for result in results:
             line = json.dumps([result.zone, result.window_end_ms, result.count, result.mean])
             os.write(self._file, f"{line}\n".encode())
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 def never_sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -52,7 +53,8 @@ class Worker:
 class SparkCluster:
     """The master and its workers, from the installed pyspark.
 
-    Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`.
+    Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`. All of its processes, and
+    those of its applications, have to know `secret`.
     """
 
     def __init__(self, folder: Path, *, workers: int = 2, memory: str = "600m") -> None:
@@ -63,6 +65,16 @@ class SparkCluster:
         (self.home / "jars").symlink_to(Path(pyspark.__file__).parent / "jars")
         (self.home / "bin").mkdir()
         (self.home / "bin" / "rm").symlink_to(shutil.which("rm") or "/bin/rm")
+        self.secret = secrets.token_hex(16)
+        self.properties = self.home / "conf" / "spark-defaults.conf"
+        self.properties.parent.mkdir()
+        self.properties.write_text(
+            "spark.authenticate true\n"
+            f"spark.authenticate.secret {self.secret}\n"
+            "spark.master.rest.enabled false\n",  # it knows no secret, and a master that wants one refuses to offer it
+            encoding="utf-8",
+        )
+        self.properties.chmod(0o600)
         self._java = spark_java_home(find_java(os.environ), default_cache_dir(os.environ)) / "bin" / "java"
         self._master: ManagedProcess | None = None
         self._count = workers
@@ -127,7 +139,7 @@ class SparkCluster:
         place.mkdir()
         command = [
             str(self._java), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-            "-Dspark.master.rest.enabled=false", f"-Djava.io.tmpdir={place}", "-cp", f"{self.home}/jars/*",
+            f"-Djava.io.tmpdir={place}", "-cp", f"{self.home}/jars/*",
             f"org.apache.spark.deploy.{program}", "--host", "127.0.0.1", *arguments,
         ]  # fmt: skip
         environ = {

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.windows import PartialSum, join_halves
+from pacifictool.analytics.windows import PartialSum, join_sum
 from pacifictool.kafka.config import java_properties
 from pacifictool.scenario import MAX_NAME_LENGTH
 from pacifictool.settings import KafkaEndpoint
@@ -161,7 +161,7 @@ class BatchReader:
         sums = []
         for window_end, number, high, low, size in _GROUP.iter_unpack(groups):
             zone = data[at : (at := at + size)].decode("utf-8")
-            sums.append(PartialSum(zone, window_end, number, join_halves(high, low)))
+            sums.append(PartialSum(zone, window_end, number, join_sum(high, low)))
         (count,) = struct.unpack_from(">i", data, at)
         rows = data[at + 4 : (at := at + 4 + count * _INVALID.size)]
         invalid = []

@@ -263,7 +263,7 @@ class SparkRuntime:
         with _environment(PYSPARK_GATEWAY_PORT=str(port), PYSPARK_GATEWAY_SECRET=secret, PYSPARK_PIN_THREAD="true"):
             self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
         jvm = self._gateway.jvm
-        # What an outer spark-submit was told stands in the JVM's system properties, and goes before our own choices.
+        # What was given to an outer spark-submit stands in the JVM's system properties, and comes first.
         conf = jvm.org.apache.spark.SparkConf(self._is_guest)
         for name, value in self._properties().items():
             if not conf.contains(name):
@@ -291,6 +291,8 @@ class SparkRuntime:
             properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         if self._settings.is_local:
             properties["spark.local.dir"] = str(self._tmp)
+            # The only executor is this JVM. Spark measures its silence by the clock, which may be set forward.
+            properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
         else:
             # Executors fetch them from the driver.
             properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pacifictool.analytics.windows import WindowMean
 
 
-class Receipt(ABC):
+class DeliveryCallback(ABC):
     """Where a sink says what became of each result. Its methods may be called from several threads."""
 
     @abstractmethod
@@ -29,13 +29,13 @@ class Sink(ABC):
     The contract:
 
     - A result is keyed by zone and window end. Writing it again overwrites: after a crash results come again, and
-      a window that got stragglers comes again with another mean.
+      a window that got late records comes again with another mean.
     - `deliver` gets results sorted by window end, each (zone, window end) once, except that the newest window of a
       zone may come once more at the end. It writes the results *of one zone* in the order given, because a platform's
       "latest" value is the one written last. Different zones may be written in any order or at once.
-    - `deliver` returns when every result is accepted or refused, and tells the receipt so. It reports parts as they are
+    - `deliver` returns when every result is accepted or refused, and calls back for each. It reports parts as they are
       done; what it did not report is delivered again.
-    - A fault that may pass (no connection, 401, 5xx, time-out) raises a PacificToolError. The caller waits and calls
+    - A fault that may pass (no connection, 401, 5xx, timeout) raises a PacificToolError. The caller waits and calls
       again with what is left: a sink has no retry loop over minutes of its own.
     - One thread calls `deliver` at a time. `close` may be called from another thread meanwhile, and makes a running
       `deliver` end soon, with an error if need be.
@@ -47,7 +47,7 @@ class Sink(ABC):
     """Where the results go, for people and for the checkpoint's identity: "rest http://localhost:8080". No secrets."""
 
     @abstractmethod
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         """Writes the results. Raises PacificToolError for a fault that may pass."""
 
     def close(self) -> None:  # noqa: B027 - most sinks hold nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowMean
 
 
@@ -18,10 +18,10 @@ class ConsoleSink(Sink):
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         for result in results:
             self._write(describe(result))
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 def describe(result: WindowMean) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import dropwhile
 from typing import Final
 
-from pacifictool.analytics.sinks.base import Receipt, Sink, by_zone
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_zone
 from pacifictool.analytics.sinks.gateway_messages import Message, Packer, connects
 from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.windows import WindowMean
@@ -23,14 +23,14 @@ from pacifictool.scenario import MAX_NAME_LENGTH
 from pacifictool.settings import MqttEndpoint, Secret
 
 ACKNOWLEDGEMENT_SECONDS: Final = 15.0
-"""A silence of this length with messages in flight is a failure. A busy 1.x server answers within two seconds."""
+"""A silence of this length with messages in flight is a failure. A busy 1.x server responds within two seconds."""
 MESSAGES_IN_FLIGHT: Final = 4
 """Each holds some 600 zones: enough to keep a server busy while acknowledgements travel."""
 CONNECTS_IN_FLIGHT: Final = 100
 """Each may create a device; a 4.3.1 server makes some 50 a second (docs/servers/4.x.md#devices-and-assets, row 11)."""
 
 KEEPALIVE_SECONDS: Final = 10
-"""A dead connection is noticed after at most twice this time, which is soon after the delivery's own patience ends."""
+"""A dead connection is noticed after at most twice this time, which is soon after the delivery's own timeout."""
 STORED_SECONDS: Final = 10.0
 """When no acknowledged result has become readable for this long, the delivery fails."""
 RESEND_SECONDS: Final = 60.0
@@ -48,7 +48,7 @@ class GatewaySink(Sink):
     """Publishes `{zone: [{"ts": window end, "values": {value_key: mean}}], …}` through a gateway device.
 
     A message that the platform does not acknowledge says nothing about which of its zones is to blame. Its zones
-    become suspects: they come last, with one message in flight and ever fewer zones in it, until each is either
+    become questionable: they come last, with one message in flight and ever fewer zones in it, until each is either
     acknowledged or alone. So a zone that the platform cannot take holds up others for some minutes at most.
 
     From 2.0 on a PUBACK says that a message is in the server's queue, which may be lost with the server. There a result
@@ -96,7 +96,7 @@ class GatewaySink(Sink):
         self._session: PipelinedSession | None = None
         self._connected: set[str] = set()
         """Zones whose device is connected in this session."""
-        self._suspects: dict[str, int] = {}
+        self._questionable: dict[str, int] = {}
         """How many zones may share the next message with this one; in the order of their last failure."""
         self._queued: dict[tuple[str, int], tuple[float, float]] = {}
         """Mean, and monotonic seconds of the PUBACK, by zone and window end: acknowledged in this session, not read
@@ -104,21 +104,21 @@ class GatewaySink(Sink):
         self._lock = threading.Lock()
         """Held by whoever uses the session: a delivery, or the thread that keeps it alive between deliveries."""
         self._closed = threading.Event()
-        self._keeper: threading.Thread | None = None
+        self._keep_alive: threading.Thread | None = None
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         zones: dict[str, list[WindowMean]] = {}
         for zone, batch in by_zone(results).items():
             reason = unfit_name(zone)
             if reason is None:
                 zones[zone] = batch
             else:
-                receipt.refused(batch, reason)
+                callback.refused(batch, reason)
         with self._lock:
             try:
-                failure: PacificToolError | None = self._deliver(self._unqueued(zones), receipt)
+                failure: PacificToolError | None = self._deliver(self._unqueued(zones), callback)
                 if self._stored is not None:
-                    unread = self._read_back(self._stored, zones, receipt)
+                    unread = self._read_back(self._stored, zones, callback)
                     failure = failure or unread
             except BaseException:
                 self._drop_session()
@@ -132,30 +132,30 @@ class GatewaySink(Sink):
         if self._lock.acquire(timeout=_CLOSE_SECONDS):
             self._drop_session(politely=True)
             self._lock.release()
-        if self._keeper is not None:
-            self._keeper.join(_CLOSE_SECONDS)
+        if self._keep_alive is not None:
+            self._keep_alive.join(_CLOSE_SECONDS)
 
-    def _deliver(self, zones: Mapping[str, list[WindowMean]], receipt: Receipt) -> MqttError | None:
-        trusted = {zone: results for zone, results in zones.items() if zone not in self._suspects}
-        failure = self._send(trusted, receipt) if trusted else None
-        for group in self._suspect_groups(zones):
+    def _deliver(self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback) -> MqttError | None:
+        trusted = {zone: results for zone, results in zones.items() if zone not in self._questionable}
+        failure = self._send(trusted, callback) if trusted else None
+        for group in self._questionable_groups(zones):
             if failure is None:
-                failure = self._send({zone: zones[zone] for zone in group}, receipt, alone=True)
+                failure = self._send({zone: zones[zone] for zone in group}, callback, alone=True)
         return failure
 
-    def _suspect_groups(self, zones: Iterable[str]) -> list[list[str]]:
+    def _questionable_groups(self, zones: Iterable[str]) -> list[list[str]]:
         present = set(zones)
         groups: list[list[str]] = []
-        for zone, limit in self._suspects.items():
+        for zone, limit in self._questionable.items():
             if zone in present:
-                if groups and len(groups[-1]) < limit == self._suspects[groups[-1][0]]:
+                if groups and len(groups[-1]) < limit == self._questionable[groups[-1][0]]:
                     groups[-1].append(zone)
                 else:
                     groups.append([zone])
         return groups
 
     def _send(
-        self, zones: Mapping[str, list[WindowMean]], receipt: Receipt, *, alone: bool = False
+        self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback, *, alone: bool = False
     ) -> MqttError | None:
         """Connects and publishes, `alone` with one message in flight. Returns the failure of single messages.
 
@@ -176,12 +176,12 @@ class GatewaySink(Sink):
 
         def accept(message: Message) -> None:
             if self._stored is None:
-                receipt.accepted(message.results)
+                callback.accepted(message.results)
             else:
                 now = time.monotonic()
                 self._queued |= {_key(result): (result.mean, now) for result in message.results}
             for zone in message.zones:
-                self._suspects.pop(zone, None)
+                self._questionable.pop(zone, None)
             packer.confirmed(message)
 
         telemetry = self._exchange(session, packer.next, accept, at_once=1 if alone else at_once)
@@ -219,10 +219,10 @@ class GatewaySink(Sink):
                     raise PacificToolError("The delivery was stopped.")
                 if time.monotonic() - max(session.heard_at, began) > self._acknowledgement_seconds:
                     # The session stays: whether it is dead, the keep-alive finds out.
-                    self._suspect(in_flight.values())
+                    self._mark_questionable(in_flight.values())
                     return self._unconfirmed(in_flight.values())
         except MqttError:
-            self._suspect(in_flight.values())
+            self._mark_questionable(in_flight.values())
             raise
 
     def _unqueued(self, zones: Mapping[str, list[WindowMean]]) -> dict[str, list[WindowMean]]:
@@ -237,7 +237,7 @@ class GatewaySink(Sink):
         return {zone: results for zone, results in unqueued.items() if results}
 
     def _read_back(
-        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], receipt: Receipt
+        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback
     ) -> PacificToolError | None:
         """Accepts what was acknowledged as soon as it can be read. Returns the failure when some of it cannot.
 
@@ -253,7 +253,7 @@ class GatewaySink(Sink):
                 # What is queued in this session is only read the next time, not sent.
                 return error
             if found:
-                receipt.accepted(found)
+                callback.accepted(found)
                 done = {_key(result) for result in found}
                 waiting = [result for result in waiting if _key(result) not in done]
                 for key in done:
@@ -290,12 +290,12 @@ class GatewaySink(Sink):
             device=self._device,
         )
 
-    def _suspect(self, messages: Iterable[Message]) -> None:
+    def _mark_questionable(self, messages: Iterable[Message]) -> None:
         for message in messages:
             for zone in message.zones:
                 # To the end, behind zones that have waited longer.
-                self._suspects.pop(zone, None)
-                self._suspects[zone] = max(1, len(message.zones) // 2)
+                self._questionable.pop(zone, None)
+                self._questionable[zone] = max(1, len(message.zones) // 2)
 
     def _unconfirmed(self, messages: Iterable[Message]) -> MqttError:
         zones = [zone for message in messages for zone in message.zones]
@@ -303,7 +303,7 @@ class GatewaySink(Sink):
             f"The platform did not acknowledge what gateway {self._device!r} sent for {_named(zones)} "
             f"within {self._acknowledgement_seconds:g} s.",
             hint="It says nothing when it cannot make a device of that name, when a rule fails, or when the gateway "
-            "was no gateway at its last CONNECT.",
+            "was not a gateway at its last CONNECT.",
             failure=Failure.UNCONFIRMED,
             device=self._device,
         )
@@ -321,13 +321,13 @@ class GatewaySink(Sink):
             )
         except MqttError as error:
             if failure_of(error) is Failure.TOKEN_REFUSED:
-                # The device may have got another token, or have been made anew.
+                # The device may have got another token, or have been created again.
                 self._token = None
             raise
         self._session = session
-        if self._keeper is None:
-            self._keeper = threading.Thread(target=self._keep_alive, name="gateway-keep-alive", daemon=True)
-            self._keeper.start()
+        if self._keep_alive is None:
+            self._keep_alive = threading.Thread(target=self._keep_session_alive, name="gateway-keep-alive", daemon=True)
+            self._keep_alive.start()
         return session
 
     def _drop_session(self, *, politely: bool = False) -> None:
@@ -338,8 +338,8 @@ class GatewaySink(Sink):
             self._session.close(politely=politely)
             self._session = None
 
-    def _keep_alive(self) -> None:
-        """Answers for the session between deliveries, and notices its end, so that the next delivery opens another."""
+    def _keep_session_alive(self) -> None:
+        """Keeps the session between deliveries, and notices its end, so that the next delivery opens another."""
         while not self._closed.wait(self._keepalive_seconds / 6):
             # While a delivery has the lock, it does the same.
             if self._lock.acquire(blocking=False):

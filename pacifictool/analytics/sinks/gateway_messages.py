@@ -38,7 +38,7 @@ class Packer:
     """Packs the results of zones into messages, so that each zone's results are written in their order.
 
     A zone is in one message at a time: what is acknowledged later may have been processed earlier. And the newest
-    result of a zone travels without older ones, since a 1.x server writes the time stamps of one message in any order
+    result of a zone travels without older ones, since a 1.x server writes the timestamps of one message in any order
     and calls "latest" what it wrote last (docs/servers/1.x.md#telemetry-over-rest, row 13).
     """
 

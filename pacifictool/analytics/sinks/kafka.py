@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import KafkaError, PacificToolError, UsageError
 from pacifictool.kafka.config import librdkafka_properties
@@ -31,7 +31,7 @@ _NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
 class KafkaSink(Sink):
     """Writes `{zone_key: zone, value_key: mean, "ts": window end, "count": records}` with the zone as the key.
 
-    The record's time stamp is the end of the window. A corrected or repeated window is one more record: the last
+    The record's timestamp is the end of the window. A corrected or repeated window is one more record: the last
     record of a zone and `ts` counts. The records of one zone are in one partition and in order.
     """
 
@@ -63,9 +63,9 @@ class KafkaSink(Sink):
         self._producer: Producer | None = None
         self._closed = threading.Event()
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         producer = self._producer or self._open()
-        batch = _Batch(len(results), receipt)
+        batch = _Batch(len(results), callback)
         try:
             for result in results:
                 self._produce(producer, result, batch)
@@ -111,12 +111,12 @@ class KafkaSink(Sink):
                     value.encode("ascii"),
                     key,
                     timestamp=result.window_end_ms,
-                    on_delivery=partial(batch.answered, result),
+                    on_delivery=partial(batch.responded, result),
                 )
             except BufferError:
                 producer.poll(_POLL_SECONDS)
             except KafkaException as error:
-                batch.answered(result, error.args[0], None)
+                batch.responded(result, error.args[0], None)
                 return
             else:
                 return
@@ -156,17 +156,17 @@ class KafkaSink(Sink):
 class _Batch:
     """What became of the records of one delivery. All of it happens in the delivering thread, within `poll`."""
 
-    def __init__(self, results: int, receipt: Receipt) -> None:
+    def __init__(self, results: int, callback: DeliveryCallback) -> None:
         self.missing = results
-        """Results without an answer so far."""
+        """Results without a response so far."""
         self.failure: str | None = None
         """The first failure that may pass."""
-        self._receipt = receipt
+        self._callback = callback
         self._accepted: list[WindowMean] = []
         self._refused: list[tuple[WindowMean, str]] = []
 
-    def answered(self, result: WindowMean, error: Any, _message: Any) -> None:
-        """The broker's answer; `error` is librdkafka's, None for success."""
+    def responded(self, result: WindowMean, error: Any, _message: Any) -> None:
+        """The broker's response; `error` is librdkafka's, None for success."""
         self.missing -= 1
         if error is None:
             self._accepted.append(result)
@@ -180,10 +180,10 @@ class _Batch:
         self._refused.append((result, reason))
 
     def report(self) -> None:
-        """Tells the receipt."""
-        self._receipt.accepted(self._accepted)
+        """Tells the callback."""
+        self._callback.accepted(self._accepted)
         for result, reason in self._refused:
-            self._receipt.refused([result], reason)
+            self._callback.refused([result], reason)
 
 
 def kafka_target(endpoint: KafkaEndpoint, topic: str) -> str:

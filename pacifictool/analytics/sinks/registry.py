@@ -1,6 +1,6 @@
 """Every sink by the name that `--sink` gives it: where its results go, and how it is opened.
 
-A new sink is one module beside this one and one entry here. What a sink needs is imported when it is opened.
+A new sink is one module next to this one and one entry here. What a sink needs is imported when it is opened.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
     from pacifictool.analytics.sinks.stored import DeviceReader
 
     with options.connect() as platform:
-        gateway_token(platform, options.gateway_device)  # a missing gateway is told before anything is started
+        gateway_token(platform, options.gateway_device)  # a missing gateway is reported before anything is started
         sink = GatewaySink(
             options.settings.mqtt,
             lambda: gateway_token(platform, options.gateway_device),
@@ -127,16 +127,16 @@ def _acks_per_device(platform: Platform) -> bool | None:
 
 
 def gateway_token(platform: Platform, name: str) -> Secret:
-    """The access token of a gateway device. Raises NotFound, or PlatformError when the device is no gateway."""
+    """The access token of a gateway device. Raises NotFound, or PlatformError when the device is not a gateway."""
     device = platform.devices.find(name)
     if device is None:
         raise NotFound(
-            f"There is no gateway device {name!r} at {platform.url}.",
+            f"There is not a gateway device {name!r} at {platform.url}.",
             hint="`pacifictool setup --gateway` creates it; --gateway-device names another.",
         )
     if not device.is_gateway:
         raise PlatformError(
-            f"The device {name!r} at {platform.url} is no gateway.",
+            f"The device {name!r} at {platform.url} is not a gateway.",
             hint="`pacifictool setup --gateway` makes it one; --gateway-device names another.",
         )
     return platform.devices.token(device.id)

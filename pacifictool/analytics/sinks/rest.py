@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from pacifictool.analytics.sinks.base import Receipt, Sink, by_zone
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_zone
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import (
     AlreadyExists,
@@ -72,7 +72,7 @@ class RestSink(Sink):
         self._connections = connections
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         failures: list[PacificToolError] = []
         in_a_row = 0
         running: set[Future[PacificToolError | None]] = set()
@@ -80,7 +80,7 @@ class RestSink(Sink):
         while True:
             give_way = in_a_row >= GIVE_WAY_AFTER or self._closed.is_set()
             while not give_way and len(running) < 2 * self._connections and (batch := next(zones, None)) is not None:
-                running.add(self._pool.submit(self._deliver_zone, batch, receipt))
+                running.add(self._pool.submit(self._deliver_zone, batch, callback))
             if not running:
                 break
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -100,18 +100,18 @@ class RestSink(Sink):
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver_zone(self, results: Sequence[WindowMean], receipt: Receipt) -> PacificToolError | None:
+    def _deliver_zone(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> PacificToolError | None:
         try:
             self._write(results)
         except (InvalidRequest, AlreadyExists) as error:
             # AlreadyExists: a database that takes two names for one; the other zone's asset is not ours to write to.
             if not _is_final(error):
                 return error
-            receipt.refused(results, error.message)
+            callback.refused(results, error.message)
         except PacificToolError as error:
             return error
         else:
-            receipt.accepted(results)
+            callback.accepted(results)
         return None
 
     def _write(self, results: Sequence[WindowMean]) -> None:
@@ -145,11 +145,11 @@ class RestSink(Sink):
 
 
 def _is_final(error: PlatformError) -> bool:
-    """Whether the platform itself found fault with the results, which no repetition mends.
+    """Whether the platform itself found fault with the results, which no repetition fixes.
 
-    Other answers of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
+    Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
     """
-    if (error.request or "").startswith("POST /api/auth/"):
+    if error.during_login:
         return False
     # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
     return error.status in (None, 400, 500)

@@ -21,7 +21,7 @@ from pacifictool.rest.telemetry import Point
 from pacifictool.rest.values import Value
 
 _NAMES_LOOKED_UP: Final = 20
-"""Up to so many devices are looked up by name; for more of them, all devices are listed."""
+"""Up to up to this many devices are looked up by name; for more of them, all devices are listed."""
 _DIGITS: Final = 1e-12
 """A server's database may print a number with 15 digits."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,7 +50,7 @@ class Checkpoint:
         folder: Path,
         topic: str,
         *,
-        stop: threading.Event | None = None,
+        gives_up: Callable[[], bool] = lambda: False,
         reporter: Reporter = SILENT,
     ) -> None:
         """Claims the folder, created when missing, and locks it.
@@ -78,7 +77,7 @@ class Checkpoint:
             self.tmp.mkdir(mode=0o700, exist_ok=True)
             if migration.bring_over(folder, topic):
                 reporter.info(f"The checkpoint in {folder} is brought over from an earlier version.")
-            self.store = StateStore(folder / FILE_NAME, stop=stop, reporter=reporter)
+            self.store = StateStore(folder / FILE_NAME, gives_up=gives_up, reporter=reporter)
         except OSError as error:
             os.close(self._lock)
             raise _translated(error, folder) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
 from pacifictool.analytics.state.schema import FILE_NAME, INVALID, TABLES, VERSION
-from pacifictool.analytics.windows import split_halves
+from pacifictool.analytics.windows import split_sum
 from pacifictool.errors import AggregationError
 
 _LEDGER: Final = "ledger.sqlite"
@@ -28,14 +29,15 @@ def bring_over(folder: Path, topic: str) -> bool:
         return False
     unfinished = folder / f"{FILE_NAME}.new"
     unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = FULL")
             database.execute("ATTACH ? AS ledger", (str(ledger),))
             if database.execute("PRAGMA ledger.user_version").fetchone()[0] != _LEDGER_VERSION:
                 return False
-            database.create_function("high", 1, lambda total: split_halves(int(total))[0], deterministic=True)
-            database.create_function("low", 1, lambda total: split_halves(int(total))[1], deterministic=True)
+            database.create_function("high", 1, lambda total: split_sum(int(total))[0], deterministic=True)
+            database.create_function("low", 1, lambda total: split_sum(int(total))[1], deterministic=True)
             database.execute("BEGIN")
             for statement in TABLES.split(";\n"):
                 database.execute(statement)
@@ -55,10 +57,13 @@ def _copy(database: sqlite3.Connection, folder: Path, topic: str) -> None:
     state: dict[str, Any] = dict(database.execute("SELECT name, value FROM ledger.state"))
     kept = {name: state[name] for name in _SAME_NAME if name in state}
     kept |= {new: state[old] for old, new in (("sealed_until_ms", "closed_until_ms"),) if old in state}
-    identity = folder / "job.json"
-    if identity.is_file():
+    note = folder / "job.json"
+    if note.is_file():
         with contextlib.suppress(ValueError):
-            kept["identity"] = json.dumps(json.loads(identity.read_text(encoding="utf-8")))
+            identity = json.loads(note.read_text(encoding="utf-8"))
+            kept["identity"] = json.dumps(identity)
+            # Should the job have another topic now, what compares identities says so.
+            topic = identity.get("topic", topic)
     database.executemany("INSERT INTO state VALUES (?, ?)", kept.items())
     database.execute(
         f"INSERT INTO counters SELECT replace(name, 'reject:', '{INVALID}'), value FROM ledger.counters"  # noqa: S608

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pacifictool.analytics.state.schema import INVALID
-from pacifictool.analytics.windows import join_halves
+from pacifictool.analytics.windows import join_sum
 
 _PAGE: Final = 1000
 _LARGEST: Final = 2**63 - 1
@@ -234,7 +234,7 @@ def _ranges(document: Mapping[str, Sequence[int]]) -> Iterator[OffsetRange]:
 
 def _window(row: Sequence[Any]) -> WindowTotal:
     zone, window_end, count, high, low, delivered = row
-    return WindowTotal(zone, window_end, count, join_halves(high, low), delivered)
+    return WindowTotal(zone, window_end, count, join_sum(high, low), delivered)
 
 
 def _invalid_record(row: Sequence[Any]) -> InvalidRecord:

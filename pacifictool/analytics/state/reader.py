@@ -32,7 +32,7 @@ class JobIdentity:
     """Where its means go, for example "rest http://localhost:8080"."""
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> Self | None:
+    def parse(cls, document: dict[str, Any]) -> Self | None:
         """None for a job that has not noted it yet."""
         try:
             return cls(
@@ -68,7 +68,7 @@ class JobView(StateQueries):
             if is_held(folder):
                 return None
             raise
-        if JobIdentity.of(view.identity_document()) is None:
+        if JobIdentity.parse(view.identity_document()) is None:
             view.close()
             return None
         return view
@@ -79,7 +79,7 @@ class JobView(StateQueries):
     @property
     def identity(self) -> JobIdentity:
         """What the job is. Raises AggregationError before it has noted that."""
-        found = JobIdentity.of(self.identity_document())
+        found = JobIdentity.parse(self.identity_document())
         if found is None:
             raise AggregationError(f"No job has begun in {self.folder}.")
         return found
@@ -110,7 +110,7 @@ class JobView(StateQueries):
         return (arrival_without_timestamp_ms(batch.planned_ms, window_ms) // window_ms + 1) * window_ms
 
     def _connect(self) -> sqlite3.Connection:
-        # Read only: the job is the only one that writes. Where not even SQLite's files beside the store can be made,
+        # Read only: the job is the only one that writes. Where not even SQLite's files next to the store can be made,
         # nobody writes it either.
         for mode in ("mode=ro", "mode=ro&immutable=1"):
             database = sqlite3.connect(
@@ -125,6 +125,8 @@ class JobView(StateQueries):
             except sqlite3.Error as error:
                 database.close()
                 failure = error
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    break
                 continue
             if version == VERSION:
                 return database

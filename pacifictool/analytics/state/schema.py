@@ -14,7 +14,7 @@ VERSION: Final = 2
 """`PRAGMA user_version` of the file. 1 was the ledger of pacifictool 0.1, which migration.py brings over."""
 
 KEPT_BATCHES: Final = 100
-"""Notes on so many of the newest batches are kept, for people who look at the job."""
+"""Notes on this many of the newest batches are kept, for people who look at the job."""
 
 INVALID: Final = "invalid:"
 """Counters of invalid records are named by this and the reason."""

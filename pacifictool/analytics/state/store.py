@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, StateQueries, is_locked
 from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES, TABLES, VERSION
-from pacifictool.analytics.windows import PartialSum, split_halves
+from pacifictool.analytics.windows import PartialSum, split_sum
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.cache import FULL
@@ -65,13 +65,15 @@ class StateStore(StateQueries):
     lock on the file, they wait, and say so once.
     """
 
-    def __init__(self, path: Path, *, stop: threading.Event | None = None, reporter: Reporter = SILENT) -> None:
-        """Creates the file when missing. `stop` ends a wait for a lock, with AggregationError."""
+    def __init__(
+        self, path: Path, *, gives_up: Callable[[], bool] = lambda: False, reporter: Reporter = SILENT
+    ) -> None:
+        """Creates the file when missing. `gives_up` ends a wait for a lock, with AggregationError, when it returns True."""
         self.path = path
-        self._stop = stop or threading.Event()
+        self._gives_up = gives_up
         self._reporter = reporter
         self._lock = threading.RLock()
-        # SQLite gives its files beside the store the same access.
+        # SQLite gives its files next to the store the same access.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         with self._translated():
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_LOCK_SECONDS)
@@ -149,7 +151,7 @@ class StateStore(StateQueries):
             "INSERT INTO windows (window_end, zone, count, high, low) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (window_end, zone) DO UPDATE "
             "SET count = count + excluded.count, high = high + excluded.high, low = low + excluded.low",
-            [(part.window_end_ms, part.zone, part.count, *split_halves(part.total)) for part in sums],
+            [(part.window_end_ms, part.zone, part.count, *split_sum(part.total)) for part in sums],
         )
 
     def _add_invalid(self, records: Sequence[InvalidRecord]) -> None:
@@ -253,7 +255,7 @@ class StateStore(StateQueries):
             try:
                 found = attempt()
             except sqlite3.OperationalError as error:
-                if not is_locked(error) or self._stop.is_set():
+                if not is_locked(error) or self._gives_up():
                     raise
                 if not reported:
                     reported = True

@@ -1,4 +1,4 @@
-// The chart of means over time, drawn by plotly once its script has come; and the small lines within cards and rows.
+// The chart of means over time, drawn by plotly once its script is loaded; and the sparklines in cards and rows.
 "use strict";
 const chart = (() => {
   const LINES = 12;
@@ -7,6 +7,7 @@ const chart = (() => {
   let zones = [];
   let drawn = "";
   let library = null;
+  let message = "Loading the chart …";
 
   function style(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -16,10 +17,23 @@ const chart = (() => {
     return style(`--series-${index % COLOURS}`);
   }
 
+  // A line of text in the place of the chart, until it is drawn.
+  function say(text) {
+    message = text;
+    update();
+  }
+
+  function update() {
+    const empty = document.getElementById("chart-empty");
+    const text = zones.some((zone) => zone.means.length > 0) ? message : "The first mean comes at the end of the first window.";
+    if (empty.textContent !== text) empty.textContent = text;
+    empty.hidden = text === "";
+  }
+
   function load() {
     if (library !== null) return;
-    // The page's policy forbids inline styles. Plotly sets some as attributes; as properties they do the same. And it
-    // brings a style sheet for maps, which is not needed here.
+    // The page's policy forbids inline styles. Plotly sets some as attributes; as properties they are allowed. Its style
+    // sheet for maps is not needed.
     SVGElement.prototype.setAttribute = function setAttribute(name, value) {
       if (name === "style") this.style.cssText = value;
       else Element.prototype.setAttribute.call(this, name, value);
@@ -30,6 +44,7 @@ const chart = (() => {
     library = document.createElement("script");
     library.src = document.body.dataset.chartLibrary;
     library.addEventListener("load", () => draw());
+    library.addEventListener("error", () => say("The chart could not be loaded. The table shows the same values."));
     document.head.append(library);
   }
 
@@ -65,7 +80,7 @@ const chart = (() => {
     };
   }
 
-  // Plotly takes numbers on a date axis as UTC; a person reads the clock on the wall.
+  // Plotly shows numbers on a date axis as UTC; the page shows local time.
   function local(ms) {
     return ms - new Date(ms).getTimezoneOffset() * 60000;
   }
@@ -76,10 +91,12 @@ const chart = (() => {
     for (const trace of data) trace.x = trace.x.map(local);
     Plotly.react(area, data, layout(), { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false });
     document.documentElement.dataset.chart = "drawn";
+    say("");
   }
 
   function show(news) {
     zones = news;
+    update();
     const state = JSON.stringify(zones.slice(0, LINES).map((zone) => [zone.name, zone.means.length, zone.means.at(-1), zone.means.at(-2)]));
     if (state !== drawn) {
       drawn = state;
@@ -87,7 +104,7 @@ const chart = (() => {
     }
   }
 
-  // A line through the newest values, as wide as its box; nothing for a reader of text, who has the numbers.
+  // A line through the newest values, as wide as its box. Hidden from screen readers, which read the numbers.
   function spark(svg, values) {
     const shown = values.slice(-40);
     if (shown.length < 2) return;

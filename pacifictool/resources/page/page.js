@@ -1,4 +1,4 @@
-// Shows every snapshot that comes. Elements are made once and only their texts change.
+// Shows each snapshot. Elements are created once; only their texts change.
 "use strict";
 (() => {
   const HISTORY = 60;
@@ -30,7 +30,7 @@
     return element;
   }
 
-  // One child of `parent` per item, found again by its key, in the order of the items.
+  // One child of `parent` per item, matched by its key, in the order of the items.
   function children(parent, items, keyOf, create, update) {
     const known = new Map(Array.from(parent.children, (child) => [child.dataset.key, child]));
     items.forEach((item, index) => {
@@ -47,7 +47,7 @@
     for (const child of known.values()) child.remove();
   }
 
-  // A sentence in which commands of ours stand between backticks; those in names are part of them.
+  // A sentence in which `pacifictool …` commands are between backticks; backticks in names stay.
   function sentence(element, text) {
     const parts = words.shown(text).split(/`(pacifictool [^`]*)`/);
     if (element.textContent === parts.join("")) return;
@@ -59,11 +59,11 @@
     parent.hidden = texts.length === 0;
   }
 
-  // --- the way ------------------------------------------------------------------------------------------------------
+  // --- hops and flows -----------------------------------------------------------------------------------------------
 
-  const SPOKEN_STATES = { flowing: "moves", still: "stands still", unknown: "is not known" };
+  const SPOKEN_STATES = { flowing: "is flowing", still: "is not flowing", unknown: "is not known" };
 
-  function showWay(snapshot) {
+  function showHops(snapshot) {
     const verdict = byId("verdict");
     sentence(verdict.firstElementChild, snapshot.verdict);
     const states = new Set(snapshot.hops.map((hop) => hop.state));
@@ -79,7 +79,7 @@
       if (flow === undefined || pipe === null) return;
       set(pipe.querySelector(".rate"), flow.rate === null ? `? ${flow.unit}` : flow.text);
       mark(pipe, "state", flow.rate === null ? "unknown" : flow.rate > 0 ? "flowing" : "still");
-      // Ten times the rate moves twice as fast; in steps, since every change makes the dots jump.
+      // Ten times the rate moves twice as fast; in steps, because each change makes the dots jump.
       const perSecond = flow.unit.endsWith("/min") ? (flow.rate ?? 0) / 2 : (flow.rate ?? 0);
       const period = (2.4 / 2 ** Math.round(Math.log10(1 + perSecond))).toFixed(2);
       if (pipe.dataset.period !== period) {
@@ -98,7 +98,7 @@
 
   // --- zones --------------------------------------------------------------------------------------------------------
 
-  function remember(zone) {
+  function withHistory(zone) {
     const known = histories.get(zone.name) ?? new Map();
     for (const mean of zone.means) known.set(mean.ts, mean);
     const kept = [...known.values()].sort((a, b) => a.ts - b.ts).slice(-HISTORY);
@@ -154,12 +154,11 @@
   }
 
   function showZones(snapshot) {
-    const zones = snapshot.zones.map(remember);
+    const zones = snapshot.zones.map(withHistory);
     const seconds = snapshot.window_ms / 1000;
     const more = zones.length > chart.LINES ? `, the first ${chart.LINES} of ${words.grouped(snapshot.zones_total)} zones; the table has more` : "";
     set(byId("zones-sub"), `${snapshot.value_key}, one mean every ${seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}${more}`);
     children(byId("cards"), zones.slice(0, chart.LINES), (zone) => zone.name, newCard, (card, zone, index) => showCard(card, zone, index, snapshot.window_ms));
-    byId("chart-empty").hidden = zones.some((zone) => zone.means.length > 0);
     if (!byId("table-view").hidden) showMeansTable(zones);
     chart.show(zones);
   }
@@ -223,7 +222,7 @@
     list(byId("rejects"), Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`));
   }
 
-  // --- what is said and when ----------------------------------------------------------------------------------------
+  // --- what a screen reader reads -------------------------------------------------------------------------------------
 
   function speak(snapshot) {
     const now = performance.now();
@@ -237,21 +236,21 @@
 
   function show(snapshot) {
     receivedAt = performance.now();
-    showWay(snapshot);
+    showHops(snapshot);
     showZones(snapshot);
     showDevices(snapshot);
     showJob(snapshot);
     list(byId("notes"), snapshot.notes);
-    set(byId("clock"), `Last look at ${words.clock(snapshot.ts)}.`);
+    set(byId("clock"), `Last update at ${words.clock(snapshot.ts)}.`);
     speak(snapshot);
     const shown = snapshot.zones.slice(0, 3).filter((zone) => zone.value !== null).map((zone) => `${zone.name} ${words.mean(zone.value)}`);
     document.title = shown.length ? words.shown(`${shown.join(" · ")} – watch`) : "pacifictool watch";
     if (document.documentElement.dataset.ready === undefined) {
       document.documentElement.dataset.ready = "values";
       performance.mark("values");
-      // Not before the values are painted: the chart's script is large.
+      // After the values are painted: the chart's script is large.
       requestAnimationFrame(() => setTimeout(chart.load));
-      setTimeout(chart.load, 500); // a page in the background paints nothing
+      setTimeout(chart.load, 500); // a page in the background is not painted
     }
   }
 
@@ -262,12 +261,12 @@
 
   async function poll() {
     try {
-      const answer = await fetch("/watch/snapshot", { cache: "no-store" });
-      if (!answer.ok) throw new Error(String(answer.status));
-      show(await answer.json());
+      const response = await fetch("/watch/snapshot", { cache: "no-store" });
+      if (!response.ok) throw new Error(String(response.status));
+      show(await response.json());
       connected("live", "Live");
     } catch {
-      connected("lost", "No answer, trying again");
+      connected("lost", "No response, trying again");
     }
     setTimeout(poll, 1000);
   }
@@ -279,11 +278,11 @@
       connected("live", "Live");
     });
     events.addEventListener("error", () => {
-      connected("lost", "No answer, trying again");
-      // A browser tries again by itself unless it was told to go away.
+      connected("lost", "No response, trying again");
+      // The browser reconnects by itself, except after an error status.
       if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
     });
-    // Some proxies keep a stream until it ends, which this one never does.
+    // Some proxies buffer a stream until it ends, which this one never does.
     setTimeout(() => {
       if (receivedAt === 0 && events.readyState === EventSource.OPEN) {
         events.close();
@@ -292,7 +291,7 @@
     }, FALLBACK_AFTER_MS);
   }
 
-  // --- what a person can change -------------------------------------------------------------------------------------
+  // --- controls -----------------------------------------------------------------------------------------------------
 
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.scheme ?? (system.matches ? "dark" : "light")) === "dark";
@@ -308,7 +307,7 @@
     try {
       localStorage.setItem("pacifictool-scheme", chosen);
     } catch {
-      // The choice lasts as long as the page.
+      // Without storage, the choice lasts as long as the page.
     }
     schemeChanged();
   });

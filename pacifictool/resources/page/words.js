@@ -1,4 +1,4 @@
-// Numbers and times as people read them, as pacifictool/watch/wording.py and pacifictool/tools/times.py write them in the terminal.
+// Numbers and times as text, as pacifictool/watch/terminal.py and pacifictool/tools/times.py write them in the terminal.
 "use strict";
 const words = {
   age(seconds) {
@@ -15,11 +15,11 @@ const words = {
   },
 
   mean(value) {
-    // toFixed looks at the binary number, as Python does; grouping alone would round 39.275 the other way.
+    // toFixed rounds the binary number, as Python does; grouping alone would round 39.275 the other way.
     return value === null ? "–" : words.grouped(Number(value.toFixed(2)), 2);
   },
 
-  // JSON does not tell 33.0 from 33, and neither does this.
+  // JSON does not distinguish 33.0 and 33, so neither does this.
   reading(value) {
     if (value === null) return "–";
     if (typeof value !== "number") return String(value);
@@ -39,7 +39,7 @@ const words = {
     return new Date(ms).toLocaleTimeString("en-GB");
   },
 
-  // Names are data: what cannot be seen, or reorders what is read, is escaped as pacifictool/display.py does it. Joiners
+  // Names are data: invisible characters, and those that reorder text, are escaped as in pacifictool/display.py. Joiners
   // stay where scripts and emoji need them.
   shown(text) {
     const pattern = /(?<=(?![\0-\u05ff])[\p{L}\p{M}\p{S}])[\u200c\u200d]|([\p{C}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\u{e0100}-\u{e01ef}])/gu;
@@ -54,7 +54,7 @@ const words = {
     return `\\${letter}${code.toString(16).padStart(digits, "0")}`;
   },
 
-  // Plotly reads tags, entities and templates in every text; it knows all entities by number.
+  // Plotly interprets tags, entities and templates in all texts; it decodes numeric entities.
   plotly(text) {
     return words.shown(text).replace(/[&<>"'%$]/g, (char) => `&#${char.charCodeAt(0)};`);
   },

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.interface import Forwarding, ForwardingSpec, ForwardingState
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 
 __all__ = [
-    "Change",
-    "ChangeAction",
     "Forwarding",
     "ForwardingSpec",
     "ForwardingState",

@@ -115,7 +115,7 @@ def merge_chain(wanted: Metadata, actual: Metadata, renew: Collection[str] = ())
     """`wanted` as it is to be saved over `actual`.
 
     Nodes keep their ids, settings and places, except those labelled in `renew`: without an id a server replaces a node,
-    which starts it afresh. Nodes that somebody has added stay, with their connections.
+    which restarts it. Nodes that somebody has added stay, with their connections.
     """
     wanted_nodes = dict(zip(labels_of(wanted), nodes_of(wanted), strict=True))
     nodes: list[dict[str, Any]] = []

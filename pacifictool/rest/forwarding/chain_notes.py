@@ -1,20 +1,24 @@
-"""What a person should know about rule chains that are there: twins, odd ways in, profiles that lead devices astray."""
+"""What a person should know about existing rule chains: duplicates, unusual entries, profiles that bypass them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pacifictool.errors import InvalidRequest, NotFound
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries
+from pacifictool.rest.http import Session, segment
+
+_MAX_PROFILES = 100
 
 
-def twin_notes(candidates: list[RuleChain], root_metadata: Mapping[str, Any]) -> Iterator[str]:
-    """`candidates` have the same name, the one that is used first."""
+def duplicate_notes(candidates: list[RuleChain], root_metadata: Mapping[str, Any]) -> Iterator[str]:
+    """`candidates` are the chains of one name, the one that is used first."""
     if len(candidates) < 2:
         return
-    twins = ", ".join(chain.id for chain in candidates)
-    note = f"There are {len(candidates)} rule chains named {candidates[0].name!r} ({twins}); the first is used."
+    ids = ", ".join(chain.id for chain in candidates)
+    note = f"There are {len(candidates)} rule chains named {candidates[0].name!r} ({ids}); the first is used."
     hooked = [chain.id for chain in candidates[1:] if entries(root_metadata, chain.id)]
     if hooked:
         note += (
@@ -24,23 +28,42 @@ def twin_notes(candidates: list[RuleChain], root_metadata: Mapping[str, Any]) ->
     yield note
 
 
-def way_notes(chain: RuleChain, root: RuleChain, root_metadata: Mapping[str, Any]) -> Iterator[str]:
-    """Ways into our chain that setup would not have made: left alone, but told."""
-    ways = entries(root_metadata, chain.id)
-    if len(ways) > 1:
+def entry_notes(chain: RuleChain, root: RuleChain, root_metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Connections into our chain that setup would not have made: reported, and left as they are."""
+    found = entries(root_metadata, chain.id)
+    if len(found) > 1:
         yield (
-            f"The rule chain {root.name!r} leads to {chain.name!r} in {len(ways)} ways ({'; '.join(ways)}): a message"
+            f"The rule chain {root.name!r} leads to {chain.name!r} in {len(found)} ways ({'; '.join(found)}): a message"
             " may be forwarded more than once. Take the others out in the web UI."
         )
-    elif ways and POST_TELEMETRY not in ways[0]:
+    elif found and POST_TELEMETRY not in found[0]:
         yield (
-            f"The rule chain {root.name!r} leads to {chain.name!r} by {ways[0]} instead of {POST_TELEMETRY!r} of its"
+            f"The rule chain {root.name!r} leads to {chain.name!r} by {found[0]} instead of {POST_TELEMETRY!r} of its"
             " message type switch; that is left as it is."
         )
 
 
+def profile_chain_id(session: Session, name: str) -> str | None:
+    """The id of the default rule chain of the device profile `name`; None without such a profile or chain.
+
+    A device's type is the name of its profile (3.2 and later); older servers respond with an error, which means None.
+    """
+    params: dict[str, str | int] = {"pageSize": _MAX_PROFILES, "page": 0, "textSearch": name}
+    try:
+        page = session.request("GET", "/api/deviceProfileInfos", params=params, expect=dict)
+        found = page.get("data")
+        infos = found if isinstance(found, list) else []
+        profile_id = next((_id_in(info, "id") for info in infos if _name_of(info) == name), None)
+        if profile_id is None:
+            return None
+        profile = session.request("GET", f"/api/deviceProfile/{segment(profile_id)}", expect=dict)
+    except (NotFound, InvalidRequest):
+        return None
+    return _id_in(profile, "defaultRuleChainId")
+
+
 def profile_note(profile: str, default: str, *, is_ours: bool) -> str:
-    """The device profile names the chain `default`, which its devices' messages enter instead of the root chain."""
+    """For a device profile with the default rule chain `default`, which its devices' messages enter first."""
     begins = f"The device profile {profile!r} has a default rule chain, {default!r}"
     if is_ours:
         return (
@@ -52,3 +75,13 @@ def profile_note(profile: str, default: str, *, is_ours: bool) -> str:
         f"{begins}: its devices bypass the root rule chain, so that nothing of theirs reaches Kafka. Take the default"
         f" rule chain out of the profile, or lead {POST_TELEMETRY!r} on from {default!r} to our chain in the web UI."
     )
+
+
+def _name_of(info: object) -> object:
+    return info.get("name") if isinstance(info, dict) else None
+
+
+def _id_in(document: object, key: str) -> str | None:
+    reference = document.get(key) if isinstance(document, dict) else None
+    identifier = reference.get("id") if isinstance(reference, dict) else None
+    return identifier if isinstance(identifier, str) else None

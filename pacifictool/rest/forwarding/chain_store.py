@@ -1,4 +1,4 @@
-"""Rule chains on the server: listed, read, saved and deleted, with what a server makes odd about them."""
+"""Rule chains on the server: listed, read, saved and deleted, whatever the server's peculiarities."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from pacifictool.errors import ForwardingFailed, InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import create_once
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.forwarding.chain_body import connections_of
+from pacifictool.rest.http import VERSION_CONFLICT, Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
 from pacifictool.server_version import ServerVersion
 
 _PATH = "/api/ruleChain"
@@ -55,7 +54,7 @@ class ChainStore:
         if not self._version.at_least(3, 3):
             # Servers that know no types may refuse the field.
             document.pop("type", None)
-        return create_once(self._session, _PATH, document, RuleChain.from_json, newest)
+        return create_idempotently(self._session, _PATH, document, RuleChain.from_json, newest)
 
     def delete(self, chain: RuleChain) -> None:
         """Deletes a chain; one that somebody else has just deleted is no error."""
@@ -77,7 +76,7 @@ class ChainStore:
     def alter(self, chain_id: str, change: Callable[[Metadata], Metadata | None]) -> Metadata:
         """Reads metadata, changes and saves them, and returns what is there then; None means: nothing to change.
 
-        Once more from the beginning when somebody else was faster (3.8 and later tell).
+        Starts again once when somebody else has changed them meanwhile (3.8 and later).
         """
         for last in (False, True):
             metadata = self.metadata(chain_id)
@@ -96,7 +95,7 @@ class ChainStore:
         # Repeatable: nodes with ids keep them, nodes without replace those of the attempt before; and with a version
         # the second attempt is refused.
         try:
-            answer = self._session.request("POST", f"{_PATH}/metadata", json=metadata, repeatable=True, expect=dict)
+            saved = self._session.request("POST", f"{_PATH}/metadata", json=metadata, repeatable=True, expect=dict)
         except InvalidRequest as error:
             if "StackOverflowError" in error.message:
                 raise InvalidRequest(
@@ -105,11 +104,11 @@ class ChainStore:
                     **error.details,
                 ) from error
             raise
-        return _checked(answer)
+        return _checked(saved)
 
 
 def _checked(metadata: Metadata) -> Metadata:
-    """Metadata whose shape can be relied on. Raises UnexpectedAnswer."""
+    """The metadata, if they are well formed. Raises UnexpectedAnswer."""
     nodes, links, calls = (metadata.get(key) for key in ("nodes", "connections", "ruleChainConnections"))
     if not all(value is None or _is_list_of_objects(value) for value in (nodes, links, calls)):
         raise UnexpectedAnswer("The server describes the nodes or connections of a rule chain in an unknown form.")

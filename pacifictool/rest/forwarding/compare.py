@@ -1,4 +1,4 @@
-"""Compares what is wanted with what a server has, and says in words what differs."""
+"""Compares what is wanted with what a server has, and describes the differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_TEXT = 60
 def differences(wanted: Any, actual: Any, place: str = "") -> Iterator[str]:
     """One line for each wanted value that the server does not have.
 
-    What the server has beyond the wish (ids, times, defaults of its own) does not count, and null equals absence.
+    What the server has beyond that (ids, times, defaults of its own) does not count, and null equals absence.
     """
     if isinstance(wanted, Mapping) and isinstance(actual, Mapping):
         for key, value in wanted.items():

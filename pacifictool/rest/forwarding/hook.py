@@ -1,4 +1,4 @@
-"""Where a rule chain hands messages to another one: found, added and taken away without disturbing any other node.
+"""Connections from one rule chain to another: found, added and removed without changing any other node.
 
 Before 3.3.3 such a connection is a member of `ruleChainConnections`, since then a node of its own, the
 TbRuleChainInputNode (docs/servers/2.x-3.x.md#rule-chains, row 4; docs/servers/4.x.md#rule-chains, row 9). Both are

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from pacifictool.errors import DescriptorError
+from pacifictool.plan import Change
 from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 
 
@@ -16,8 +16,8 @@ from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
 class ForwardingSpec:
     """What is wanted: descriptors as read by `rest.descriptors`, and what the scenario and settings put in their place.
 
-    A server of 1.x takes the plugin and the rule, a later one the rule chain; who serves both gives all three. Any may
-    be None when only another one is meant (`import plugin`, `import rule`, `import rule-chain`).
+    1.x takes the plugin and the rule, later servers the rule chain; give all three for both. Any may be None when only
+    another one is meant (`import plugin`, `import rule`, `import rule-chain`).
     """
 
     plugin: Mapping[str, Any] | None = None
@@ -31,7 +31,7 @@ class ForwardingSpec:
     rule_chain: Mapping[str, Any] | None = None
     """{ruleChain, metadata}, as the web UI exports it."""
     device_type: str | None = None
-    """Type of the devices that are meant: whether a device profile of that name leads them astray is looked at."""
+    """Type of the devices; used to check whether a device profile of that name bypasses the root rule chain."""
 
     def __post_init__(self) -> None:
         if self.plugin is not None and self.rule is not None and self.plugin["apiToken"] != self.rule["pluginToken"]:
@@ -73,29 +73,6 @@ class ForwardingSpec:
         return wanted
 
 
-class ChangeAction(StrEnum):
-    """What happens to one part."""
-
-    CREATE = "created"
-    CHANGE = "changed"
-    KEEP = "unchanged"
-    DELETE = "deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One part of the forwarding (the plugin, the rule; the chain of ours, the root chain) and what happens to it."""
-
-    kind: str
-    """plugin or rule; on later generations rule-chain."""
-    name: str
-    action: ChangeAction
-    differences: tuple[str, ...] = ()
-    """What differs from the wish, in words."""
-    carry_out: Callable[[], None] | None = field(default=None, repr=False, compare=False)
-    """Does it; None when there is nothing to do. Changes of one plan must be carried out in their order."""
-
-
 @dataclass(frozen=True, slots=True)
 class ForwardingState:
     """What the server has, as far as a spec is concerned."""
@@ -107,7 +84,14 @@ class ForwardingState:
     failures: Mapping[str, str] = field(default_factory=dict)
     """By kind: why an ACTIVE part does not run, in the server's words."""
     notes: tuple[str, ...] = ()
-    """What a person should know, such as twins of a rule."""
+    """What a person should know, such as duplicates of a rule."""
+
+
+def apply_changes(changes: Iterable[Change]) -> None:
+    """Applies the changes of a plan in their order."""
+    for change in changes:
+        if change.apply is not None:
+            change.apply()
 
 
 class Forwarding(Protocol):
@@ -127,7 +111,7 @@ class Forwarding(Protocol):
         """Compares `state` (by default a fresh inspection) with the spec; changes nothing."""
 
     def apply(self, spec: ForwardingSpec) -> list[Change]:
-        """Plans and carries out; returns the plan. Raises ForwardingFailed when a part does not start."""
+        """Plans and applies; returns the plan. Raises ForwardingFailed when a part does not start."""
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
         """What `remove` would delete; changes nothing."""

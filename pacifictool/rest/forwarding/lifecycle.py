@@ -1,7 +1,7 @@
-"""Starting and stopping plugins and rules of a 1.x server, and finding out whether they really run.
+"""Starts and stops plugins and rules of a 1.x server, and finds out whether they really run.
 
-Activation answers 200 and the state becomes ACTIVE even when the start failed; only the event log tells.
-Activating what is active already leaks a Kafka producer in the server, so that it is only done where the last start
+The response to an activation is 200 and the state becomes ACTIVE even when the start failed; only the event log says
+so. Activating what is active already leaks a Kafka producer in the server, so that it is only done where the last start
 failed (docs/servers/1.x.md#rules-and-plugins, rows 14 and 16).
 """
 
@@ -12,25 +12,25 @@ from time import monotonic
 from pacifictool.errors import ForwardingFailed
 from pacifictool.rest.entities import ACTIVE, Plugin, Rule
 from pacifictool.rest.events import Events
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
-EVENT_PATIENCE_SECONDS = 5.0
-"""How long a server may take to write down how a start went."""
+EVENT_TIMEOUT_SECONDS = 5.0
+"""How long a server may take to log how a start went."""
 
 _POLL_SECONDS = 0.1
 ACTIVATED = "ACTIVATED"
 UPDATED = "UPDATED"
 
 
-class Lifecycle:
+class ComponentLifecycle:
     """Activates, suspends and deletes plugins and rules."""
 
     def __init__(
-        self, session: Session, events: Events, *, event_patience_seconds: float = EVENT_PATIENCE_SECONDS
+        self, session: Session, events: Events, *, event_timeout_seconds: float = EVENT_TIMEOUT_SECONDS
     ) -> None:
         self._session = session
         self._events = events
-        self._patience = event_patience_seconds
+        self._timeout_seconds = event_timeout_seconds
 
     def last_failure(self, part: Plugin | Rule) -> str | None:
         """Why an ACTIVE part does not run, in one line; None when its last start succeeded or left no trace."""
@@ -49,7 +49,8 @@ class Lifecycle:
         self._session.request("POST", f"{_path(part)}/activate", repeatable=True)
         if not self.check(part, ACTIVATED, before):
             self._session.reporter.warning(
-                f"The server did not say within {self._patience:g} s whether the {part.noun} {part.name!r} has started."
+                f"The server did not say within {self._timeout_seconds:g} s whether the {part.noun} {part.name!r} has"
+                " started."
             )
 
     def restart(self, part: Plugin | Rule, reason: str) -> None:
@@ -67,10 +68,10 @@ class Lifecycle:
     def check(self, part: Plugin | Rule, event_name: str, before: set[str]) -> bool:
         """Waits for the event that says how a start or a restart after an update went; False when none comes in time.
 
-        Raises ForwardingFailed when it did not go well. The event must be the one that was asked for: CREATED or
-        STARTED of a moment ago may still be on their way and say nothing.
+        Raises ForwardingFailed when it did not go well. The event must be the one that was asked for: earlier
+        ones, CREATED or STARTED, may still arrive and say nothing.
         """
-        deadline = monotonic() + self._patience
+        deadline = monotonic() + self._timeout_seconds
         while True:
             for event in self._events.lifecycle(part.entity_id, part.tenant_id):
                 if event.id in before or (event.success and event.event != event_name):

@@ -1,4 +1,4 @@
-"""Keeps rule deletions below the rate that kills a 1.4 server's message processing.
+"""Keeps rule deletions below the rate at which a 1.4 server stops processing messages.
 
 The 4th deletion within a minute stops a tenant's messages until the server is restarted
 (docs/servers/1.x.md#deleting-rules, row 1). A journal file makes the limit hold over several runs of a program, too.
@@ -49,7 +49,7 @@ class DeletionLimiter:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Returns when one more deletion does no harm. Raises Interrupted when the stop signal comes first."""
+        """Returns when one more deletion is safe. Raises Interrupted when the stop signal comes first."""
         with self._lock, self._shared() as past:
             if len(past) >= self._deletions:
                 seconds = past[-self._deletions] + self._window_seconds - self._clock()

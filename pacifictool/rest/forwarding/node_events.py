@@ -1,4 +1,4 @@
-"""Whether the nodes of a rule chain run: asked in their event logs, for saving answers 200 whatever they are.
+"""Whether the nodes of a rule chain run, by their event logs: the response to saving is 200 in any case.
 
 An unknown class, a script that cannot be parsed or a Kafka server that cannot be found show only as a lifecycle event
 with `success` false, about a second after saving (docs/servers/4.x.md#rule-chains, rows 4 and 5).
@@ -13,10 +13,10 @@ from typing import Any
 from pacifictool.errors import ForwardingFailed, UnexpectedAnswer
 from pacifictool.rest.entities import EntityId, LifecycleEvent
 from pacifictool.rest.events import Events
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
-EVENT_PATIENCE_SECONDS = 5.0
-"""How long a server may take to write down how a start went; on 4.3.1 about a second
+EVENT_TIMEOUT_SECONDS = 5.0
+"""How long a server may take to log how a start went; on 4.3.1 about a second
 (docs/servers/4.x.md#rule-chains, row 5)."""
 
 _POLL_SECONDS = 0.2
@@ -27,11 +27,11 @@ class NodeEvents:
     """Reads the lifecycle events of rule nodes."""
 
     def __init__(
-        self, session: Session, events: Events, *, event_patience_seconds: float = EVENT_PATIENCE_SECONDS
+        self, session: Session, events: Events, *, event_timeout_seconds: float = EVENT_TIMEOUT_SECONDS
     ) -> None:
         self._session = session
         self._events = events
-        self._patience = event_patience_seconds
+        self._timeout_seconds = event_timeout_seconds
 
     def last_failure(self, node: Mapping[str, Any], tenant_id: str) -> str | None:
         """Why the node does not run, in one line; None when its last start succeeded or left no trace."""
@@ -43,12 +43,12 @@ class NodeEvents:
         return {event.id for node in nodes for event in self._lifecycle(node, tenant_id)}
 
     def check(self, nodes: Iterable[Mapping[str, Any]], tenant_id: str, before: set[str]) -> None:
-        """Waits until every node has said that it started. Raises ForwardingFailed with the reason of one that did not.
+        """Waits until every node has logged that it started. Raises ForwardingFailed with the reason of a failed one.
 
-        Warns about nodes that say nothing in time.
+        Warns about nodes that log nothing in time.
         """
         waiting = list(nodes)
-        deadline = monotonic() + self._patience
+        deadline = monotonic() + self._timeout_seconds
         while True:
             waiting = [node for node in waiting if not self._has_started(node, tenant_id, before)]
             if not waiting:
@@ -57,7 +57,7 @@ class NodeEvents:
                 break
         names = ", ".join(repr(node.get("name")) for node in waiting)
         self._session.reporter.warning(
-            f"The server did not say within {self._patience:g} s whether these rule nodes have started: {names}."
+            f"The server did not say within {self._timeout_seconds:g} s whether these rule nodes have started: {names}."
         )
 
     def _has_started(self, node: Mapping[str, Any], tenant_id: str, before: set[str]) -> bool:

@@ -14,17 +14,18 @@ from pacifictool.errors import (
     NotFound,
     PlatformError,
 )
-from pacifictool.rest.creation import create_once
+from pacifictool.plan import Change, ChangeAction, Kind
+from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import differences, merged
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
-from pacifictool.rest.forwarding.lifecycle import UPDATED, Lifecycle
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
-from pacifictool.rest.session import Session
+from pacifictool.rest.http import Session
 
-PLUGIN = "plugin"
-RULE = "rule"
+PLUGIN = Kind.PLUGIN
+RULE = Kind.RULE
 
 
 class PluginRuleForwarding:
@@ -35,7 +36,7 @@ class PluginRuleForwarding:
     def __init__(self, session: Session, events: Events, limiter: DeletionLimiter | None = None) -> None:
         self._session = session
         self._reporter = session.reporter
-        self._lifecycle = Lifecycle(session, events)
+        self._lifecycle = ComponentLifecycle(session, events)
         self._limiter = limiter or DeletionLimiter(
             stop=session.stop, reporter=session.reporter, journal=session.deletion_journal
         )
@@ -57,8 +58,8 @@ class PluginRuleForwarding:
                 f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
                 " active one forwards each message once more. The first is used, the others are kept suspended."
             )
-        parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "twins": tuple(rules[1:])}
-        failures = {
+        parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "duplicates": tuple(rules[1:])}
+        failures: dict[str, str] = {
             kind: failure
             for kind in (PLUGIN, RULE)
             if parts[kind] is not None and (failure := self._lifecycle.last_failure(parts[kind])) is not None
@@ -75,7 +76,9 @@ class PluginRuleForwarding:
             changes.append(self._planned(PLUGIN, plugin, state, activate=spec.activate))
         if rule is not None:
             changes.append(self._planned(RULE, rule, state, activate=spec.activate))
-            changes += [self._suspension(twin) for twin in state.parts["twins"] if twin.state != SUSPENDED]
+            changes += [
+                self._suspension(duplicate) for duplicate in state.parts["duplicates"] if duplicate.state != SUSPENDED
+            ]
         return changes
 
     def apply(self, spec: ForwardingSpec) -> list[Change]:
@@ -83,7 +86,7 @@ class PluginRuleForwarding:
         for note in state.notes:
             self._reporter.warning(note)
         changes = self.plan(spec, state)
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
@@ -91,7 +94,7 @@ class PluginRuleForwarding:
         changes: list[Change] = []
         rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
         changes += [
-            Change(RULE, rule.name, ChangeAction.DELETE, carry_out=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
+            Change(RULE, rule.name, ChangeAction.DELETE, apply=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
             for rule in rules
         ]
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
@@ -103,7 +106,7 @@ class PluginRuleForwarding:
                 changes.append(Change(PLUGIN, plugin.name, ChangeAction.KEEP, (f"still used by {names}",)))
             else:
                 changes.append(
-                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, carry_out=lambda: self._delete_plugin(plugin))
+                    Change(PLUGIN, plugin.name, ChangeAction.DELETE, apply=lambda: self._delete_plugin(plugin))
                 )
         return changes
 
@@ -112,7 +115,7 @@ class PluginRuleForwarding:
         for change in changes:
             if change.action is ChangeAction.KEEP:
                 self._reporter.warning(f"The {change.kind} {change.name!r} stays: {'; '.join(change.differences)}.")
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     # Reading
@@ -120,7 +123,7 @@ class PluginRuleForwarding:
     def _require_descriptors(self, spec: ForwardingSpec) -> None:
         if spec.rule_chain is not None and spec.plugin is None and spec.rule is None:
             raise DescriptorError(
-                f"The server at {self._session.url} is of the generation 1.x: it has plugins and rules, and no rule"
+                f"The server at {self._session.url} is of the generation 1.x: it has plugins and rules, not rule"
                 " chains.",
                 hint="Use `import plugin` and `import rule`, or leave --rule-chain out.",
             )
@@ -156,14 +159,14 @@ class PluginRuleForwarding:
 
     # Planning
 
-    def _planned(self, kind: str, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
+    def _planned(self, kind: Kind, wanted: dict[str, Any], state: ForwardingState, *, activate: bool) -> Change:
         found: Plugin | Rule | None = state.parts[kind]
         if found is None:
             return Change(
                 kind,
                 wanted["name"],
                 ChangeAction.CREATE,
-                carry_out=lambda: self._create(kind, wanted, activate=activate),
+                apply=lambda: self._create(kind, wanted, activate=activate),
             )
         content = list(differences(wanted, found.raw))
         found_differences = list(content)
@@ -183,16 +186,16 @@ class PluginRuleForwarding:
             ),
         )
 
-    def _suspension(self, twin: Rule) -> Change:
+    def _suspension(self, duplicate: Rule) -> Change:
         return Change(
             RULE,
-            twin.name,
+            duplicate.name,
             ChangeAction.CHANGE,
-            (f"twin {twin.id}: suspended",),
-            lambda: self._lifecycle.suspend(twin),
+            (f"duplicate {duplicate.id}: suspended",),
+            lambda: self._lifecycle.suspend(duplicate),
         )
 
-    # Carrying out
+    # Applying
 
     def _create(self, kind: str, wanted: dict[str, Any], *, activate: bool) -> None:
         created = self._create_plugin(wanted) if kind == PLUGIN else self._create_rule(wanted)
@@ -201,7 +204,7 @@ class PluginRuleForwarding:
 
     def _create_plugin(self, wanted: dict[str, Any]) -> Plugin:
         try:
-            return create_once(
+            return create_idempotently(
                 self._session, "/api/plugin", wanted, Plugin.from_json, lambda: self._find_plugin(wanted)
             )
         except AlreadyExists as error:
@@ -222,7 +225,7 @@ class PluginRuleForwarding:
             return max(rules, key=lambda rule: rule.created_time, default=None)
 
         try:
-            return create_once(self._session, "/api/rule", wanted, Rule.from_json, find)
+            return create_idempotently(self._session, "/api/rule", wanted, Rule.from_json, find)
         except NameChanged:
             raise
         except InvalidRequest as error:
@@ -267,19 +270,13 @@ class PluginRuleForwarding:
         self._lifecycle.delete(plugin)
 
 
-def _carry_out(changes: list[Change]) -> None:
-    for change in changes:
-        if change.carry_out is not None:
-            change.carry_out()
-
-
 def _explained(error: InvalidRequest, clazz: str, token: str | None = None) -> PlatformError:
     """The server's refusal of a plugin or rule, in words that say what to do."""
     details = error.details
     if "descriptor not found" in error.message:
         return ForwardingFailed(
             f"The server does not know the class {clazz}.",
-            hint="Install the extension on the server (a 1.x server brings extension-kafka along since 1.2), or"
+            hint="Install the extension on the server (extension-kafka is part of a 1.x server since 1.2), or"
             " correct clazz in the file.",
             **details,
         )

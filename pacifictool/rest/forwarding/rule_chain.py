@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed
+from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.chain_body import chain_differences, labels_of, merge_chain, nodes_of
-from pacifictool.rest.forwarding.chain_notes import profile_note, twin_notes, way_notes
+from pacifictool.rest.forwarding.chain_notes import duplicate_notes, entry_notes, profile_chain_id, profile_note
 from pacifictool.rest.forwarding.chain_store import ChainStore, Metadata
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries, input_nodes, with_hook, without_hook
-from pacifictool.rest.forwarding.interface import Change, ChangeAction, ForwardingSpec, ForwardingState
-from pacifictool.rest.forwarding.node_events import EVENT_PATIENCE_SECONDS, NodeEvents, node_id
-from pacifictool.rest.forwarding.profiles import profile_chain_id
+from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
+from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session
 from pacifictool.server_version import ServerVersion
 
-RULE_CHAIN = "rule-chain"
+RULE_CHAIN = Kind.RULE_CHAIN
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Found:
 
 
 class RuleChainForwarding:
-    """See `Forwarding`. A chain is known by its name; of twins, by being handed messages."""
+    """See `Forwarding`. A chain is identified by its name; of several, the one that messages reach is used."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class RuleChainForwarding:
         paging: Paging,
         *,
         version: ServerVersion,
-        event_patience_seconds: float = EVENT_PATIENCE_SECONDS,
+        event_timeout_seconds: float = EVENT_TIMEOUT_SECONDS,
     ) -> None:
         self._session = session
         self._store = ChainStore(session, paging, version)
         self._version = version
         self._reporter = session.reporter
-        self._nodes = NodeEvents(session, events, event_patience_seconds=event_patience_seconds)
+        self._nodes = NodeEvents(session, events, event_timeout_seconds=event_timeout_seconds)
 
     @property
     def generation(self) -> str:
@@ -74,15 +74,15 @@ class RuleChainForwarding:
         chain = candidates[0] if candidates else None
         metadata = self._store.metadata(chain.id) if chain is not None else {}
         failed = dict(self._failures(wanted["metadata"], metadata, chain)) if chain is not None else {}
-        notes = list(twin_notes(candidates, root_metadata))
+        notes = list(duplicate_notes(candidates, root_metadata))
         if chain is not None:
-            notes += way_notes(chain, root, root_metadata)
+            notes += entry_notes(chain, root, root_metadata)
         notes += self._profile_notes(spec, chains, root, chain)
         hooked = chain is not None and bool(entries(root_metadata, chain.id))
-        failures = {RULE_CHAIN: _listed(failed)} if failed else {}
+        failures: dict[str, str] = {RULE_CHAIN: _listed(failed)} if failed else {}
         parts = {
             RULE_CHAIN: chain,
-            "twins": tuple(candidates[1:]),
+            "duplicates": tuple(candidates[1:]),
             "root": root,
             "nodes": tuple(nodes_of(metadata)),
             "found": _Found(root, root_metadata, chain, metadata, failed),
@@ -102,7 +102,7 @@ class RuleChainForwarding:
         for note in state.notes:
             self._reporter.warning(note)
         changes = self.plan(spec, state)
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
@@ -128,7 +128,7 @@ class RuleChainForwarding:
                 names = ", ".join(repr(user) for user in users)
                 changes.append(Change(RULE_CHAIN, name, ChangeAction.KEEP, (f"still used by {names}",)))
             else:
-                changes.append(Change(RULE_CHAIN, name, ChangeAction.DELETE, carry_out=self._deletion(chain)))
+                changes.append(Change(RULE_CHAIN, name, ChangeAction.DELETE, apply=self._deletion(chain)))
         return changes
 
     def remove(self, spec: ForwardingSpec) -> list[Change]:
@@ -136,7 +136,7 @@ class RuleChainForwarding:
         for change in changes:
             if change.action is ChangeAction.KEEP:
                 self._reporter.warning(f"The {change.kind} {change.name!r} stays: {'; '.join(change.differences)}.")
-        _carry_out(changes)
+        apply_changes(changes)
         return changes
 
     # Reading
@@ -145,7 +145,7 @@ class RuleChainForwarding:
         wanted = spec.wanted_rule_chain()
         if wanted is None:
             raise DescriptorError(
-                f"The server at {self._session.url} is of the generation {self.generation}: it has rule chains, and no"
+                f"The server at {self._session.url} is of the generation {self.generation}: it has rule chains, not"
                 " plugins and rules.",
                 hint="Give a rule chain instead (import rule-chain FILE, setup --rule-chain FILE), or leave --plugin"
                 " and --rule out.",
@@ -154,7 +154,7 @@ class RuleChainForwarding:
             raise DescriptorError(
                 f"The rule chain {wanted['ruleChain']['name']!r} is another server's root chain; behind a root chain it"
                 " would treat every message twice.",
-                hint="Import it with --no-activate and choose in the web UI what becomes of it.",
+                hint="Import it with --no-activate and connect it in the web UI.",
             )
         return wanted
 
@@ -163,7 +163,7 @@ class RuleChainForwarding:
         named = [chain for chain in chains if chain.name == name and chain.id != root.id]
         if strict and not named and root.name == name:
             raise AlreadyExists(
-                f"The root rule chain of {self._session.url} is called {name!r}, too.",
+                f"The root rule chain of {self._session.url} has the name {name!r}, too.",
                 hint="Choose another name in the rule chain's file.",
             )
         return named
@@ -177,7 +177,7 @@ class RuleChainForwarding:
     def _profile_notes(
         self, spec: ForwardingSpec, chains: list[RuleChain], root: RuleChain, ours: RuleChain | None
     ) -> Iterator[str]:
-        """A warning when the profile of the devices that are meant leads them past the root chain and ours."""
+        """A warning when the profile of the devices bypasses the root chain and ours."""
         if spec.device_type is None or not self._version.at_least(3):
             return
         chain_id = profile_chain_id(self._session, spec.device_type)
@@ -194,7 +194,7 @@ class RuleChainForwarding:
     def _planned_chain(self, wanted: dict[str, Any], found: _Found) -> Change:
         name = wanted["ruleChain"]["name"]
         if found.chain is None:
-            return Change(RULE_CHAIN, name, ChangeAction.CREATE, carry_out=lambda: self._create(wanted, found))
+            return Change(RULE_CHAIN, name, ChangeAction.CREATE, apply=lambda: self._create(wanted, found))
         lines = list(chain_differences(wanted["metadata"], found.metadata))
         lines += [f"node {label!r} did not start: {reason}" for label, reason in found.failed_nodes.items()]
         if not lines:
@@ -207,7 +207,7 @@ class RuleChainForwarding:
         change = (f"{POST_TELEMETRY!r} goes to {name!r}, too",)
         return Change(RULE_CHAIN, found.root.name, ChangeAction.CHANGE, change, lambda: self._hook(name, found))
 
-    # Carrying out
+    # Applying
 
     def _create(self, wanted: dict[str, Any], found: _Found) -> None:
         """Creates the chain, then its nodes; `found` knows the chain afterwards."""
@@ -219,7 +219,7 @@ class RuleChainForwarding:
         self._nodes.check(nodes_of(saved), chain.tenant_id, set())
 
     def _change(self, wanted: dict[str, Any], found: _Found) -> None:
-        """Saves the wanted nodes over those that are there; nodes that failed are made anew, which starts them."""
+        """Saves the wanted nodes over those that are there; nodes that failed are replaced, which starts them."""
         chain = found.chain
         assert chain is not None
         old = {node_id(node): node for node in nodes_of(found.metadata)}
@@ -231,12 +231,12 @@ class RuleChainForwarding:
         self._nodes.check(changed, chain.tenant_id, before)
 
     def _verify(self, wanted: Metadata, chain: RuleChain) -> None:
-        """Reads back what was saved. Raises ForwardingFailed when the server made something else of it."""
+        """Reads back what was saved. Raises ForwardingFailed when the server keeps something else."""
         lines = list(chain_differences(wanted, self._store.metadata(chain.id)))
         if lines:
             raise ForwardingFailed(
-                f"The server keeps the rule chain {chain.name!r} otherwise than it was sent: {'; '.join(lines)}.",
-                hint="Somebody else may have changed it at the same moment; run the command again.",
+                f"The server did not keep the rule chain {chain.name!r} as it was sent: {'; '.join(lines)}.",
+                hint="Somebody else may have changed it at the same time; run the command again.",
                 id=chain.id,
             )
 
@@ -286,9 +286,3 @@ def _is_as_before(node: Mapping[str, Any], old: Mapping[str, Any] | None) -> boo
 
 def _listed(failed: Mapping[str, str]) -> str:
     return "; ".join(f"{label}: {reason}" for label, reason in failed.items())
-
-
-def _carry_out(changes: list[Change]) -> None:
-    for change in changes:
-        if change.carry_out is not None:
-            change.carry_out()

@@ -1,8 +1,8 @@
 """The page as an ASGI application: `GET /`, its files, snapshots as they come, and a single snapshot.
 
-Everything is served to whoever can reach the port: the page holds measured values and never a token or password. What
-keeps strangers out is that the port is on the loopback interface, and that requests must name it (`Host`), so that a
-foreign web site cannot have a browser read it.
+The page has no password: it contains measured values and never a token or password. Access is limited by the loopback
+interface, and by the check that requests name this machine (`Host`), so that another web site cannot read the page
+through a visitor's browser.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from starlette.routing import Route
 from pacifictool.display import json_document
 from pacifictool.runtime.local_requests import refusal
 from pacifictool.watch.collector import Collector
-from pacifictool.watch.web.assets import PREFIX, Asset, Assets
+from pacifictool.watch.web.files import PREFIX, PageFile, PageFiles
 from pacifictool.watch.web.source import Source
 
 SECURITY_HEADERS: Final = {
-    # 'self' and nothing else: no inline script or style, no other host. Plotly draws its mouse pointer's labels with
-    # images that it makes itself.
+    # Only 'self': no inline script or style, no other host. Plotly's hover labels use data: images.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -40,14 +39,14 @@ MAX_VIEWERS: Final = 32
 
 _HISTORY: Final = 60
 _NEWS: Final = 5
-"""Means a zone in all messages but the first: the page keeps the older ones."""
+"""Means per zone in all messages after the first: the page keeps the older ones."""
 _FIRST_SECONDS: Final = 1.0
-"""How long the first message waits for parts that have not answered yet."""
+"""How long the first message waits for parts that have not responded yet."""
 
 
 def page_application(source: Source, *, interval_seconds: float = 1.0, any_host: bool = False) -> Starlette:
-    """`any_host`: requests may name any host, for a page that was meant to be seen by other machines."""
-    assets = Assets()
+    """`any_host`: accept requests that name any host, for a page that other machines may open."""
+    assets = PageFiles()
     threading.Thread(target=assets.compress_all, name="page-assets", daemon=True).start()
     page = _Page(source, assets, interval_seconds, any_host=any_host)
     return Starlette(
@@ -61,7 +60,7 @@ def page_application(source: Source, *, interval_seconds: float = 1.0, any_host:
 
 
 class _Page:
-    def __init__(self, source: Source, assets: Assets, interval_seconds: float, *, any_host: bool) -> None:
+    def __init__(self, source: Source, assets: PageFiles, interval_seconds: float, *, any_host: bool) -> None:
         self._source = source
         self._assets = assets
         self._interval_seconds = interval_seconds
@@ -75,31 +74,31 @@ class _Page:
         tag = f'"{page.digest}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={**SECURITY_HEADERS, "ETag": tag, "Cache-Control": "no-cache"})
-        return await _answer(request, page, {"ETag": tag, "Cache-Control": "no-cache"})
+        return await _file_response(request, page, {"ETag": tag, "Cache-Control": "no-cache"})
 
     async def asset(self, request: Request) -> Response:
         file = self._assets.find(request.url.path)
         if (refusal := self._refusal(request)) is not None:
             return refusal
         if file is None:
-            return _text(404, "There is no such file.")
-        return await _answer(request, file, {"Cache-Control": "public, max-age=31536000, immutable"})
+            return _text(404, "File not found.")
+        return await _file_response(request, file, {"Cache-Control": "public, max-age=31536000, immutable"})
 
     async def snapshot(self, request: Request) -> Response:
-        """One snapshot as JSON, for pages whose stream does not get through, and for scripts."""
+        """One snapshot as JSON, for scripts and for pages whose stream is held back by a proxy."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         with self._source.viewing() as collector:
-            await _first_look(collector)
+            await _wait_for_first_poll(collector)
             headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
             return Response(_snapshot(collector, _HISTORY), media_type="application/json", headers=headers)
 
     async def events(self, request: Request) -> Response:
-        """Snapshots as server-sent events: the first with the whole history, the others with what is new."""
+        """Snapshots as server-sent events: the first with the whole history, the others with the newest means."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         if self._viewers >= MAX_VIEWERS:
-            return _text(503, f"{MAX_VIEWERS} pages are being served already.")
+            return _text(503, f"{MAX_VIEWERS} pages are already being served.")
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
 
@@ -107,7 +106,7 @@ class _Page:
         self._viewers += 1
         try:
             with self._source.viewing() as collector:
-                await _first_look(collector)
+                await _wait_for_first_poll(collector)
                 history = _HISTORY
                 while True:
                     yield b"data: " + _snapshot(collector, history) + b"\n\n"
@@ -121,9 +120,9 @@ class _Page:
         return None if reason is None else _text(403, reason)
 
 
-async def _first_look(collector: Collector) -> None:
+async def _wait_for_first_poll(collector: Collector) -> None:
     waited = 0.0
-    while not collector.has_seen_all and waited < _FIRST_SECONDS:
+    while not collector.has_polled_all and waited < _FIRST_SECONDS:
         await asyncio.sleep(0.02)
         waited += 0.02
 
@@ -133,7 +132,7 @@ def _snapshot(collector: Collector, history: int) -> bytes:
     return json_document(document, ascii_only=True).encode("ascii")
 
 
-async def _answer(request: Request, file: Asset, headers: dict[str, str]) -> Response:
+async def _file_response(request: Request, file: PageFile, headers: dict[str, str]) -> Response:
     headers = {**SECURITY_HEADERS, **headers, "Content-Type": file.media_type, "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(

@@ -1,4 +1,4 @@
-"""The page that a sandbox serves at `/`. The sandbox knows it by name only; the command line puts the two together."""
+"""The page that a sandbox serves at `/`. The sandbox gets its name from the command line and imports nothing of it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from pacifictool.watch.web.source import OnDemand
 def page(url: str, options: Path) -> Starlette:
     """The page of the sandbox at `url`.
 
-    `options` is a JSON file of `reference.page_options`, with Kafka's address as `kafka` and, where the broker asks for
-    a login, the file of its properties as `kafka_config`.
-
-    The file is read when somebody looks: the sandbox may be up before its broker is.
+    `options` is a JSON file with `web.page_options`, Kafka's address as `kafka` and, where the broker asks for a login,
+    the file of its properties as `kafka_config`. It is read when the page is opened: the sandbox may be up before its
+    broker.
     """
 
     def make() -> Collector:
         given: dict[str, Any] = json.loads(options.read_text(encoding="utf-8")) if options.is_file() else {}
         scenario = _scenario(given.get("scenario"))
-        # The demo users of the sandbox are the published ones; the page itself never sees them.
+        # The sandbox has the published demo users; the page itself never gets their password.
         session = Session(
             url,
             DEFAULT_USERNAME,
@@ -58,7 +57,7 @@ def _scenario(path: str | None) -> Scenario:
 
 
 def _folders(given: dict[str, Any]) -> Sequence[Path]:
-    """Newest first: after a reset of the sandbox, jobs of earlier ones may be there."""
+    """Newest first: after a reset of the sandbox, folders of earlier jobs may be left."""
     if given.get("job") is not None:
         return [Path(given["job"])]
     if given.get("jobs") is None:

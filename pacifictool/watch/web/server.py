@@ -22,8 +22,8 @@ _START_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 1.0
 
 
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without signal handling of its own: the command line has one already."""
+class _PageUvicorn(uvicorn.Server):
+    """uvicorn without signal handlers: the command line has its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,14 +41,15 @@ class PageServer:
         port: int = 0,
         warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """On the loopback interface only this user and root are let in; `warn` is told of others.
+        """On the loopback interface only this user and root have access; `warn` is called for others.
 
-        Port 0: any free one. Raises PortInUse, UsageError for an address that is not this machine's."""
+        Port 0: any free one. Raises PortInUse; UsageError for an address that this machine does not have.
+        """
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}/"
-        self._server = _Uvicorn(
+        self._server = _PageUvicorn(
             uvicorn.Config(
                 application,
                 http=guarded_http(PeerCheck("the page", warn) if is_loopback(host) else None),
@@ -65,10 +66,10 @@ class PageServer:
         )
 
     def check(self) -> None:
-        """Raises PacificToolError when it has ended by itself."""
+        """Raises PacificToolError when the server thread has ended."""
         if not self._thread.is_alive():
             raise PacificToolError(
-                "The page's server has ended by itself.", hint="Start `pacifictool watch --web` again."
+                "The page's server stopped unexpectedly.", hint="Start `pacifictool watch --web` again."
             )
 
     def __enter__(self) -> Self:
@@ -81,7 +82,7 @@ class PageServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        # Streams to open pages have no end of their own.
+        # Streams to open pages never end by themselves.
         self._server.force_exit = True
         self._thread.join(_STOP_SECONDS)
         self._listener.close()
@@ -93,7 +94,9 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError):
-        raise UsageError(f"--host: {host!r} is no address of this machine.", hint="For example 127.0.0.1.") from None
+        raise UsageError(
+            f"--host: {host!r} is not an address of this machine.", hint="For example 127.0.0.1."
+        ) from None
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -102,10 +105,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise PortInUse(
-                f"Port {port}, wanted for the page, is taken.", hint="Leave --port out: any free one will do."
+                f"Port {port} for the page is already in use.", hint="Leave --port out to use any free port."
             ) from None
         raise UsageError(
-            f"--host: nothing can listen at {host}: {error.strerror or error}.", hint="For example 127.0.0.1."
+            f"--host: cannot listen on {host}: {error.strerror or error}.", hint="For example 127.0.0.1."
         ) from None
     listener.listen(128)
     return listener

@@ -1,4 +1,4 @@
-"""Where a page gets its snapshots from: a collector that runs anyhow, or one that runs while somebody looks."""
+"""Where a page gets its snapshots from: a collector that runs already, or one that runs while the page is open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from pacifictool.watch.collector import Collector
 
 LINGER_SECONDS: Final = 15.0
-"""A page that is loaded again finds the same collector, with all that it remembers."""
+"""A page that is reloaded within this time gets the same collector with its history."""
 
 
 class Source(Protocol):
@@ -21,7 +21,7 @@ class Source(Protocol):
 
 
 class Running:
-    """A collector that somebody else starts and closes."""
+    """A collector that the caller starts and closes."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
@@ -32,7 +32,7 @@ class Running:
 
 
 class OnDemand:
-    """Starts a collector for the first viewer, and closes it some time after the last one has left."""
+    """Starts a collector for the first viewer and closes it `linger_seconds` after the last one has left."""
 
     def __init__(self, make: Callable[[], Collector], *, linger_seconds: float = LINGER_SECONDS) -> None:
         self._make = make

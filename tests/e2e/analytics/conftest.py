@@ -21,7 +21,7 @@ from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.progress import JobProgress, JobSummary
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
@@ -53,13 +53,14 @@ class KeepingSink(Sink):
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None)
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         with self._open() as database:
+            database.execute("BEGIN")  # else each row is a transaction
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
                 [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],
             )
-        receipt.accepted(results)
+        callback.accepted(results)
 
     def posts(self) -> list[tuple[str, int, int, float, float]]:
         """Every post in order: zone, ts, count, mean, time of the post."""
@@ -93,7 +94,7 @@ class Running:
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that fails leaves it
         self._thread.start()
 
     def _run(self) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pacifictool.analytics import job
+from pacifictool.analytics import job, planner
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkSettings
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import StateStore
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.scenario import Aggregation
@@ -32,14 +32,14 @@ class PlatformFile(Sink):
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         with sqlite3.connect(self._path, timeout=30) as database:
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, 0)",
                 [(result.zone, result.window_end_ms, result.count, result.mean) for result in results],
             )
         database.close()
-        receipt.accepted(results)
+        callback.accepted(results)
 
 
 def die_after(owner: Any, name: str, *, times: int = 1) -> None:
@@ -63,6 +63,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "after the batch is applied": lambda: die_after(StateStore, "apply"),
     "within a batch's transaction": lambda: die_after(StateStore, "_add_invalid"),
     "after the second batch is read": lambda: die_after(BatchReader, "read", times=2),
+    "after the third batch is read": lambda: die_after(BatchReader, "read", times=3),
     "after results are posted": lambda: die_after(PlatformFile, "deliver"),
 }
 
@@ -70,15 +71,23 @@ MOMENTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     settings = json.loads(sys.argv[1])
     MOMENTS[settings["moment"]]()
+    if "clock" in settings:
+        sys.path.append(str(Path(__file__).parents[2] / "support"))
+        from faketime import use_stepping_clock
+
+        use_stepping_clock(Path(settings["clock"]))
+    vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
-        aggregation=Aggregation.model_validate({"window": 1.0}),
+        aggregation=Aggregation.model_validate({"window": settings.get("window", 1.0)}),
         checkpoint=Path(settings["checkpoint"]),
         spark=SparkSettings(
             Path(settings["java_home"]),
             [Path(jar) for jar in settings["jars"]],
             master="local[2]",
+            environ=dict(os.environ),
+            conf=settings.get("conf", {}),
         ),
         starting_offsets="earliest",
         duration=settings["duration"],

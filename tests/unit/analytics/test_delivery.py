@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.analytics.delivery import Delivery
-from pacifictool.analytics.sinks.base import Receipt, Sink
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
@@ -16,7 +16,7 @@ from pacifictool.reporting import SILENT, SilentReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 
-Behaviour = Callable[[Sequence[WindowMean], Receipt], None]
+Behaviour = Callable[[Sequence[WindowMean], DeliveryCallback], None]
 
 
 class RecordingSink(Sink):
@@ -27,12 +27,12 @@ class RecordingSink(Sink):
         self.behaviours = list(behaviours)
         self.calls: list[list[WindowMean]] = []
 
-    def deliver(self, results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         self.calls.append(list(results))
         if self.behaviours:
-            self.behaviours.pop(0)(results, receipt)
+            self.behaviours.pop(0)(results, callback)
         else:
-            receipt.accepted(results)
+            callback.accepted(results)
 
     def sequence(self) -> list[tuple[str, int, int]]:
         return [(result.zone, result.window_end_ms, result.count) for call in self.calls for result in call]
@@ -46,7 +46,7 @@ class Warnings(SilentReporter):
         self.messages.append(message)
 
 
-def down(results: Sequence[WindowMean], receipt: Receipt) -> None:
+def down(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
     raise PlatformUnreachable("The platform does not answer.")
 
 
@@ -91,8 +91,8 @@ def test_after_a_correction_the_newest_window_is_posted_again_last(store: StateS
 
 
 def test_a_correction_is_done_only_with_the_newest_window_behind_it(store: StateStore) -> None:
-    def interrupted(results: Sequence[WindowMean], receipt: Receipt) -> None:
-        receipt.accepted(results[:1])
+    def interrupted(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+        callback.accepted(results[:1])
         raise PlatformUnreachable("The session ended.")
 
     fill(store, ("A", W1, 2), ("A", W2, 2))
@@ -120,8 +120,8 @@ def test_a_straggler_for_a_window_that_was_never_posted_also_keeps_the_latest_la
 
 
 def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store: StateStore) -> None:
-    def half(results: Sequence[WindowMean], receipt: Receipt) -> None:
-        receipt.accepted(results[:1])
+    def half(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+        callback.accepted(results[:1])
         raise PlatformUnreachable("The platform does not answer.")
 
     fill(store, ("A", W1, 1), ("B", W1, 1), ("C", W1, 1))
@@ -134,9 +134,9 @@ def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store
 
 
 def test_records_counted_during_a_delivery_make_the_window_due_again(store: StateStore) -> None:
-    def meanwhile(results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def meanwhile(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         fill(store, ("A", W1, 5))
-        receipt.accepted(results)
+        callback.accepted(results)
 
     fill(store, ("A", W1, 1))
     sink = RecordingSink(meanwhile)
@@ -147,16 +147,16 @@ def test_records_counted_during_a_delivery_make_the_window_due_again(store: Stat
 
 def test_a_result_without_an_answer_is_delivered_again(store: StateStore) -> None:
     fill(store, ("A", W1, 1), ("B", W1, 1))
-    sink = RecordingSink(lambda results, receipt: receipt.accepted(results[:1]))
+    sink = RecordingSink(lambda results, callback: callback.accepted(results[:1]))
     delivery(store, sink).deliver_due(None, threading.Event())
 
     assert sink.sequence() == [("A", W1, 1), ("B", W1, 1), ("B", W1, 1)]
 
 
 def test_a_refused_result_holds_up_nobody_and_is_told(store: StateStore) -> None:
-    def refuse_a(results: Sequence[WindowMean], receipt: Receipt) -> None:
-        receipt.refused(results[:1], "bad name")
-        receipt.accepted(results[1:])
+    def refuse_a(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+        callback.refused(results[:1], "bad name")
+        callback.accepted(results[1:])
 
     fill(store, ("A", W1, 1), ("B", W1, 1))
     reporter = Warnings()
@@ -170,8 +170,8 @@ def test_a_refused_result_holds_up_nobody_and_is_told(store: StateStore) -> None
 def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def moody(results: Sequence[WindowMean], receipt: Receipt) -> None:
-        receipt.accepted([result for result in results if result.zone != "A"])
+    def moody(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+        callback.accepted([result for result in results if result.zone != "A"])
         if any(result.zone == "A" for result in results):
             raise ServerFault("Zone A makes the platform stumble.")
 
@@ -185,7 +185,7 @@ def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
 
 
 def test_a_platform_that_names_a_time_is_asked_no_sooner(store: StateStore) -> None:
-    def busy(results: Sequence[WindowMean], receipt: Receipt) -> None:
+    def busy(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         raise RateLimited("Too many requests.", retry_after=1.0)
 
     fill(store, ("A", W1, 1))

@@ -13,7 +13,7 @@ import pytest
 from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.analytics.delivery import Delivery
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.analytics.sinks.stored import StoredResults
@@ -27,7 +27,7 @@ from pacifictool.settings import MqttEndpoint, Secret
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.kafka import KafkaSink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import KafkaUnreachable, PacificToolError, UsageError
@@ -18,7 +18,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.base import Receipt
+from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.console import ConsoleSink
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
 from pacifictool.analytics.windows import WindowMean
@@ -23,7 +23,7 @@ from pacifictool.errors import (
 from pacifictool.rest.entities import Asset
 
 
-class Book(Receipt):
+class Book(DeliveryCallback):
     def __init__(self) -> None:
         self.accepted_results: list[WindowMean] = []
         self.refusals: dict[str, str] = {}
@@ -198,6 +198,16 @@ def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
 
     assert book.refusals == {"bad": "Asset name is bad.", "GOOD": "The name is taken."}
     assert [accepted.zone for accepted in book.accepted_results] == ["good"]
+
+
+def test_a_login_that_fails_says_nothing_about_the_results() -> None:
+    platform, book = FaultyPlatform(), Book()
+    error = InvalidRequest("The platform refused POST /api/auth/login.", status=400)
+    error.during_login = True
+    platform.failing["A"] = error
+    with pytest.raises(InvalidRequest):
+        sink(platform).deliver([result("A")], book)
+    assert (book.refusals, book.accepted_results) == ({}, [])
 
 
 def test_a_closed_sink_leaves_the_rest_undelivered() -> None:

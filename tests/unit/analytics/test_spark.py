@@ -4,6 +4,8 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -115,6 +117,46 @@ def test_a_jvm_that_ends_by_itself_leaves_the_clusters_reason(spark_settings: Sp
     finally:
         runtime.close()
     assert runtime.end_failure() is None
+
+
+def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
+    spark_settings: SparkSettings, tmp_path: Path
+) -> None:
+    others = java_children()
+    # What Java's own serialisation begins with, as it is and as the body of one-way messages of Spark's protocol.
+    serialised = b"\xac\xed\x00\x05sr\x00\x11java.util.HashMap" + bytes(100)
+    one_way = struct.pack(">qbi", 13 + len(serialised), 9, len(serialised)) + serialised
+    with SparkRuntime(spark_settings, tmp_path) as runtime:
+        assert runtime.java_context.parallelize([1, 2, 3]).count() == 3
+        conf = runtime.java_context.sc().conf()
+        assert conf.get("spark.authenticate") == "true"
+        (jvm,) = [child for child in java_children() if child not in others]
+        ports = {each.laddr.port for each in jvm.net_connections() if each.status == psutil.CONN_LISTEN}
+        assert int(conf.get("spark.driver.port")) in ports
+        with contextlib.ExitStack() as opened:
+            strangers = []
+            for port in ports:
+                for words in (serialised, one_way, one_way[:20], b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 8):
+                    stranger = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+                    stranger.settimeout(0.3)
+                    stranger.sendall(words)
+                    strangers.append((port, stranger))
+            for port, stranger in strangers:
+                if port == int(conf.get("spark.driver.port")):
+                    assert answer_of(stranger) == b""
+            # Nor do they keep it busy.
+            before = sum(jvm.cpu_times()[:2])
+            time.sleep(2)
+            assert sum(jvm.cpu_times()[:2]) - before < 0.5
+        assert runtime.java_context.parallelize([1, 2, 3]).count() == 3
+
+
+def answer_of(stranger: socket.socket) -> bytes:
+    """What came back, which is nothing also when the connection was ended or is left standing."""
+    try:
+        return stranger.recv(1000)
+    except OSError:
+        return b""
 
 
 def test_only_a_master_that_nobody_else_reaches_keeps_the_driver_on_the_loopback_interface(

@@ -256,7 +256,7 @@ def test_a_lock_that_somebody_else_holds_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_stop_ends_the_wait_for_a_lock(tmp_path: Path) -> None:
     stop = threading.Event()
-    store = StateStore(tmp_path / "state.sqlite", stop=stop)
+    store = StateStore(tmp_path / "state.sqlite", gives_up=stop.is_set)
     other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     threading.Timer(0.3, stop.set).start()

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.analytics.sinks.stored import DeviceReader
 from pacifictool.analytics.windows import WindowMean
@@ -11,7 +12,6 @@ from pacifictool.errors import NotFound, UnexpectedAnswer
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Device, Platform, Session
 from pacifictool.rest.entity_query import DEVICES_PER_REQUEST, DeviceQueries
-from pacifictool.rest.testing import Reply, ScriptedPlatform
 from pacifictool.settings import Secret
 
 _numbers = itertools.count(1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifictool.analytics.windows import LOW_BITS, UNITS, exact_mean, join_halves, trigger_interval_ms
+from pacifictool.analytics.windows import LOW_BITS, UNITS, exact_mean, join_sum, trigger_interval_ms
 
 UNITS_OF_VALID_VALUES = st.integers(min_value=-(10**18), max_value=10**18)
 
@@ -16,7 +16,7 @@ def test_sums_of_halves_make_the_exact_sum(values: list[int]) -> None:
     high = sum(value >> LOW_BITS for value in values)
     low = sum(value & ((1 << LOW_BITS) - 1) for value in values)
 
-    assert join_halves(high, low) == sum(values)
+    assert join_sum(high, low) == sum(values)
     assert -(2**63) <= high < 2**63
     assert 0 <= low < 2**63
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from harness import CommandLine
+from scripted_platform import ScriptedPlatform
 
 from pacifictool.rest import tutorial_rule, tutorial_rule_chain
-from pacifictool.rest.testing import ScriptedPlatform
 from tests.unit.rest.chain_server import ChainServer
 
 

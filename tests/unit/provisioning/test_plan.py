@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import DescriptorError, Interrupted
+from pacifictool.plan import Change, ChangeAction, Kind, Plan
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
-from pacifictool.provisioning.plan import Action, Kind, Plan, Step
 from pacifictool.rest import tutorial_rule, tutorial_rule_chain
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
@@ -20,17 +20,17 @@ def settings(tmp_path: Path) -> Settings:
     return resolve(Sources({"kafka": "broker:9092", "platform_kafka": "inner:9093"}, {}, tmp_path, tmp_path / "x", str))
 
 
-def test_a_plan_counts_shows_and_sorts_out_what_is_pending() -> None:
+def test_a_plan_counts_its_changes_and_knows_which_are_pending() -> None:
     plan = Plan.of(
         [
-            Step(Kind.TOPIC, "t", Action.KEEP),
-            Step(Kind.DEVICE, "d", Action.CREATE),
-            Step(Kind.DEVICE, "e", Action.CHANGE, ("type: 'a' instead of 'b'",)),
+            Change(Kind.TOPIC, "t", ChangeAction.KEEP),
+            Change(Kind.DEVICE, "d", ChangeAction.CREATE),
+            Change(Kind.DEVICE, "e", ChangeAction.CHANGE, ("type: 'a' instead of 'b'",)),
         ],
         ["a note"],
     )
-    assert [step.name for step in plan.pending] == ["d", "e"]
-    assert (plan.count(Action.CREATE), plan.count(Action.KEEP, Kind.DEVICE)) == (1, 0)
+    assert [change.name for change in plan.pending] == ["d", "e"]
+    assert (plan.count(ChangeAction.CREATE), plan.count(ChangeAction.KEEP, Kind.DEVICE)) == (1, 0)
     assert plan.as_document() == {
         "created": 1,
         "changed": 1,
@@ -45,27 +45,29 @@ def test_a_plan_counts_shows_and_sorts_out_what_is_pending() -> None:
     }
 
 
-def test_steps_are_carried_out_in_the_order_of_the_plan() -> None:
+def test_changes_are_applied_in_the_order_of_the_plan() -> None:
     done: list[str] = []
 
-    def step(kind: Kind, name: str) -> Step:
-        return Step(kind, name, Action.CREATE, carry_out=lambda: done.append(name))
+    def change(kind: Kind, name: str) -> Change:
+        return Change(kind, name, ChangeAction.CREATE, apply=lambda: done.append(name))
 
-    apply_plan(Plan.of([step(Kind.TOPIC, "1"), step(Kind.PLUGIN, "2"), step(Kind.DEVICE, "3"), step(Kind.ASSET, "4")]))
+    apply_plan(
+        Plan.of([change(Kind.TOPIC, "1"), change(Kind.PLUGIN, "2"), change(Kind.DEVICE, "3"), change(Kind.ASSET, "4")])
+    )
     assert done == ["1", "2", "3", "4"]
 
 
-def test_a_stop_lets_no_further_step_begin() -> None:
+def test_no_further_change_begins_after_a_stop() -> None:
     stop = threading.Event()
     done: list[str] = []
-    first = Step(Kind.PLUGIN, "p", Action.CREATE, carry_out=stop.set)
-    second = Step(Kind.RULE, "r", Action.CREATE, carry_out=lambda: done.append("r"))
+    first = Change(Kind.PLUGIN, "p", ChangeAction.CREATE, apply=stop.set)
+    second = Change(Kind.RULE, "r", ChangeAction.CREATE, apply=lambda: done.append("r"))
     with pytest.raises(Interrupted):
         apply_plan(Plan.of([first, second]), stop=stop)
     assert done == []
 
 
-def test_the_tutorials_rule_is_taken_as_it_is(settings: Settings) -> None:
+def test_the_tutorials_rule_is_used_unchanged_for_its_own_keys(settings: Settings) -> None:
     spec = forwarding_spec(settings, tutorial_scenario())
     assert spec.wanted_rule() == tutorial_rule()
     plugin = spec.wanted_plugin()
@@ -73,7 +75,7 @@ def test_the_tutorials_rule_is_taken_as_it_is(settings: Settings) -> None:
     assert plugin["configuration"]["bootstrapServers"] == "inner:9093"
 
 
-def test_only_the_rules_filters_and_action_are_fitted_to_other_keys(settings: Settings) -> None:
+def test_only_filters_and_action_of_the_rule_are_adapted_to_other_keys(settings: Settings) -> None:
     scenario = Scenario.model_validate(
         {"platform": {"entity_type": "Gauge"}, "aggregation": {"zone_key": "area", "value_key": "level"}}
     )
@@ -87,7 +89,7 @@ def test_only_the_rules_filters_and_action_are_fitted_to_other_keys(settings: Se
     assert "\"$cs.get('area')\"" in rule["action"]["configuration"]["template"]
 
 
-def test_own_files_that_do_not_belong_together_are_refused(settings: Settings, tmp_path: Path) -> None:
+def test_plugin_and_rule_files_with_different_tokens_are_refused(settings: Settings, tmp_path: Path) -> None:
     rule = tmp_path / "rule.json"
     rule.write_text(json.dumps({**tutorial_rule(), "pluginToken": "another"}), encoding="utf-8")
     with pytest.raises(DescriptorError, match="another"):
@@ -104,7 +106,7 @@ def test_the_tutorials_rule_chain_with_the_addresses_of_the_settings(settings: S
     assert spec.device_type == "WeatherStation"
 
 
-def test_a_rule_chain_is_fitted_to_other_keys_even_if_they_contain_the_tutorials(settings: Settings) -> None:
+def test_a_rule_chain_is_adapted_to_other_keys_even_if_they_contain_the_tutorials(settings: Settings) -> None:
     scenario = Scenario.model_validate(
         {
             "platform": {"entity_type": 'It\'s a "Gauge"'},
@@ -126,7 +128,7 @@ def test_a_rule_chain_is_fitted_to_other_keys_even_if_they_contain_the_tutorials
     assert "$geoZoneLevel.valueAsString" in rule["action"]["configuration"]["template"]
 
 
-def test_files_of_the_users_say_which_servers_are_meant(settings: Settings, tmp_path: Path) -> None:
+def test_user_files_decide_which_server_generations_the_spec_serves(settings: Settings, tmp_path: Path) -> None:
     chain, rule = tmp_path / "chain.json", tmp_path / "rule.json"
     own = tutorial_rule_chain()
     own["ruleChain"]["name"] = "Mine"

@@ -40,7 +40,7 @@ def test_records_fall_into_windows_and_batches() -> None:
     assert (batch.records, batch.median_wait_seconds, batch.longest_wait_seconds) == (2, 2.5, 4.0)
 
 
-def test_a_mean_that_no_record_explains_is_shown_all_the_same() -> None:
+def test_a_mean_without_records_is_shown() -> None:
     topic = _Topic("geoZone", "windSpeed", WINDOW_MS, T0, [])
     (window,) = topic.windows("Zone A", {T0 + WINDOW_MS: 33.0})
     assert (window.mean, window.readings) == (33.0, 0)

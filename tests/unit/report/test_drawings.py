@@ -30,7 +30,7 @@ def drawn_series(page: str) -> list[Any]:
     return series
 
 
-def test_the_page_holds_exactly_the_facts(facts: RunFacts) -> None:
+def test_the_page_contains_exactly_the_facts(facts: RunFacts) -> None:
     series = drawn_series(html.page(facts))
     means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
     for zone, trace in zip(facts.zones, means, strict=True):
@@ -56,7 +56,7 @@ def test_the_page_shows_the_turbines_ranges(facts: RunFacts) -> None:
         assert label in texts
 
 
-def test_the_page_needs_nothing_else_and_lets_no_name_break_out(facts: RunFacts) -> None:
+def test_the_page_is_self_contained_and_escapes_names(facts: RunFacts) -> None:
     page = html.page(facts)
     assert re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?!data:)', page) == []
     assert "</script><b>" not in page
@@ -64,7 +64,7 @@ def test_the_page_needs_nothing_else_and_lets_no_name_break_out(facts: RunFacts)
     assert page.count("<tr><th") == 6 + 2  # windows and headings
 
 
-def test_the_picture_holds_exactly_the_facts(facts: RunFacts) -> None:
+def test_the_picture_contains_exactly_the_facts(facts: RunFacts) -> None:
     panels = picture.figure(facts).axes
     assert len(panels) == 2 + 3
     for zone, axes in zip(facts.zones, panels[:2], strict=True):
@@ -83,7 +83,7 @@ def test_the_picture_holds_exactly_the_facts(facts: RunFacts) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.png", "run.svg", "run.HTML"])
-def test_files_are_what_their_names_say(facts: RunFacts, tmp_path: Path, name: str) -> None:
+def test_the_suffix_chooses_the_kind_of_file(facts: RunFacts, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     write_report(facts, path)
     write_report(facts, path)  # An earlier report is replaced.
@@ -101,7 +101,7 @@ def test_files_are_what_their_names_say(facts: RunFacts, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["thesis.html", "photo.png", "plan.svg"])
-def test_a_file_that_is_no_report_is_not_replaced(facts: RunFacts, tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_a_report_is_not_replaced(facts: RunFacts, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("the user's own", encoding="utf-8")
     with pytest.raises(UsageError, match="is not a report of pacifictool"):
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_report_is_not_replaced(facts: RunFacts, tmp_path: Pat
     assert path.read_text(encoding="utf-8") == "the user's own"
 
 
-def test_files_beside_the_report_stay_as_they_are(facts: RunFacts, tmp_path: Path) -> None:
+def test_other_files_in_the_folder_stay_unchanged(facts: RunFacts, tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text("the user's own", encoding="utf-8")
     (tmp_path / ".run.html.part").symlink_to(own)
@@ -119,14 +119,14 @@ def test_files_beside_the_report_stay_as_they_are(facts: RunFacts, tmp_path: Pat
     assert (tmp_path / "run.html").stat().st_mode & 0o777 == own.stat().st_mode & 0o777
 
 
-def test_one_run_gives_one_picture(facts: RunFacts, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_picture(facts: RunFacts, tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         write_report(facts, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["run.pdf", "run", "missing/run.html", "."])
-def test_a_name_that_cannot_be_is_told_before_anything_is_done(facts: RunFacts, tmp_path: Path, name: str) -> None:
+def test_an_impossible_target_is_reported_first(facts: RunFacts, tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as caught:
         write_report(facts, tmp_path / name)
     assert caught.value.hint

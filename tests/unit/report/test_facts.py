@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from pacifictool.models.config import ReplayedWind, Wind
+from pacifictool.report.collect import bands_of, range_of
 from pacifictool.report.facts import RunFacts, Window
-from pacifictool.report.ranges import bands_of, range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
 
@@ -27,14 +27,14 @@ def test_the_sums_are_those_of_the_windows(facts: RunFacts) -> None:
     assert document["zones"][0]["windows"][0]["mean"] == 32.5
 
 
-def test_without_a_job_nothing_is_made_up(facts: RunFacts) -> None:
+def test_without_a_job_its_facts_are_unknown(facts: RunFacts) -> None:
     alone = dataclasses.replace(facts, job=None)
     assert alone.median_wait_seconds is None
     assert ("Job", "none on this machine") in figures(alone)
     assert any("waits and rejects are not known" in note for note in notes(alone))
 
 
-def test_what_has_to_be_known_is_told(facts: RunFacts) -> None:
+def test_notes_report_what_is_missing(facts: RunFacts) -> None:
     said = " ".join(notes(facts))
     for part in ("3 more zones", "1 windows of the topic have no mean", "1 means differ"):
         assert part in said
@@ -66,7 +66,7 @@ def test_the_range_of_a_replayed_file(tmp_path: Path) -> None:
     assert range_of(ReplayedWind(model="replay", file=tmp_path / "gusts.csv")) == (3, 48)
 
 
-def test_bands_of_turbines_alike_are_one() -> None:
+def test_turbines_with_the_same_range_share_a_band() -> None:
     one, two, three = tutorial_scenario().turbines
     assert [band_label(band) for band in bands_of([one, two])] == ["Wind Turbine 1: 30–35", "Wind Turbine 2: 45–50"]
     (band,) = bands_of([three.model_copy(update={"name": f"T{number}"}) for number in range(3)])

@@ -77,7 +77,7 @@ def as_plotly_reads(text: str) -> str:
     return re.sub(r"&#(\d+);", lambda match: chr(int(match[1])), text)
 
 
-def test_the_page_shows_every_name_and_reads_none(nasty: RunFacts) -> None:
+def test_the_page_shows_every_name_and_interprets_none(nasty: RunFacts) -> None:
     page = html.page(nasty)
     own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert unseen_in(own) == []
@@ -100,7 +100,7 @@ def test_the_page_shows_every_name_and_reads_none(nasty: RunFacts) -> None:
             )
 
 
-def test_the_picture_shows_every_name_and_reads_none(nasty: RunFacts, tmp_path: Path) -> None:
+def test_the_picture_shows_every_name_and_interprets_none(nasty: RunFacts, tmp_path: Path) -> None:
     path = tmp_path / "run.svg"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -112,14 +112,14 @@ def test_the_picture_shows_every_name_and_reads_none(nasty: RunFacts, tmp_path: 
         assert texts.count(re.sub(" +", " ", one_line(zone.name))) == 3, zone.name
 
 
-def test_a_picture_of_pixels_is_drawn_too(nasty: RunFacts, tmp_path: Path) -> None:
+def test_a_png_is_drawn_with_every_name(nasty: RunFacts, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_report(replace(nasty, zones=nasty.zones[:3]), tmp_path / "run.png")
         write_report(replace(nasty, zones=nasty.zones[-3:]), tmp_path / "run.png")
 
 
-def test_titles_hold_no_formulas(nasty: RunFacts) -> None:
+def test_titles_contain_no_formulas(nasty: RunFacts) -> None:
     for axes, zone in zip(picture.figure(nasty).axes, nasty.zones, strict=False):
         assert axes.title._parse_math is False
         assert axes.get_title(loc="left").strip() == one_line(zone.name)

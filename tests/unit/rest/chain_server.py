@@ -15,7 +15,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pacifictool.rest.testing import Reply, Request, ScriptedPlatform, platform_error
+from scripted_platform import Reply, Request, ScriptedPlatform, platform_error
+
 from pacifictool.server_version import ServerVersion
 
 TENANT = {"entityType": "TENANT", "id": "7b2ee740-e799-11f1-9f43-213db154d0ac"}

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
-from pacifictool.rest.testing import Reply, ScriptedPlatform
 from pacifictool.settings import Secret
 
 USERNAME = "tenant@thingsboard.org"

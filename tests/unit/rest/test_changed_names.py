@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import NameChanged, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.rest.forwarding.chain_store import ChainStore
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
-from pacifictool.rest.testing import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 from pacifictool.server_version import ServerVersion
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}

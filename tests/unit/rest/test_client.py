@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 import pacifictool.rest
 from pacifictool.errors import NotAPlatform, PermissionDenied, SettingsError
 from pacifictool.rest import Platform, Session
-from pacifictool.rest.testing import Reply, ScriptedPlatform, platform_error
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
 
 

@@ -143,7 +143,7 @@ def test_a_rule_in_the_place_of_a_plugin_and_the_other_way_round() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DescriptorError, match="There is no file"):
+    with pytest.raises(DescriptorError, match="does not exist"):
         read_plugin(tmp_path / "nosuch.json")
     with pytest.raises(DescriptorError, match="cannot be read"):
         read_plugin(tmp_path)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
-from pacifictool.rest import Change, ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import ACTIVE, SUSPENDED
-from pacifictool.rest.forwarding.lifecycle import Lifecycle
+from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 
 NOBODY_THERE = "127.0.0.1:1"
 UNRESOLVABLE = "nosuch.invalid:9092"
@@ -119,8 +120,8 @@ def test_what_the_server_has_beyond_the_wish_stays(real: Platform, spec: Forward
 
 def test_a_run_that_stopped_midway_is_finished_by_the_next(real: Platform, spec: ForwardingSpec) -> None:
     first = real.forwarding.plan(spec)[0]
-    assert first.carry_out is not None
-    first.carry_out()
+    assert first.apply is not None
+    first.apply()
     real.session.request("POST", f"/api/plugin/{plugin_of(real, spec).id}/suspend")
     changes = real.forwarding.apply(spec)
     assert actions(changes) == [("plugin", "changed"), ("rule", "created")]
@@ -197,7 +198,7 @@ def test_twins_are_suspended_and_reported(real: Platform, spec: ForwardingSpec, 
     assert twin.id in state.notes[0]
     changes = real.forwarding.apply(spec)
     assert actions(changes) == [("plugin", "unchanged"), ("rule", "unchanged"), ("rule", "changed")]
-    assert changes[2].differences == (f"twin {twin.id}: suspended",)
+    assert changes[2].differences == (f"duplicate {twin.id}: suspended",)
     assert {rule.id: rule.state for rule in rules_of(real, spec)} == {first.id: ACTIVE, twin.id: SUSPENDED}
     assert state.notes[0] in reporter.warnings
     assert actions(real.forwarding.plan(spec)) == [("plugin", "unchanged"), ("rule", "unchanged")]
@@ -288,7 +289,7 @@ def test_a_description_for_people(real: Platform, spec: ForwardingSpec, unique: 
 def test_events_of_before_say_nothing_about_a_start(real: Platform, spec: ForwardingSpec) -> None:
     real.forwarding.apply(spec)
     plugin = plugin_of(real, spec)
-    lifecycle = Lifecycle(real.session, real.events, event_patience_seconds=0.3)
+    lifecycle = ComponentLifecycle(real.session, real.events, event_timeout_seconds=0.3)
     before = lifecycle.remember(plugin)
     assert {event.event for event in real.events.lifecycle(plugin, plugin.tenant_id)} >= {"CREATED", "ACTIVATED"}
     began = time.monotonic()

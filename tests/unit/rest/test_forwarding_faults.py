@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AlreadyExists, ForwardingFailed, Interrupted
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import Plugin
-from pacifictool.rest.forwarding.lifecycle import Lifecycle
+from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
-from pacifictool.rest.testing import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 OK = Reply(content_type="")
@@ -142,7 +142,7 @@ def test_a_server_that_says_nothing_about_a_start(
     identifier = components.add("plugin", dict(SPEC.plugin))
     server.on("GET", f"/api/events/PLUGIN/{identifier}", events([]))
     plugin = Plugin.from_json(components.stored["plugin"][0])
-    lifecycle = Lifecycle(session, platform.events, event_patience_seconds=0.2)
+    lifecycle = ComponentLifecycle(session, platform.events, event_timeout_seconds=0.2)
     lifecycle.activate(plugin)
     assert "did not say within 0.2 s" in reporter.warnings[0]
     with pytest.raises(ForwardingFailed, match="the old reason"):

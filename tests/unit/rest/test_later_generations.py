@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -17,7 +18,6 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import Device, EntityId, Platform, Session
-from pacifictool.rest.testing import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 from pacifictool.server_version import parse_server_version
 from pacifictool.settings import Secret
 
@@ -216,8 +216,8 @@ def test_a_deletion_that_answers_nothing(server: ScriptedPlatform, modern: Platf
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
-        ("PRE_VERIFICATION_TOKEN", "wants a second factor of tenant@thingsboard.org, which a program cannot give"),
-        ("MFA_CONFIGURATION_TOKEN", "wants tenant@thingsboard.org to set up a second factor first"),
+        ("PRE_VERIFICATION_TOKEN", "requires a second factor of tenant@thingsboard.org, which a program cannot give"),
+        ("MFA_CONFIGURATION_TOKEN", "requires tenant@thingsboard.org to set up a second factor first"),
     ],
 )
 def test_a_login_that_wants_a_second_factor_is_no_login(

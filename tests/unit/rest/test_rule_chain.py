@@ -6,11 +6,12 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
-from pacifictool.rest import Change, ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
+from pacifictool.plan import Change
+from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
-from pacifictool.rest.testing import DROP, ScriptedPlatform
 from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
 from tests.unit.rest.conftest import RecordingReporter
 
@@ -176,7 +177,7 @@ def test_another_address_of_kafka_changes_one_node_and_keeps_every_id(
     moved = ForwardingSpec(rule_chain=tutorial_rule_chain(), bootstrap_servers="other:9092", topic="readings")
     change, hook = platform.forwarding.apply(moved)
     assert change.differences == ('Kafka.bootstrapServers: "other:9092" instead of "kafka:29092"',)
-    assert hook.carry_out is None
+    assert hook.apply is None
     after = chains.metadata[chain_id]["nodes"]
     assert [node["id"] for node in after] == ids
     assert after[3]["configuration"]["bootstrapServers"] == "other:9092"
@@ -248,7 +249,7 @@ def test_a_server_that_says_nothing_about_starts(
     platform = Platform(session)
     platform.generation()
     quick = RuleChainForwarding(
-        session, platform.events, platform._paging(), version=modern.version, event_patience_seconds=0.0
+        session, platform.events, platform._paging(), version=modern.version, event_timeout_seconds=0.0
     )
     modern._start = lambda node, event: modern.platform.on(  # type: ignore[method-assign]
         "GET", f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT", lambda request: modern._log([], request)
@@ -394,7 +395,7 @@ def test_a_root_chain_without_a_switch(modern: ChainServer, platform: Platform, 
 
 def test_no_root_chain_and_one_of_our_name(modern: ChainServer, platform: Platform, spec: ForwardingSpec) -> None:
     modern.chains[modern.root_id]["name"] = NAME
-    with pytest.raises(AlreadyExists, match="is called"):
+    with pytest.raises(AlreadyExists, match="has the name"):
         platform.forwarding.apply(spec)
     modern.chains[modern.root_id]["root"] = False
     with pytest.raises(ForwardingFailed, match="has no root rule chain"):

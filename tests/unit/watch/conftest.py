@@ -73,7 +73,7 @@ def make_collector(platform: Platform, scenario: Scenario) -> Iterator[MakeColle
         }
         collectors.append(Collector(WatchTarget(**target), interval_seconds=interval))
         collectors[-1].start()
-        collectors[-1].wait_until_seen(threading.Event())
+        collectors[-1].wait_until_polled(threading.Event())
         return collectors[-1]
 
     yield make

@@ -36,7 +36,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_an_empty_platform_without_kafka_and_job_gives_reasons(make_collector: MakeCollector) -> None:
+def test_unknown_parts_of_an_empty_platform_have_reasons(make_collector: MakeCollector) -> None:
     document = make_collector().snapshot().as_document()
     assert document["ok"]
     assert document["verdict"].startswith("No turbine publishes")
@@ -107,7 +107,7 @@ def test_a_device_that_falls_silent_no_longer_reports(
     assert snapshot.platform.devices[0].is_reporting
 
 
-def test_of_many_devices_a_page_is_looked_at_in_turn(
+def test_many_devices_are_polled_page_by_page(
     make_collector: MakeCollector, platform: Platform, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform_module, "DEVICES_PER_PAGE", 5)
@@ -130,7 +130,9 @@ def test_of_many_devices_a_page_is_looked_at_in_turn(
     assert snapshot.as_document()["platform"]["is_estimate"]
 
 
-def test_only_what_was_asked_for(make_collector: MakeCollector, platform: Platform, scenario: Scenario) -> None:
+def test_only_the_chosen_zones_and_devices_are_shown(
+    make_collector: MakeCollector, platform: Platform, scenario: Scenario
+) -> None:
     asset = platform.assets.create(f"{scenario.zones[0]} other", "some other type")
     platform.telemetry.write(asset, [(now_ms(), {"windSpeed": 40.5})])
     snapshot = make_collector(zones=(asset.name,), devices=("Test Device A1",)).snapshot()
@@ -138,7 +140,7 @@ def test_only_what_was_asked_for(make_collector: MakeCollector, platform: Platfo
     assert [device.name for device in snapshot.platform.devices] == ["Test Device A1"]
 
 
-def test_a_server_that_goes_away_is_told_and_found_again(
+def test_a_server_that_stops_is_reported_and_found_again(
     tmp_path: Path, make_collector: MakeCollector, scenario: Scenario
 ) -> None:
     with SandboxProcess(tmp_path / "data") as sandbox:
@@ -157,7 +159,7 @@ def test_a_server_that_goes_away_is_told_and_found_again(
             until(collector, lambda seen: seen.ok)
 
 
-def test_a_refused_login_is_not_tried_again_and_again(sandbox: SandboxProcess, make_collector: MakeCollector) -> None:
+def test_a_refused_login_is_not_retried(sandbox: SandboxProcess, make_collector: MakeCollector) -> None:
     with Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("wrong"), retry=NO_RETRY)) as platform:
         collector = make_collector(platform=platform)
         with pytest.raises(AuthenticationFailed):
@@ -165,7 +167,7 @@ def test_a_refused_login_is_not_tried_again_and_again(sandbox: SandboxProcess, m
         assert not collector.snapshot().ok
 
 
-def test_the_job_of_this_machine_tells_readings_lag_and_rejects(
+def test_the_job_on_this_machine_gives_readings_lag_and_rejects(
     tmp_path: Path, make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
     zone, topic = scenario.zones[0], scenario.kafka.topic
@@ -185,11 +187,13 @@ def test_the_job_of_this_machine_tells_readings_lag_and_rejects(
     assert (job["state"], job["rejects"], job["records"], job["posted"]) == ("stopped", 2, 139, 1)
     assert job["rejects_by_reason"] == {"no number": 2}
     assert job["lag"] is None, "without Kafka nobody knows where the topic ends"
-    assert (tmp_path / "begun" / "ledger.sqlite").stat().st_size == 0, "an unborn ledger is left alone"
+    assert (tmp_path / "begun" / "ledger.sqlite").stat().st_size == 0, (
+        "a state store that is not set up yet is left alone"
+    )
 
 
 @pytest.mark.kafka
-def test_the_topic_tells_its_rate_and_the_jobs_lag(
+def test_the_topic_gives_its_rate_and_the_jobs_lag(
     tmp_path: Path, stack: LocalStack, make_collector: MakeCollector, scenario: Scenario
 ) -> None:
     from confluent_kafka import Producer
@@ -198,7 +202,7 @@ def test_the_topic_tells_its_rate_and_the_jobs_lag(
     admin = KafkaAdmin(KafkaEndpoint(bootstrap))
     producer = Producer({"bootstrap.servers": bootstrap})
     collector = make_collector(kafka=KafkaEndpoint(bootstrap), job_folders=lambda: [tmp_path / "old", tmp_path / "job"])
-    assert "There is no such topic" in str(collector.snapshot().topic.unknown)
+    assert "The topic does not exist yet" in str(collector.snapshot().topic.unknown)
     admin.create(topic, partitions=1, replication=1)
     info = admin.describe(topic)
     assert info is not None
@@ -210,19 +214,19 @@ def test_the_topic_tells_its_rate_and_the_jobs_lag(
     producer.flush()
     snapshot = until(collector, lambda seen: seen.topic.ends == {0: 20} and bool(seen.topic.rate))
     assert snapshot.lag == 5
-    # Made anew: another topic, whose records are counted from the beginning.
+    # Deleted and created again: another topic, whose records are counted from the beginning.
     admin.delete(topic)
     until(collector, lambda seen: seen.topic.unknown is not None, seconds=15)
 
 
-def test_documents_hold_no_secret_and_are_json(make_collector: MakeCollector) -> None:
+def test_documents_are_json_without_secrets(make_collector: MakeCollector) -> None:
     document: Any = make_collector().snapshot().as_document()
     text = json.dumps(document, allow_nan=False)
     assert "tenant" not in text
     assert "oken" not in text
 
 
-def test_closing_does_not_wait_for_what_hangs(make_collector: MakeCollector) -> None:
+def test_closing_does_not_wait_for_a_part_that_hangs(make_collector: MakeCollector) -> None:
     # An address that takes connections and never answers.
     import socket
 
@@ -231,7 +235,7 @@ def test_closing_does_not_wait_for_what_hangs(make_collector: MakeCollector) -> 
         with Platform(Session(url, "tenant", Secret("tenant"), retry=NO_RETRY, timeout_seconds=(3, 3))) as platform:
             began = time.monotonic()
             collector = make_collector(platform=platform)
-            collector.wait_until_seen(threading.Event(), seconds=0.1)
+            collector.wait_until_polled(threading.Event(), seconds=0.1)
             assert not collector.snapshot().ok
             collector.close()
             assert time.monotonic() - began < 8

@@ -1,11 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
-from pacifictool.watch.model import DeviceView, JobState, Mean, PlatformState, TopicState, ZoneView
+from pacifictool.watch.model import (
+    WAITING,
+    DeviceView,
+    JobState,
+    Mean,
+    PlatformState,
+    Snapshot,
+    Verdict,
+    VerdictCode,
+    WatchedTopicState,
+    ZoneView,
+)
+from pacifictool.watch.terminal import line
 
 NOW, WINDOW = 1_000_000_000, 10_000
 FRESH = ZoneView("Zone A", "asset", tuple(Mean(NOW - number * WINDOW, 40.0, 100) for number in range(6, -1, -1)))
@@ -20,19 +33,19 @@ PLATFORM = PlatformState(
     reporting=1,
     rate=10.0,
 )
-TOPIC = TopicState("readings", "id", {0: 1000}, rate=10.0)
+TOPIC = WatchedTopicState("readings", "id", {0: 1000}, rate=10.0)
 JOB = JobState("folder", "rest", is_running=True, counted={0: 990}, records=990, rate=10.0)
-NO_JOB = JobState(unknown="No job on this machine has begun.")
+NO_JOB = JobState(unknown="No job on this machine.")
 
 
 def verdict(
-    platform: PlatformState = PLATFORM, topic: TopicState = TOPIC, job: JobState = JOB, lag: int | None = 10
-) -> str:
+    platform: PlatformState = PLATFORM, topic: WatchedTopicState = TOPIC, job: JobState = JOB, lag: int | None = 10
+) -> Verdict:
     return verdict_of(platform, topic, job, lag, now_ms=NOW, window_ms=WINDOW)
 
 
-def test_all_is_well() -> None:
-    assert verdict() == "Data moves from end to end."
+def test_data_that_flows_from_end_to_end() -> None:
+    assert verdict() == Verdict(VerdictCode.FLOWING, "Data moves from end to end.")
     hops = hops_of(PLATFORM, TOPIC, JOB, 10, now_ms=NOW, window_ms=WINDOW)
     assert [hop.name for hop in hops] == ["turbines", "platform", "topic", "job", "assets"]
     assert {hop.state for hop in hops} == {"flowing"}
@@ -42,48 +55,65 @@ def test_all_is_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "topic", "job", "lag", "beginning"),
+    ("changed", "code", "beginning"),
     [
-        (replace(PLATFORM, unknown="refused"), TOPIC, JOB, 10, "The platform cannot be asked"),
-        (replace(PLATFORM, devices=(), devices_total=0), TOPIC, JOB, 10, "There are no turbines"),
-        (replace(PLATFORM, rate=0.0), TOPIC, JOB, 10, "No turbine publishes"),
-        (PLATFORM, TopicState("readings", unknown="down"), JOB, None, "Readings reach the platform; how they go on"),
+        ({"platform": PlatformState("url", unknown=WAITING)}, VerdictCode.WAITING, "Waiting"),
+        ({"platform": replace(PLATFORM, unknown="refused")}, VerdictCode.PLATFORM_UNKNOWN, "The platform does not"),
+        ({"platform": replace(PLATFORM, devices=(), devices_total=0)}, VerdictCode.NO_DEVICES, "There are no turbines"),
+        ({"platform": replace(PLATFORM, rate=0.0)}, VerdictCode.NO_READINGS, "No turbine publishes"),
         (
-            PLATFORM,
-            replace(TOPIC, rate=0.0),
-            JOB,
-            10,
-            "Readings reach the platform, but none gets into the Kafka topic",
+            {"topic": WatchedTopicState("readings", unknown="down"), "lag": None},
+            VerdictCode.TOPIC_UNKNOWN,
+            "Readings reach the platform; the rest",
         ),
         (
-            PLATFORM,
-            TOPIC,
-            replace(JOB, is_running=False),
-            10,
+            {"topic": replace(TOPIC, rate=0.0)},
+            VerdictCode.NOT_FORWARDED,
+            "Readings reach the platform, but not the Kafka topic",
+        ),
+        (
+            {"job": replace(JOB, is_running=False)},
+            VerdictCode.JOB_STOPPED,
             "Readings reach the Kafka topic, but the job has stopped",
         ),
         (
-            replace(PLATFORM, zones=(STALE,)),
-            TOPIC,
-            NO_JOB,
-            None,
+            {"platform": replace(PLATFORM, zones=(STALE,)), "job": NO_JOB, "lag": None},
+            VerdictCode.NO_MEANS,
             "Readings reach the Kafka topic, but no mean comes back",
         ),
-        (PLATFORM, TOPIC, JOB, 100_000, "The job is behind: 100,000 records"),
-        (replace(PLATFORM, zones=(STALE,)), TOPIC, JOB, 10, "The job counts; the first means come"),
-        (replace(PLATFORM, zones=(FRESH, STALE)), TOPIC, JOB, 10, "Data moves from end to end, but Zone B has no"),
-        (PLATFORM, TOPIC, NO_JOB, None, "Data moves from end to end."),
+        ({"lag": 100_000}, VerdictCode.JOB_BEHIND, "The job is behind: 100,000 records"),
+        ({"platform": replace(PLATFORM, zones=(STALE,))}, VerdictCode.FIRST_WINDOW, "The job counts; the first means"),
+        (
+            {"platform": replace(PLATFORM, zones=(FRESH, STALE))},
+            VerdictCode.ZONES_STALE,
+            "Data moves from end to end, but Zone B has no",
+        ),
+        ({"job": NO_JOB, "lag": None}, VerdictCode.FLOWING, "Data moves from end to end."),
     ],
 )
-def test_the_first_place_where_it_stops_is_told(
-    platform: PlatformState, topic: TopicState, job: JobState, lag: int | None, beginning: str
+def test_the_verdict_names_the_first_place_where_the_data_stops(
+    changed: dict[str, Any], code: VerdictCode, beginning: str
 ) -> None:
-    assert verdict(platform, topic, job, lag).startswith(beginning)
+    found = verdict(**changed)
+    assert found.code is code
+    assert found.text.startswith(beginning)
 
 
-def test_what_is_not_known_says_why() -> None:
+def test_only_a_flow_of_all_zones_is_left_out_of_the_plain_line() -> None:
+    """Decided by the verdict's code, not by how its sentence begins."""
+
+    def shown(code: VerdictCode) -> str:
+        flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, window_ms=WINDOW)
+        found = Verdict(code, "Another sentence.")
+        return line(Snapshot(NOW, WINDOW, "windSpeed", PLATFORM, TOPIC, JOB, 10, (), flows, found))
+
+    assert "Another sentence." not in shown(VerdictCode.FLOWING)
+    assert shown(VerdictCode.ZONES_STALE).endswith(" | Another sentence.")
+
+
+def test_unknown_hops_have_reasons_and_unknown_flows_no_rate() -> None:
     unknown = PlatformState("http://localhost:8080", unknown="refused")
-    hops = hops_of(unknown, TopicState("readings", unknown="down"), NO_JOB, None, now_ms=NOW, window_ms=WINDOW)
+    hops = hops_of(unknown, WatchedTopicState("readings", unknown="down"), NO_JOB, None, now_ms=NOW, window_ms=WINDOW)
     assert [hop.unknown for hop in hops] == ["refused", "refused", "down", NO_JOB.unknown, "refused"]
-    flows = flows_of(unknown, TopicState("readings"), NO_JOB, now_ms=NOW, window_ms=WINDOW)
+    flows = flows_of(unknown, WatchedTopicState("readings"), NO_JOB, now_ms=NOW, window_ms=WINDOW)
     assert [flow.text for flow in flows] == ["? readings/s", "? records/s", "? records/s", "? means/min"]

@@ -18,7 +18,7 @@ def test_a_series_that_falls_silent_slows_down_and_stops() -> None:
     assert rates[1] > rates[2] > rates[3] > rates[4] == 0
 
 
-def test_nothing_is_no_rate() -> None:
+def test_an_empty_series_has_rate_zero() -> None:
     assert series_rate([], 0) == 0
     assert series_rate([5], 1) == 0.1
     assert series_rate([5, 5], 1) == 0

@@ -135,7 +135,7 @@ def terminal(environ: dict[str, str], tmp_path: Path) -> Iterator[Terminal]:
     terminal.close()
 
 
-def test_q_ends_it_and_the_terminal_is_as_before(terminal: Terminal, zone: str) -> None:
+def test_q_ends_the_view_and_restores_the_terminal(terminal: Terminal, zone: str) -> None:
     seen = terminal.wait_for("40.25") + terminal.wait_for("▁")
     assert OTHER_SCREEN in seen
     assert zone in seen
@@ -154,7 +154,7 @@ def test_q_ends_it_and_the_terminal_is_as_before(terminal: Terminal, zone: str) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_it_and_the_terminal_is_as_before(terminal: Terminal, number: signal.Signals) -> None:
+def test_signals_end_the_view_and_restore_the_terminal(terminal: Terminal, number: signal.Signals) -> None:
     terminal.wait_for("40.25")
     began = time.monotonic()
     terminal.process.send_signal(number)
@@ -166,7 +166,7 @@ def test_signals_end_it_and_the_terminal_is_as_before(terminal: Terminal, number
     assert terminal.is_as_before
 
 
-def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(terminal: Terminal) -> None:
+def test_ctrl_z_restores_the_terminal_until_it_is_continued(terminal: Terminal) -> None:
     terminal.wait_for("40.25")
     terminal.process.send_signal(signal.SIGTSTP)
     terminal.wait_for(BACK)
@@ -182,7 +182,7 @@ def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(terminal: Terminal) -
     assert terminal.is_as_before
 
 
-def test_it_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
+def test_the_view_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
     assert "───────→" in terminal.wait_for("40.25")
     terminal.resize(60, 40)
     narrow, lines = "", ["." * 80]
@@ -202,7 +202,7 @@ def test_it_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
     assert "40.25" in small, "the means are the last to go"
 
 
-def test_it_ends_after_its_duration(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_view_ends_after_its_duration(environ: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(
         "--duration", "4s", "--interval", "200ms", environ=environ, folder=tmp_path, columns=80, rows=12
     )
@@ -214,7 +214,7 @@ def test_it_ends_after_its_duration(environ: dict[str, str], tmp_path: Path) -> 
     assert "40.25" in text
 
 
-def test_a_wrong_password_ends_it_with_the_terminal_as_before(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_wrong_password_ends_the_view_and_restores_the_terminal(environ: dict[str, str], tmp_path: Path) -> None:
     terminal = Terminal(environ={**environ, "PACIFICTOOL_PASSWORD": "wrong"}, folder=tmp_path)
     try:
         code, text = terminal.end(15)
@@ -225,7 +225,7 @@ def test_a_wrong_password_ends_it_with_the_terminal_as_before(environ: dict[str,
         terminal.close()
 
 
-def test_without_a_terminal_each_look_is_a_plain_line(
+def test_without_a_terminal_each_snapshot_is_a_plain_line(
     command_line: CommandLine, environ: dict[str, str], zone: str
 ) -> None:
     outcome = command_line("watch", "--duration", "700ms", "--interval", "200ms", environ=environ)
@@ -255,7 +255,7 @@ def test_once_prints_one_snapshot(command_line: CommandLine, environ: dict[str, 
     assert "40.25" in outcome.stdout
 
 
-def test_once_without_a_platform_says_why_and_fails(command_line: CommandLine, environ: dict[str, str]) -> None:
+def test_once_without_a_platform_fails_with_the_reason(command_line: CommandLine, environ: dict[str, str]) -> None:
     outcome = command_line(
         "watch", "--once", "-o", "json", environ={**environ, "PACIFICTOOL_URL": "http://127.0.0.1:1"}
     )
@@ -268,5 +268,5 @@ def test_once_without_a_platform_says_why_and_fails(command_line: CommandLine, e
     "arguments",
     [("--web", "--once"), ("--port", "80"), ("--no-open",), ("--interval", "1ms"), ("--duration", "soon")],
 )
-def test_what_makes_no_sense_is_refused(command_line: CommandLine, arguments: tuple[str, ...]) -> None:
+def test_contradicting_options_are_rejected(command_line: CommandLine, arguments: tuple[str, ...]) -> None:
     assert command_line("watch", *arguments).code == 2

@@ -19,9 +19,9 @@ import requests
 
 from pacifictool.errors import PortInUse, UsageError
 from pacifictool.local.launcher import SandboxProcess
+from pacifictool.watch.web import PAGE, page_options
 from pacifictool.watch.web.app import MAX_VIEWERS, page_application
-from pacifictool.watch.web.assets import Assets
-from pacifictool.watch.web.reference import PAGE, page_options
+from pacifictool.watch.web.files import PageFiles
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import OnDemand, Running
 from tests.unit.watch.conftest import MakeCollector
@@ -53,7 +53,7 @@ def paths_in(page: str) -> list[str]:
     return re.findall(r'"(/watch/assets/[^"]+)"', page)
 
 
-def test_everything_the_page_names_is_there_compressed_and_kept(server: PageServer) -> None:
+def test_every_file_of_the_page_is_served_compressed_and_cacheable(server: PageServer) -> None:
     page = get(server.url)
     assert page.status_code == 200
     names = {path.rsplit("/", 1)[1] for path in paths_in(page.text)}
@@ -77,7 +77,7 @@ def test_everything_the_page_names_is_there_compressed_and_kept(server: PageServ
     assert again.status_code == 304
 
 
-def test_the_policy_is_strict_and_the_page_keeps_to_it(server: PageServer) -> None:
+def test_the_content_security_policy_is_strict_and_the_page_follows_it(server: PageServer) -> None:
     page = get(server.url)
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -95,7 +95,7 @@ def test_nothing_secret_is_served(server: PageServer) -> None:
         assert "token" not in text.lower()
 
 
-def test_a_foreign_name_for_this_machine_is_refused(server: PageServer) -> None:
+def test_a_request_for_another_host_name_is_refused(server: PageServer) -> None:
     for path in ("", "watch/events", "watch/snapshot"):
         assert get(f"{server.url}{path}", headers={"Host": "evil.example"}).status_code == 403
         assert get(f"{server.url}{path}", headers={"Host": ""}).status_code in (400, 403)
@@ -108,7 +108,7 @@ def test_unknown_paths_and_methods(server: PageServer) -> None:
     assert requests.post(server.url, timeout=5).status_code == 405
 
 
-def test_events_go_on_and_only_so_many_viewers_are_served(server: PageServer) -> None:
+def test_events_continue_and_the_number_of_viewers_is_limited(server: PageServer) -> None:
     stamps = [event["ts"] for event in first_events(server.url, 4)]
     assert stamps == sorted(set(stamps))
     streams = [get(f"{server.url}watch/events", stream=True) for _ in range(MAX_VIEWERS)]
@@ -128,7 +128,7 @@ def test_events_go_on_and_only_so_many_viewers_are_served(server: PageServer) ->
         time.sleep(0.1)
 
 
-def test_a_collector_on_demand_runs_only_while_somebody_looks(make_collector: MakeCollector) -> None:
+def test_a_collector_on_demand_runs_only_while_a_page_is_open(make_collector: MakeCollector) -> None:
     made = []
 
     def make() -> Any:
@@ -148,7 +148,7 @@ def test_a_collector_on_demand_runs_only_while_somebody_looks(make_collector: Ma
 
 
 def test_the_files_are_compressed_once() -> None:
-    assets = Assets()
+    assets = PageFiles()
     assets.compress_all()
     for path in paths_in(assets.page.body.decode()):
         file = assets.find(path)
@@ -156,13 +156,13 @@ def test_the_files_are_compressed_once() -> None:
         assert gzip.decompress(file.compressed) == file.body
 
 
-def test_a_taken_port_and_a_foreign_address_are_sentences(server: PageServer) -> None:
+def test_a_port_in_use_and_an_unknown_address_have_clear_errors(server: PageServer) -> None:
     application = page_application(Running(None))  # type: ignore[arg-type]
-    with pytest.raises(PortInUse, match="taken"):
+    with pytest.raises(PortInUse, match="already in use"):
         PageServer(application, port=server.port)
     with pytest.raises(UsageError, match=r"192\.0\.2\.1"):
         PageServer(application, host="192.0.2.1")
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="not an address"):
         PageServer(application, host="no such name.invalid")
 
 
@@ -206,7 +206,7 @@ def test_a_sandbox_shows_the_same_page_at_its_root(tmp_path: Path, generation: s
     arguments = ("--generation", generation, "--page", PAGE, "--page-options", str(options))
     with SandboxProcess(tmp_path / "data", options=arguments) as sandbox:
         page = get(f"{sandbox.url}/")
-        assert page.text == Assets().page.body.decode()
+        assert page.text == PageFiles().page.body.decode()
         [event] = first_events(f"{sandbox.url}/", 1)
         assert event["ok"]
         assert event["platform"]["url"] == sandbox.url
@@ -215,5 +215,5 @@ def test_a_sandbox_shows_the_same_page_at_its_root(tmp_path: Path, generation: s
         assert get(f"{sandbox.url}/elsewhere").status_code == 404
 
 
-def test_a_sandbox_without_a_page_knows_nothing_at_its_root(sandbox: SandboxProcess) -> None:
+def test_a_sandbox_without_a_page_has_404_at_its_root(sandbox: SandboxProcess) -> None:
     assert get(f"{sandbox.url}/").status_code == 404

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pacifictool.watch.wording import rate_text, sparkline, value_text
+from pacifictool.watch.terminal import rate_text, sparkline, value_text
 
 
 def test_values_and_rates() -> None:

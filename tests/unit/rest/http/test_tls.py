@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.errors import PacificToolError, PlatformError, PlatformUnreachable, SettingsError
 from pacifictool.rest import Session
-from pacifictool.rest.testing import Reply, ScriptedPlatform
 from pacifictool.settings import TlsFiles
 
 OpenSession = Callable[..., Session]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pacifictool.provisioning.bulk import Pace
+from pacifictool.provisioning.apply import Pace
 
 
 class Task:
@@ -16,7 +16,7 @@ class Task:
         self.notes.append(note)
 
 
-def test_the_note_tells_the_rate_of_the_last_seconds_and_the_time_left() -> None:
+def test_the_note_shows_the_rate_of_the_last_seconds_and_the_time_left() -> None:
     now = 100.0
     task = Task()
     pace = Pace(task, 10_000, clock=lambda: now)

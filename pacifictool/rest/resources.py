@@ -1,4 +1,4 @@
-"""What devices and assets have in common: both are found by an exact name that is unique within the tenant."""
+"""Devices and assets: both are found by an exact name that is unique within the tenant."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pacifictool.errors import AlreadyExists, InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.rest.answers import VERSION_CONFLICT
-from pacifictool.rest.creation import check_names, create_once, name_changed
-from pacifictool.rest.entities import Asset, Device
+from pacifictool.rest.creation import check_names, create_idempotently, name_changed
+from pacifictool.rest.entities import Asset, Credentials, Device
+from pacifictool.rest.http import VERSION_CONFLICT, Session, segment
 from pacifictool.rest.paging import Paging
-from pacifictool.rest.session import Session, segment
+from pacifictool.settings import Secret
 
 Entity = TypeVar("Entity", Device, Asset)
 
 
-class NamedEntities(Generic[Entity]):
-    """Lists, finds, creates and deletes entities of one kind. Subclasses say which."""
+class NamedResources(Generic[Entity]):
+    """Lists, finds, creates, updates and deletes resources of one kind. Subclasses say which."""
 
     _entity: type[Entity]
     _path: ClassVar[str]
@@ -50,7 +50,7 @@ class NamedEntities(Generic[Entity]):
         return found if found is not None and found.name == name else None
 
     def _find_alike(self, name: str) -> Entity | None:
-        """What the server takes `name` for: some databases ignore case or trailing spaces. A name of ours is exact."""
+        """What the server finds by `name`: some databases compare texts without regard to case or trailing spaces."""
         if not name:
             return None
         try:
@@ -79,10 +79,10 @@ class NamedEntities(Generic[Entity]):
             return found if found is not None and found.type == type else None
 
         try:
-            return create_once(self._session, self._path, document, self._entity.from_json, find_like_this)
+            return create_idempotently(self._session, self._path, document, self._entity.from_json, find_like_this)
         except AlreadyExists as error:
             raise AlreadyExists(
-                f"The {self._entity.noun} {name!r} exists already at {self._session.url}.",
+                f"The {self._entity.noun} {name!r} already exists at {self._session.url}.",
                 hint=f"Use another name, or the {self._entity.noun} that is there.",
                 **error.details,
             ) from error
@@ -90,14 +90,14 @@ class NamedEntities(Generic[Entity]):
     def get_or_create(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
         """The one of that name, created with `type` if there is none.
 
-        One that exists is returned as it is, whatever its type. A race that is lost to somebody else ends with theirs.
+        One that exists is returned as it is, whatever its type; so is one that somebody else creates meanwhile.
         Raises NameChanged when the server keeps another name, or takes the name for another.
         """
         found = self.find(name)
         return found if found is not None else self.create_or_get(name, type, additional_info)
 
     def create_or_get(self, name: str, type: str, additional_info: Mapping[str, Any] | None = None) -> Entity:  # noqa: A002
-        """The same, one request less, for a name that probably is free."""
+        """Like `get_or_create`, with one request less when the name is free."""
         try:
             return self.create(name, type, additional_info)
         except AlreadyExists:
@@ -110,7 +110,7 @@ class NamedEntities(Generic[Entity]):
 
     def change_type(self, entity: Entity, type: str) -> Entity:  # noqa: A002
         """Gives it another type; everything else stays."""
-        # Where a type is the name of a profile (later generations), a profile that is named wins over the type.
+        # Where a type is the name of a profile (later generations), a given profile takes precedence over the type.
         profile = {key: None for key in ("deviceProfileId", "assetProfileId") if key in entity.raw}
         return self.update(entity, type=type, **profile)
 
@@ -121,17 +121,17 @@ class NamedEntities(Generic[Entity]):
         Raises NameChanged when the server keeps another name or type than `changes` say.
         """
         try:
-            answer = self._save({**entity.raw, **changes})
+            saved = self._save({**entity.raw, **changes})
         except InvalidRequest as error:
             if error.status != VERSION_CONFLICT:
                 raise
-            answer = self._save({**self.get(entity.id).raw, **changes})
-        updated = self._entity.from_json(answer)
+            saved = self._save({**self.get(entity.id).raw, **changes})
+        updated = self._entity.from_json(saved)
         if updated.id != entity.id:
             raise UnexpectedAnswer(
                 f"The server saved {entity.name!r} under another id ({updated.id} instead of {entity.id})."
             )
-        check_names(self._session, changes, answer, entity.id, "changed just now")
+        check_names(self._session, changes, saved, entity.id, "changed just now")
         return updated
 
     def _save(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,8 +143,73 @@ class NamedEntities(Generic[Entity]):
 
     def types(self) -> builtins.list[str]:
         """Every type that is in use."""
-        answer = self._session.request("GET", f"{self._path}/types", expect=list)
-        found = [item.get("type") for item in answer if isinstance(item, dict)]
-        if len(found) != len(answer) or not all(isinstance(item, str) for item in found):
+        items = self._session.request("GET", f"{self._path}/types", expect=list)
+        found = [item.get("type") for item in items if isinstance(item, dict)]
+        if len(found) != len(items) or not all(isinstance(item, str) for item in found):
             raise UnexpectedAnswer(f"The server lists the types of its {self._entity.noun}s in an unknown form.")
         return [str(item) for item in found]
+
+
+class Assets(NamedResources[Asset]):
+    """The tenant's assets."""
+
+    _entity = Asset
+    _path = "/api/asset"
+    _tenant_path = "/api/tenant/assets"
+    _name_parameter = "assetName"
+
+
+class Devices(NamedResources[Device]):
+    """The tenant's devices, and the credentials by which they log in over MQTT."""
+
+    _entity = Device
+    _path = "/api/device"
+    _tenant_path = "/api/tenant/devices"
+    _name_parameter = "deviceName"
+
+    def created_by(self, gateway: Device) -> set[str]:
+        """The ids of all devices that the gateway has created."""
+        relations = self._session.request(
+            "GET", "/api/relations", params={"fromId": gateway.id, "fromType": gateway.entity_type}, expect=list
+        )
+        return {
+            str(relation["to"].get("id"))
+            for relation in relations
+            if isinstance(relation, dict) and relation.get("type") == "Created" and isinstance(relation.get("to"), dict)
+        }
+
+    def credentials(self, device_id: str) -> Credentials:
+        """What the device identifies itself with. Raises NotFound."""
+        return Credentials.from_json(
+            self._session.request("GET", f"{self._path}/{segment(device_id)}/credentials", expect=dict)
+        )
+
+    def token(self, device_id: str) -> Secret:
+        """The device's access token. Raises NotFound; InvalidRequest when it uses a certificate instead."""
+        return self.credentials(device_id).token
+
+    def token_by_name(self, name: str) -> Secret:
+        """The access token of the device of that name. Raises NotFound."""
+        device = self.find(name)
+        if device is None:
+            raise NotFound(f"There is no device {name!r} at {self._session.url}.", hint="Names are case-sensitive.")
+        return self.token(device.id)
+
+    def set_token(self, device_id: str, token: Secret) -> Credentials:
+        """Gives the device another access token; a session that is open with the old one is closed by the server.
+
+        Raises AlreadyExists when another device has that token.
+        """
+        if not token.reveal():
+            raise InvalidRequest("An access token cannot be empty.")
+        current = self.credentials(device_id)
+        # Without a version (3.8 and later) ours take precedence, whoever changed the credentials since they were read.
+        document = {
+            **{key: value for key, value in current.raw.items() if key != "version"},
+            "credentialsType": "ACCESS_TOKEN",
+            "credentialsId": token.reveal(),
+            "credentialsValue": None,
+        }
+        return Credentials.from_json(
+            self._session.request("POST", f"{self._path}/credentials", json=document, repeatable=True, expect=dict)
+        )

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
+from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, SettingsError
 from pacifictool.rest import Platform, Session
-from pacifictool.rest.testing import Reply, ScriptedPlatform, platform_error
 from pacifictool.settings import Secret
 from tests.unit.rest.conftest import QUICK
 
@@ -46,7 +46,7 @@ def test_a_key_that_is_refused(server: ScriptedPlatform, keyed: Session, words: 
 
 def test_a_server_that_knows_no_keys_sends_to_its_login_page(server: ScriptedPlatform, keyed: Session) -> None:
     server.on("GET", "/api/anything", Reply(302, headers={"Location": "/login"}))
-    with pytest.raises(AuthenticationFailed, match="it points to /login") as caught:
+    with pytest.raises(AuthenticationFailed, match="it redirects to /login") as caught:
         keyed.request("GET", "/api/anything")
     assert "since platform 4.3" in str(caught.value.hint)
 
@@ -73,4 +73,4 @@ def test_neither_user_nor_key(server: ScriptedPlatform) -> None:
 
 
 def test_no_key_ever_shows(keyed: Session, open_session: Callable[..., Session]) -> None:
-    assert KEY not in repr(vars(keyed)) + repr(keyed._api_key and vars(keyed._api_key))
+    assert KEY not in repr(vars(keyed)) + repr(vars(keyed._auth))

@@ -1,7 +1,6 @@
-"""The files that the page consists of, compressed once and named by their content, so that browsers may keep them.
+"""The files of the page, compressed once and with a digest in their path, so that browsers can cache them.
 
-Ours are in `resources/page`. The chart library is the script that the installed plotly package carries: it is served
-from there and copied nowhere.
+They are in `resources/page`; the chart library is the script inside the installed plotly package.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _GZIP_LEVEL: Final = 6
 
 
 @dataclass(frozen=True)
-class Asset:
+class PageFile:
     """One file."""
 
     name: str
@@ -45,7 +44,7 @@ class Asset:
 
     @property
     def path(self) -> str:
-        """Where it is served: a path that means this content for ever."""
+        """Where it is served; the content at a path never changes."""
         return f"{PREFIX}{self.digest}/{self.name}"
 
     @cached_property
@@ -53,38 +52,38 @@ class Asset:
         return gzip.compress(self.body, _GZIP_LEVEL, mtime=0)
 
 
-class Assets:
+class PageFiles:
     """All files of the page."""
 
     def __init__(self) -> None:
-        """Raises PacificToolError when the plotly package is not installed as it should be."""
+        """Raises PacificToolError when the plotly package lacks its script."""
         folder = resources.files("pacifictool") / "resources" / "page"
-        files = [Asset(item.name, item.read_bytes()) for item in folder.iterdir() if item.name != PAGE]
-        files.append(Asset(CHART_LIBRARY, _chart_library()))
+        files = [PageFile(item.name, item.read_bytes()) for item in folder.iterdir() if item.name != PAGE]
+        files.append(PageFile(CHART_LIBRARY, _chart_library()))
         self._by_path = {file.path: file for file in files}
         paths = {file.name: file.path for file in files}
         text = (folder / PAGE).read_text(encoding="utf-8")
-        self.page = Asset(PAGE, _REFERENCE.sub(lambda match: paths[match[1]], text).encode())
-        """Names every other file by its path."""
+        self.page = PageFile(PAGE, _REFERENCE.sub(lambda match: paths[match[1]], text).encode())
+        """Refers to every other file by its path."""
 
-    def find(self, path: str) -> Asset | None:
+    def find(self, path: str) -> PageFile | None:
         """The file that is served at `path`."""
         return self._by_path.get(path)
 
     def compress_all(self) -> None:
-        """Does the work before the first visitor has to wait for it; the chart library takes a fifth of a second."""
+        """Compresses before the first visitor waits for it; the chart library takes 0.2 s."""
         for file in self._by_path.values():
             _ = file.compressed
 
 
 def _chart_library() -> bytes:
-    # Importing plotly would take longer than reading the one file that is wanted.
+    # Importing plotly would take longer than reading the one file that is needed.
     spec = importlib.util.find_spec("plotly")
     for place in (spec.submodule_search_locations or ()) if spec is not None else ():
         path = Path(place) / "package_data" / CHART_LIBRARY
         if path.is_file():
             return path.read_bytes()
     raise PacificToolError(
-        "The page's chart library is missing: the installed plotly package does not carry it.",
+        "The page's chart library was not found in the installed plotly package.",
         hint="Install pacifictool again with its dependencies.",
     )

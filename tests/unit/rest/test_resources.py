@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -17,8 +18,7 @@ from pacifictool.errors import (
     ServerFault,
     UnexpectedAnswer,
 )
-from pacifictool.rest import Platform
-from pacifictool.rest.testing import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
+from pacifictool.rest import Platform, Rule
 from pacifictool.settings import Secret
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
@@ -99,10 +99,30 @@ def test_a_create_gives_up_when_nothing_helps(server: ScriptedPlatform, store: D
     assert server.count("POST", "/api/device") == 4
 
 
+def test_a_create_has_no_more_attempts_than_the_policy_allows(
+    server: ScriptedPlatform, store: DeviceStore, platform: Platform
+) -> None:
+    busy = platform_error(429, "Too many requests for current tenant!", 33)
+    server.on("POST", "/api/device", *[busy, busy, busy, DROP] * 5)
+    with pytest.raises(PlatformUnreachable):
+        platform.devices.create("WS-1", "WeatherStation")
+    assert server.count("POST", "/api/device") == 4
+
+
+def test_a_look_up_that_fails_is_not_retried_by_the_create_as_well(
+    server: ScriptedPlatform, platform: Platform
+) -> None:
+    server.on("POST", "/api/device", DROP)
+    server.on("GET", "/api/tenant/devices", Reply(503))
+    with pytest.raises(ServerFault):
+        platform.devices.create("WS-1", "WeatherStation")
+    assert (server.count("POST", "/api/device"), server.count("GET", "/api/tenant/devices")) == (1, 4)
+
+
 def test_what_was_there_before_is_not_ours(store: DeviceStore, platform: Platform) -> None:
     store.add("WS-1", "WeatherStation", age_seconds=3600)
     store.faults = ["lost on the way"]
-    with pytest.raises(AlreadyExists, match="'WS-1' exists already"):
+    with pytest.raises(AlreadyExists, match="'WS-1' already exists"):
         platform.devices.create("WS-1", "WeatherStation")
 
 
@@ -243,3 +263,33 @@ def test_bad_ids_are_refused_by_the_server(real: Platform) -> None:
         real.devices.get("notauuid")
     with pytest.raises(PlatformError):
         real.assets.get("")
+
+
+def test_devices_that_a_gateway_created(server: ScriptedPlatform, store: DeviceStore, platform: Platform) -> None:
+    gateway = platform.devices.create("Gateway", "gateway")
+    relations = [
+        {"type": "Created", "to": {"entityType": "DEVICE", "id": "one"}},
+        {"type": "Contains", "to": {"entityType": "DEVICE", "id": "two"}},
+        {"type": "Created", "to": None},
+        "nonsense",
+    ]
+    server.on("GET", "/api/relations", Reply(json=relations))
+    assert platform.devices.created_by(gateway) == {"one"}
+    assert server.requests[-1].query == {"fromId": gateway.id, "fromType": "DEVICE"}
+
+
+def test_the_last_error_of_a_rule(server: ScriptedPlatform, platform: Platform) -> None:
+    identifier = str(uuid.uuid4())
+    rule = Rule(identifier, "R", 1, str(uuid.uuid4()), {}, "token", "ACTIVE")
+    path = f"/api/events/RULE/{identifier}"
+    events = [
+        {"type": "LC_EVENT", "createdTime": 30, "body": {"event": "STARTED"}},
+        {"type": "ERROR", "createdTime": 20, "body": {"error": "\n java.lang.NullPointerException: topic\n\tat org.x"}},
+        {"type": "ERROR", "createdTime": 10, "body": {}},
+    ]
+    server.on("GET", path, Reply(json={"data": events}))
+    assert platform.events.last_error(rule, 20) == "java.lang.NullPointerException: topic"
+    assert platform.events.last_error(rule, 21) is None
+    server.on("GET", path, Reply(json={"data": ["nonsense"]}))
+    with pytest.raises(UnexpectedAnswer):
+        platform.events.last_error(rule, 0)

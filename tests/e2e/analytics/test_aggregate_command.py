@@ -1,0 +1,100 @@
+"""`aggregate` in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from harness import kept_variables, variables_of
+
+from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.stack import LocalStack
+from pacifictool.settings import KafkaEndpoint
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+
+@pytest.fixture
+def topic(stack: LocalStack) -> str:
+    name = f"t-{uuid4().hex[:8]}"
+    KafkaAdmin(KafkaEndpoint(stack.broker.bootstrap)).create(name, partitions=2, replication=1)
+    return name
+
+
+def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    scenario = folder.parent / "scenario.toml"
+    scenario.write_text(f'[kafka]\ntopic = "{topic}"\n', encoding="utf-8")
+    environ = {
+        **kept_variables(),
+        **variables_of(stack),
+        "PACIFICTOOL_SCENARIO": str(scenario),
+        "PACIFICTOOL_STATE": str(folder.parent / "state"),
+        "PACIFICTOOL_OUTPUT": "json",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "pacifictool", "aggregate", "--sink", "console", *options],
+        cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_ours_listens(
+    stack: LocalStack, topic: str, tmp_path: Path
+) -> None:
+    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
+    for number in range(100):
+        producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % number)
+    producer.flush()
+    # Spark takes longer to start than that.
+    program = start(stack, topic, tmp_path / "here", "--starting-offsets", "earliest", "--duration", "1s")
+    process = psutil.Process(program.pid)
+    listening: set[object] = set()
+    while program.poll() is None:
+        try:
+            listening |= {each.laddr for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+        except psutil.Error:
+            break
+        time.sleep(0.1)
+    stdout, stderr = program.communicate()
+
+    assert program.returncode == 0, stderr
+    summary = json.loads(stdout)
+    assert (summary["records"], summary["stopped_by"]) == (100, "duration")
+    assert listening == set()
+
+
+def snapshot(folder: Path) -> Mapping[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (stat.S_IMODE(path.stat().st_mode), b"" if path.is_dir() else path.read_bytes())
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_a_folder_with_the_users_own_files_is_refused_before_anything_changes(
+    stack: LocalStack, topic: str, tmp_path: Path
+) -> None:
+    thesis = tmp_path / "thesis"
+    (thesis / "tmp").mkdir(parents=True)
+    (thesis / "tmp" / "draft.txt").write_text("the only copy", encoding="utf-8")
+    (thesis / "chapter-1.tex").write_text("precious", encoding="utf-8")
+    thesis.chmod(0o755)
+    before = snapshot(thesis)
+    program = start(stack, topic, thesis, "--checkpoint", ".", "--duration", "1s")
+    stdout, stderr = program.communicate(timeout=60)
+
+    assert program.returncode == 2, stderr
+    error = json.loads(stdout)["error"]
+    assert str(thesis) in error["message"]
+    assert "chapter-1.tex" in error["message"]
+    assert "--checkpoint" in error["hint"]
+    assert snapshot(thesis) == before

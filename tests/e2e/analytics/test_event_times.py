@@ -1,0 +1,190 @@
+"""Times that are wrong: a timestamp far ahead costs no other record anything, and a machine's clock may be set."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faketime import SteppingClock
+
+from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
+
+Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+
+AHEAD = "timestamp more than 60 s ahead of its arrival"
+SOON_SECONDS = 15.0
+"""Ten times what it takes on a machine with nothing else to do; an hour is what the clock was set back by."""
+ZONES = ("A", "B", "C", "D")
+
+
+class Stamping:
+    """Produces records with timestamps of the test's choice, and remembers how many of each zone are good."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.topic = workshop.topic(timestamp_type=CREATE_TIME)
+        self._producer = workshop.producer()
+        self.good = 0
+
+    def send(self, zone: str, stamp_ms: int, *, good: bool = True) -> None:
+        value = json.dumps({"geoZone": zone, "windSpeed": 10})
+        self._producer.produce(self.topic, value, timestamp=stamp_ms, partition=self.good % 2)
+        self.good += good
+
+    def send_good(self, count: int, *, seconds: float = 0.0) -> None:
+        """Of all zones, stamped as they are sent."""
+        for number in range(count):
+            self.send(ZONES[number % len(ZONES)], now())
+            time.sleep(seconds / count)
+        self._producer.flush()
+
+
+def now() -> int:
+    return int(time.time() * 1000)
+
+
+def counted(sink: Any) -> int:
+    return sum(count for count, _ in sink.values().values())
+
+
+def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(workshop: Workshop) -> None:
+    records = Stamping(workshop)
+    sink = workshop.sink()
+    ahead = {"nanoseconds": now() * 1_000_000, "a day": now() + 86_400_000, "two minutes": now() + 120_000}
+
+    running = workshop.start(records.topic, sink)
+    # Small batches, with and without company.
+    records.send("alone", ahead["nanoseconds"], good=False)
+    records.send_good(1)
+    running.wait_for(lambda: counted(sink) == records.good)
+    records.send("nobody", ahead["nanoseconds"], good=False)
+    records.send_good(4)
+    running.wait_for(lambda: counted(sink) == records.good)
+    for name in ("a day", "two minutes"):
+        records.send_good(50, seconds=0.5)
+        records.send("A", ahead[name], good=False)
+        records.send_good(50, seconds=0.5)
+        records.send_good(20, seconds=1)
+        running.wait_for(lambda: counted(sink) == records.good)
+    assert {zone for zone, _ in sink.values()} == set(ZONES)
+    first = running.finish()
+
+    second = workshop.start(records.topic, sink)
+    records.send_good(8)
+    second.wait_for(lambda: counted(sink) == records.good)
+    again = second.finish()
+    assert first.rejects == {AHEAD: 4}
+    assert again.rejects == {}
+    assert first.valid + again.valid == records.good
+    assert max(ts for _, ts in sink.values()) < now() + 2000
+    stamps = {record.timestamp_ms for record in read_records(workshop.endpoint, records.topic)}
+    assert set(ahead.values()) < stamps
+
+
+def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(workshop: Workshop) -> None:
+    records = Stamping(workshop)
+    sink = workshop.sink()
+
+    running = workshop.start(records.topic, sink, aggregation={"lateness": "2s"})
+    records.send_good(20, seconds=0.5)
+    running.wait_for(lambda: counted(sink) == 20)
+    ahead = now() + 30_000
+    records.send("fast", ahead)
+    for _ in range(3):
+        records.send_good(20, seconds=1)
+    running.wait_for(lambda: counted(sink) == 80)
+    # It is not posted before its time either.
+    assert "fast" not in {zone for zone, _ in sink.values()}
+    running.finish()
+
+    rest = workshop.run(records.topic, sink, aggregation={"lateness": "2s"})
+    assert rest.rejects == {}
+    assert counted(sink) == records.good == 81
+    assert sink.values()["fast", ahead // 1000 * 1000 + 1000] == (1, 10.0)
+
+
+def reading(value: bytes | None) -> tuple[str, float] | None:
+    document = json.loads(value or b"")
+    return document["geoZone"], float(document["windSpeed"])
+
+
+def feed(workshop: Workshop, topic: str, stop: threading.Event) -> None:
+    producer = workshop.producer()
+    number = 0
+    while not stop.wait(0.02):
+        producer.produce(topic, json.dumps({"geoZone": "ABC"[number % 3], "windSpeed": number}))
+        producer.poll(0)
+        number += 1
+    producer.flush()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("timestamp_type", "steps"),
+    [
+        (CREATE_TIME, (-3600, 3600)),
+        pytest.param(CREATE_TIME, (-60, 3600, 0, 3600, 0), marks=pytest.mark.long),
+        pytest.param(LOG_APPEND_TIME, (-3600, 3600, -3600, 60, 0), marks=pytest.mark.long),
+    ],
+)
+def test_a_clock_that_is_set_holds_nothing_up(
+    workshop: Workshop, tmp_path: Path, timestamp_type: str, steps: tuple[int, ...]
+) -> None:
+    topic = workshop.topic(timestamp_type=timestamp_type)
+    sink = workshop.sink()
+    clock = SteppingClock(tmp_path / "clock")
+    settings = {
+        "moment": "never",
+        "bootstrap": workshop.broker.bootstrap,
+        "topic": topic,
+        "checkpoint": str(workshop.folder / "job"),
+        "java_home": str(workshop.java.home),
+        "jars": [str(jar) for jar in workshop.jars],
+        "platform": str(sink.path),
+        "duration": 200,
+        "clock": str(clock.file),
+        # How often Spark looks by the clock for executors that it has not heard of; 60 s by default.
+        "conf": {"spark.network.timeoutInterval": "1s"},
+    }
+    command = [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
+    stop = threading.Event()
+    feeder = threading.Thread(target=feed, args=(workshop, topic, stop))
+    feeder.start()
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for_window(program, sink, after=0.0, seconds=90)
+        for step in steps:
+            clock.set(step)
+            time.sleep(2)  # until every process knows
+            wait_for_window(program, sink, after=time.time(), seconds=SOON_SECONDS)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 0
+        log = (workshop.folder / "job" / "spark.log").read_text(encoding="utf-8")
+        assert "Removing executor" not in log, log
+    finally:
+        stop.set()
+        feeder.join()
+        program.kill()
+        program.communicate()
+    summary = workshop.run(topic, sink)
+
+    assert summary.rejects == {}
+    assert sink.values() == workshop.truth(topic, reading)
+
+
+def wait_for_window(program: subprocess.Popen[str], sink: Any, *, after: float, seconds: float) -> None:
+    """Returns when a window is posted that ends after this time, in seconds since the epoch."""
+    until = time.monotonic() + seconds
+    while max((ts for _, ts in sink.values()), default=0) <= after * 1000:
+        assert program.poll() is None
+        assert time.monotonic() < until, "nothing is posted any more"
+        time.sleep(0.1)
