@@ -24,7 +24,7 @@ from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
 
 
-class ComponentLifecycle:
+class LifecycleService:
     """The operations behind the REST controllers of plugins and rules. Every method raises the platform's refusals."""
 
     def __init__(self, store: Store, components: Components, engine: RuleEngine, events: EventLog) -> None:

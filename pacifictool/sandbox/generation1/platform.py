@@ -13,7 +13,7 @@ from pacifictool.sandbox.generation1 import rest_auth
 from pacifictool.sandbox.generation1.components import Components
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.generation1.engine import RuleEngine
-from pacifictool.sandbox.generation1.lifecycle import ComponentLifecycle
+from pacifictool.sandbox.generation1.lifecycle import LifecycleService
 from pacifictool.sandbox.generation1.rest_components import ComponentController
 from pacifictool.sandbox.generation1.rest_dashboards import DashboardController1
 from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController1
@@ -53,7 +53,7 @@ class Platform1:
             components.install_demo(self._users.tenant)
         store.commit()
         self._engine = RuleEngine(store, telemetry, devices, events, login)
-        self._lifecycle = ComponentLifecycle(store, components, self._engine, events)
+        self._lifecycle = LifecycleService(store, components, self._engine, events)
         self.device_api = DeviceApi1(store, entities, devices, self._engine)
         api = Api(tokens, faults)
         rest_auth.add_routes(api, self._users, tokens)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.generation1.components import Components, StoredComponent, StoredPlugin, StoredRule
-from pacifictool.sandbox.generation1.lifecycle import ComponentLifecycle
+from pacifictool.sandbox.generation1.lifecycle import LifecycleService
 from pacifictool.sandbox.http import (
     Api,
     TextPageLink,
@@ -29,7 +29,7 @@ _ADMINS = ("SYS_ADMIN", "TENANT_ADMIN")
 class ComponentController:
     """Handlers of plugins and rules."""
 
-    def __init__(self, components: Components, lifecycle: ComponentLifecycle) -> None:
+    def __init__(self, components: Components, lifecycle: LifecycleService) -> None:
         self._components = components
         self._lifecycle = lifecycle
 
