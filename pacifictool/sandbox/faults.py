@@ -1,4 +1,4 @@
-"""Fault injection for tests of clients: delays, failures and rate limits that a real server shows only at times."""
+"""Fault injection for tests of clients: delays, failures and rate limits on demand."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def _equal(left: Any, right: Any) -> bool:
         return left is right
     numbers = (type(left) in (int, float)) + (type(right) in (int, float))
     if numbers == 1 or (numbers == 0 and type(left) is not type(right)):
-        # How servers convert between texts, numbers and Booleans was not observed.
+        # The rules by which servers convert between texts, numbers and Booleans are unknown.
         raise ScriptFailed("The sandbox's TBEL does not compare values of different kinds")
     return bool(left == right)
 
