@@ -45,6 +45,7 @@ arrives here into one sentence for a person and an exit code for a script; nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -310,3 +311,21 @@ def file_fault(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return (error.strerror or str(error)).lower()
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """The names most like the one that was typed, as a question; "" when none comes close."""
+    from difflib import get_close_matches
+
+    by_folded = {name.casefold(): name for name in known}
+    close = get_close_matches(typed.casefold(), by_folded, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(repr(by_folded[match]) for match in close)}?" if close else ""
+
+
+def unknown_choice(
+    option: str, value: str, choices: Iterable[str], *, kind: type[UsageError] = UsageError
+) -> UsageError:
+    """The error for an option with a value that is not one of its choices."""
+    listed = list(choices)
+    use = f"Use {' or '.join(listed)}." if len(listed) == 2 else f"Use one of {', '.join(listed)}."
+    return kind(f"{option}: {value!r} is not known.", hint=f"{did_you_mean(value, listed)} {use}".lstrip())

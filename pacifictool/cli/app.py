@@ -1,29 +1,33 @@
-"""The root of the command line: which commands there are and where they live."""
+"""The root of the command line: which commands there are and where they are declared."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from pacifictool.cli.framework import CONTEXT, lazy_group
+from pacifictool.cli.framework import CONTEXT, Entry, lazy_group
 
-COMMANDS = {
-    "demo": "pacifictool.cli.demo",
-    "setup": "pacifictool.cli.setup",
-    "simulate": "pacifictool.cli.simulate",
-    "aggregate": "pacifictool.cli.aggregate",
-    "rejects": "pacifictool.cli.rejects",
-    "report": "pacifictool.cli.report",
-    "watch": "pacifictool.cli.watch",
-    "doctor": "pacifictool.cli.doctor",
-    "trace": "pacifictool.cli.trace",
-    "teardown": "pacifictool.cli.teardown",
-    "sandbox": "pacifictool.cli.sandbox",
-    "import": "pacifictool.cli.importing",
-    "device": "pacifictool.cli.device",
-    "asset": "pacifictool.cli.asset",
-    "attributes": "pacifictool.cli.attributes",
+_HERE: Final = "pacifictool.cli"
+
+COMMANDS: Final = {
+    "demo": Entry(f"{_HERE}.demo:app", "Run the whole tutorial in a sandbox and check its results."),
+    "setup": Entry(f"{_HERE}.provisioning:setup_app", "Create what the scenario describes and the server lacks."),
+    "simulate": Entry(f"{_HERE}.simulate:app", "Publish random wind speeds over MQTT, as the turbines would."),
+    "aggregate": Entry(
+        f"{_HERE}.aggregate:app", "Run the Spark job: the mean per zone and window, back to the server."
+    ),
+    "rejects": Entry(f"{_HERE}.results:rejects_app", "Show the invalid records that the job kept."),
+    "report": Entry(f"{_HERE}.results:report_app", "Draw a run as a page or a picture."),
+    "watch": Entry(f"{_HERE}.watch:app", "Watch the data move from device to asset, live."),
+    "doctor": Entry(f"{_HERE}.doctor:app", "Check everything that a run needs."),
+    "trace": Entry(f"{_HERE}.trace:app", "Follow one reading from device to asset."),
+    "teardown": Entry(f"{_HERE}.provisioning:teardown_app", "Delete what the scenario describes."),
+    "sandbox": Entry(f"{_HERE}.sandbox:app", "Run a local platform and Kafka broker."),
+    "import": Entry(f"{_HERE}.provisioning:import_app", "Import a plugin, rule or rule chain from a JSON file."),
+    "device": Entry(f"{_HERE}.entities:device_app", "Create, list and delete devices; show their tokens."),
+    "asset": Entry(f"{_HERE}.entities:asset_app", "Create, list and delete assets."),
+    "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
 }
 
 app = typer.Typer(
@@ -32,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings=CONTEXT,
-    epilog="Start with: pacifictool demo. Every option and exit code: docs/cli.md.",
+    epilog="pacifictool demo --fast\npacifictool setup --help",
 )
 
 
@@ -50,4 +54,7 @@ def pacifictool(
         bool | None, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = None,
 ) -> None:
-    """Device data from a Pacificsoft IoT platform through Kafka and Spark and back."""
+    """Device data from a Pacificsoft IoT platform through Kafka and Spark and back.
+
+    docs/cli.md describes every command, option and exit code.
+    """

@@ -1,4 +1,4 @@
-"""`attributes set | show`: what the platform knows of a device or asset besides its telemetry."""
+"""`attributes set | show`: attributes of devices and assets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pacifictool.cli.framework import Command, group_app, session_of
-from pacifictool.errors import UsageError
+from pacifictool.cli.entities import ASSET, DEVICE, require
+from pacifictool.cli.framework import group_app, session_of, subcommand
+from pacifictool.cli.render import table
+from pacifictool.errors import UsageError, unknown_choice
 
 if TYPE_CHECKING:
-    from pacifictool.rest import Asset, Device, Platform
+    from pacifictool.console import Console
 
 app = group_app("Set and show attributes of devices and assets.")
 
@@ -20,25 +22,30 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the d
 AssetOption = Annotated[bool, typer.Option("--asset", help="NAME is an asset.")]
 
 
-@app.command("set", cls=Command)
+@subcommand(
+    app,
+    'pacifictool attributes set "Wind Turbine 1" geoZone="Zone A"',
+    'pacifictool attributes set "Zone A" capacity=12.5 --asset --scope server',
+    name="set",
+)
 def set_attributes(
     ctx: typer.Context,
     name: NameArgument,
-    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Values are JSON, or else plain text.")],
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Values are JSON, or plain text.")],
     scope: Annotated[
-        str, typer.Option(metavar="client|server|shared", help="client: sent over MQTT as the device itself.")
+        str, typer.Option(metavar="client|server|shared", help="client: sent over MQTT, as the device would.")
     ] = "client",
     asset: AssetOption = False,
 ) -> None:
-    """Set attributes, for example: attributes set "Wind Turbine 1" geoZone="Zone A"."""
+    """Set attributes of a device or asset."""
     session = session_of(ctx)
     attributes = dict(_parse_pair(pair) for pair in pairs)
     payload = _encoded(attributes)
     _check_scope(scope)
     if scope == "client" and asset:
         raise UsageError("Assets have no client attributes.", hint="Use --scope server.")
-    with session.connect() as platform, session.patience(f"Setting {scope} attributes of {name}"):
-        entity = _require(platform, name, asset=asset)
+    with session.connect() as platform, session.slow_task(f"Setting {scope} attributes of {name}"):
+        entity = require(platform, ASSET if asset else DEVICE, name)
         if scope == "client":
             from pacifictool.mqtt import ATTRIBUTES_TOPIC
             from pacifictool.mqtt.session import publish_and_confirm
@@ -61,26 +68,24 @@ def set_attributes(
     )
 
 
-@app.command(cls=Command)
+@subcommand(app, 'pacifictool attributes show "Wind Turbine 1"')
 def show(
     ctx: typer.Context,
     name: NameArgument,
     scope: Annotated[str | None, typer.Option(metavar="client|server|shared", help="Only this scope.")] = None,
     asset: AssetOption = False,
 ) -> None:
-    """Show attributes by scope."""
+    """Show the attributes of a device or asset by scope."""
     session = session_of(ctx)
     if scope is not None:
         _check_scope(scope)
-    with session.connect() as platform, session.patience(f"Reading attributes of {name}"):
-        entity = _require(platform, name, asset=asset)
+    with session.connect() as platform, session.slow_task(f"Reading attributes of {name}"):
+        entity = require(platform, ASSET if asset else DEVICE, name)
         found = {
             one: platform.attributes.get(entity, scope=f"{one.upper()}_SCOPE") for one in SCOPES if scope in (None, one)
         }
 
-    def render(console: Any) -> None:
-        from pacifictool.cli.render import table
-
+    def render(console: Console) -> None:
         rows = [
             [one, key, json.dumps(value, ensure_ascii=False)]
             for one, attributes in found.items()
@@ -93,13 +98,7 @@ def show(
 
 def _check_scope(scope: str) -> None:
     if scope not in SCOPES:
-        raise UsageError(f"--scope: {scope!r} is not known.", hint=f"Use one of {', '.join(SCOPES)}.")
-
-
-def _require(platform: Platform, name: str, *, asset: bool) -> Device | Asset:
-    from pacifictool.cli.lookup import require_asset, require_device
-
-    return require_asset(platform, name) if asset else require_device(platform, name)
+        raise unknown_choice("--scope", scope, SCOPES)
 
 
 def _parse_pair(pair: str) -> tuple[str, Any]:
@@ -107,15 +106,15 @@ def _parse_pair(pair: str) -> tuple[str, Any]:
     if not separator or not key:
         raise UsageError(f"{pair!r} is not of the form KEY=VALUE.", hint='For example: geoZone="Zone A"')
     try:
-        value = json.loads(text, parse_constant=str)  # NaN and Infinity are no JSON
+        value = json.loads(text, parse_constant=str)  # NaN and Infinity are not JSON
     except (ValueError, RecursionError):
         return key, text
-    # The platform knows texts, numbers and booleans; anything else is meant as text.
+    # The platform stores texts, numbers and booleans; anything else is taken as text.
     return key, value if isinstance(value, str | int | float | bool) else text
 
 
 def _encoded(attributes: dict[str, Any]) -> bytes:
-    """The attributes as the platform reads them. Raises UsageError for values that it cannot keep."""
+    """The attributes as JSON. Raises UsageError for values that the platform cannot store."""
     from pacifictool.errors import InvalidRequest
     from pacifictool.rest.values import encode_object
 

@@ -1,4 +1,4 @@
-"""What every command gets: the outside world, the options given anywhere on the line, and what follows from them."""
+"""What every command gets: the environment, the global options, and what follows from them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ import typer
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
 from pacifictool.display import one_line
-from pacifictool.errors import ExitCode, SettingsError, UsageError
+from pacifictool.errors import ExitCode, SettingsError, UsageError, unknown_choice
 
 if TYPE_CHECKING:
+    from pacifictool.analytics.defaults import JobFolders
     from pacifictool.rest import Platform
     from pacifictool.scenario import Scenario
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
 SANDBOX_FOLDER = "sandbox"
-"""Where the sandbox keeps its data, in the state folder, unless the user names another."""
-PATIENCE_SECONDS = 1.0
-"""What takes longer tells what it is doing."""
+"""Name of the default folder for the sandbox's data, in the state folder."""
+ANNOUNCED_AFTER_SECONDS = 1.0
+"""An operation that takes longer reports what it is doing."""
 
 
-class Session:
-    """One run of the command line. Everything expensive is made when first asked for."""
+class CliSession:
+    """One run of the command line. Everything expensive is created on first use."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.flags: dict[str, Any] = {}
         """Global options by name, from before and after the command; a later one wins."""
         self.stop = threading.Event()
-        """Set by Ctrl-C and SIGTERM; long-running work watches it."""
+        """Set by Ctrl-C and SIGTERM; long-running work checks it."""
         self.temporary_folders: set[Path] = set()
-        """Removed at the end, also when the end has to be sudden."""
-        self.last_word = threading.Lock()
+        """Removed at the end, even if the process is ended by force."""
+        self.conclusion_lock = threading.Lock()
         self.concluded = False
-        """Whether the run's result, or that it was interrupted, has been said. Guarded by `last_word`."""
+        """Whether the interruption has been reported. Guarded by `conclusion_lock`."""
         self._winding_down = False
 
     @contextmanager
     def temporary_folder(self, *, keep: bool = False) -> Iterator[Path]:
-        """A folder for this run only; with `keep` it stays, and its place is told."""
+        """A folder for this run only; with `keep` it stays, and its path is reported."""
         folder = Path(tempfile.mkdtemp(prefix="pacifictool-"))
         if not keep:
             self.temporary_folders.add(folder)
@@ -64,7 +65,7 @@ class Session:
 
     @contextmanager
     def winding_down_on_interrupt(self) -> Iterator[None]:
-        """Within, an interrupt only sets `stop`: the work ends by itself and the command still prints its result."""
+        """Inside, an interrupt only sets `stop`: the work ends by itself and the command still prints its result."""
         self._winding_down = True
         try:
             yield
@@ -73,11 +74,11 @@ class Session:
 
     @property
     def ends_by_itself(self) -> bool:
-        """Whether an interrupt may be left to the running work."""
+        """Whether the running work handles an interrupt itself."""
         return self._winding_down
 
     def exit_if_interrupted(self) -> None:
-        """To be called after the result is printed."""
+        """Ends an interrupted run with its exit code; called after the result is printed."""
         if self.stop.is_set():
             raise typer.Exit(ExitCode.INTERRUPTED)
 
@@ -95,7 +96,7 @@ class Session:
 
     @property
     def draws_on_terminal(self) -> bool:
-        """Whether somebody watches stderr who wants to see progress drawn."""
+        """Whether progress is drawn on stderr."""
         return self.environment.stderr_is_terminal and not self.flags.get("quiet")
 
     @cached_property
@@ -117,43 +118,44 @@ class Session:
         return "output" in self.__dict__ and self.output.emitted
 
     def output_mode(self) -> str:
-        """table or json, by the usual precedence. Raises SettingsError for anything else."""
+        """table or json, from option, environment or file. Raises SettingsError for anything else."""
         from pacifictool.settings import read_config_file, read_folder_file
 
-        # Read even if an option says it: a file that must not be used is refused by every command.
+        # Read even if there is an option: every command refuses a configuration file that must not be used.
         in_folder = read_folder_file(self.environment.folder).get("output")
         mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT") or in_folder
-        mode = mode or read_config_file(self.environment.user_file).get("output") or "table"
+        mode = mode or read_config_file(self.environment.config_file).get("output") or "table"
         if mode not in OUTPUT_MODES:
-            raise SettingsError(f"--output: {mode!r} is not known.", hint="Use table or json.")
+            raise unknown_choice("--output", mode, OUTPUT_MODES, kind=SettingsError)
         return str(mode)
 
     @property
     def sources(self) -> Sources:
-        """Where settings are looked up."""
+        """Where settings come from."""
         from pacifictool.settings import Sources
 
         return Sources(
             flags=self.flags,
             environ=self.environment.environ,
             folder=self.environment.folder,
-            user_file=self.environment.user_file,
+            user_file=self.environment.config_file,
             read_stdin=self.environment.stdin.read,
         )
 
     @cached_property
     def settings(self) -> Settings:
-        """Connections and credentials; for the broker of the user's running sandbox, those that it keeps."""
+        """Connections and credentials, including those for the broker of the user's running sandbox."""
         from pacifictool.settings import resolve
 
         settings = resolve(self.sources)
         for setting in settings.sources.values():
             self.reporter.detail(f"Setting {setting}")
-        if not (self.state_dir() / SANDBOX_FOLDER).is_dir():
+        sandbox = self.environment.state_dir / SANDBOX_FOLDER
+        if not sandbox.is_dir():
             return settings
-        from pacifictool.cli.sandbox_login import with_sandbox_login
+        from pacifictool.local.client_login import with_sandbox_login
 
-        return with_sandbox_login(settings, self.state_dir() / SANDBOX_FOLDER)
+        return with_sandbox_login(settings, sandbox)
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -167,9 +169,9 @@ class Session:
         return load_scenario(path, within=self.environment.folder if named_by_folder else None)
 
     def connect(self, *, check: bool = True, **session_options: Any) -> Platform:
-        """A client of the platform; asks a person for a password that is not known. With `check`, logs in at once.
+        """A client of the platform; asks for a missing password on a terminal. With `check`, logs in at once.
 
-        `session_options` are further ones of `rest.Session`, such as `retry`.
+        `session_options` are further options of `rest.Session`, such as `retry`.
         """
         import dataclasses
 
@@ -179,11 +181,11 @@ class Session:
         settings = self.settings
         if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
             origin = settings.origin("url")
-            named_by = f" (which {origin} names)" if origin.is_folder else ""
+            named_by = f" (from {origin})" if origin.is_folder else ""
             prompt = one_line(f"Password of {settings.username} at {settings.url}{named_by}: ")
             answer = getpass.getpass(prompt, self.environment.stderr)
             settings = dataclasses.replace(settings, password=Secret(answer))
-            self.settings = settings  # asked once for the whole run
+            self.settings = settings  # asked once per run
         platform = Platform.connect(
             settings,
             stop=self.stop,
@@ -192,13 +194,13 @@ class Session:
             **session_options,
         )
         if check:
-            with self.patience(f"Logging in at {settings.url}"):
+            with self.slow_task(f"Logging in at {settings.url}"):
                 platform.generation()
         return platform
 
     @contextmanager
-    def patience(self, description: str) -> Iterator[None]:
-        """Tells what is going on once it has taken a second: most calls do not, and then nothing is said."""
+    def slow_task(self, description: str) -> Iterator[None]:
+        """Shows the task once it has taken a second, which most calls do not."""
         shown, lock, over = ExitStack(), threading.Lock(), False
 
         def show() -> None:
@@ -206,7 +208,7 @@ class Session:
                 if not over:
                     shown.enter_context(self.reporter.task(description))
 
-        timer = threading.Timer(PATIENCE_SECONDS, show)
+        timer = threading.Timer(ANNOUNCED_AFTER_SECONDS, show)
         timer.daemon = True
         timer.start()
         try:
@@ -218,36 +220,25 @@ class Session:
                 shown.close()
 
     def _deletion_journal(self, url: str) -> Path:
-        """Where the runs of this user remember their rule deletions at one server."""
+        """Where this user's runs record their rule deletions on one server."""
         import hashlib
 
-        return self.state_dir() / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+        return self.environment.state_dir / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
-    @cached_property
-    def cache_dir(self) -> Path:
-        """Where jars are kept."""
-        from pacifictool.runtime import default_cache_dir
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Returns when the user agrees. Raises UsageError when nobody can answer, Abort when the answer is no."""
+        if yes:
+            return
+        if not self.environment.stdin_is_terminal:
+            raise UsageError("This deletes data, and there is no terminal to confirm it on.", hint="Add --yes.")
+        self.environment.stderr.write(f"{one_line(question)} [y/N] ")
+        self.environment.stderr.flush()
+        if self.environment.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise typer.Abort
 
-        return default_cache_dir(self.environment.environ)
+    @property
+    def job_folders(self) -> JobFolders:
+        """Where jobs with these settings keep their checkpoints."""
+        from pacifictool.analytics.defaults import JobFolders
 
-    def state_dir(self) -> Path:
-        """Where checkpoints and the sandbox live unless the user says otherwise."""
-        import platformdirs
-
-        configured = self.environment.environ.get("PACIFICTOOL_STATE")
-        return Path(configured or platformdirs.user_state_dir("pacifictool", appauthor=False)).expanduser()
-
-
-def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, str]:
-    """Turns the values of a repeated `-X key=value` into a mapping. Raises UsageError, never showing a value."""
-    pairs = {}
-    for number, option in enumerate(options, start=1):
-        key, separator, value = option.partition("=")
-        if not separator or not key.strip():
-            # It may be a password whose name was forgotten.
-            raise UsageError(
-                f"{option_name}: number {number} of these options is not of the form key=value.",
-                hint="For example security.protocol=SSL.",
-            )
-        pairs[key.strip()] = value
-    return pairs
+        return JobFolders(self.settings, self.scenario, self.environment.state_dir)

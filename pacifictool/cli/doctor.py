@@ -1,21 +1,21 @@
-"""`doctor`: looks at everything that a run needs, and says how to mend what is missing."""
+"""`doctor`: checks everything that a run needs, and says how to fix what is missing."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.errors import ChecksFailed
+from pacifictool.cli.options import PluginOption, RuleChainOption, RuleOption
+from pacifictool.errors import ChecksFailed, entry_of
 
 if TYPE_CHECKING:
-    from pacifictool.diagnosis.doctor import Report
+    from pacifictool.doctor.report import DoctorReport
     from pacifictool.settings import Settings
 
-app, command = command_app()
+app, command = command_app("pacifictool doctor", "pacifictool doctor --rule my_rule.json -o json")
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "–"}
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
@@ -24,38 +24,31 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": 
 @command
 def doctor(
     ctx: typer.Context,
-    plugin: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
-    ] = None,
-    rule: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
-    ] = None,
-    rule_chain: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
-    ] = None,
+    plugin: PluginOption = None,
+    rule: RuleOption = None,
+    rule_chain: RuleChainOption = None,
 ) -> None:
-    """Check everything a run needs and say how to mend what is missing; exit code 1 if anything failed.
+    """Check everything that a run needs, and show how to fix what is missing; exit code 1 if a check failed.
 
-    Looks at this machine, the platform, Kafka, the forwarding, devices and assets, all at once; changes nothing, and
-    takes ten seconds at most, whatever does not answer.
+    Checks this machine, the platform, Kafka, the forwarding, devices and assets at the same time. Changes nothing and
+    takes at most ten seconds, even if nothing responds.
     """
-    from pacifictool.diagnosis.doctor import examine
-    from pacifictool.diagnosis.surroundings import Surroundings
+    from pacifictool.doctor.checks import CheckContext
+    from pacifictool.doctor.report import examine
     from pacifictool.provisioning.forwarding import forwarding_spec
 
     session = session_of(ctx)
     settings, scenario = session.settings, session.scenario
-    around = Surroundings(
+    context = CheckContext(
         settings=settings,
         scenario=scenario,
         spec=forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain),
         environ=session.environment.environ,
-        cache_dir=session.cache_dir,
-        state_dir=session.state_dir(),
+        cache_dir=session.environment.cache_dir,
+        state_dir=session.environment.state_dir,
         stop=session.stop,
     )
-    report = examine(around, reporter=session.reporter)
+    report = examine(context, reporter=session.reporter)
     sources = [setting.as_document() for setting in settings.sources.values()]
     session.output.emit(
         report.as_document() | {"settings": sources}, lambda console: _render(console, report, settings)
@@ -66,24 +59,22 @@ def doctor(
         raise _failures(report)
 
 
-def _failures(report: Report) -> ChecksFailed:
-    """Says once more, below everything, what failed and what to do first."""
-    from pacifictool.diagnosis.causes import entry_of
-
-    failed = [line for line in report.lines if line.status == "failed"]
-    mends = list(dict.fromkeys(str(line.mend) for line in failed))
-    entries = ", ".join(dict.fromkeys(f"#{line.cause}" for line in failed[1:] if line.cause != failed[0].cause))
+def _failures(report: DoctorReport) -> ChecksFailed:
+    """Repeats, below the table, what failed and what to do first."""
+    failed = [result for result in report.results if result.status == "failed"]
+    fixes = list(dict.fromkeys(str(result.fix) for result in failed))
+    entries = ", ".join(dict.fromkeys(f"#{result.code}" for result in failed[1:] if result.code != failed[0].code))
     failure = ChecksFailed(
-        f"{len(failed)} of {len(report.lines)} checks failed: {', '.join(line.title for line in failed)}.",
-        hint=f"→ {mends[0]}",
+        f"{len(failed)} of {len(report.results)} checks failed: {', '.join(result.title for result in failed)}.",
+        hint=f"→ {fixes[0]}",
     )
-    if len(mends) > 1:
-        failure.add_note(f"Then run doctor again: {len(mends) - 1} more to mend.")
-    failure.add_note(f"More: {entry_of(str(failed[0].cause))}{f', {entries}' if entries else ''}")
+    if len(fixes) > 1:
+        failure.add_note(f"Then run doctor again: {len(fixes) - 1} more to fix.")
+    failure.add_note(f"More: {entry_of(str(failed[0].code))}{f', {entries}' if entries else ''}")
     return failure
 
 
-def _render(console: Any, report: Report, settings: Settings) -> None:
+def _render(console: Any, report: DoctorReport, settings: Settings) -> None:
     from rich import box
     from rich.table import Table
 
@@ -93,13 +84,13 @@ def _render(console: Any, report: Report, settings: Settings) -> None:
     table.add_column()
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    for group, lines in groupby(report.lines, key=lambda line: line.group):
+    for group, results in groupby(report.results, key=lambda result: result.group):
         table.add_section()
         table.add_row("", styled((group, "bold")), "")
-        for line in lines:
-            table.add_row(styled((_MARKS[line.status], _STYLES[line.status])), line.title, line.seen)
-            if line.mend is not None:
-                table.add_row("", "", styled(("→", "bold"), f" {line.mend}"))
+        for result in results:
+            table.add_row(styled((_MARKS[result.status], _STYLES[result.status])), result.title, result.text)
+            if result.fix is not None:
+                table.add_row("", "", styled(("→", "bold"), f" {result.fix}"))
     table.add_section()
     table.add_row("", styled(("Settings", "bold")), "")
     for setting in settings.sources.values():

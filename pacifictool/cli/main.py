@@ -1,4 +1,4 @@
-"""Runs the command line: turns every outcome into output for a person or a script, and an exit code."""
+"""Runs the command line: turns every outcome into output for a person or a script, and into an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pacifictool.cli.app import app
-from pacifictool.cli.context import Session
+from pacifictool.cli.context import CliSession
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Output
 from pacifictool.display import block
@@ -27,11 +27,11 @@ from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolE
 _ASKS_FOR_JSON = re.compile(r"\n(?:--output[=\n]|-[a-zA-Z]*o\n?)json\n")
 """-o json, -ojson, -qo json, --output json or --output=json among arguments that are joined by line feeds."""
 
-PATIENCE_SECONDS = 0.7
-"""After an interrupt, how long things may take to end by themselves before our child processes are ended under them."""
+CHILDREN_END_AFTER_SECONDS = 0.7
+"""After an interrupt, how long the work may take to end by itself before its child processes are ended."""
 
 STOP_WITHIN_SECONDS = 1.8
-"""After an interrupt, how long a clean end may take before the process ends regardless."""
+"""After an interrupt, how long a clean end may take before the process is ended by force."""
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
     """Runs one command line in `environment` and returns its exit code; never raises."""
-    session = Session(environment)
+    session = CliSession(environment)
     restore = _catch_signals(session, arguments)
     try:
         outcome = typer.main.get_command(app).main(
@@ -55,10 +55,10 @@ def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
     except (Interrupted, KeyboardInterrupt, typer.Abort):
         return _interrupted(session, arguments)
     except (BrokenPipeError, SystemExit):
-        # The reader of our output went away (`| head`), which Typer turns into SystemExit; nothing is left to say.
+        # The reader of stdout is gone (`| head`), which Typer turns into SystemExit; there is nothing left to print.
         _abandon_output(session)
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - the last line of defence turns bugs into a sentence, too
+    except Exception as error:  # noqa: BLE001 - the last handler turns bugs into a sentence, too
         return _fail(session, arguments, _bug(error))
     finally:
         restore()
@@ -67,19 +67,22 @@ def run(arguments: Sequence[str], environment: Environment) -> ExitCode:
 def _usage_error(error: TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "pacifictool"
-    return UsageError(error.format_message().rstrip("."), hint=f"See: {path} --help")
+    similar: list[str] = getattr(error, "possibilities", None) or []  # of an option that does not exist
+    message = error.message if similar else error.format_message()
+    suggestion = f"Did you mean {' or '.join(sorted(similar))}? " if similar else ""
+    return UsageError(f"{message.rstrip('.')}.", hint=f"{suggestion}See: {path} --help")
 
 
 def _bug(error: Exception) -> PacificToolError:
     failure = PacificToolError(
-        f"Something unexpected happened: {type(error).__name__}: {' '.join(str(error).split())}",
-        hint="This is a defect of pacifictool. Run the command again with --debug and report what it prints.",
+        f"Unexpected error: {type(error).__name__}: {' '.join(str(error).split())}",
+        hint="This is a bug in pacifictool. Run the command again with --debug and report what it prints.",
     )
     failure.__cause__ = error
     return failure
 
 
-def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -> ExitCode:
+def _fail(session: CliSession, arguments: Sequence[str], error: PacificToolError) -> ExitCode:
     if session.debug:
         session.environment.stderr.write(block("".join(traceback.format_exception(error))))
     session.reporter.error(error)
@@ -90,43 +93,33 @@ def _fail(session: Session, arguments: Sequence[str], error: PacificToolError) -
     return error.exit_code
 
 
-def _interrupted(session: Session, arguments: Sequence[str]) -> ExitCode:
-    with session.last_word:
+def _interrupted(session: CliSession, arguments: Sequence[str]) -> ExitCode:
+    with session.conclusion_lock:
         if session.concluded or session.result_is_out:
             return ExitCode.INTERRUPTED
         session.concluded = True
     session.reporter.info("Interrupted.")
     if _wants_json(session, arguments):
-        _print_document(
-            session,
-            {
-                "ok": False,
-                "error": {
-                    "kind": "interrupted",
-                    "message": "Interrupted.",
-                    "hint": None,
-                    "help": entry_of("interrupted"),
-                },
-            },
-        )
+        error = {"kind": "interrupted", "message": "Interrupted.", "hint": None, "help": entry_of("interrupted")}
+        _print_document(session, {"ok": False, "error": error})
     return ExitCode.INTERRUPTED
 
 
-def _print_document(session: Session, document: dict[str, Any]) -> None:
+def _print_document(session: CliSession, document: dict[str, Any]) -> None:
     try:
         Output(session.environment.stdout, as_json=True, colour=False).write_document(document)
     except (OutputFailed, BrokenPipeError):
         _abandon_output(session)
 
 
-def _abandon_output(session: Session) -> None:
-    """Lets what standard output did not take go nowhere, so that Python does not try again when it ends."""
+def _abandon_output(session: CliSession) -> None:
+    """Discards what standard output did not accept, so that Python does not write it again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), session.environment.stdout.fileno())
 
 
-def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
-    """Whether errors go to stdout as JSON, also when the line could not be parsed to its end."""
+def _wants_json(session: CliSession, arguments: Sequence[str]) -> bool:
+    """Whether errors go to stdout as JSON, even if the command line could not be parsed."""
     try:
         if session.output_mode() == "json":
             return True
@@ -135,14 +128,14 @@ def _wants_json(session: Session, arguments: Sequence[str]) -> bool:
     return _ASKS_FOR_JSON.search("\n".join(["", *arguments, ""])) is not None
 
 
-def _catch_signals(session: Session, arguments: Sequence[str]) -> Callable[[], None]:
-    """Makes SIGINT, SIGTERM and SIGHUP end the run cleanly, and within two seconds at any rate."""
+def _catch_signals(session: CliSession, arguments: Sequence[str]) -> Callable[[], None]:
+    """Makes SIGINT, SIGTERM and SIGHUP end the run cleanly, within two seconds in every case."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if session.stop.is_set():
-            return  # the second Ctrl-C of an impatient person changes nothing: the end is two seconds away at most
+            return  # a second Ctrl-C changes nothing: the process ends within two seconds
         session.stop.set()
         threading.Thread(target=_end_soon, args=(session, arguments), name="interrupt-watchdog", daemon=True).start()
         if not session.ends_by_itself:
@@ -158,15 +151,15 @@ def _catch_signals(session: Session, arguments: Sequence[str]) -> Callable[[], N
     return restore
 
 
-def _end_soon(session: Session, arguments: Sequence[str]) -> None:
-    """Ends the process when a clean end takes too long, for example inside a library's blocking call."""
+def _end_soon(session: CliSession, arguments: Sequence[str]) -> None:
+    """Ends the process if a clean end takes too long, for example inside a library's blocking call."""
     never = threading.Event()
-    never.wait(PATIENCE_SECONDS)
+    never.wait(CHILDREN_END_AFTER_SECONDS)
     processes = sys.modules.get("pacifictool.runtime.processes")
     if processes is not None and not session.ends_by_itself:
-        # Whoever waits for one of them to answer stops waiting now, and cleans up.
+        # Ends every wait for one of them, so that the waiting code cleans up.
         processes.stop_all(grace_seconds=0.2)
-    never.wait(STOP_WITHIN_SECONDS - PATIENCE_SECONDS)
+    never.wait(STOP_WITHIN_SECONDS - CHILDREN_END_AFTER_SECONDS)
     if processes is not None:
         processes.stop_all(grace_seconds=0)
     for folder in list(session.temporary_folders):

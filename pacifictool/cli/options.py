@@ -1,170 +1,205 @@
-"""The options that every command accepts, before or after its name. What they mean stands in docs/cli.md."""
+"""The options that several or all commands accept, and how values given as text are parsed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-CONNECTION_PANEL = "Connection"
-OUTPUT_PANEL = "Output"
+from pacifictool.errors import UsageError
+
+SHOW_ALL = "pacifictool.help_all"
+"""Set in a context's `meta` when its help shows connection and output options."""
+
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint", metavar="DIR", help="The job's checkpoint. (default: found by server, topic and sink)"
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+DurationOption = Annotated[
+    str | None, typer.Option("--duration", metavar="TIME", help="Stop after this time, for example 30s.")
+]
+PluginOption = Annotated[
+    Path | None, typer.Option("--plugin", metavar="FILE", help="Plugin to use instead of the tutorial's.")
+]
+RuleOption = Annotated[
+    Path | None, typer.Option("--rule", metavar="FILE", help="Rule to use instead of the tutorial's.")
+]
+RuleChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rule-chain",
+        metavar="FILE",
+        help="Rule chain to use instead of the tutorial's (platform 2.0 and later).",
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def _print_full_help(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001 - Typer's callback signature
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[SHOW_ALL] = True
+        typer.echo(ctx.get_help())
+        raise typer.Exit
+
+
+_HELP_ALL = typer.Option(
+    "--help-all",
+    is_eager=True,
+    expose_value=False,
+    callback=_print_full_help,
+    help="Show connection and output options (such as --url, --kafka, --output) as well.",
+)
+
+
+def _connection(names: str, metavar: str, text: str) -> Any:
+    return typer.Option(*names.split(), metavar=metavar, help=text, rich_help_panel="Connection")
+
+
+def _output(names: str, text: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names.split(), metavar=metavar, help=text, rich_help_panel="Output")
+
+
+Text = str | None
+Flag = bool | None
 
 
 def declare_global_options(
+    help_all: Annotated[bool, _HELP_ALL] = False,
     url: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--url",
-            metavar="URL",
-            help="The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
-            rich_help_panel=CONNECTION_PANEL,
+            "URL",
+            "The platform's REST address. (env: PACIFICTOOL_URL, REST_URL; default: http://localhost:8080)",
         ),
     ] = None,
     username: Annotated[
-        str | None,
-        typer.Option(
-            "--username",
-            "-u",
-            metavar="NAME",
-            help="Who we are there. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
-            rich_help_panel=CONNECTION_PANEL,
+        Text,
+        _connection(
+            "--username -u",
+            "NAME",
+            "User of the platform. (env: PACIFICTOOL_USERNAME, REST_USERNAME; default: tenant@thingsboard.org)",
         ),
     ] = None,
     password_file: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--password-file",
-            metavar="FILE",
-            help="File that holds the password; - reads standard input. "
+            "FILE",
+            "File with the password; - reads standard input. "
             "(env: PACIFICTOOL_PASSWORD, REST_PASSWORD hold the password itself)",
-            rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None,
     api_key_file: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--api-key-file",
-            metavar="FILE",
-            help="File that holds an API key (platform 4.3 and later) instead of user and password; - reads standard "
-            "input. (env: PACIFICTOOL_API_KEY holds the key itself)",
-            rich_help_panel=CONNECTION_PANEL,
+            "FILE",
+            "File with an API key (platform 4.3 and later) instead of user and password; - reads standard input. "
+            "(env: PACIFICTOOL_API_KEY holds the key itself)",
         ),
     ] = None,
     server_version: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--server-version",
-            metavar="VERSION",
-            help="The server's version, such as 4.3.1 or 2.x, instead of asking it. (env: PACIFICTOOL_SERVER_VERSION)",
-            rich_help_panel=CONNECTION_PANEL,
+            "VERSION",
+            "The server's version, such as 4.3.1 or 2.x. (env: PACIFICTOOL_SERVER_VERSION; default: ask the server)",
         ),
     ] = None,
     mqtt: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--mqtt",
-            metavar="HOST[:PORT]",
-            help="Where devices publish; mqtts:// for TLS. "
+            "HOST[:PORT]",
+            "MQTT address for devices; mqtts:// for TLS. "
             "(env: PACIFICTOOL_MQTT, MQTT_HOST, MQTT_PORT; default: host of the URL, 1883)",
-            rich_help_panel=CONNECTION_PANEL,
         ),
     ] = None,
     kafka: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--kafka",
-            metavar="HOST:PORT,…",
-            help="Bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
-            rich_help_panel=CONNECTION_PANEL,
+            "HOST:PORT,…",
+            "Kafka bootstrap servers. (env: PACIFICTOOL_KAFKA, KAFKA_BOOTSTRAP_SERVERS; default: localhost:9092)",
         ),
     ] = None,
     platform_kafka: Annotated[
-        str | None,
-        typer.Option(
+        Text,
+        _connection(
             "--platform-kafka",
-            metavar="HOST:PORT,…",
-            help="Kafka as the platform reaches it, when that differs. "
-            "(env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
-            rich_help_panel=CONNECTION_PANEL,
+            "HOST:PORT,…",
+            "Kafka bootstrap servers as the platform reaches them. (env: PACIFICTOOL_PLATFORM_KAFKA; default: --kafka)",
         ),
     ] = None,
     kafka_property: Annotated[
         list[str] | None,
-        typer.Option(
-            "-X",
-            metavar="KEY=VALUE",
-            help="Any Kafka property by librdkafka's name; repeatable.",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        _connection("-X", "KEY=VALUE", "A Kafka client property, by its name in librdkafka; repeatable."),
     ] = None,
     kafka_config: Annotated[
-        str | None,
-        typer.Option(
-            "--kafka-config",
-            metavar="FILE",
-            help="Properties file of such settings. (env: PACIFICTOOL_KAFKA_CONFIG)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        Text,
+        _connection("--kafka-config", "FILE", "Properties file for Kafka clients. (env: PACIFICTOOL_KAFKA_CONFIG)"),
     ] = None,
     ca_file: Annotated[
-        str | None,
-        typer.Option(
-            "--ca-file",
-            metavar="FILE",
-            help="Certificates to trust for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        Text, _connection("--ca-file", "FILE", "CA certificates for https and mqtts (PEM). (env: PACIFICTOOL_CA_FILE)")
     ] = None,
     cert_file: Annotated[
-        str | None,
-        typer.Option(
-            "--cert-file",
-            metavar="FILE",
-            help="Our own certificate (PEM) for https and mqtts. (env: PACIFICTOOL_CERT_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
+        Text,
+        _connection(
+            "--cert-file", "FILE", "Client certificate for https and mqtts (PEM). (env: PACIFICTOOL_CERT_FILE)"
         ),
     ] = None,
     key_file: Annotated[
-        str | None,
-        typer.Option(
-            "--key-file",
-            metavar="FILE",
-            help="The key of --cert-file. (env: PACIFICTOOL_KEY_FILE)",
-            rich_help_panel=CONNECTION_PANEL,
-        ),
+        Text, _connection("--key-file", "FILE", "Private key of --cert-file. (env: PACIFICTOOL_KEY_FILE)")
     ] = None,
     scenario: Annotated[
-        str | None,
-        typer.Option(
-            "--scenario",
-            "-s",
-            metavar="FILE",
-            help="What to build and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
-            rich_help_panel=CONNECTION_PANEL,
+        Text,
+        _connection(
+            "--scenario -s",
+            "FILE",
+            "What to set up and simulate (TOML). (env: PACIFICTOOL_SCENARIO; default: the tutorial)",
         ),
     ] = None,
     output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="table|json",
-            help="json: exactly one document on stdout, also for errors. (env: PACIFICTOOL_OUTPUT; default: table)",
-            rich_help_panel=OUTPUT_PANEL,
+        Text,
+        _output(
+            "--output -o",
+            "json: exactly one document on stdout, for errors too. (env: PACIFICTOOL_OUTPUT; default: table)",
+            "table|json",
         ),
     ] = None,
-    verbose: Annotated[
-        bool | None, typer.Option("--verbose", "-v", help="Tell more on stderr.", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
-    quiet: Annotated[
-        bool | None,
-        typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.", rich_help_panel=OUTPUT_PANEL),
-    ] = None,
-    debug: Annotated[
-        bool | None, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
-    no_color: Annotated[
-        bool | None, typer.Option("--no-color", help="No colours. (env: NO_COLOR)", rich_help_panel=OUTPUT_PANEL)
-    ] = None,
+    verbose: Annotated[Flag, _output("--verbose -v", "More messages on stderr.")] = None,
+    quiet: Annotated[Flag, _output("--quiet -q", "Only warnings and errors on stderr.")] = None,
+    debug: Annotated[Flag, _output("--debug", "Show tracebacks.")] = None,
+    no_color: Annotated[Flag, _output("--no-color", "No colours. (env: NO_COLOR)")] = None,
 ) -> None:
-    """Carries the declarations of the options that every command accepts."""
+    """Declares the options that every command accepts, before or after its name."""
+
+
+def parse_key_values(options: list[str], option_name: str = "-X") -> dict[str, str]:
+    """The values of a repeated `-X key=value` as a mapping. Raises UsageError, which never shows a value."""
+    pairs = {}
+    for number, option in enumerate(options, start=1):
+        key, separator, value = option.partition("=")
+        if not separator or not key.strip():
+            # It may be a password whose key was forgotten.
+            raise UsageError(
+                f"{option_name}: number {number} of these options is not of the form key=value.",
+                hint="For example security.protocol=SSL.",
+            )
+        pairs[key.strip()] = value
+    return pairs
+
+
+def seconds_option(option: str, text: str) -> float:
+    """A duration given as an option, in seconds. Raises UsageError."""
+    from pacifictool.tools.times import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.", hint="A number and a unit: ms, s, m, h or d.") from None

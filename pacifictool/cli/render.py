@@ -1,4 +1,4 @@
-"""How results, progress and errors look: stdout carries the result, stderr everything else."""
+"""How results, progress and errors look: the result goes to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pacifictool.console import Console
 
 PLAIN_INTERVAL_SECONDS = 5.0
-"""Without a terminal, how often a long task says how far it is."""
+"""Without a terminal, how often a long task reports its progress."""
 
 
 class Messages(Reporter):
-    """Messages on stderr, one a line. The base of both reporters, and the one for --quiet."""
+    """Messages on stderr, one per line. The reporter without a terminal or with --quiet, and the base of the other."""
 
     def __init__(self, stream: TextIO, *, colour: bool, verbose: bool, quiet: bool) -> None:
         from pacifictool.console import Console
@@ -42,7 +42,7 @@ class Messages(Reporter):
         self._print(f"Warning: {message}", style="yellow")
 
     def error(self, error: PacificToolError) -> None:
-        """One sentence, and below it what to do and where the documentation tells more."""
+        """One sentence, followed by what to do and the place in the documentation."""
         self._print(f"Error: {error.message}", style="bold red")
         if error.hint:
             self._print(f"  {error.hint}")
@@ -59,37 +59,51 @@ class Messages(Reporter):
         self.console.print(message, style=style)
 
 
-class _PlainTask:
-    def __init__(self, say: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
-        self._say, self._description, self._total, self._unit = say, description, total, unit
-        self._lock = threading.Lock()
+class TaskState:
+    """What is known about a task; the base of everything that shows one."""
+
+    def __init__(self, description: str, total: float | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
         self._note = ""
-        self._started = self._said_at = monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        self._done = self._done if completed is None else completed
+        self._total = self._total if total is None else total
+        self._note = self._note if note is None else note
+
+
+class _PlainTask(TaskState):
+    def __init__(self, write: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
+        super().__init__(description, total, unit)
+        self._write = write
+        self._lock = threading.Lock()
+        self._started = self._reported_at = monotonic()
 
     def advance(self, amount: float = 1) -> None:
         with self._lock:
-            self._done += amount
-        self._say_now_and_then()
+            super().advance(amount)
+        self._report_now_and_then()
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
         with self._lock:
-            self._done = self._done if completed is None else completed
-            self._total = self._total if total is None else total
-            self._note = self._note if note is None else note
-        self._say_now_and_then()
+            super().update(completed=completed, total=total, note=note)
+        self._report_now_and_then()
 
-    def _say_now_and_then(self) -> None:
+    def _report_now_and_then(self) -> None:
         with self._lock:
-            if monotonic() - self._said_at < PLAIN_INTERVAL_SECONDS:
+            if monotonic() - self._reported_at < PLAIN_INTERVAL_SECONDS:
                 return
-            self._said_at = monotonic()
+            self._reported_at = monotonic()
             line = self.line()
-        self._say(line)
+        self._write(line)
 
     def line(self) -> str:
-        """Where the task stands."""
-        if self._total is None and not self._unit and not self._done:  # the time is all there is to tell
+        """The task's progress."""
+        if self._total is None and not self._unit and not self._done:  # nothing is known but the time
             amount, unit = f"{monotonic() - self._started:.0f}", "s"
         else:
             amount = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f} of {self._total:.0f}"
@@ -98,17 +112,19 @@ class _PlainTask:
 
 
 @contextmanager
-def _plain_task(say: Callable[[str], None], description: str, total: float | None, unit: str) -> Iterator[ProgressTask]:
+def _plain_task(
+    write: Callable[[str], None], description: str, total: float | None, unit: str
+) -> Iterator[ProgressTask]:
     started = monotonic()
-    say(f"{description} …")
-    task = _PlainTask(say, description, total, unit)
+    write(f"{description} …")
+    task = _PlainTask(write, description, total, unit)
     yield task
     if monotonic() - started > PLAIN_INTERVAL_SECONDS:
-        say(task.line())
+        write(task.line())
 
 
 class TerminalReporter(Messages):
-    """Progress bars for a person; all tasks that run at once share one live display."""
+    """Progress bars on a terminal; all concurrent tasks share one live display."""
 
     def __init__(self, stream: TextIO, *, colour: bool, verbose: bool) -> None:
         super().__init__(stream, colour=colour, verbose=verbose, quiet=False)
@@ -158,12 +174,12 @@ class _BarTask:
         self._progress.advance(self._identifier, amount)
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        fields = {} if note is None else {"note": one_line(note)}  # a column makes text of it by itself
+        fields = {} if note is None else {"note": one_line(note)}  # the column converts it to text without escaping
         self._progress.update(self._identifier, completed=completed, total=total, **fields)
 
 
 class _Canvas(io.StringIO):
-    """What Rich draws on: it looks like the stream that it is for, but all writing is left to `Output`.
+    """A buffer for Rich with the properties of the real stream; `Output` does the writing.
 
     Rich itself would end the process when a pipe breaks.
     """
@@ -191,7 +207,7 @@ class Output:
         self._stream = stream
 
     def emit(self, document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
-        """Prints `document` as JSON, or lets `render` draw it."""
+        """Prints `document` as JSON, or calls `render` to draw it."""
         self.emitted = True
         if self.as_json:
             self.write_document(document)
@@ -199,7 +215,7 @@ class Output:
         from pacifictool.console import Console
 
         terminal = self._stream.isatty()
-        # A pipe has no width; tables must not be cut there.
+        # A pipe has no width, and tables must not be cut there.
         canvas = _Canvas(self._stream)
         console = Console(canvas, colour=self.colour, width=None if terminal else 200)
         render(console)
@@ -208,13 +224,13 @@ class Output:
 
     def write_document(self, document: Mapping[str, Any], *, indent: int | None = 2) -> None:
         """Prints one JSON document, without `indent` on one line. Raises like `write_line`."""
-        # Where the terminal cannot show every letter, JSON's own escapes can; so can they half of a surrogate pair,
-        # which is what remains of a name on the command line that is no valid Unicode.
+        # JSON's own escapes represent what the terminal's encoding cannot, and lone surrogates, which stand for bytes
+        # on the command line that are not valid Unicode.
         ascii_only = indent is None or not self._shows_everything()
         self._write(f"{json_document(document, ascii_only=ascii_only, indent=indent)}\n")
 
     def write_line(self, text: str) -> None:
-        """Prints one line. Raises OutputFailed when it cannot be printed, BrokenPipeError when nobody reads it."""
+        """Prints one line. Raises OutputFailed when it cannot be written, BrokenPipeError when the reader is gone."""
         self._write(f"{one_line(text)}\n")
 
     def _shows_everything(self) -> bool:
@@ -234,7 +250,7 @@ class Output:
         except OSError as error:
             raise OutputFailed(
                 f"The result cannot be written to standard output: {file_fault(error)}.",
-                hint="The command has done its work; run it again with its output sent elsewhere.",
+                hint="The command itself has finished; run it again and send its output elsewhere.",
             ) from error
 
 
@@ -252,7 +268,7 @@ def table(title: str | None, columns: Mapping[str, str], rows: list[list[str]]) 
 
 
 def titled(title: str, below: Any) -> Any:
-    """`below` with a title in a line of its own: a table would break it to be no wider than itself."""
+    """`below` under a title in a line of its own, which a table would wrap at its own width."""
     from rich.console import Group
 
     from pacifictool.console import styled

@@ -1,4 +1,4 @@
-"""`simulate`: turbines that publish randomized wind speed over MQTT."""
+"""`simulate`: turbines that publish random wind speeds over MQTT."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.options import DurationOption, seconds_option
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pacifictool.cli.context import Session
+    from pacifictool.cli.context import CliSession
     from pacifictool.scenario import Turbine
     from pacifictool.settings import Secret
     from pacifictool.simulation.summary import FleetSummary
 
-app, command = command_app()
+app, command = command_app(
+    'pacifictool simulate --device "Wind Turbine 1"',
+    "pacifictool simulate --fleet 1000 --rate 1 --duration 5m",
+)
 
 
 @command
@@ -28,40 +32,44 @@ def simulate(
     device: Annotated[
         list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario; repeatable.")
     ] = None,
-    all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario (the default).")] = False,
+    all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario; the default.")] = False,
     fleet: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The first N turbines of the scenario's fleet instead of its turbines."),
+        typer.Option(metavar="N", min=1, help="The first N turbines of the scenario's fleet, not its turbines."),
     ] = None,
     rate: Annotated[float | None, typer.Option(metavar="HZ", help="Readings per second and device.")] = None,
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long, for example 30s.")] = None,
-    count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Stop after so many readings of each device.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Makes the values reproducible.")] = None,
-    qos: Annotated[int, typer.Option(metavar="0|1", min=0, max=1, help="1: acknowledged. 0: sent and forgotten.")] = 1,
+    duration: DurationOption = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N readings per device.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed for reproducible values.")] = None,
+    qos: Annotated[
+        int, typer.Option(metavar="0|1", min=0, max=1, help="MQTT QoS. 1: acknowledged. 0: not acknowledged.")
+    ] = 1,
     token: Annotated[
         str | None,
         typer.Option(
             metavar="TOKEN",
             envvar="PACIFICTOOL_TOKEN",
-            help="The access token of the one --device, instead of looking it up.",
+            help="Access token of the only --device. (default: look it up)",
         ),
     ] = None,
-    bare: Annotated[bool, typer.Option("--bare", help="The tutorial's exact message, without time stamps.")] = False,
-    ramp: Annotated[float | None, typer.Option(metavar="HZ", help="Connections opened per second.")] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Send the tutorial's exact message, without timestamps.")
+    ] = False,
+    ramp: Annotated[float | None, typer.Option(metavar="HZ", help="Connections to open per second.")] = None,
     sequence: Annotated[
-        bool, typer.Option("--sequence", help="Send each reading's number along, as the value `sequence`.")
+        bool, typer.Option("--sequence", help="Also send each reading's number, as `sequence`.")
     ] = False,
     metrics: Annotated[
-        str | None, typer.Option(metavar="PORT", help="Offer numbers for Prometheus at 127.0.0.1:PORT, or HOST:PORT.")
+        str | None, typer.Option(metavar="PORT", help="Serve Prometheus metrics on 127.0.0.1:PORT, or HOST:PORT.")
     ] = None,
-    ack_timeout: Annotated[str, typer.Option(metavar="TIME", help="Send again after so long without answer.")] = "10s",
+    ack_timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="Resend a reading without acknowledgement after this time.")
+    ] = "10s",
 ) -> None:
-    """Publish randomized wind speed until told to stop, then say what became of every reading.
+    """Publish random wind speeds over MQTT until Ctrl-C, then report what happened to every reading.
 
-    `simulate --device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py.
-    `simulate --fleet 1000` plays the turbines that `setup --fleet 1000` made.
+    `--device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py. `--fleet 1000` simulates the
+    turbines that `setup --fleet 1000` created.
     """
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
@@ -69,15 +77,15 @@ def simulate(
 
     session = session_of(ctx)
     if device and all_devices:
-        raise UsageError("--device and --all contradict each other.", hint="Give one of them.")
+        raise UsageError("--device and --all cannot be combined.", hint="Use one of them.")
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     turbines = choose_turbines(scenario, device or ())
     metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", ramp)):
         if value is not None and not 0 < value < math.inf:
-            raise UsageError(f"{option}: {value:g} is not possible.", hint="Give a number greater than 0.")
+            raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
     if token is not None and len(turbines) != 1:
-        raise UsageError("--token belongs to one device.", hint='Name it: --device "Wind Turbine 1"')
+        raise UsageError("--token requires exactly one device.", hint='For example --device "Wind Turbine 1".')
     options = FleetOptions(
         qos=qos,
         duration_seconds=None if duration is None else seconds_option("--duration", duration),
@@ -90,42 +98,34 @@ def simulate(
     )
     tokens = _tokens(session, turbines, token)
     devices = plan_devices(scenario, turbines, tokens.__getitem__, rate=rate)
-    players = Fleet(session.settings.mqtt, devices, options, session.reporter)
+    simulated = Fleet(session.settings.mqtt, devices, options, session.reporter)
     with contextlib.ExitStack() as stack:
         if metrics_address is not None:
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(players.snapshot, port, host, session.reporter.warning))
+            port = stack.enter_context(metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning))
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
-        summary = players.run(session.stop)
+        summary = simulated.run(session.stop)
     session.output.emit({"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary))
     session.exit_if_interrupted()
     if not summary.complete:
         raise typer.Exit(1)
 
 
-def seconds_option(option: str, text: str) -> float:
-    """A duration given as an option. Raises UsageError."""
-    from pacifictool.tools.times import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}.", hint="A number and a unit: ms, s, m, h or d.") from None
-
-
 def listening_address(text: str) -> tuple[str, int]:
     """Host and port of `--metrics`. Raises UsageError."""
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdecimal() or int(port) > 65_535:
-        raise UsageError(f"--metrics: {text!r} is not a port.", hint="For example 9100, or 0.0.0.0:9100 for everybody.")
+        raise UsageError(
+            f"--metrics: {text!r} is not a port.", hint="For example 9100, or 0.0.0.0:9100 for all interfaces."
+        )
     return host or "127.0.0.1", int(port)
 
 
-def _tokens(session: Session, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
-    """Access tokens by device name: the one given, or looked up through REST."""
+def _tokens(session: CliSession, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
+    """Access tokens by device name: the given one, or looked up over REST."""
     from pacifictool.settings import Secret, check_device_token
 
     if token is not None:
@@ -149,16 +149,16 @@ def _render(console: Any, summary: FleetSummary) -> None:
             str(summary.acknowledged if confirmed else summary.sent),
         ],
         ["Readings lost", str(summary.lost)],
-        ["Rate", f"{summary.achieved_rate:.1f} readings/s (wanted {summary.target_rate:.1f})"],
+        ["Rate", f"{summary.achieved_rate:.1f} readings/s (target {summary.target_rate:.1f})"],
         ["Behind schedule", f"p50 {_ms(summary.lag_p50_ms)}, p99 {_ms(summary.lag_p99_ms)}"],
         ["Acknowledged after", f"p50 {_ms(summary.acknowledgement_p50_ms)}, p99 {_ms(summary.acknowledgement_p99_ms)}"],
-        ["Sent again, reconnects", f"{summary.resent}, {summary.reconnects}"],
+        ["Resent, reconnects", f"{summary.resent}, {summary.reconnects}"],
         ["Time, seed", f"{summary.seconds:.1f} s, {summary.seed}"],
     ]
     if not confirmed:
         rows = [row for row in rows if row[0] != "Acknowledged after"]
     if summary.missed:
-        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or behind"])
+        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or late"])
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
     for name, reason in summary.refused.items():
         console.print(f"Refused: {name}: {reason}")

@@ -1,21 +1,19 @@
-"""`trace`: follows one marked reading hop by hop, and says where and why it stopped."""
+"""`trace`: follows one marked reading hop by hop, and reports where and why it stopped."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.simulate import seconds_option
-from pacifictool.errors import ChecksFailed, UsageError
+from pacifictool.cli.options import CheckpointOption, PluginOption, RuleChainOption, RuleOption, seconds_option
+from pacifictool.errors import ChecksFailed, entry_of, unknown_choice
 
 if TYPE_CHECKING:
-    from pacifictool.cli.context import Session
-    from pacifictool.diagnosis.hops import TraceResult
+    from pacifictool.trace.hops import TraceResult
 
-app, command = command_app()
+app, command = command_app("pacifictool trace", 'pacifictool trace --device "Wind Turbine 2" --until kafka')
 
 UNTIL = ("stored", "kafka", "asset")
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
@@ -33,52 +31,44 @@ def trace(
         str,
         typer.Option(
             metavar="|".join(UNTIL),
-            help="How far to follow: stored on the device, in Kafka, or readable as a mean on the asset.",
+            help="How far to follow it: stored on the device, in Kafka, or included in a mean on the asset.",
         ),
     ] = "asset",
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Give up after so long. (default: the window's length and a minute)"),
+        typer.Option(
+            metavar="TIME", help="Timeout for the whole trace. (default: the window's length plus one minute)"
+        ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The job's checkpoint; by default that of the job that runs on this topic."),
-    ] = None,
-    plugin: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own plugin instead of the tutorial's, as for setup.")
-    ] = None,
-    rule: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own rule instead of the tutorial's, as for setup.")
-    ] = None,
-    rule_chain: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Your own rule chain instead of the tutorial's, as for setup."),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    plugin: PluginOption = None,
+    rule: RuleOption = None,
+    rule_chain: RuleChainOption = None,
 ) -> None:
-    """Send one marked reading and follow it: MQTT, platform, rule, Kafka, window, asset. Says where it stops, and why.
+    """Follow one reading from device to asset (MQTT, rule, Kafka, window), and show where and why it stops.
 
-    The reading is real: it stays in the device's series and counts in its zone's mean. Its value is near
-    what the turbine measures, with a fraction of its own, such as 32.483217. The job must run on this
-    machine. Exit code 0 only if the whole way was walked.
+    Publishes a real reading, the probe: it is stored in the device's telemetry and counts in its zone's mean. Its value
+    is close to the turbine's, with a unique fraction such as 32.483217. The job must run on this machine. Exit code 0
+    only if the reading arrived.
     """
-    from pacifictool.diagnosis.trace import Trace
     from pacifictool.provisioning.forwarding import forwarding_spec
     from pacifictool.simulation.plan import choose_turbines
+    from pacifictool.trace.trace import Trace
 
     session = session_of(ctx)
     if until not in UNTIL:
-        raise UsageError(f"--until: {until!r} is not known.", hint=f"Use one of {', '.join(UNTIL)}.")
+        raise unknown_choice("--until", until, UNTIL)
     seconds = None if timeout is None else seconds_option("--timeout", timeout)
     settings, scenario = session.settings, session.scenario
     turbine = choose_turbines(scenario, [device] if device is not None else [])[0]
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
     with session.reporter.task(f"Following a reading of {turbine.name}") as task:
         result = Trace(
-            settings,
-            scenario,
-            spec,
-            turbine,
-            job_folders=[checkpoint] if checkpoint is not None else job_folders(session),
+            settings=settings,
+            scenario=scenario,
+            spec=spec,
+            turbine=turbine,
+            job_folders=[checkpoint] if checkpoint is not None else session.job_folders.of_topic(),
             until=until,
             timeout_seconds=seconds,
             stop=session.stop,
@@ -92,28 +82,10 @@ def trace(
 
 
 def _stopped(result: TraceResult) -> ChecksFailed:
-    from pacifictool.diagnosis.causes import entry_of
-
-    hop, cause = result.stop, result.cause
+    hop, code = result.failed_hop, result.code
     assert hop is not None
-    assert cause is not None
-    return ChecksFailed(f"The reading did not get past “{hop.title}”: {cause}.", hint=f"More: {entry_of(cause)}")
-
-
-def job_folders(session: Session) -> list[Path]:
-    """The checkpoint that `aggregate` uses with these settings, then those of other jobs on the topic."""
-    from pacifictool.analytics.state.reader import identity_of
-    from pacifictool.cli.aggregate import default_checkpoint
-
-    likeliest = default_checkpoint(session)
-    others = [
-        folder
-        for folder in sorted((session.state_dir() / "jobs").glob("*"))
-        if folder != likeliest
-        and (identity := identity_of(folder)) is not None
-        and identity.topic == session.scenario.kafka.topic
-    ]
-    return [likeliest, *others]
+    assert code is not None
+    return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {entry_of(code)}")
 
 
 def _render(console: Any, result: TraceResult) -> None:
@@ -131,14 +103,14 @@ def _render(console: Any, result: TraceResult) -> None:
     table.add_column("", overflow="fold")
     for hop in result.hops:
         after = "" if hop.seconds is None else f"{hop.seconds:.3f} s"
-        # Why it stopped is said below the table, in all its length.
+        # The reason is shown below the table, in full.
         detail = "stopped here" if hop.status == "failed" else hop.detail
         table.add_row(styled((_MARKS[hop.status], _STYLES[hop.status])), hop.title, after, detail)
     console.print(titled(f"A reading of {result.device}{value}", table))
-    if result.stop is not None:
-        console.print(styled(("✗", "bold red"), f" {result.stop.detail}"))
-        if result.mend is not None:
-            console.print(styled(("→", "bold"), f" {result.mend}"))
+    if result.failed_hop is not None:
+        console.print(styled(("✗", "bold red"), f" {result.failed_hop.detail}"))
+        if result.fix is not None:
+            console.print(styled(("→", "bold"), f" {result.fix}"))
         if result.also:
             console.print(f"  Also found: {', '.join(result.also)}")
     for note in result.notes:

@@ -1,8 +1,7 @@
-"""`watch`: live zone means, devices and the way between them, in the terminal or on a local page."""
+"""`watch`: zone means, devices and the data flow between them, live in the terminal or on a local page."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,61 +11,62 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.simulate import seconds_option
+from pacifictool.cli.options import CheckpointOption, DurationOption, seconds_option
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
-    from pacifictool.cli.context import Session
+    from pacifictool.cli.context import CliSession
     from pacifictool.watch.collector import Collector
 
-app, command = command_app()
+app, command = command_app("pacifictool watch", "pacifictool watch --web", "pacifictool watch --once -o json")
 
-_FIRST_LOOK_SECONDS = 2.0
-"""How long the first view waits for parts that are slow to answer."""
+_FIRST_VIEW_SECONDS = 2.0
+"""How long the first view waits for slow responses."""
 
 
 @command
 def watch(
     ctx: typer.Context,
-    web: Annotated[bool, typer.Option("--web", help="On a local page instead of in the terminal.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="One snapshot; exit code 1 if the platform cannot be asked.")] = (
-        False
-    ),
-    interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look.")] = "1s",
-    duration: Annotated[str | None, typer.Option(metavar="TIME", help="Stop after so long.")] = None,
+    web: Annotated[bool, typer.Option("--web", help="Show a local page instead of the terminal view.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="One snapshot; exit code 1 if the platform cannot be reached.")
+    ] = (False),
+    interval: Annotated[str, typer.Option(metavar="TIME", help="How often to refresh.")] = "1s",
+    duration: DurationOption = None,
     zone: Annotated[
         list[str] | None, typer.Option("--zone", metavar="NAME", help="Only this zone; repeatable.")
     ] = None,
     device: Annotated[
         list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="Only this device; repeatable.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The job's checkpoint; by default that of the job that runs on this topic."),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     port: Annotated[
-        int, typer.Option(metavar="PORT", min=0, max=65535, help="With --web: the page's port; 0: any free one.")
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="With --web: port of the page; 0: any free port.")
     ] = 0,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="With --web: the address to listen at; others than this machine see it.")
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="With --web: address to listen on; others than 127.0.0.1 let other machines see the page.",
+        ),
     ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="With --web: do not open a browser.")] = False,
 ) -> None:
-    """Watch the data move from turbine to asset, and see at once where it stops; q or Ctrl-C ends it.
+    """Watch the data move from device to asset, live, and see where it stops; q or Ctrl-C ends it.
 
-    Zones with their last means, devices with their rates, the Kafka topic, and the job if it runs on this machine.
-    What cannot be found out is shown as unknown, with the reason. Without a terminal, one line per look; with -o json,
-    one JSON document per line (--once: exactly one).
+    Shows zones with their newest means, devices with their rates, the Kafka topic, and the job if it runs on this
+    machine. What cannot be determined is shown as unknown, with the reason. Without a terminal, prints one line per
+    interval; with -o json, one JSON document per line (--once: exactly one).
     """
     session = session_of(ctx)
     seconds = None if duration is None else seconds_option("--duration", duration)
     pause = seconds_option("--interval", interval)
     if pause < 0.1:
-        raise UsageError("--interval: less than 100ms only makes work.", hint="For example 1s.")
+        raise UsageError("--interval must be at least 100ms.", hint="For example 1s.")
     if web and once:
-        raise UsageError("--web and --once contradict each other.", hint="Give one of them.")
+        raise UsageError("--web and --once cannot be combined.", hint="Use one of them.")
     if not web and (port or no_open or host != "127.0.0.1"):
-        raise UsageError("--port, --host and --no-open go with --web.")
+        raise UsageError("--port, --host and --no-open require --web.")
     with _collector(session, pause, zone or (), device or (), checkpoint) as collector:
         if once:
             _once(session, collector)
@@ -81,13 +81,12 @@ def watch(
 
 @contextmanager
 def _collector(
-    session: Session,
+    session: CliSession,
     pause: float,
     zones: list[str] | tuple[()],
     devices: list[str] | tuple[()],
     checkpoint: Path | None,
 ) -> Iterator[Collector]:
-    from pacifictool.cli.trace import job_folders
     from pacifictool.rest import NO_RETRY
     from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
 
@@ -96,7 +95,7 @@ def _collector(
             platform,
             session.settings.kafka,
             session.scenario,
-            (lambda: job_folders(session)) if checkpoint is None else (lambda: [checkpoint.absolute()]),
+            session.job_folders.of_topic if checkpoint is None else (lambda: [checkpoint.absolute()]),
             tuple(zones),
             tuple(devices),
         )
@@ -104,11 +103,11 @@ def _collector(
             yield collector
 
 
-def _once(session: Session, collector: Collector) -> None:
-    """Two looks at everything: a rate needs two."""
+def _once(session: CliSession, collector: Collector) -> None:
+    """One snapshot, after two polls: a rate needs two."""
     from pacifictool.watch.terminal import view
 
-    with session.reporter.task("Looking"):
+    with session.reporter.task("Collecting"):
         collector.wait_until_polled(session.stop, times=2)
     collector.raise_refusal()
     snapshot = collector.snapshot()
@@ -117,8 +116,8 @@ def _once(session: Session, collector: Collector) -> None:
         raise typer.Exit(1)
 
 
-def _follow(session: Session, collector: Collector, pause: float, seconds: float | None) -> None:
-    """Until told to stop: a live view, plain lines, or JSON documents, one per line."""
+def _follow(session: CliSession, collector: Collector, pause: float, seconds: float | None) -> None:
+    """Until stopped: a live view, plain lines, or JSON documents, one per line."""
     from pacifictool.watch.screen import Screen
     from pacifictool.watch.terminal import line
 
@@ -128,7 +127,7 @@ def _follow(session: Session, collector: Collector, pause: float, seconds: float
         screen = Screen(environment.stdout, environment.stdin, colour=output.colour)
         screen.run(collector, pause, session.stop, deadline)
         return
-    collector.wait_until_polled(session.stop, seconds=_FIRST_LOOK_SECONDS)
+    collector.wait_until_polled(session.stop, seconds=_FIRST_VIEW_SECONDS)
     while True:
         collector.raise_refusal()
         snapshot = collector.snapshot()
@@ -142,7 +141,7 @@ def _follow(session: Session, collector: Collector, pause: float, seconds: float
 
 
 def _serve(
-    session: Session, collector: Collector, pause: float, seconds: float | None, *, host: str, port: int, opens: bool
+    session: CliSession, collector: Collector, pause: float, seconds: float | None, *, host: str, port: int, opens: bool
 ) -> None:
     from pacifictool.settings import is_loopback
     from pacifictool.watch.web.app import page_application
@@ -153,12 +152,12 @@ def _serve(
     application = page_application(Running(collector), interval_seconds=pause, any_host=is_open)
     with PageServer(application, host=host, port=port, warn=session.reporter.warning) as server:
         if is_open:
-            session.reporter.warning(f"Whoever reaches {host} sees the page; it asks for no password.")
+            session.reporter.warning(f"Everyone who can reach {host} can see the page; it has no password.")
         session.output.emit(
             {"ok": True, "url": server.url}, lambda console: console.print(f"Page: {server.url}", soft_wrap=True)
         )
-        session.reporter.info("Ctrl-C ends it.")
-        if opens and _has_browser(session):
+        session.reporter.info("Press Ctrl-C to stop.")
+        if opens and session.environment.has_browser:
             import webbrowser
 
             webbrowser.open(server.url)
@@ -166,11 +165,3 @@ def _serve(
         while not session.stop.wait(0.2) and (deadline is None or monotonic() < deadline):
             collector.raise_refusal()
             server.check()
-
-
-def _has_browser(session: Session) -> bool:
-    """Whether a window could open. Without a desktop, Python would start a text browser in this very terminal."""
-    if not session.environment.stdout_is_terminal:
-        return False
-    environ = session.environment.environ
-    return sys.platform in ("darwin", "win32") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

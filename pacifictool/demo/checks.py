@@ -1,4 +1,4 @@
-"""What the demo claims, and whether it holds."""
+"""The demo's checks and results, and the interface through which it reports its progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One claim: `actual` lies within `expected` (a closed range) or equals it."""
+class DemoCheck:
+    """One check: passes if `actual` lies in the closed range `expected`, or equals it."""
 
     name: str
     expected: tuple[float, float] | bool
     actual: float | bool | None
-    """None: nothing was measured, which never holds."""
+    """None: nothing was measured, and the check fails."""
 
     @property
     def ok(self) -> bool:
@@ -30,7 +30,7 @@ class Check:
         return {"name": self.name, "expected": expected, "actual": self.actual, "ok": self.ok}
 
     def describe(self) -> str:
-        """Expected and actual in words."""
+        """The actual and the expected value as text."""
         if isinstance(self.expected, bool):
             return "yes" if self.actual is self.expected else "no"
         low, high = self.expected
@@ -40,7 +40,7 @@ class Check:
 
 @dataclass(slots=True)
 class ZoneResult:
-    """An asset and the means that were posted to it: window end (ms since the epoch) to mean."""
+    """A zone's asset and the means posted to it, by window end (ms since the epoch)."""
 
     asset_id: str | None
     created_by: str
@@ -56,14 +56,14 @@ class ZoneResult:
 
 @dataclass(slots=True)
 class DemoResult:
-    """Everything the demo found out."""
+    """Everything that the demo measured."""
 
-    checks: list[Check]
+    checks: list[DemoCheck]
     zones: dict[str, ZoneResult]
     seconds: float
     value_key: str
     readings: Mapping[str, int]
-    """Readings acknowledged by the platform, records in the topic, records rejected by the job."""
+    """The number of readings acknowledged by the platform, of records in the topic, and of invalid records."""
 
     @property
     def ok(self) -> bool:
@@ -80,19 +80,19 @@ class DemoResult:
 
 
 class LiveView:
-    """Is told what happens while the demo runs, by several threads. The command line draws it; this one ignores it."""
+    """Callbacks for the demo's progress, called from several threads. These do nothing; the command line draws it."""
 
     def on_page(self, url: str) -> None:
-        """A page shows the data move, until the demo ends."""
+        """A page shows the data live until the demo ends."""
 
     def on_step(self, step: str) -> None:
-        """A step begins, and the one before it is over. `story.steps` lists them."""
+        """A step starts, and the previous one is finished. `runner.steps` lists them."""
 
-    def on_check(self, check: Check) -> None:
-        """A check was made."""
+    def on_check(self, check: DemoCheck) -> None:
+        """A check was evaluated."""
 
     def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
         """A mean appeared on an asset, or changed."""
 
     def on_numbers(self, *, counted: int, per_second: float, rejected: int, lag: int | None) -> None:
-        """How far the job is: records counted, records per second, rejects, records that it is behind."""
+        """The job's progress: valid records, records per second, invalid records, and lag in records."""

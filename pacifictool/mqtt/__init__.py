@@ -1,7 +1,7 @@
 """MQTT as devices use it: connections and their errors (`connection`), one confirmed message at a time (`session`),
 many in flight with several acknowledgements each (`pipeline`), and the packets of a publishing client (`packets`).
 
-Simulation, provisioning, diagnosis and sinks share this package. It knows nothing of scenarios.
+Simulation, provisioning, `doctor`, `trace` and sinks share this package. It knows nothing of scenarios.
 """
 
 from __future__ import annotations

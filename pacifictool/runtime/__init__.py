@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pacifictool.runtime.cache import default_cache_dir
+    from pacifictool.runtime.cache import default_cache_dir, default_state_dir
     from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, ensure_jars, missing_jars
     from pacifictool.runtime.java import JavaRuntime, find_java, spark_java_home
     from pacifictool.runtime.kafka_broker import KafkaBroker
@@ -24,6 +24,7 @@ __all__ = [
     "ManagedProcess",
     "check_port_free",
     "default_cache_dir",
+    "default_state_dir",
     "ensure_jars",
     "find_java",
     "free_port",
@@ -41,6 +42,7 @@ _HOMES = {
     "ManagedProcess": "processes",
     "check_port_free": "ports",
     "default_cache_dir": "cache",
+    "default_state_dir": "cache",
     "ensure_jars": "jars",
     "find_java": "java",
     "free_port": "ports",

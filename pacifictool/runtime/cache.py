@@ -1,4 +1,4 @@
-"""Where downloads are kept, and how a full or read-only disk is told apart from other failures."""
+"""Where downloads and state are kept, and how a full or read-only disk is told apart from other failures."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
     if chosen := environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser().absolute()
     return Path(platformdirs.user_cache_dir("pacifictool", appauthor=False))
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """The folder for checkpoints and the sandbox: $PACIFICTOOL_STATE, else the user's state folder."""
+    chosen = environ.get("PACIFICTOOL_STATE")
+    return Path(chosen or platformdirs.user_state_dir("pacifictool", appauthor=False)).expanduser()
 
 
 def disk_is_full(folder: Path, log: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from proving_ground import GARBAGE, ProvingGround
 from spark_cluster import SparkCluster
 
-from pacifictool.cli.aggregate import SECRET_VARIABLE
+from pacifictool.analytics.launch import SECRET_VARIABLE
 from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]

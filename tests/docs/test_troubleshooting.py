@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pacifictool.diagnosis.causes import Cause
 from pacifictool.errors import NotFound, PacificToolError, kind_name
+from pacifictool.problems import ProblemCode
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-BY_KIND, BY_CAUSE = PAGE.split("\n## By kind\n")[1].split("\n## By cause\n")
+BY_KIND, BY_CODE = PAGE.split("\n## By kind\n")[1].split("\n## By problem\n")
 
 
 def kinds(of: type[PacificToolError]) -> Iterator[str]:
@@ -33,8 +33,8 @@ def test_every_error_says_where_its_entry_is() -> None:
     assert anchor in entries(BY_KIND)
 
 
-def test_every_cause_of_doctor_and_trace_has_an_entry_and_every_entry_is_a_cause() -> None:
-    assert sorted(entries(BY_CAUSE)) == sorted(Cause)
+def test_every_problem_of_doctor_and_trace_has_an_entry_and_every_entry_is_a_problem() -> None:
+    assert sorted(entries(BY_CODE)) == sorted(ProblemCode)
 
 
 def test_no_name_stands_for_two_things() -> None:

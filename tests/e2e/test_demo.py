@@ -42,7 +42,7 @@ def test_the_fast_demo_holds_every_check_and_leaves_nothing_behind(tmp_path: Pat
     assert document["report"] == str(tmp_path / "demo.html")
     drawn = (tmp_path / "demo.html").read_text(encoding="utf-8")
     assert all(text in drawn for text in ("Zone A", "Zone B", "plotly"))
-    assert re.search(r"http://127\.0\.0\.1:\d+/ shows the data move", stderr)
+    assert re.search(r"http://127\.0\.0\.1:\d+/ shows the data live until the demo ends", stderr)
 
     assert "Traceback" not in stderr
     assert list(tmp_path.glob("pacifictool-*")) == []

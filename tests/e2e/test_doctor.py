@@ -1,4 +1,4 @@
-"""Every failure that `doctor` can name, made for real; then its mend is carried out as printed, and all is well."""
+"""Every failure that `doctor` can report, caused for real; then its fix is applied as printed, and nothing is wrong."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from faulty_proxy import FaultyProxy
 from injuries import FAILURES, WARNINGS, Injury
 from place import Place, new_broker, places, write_scenario
 
-from pacifictool.diagnosis.causes import Cause
+from pacifictool.problems import ProblemCode
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.ports import free_ports
 
-PACKAGE = Path(__file__).parents[2] / "pacifictool" / "diagnosis"
+PACKAGE = Path(__file__).parents[2] / "pacifictool"
 BOTH = (1, 4)
 
 
@@ -47,7 +47,8 @@ def examine(place: Place, environ: Mapping[str, str] | None = None) -> dict[str,
     assert outcome.code == (0 if document["ok"] else 1)
     assert document["ok"] is not any(line["status"] == "failed" for line in document["checks"])
     for line in document["checks"]:
-        assert (line["mend"] is not None) == (line["cause"] is not None) == (line["status"] in ("failed", "warning"))
+        assert (line["fix"] is not None) == (line["cause"] is not None) == (line["status"] in ("failed", "warning"))
+        assert line["mend"] == line["fix"]
     return document
 
 
@@ -67,8 +68,8 @@ def assert_sound(place: Place, environ: Mapping[str, str] | None = None) -> None
 # --- all is well -----------------------------------------------------------------------------------------------------
 
 
-def test_a_sound_place_is_seen_in_every_part_within_five_seconds(place: Place) -> None:
-    place.call("trace", "--until", "kafka")  # a fresh record, whose stamp tells of the broker's clock
+def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(place: Place) -> None:
+    place.call("trace", "--until", "kafka")  # a new record, whose timestamp shows the broker's clock
     document = examine(place)
     assert document["seconds"] < 5
     seen = {line["name"]: line["seen"] for line in document["checks"]}
@@ -84,10 +85,10 @@ def test_a_sound_place_is_seen_in_every_part_within_five_seconds(place: Place) -
     assert seen["kafka-advertised"] == f"{place.broker.bootstrap}: can be reached"
     assert "is older than 4.0" in seen["kafka-version"]
     assert seen["topic"] == f"winds{place.generation}: 1 partition, LogAppendTime"
-    assert re.match(r"its newest record is stamped \d+\.\d s ago", seen["clock-broker"])
+    assert re.match(r"its newest record has a timestamp of \d+\.\d s ago", seen["clock-broker"])
     assert seen["twins"] == "none"
     assert seen["attributes"] == "as in the scenario: 2 devices"
-    assert seen["assets"] == "all 1 of the scenario are there; the job will create 'South'"
+    assert seen["assets"] == "all 1 of the scenario exist; the job will create 'South'"
     moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     if place.generation == 1:
         for part in ("plugin", "rule"):
@@ -106,7 +107,7 @@ def test_what_a_person_reads(place: Place) -> None:
     place.admin.delete(f"winds{place.generation}")
     outcome = place.call("doctor")
     assert outcome.code == 1
-    assert re.search(r"✗ +Topic +There is no topic winds\d at .+\n +→ pacifictool setup\n", outcome.stdout)
+    assert re.search(r"✗ +Topic +Topic winds\d does not exist at .+\n +→ pacifictool setup\n", outcome.stdout)
     assert "checks failed: Topic.\n  → pacifictool setup\n" in outcome.stderr
     assert "docs/troubleshooting.md#topic-missing" in outcome.stderr
     place.set_up()
@@ -122,30 +123,30 @@ def _cases(injuries: list[Injury]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("generation", "injury"), _cases(FAILURES))
-def test_a_failure_is_named_and_its_mend_mends_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
-    _break_and_mend(both[generation], injury, "failed")
+def test_a_failure_is_reported_and_its_fix_fixes_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
+    _break_and_fix(both[generation], injury, "failed")
 
 
 @pytest.mark.parametrize(("generation", "injury"), _cases(WARNINGS))
-def test_a_warning_is_given_and_its_mend_mends_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
-    _break_and_mend(both[generation], injury, "warning")
+def test_a_warning_is_reported_and_its_fix_fixes_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
+    _break_and_fix(both[generation], injury, "warning")
 
 
-def _break_and_mend(place: Place, injury: Injury, status: str) -> None:
+def _break_and_fix(place: Place, injury: Injury, status: str) -> None:
     injury.break_it(place)
     document = examine(place)
     [line] = [line for line in lines_with(document, "failed", "warning") if line["cause"] == injury.cause]
     assert (line["name"], line["status"]) == (injury.line, status)
     assert document["ok"] is (status == "warning")
-    assert injury.mend in line["mend"]
+    assert injury.fix in line["fix"]
     if injury.heal is None:
-        place.follow(line["mend"])
+        place.follow(line["fix"])
     else:
         injury.heal(place)
     assert_sound(place)
 
 
-def test_a_topic_with_too_few_partitions_is_mended_by_adding_some(place: Place, tmp_path: Path) -> None:
+def test_a_topic_with_too_few_partitions_is_fixed_by_adding_some(place: Place, tmp_path: Path) -> None:
     topic = f"narrow{place.generation}"
     place.admin.create(topic, partitions=1, replication=1)
     scenario = write_scenario(tmp_path / "narrow.toml", topic, extra="partitions = 3")
@@ -153,26 +154,26 @@ def test_a_topic_with_too_few_partitions_is_mended_by_adding_some(place: Place, 
     [line] = [line for line in lines_with(examine(place, environ), "failed") if line["name"] == "topic"]
     assert line["cause"] == "topic-partitions"
     assert line["seen"] == f"{topic}: 1 partition, LogAppendTime; the scenario asks for 3."
-    place.follow(line["mend"], environ)
+    place.follow(line["fix"], environ)
     assert_sound(place, environ)
     place.set_up()
 
 
-def test_a_scenario_without_turbines_is_worth_a_warning(both: dict[int, Place], tmp_path: Path) -> None:
+def test_a_scenario_without_turbines_is_a_warning(both: dict[int, Place], tmp_path: Path) -> None:
     place, scenario = both[1], tmp_path / "empty.toml"
     scenario.write_text('[kafka]\ntopic = "winds1"\n')
     [found] = lines_with(examine(place, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
     assert (found["name"], found["cause"]) == ("devices", "no-turbines")
-    assert "[[turbines]]" in found["mend"]
+    assert "[[turbines]]" in found["fix"]
     assert_sound(place)
 
 
-def test_a_suspended_part_tells_its_last_event(both: dict[int, Place]) -> None:
+def test_a_suspended_part_shows_its_last_event(both: dict[int, Place]) -> None:
     place = both[1]
     place.do("rule", place.rule(), "suspend")
     [line] = lines_with(examine(place), "failed")
     assert re.search(r"is SUSPENDED: it forwards nothing\. Its last event: SUSPENDED succeeded, \d{4}-", line["seen"])
-    place.follow(line["mend"])
+    place.follow(line["fix"])
 
 
 # --- addresses and credentials ---------------------------------------------------------------------------------------
@@ -193,12 +194,12 @@ def test_a_suspended_part_tells_its_last_event(both: dict[int, Place]) -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_mended_by_the_one_that_is_named(
+def test_a_wrong_setting_is_fixed_by_the_option_that_is_named(
     place: Place, cause: str, line: str, wrong: dict[str, str], option: str
 ) -> None:
     [found] = lines_with(examine(place, wrong), "failed")
     assert (found["name"], found["cause"]) == (line, cause)
-    assert option in found["mend"]
+    assert option in found["fix"]
     assert_sound(place)
 
 
@@ -206,34 +207,34 @@ def test_a_user_without_a_known_password_is_told_how_to_give_it(both: dict[int, 
     environ = {"PACIFICTOOL_USERNAME": "somebody@example.org"}
     [found] = lines_with(examine(both[1], environ), "failed")
     assert (found["name"], found["cause"]) == ("login", "settings-error")
-    assert "PACIFICTOOL_PASSWORD" in found["mend"]
+    assert "PACIFICTOOL_PASSWORD" in found["fix"]
 
 
-def test_a_platform_that_was_told_another_kafka_than_ours_is_mended_by_telling_it_ours(place: Place) -> None:
+def test_a_platform_with_the_address_of_another_kafka_is_fixed_by_setting_ours(place: Place) -> None:
     environ = {"PACIFICTOOL_PLATFORM_KAFKA": place.elsewhere["kafka"]}
     assert place.call("setup", environ=environ).code == 0
     [found] = lines_with(examine(place, environ), "failed")
     assert (found["cause"], found["group"]) == ("platform-kafka-differs", "Forwarding")
-    command = found["mend"].partition(",")[0].replace("HOST:PORT", place.broker.bootstrap)
+    command = found["fix"].partition(",")[0].replace("HOST:PORT", place.broker.bootstrap)
     place.follow(command, environ)
     assert_sound(place)
 
 
-def test_a_device_port_of_another_platform_is_mended_by_naming_ours(place: Place) -> None:
+def test_a_device_port_of_another_platform_is_fixed_by_naming_ours(place: Place) -> None:
     [found] = lines_with(examine(place, {"PACIFICTOOL_MQTT": place.elsewhere["mqtt"]}), "failed")
     assert (found["name"], found["cause"]) == ("mqtt-login", "token-refused")
-    assert "check --mqtt against --url" in found["mend"]
+    assert "check --mqtt against --url" in found["fix"]
     assert_sound(place)
 
 
-def test_a_server_that_went_down_is_mended_by_starting_it(place: Place) -> None:
+def test_a_server_that_went_down_is_fixed_by_starting_it(place: Place) -> None:
     place.platform.stop()
     found = lines_with(examine(place), "failed")
     assert [(line["name"], line["cause"]) for line in found] == [
         ("rest", "platform-unreachable"),
         ("mqtt", "mqtt-unreachable"),
     ]
-    assert "Check that the server runs" in found[0]["mend"]
+    assert "Check that the server runs" in found[0]["fix"]
     place.platform.start()
     assert_sound(place)
 
@@ -265,7 +266,7 @@ def test_another_program_behind_the_url_is_told_from_a_platform(both: dict[int, 
         server.shutdown()
         thread.join()
     assert (found["name"], found["cause"]) == ("rest", "not-a-platform")
-    assert "--url" in found["mend"]
+    assert "--url" in found["fix"]
 
 
 @pytest.mark.parametrize(("mode", "cause"), [("swallow", "mqtt-silent"), ("break_off", "mqtt-closed")])
@@ -276,7 +277,7 @@ def test_a_device_port_that_takes_connections_and_no_logins(both: dict[int, Plac
         environ = {"PACIFICTOOL_MQTT": f"127.0.0.1:{proxy.port}"}
         [found] = lines_with(examine(place, environ), "failed")
         assert (found["name"], found["cause"]) == ("mqtt-login", cause)
-        assert "a device port of the platform" in found["mend"]
+        assert "a device port of the platform" in found["fix"]
         proxy.heal()
         assert_sound(place, environ)
 
@@ -284,7 +285,7 @@ def test_a_device_port_that_takes_connections_and_no_logins(both: dict[int, Plac
 # --- Kafka -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_broker_that_advertises_an_address_of_no_use_is_mended_as_it_says(
+def test_a_broker_that_advertises_an_unusable_address_is_fixed_as_printed(
     both: dict[int, Place], tmp_path: Path
 ) -> None:
     place = both[1]
@@ -299,19 +300,17 @@ def test_a_broker_that_advertises_an_address_of_no_use_is_mended_as_it_says(
         lost.stop(graceful=False)  # it could not take leave of itself in time
     assert (found["name"], found["cause"]) == ("kafka-advertised", "kafka-advertised")
     assert f"127.0.0.1:{dead} (connection refused)" in found["seen"]
-    assert (
-        "Set advertised.listeners of the broker to an address that this machine and the platform can" in found["mend"]
-    )
+    assert "Set advertised.listeners of the broker to an address that this machine and the platform can" in found["fix"]
     with new_broker(tmp_path / "lost", port=port):
         assert statuses_of(examine(place, environ), "kafka-advertised") == {"ok"}
 
 
-def test_a_broker_that_went_down_is_mended_by_starting_it(both: dict[int, Place]) -> None:
+def test_a_broker_that_went_down_is_fixed_by_starting_it(both: dict[int, Place]) -> None:
     place = both[1]
     place.broker.stop()
     found = lines_with(examine(place), "failed")
     assert [(line["name"], line["cause"]) for line in found] == [("kafka", "kafka-unreachable")]
-    assert "that the broker runs" in found[0]["mend"]
+    assert "that the broker runs" in found[0]["fix"]
     place.broker.start()
     assert_sound(place)
 
@@ -343,7 +342,7 @@ def test_a_server_that_never_comes_to_an_end_is_given_up(both: dict[int, Place])
         thread.join()
     [found] = lines_with(document, "failed")
     assert (found["name"], found["cause"]) == ("rest", "no-answer")
-    assert "check the address" in found["mend"]
+    assert "check the address" in found["fix"]
     assert document["seconds"] < 10
     assert_sound(place)
 
@@ -365,7 +364,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         seconds = time.monotonic() - began
     help_text = " ".join(place_help().split())
-    assert "takes ten seconds at most, whatever does not answer" in help_text
+    assert "takes up to ten seconds, whatever does not respond" in help_text
     assert done.returncode == 1
     assert "REST, Kafka" in done.stderr
     took = re.search(r", in (\d+\.\d) s\n", done.stdout)
@@ -382,7 +381,7 @@ def place_help() -> str:
 # --- nothing is left out ---------------------------------------------------------------------------------------------
 
 ELSEWHERE = {
-    # tests/unit/diagnosis
+    # tests/unit/doctor
     "java-passed-over",
     "spark-mismatch",
     "jars-not-cached",
@@ -401,16 +400,16 @@ ELSEWHERE = {
 }
 
 
-def test_every_cause_that_doctor_can_name_is_created_by_a_test() -> None:
-    sources = [PACKAGE / f"{name}.py" for name in ("attributes", "broker", "checks", "devices", "machine", "server")]
-    sources.append(PACKAGE / "forwarding.py")
-    names = {name for source in sources for name in re.findall(r"\bCause\.([A-Z_]+)", source.read_text("utf-8"))}
+def test_every_problem_that_doctor_can_report_is_caused_by_a_test() -> None:
+    _, _, shared = (PACKAGE / "problems.py").read_text("utf-8").partition("# --- attributes ---")
+    sources = [shared, *(source.read_text("utf-8") for source in (PACKAGE / "doctor").glob("*.py"))]
+    names = {name for source in sources for name in re.findall(r"\bProblemCode\.([A-Z_]+)", source)}
     parts = ("plugin", "rule", "rule-chain")
     built = {
         f"{part}-{end}"
         for part in parts
         for end in ("missing", "suspended", "failed", "twice", "topic-differs", "differs")
     }
-    known = {Cause[name].value for name in names} | (built & {cause.value for cause in Cause})
+    known = {ProblemCode[name].value for name in names} | (built & {code.value for code in ProblemCode})
     created = {injury.cause for injury in (*FAILURES, *WARNINGS)} | ELSEWHERE
     assert known - created == set()

@@ -61,10 +61,10 @@ def test_the_tutorial_step_by_step(stack: LocalStack, before: Snapshot, tmp_path
     assert done.returncode == 0, done.stderr
     assert "0 created, 0 changed, 10 unchanged" in done.stdout
     assert len(re.findall(r"Readings lost +0", done.stdout)) == 3
-    counted = re.search(r"Counted +(\d+)", done.stdout)
-    assert counted is not None
-    assert int(counted[1]) >= 6 * 15  # 10 a second for 2 s from one, two and three turbines, less the start
-    assert "0 rejects" in done.stdout
+    valid = re.search(r"Valid +(\d+)", done.stdout)
+    assert valid is not None
+    assert int(valid[1]) >= 6 * 15  # 10 a second for 2 s from one, two and three turbines, less the start
+    assert "0 invalid records" in done.stdout
     assert re.search(r"Zone A +WeatherStation", done.stdout)
     assert re.search(r"Zone B +WeatherStation", done.stdout)
     assert "deleted" in done.stdout

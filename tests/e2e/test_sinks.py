@@ -311,8 +311,8 @@ def test_the_gateway_sink_without_its_gateway(on_stack: CommandLine, platform: P
     ("arguments", "said"),
     [
         (("--sink", "gatway"), "Use one of rest, gateway, kafka, console."),
-        (("--gateway-device", "G"), "--gateway-device goes with --sink gateway"),
-        (("--sink", "gateway", "--result-topic", "t"), "--result-topic goes with --sink kafka"),
+        (("--gateway-device", "G"), "--gateway-device requires --sink gateway"),
+        (("--sink", "gateway", "--result-topic", "t"), "--result-topic requires --sink kafka"),
         (("--sink", "kafka", "--result-topic", "weather-stations-data"), "would count its own results"),
         (("--sink", "kafka", "--result-topic", "not a topic"), "is not the name of a topic"),
     ],

@@ -1,4 +1,4 @@
-"""The whole way of a reading, through a job that runs, to the asset; and every cause for which it can end there.
+"""The whole way of a reading, through a job that runs, to the asset; and every problem that can stop it there.
 
 One job serves all tests; what breaks it comes last.
 """
@@ -24,7 +24,7 @@ from proving_ground import Job
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.lock import is_held
-from pacifictool.diagnosis.hops import TITLES
+from pacifictool.trace.hops import TITLES
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -107,14 +107,15 @@ def injured(works: Works) -> Iterator[Works]:
 
 
 def assert_stops(outcome: Outcome, hop: str, cause: str, said: str) -> Any:
-    """Its document, after a look at exit code, cause, hops and sentence."""
+    """Its document; checks the exit code, code, hops and sentence."""
     document = outcome.document
     assert (outcome.code, document["ok"], document["cause"]) == (1, False, cause), document
     stopped = HOPS.index(hop)
     statuses = ["ok"] * stopped + ["failed"] + ["skipped"] * (len(HOPS) - stopped - 1)
     assert [item["status"] for item in document["hops"]] == statuses
     assert re.search(said, document["reason"]), document["reason"]
-    assert document["mend"]
+    assert document["fix"]
+    assert document["mend"] == document["fix"]
     return document
 
 
@@ -136,7 +137,7 @@ def assert_walked(place: Place, outcome: Outcome, job: Job) -> None:
     details = {hop["hop"]: hop["detail"] for hop in document["hops"]}
     counted = re.fullmatch(rf"zone 'North', window ({CLOCK}) to ({CLOCK}) UTC", details["counted"])
     assert counted is not None
-    stamped = re.search(rf"stamped ({CLOCK}) UTC", details["kafka"])
+    stamped = re.search(rf"timestamp ({CLOCK}) UTC", details["kafka"])
     assert stamped is not None
     assert counted[1] <= stamped[1] < counted[2]
     assert details["posted"].startswith("zone 'North' to rest http://127.0.0.1:")
@@ -154,7 +155,7 @@ def assert_walked(place: Place, outcome: Outcome, job: Job) -> None:
     assert 0 < posted[mean] - document["ts"] <= WINDOW_MS + 4000  # it is sent with the time of a second ago
 
 
-def test_a_window_that_is_not_over_yet_is_waited_for_until_the_clock_says_so(works: Works) -> None:
+def test_a_window_that_is_still_open_is_waited_for_until_its_end(works: Works) -> None:
     for _ in range(5):
         time.sleep(2.02 - time.time() % 2)  # a window has just begun
         document = works.trace("--timeout", "200ms").document
@@ -168,38 +169,38 @@ def test_a_window_that_is_not_over_yet_is_waited_for_until_the_clock_says_so(wor
     assert said is not None
     end_ms = (document["ts"] + 1000) // WINDOW_MS * WINDOW_MS + WINDOW_MS  # it is sent with the time of a second ago
     assert said[1] == time.strftime("%H:%M:%S", time.gmtime(end_ms / 1000))
-    assert document["mend"] == "Nothing is wrong. Give it more time: --timeout"
+    assert document["fix"] == "Nothing is wrong. Give it more time: --timeout"
 
 
 @pytest.mark.parametrize(
-    ("device", "said", "mend"),
+    ("device", "said", "fix"),
     [
         (
             "Storm",
-            r"^The job rejected the record: windSpeed is not within 0 and 1000\. It is '\{\"geoZone\":\"North\"",
+            r"^The record is invalid for the job: windSpeed is not within 0 and 1000\. It is '\{\"geoZone\":\"North\"",
             "Widen `valid`",
         ),
         (
             "Quote",
-            r"^The job rejected the record: not one valid JSON value\. It is '\{\"geoZone\":\"No\"rth\"",
+            r"^The record is invalid for the job: not one valid JSON value\. It is '\{\"geoZone\":\"No\"rth\"",
             "Correct the device's client attributes",
         ),
     ],
 )
-def test_a_record_that_the_job_rejects(works: Works, device: str, said: str, mend: str) -> None:
+def test_a_record_that_is_invalid_for_the_job(works: Works, device: str, said: str, fix: str) -> None:
     document = assert_stops(works.trace("--device", device), "counted", "rejected", said)
-    assert mend in document["mend"]
+    assert fix in document["fix"]
 
 
-def test_a_platform_that_takes_no_means(injured: Works) -> None:
+def test_a_platform_that_is_down_for_the_job(injured: Works) -> None:
     injured.proxy.answer(503)
     said = (
-        rf"^The window is over since \d+ s, but the job could not deliver its mean to rest http://127.0.0.1:"
-        rf"{injured.proxy.port}\. It keeps it and goes on trying\."
+        rf"^The window ended \d+ s ago, but the job could not deliver its mean to rest http://127.0.0.1:"
+        rf"{injured.proxy.port}\. The job keeps the mean and retries\."
     )
     outcome = injured.trace("--timeout", "8s", through_proxy=False)
     document = assert_stops(outcome, "posted", "delivery-failing", said)
-    assert "Nothing is lost" in document["mend"]
+    assert "Nothing is lost" in document["fix"]
     injured.proxy.break_off()
     injured.proxy.heal()
     injured.job.wait_to_say("Results are delivered again")
@@ -207,7 +208,7 @@ def test_a_platform_that_takes_no_means(injured: Works) -> None:
 
 def test_a_platform_that_refuses_the_mean(injured: Works) -> None:
     injured.proxy.answer(400, "Big integer values are not supported!")
-    said = r"^The target \(rest http://.+\) will not take the mean of zone 'North': .*Big integer values"
+    said = r"^The target \(rest http://.+\) refuses the mean of zone 'North': .*Big integer values"
     assert_stops(injured.trace(through_proxy=False), "posted", "result-refused", said)
 
 
@@ -215,7 +216,7 @@ def test_an_asset_that_somebody_has_renamed(works: Works) -> None:
     asset = works.first.tenant.get("/api/tenant/assets?assetName=North")
     works.first.tenant.post("/api/asset", {**asset, "name": "Northern"})
     try:
-        said = r"^The mean is on the asset 'Northern': it was called 'North' when the job began"
+        said = r"^The mean is on the asset 'Northern', whose name was 'North' when the job began"
         assert_stops(works.trace(), "readable", "asset-renamed", said)
     finally:
         works.first.tenant.post("/api/asset", {**asset, "name": "North"})
@@ -228,7 +229,7 @@ def test_a_job_that_posts_to_another_platform(works: Works) -> None:
     assert fourth.call("setup", environ=environ).code == 0
     try:
         outcome = fourth.trace("--checkpoint", str(works.checkpoint), environ=environ)
-        said = rf"^The job posts to http://127.0.0.1:{works.proxy.port}; we look at {fourth.platform.url}\.$"
+        said = rf"^The job posts to http://127.0.0.1:{works.proxy.port}, but this trace reads from {fourth.platform.url}\.$"
         assert_stops(outcome, "readable", "job-other-platform", said)
     finally:
         fourth.set_up()
@@ -238,14 +239,14 @@ def test_a_job_of_another_topic(works: Works) -> None:
     outcome = works.places[4].trace("--checkpoint", str(works.checkpoint))
     said = r"^The job in .+ reads another topic: winds1 \(.+\), not winds4 \(.+\)\.$"
     document = assert_stops(outcome, "counted", "job-other-topic", said)
-    assert "--checkpoint" in document["mend"]
+    assert "--checkpoint" in document["fix"]
 
 
 def test_a_checkpoint_in_which_no_job_has_run(works: Works, tmp_path: Path) -> None:
     outcome = works.first.trace("--checkpoint", str(tmp_path / "nothing"))
-    said = r"^No job has run with the checkpoint .+: nobody counts what is in Kafka\.$"
+    said = r"^No job has run with the checkpoint .+: the records in Kafka are not counted\.$"
     document = assert_stops(outcome, "counted", "job-not-running", said)
-    assert document["mend"].startswith("Start it: pacifictool aggregate")
+    assert document["fix"].startswith("Start it: pacifictool aggregate")
 
 
 def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> None:
@@ -263,9 +264,9 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
         later.check_identity(identity)
         later.store.set_starting_offsets({0: 1_000_000})
         outcome = works.first.trace("--checkpoint", str(later.folder))
-    said = r"^The job in .+ began after this reading, and a new job counts from its start on\.$"
+    said = r"^The job in .+ began after this reading, and a new job counts only what comes later\.$"
     document = assert_stops(outcome, "counted", "job-starts-later", said)
-    assert document["mend"] == "Trace again, now that the job runs."
+    assert document["fix"] == "Trace again, now that the job runs."
 
 
 @pytest.mark.long
@@ -303,17 +304,17 @@ def test_ctrl_c_ends_it_within_two_seconds(works: Works) -> None:
     job.resume()
 
 
-def test_a_job_that_does_not_get_on(works: Works) -> None:
+def test_a_job_that_makes_no_progress(works: Works) -> None:
     job = works.job.java()
     job.suspend()
-    said = r"^The job in .+ runs, but has not come to offset \d+ of partition 0 yet: it is at \d+\.$"
+    said = r"^The job in .+ runs, but has not reached offset \d+ of partition 0 yet: it is at \d+\.$"
     document = assert_stops(works.trace("--timeout", "4s"), "counted", "job-behind", said)
-    assert "--timeout" in document["mend"]
+    assert "--timeout" in document["fix"]
     job.resume()
 
 
-def test_a_job_that_runs_no_more(works: Works) -> None:
+def test_a_job_that_has_stopped(works: Works) -> None:
     works.job.kill()
-    said = r"^The job does not run any more with the checkpoint .+: nobody counts what is in Kafka\.$"
+    said = r"^No job is running any more with the checkpoint .+: the records in Kafka are not counted\.$"
     document = assert_stops(works.trace(), "counted", "job-not-running", said)
-    assert document["mend"].startswith("Start it: pacifictool aggregate")
+    assert document["fix"].startswith("Start it: pacifictool aggregate")

@@ -29,7 +29,7 @@ from typing import Any
 import typer
 
 from pacifictool.cli.app import app
-from pacifictool.cli.context import Session
+from pacifictool.cli.context import CliSession
 from pacifictool.cli.environment import Environment
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 def parse(words: list[str]) -> None:
     """Takes a command line apart as the program would. Raises Typer's UsageError for what it would refuse."""
     command: Any = typer.main.get_command(app)
-    context = command.make_context("pacifictool", list(words), obj=Session(Environment(stdin=io.StringIO())))
+    context = command.make_context("pacifictool", list(words), obj=CliSession(Environment(stdin=io.StringIO())))
     while hasattr(command, "resolve_command"):
         rest = [*context._protected_args, *context.args]
         if not rest:

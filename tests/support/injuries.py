@@ -1,4 +1,4 @@
-"""What can be wrong with the platform, its devices and its topic: each done for real, by the cause that must be named."""
+"""What can be wrong with the platform, its devices and its topic, by the code of the problem that must be reported."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Injury:
     break_it: Callable[[Place], Any]
     generations: tuple[int, ...] = (1, 4)
     heal: Callable[[Place], Any] | None = None
-    mend: str = "pacifictool setup"
-    """What the printed mend must say."""
+    fix: str = "pacifictool setup"
+    """What the printed fix must contain."""
     label: str = ""
     stops_readings: bool = True
     """Whether no reading reaches Kafka as long as it lasts."""

@@ -69,10 +69,10 @@ class Place:
         )
         return Outcome(int(run(arguments, environment)), stdout.getvalue(), stderr.getvalue())
 
-    def follow(self, mend: str, environ: Mapping[str, str] | None = None) -> None:
-        """Runs the command that a mend begins with, as a person would who reads it."""
-        command = re.match(r"pacifictool [a-z][^(]*", mend)
-        assert command is not None, f"no command: {mend}"
+    def follow(self, fix: str, environ: Mapping[str, str] | None = None) -> None:
+        """Runs the command that a fix begins with, as a reader would."""
+        command = re.match(r"pacifictool [a-z][^(]*", fix)
+        assert command is not None, f"no command: {fix}"
         outcome = self.call(*shlex.split(command[0])[1:], environ=environ)
         assert outcome.code == 0, outcome.stderr
 

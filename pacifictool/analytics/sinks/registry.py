@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pacifictool.analytics.sinks.base import Sink
-from pacifictool.errors import NotFound, PlatformError, UsageError
+from pacifictool.errors import NotFound, PlatformError, UsageError, unknown_choice
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class SinkOptions:
     scenario: Scenario
     connect: Callable[[], Platform]
     """Logs in to the platform."""
-    write: Callable[[str], None]
+    write: Callable[[str], None] = print
     """Shows a line to a person."""
     gateway_device: str = ANALYTICS_GATEWAY
     result_topic: str | None = None
@@ -53,7 +53,7 @@ def sink_kind(name: str) -> SinkKind:
     """The sink of that name. Raises UsageError."""
     kind = SINKS.get(name)
     if kind is None:
-        raise UsageError(f"--sink: {name!r} is not known.", hint=f"Use one of {', '.join(SINKS)}.")
+        raise unknown_choice("--sink", name, SINKS)
     return kind
 
 

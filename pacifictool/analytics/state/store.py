@@ -68,7 +68,7 @@ class StateStore(StateQueries):
     def __init__(
         self, path: Path, *, gives_up: Callable[[], bool] = lambda: False, reporter: Reporter = SILENT
     ) -> None:
-        """Creates the file when missing. `gives_up` ends a wait for a lock, with AggregationError, when it returns True."""
+        """Creates the file when missing. Waits for locks end with AggregationError once `gives_up` returns True."""
         self.path = path
         self._gives_up = gives_up
         self._reporter = reporter

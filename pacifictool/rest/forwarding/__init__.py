@@ -5,14 +5,25 @@
 
 from __future__ import annotations
 
-from pacifictool.rest.forwarding.interface import Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.compare import Difference, DifferenceKind
+from pacifictool.rest.forwarding.interface import (
+    Forwarding,
+    ForwardingNote,
+    ForwardingSpec,
+    ForwardingState,
+    NoteCode,
+)
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 
 __all__ = [
+    "Difference",
+    "DifferenceKind",
     "Forwarding",
+    "ForwardingNote",
     "ForwardingSpec",
     "ForwardingState",
+    "NoteCode",
     "PluginRuleForwarding",
     "RuleChainForwarding",
 ]

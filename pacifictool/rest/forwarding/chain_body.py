@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from pacifictool.rest.forwarding.compare import differences, merged
+from pacifictool.rest.forwarding.compare import Difference, DifferenceKind, differences, merged
 
 KAFKA_NODE = "org.thingsboard.rule.engine.kafka.TbKafkaNode"
 INPUT_NODE = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
@@ -84,7 +84,7 @@ def _call(link: Mapping[str, Any], labels: list[str]) -> Edge:
     return labels[link["fromIndex"]], str(link["type"]), str(target)
 
 
-def chain_differences(wanted: Metadata, actual: Metadata) -> Iterator[str]:
+def chain_differences(wanted: Metadata, actual: Metadata) -> Iterator[Difference]:
     """One line for each part of `wanted` that `actual` lacks.
 
     Nodes that somebody has added do not count; connections between wanted nodes that are not wanted do.
@@ -94,21 +94,21 @@ def chain_differences(wanted: Metadata, actual: Metadata) -> Iterator[str]:
     for label, node in zip(labels, nodes_of(wanted), strict=True):
         other = found.get(label)
         if other is None:
-            yield f"node {label!r} is missing"
+            yield Difference(f"node {label!r} is missing", DifferenceKind.STRUCTURE)
         elif other.get("type") != node.get("type"):
-            yield f"node {label!r}: {_short(node)} instead of {_short(other)}"
+            yield Difference.between(f"node {label!r}", _short(node), _short(other))
         else:
             yield from differences(_expected(node, other), other.get("configuration") or {}, label)
     wanted_edges = edges_of(wanted)
     actual_edges = {edge for edge in edges_of(actual) if edge[0] in labels and edge[2] in labels}
     for edge in sorted(wanted_edges - actual_edges):
-        yield f"connection {_shown(edge)} is missing"
+        yield Difference(f"connection {_shown(edge)} is missing", DifferenceKind.STRUCTURE)
     for edge in sorted(actual_edges - wanted_edges):
-        yield f"connection {_shown(edge)} is not wanted"
+        yield Difference(f"connection {_shown(edge)} is not wanted", DifferenceKind.STRUCTURE)
     for call in sorted(calls_of(wanted) - calls_of(actual)):
-        yield f"connection {_shown(call)} to another rule chain is missing"
+        yield Difference(f"connection {_shown(call)} to another rule chain is missing", DifferenceKind.STRUCTURE)
     if (first := _first_label(wanted)) != _first_label(actual):
-        yield f"first node: {first!r} instead of {_first_label(actual)!r}"
+        yield Difference.between("first node", repr(first), repr(_first_label(actual)))
 
 
 def merge_chain(wanted: Metadata, actual: Metadata, renew: Collection[str] = ()) -> dict[str, Any]:

@@ -8,38 +8,41 @@ from typing import Any
 from pacifictool.errors import InvalidRequest, NotFound
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries
+from pacifictool.rest.forwarding.interface import ForwardingNote, NoteCode
 from pacifictool.rest.http import Session, segment
 
 _MAX_PROFILES = 100
 
 
-def duplicate_notes(candidates: list[RuleChain], root_metadata: Mapping[str, Any]) -> Iterator[str]:
+def duplicate_notes(candidates: list[RuleChain], root_metadata: Mapping[str, Any]) -> Iterator[ForwardingNote]:
     """`candidates` are the chains of one name, the one that is used first."""
     if len(candidates) < 2:
         return
     ids = ", ".join(chain.id for chain in candidates)
-    note = f"There are {len(candidates)} rule chains named {candidates[0].name!r} ({ids}); the first is used."
+    text = f"There are {len(candidates)} rule chains named {candidates[0].name!r} ({ids}); the first is used."
     hooked = [chain.id for chain in candidates[1:] if entries(root_metadata, chain.id)]
-    if hooked:
-        note += (
-            f" The root rule chain hands telemetry to {', '.join(hooked)}, too, so that each message is forwarded once"
-            " more: take those out in the web UI."
-        )
-    yield note
+    if not hooked:
+        yield ForwardingNote(NoteCode.DUPLICATES, text)
+        return
+    text += f" The root rule chain hands telemetry to {', '.join(hooked)}, too: each message is forwarded again."
+    yield ForwardingNote(NoteCode.FORWARDED_TWICE, text, "Take those out in the web UI.")
 
 
-def entry_notes(chain: RuleChain, root: RuleChain, root_metadata: Mapping[str, Any]) -> Iterator[str]:
+def entry_notes(chain: RuleChain, root: RuleChain, root_metadata: Mapping[str, Any]) -> Iterator[ForwardingNote]:
     """Connections into our chain that setup would not have made: reported, and left as they are."""
     found = entries(root_metadata, chain.id)
     if len(found) > 1:
-        yield (
+        yield ForwardingNote(
+            NoteCode.FORWARDED_TWICE,
             f"The rule chain {root.name!r} leads to {chain.name!r} in {len(found)} ways ({'; '.join(found)}): a message"
-            " may be forwarded more than once. Take the others out in the web UI."
+            " may be forwarded more than once.",
+            "Take the others out in the web UI.",
         )
     elif found and POST_TELEMETRY not in found[0]:
-        yield (
+        yield ForwardingNote(
+            NoteCode.UNUSUAL_ENTRY,
             f"The rule chain {root.name!r} leads to {chain.name!r} by {found[0]} instead of {POST_TELEMETRY!r} of its"
-            " message type switch; that is left as it is."
+            " message type switch; that is left as it is.",
         )
 
 
@@ -62,18 +65,21 @@ def profile_chain_id(session: Session, name: str) -> str | None:
     return _id_in(profile, "defaultRuleChainId")
 
 
-def profile_note(profile: str, default: str, *, is_ours: bool) -> str:
+def profile_note(profile: str, default: str, *, is_ours: bool) -> ForwardingNote:
     """For a device profile with the default rule chain `default`, which its devices' messages enter first."""
     begins = f"The device profile {profile!r} has a default rule chain, {default!r}"
     if is_ours:
-        return (
+        return ForwardingNote(
+            NoteCode.PROFILE_BYPASSES,
             f"{begins} itself: its devices bypass the root rule chain, so that neither their telemetry nor the client"
-            " attributes that the chain looks for are stored, and nothing reaches Kafka. Take the default rule chain"
-            " out of the profile."
+            " attributes that the chain looks for are stored, and nothing reaches Kafka.",
+            "Take the default rule chain out of the profile.",
         )
-    return (
-        f"{begins}: its devices bypass the root rule chain, so that nothing of theirs reaches Kafka. Take the default"
-        f" rule chain out of the profile, or lead {POST_TELEMETRY!r} on from {default!r} to our chain in the web UI."
+    return ForwardingNote(
+        NoteCode.PROFILE_BYPASSES,
+        f"{begins}: its devices bypass the root rule chain, so that nothing of theirs reaches Kafka.",
+        f"Take the default rule chain out of the profile, or lead {POST_TELEMETRY!r} on from {default!r} to our chain"
+        " in the web UI.",
     )
 
 

@@ -5,14 +5,55 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 _SENSITIVE = re.compile(r"password|secret|jaas|credential|token$|otherProperties", re.IGNORECASE)
 _PUBLIC = re.compile(r"(api|plugin)Token$")
 _LONGEST_TEXT = 60
 
 
-def differences(wanted: Any, actual: Any, place: str = "") -> Iterator[str]:
+class DifferenceKind(StrEnum):
+    """What differs."""
+
+    VALUE = "value"
+    """A value: `Difference.place` names it."""
+    STATE = "state"
+    """The part is suspended, or did not start."""
+    DUPLICATE = "duplicate"
+    """The part itself is one too many."""
+    STRUCTURE = "structure"
+    """A node or connection is missing, or not wanted."""
+
+
+class Difference(str):
+    """One line that says what differs. Code looks at its attributes, never at the text."""
+
+    __slots__ = ("actual", "as_found", "kind", "place")
+    kind: DifferenceKind
+    place: str
+    """Path of the value, for example action.configuration.topic."""
+    actual: Any
+    """What the server has there; None for a secret."""
+    as_found: str
+    """The same line with the server's value first."""
+
+    def __new__(
+        cls, text: str, kind: DifferenceKind, *, place: str = "", actual: Any = None, as_found: str | None = None
+    ) -> Self:
+        self = super().__new__(cls, text)
+        self.kind, self.place, self.actual, self.as_found = kind, place, actual, as_found or text
+        return self
+
+    @classmethod
+    def between(cls, place: str, wanted: str, found: str, actual: Any = None) -> Self:
+        """The difference of a value, given in two texts."""
+        as_found = f"{place} is {found} instead of {wanted}"
+        text = f"{place}: {wanted} instead of {found}"
+        return cls(text, DifferenceKind.VALUE, place=place, actual=actual, as_found=as_found)
+
+
+def differences(wanted: Any, actual: Any, place: str = "") -> Iterator[Difference]:
     """One line for each wanted value that the server does not have.
 
     What the server has beyond that (ids, times, defaults of its own) does not count, and null equals absence.
@@ -25,9 +66,9 @@ def differences(wanted: Any, actual: Any, place: str = "") -> Iterator[str]:
             yield from differences(one, other, f"{place}[{number}]")
     elif not _equal(wanted, actual):
         if _SENSITIVE.search(place) and not _PUBLIC.search(place):
-            yield f"{place}: differs"
+            yield Difference(f"{place}: differs", DifferenceKind.VALUE, place=place)
         else:
-            yield f"{place}: {_shown(wanted)} instead of {_shown(actual)}"
+            yield Difference.between(place, _shown(wanted), _shown(actual), actual)
 
 
 def merged(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:

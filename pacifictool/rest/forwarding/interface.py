@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Protocol, Self
 
 from pacifictool.errors import DescriptorError
 from pacifictool.plan import Change
@@ -73,6 +74,36 @@ class ForwardingSpec:
         return wanted
 
 
+class NoteCode(StrEnum):
+    """What a note is about."""
+
+    DUPLICATES = "duplicates"
+    """Several rules or chains of one name exist; the first is used."""
+    FORWARDED_TWICE = "forwarded-twice"
+    """Messages reach our chain, or another one of its name, in more than one way."""
+    NAMESAKE = "namesake"
+    """A rule of the same name belongs to another plugin."""
+    UNUSUAL_ENTRY = "unusual-entry"
+    """Messages reach our chain in another way than `setup` makes."""
+    PROFILE_BYPASSES = "profile-bypasses"
+    """The device profile has a default rule chain of its own."""
+
+
+class ForwardingNote(str):
+    """An observation for a person: a text, and what to do about it. Code looks at `code`, never at the text."""
+
+    __slots__ = ("code", "fix", "text")
+    code: NoteCode
+    text: str
+    fix: str
+    """Empty where nothing needs to be done."""
+
+    def __new__(cls, code: NoteCode, text: str, fix: str = "") -> Self:
+        self = super().__new__(cls, f"{text} {fix}".rstrip())
+        self.code, self.text, self.fix = code, text, fix
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class ForwardingState:
     """What the server has, as far as a spec is concerned."""
@@ -83,7 +114,7 @@ class ForwardingState:
     """The server's objects by kind; what they are depends on the generation."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """By kind: why an ACTIVE part does not run, in the server's words."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[ForwardingNote, ...] = ()
     """What a person should know, such as duplicates of a rule."""
 
 

@@ -18,8 +18,14 @@ from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.creation import create_idempotently
 from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding.compare import differences, merged
-from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.compare import Difference, DifferenceKind, differences, merged
+from pacifictool.rest.forwarding.interface import (
+    ForwardingNote,
+    ForwardingSpec,
+    ForwardingState,
+    NoteCode,
+    apply_changes,
+)
 from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
 from pacifictool.rest.http import Session
@@ -54,10 +60,11 @@ class PluginRuleForwarding:
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
         rules, notes = ([], []) if spec.rule is None else self._find_rules(spec.rule)
         if len(rules) > 1:
-            notes.append(
+            text = (
                 f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
                 " active one forwards each message once more. The first is used, the others are kept suspended."
             )
+            notes.append(ForwardingNote(NoteCode.DUPLICATES, text))
         parts: dict[str, Any] = {PLUGIN: plugin, RULE: rules[0] if rules else None, "duplicates": tuple(rules[1:])}
         failures: dict[str, str] = {
             kind: failure
@@ -103,7 +110,14 @@ class PluginRuleForwarding:
             others = [rule for rule in self._rules() if rule.plugin_token == plugin.api_token and rule.id not in ours]
             if others:
                 names = ", ".join(repr(rule.name) for rule in others)
-                changes.append(Change(PLUGIN, plugin.name, ChangeAction.KEEP, (f"still used by {names}",)))
+                changes.append(
+                    Change(
+                        PLUGIN,
+                        plugin.name,
+                        ChangeAction.KEEP,
+                        (Difference(f"still used by {names}", DifferenceKind.STRUCTURE),),
+                    )
+                )
             else:
                 changes.append(
                     Change(PLUGIN, plugin.name, ChangeAction.DELETE, apply=lambda: self._delete_plugin(plugin))
@@ -145,13 +159,17 @@ class PluginRuleForwarding:
             )
         return found
 
-    def _find_rules(self, wanted: Mapping[str, Any]) -> tuple[list[Rule], list[str]]:
+    def _find_rules(self, wanted: Mapping[str, Any]) -> tuple[list[Rule], list[ForwardingNote]]:
         """The rules of the wanted name and token, the one to keep first; and what a person should know."""
         named = [rule for rule in self._rules() if rule.name == wanted["name"] and not rule.is_system]
         ours = [rule for rule in named if rule.plugin_token == wanted["pluginToken"]]
         notes = [
-            f"Another rule named {rule.name!r} ({rule.id}, {rule.state}) hands messages to the plugin with the token"
-            f" {rule.plugin_token!r}; it is left alone."
+            ForwardingNote(
+                NoteCode.NAMESAKE,
+                f"Another rule named {rule.name!r} ({rule.id}, {rule.state}) hands messages to the plugin with the"
+                f" token {rule.plugin_token!r}; it is left alone.",
+                "Rename that rule on the platform if it is a leftover.",
+            )
             for rule in named
             if rule not in ours
         ]
@@ -171,9 +189,9 @@ class PluginRuleForwarding:
         content = list(differences(wanted, found.raw))
         found_differences = list(content)
         if activate and found.state != ACTIVE:
-            found_differences.append(f"state: {ACTIVE} instead of {found.state}")
+            found_differences.append(Difference(f"state: {ACTIVE} instead of {found.state}", DifferenceKind.STATE))
         if activate and kind in state.failures:
-            found_differences.append(f"it did not start: {state.failures[kind]}")
+            found_differences.append(Difference(f"it did not start: {state.failures[kind]}", DifferenceKind.STATE))
         if not found_differences:
             return Change(kind, wanted["name"], ChangeAction.KEEP)
         return Change(
@@ -191,7 +209,7 @@ class PluginRuleForwarding:
             RULE,
             duplicate.name,
             ChangeAction.CHANGE,
-            (f"duplicate {duplicate.id}: suspended",),
+            (Difference(f"duplicate {duplicate.id}: suspended", DifferenceKind.DUPLICATE),),
             lambda: self._lifecycle.suspend(duplicate),
         )
 

@@ -17,8 +17,14 @@ from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.chain_body import chain_differences, labels_of, merge_chain, nodes_of
 from pacifictool.rest.forwarding.chain_notes import duplicate_notes, entry_notes, profile_chain_id, profile_note
 from pacifictool.rest.forwarding.chain_store import ChainStore, Metadata
+from pacifictool.rest.forwarding.compare import Difference, DifferenceKind
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY, entries, input_nodes, with_hook, without_hook
-from pacifictool.rest.forwarding.interface import ForwardingSpec, ForwardingState, apply_changes
+from pacifictool.rest.forwarding.interface import (
+    ForwardingNote,
+    ForwardingSpec,
+    ForwardingState,
+    apply_changes,
+)
 from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
 from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
@@ -116,7 +122,7 @@ class RuleChainForwarding:
         changes: list[Change] = []
         if any(_is_known(metadata[root.id], chain) for chain in ours):
             # Before the deletion: a server deletes a chain that is in use and leaves a node that leads nowhere.
-            change = (f"{POST_TELEMETRY!r} no longer goes to {name!r}",)
+            change = (Difference(f"{POST_TELEMETRY!r} no longer goes to {name!r}", DifferenceKind.STRUCTURE),)
             changes.append(Change(RULE_CHAIN, root.name, ChangeAction.CHANGE, change, lambda: self._unhook(root, ours)))
         for chain in ours:
             users = [
@@ -126,7 +132,8 @@ class RuleChainForwarding:
             ]
             if users:
                 names = ", ".join(repr(user) for user in users)
-                changes.append(Change(RULE_CHAIN, name, ChangeAction.KEEP, (f"still used by {names}",)))
+                reason = Difference(f"still used by {names}", DifferenceKind.STRUCTURE)
+                changes.append(Change(RULE_CHAIN, name, ChangeAction.KEEP, (reason,)))
             else:
                 changes.append(Change(RULE_CHAIN, name, ChangeAction.DELETE, apply=self._deletion(chain)))
         return changes
@@ -176,7 +183,7 @@ class RuleChainForwarding:
 
     def _profile_notes(
         self, spec: ForwardingSpec, chains: list[RuleChain], root: RuleChain, ours: RuleChain | None
-    ) -> Iterator[str]:
+    ) -> Iterator[ForwardingNote]:
         """A warning when the profile of the devices bypasses the root chain and ours."""
         if spec.device_type is None or not self._version.at_least(3):
             return
@@ -196,7 +203,10 @@ class RuleChainForwarding:
         if found.chain is None:
             return Change(RULE_CHAIN, name, ChangeAction.CREATE, apply=lambda: self._create(wanted, found))
         lines = list(chain_differences(wanted["metadata"], found.metadata))
-        lines += [f"node {label!r} did not start: {reason}" for label, reason in found.failed_nodes.items()]
+        lines += [
+            Difference(f"node {label!r} did not start: {reason}", DifferenceKind.STATE)
+            for label, reason in found.failed_nodes.items()
+        ]
         if not lines:
             return Change(RULE_CHAIN, name, ChangeAction.KEEP)
         return Change(RULE_CHAIN, name, ChangeAction.CHANGE, tuple(lines), lambda: self._change(wanted, found))
@@ -204,7 +214,7 @@ class RuleChainForwarding:
     def _planned_hook(self, name: str, found: _Found) -> Change:
         if found.chain is not None and entries(found.root_metadata, found.chain.id):
             return Change(RULE_CHAIN, found.root.name, ChangeAction.KEEP)
-        change = (f"{POST_TELEMETRY!r} goes to {name!r}, too",)
+        change = (Difference(f"{POST_TELEMETRY!r} goes to {name!r}, too", DifferenceKind.STRUCTURE),)
         return Change(RULE_CHAIN, found.root.name, ChangeAction.CHANGE, change, lambda: self._hook(name, found))
 
     # Applying

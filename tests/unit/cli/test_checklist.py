@@ -5,16 +5,18 @@ import io
 import pytest
 from rich.console import Console
 
-from pacifictool.cli.checklist import Checklist, PlainLines, Step
+from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.render import Messages
-from pacifictool.demo.checks import Check
-from pacifictool.demo.story import PHASES, steps
+from pacifictool.demo.checks import DemoCheck
+from pacifictool.demo.runner import PHASES, steps
 
 
 def checklist() -> Checklist:
     phases = {phase.check: phase for phase in PHASES}
     listed = [
-        Step(name, phases[name].title, phases[name].zone, phases[name].expected) if name in phases else Step(name, name)
+        ChecklistStep(name, phases[name].title, phases[name].zone, phases[name].expected)
+        if name in phases
+        else ChecklistStep(name, name)
         for name in steps()
     ]
     return Checklist(io.StringIO(), "The tutorial", listed, colour=False, verbose=False)
@@ -47,9 +49,9 @@ def test_the_checklist_shows_live_values_beside_what_is_expected() -> None:
         assert "32.25  32 ├───●─────────┤ 33" in lines["Zone A with turbine 1 al"]
         assert "├─────────────┤" in lines["Zone B appears, with tur"]
         assert "1 of 3 windows and 2 to come" in lines["Wind Turbine 1 publishes"]
-        assert "1,234 readings counted · 30 a second · 12 behind · 0 rejects" in lines["1,234 readings counted ·"]
+        assert "1,234 valid readings · 30/s · 12 behind · 0 invalid" in lines["1,234 valid readings · 3"]
 
-    view.on_check(Check("zone-a-turbine-1", (32.0, 33.0), 32.75))
+    view.on_check(DemoCheck("zone-a-turbine-1", (32.0, 33.0), 32.75))
     view.on_step("zone-a-turbines-1-and-2")
     lines = drawn(view)
     assert lines["Zone A with turbine 1 al"].startswith("✓")
@@ -61,7 +63,7 @@ def test_the_checklist_shows_live_values_beside_what_is_expected() -> None:
 def test_a_value_outside_stands_outside_and_fails_its_step(actual: float, gauge: str) -> None:
     view = checklist()
     view.on_step("zone-a-turbines-1-and-2")
-    view.on_check(Check("zone-a-turbines-1-and-2", (39.0, 41.0), actual))
+    view.on_check(DemoCheck("zone-a-turbines-1-and-2", (39.0, 41.0), actual))
     view.finish()
     line = drawn(view)["Zone A with turbines 1 a"]
     assert line.startswith("✗")
@@ -71,13 +73,13 @@ def test_a_value_outside_stands_outside_and_fails_its_step(actual: float, gauge:
 def test_a_check_without_a_line_of_its_own_belongs_to_the_step_that_runs() -> None:
     view = checklist()
     view.on_step("topic")
-    view.on_check(Check("records-rejected", (0, 0), 2))
+    view.on_check(DemoCheck("records-rejected", (0, 0), 2))
     assert drawn(view)["topic"].startswith("✗")
 
 
 def test_warnings_stay_on_the_screen() -> None:
     stream = io.StringIO()
-    Checklist(stream, "The tutorial", [Step("a", "A")], colour=False, verbose=False).warning("Mind the gap.")
+    Checklist(stream, "The tutorial", [ChecklistStep("a", "A")], colour=False, verbose=False).warning("Mind the gap.")
     assert stream.getvalue() == "Warning: Mind the gap.\n"
 
 
@@ -86,10 +88,10 @@ def test_without_a_terminal_every_check_is_a_line() -> None:
     view = PlainLines(Messages(stream, colour=False, verbose=True, quiet=False))
     view.on_step("setup")
     view.on_mean("Zone A", 1_795_477_550_000, 32.5)
-    view.on_check(Check("zone-a-turbine-1", (32.0, 33.0), 32.5))
-    view.on_check(Check("zone-b-created-by-the-job", expected=True, actual=False))
+    view.on_check(DemoCheck("zone-a-turbine-1", (32.0, 33.0), 32.5))
+    view.on_check(DemoCheck("zone-b-created-by-the-job", expected=True, actual=False))
     assert stream.getvalue().splitlines() == [
-        "Zone A: 32.5000 for the window until 2026-11-23 23:45:50Z",
+        "Zone A: 32.5000 for the window ending 2026-11-23 23:45:50Z",
         "✓ zone-a-turbine-1: 32.5 (expected 32 to 33)",
         "✗ zone-b-created-by-the-job: no",
     ]

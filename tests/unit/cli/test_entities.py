@@ -49,7 +49,7 @@ def test_creating_listing_and_deleting(noun: str, on_stack: CommandLine) -> None
 
 def test_the_sentences_for_people(on_stack: CommandLine) -> None:
     assert on_stack("device", "create", "D").stdout == "Created device D.\n"
-    assert on_stack("device", "create", "D").stdout == "The device D exists already.\n"
+    assert on_stack("device", "create", "D").stdout == "The device D already exists.\n"
     assert on_stack("device", "list", "--search", "D").stdout.startswith("2 devices\n")
     assert on_stack("attributes", "set", "D", "a=1", "b=c").stdout == "Set 2 client attributes of D.\n"
     assert "client   a     1" in on_stack("attributes", "show", "D").stdout

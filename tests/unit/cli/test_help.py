@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,13 +13,16 @@ from typing import Any
 
 import pytest
 import typer
-from harness import Outcome
+from documents import parse
+from harness import CommandLine, Outcome
 
 import pacifictool
 from pacifictool.cli.app import COMMANDS, app
 
 HEAVY = ("rich", "requests", "pyspark", "paho", "confluent_kafka", "py4j", "uvicorn", "starlette", "psutil")
-"""Whoever asks for help waits for none of these. (pydantic is Typer's own doing.)"""
+"""Help imports none of these."""
+
+MAX_PROCESSOR_SECONDS = 0.3
 
 
 def command_paths() -> Iterator[tuple[str, ...]]:
@@ -29,7 +35,17 @@ def command_paths() -> Iterator[tuple[str, ...]]:
             yield (name, below)
 
 
-@pytest.mark.parametrize("path", list(command_paths()), ids=lambda path: " ".join(path) or "pacifictool")
+def command_at(path: tuple[str, ...]) -> Any:
+    command: Any = typer.main.get_command(app)
+    for name in path:
+        command = command.get_command(None, name)
+    return command
+
+
+each_command = pytest.mark.parametrize("path", list(command_paths()), ids=lambda path: " ".join(path) or "pacifictool")
+
+
+@each_command
 def test_every_command_explains_itself_without_heavy_imports(path: tuple[str, ...]) -> None:
     code = (
         "import sys\n"
@@ -41,14 +57,63 @@ def test_every_command_explains_itself_without_heavy_imports(path: tuple[str, ..
         "sys.exit(int(code))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *path, "--help"], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", code, *path, "--help-all"], capture_output=True, text=True, check=False, timeout=30
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: {' '.join(('pacifictool', *path))}")
-    for expected in ("--output", "--url", "--kafka", "--help"):
+    for expected in ("--output", "--url", "--kafka", "--help", "--help-all"):
         assert expected in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 120
     assert set(json.loads(done.stderr)).isdisjoint(HEAVY)
+
+
+def help_of(*path: str, width: int = 80, option: str = "--help") -> str:
+    """The help without a process of its own."""
+    context = typer.Context(command_at(()), info_name="pacifictool", terminal_width=width)
+    for depth, name in enumerate(path, start=1):
+        command = command_at(path[:depth])
+        context = typer.Context(command, info_name=name, parent=context, terminal_width=width)
+    if option == "--help-all":
+        context.meta["pacifictool.help_all"] = True
+    return str(context.get_help())
+
+
+@each_command
+def test_help_folds_connection_and_output_options_into_one_line(path: tuple[str, ...]) -> None:
+    folded, full = help_of(*path), help_of(*path, option="--help-all")
+    assert "--help-all" in folded
+    assert "Connection:" not in folded
+    assert "--password-file" not in folded
+    assert full.index("Options:") < full.index("Connection:") < full.index("Output:")
+
+
+def is_group(path: tuple[str, ...]) -> bool:
+    return hasattr(command_at(path), "commands")
+
+
+@each_command
+def test_every_command_shows_examples_that_parse(path: tuple[str, ...]) -> None:
+    if is_group(path):
+        return
+    examples = command_at(path).epilog.splitlines()
+    assert 1 <= len(examples) <= 3
+    shown = help_of(*path, width=40)
+    for example in examples:
+        assert f"\n  {example}" in shown
+        program, *words = shlex.split(example)
+        assert program == "pacifictool"
+        assert tuple(words[: len(path)]) == path
+        parse(words)
+
+
+def test_the_list_of_commands_is_never_cut() -> None:
+    for path in [(), *((name,) for name in COMMANDS if is_group((name,)))]:
+        command = command_at(path)
+        for width in (40, 80, 200):
+            shown = " ".join(help_of(*path, width=width).split())
+            assert "..." not in shown.partition("Commands:")[2]
+            for name, summary in command.summaries(None).items():
+                assert f"{name} {summary}" in shown
 
 
 def test_the_short_form_and_no_arguments_at_all_show_the_same_help(program: Callable[..., Outcome]) -> None:
@@ -56,20 +121,66 @@ def test_the_short_form_and_no_arguments_at_all_show_the_same_help(program: Call
     assert full.code == 0
     assert full.stderr == ""
     assert program("-h").stdout == program().stdout == full.stdout
-    for name in COMMANDS:
+    for name, entry in COMMANDS.items():
         assert f"\n  {name} " in full.stdout
+        assert entry.summary.endswith(".")
+
+
+def test_help_takes_little_processor_time() -> None:
+    times = []
+    for _ in range(7):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "pacifictool", "--help"], stdout=subprocess.DEVNULL, env=os.environ, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+        if times[-1] < MAX_PROCESSOR_SECONDS:
+            return  # on a busy machine, single runs take longer
+    pytest.fail(f"processor seconds: {times}")
 
 
 def test_every_option_and_argument_has_a_help_text() -> None:
-    root: Any = typer.main.get_command(app)
     for path in command_paths():
-        command = root
-        for name in path:
-            command = command.get_command(None, name)
+        command = command_at(path)
         assert command.help, path
         for parameter in command.params:
             if parameter.name != "help":
                 assert getattr(parameter, "help", None), (path, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (("setpu",), "No such command: 'setpu'.", "Did you mean 'setup' or 'asset'? See: pacifictool --help"),
+        (("xyzzy",), "No such command: 'xyzzy'.", "See: pacifictool --help"),
+        (("sandbox", "stats"), "No such command: 'stats'.", "Did you mean 'status'? See: pacifictool sandbox --help"),
+        (("setup", "--dryrun"), "No such option: --dryrun.", "Did you mean --dry-run? See: pacifictool setup --help"),
+        (
+            ("aggregate", "--sink", "gatway"),
+            "--sink: 'gatway' is not known.",
+            "Did you mean 'gateway'? Use one of rest, gateway, kafka, console.",
+        ),
+        (("setup", "--output", "jsn"), "--output: 'jsn' is not known.", "Did you mean 'json'? Use table or json."),
+        (
+            ("trace", "--until", "Kafak"),
+            "--until: 'Kafak' is not known.",
+            "Did you mean 'kafka'? Use one of stored, kafka, asset.",
+        ),
+        (
+            ("attributes", "show", "D", "--scope", "sever"),
+            "--scope: 'sever' is not known.",
+            "Did you mean 'server'? Use one of client, server, shared.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistyped_word_gets_a_suggestion(
+    command_line: CommandLine, arguments: tuple[str, ...], message: str, hint: str
+) -> None:
+    outcome = command_line(*arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.splitlines()[:2] == [f"Error: {message}", f"  {hint}"]
 
 
 def test_the_version_is_printed(program: Callable[..., Outcome]) -> None:

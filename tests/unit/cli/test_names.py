@@ -17,12 +17,12 @@ from nasty_names import LETTERS, MARKUP, NASTY, USABLE, is_shown, unseen_in
 
 from pacifictool.analytics.sinks.console import describe
 from pacifictool.analytics.windows import WindowMean
-from pacifictool.cli.checklist import Checklist, PlainLines, Step
+from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
-from pacifictool.cli.rejects import _render as render_rejects
 from pacifictool.cli.render import Messages, Output, TerminalReporter
-from pacifictool.demo.checks import Check
+from pacifictool.cli.results import render_rejects
+from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
@@ -266,7 +266,9 @@ def test_reporters_lines_and_documents(name: str) -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_the_demos_checklist(name: str) -> None:
     screen = Screen()
-    view = Checklist(screen, f"Heading {name}", [Step("a", f"Step {name}", name, (1, 2))], colour=True, verbose=True)
+    view = Checklist(
+        screen, f"Heading {name}", [ChecklistStep("a", f"Step {name}", name, (1, 2))], colour=True, verbose=True
+    )
     with view.shown():
         view.on_step("a")
         view.info(f"News {name}")
@@ -279,6 +281,6 @@ def test_the_demos_checklist(name: str) -> None:
     stream = io.StringIO()
     lines = PlainLines(Messages(stream, colour=False, verbose=True, quiet=False))
     lines.on_mean(name, 1, 1.5)
-    lines.on_check(Check(name, (1, 2), 1.5))
+    lines.on_check(DemoCheck(name, (1, 2), 1.5))
     assert len(stream.getvalue().splitlines()) == 2
     assert unseen_in(stream.getvalue()) == []

@@ -218,7 +218,7 @@ def test_a_defect_of_ours_is_one_sentence_too(on_stack: CommandLine, monkeypatch
     monkeypatch.setattr("pacifictool.cli.entities.list_entities", broken)
     outcome = on_stack("device", "list", "-o", "json")
     assert outcome.code == 1
-    assert outcome.document["error"]["message"] == "Something unexpected happened: RuntimeError: two lines"
+    assert outcome.document["error"]["message"] == "Unexpected error: RuntimeError: two lines"
     assert "--debug" in outcome.document["error"]["hint"]
     assert "Traceback" not in outcome.stderr
 

@@ -1,0 +1,142 @@
+"""What a job uses unless the user decides: the folder of its checkpoint, and its sink. Needs no Spark."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pacifictool.analytics.sinks.registry import SinkOptions, sink_kind
+from pacifictool.analytics.state.reader import identity_of
+from pacifictool.mqtt import ANALYTICS_GATEWAY
+from pacifictool.reporting import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from pacifictool.rest import Platform
+    from pacifictool.scenario import Scenario
+    from pacifictool.settings import Settings
+
+MANY_ZONES: Final = 500
+"""Zones whose means 4.x may need seconds to take over REST (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
+
+REST: Final = "rest"
+GATEWAY: Final = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolders:
+    """The checkpoint folders of the jobs that these settings and this scenario describe."""
+
+    settings: Settings
+    scenario: Scenario
+    state_dir: Path
+    """See `runtime.default_state_dir`."""
+
+    def default(self, sink: str | None = None, target: str | None = None) -> Path:
+        """The folder for a job with this sink: the same settings find the same folder again.
+
+        `target` is where exactly the sink writes; None: what the settings say. Without `sink`, the folder of the job
+        that `aggregate` would continue.
+        """
+        if sink is None:
+            rest, gateway = self.default(REST), self.default(GATEWAY)
+            return gateway if last_used_sink(rest, gateway) == GATEWAY else rest
+        if target is None:
+            target = sink_kind(sink).target(SinkOptions(self.settings, self.scenario, partial(_connect, self.settings)))
+        topic = self.scenario.kafka.topic
+        digest = hashlib.sha256(f"{self.settings.kafka.bootstrap}\n{topic}\n{target}".encode()).hexdigest()[:8]
+        return self.jobs / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{sink}-{digest}"
+
+    def of_topic(self) -> list[Path]:
+        """The folder that `default` returns, then those of all other jobs on the scenario's topic."""
+        likeliest = self.default()
+        others = [
+            folder
+            for folder in sorted(self.jobs.glob("*"))
+            if folder != likeliest
+            and (identity := identity_of(folder)) is not None
+            and identity.topic == self.scenario.kafka.topic
+        ]
+        return [likeliest, *others]
+
+    @property
+    def jobs(self) -> Path:
+        """The folder that holds the checkpoints."""
+        return self.state_dir / "jobs"
+
+
+def choose_sink(
+    scenario: Scenario,
+    checkpoint_of: Callable[[str], Path],
+    connect: Callable[[], Platform],
+    *,
+    gateway_device: str = ANALYTICS_GATEWAY,
+    reporter: Reporter = SILENT,
+) -> str:
+    """The name of the sink for a job without an explicit one: assets over REST, or the gateway for many zones.
+
+    A 4.x server answers each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2): half a
+    minute for ten thousand, where the gateway takes seconds (docs/sinks.md). A job that has a checkpoint keeps its
+    sink: with another, it would be another job.
+
+    `checkpoint_of` returns the folder that a job with the given sink would use. The platform is only asked when there
+    are many zones and no checkpoint yet. Reports why it is not the usual sink. Raises PlatformError.
+    """
+    used = last_used_sink(checkpoint_of(REST), checkpoint_of(GATEWAY))
+    if used is not None:
+        if used == GATEWAY:
+            reporter.info("This job publishes means through the gateway since its first run; --sink changes that.")
+        return used
+    zones = zone_count(scenario)
+    if zones < MANY_ZONES or set(scenario.zones) & {turbine.name for turbine in scenario.turbines}:
+        return REST
+    with connect() as platform:
+        device = platform.devices.find(gateway_device)
+    if device is not None and device.is_gateway:
+        reporter.info(
+            f"The scenario has {zones} zones, so the means go through the gateway {gateway_device!r} to one device per"
+            " zone; --sink rest writes them to assets."
+        )
+        return GATEWAY
+    reporter.info(
+        f"The scenario has {zones} zones; writing their means over REST may take longer than a window."
+        " `pacifictool setup --gateway` creates a gateway, which is many times faster."
+    )
+    return REST
+
+
+def zone_count(scenario: Scenario) -> int:
+    """The number of zones of the scenario's own turbines or, if it only has a fleet, of the fleet."""
+    if scenario.turbines:
+        return len(scenario.zones)
+    zones = scenario.fleet.zones
+    return zones if isinstance(zones, int) else len(zones)
+
+
+def last_used_sink(*folders: Path) -> str | None:
+    """The sink, rest or gateway, of the job that ran last in one of these folders; None if none ran there."""
+    used = [
+        (_last_used(folder), sink)
+        for folder in folders
+        if (identity := identity_of(folder)) is not None
+        and (sink := identity.target.partition(" ")[0]) in (REST, GATEWAY)
+    ]
+    return max(used)[1] if used else None
+
+
+def _last_used(folder: Path) -> float:
+    for name in ("state.sqlite", "ledger.sqlite"):
+        with contextlib.suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return 0.0
+
+
+def _connect(settings: Settings) -> Platform:
+    from pacifictool.rest import Platform
+
+    return Platform.connect(settings)

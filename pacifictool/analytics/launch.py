@@ -1,0 +1,104 @@
+"""What a job needs before it can run: Spark's settings with Java and jars, its rules, and an open sink."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from pacifictool.analytics.engine.spark import SparkSettings
+from pacifictool.analytics.sinks.base import Sink
+from pacifictool.analytics.sinks.registry import SinkKind, SinkOptions
+from pacifictool.analytics.state.checkpoint import has_begun
+from pacifictool.analytics.waiting import wait_until_reachable
+from pacifictool.errors import Interrupted, UsageError
+from pacifictool.reporting import SILENT, Reporter
+from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
+from pacifictool.scenario import Aggregation, Scenario, describe_validation_error
+from pacifictool.settings import Settings
+
+SECRET_VARIABLE: Final = "PACIFICTOOL_SPARK_SECRET"  # noqa: S105 - the name of a variable
+"""Holds the secret of a standalone cluster: a command line can be read by everybody on the machine."""
+
+
+def spark_settings(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    cache_dir: Path,
+    master: str | None = None,
+    memory: str = "1g",
+    conf: Mapping[str, str] | None = None,
+    reporter: Reporter = SILENT,
+) -> SparkSettings:
+    """How to start Spark: finds Java and downloads the Kafka connector's jars that are not in `cache_dir`.
+
+    The secret of a standalone cluster comes from the variable PACIFICTOOL_SPARK_SECRET. Warns when there is none and
+    other machines can reach the driver. Under spark-submit, Java and jars are spark-submit's.
+
+    Raises UsageError for a `master` that contradicts spark-submit's, JavaMissing, JarsMissing, StorageFull.
+    """
+    submitted = SparkSettings(Path(environ.get("JAVA_HOME", "")), jars=(), environ=environ, conf=conf or {})
+    if submitted.is_guest:
+        if master is not None:
+            raise UsageError("--master: spark-submit sets the master.", hint="Pass --master to spark-submit instead.")
+        return submitted
+    java = find_java(environ)
+    reporter.detail(f"Using Java {java.full_version} ({java.source})")
+    jars = ensure_jars(
+        SPARK_KAFKA,
+        java=java,
+        cache_dir=cache_dir,
+        mirror=settings.jars_mirror,
+        folder=settings.jars_folder,
+        environ=environ,
+        reporter=reporter,
+    )
+    spark = SparkSettings(
+        java_home=java.home,
+        jars=jars,
+        master=master or "local[*]",
+        memory=memory,
+        environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
+        conf=conf or {},
+        secret=environ.get(SECRET_VARIABLE) or None,
+    )
+    if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):
+        reporter.warning(
+            f"{spark.master} is used without a secret: whoever reaches the ports of this job or of the cluster can run "
+            f"programs there. Set {SECRET_VARIABLE} to the cluster's spark.authenticate.secret (docs/clusters.md)."
+        )
+    return spark
+
+
+def aggregation_rules(scenario: Scenario, *, window: str | None = None, lateness: str | None = None) -> Aggregation:
+    """The scenario's aggregation with another window length or allowed lateness, such as "30s". Raises UsageError."""
+    given = {name: value for name, value in (("window", window), ("lateness", lateness)) if value is not None}
+    try:
+        return Aggregation.model_validate(scenario.aggregation.model_dump() | given)
+    except ValidationError as error:
+        raise UsageError(
+            f"--{describe_validation_error(error)}.", hint="docs/scenario.md lists the values of the key of this name."
+        ) from None
+
+
+@contextmanager
+def open_sink(
+    kind: SinkKind, options: SinkOptions, checkpoint: Path, *, stop: threading.Event, reporter: Reporter = SILENT
+) -> Iterator[Sink]:
+    """The sink of the job with this checkpoint, closed at the end.
+
+    A job that has run before waits until its platform is available. Raises Interrupted when `stop` is set meanwhile,
+    and PacificToolError.
+    """
+    with ExitStack() as opened:
+        sink = wait_until_reachable(
+            lambda: opened.enter_context(kind.open(options)), stop, reporter, waits=has_begun(checkpoint)
+        )
+        if sink is None:
+            raise Interrupted
+        yield sink

@@ -1,0 +1,133 @@
+"""`rejects` and `report`: what a job left behind."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli.options import CheckpointOption, seconds_option
+from pacifictool.cli.render import table
+from pacifictool.errors import AggregationError, UsageError
+
+if TYPE_CHECKING:
+    from pacifictool.analytics.state.queries import InvalidRecord
+    from pacifictool.report.facts import RunFacts
+
+MAX_LAST_SECONDS = 366 * 86_400.0
+_SHOWN_CHARACTERS = 80
+
+rejects_app, rejects_command = command_app("pacifictool rejects", "pacifictool rejects --all -o json")
+report_app, report_command = command_app("pacifictool report run.html", "pacifictool report zones.png --last 10m")
+
+
+@rejects_command
+def rejects(
+    ctx: typer.Context,
+    checkpoint: CheckpointOption = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records, newest first.")] = 20,
+    all_rejects: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
+) -> None:
+    """Show the invalid records that the job kept: topic, partition, offset, reason and value.
+
+    Works while the job runs and after it.
+    """
+    from pacifictool.analytics.state.reader import JobView
+
+    session = session_of(ctx)
+    folder = checkpoint or session.job_folders.default()
+    view = JobView.open(folder)
+    if view is None:
+        raise AggregationError(
+            f"No job has run with the checkpoint {folder}.", hint="Name the job's folder with --checkpoint."
+        )
+    with contextlib.closing(view), session.slow_task("Reading the invalid records"):
+        reasons = view.invalid_counts()
+        shown = [_document(record) for record in view.invalid_records(newest=None if all_rejects else limit)]
+    document = {"ok": True, "total": sum(reasons.values()), "reasons": reasons, "rejects": shown}
+    session.output.emit(document, lambda console: render_rejects(console, document))
+
+
+def _document(record: InvalidRecord) -> dict[str, Any]:
+    try:
+        text = None if record.value is None else record.value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": record.reason,
+        "timestamp": record.timestamp_ms,
+        "value": text,
+        # Bytes that are not text can only be in JSON like this.
+        "value_base64": base64.b64encode(record.value).decode() if text is None and record.value is not None else None,
+    }
+
+
+def render_rejects(console: Any, document: dict[str, Any]) -> None:
+    """The records as a table, and the number per reason."""
+    rows = []
+    for record in document["rejects"]:
+        value = record["value"] if record["value"] is not None else f"base64 {record['value_base64'] or ''}"
+        more = f" … ({len(value)} characters)" if len(value) > _SHOWN_CHARACTERS else ""
+        where = f"{record['topic']} {record['partition']}:{record['offset']}"
+        rows.append([where, record["reason"], value[:_SHOWN_CHARACTERS] + more])
+    title = f"{document['total']} invalid records"
+    console.print(table(title, {"Where": "left", "Reason": "left", "Value": "left"}, rows))
+    for reason, count in document["reasons"].items():
+        console.print(f"  {count} x {reason}")
+
+
+@report_command
+def report(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: NAME.html, NAME.png or NAME.svg.")],
+    last: Annotated[str, typer.Option(metavar="TIME", help="How far to look back, for example 10m.")] = "1h",
+    zone: Annotated[
+        list[str] | None,
+        typer.Option("--zone", metavar="NAME", help="A zone to show; repeatable. (default: the first 12)"),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Draw a run as a page or a picture: means per zone, the turbines' ranges, rates, latency and invalid records.
+
+    Means come from the platform, readings from the topic, latency and invalid records from the job's checkpoint. The
+    page needs no network. Works while the job runs and after it.
+    """
+    from pacifictool.report.collect import collect
+    from pacifictool.report.write import check_target, write_report
+
+    session = session_of(ctx)
+    check_target(file)
+    seconds = seconds_option("--last", last)
+    if not 0 < seconds <= MAX_LAST_SECONDS:
+        raise UsageError("--last must be more than 0 and at most a year.", hint="For example 10m or 6h.")
+    with session.connect() as platform:
+        facts = collect(
+            platform,
+            session.settings.kafka,
+            session.scenario,
+            job_folder=(checkpoint or session.job_folders.default()).absolute(),
+            last_seconds=seconds,
+            zones=zone or (),
+            reporter=session.reporter,
+        )
+    with session.reporter.task(f"Drawing {file.name}"):
+        write_report(facts, file)
+    document = {"ok": True, "file": str(file.absolute()), **facts.as_document()}
+    session.output.emit(document, lambda console: _render_report(console, facts, file))
+
+
+def _render_report(console: Any, facts: RunFacts, file: Path) -> None:
+    from pacifictool.report.wording import figures, notes, subtitle
+
+    rows = [list(row) for row in figures(facts)]
+    console.print(table(f"Report of {subtitle(facts)}", {"What": "left", "": "left"}, rows))
+    for note in notes(facts):
+        console.print(note)
+    console.print(f"Written: {file}", soft_wrap=True)

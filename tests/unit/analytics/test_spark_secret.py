@@ -1,0 +1,59 @@
+"""The secret of a Spark cluster: where it comes from, where it does not go, and what is said when there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
+from pacifictool.reporting import SilentReporter
+from pacifictool.runtime import default_cache_dir
+
+
+class Notes(SilentReporter):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def settings_of(
+    master: str | None, environ: Mapping[str, str] | None = None, conf: dict[str, str] | None = None
+) -> tuple[Any, list[str]]:
+    """Spark's settings for this master, and the warnings."""
+    notes = Notes()
+    settings: Any = SimpleNamespace(jars_mirror=None, jars_folder=None)
+    environ = {**os.environ, **(environ or {})}
+    cache = default_cache_dir(os.environ)
+    return spark_settings(settings, environ, cache_dir=cache, master=master, conf=conf, reporter=notes), notes.warnings
+
+
+def test_the_secret_comes_from_the_environment_and_goes_no_further() -> None:
+    settings, warnings = settings_of("spark://head:7077", {SECRET_VARIABLE: "hush"})
+    assert settings.secret == "hush"
+    assert settings.authenticates
+    assert "hush" not in repr(settings)
+    assert SECRET_VARIABLE not in settings.environ
+    assert warnings == []
+
+
+def test_a_cluster_that_others_can_reach_is_warned_of_once_when_there_is_no_secret() -> None:
+    settings, warnings = settings_of("spark://head:7077", {SECRET_VARIABLE: ""})
+    assert not settings.authenticates
+    assert len(warnings) == 1
+    assert SECRET_VARIABLE in warnings[0]
+    assert "docs/clusters.md" in warnings[0]
+
+
+@pytest.mark.parametrize("master", [None, "local[2]", "spark://127.0.0.1:7077", "yarn"])
+def test_others_need_none(master: str | None) -> None:
+    assert settings_of(master)[1] == []
+
+
+def test_whoever_sets_up_authentication_is_not_warned() -> None:
+    assert settings_of("spark://head:7077", conf={"spark.authenticate": "true"})[1] == []
