@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-long browser check format lint types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
+.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,13 +41,16 @@ test-long: install ## Clusters, clocks and faults at random: what takes too long
 browser: ## Chromium for the browser tests, installed if it is missing
 	@scripts/system_tool.sh chromium chromium chromium-browser google-chrome >/dev/null
 
-check: format lint types imports docs test package ## What CI runs
+check: format lint language types imports docs test package ## What CI runs
 
 format: install
 	$(BIN)/ruff format --check .
 
 lint: install
 	$(BIN)/ruff check .
+
+language: install ## Words that the project does not use (scripts/language.toml)
+	$(BIN)/python scripts/check_language.py
 
 types: install
 	$(BIN)/mypy
@@ -59,7 +62,7 @@ lock: ## Newest versions that fit, with hashes and without any registry's addres
 	$(UV) pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
-bench: install ## Ourselves beside the peers: one JSON, tables, docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto
+bench: install ## Compared with other tools: one JSON, tables, docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--docs) $(BENCH)
 
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)

@@ -1,4 +1,4 @@
-"""`make bench`: ourselves beside what people use today, in one run. `python -m benchmarks --help`.
+"""`make bench`: compares pacifictool with other tools in one run. `python -m benchmarks --help`.
 
 Prints one JSON document to standard output and the tables to standard error; both, and a plot, go to the folder given
 with --out, too. Exit code 1 when an engine's values differ, 0 otherwise: a bar that is missed is reported, and on
@@ -22,10 +22,10 @@ from typing import Any
 
 import psutil
 
-from benchmarks import answers, report
-from benchmarks.bars import judge
+from benchmarks import expected, report
+from benchmarks.bars import check_bars
 from benchmarks.rivals import prepare_environments
-from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongAnswer, broker
+from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongMeans, broker
 from benchmarks.stream import RECORDS_PER_MS, WINDOW_MS
 from pacifictool.runtime import find_java
 
@@ -68,7 +68,7 @@ def main() -> int:
             began, load = time.monotonic(), os.getloadavg()[0]
             try:
                 found = STAGES[name](bench)
-            except WrongAnswer as error:
+            except WrongMeans as error:
                 document |= {"ok": False, "error": str(error)}
                 print(error, file=sys.stderr)
                 break
@@ -78,8 +78,8 @@ def main() -> int:
                 "minutes": round((time.monotonic() - began) / 60, 1),
             }
     document["verified"] = document["ok"]
-    document["tolerance_of_peers"] = answers.FLOAT_TOLERANCE
-    document["bars"] = judge(document["stages"])
+    document["tolerance_of_peers"] = expected.FLOAT_TOLERANCE
+    document["bars"] = check_bars(document["stages"])
     text = json.dumps(document, indent=2) + "\n"
     path.write_text(text)
     print(report.tables(document), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the numbers are to reach, and whether they do."""
+"""The targets for the numbers, and whether they are met."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BEST_PEER = {False: 8.0, True: 5.0}
 FIRST_BATCH_SECONDS, BATCH_SECONDS = 8.0, 0.3
 
 
-def judge(stages: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry per bar that the stages allow to judge: name, value, bar, whether it is met."""
+def check_bars(stages: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One entry per bar for which the stages have numbers: name, value, bar, whether it is met."""
     bars: list[dict[str, Any]] = []
 
     def at_least(name: str, value: float, bar: float) -> None:

@@ -30,7 +30,7 @@ from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
 from pacifictool.settings import KafkaEndpoint
 
-PATIENCE_SECONDS = 240.0
+TIMEOUT_SECONDS = 240.0
 WARM_UP = (100_000, 300_000, 300_000)
 
 
@@ -72,7 +72,7 @@ def batches(checkpoint: Path) -> dict[int, float]:
 
 
 def measure(broker: KafkaBroker, folder: Path, executors: int, partitions: int, records: int) -> dict[str, Any]:
-    """One job on a cluster of so many executors."""
+    """One job on a cluster with this number of executors."""
     topic = f"winds-{executors}-{partitions}"
     KafkaAdmin(KafkaEndpoint(broker.bootstrap)).create(
         topic, partitions=partitions, replication=1, timestamp_type=LOG_APPEND_TIME
@@ -93,7 +93,7 @@ def measure(broker: KafkaBroker, folder: Path, executors: int, partitions: int, 
                 for heap in (*WARM_UP, records, records, records):
                     known = set(batches(checkpoint))
                     write(broker.bootstrap, topic, partitions, heap)
-                    until = time.monotonic() + PATIENCE_SECONDS
+                    until = time.monotonic() + TIMEOUT_SECONDS
                     while not (new := set(batches(checkpoint)) - known):
                         if job.poll() is not None or time.monotonic() > until:
                             raise SystemExit(f"no batch was done: {topic}")

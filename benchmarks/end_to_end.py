@@ -1,14 +1,14 @@
 """Whether a fleet's readings all arrive: `make bench-fleet-e2e`, or `python benchmarks/end_to_end.py --help`.
 
 1,000 turbines with 10 readings a second each for five minutes, `setup`, `simulate` and a sandbox as a user runs them:
-MQTT with QoS 1, the tutorial's rule, Kafka. Every reading can be told from every other: each turbine stands in a zone
+MQTT with QoS 1, the tutorial's rule, Kafka. Every reading is unique: each turbine is in a zone
 of its own, and its wind replays a file that counts, so that the value is the reading's sequence number. In the end the
 topic must hold each number of each turbine, and the platform the newest `sequence` of some turbines; repetitions and
 disorder are counted, too. Prints one JSON document; exit code 1 when a reading is missing, or the rate is not
 kept.
 
-Unless `--rate` says otherwise, a run of some seconds with more than the machine takes finds out what it takes; where
-1,000 × 10 is beyond that, the rate is 85 % of it, and the result says so.
+Unless `--rate` is given, a run of some seconds with more than the machine can process determines its limit; where
+1,000 × 10 is beyond that, the rate is SHARE_OF_LIMIT of it, and the result says so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PROBE_DEVICES = 50
 PROBE_OFFERED = 20_000.0
 KEPT = 0.99
 LOOKED_AT = 20
-RAMP_PER_SECOND = 200.0
+SPAWN_RATE = 200.0
 WATCH_SECONDS = 5.0
 
 
@@ -55,10 +55,9 @@ def write_scenario(folder: Path, topic: str, devices: int, readings: int) -> str
 
 
 def limit_of(place: Place) -> float:
-    """Readings per second that the machine takes when more are offered.
+    """Readings per second that the machine processes when more are offered.
 
-    By few devices, so that few readings are on their way at once: what a sandbox cannot take at once it would go on
-    with for a while.
+    With few devices, so that few readings are in flight: a sandbox would continue to process a backlog afterwards.
     """
     scenario = write_scenario(place.folder, "probe", PROBE_DEVICES, 1_000_000)
     place.call("setup", "-s", scenario, "--fleet", str(PROBE_DEVICES))
@@ -69,12 +68,12 @@ def limit_of(place: Place) -> float:
         ),
         may_fail=True,
     )  # fmt: skip
-    stamps = sorted(
+    timestamps = sorted(
         record.timestamp_ms or 0 for record in read_records(KafkaEndpoint(place.stack.broker.bootstrap), "probe")
     )
-    # The busiest part: all are connected, and nobody has ended yet.
-    tenth = len(stamps) // 10
-    middle = stamps[3 * tenth : 8 * tenth]
+    # The busiest part: all devices are connected, and none has finished yet.
+    tenth = len(timestamps) // 10
+    middle = timestamps[3 * tenth : 8 * tenth]
     return len(middle) / (middle[-1] - middle[0]) * 1000
 
 
@@ -115,7 +114,7 @@ class Watch:
         }
 
 
-def judge(place: Place, topic: str, devices: int, readings: int) -> dict[str, int]:
+def count_readings(place: Place, topic: str, devices: int, readings: int) -> dict[str, int]:
     """What the topic holds, turbine by turbine."""
     numbers: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     records = 0
@@ -170,13 +169,13 @@ def measure(generation: int, devices: int, rate: float | None, seconds: float) -
         began = time.monotonic()
         simulator = place.start(
             "simulate", "-s", scenario, "--fleet", str(devices), "--rate", str(chosen), "--count", str(readings),
-            "--ramp", str(RAMP_PER_SECOND), "--sequence",
+            "--ramp", str(SPAWN_RATE), "--sequence",
         )  # fmt: skip
         watch = Watch(place.servers() | {"simulator": psutil.Process(simulator.pid)})
         summary = result_of(simulator, may_fail=True)
         watch.close()
         took = time.monotonic() - began
-        topic_holds = judge(place, topic, devices, readings)
+        topic_holds = count_readings(place, topic, devices, readings)
         sequences = newest_sequences(place, devices)
         stale = {name: number for name, number in sequences.items() if number != readings - 1}
         return {

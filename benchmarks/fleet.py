@@ -1,11 +1,11 @@
 """How fast the fleet simulation is: part of `make bench`, or `python benchmarks/fleet.py --help`.
 
-Ours, paho's own `loop_start` and, as the neutral limit of the broker, a socket that is fed prepared bytes: each in a
-process of its own, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall
-time, and per second of processor time of the client: on a busy machine the second is the one to compare.
+Compares pacifictool, paho's `loop_start` and, as the limit of the broker, a socket that sends prepared bytes: each in
+its own process, against one Mosquitto on 127.0.0.1, in turn, several times. Rates are messages per second of wall time,
+and per second of the client's CPU time: on a busy machine compare the latter.
 
-Also, unless `--quick`: many devices at a steady 10,000 messages a second, with the lag behind the schedule and the
-memory of a device. Needs `mosquitto` on the PATH or in /usr/sbin.
+Also, unless `--quick`: many devices at a steady 10,000 messages per second, with the lag behind the schedule and the
+memory per device. Needs `mosquitto` on the PATH or in /usr/sbin.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ IN_FLIGHT = 100
 PAYLOAD = b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
 FULL_SPEED = 100_000.0
 SPAWN_RATE = 250.0
-"""Of the steady load. Connecting takes the same processors: without a ramp 10,000 devices stand after 6 s, and the
-readings that were due meanwhile are up to 2 s late."""
+"""Of the steady load. Connecting takes the same processors: without a limit, 10,000 devices are connected after 6 s,
+and the readings that were due meanwhile are up to 2 s late."""
 
 
 def processor_seconds() -> float:
@@ -60,7 +60,7 @@ def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
 
 
 def play_ours(port: int, qos: int, seconds: float, devices: int = DEVICES) -> dict[str, float]:
-    """A whole fleet as `simulate` plays it: wind, time stamps, JSON, accounting."""
+    """A whole fleet as `simulate` plays it: wind, timestamps, JSON, accounting."""
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(devices, FULL_SPEED), FleetOptions(qos=qos))
     stop = threading.Event()
     thread = threading.Thread(target=fleet.run, args=(stop,))
@@ -113,7 +113,7 @@ def play_paho(port: int, qos: int, seconds: float) -> dict[str, float]:
 
 
 def play_bytes(port: int, qos: int, seconds: float) -> dict[str, float]:
-    """What the broker takes: one connection, prepared packets, answers counted and not looked at."""
+    """What the broker takes: one connection, prepared packets, responses counted but not parsed."""
     encoder = PublishEncoder(TELEMETRY_TOPIC, qos)
     block = b"".join(encoder.encode(packet_id, PAYLOAD) for packet_id in range(1, 501))
     delivered = 0
@@ -152,7 +152,7 @@ def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
 
 
 def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
-    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, after the ramp."""
+    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, once all are connected."""
     process = psutil.Process()
     plans = fleet_of(devices, rate / devices)
     # A device counts its duration from its own start, so that the first one must wait for the last.

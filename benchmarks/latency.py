@@ -2,8 +2,8 @@
 
 The tutorial's load (three turbines, 10 readings/s each, two zones) goes the whole way on a sandbox of its own: MQTT,
 rule, Kafka, Spark, REST. A reader asks each asset for the window's value every 20 ms from the window's end on; the
-first answer that shows it counts. Prints one JSON document; exit code 1 when a window is missing or the 95th percentile
-is above its bar.
+first response that shows it counts. Prints one JSON document; exit code 1 when a window is missing or the 95th
+percentile is above its bar.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import choose_turbines, plan_devices
 
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 BAR_SECONDS = 1.0
 """For the 95th percentile."""
 WARM_UP_WINDOWS = 2
@@ -54,9 +54,9 @@ class Observation:
     zone: str
     window_end_ms: int
     seconds: float | None
-    """From the window's end to the first read that showed its value; None: never within the patience."""
+    """From the window's end to the first read that showed its value; None: not within the timeout."""
     corrected: bool
-    """Whether a straggler changed the value later."""
+    """Whether a late record changed the value afterwards."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -72,7 +72,7 @@ def watch_zone(platform: Platform, zone: str, ends: Sequence[int], value_key: st
     for end in ends:
         time.sleep(max(0.0, end / 1000 - time.time()))
         seconds, first = None, None
-        while time.time() < end / 1000 + PATIENCE_SECONDS:
+        while time.time() < end / 1000 + TIMEOUT_SECONDS:
             if asset_id is None:
                 asset = platform.assets.find(zone)
                 asset_id = None if asset is None else asset.id
@@ -84,7 +84,7 @@ def watch_zone(platform: Platform, zone: str, ends: Sequence[int], value_key: st
                 break
             time.sleep(POLL_SECONDS)
         observations.append((end, seconds, first))
-    time.sleep(5)  # stragglers of the last window
+    time.sleep(5)  # late records of the last window
     assert asset_id is not None
     final = {
         point.ts_ms: point.value

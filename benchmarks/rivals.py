@@ -1,4 +1,4 @@
-"""The engines as processes: each peer in an environment of its own, all measured alike from outside."""
+"""Runs the engines as processes: each peer in its own environment, all measured from outside in the same way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.answers import Means
+from benchmarks.expected import Means
 
 ENGINES = Path(__file__).parent / "engines"
 OURS, READING = "pacifictool", "Spark reading only"

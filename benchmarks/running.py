@@ -1,4 +1,4 @@
-"""What benchmarks of the whole way share: a sandbox of their own, the command line as a user runs it, and its costs."""
+"""Shared by the end-to-end benchmarks: a sandbox, the command line as a user runs it, and its costs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How many readings a second the sandbox takes: `make bench-sandbox`, or `python benchmarks/sandbox.py --help`.
+"""How many readings per second the sandbox processes: `make bench-sandbox`, or `python benchmarks/sandbox.py --help`.
 
-A fleet that offers more than it takes, QoS 1, the tutorial's rule: MQTT, rule, Kafka. Counted are the records of the
-topic by the broker's time stamps, second by second, without the first and the last ones; for 1.x servers a PUBACK says
-that Kafka has the reading, for 4.x it says that the queue has. Simulator, sandbox and broker share the processors.
-Prints one JSON document; exit code 1 below 5,000 readings a second, or when one is lost.
+A fleet offers more than the sandbox can process, QoS 1, the tutorial's rule: MQTT, rule, Kafka. The records of the
+topic are counted per second of the broker's timestamps, without the first and the last seconds; for 1.x servers a
+PUBACK means that Kafka has the reading, for 4.x that it is queued. Simulator, sandbox and broker share the processors.
+Prints one JSON document; exit code 1 below 5,000 readings per second, or when one is lost.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def measure(generation: int, devices: int, offered: float, seconds: float) -> di
         )  # fmt: skip
         spent = {name: cpu_seconds(process) - before[name] for name, process in servers.items()}
         memory = {name: memory_mb(process) for name, process in servers.items()}
-        stamps = Counter(
+        timestamps = Counter(
             (record.timestamp_ms or 0) // 1000
             for record in read_records(KafkaEndpoint(place.stack.broker.bootstrap), TOPIC)
         )
-    records = stamps.total()
-    by_second = [stamps[second] for second in range(min(stamps) + EDGE_SECONDS, max(stamps) - EDGE_SECONDS)]
+    records = timestamps.total()
+    by_second = [timestamps[second] for second in range(min(timestamps) + EDGE_SECONDS, max(timestamps) - EDGE_SECONDS)]
     return {
         "generation": generation,
         "devices": devices,

@@ -3,9 +3,9 @@
 `pacifictool setup --fleet N` (devices, their access tokens and client attributes) against what people write by hand: a
 loop over `requests`, one request after the other, that does the same for a part of the devices; once with
 `requests.post` and `requests.get`, once with a session that keeps its connection. All in turn against a new sandbox
-each, several times, and once more against a sandbox whose answers take 5 ms longer, as over a network. Then a run that
-is killed half-way and run again. Prints one JSON document; exit code 1 when `setup` is less than 3 times as fast as the
-plain loop, or a device is missing.
+each, several times, and once more against a sandbox whose responses take 5 ms longer, as over a network. Then a run
+that is killed half-way and run again. Prints one JSON document; exit code 1 when `setup` is less than 3 times as
+fast as the plain loop, or a device is missing.
 """
 
 from __future__ import annotations

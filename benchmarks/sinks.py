@@ -1,8 +1,8 @@
 """How long the means of many zones take to reach the platform, through each sink: `python benchmarks/sinks.py`.
 
-A sandbox of its own; 10,000 zones in one window, handed over as the job does. The first window finds no asset or
-device, the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
-exit code 1 when a value differs or a first window takes longer than its bar (rest 30 s, gateway 10 s).
+Starts a sandbox and delivers 10,000 zones in one window as the job does. For the first window no asset or device
+exists, for the second all of them. Then the values of both sinks are compared, zone by zone. Prints one JSON document;
+exit code 1 when a value differs or a first window takes longer than its limit (rest 30 s, gateway 10 s).
 
 `--generation 4 --telemetry-latency 0.1 --queue 0.1` stores as slowly as a 4.3.1 server does
 (docs/servers/4.x.md#telemetry-over-rest, row 2).

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fleet, rivals
-from benchmarks.answers import Exact, differences
+from benchmarks.expected import Exact, differences
 from benchmarks.rivals import OURS, PEERS, READING, Outcome, Topic
 from benchmarks.starting import measure_start, middle
 from benchmarks.stream import CLOSING_ZONE, WINDOW_MS, Workload, fill, total_records
@@ -82,7 +82,7 @@ QUICK = Scale(
 )
 
 
-class WrongAnswer(Exception):
+class WrongMeans(Exception):
     """An engine computed something else than the others."""
 
 
@@ -97,7 +97,7 @@ class Bench:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def topic(self, workload: Workload) -> tuple[Topic, Exact]:
-        """The topic of a workload, filled at the first call, and the exact answer."""
+        """The topic of a workload, filled at the first call, and the exact means."""
         if workload not in self._topics:
             _say(f"Filling a topic: {workload.records:,} records, {workload.name}")
             name = f"bench-{next(self._numbers)}"
@@ -112,7 +112,7 @@ class Bench:
             KafkaAdmin(self.endpoint).delete(topic.name)
 
     def run(self, engine: str, workloads: Sequence[Workload], label: str | None = None) -> Outcome:
-        """Runs an engine over workloads in turn. Raises WrongAnswer unless every mean is right."""
+        """Runs an engine over workloads in turn. Raises WrongMeans unless every mean is right."""
         topics = [self.topic(workload) for workload in workloads]
         environ = dict(os.environ) | ({"BENCH_MASTER": "local[1]"} if label == ONE_CORE else {})
         outcome = rivals.run(
@@ -132,7 +132,7 @@ class Bench:
             if engine == READING and report.records != topic.records:
                 wrong = [f"{report.records} records instead of {topic.records}"]
             if wrong:
-                raise WrongAnswer(f"{engine}: {len(wrong)} values differ, the first: {wrong[0]}")
+                raise WrongMeans(f"{engine}: {len(wrong)} values differ, the first: {wrong[0]}")
         rates = ", ".join(f"{report.per_second:,.0f}/s" for report in outcome.reports)
         _say(f"  {label or engine}: {rates}")
         return outcome
@@ -143,7 +143,7 @@ def broker(folder: Path) -> Iterator[KafkaEndpoint]:
     """A Kafka broker of the benchmark's own."""
     java = find_java(os.environ)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    # The stream's time stamps lie in the past: the broker must not retire its records.
+    # The stream's timestamps are in the past: the broker must not delete its records by retention.
     extra = {"log.retention.ms": "-1", "log.segment.delete.delay.ms": "1000"}
     with KafkaBroker(folder, java=java, jars=jars, heap="1g", extra=extra) as running:
         yield KafkaEndpoint(running.bootstrap)
@@ -232,7 +232,7 @@ def start(bench: Bench) -> dict[str, Any]:
 
 
 def simulation(bench: Bench) -> dict[str, Any]:
-    """The fleet against Mosquitto, beside paho."""
+    """The fleet against Mosquitto, compared with paho."""
     scale = bench.scale
     result = fleet.full_speed(scale.fleet_seconds, scale.fleet_repetitions)
     _say("Full speed by number of devices")

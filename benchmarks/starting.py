@@ -1,4 +1,4 @@
-"""How soon `pacifictool aggregate` counts, and what a batch costs when there is next to nothing in it."""
+"""How long `pacifictool aggregate` takes to its first batch, and what a nearly empty batch costs."""
 
 from __future__ import annotations
 

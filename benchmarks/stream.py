@@ -1,4 +1,4 @@
-"""The records that every engine averages, and the exact answer.
+"""The records that every engine averages, and the exact means.
 
 A workload is a pure function of its description: the first N records are the same in every topic that holds them, so
 that a slower engine can be given a shorter topic of the same stream.
@@ -14,7 +14,7 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from benchmarks.answers import Exact
+from benchmarks.expected import Exact
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
 
@@ -53,7 +53,7 @@ class Workload:
 
 
 def fill(endpoint: KafkaEndpoint, topic: str, workload: Workload) -> Exact:
-    """Creates the topic, writes the workload with its time stamps, and returns the answer.
+    """Creates the topic, writes the workload with its timestamps, and returns the exact means.
 
     The zone is the records' key, too, though not on a real platform: quix-streams passes over records without a key.
     """

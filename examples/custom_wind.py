@@ -1,11 +1,12 @@
-"""A custom wind model: gusts. A steady wind that rises for a few readings now and then, and falls again.
+"""A custom wind model: gusts. A steady wind that rises for a few readings from time to time.
 
     pacifictool sandbox up          # or have a server
     pacifictool setup
     python examples/custom_wind.py
 
-simulates it on "Wind Turbine 1" for ten seconds. The server is found as the command line finds it. The fleet makes the
-generator of each turbine with `wind_generator`; `register` adds a class of configuration to it.
+simulates "Wind Turbine 1" with it for ten seconds. The server is configured as for the command line. The fleet creates
+the generator of each turbine with `wind_generator`, which selects by the class of the turbine's `wind_speed`;
+`register` adds a class.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class GustyWind:
 
 
 class Gusts:
-    """Generates the wind of one device: a pure function of the reading's number, so that a run can be repeated."""
+    """The wind at one device: a pure function of the reading's number, so that a run can be reproduced."""
 
     def __init__(self, spec: GustyWind, key: int) -> None:
         self._spec, self._key = spec, key
@@ -48,7 +49,7 @@ class Gusts:
     def value(self, number: int, elapsed_seconds: float) -> float:
         spec = self._spec
         cycle, place = divmod(number, spec.every)
-        # Each cycle has its gust at another place, which depends only on the device's key and the cycle.
+        # Each cycle has its gust at another position, which depends only on the device's key and the cycle.
         begin = uniform_bits(self._key, cycle) * (spec.every - spec.length) >> 64
         return spec.gust if begin <= place < begin + spec.length else spec.calm
 
@@ -59,7 +60,7 @@ def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindGenerator:
 
 
 def play(settings: Settings, seconds: float) -> FleetSummary:
-    """Simulates gusts on Wind Turbine 1 for `seconds`."""
+    """Simulates Wind Turbine 1 with gusts for this time."""
     name = "Wind Turbine 1"
     with Platform.connect(settings) as platform:
         token = look_up_tokens(platform, [name])[name]

@@ -1,13 +1,13 @@
 #!/bin/sh
-# From nothing to the first mean on a server of your own, and back. The server is found by pacifictool.toml in this
+# From an empty server of your own to the first mean, and back. The server is configured by pacifictool.toml in this
 # folder, or by variables:
 #
 #   export PACIFICTOOL_URL=https://iot.example.com PACIFICTOOL_MQTT=mqtts://iot.example.com
 #   export PACIFICTOOL_KAFKA=kafka.example.com:9092 PACIFICTOOL_USERNAME=tenant@example.com
-#   export PACIFICTOOL_PASSWORD            # read it from where it is safe
+#   export PACIFICTOOL_PASSWORD            # read it from a safe place
 #   sh examples/real_server.sh
 #
-# Everything that it makes, it removes again, also when it fails.
+# It removes everything that it creates, also when it fails.
 set -eu
 
 window=${WINDOW:-10s}
@@ -29,11 +29,11 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# 1. Is everything there? (1: something failed; the lines say what, and how to mend it. What is missing because nothing
-#    is set up yet is no reason to stop.)
+# 1. Check everything. (Exit code 1: a check failed; the lines say which, and the fix. What is missing only because
+#    nothing is set up yet is not a reason to stop.)
 pacifictool doctor || true
 
-# 2. What would be made, and then make it.
+# 2. Show what would be created, then create it.
 pacifictool setup --dry-run
 pacifictool setup
 
@@ -45,9 +45,9 @@ pacifictool aggregate --window "$window" --starting-offsets earliest --checkpoin
 job=$!
 pacifictool simulate --duration "${seconds}s"
 
-# 5. One reading all the way to its zone's mean, which also waits until the job has got on.
+# 5. One reading all the way to its zone's mean, which also waits until the job has caught up.
 pacifictool trace --checkpoint "$work/job" --timeout 2m
 
-# 6. What came of it.
+# 6. The results.
 pacifictool watch --once --checkpoint "$work/job"
 pacifictool report report.html --checkpoint "$work/job"

@@ -1,10 +1,10 @@
-"""Talks to a Pacificsoft server from Python: an asset, its telemetry and attributes, and the devices that are there.
+"""Uses a Pacificsoft server from Python: an asset, its telemetry and attributes, and the existing devices.
 
     pacifictool sandbox up          # or have a server of the 1.x generation
     python examples/rest_client.py
 
-The server is found as the command line finds it: PACIFICTOOL_URL, PACIFICTOOL_USERNAME, PACIFICTOOL_PASSWORD, or a
-pacifictool.toml in this folder. What the example creates, it deletes.
+The server is configured as for the command line: PACIFICTOOL_URL, PACIFICTOOL_USERNAME, PACIFICTOOL_PASSWORD, or a
+pacifictool.toml in this folder. The example deletes what it creates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pacifictool.settings import Sources, resolve, user_config_file
 WINDOW_MS = 10_000
 
 
-def surroundings() -> Sources:
+def sources() -> Sources:
     return Sources(
         flags={},
         environ=os.environ,
@@ -39,7 +39,7 @@ def tour(platform: Platform) -> None:
         f" a server of generation {platform.generation()}."
     )
 
-    # Every page is fetched as it is needed, so that this asks for no more than it shows.
+    # Pages are fetched as they are needed, so this fetches no more than it shows.
     for device in itertools.islice(platform.devices.list(), 3):
         print(f"Device {device.name!r} of type {device.type!r}")
 
@@ -64,7 +64,7 @@ def tour(platform: Platform) -> None:
 
 def main() -> int:
     try:
-        with Platform.connect(resolve(surroundings())) as platform:
+        with Platform.connect(resolve(sources())) as platform:
             tour(platform)
     except PacificToolError as error:
         print(error.message, error.hint or "", sep="\n", file=sys.stderr)

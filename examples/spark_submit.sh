@@ -1,6 +1,6 @@
 #!/bin/sh
-# The job through spark-submit, for clusters where that is the way in: options for Spark in SPARK_OPTIONS, those of
-# `pacifictool aggregate` as arguments. The platform and Kafka are named by PACIFICTOOL_URL and PACIFICTOOL_KAFKA.
+# The job through spark-submit, for clusters that require it: options for Spark in SPARK_OPTIONS, those of
+# `pacifictool aggregate` as arguments. PACIFICTOOL_URL and PACIFICTOOL_KAFKA set the platform and Kafka.
 #
 #   SPARK_OPTIONS="--master spark://head:7077 --executor-memory 2g" sh examples/spark_submit.sh --checkpoint /shared/job
 #

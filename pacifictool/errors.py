@@ -1,4 +1,4 @@
-"""Every error that pacifictool raises on purpose, and the exit code it leads to.
+"""Every error that pacifictool raises deliberately, and its exit code.
 
 The tree::
 
@@ -7,40 +7,40 @@ The tree::
     │   ├── SettingsError                 an option, environment variable or pacifictool.toml
     │   ├── ScenarioError                 the scenario file
     │   ├── DescriptorError               a plugin or rule JSON file
-    │   └── ForeignFolder                 a folder to write into that is not ours
+    │   └── ForeignFolder                 a folder to write into that pacifictool did not create
     ├── PlatformError                     the Pacificsoft server, over REST
     │   ├── PlatformUnreachable           no connection, timeout, TLS
-    │   ├── NotAPlatform                  something else responds at the URL
-    │   ├── AuthenticationFailed          401 after one fresh login
+    │   ├── NotAPlatform                  another program responds at the URL
+    │   ├── AuthenticationFailed          401 after a new login
     │   ├── PermissionDenied              403
     │   ├── NotFound                      404
-    │   ├── AlreadyExists                 a name or token is taken
+    │   ├── AlreadyExists                 a name or token is in use
     │   ├── InvalidRequest                any other 4xx
-    │   │   └── NameChanged               the server keeps another name than the one it was given
+    │   │   └── NameChanged               the server stored another name than it was given
     │   ├── RateLimited                   429 after all retries
     │   ├── ServerFault                   5xx after all retries
-    │   ├── UnexpectedAnswer              2xx with a body that makes no sense
+    │   ├── UnexpectedAnswer              2xx with a body that cannot be understood
     │   └── ForwardingFailed              a plugin, rule or rule chain does not run
     ├── MqttError                         refused, closed or unacknowledged MQTT sessions
     ├── KafkaError                        the broker as a client sees it
     │   ├── KafkaUnreachable              bootstrap or advertised address
-    │   └── TopicMismatch                 partitions or time stamps are not as the scenario wants them
+    │   └── TopicMismatch                 partitions or timestamps are not as the scenario wants them
     ├── RuntimeMissing                    what the machine lacks
     │   ├── JavaMissing
     │   ├── JarsMissing
-    │   └── BrokerFailed                  our own Kafka broker did not start
+    │   └── BrokerFailed                  the local Kafka broker did not start
     ├── SandboxError                      the local platform
     ├── AggregationError                  the Spark job
     │   ├── CheckpointMismatch            the checkpoint belongs to another job or topic
     │   ├── CheckpointInUse               another job holds it
-    │   └── DeliveryAbandoned             the platform stayed away longer than --give-up-after
+    │   └── DeliveryAbandoned             the platform was unavailable for longer than --give-up-after
     ├── StorageFull                       no space left for a cache, checkpoint or data folder
     ├── PortInUse
-    ├── OutputFailed                      standard output took no more, for example a full disk
-    └── ChecksFailed                      the demo or doctor found something wrong
+    ├── OutputFailed                      standard output could not be written, for example because of a full disk
+    └── ChecksFailed                      a check of the demo or of doctor failed
 
-Third-party exceptions are translated once, in the module that talks to the third party. `cli.main` turns what
-arrives here into one sentence for a person and an exit code for a script; nothing else prints errors.
+Third-party exceptions are translated once, in the module that uses the third-party library. `cli.main` turns these
+errors into one sentence for a person and an exit code for a script; nothing else prints errors.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell."""
+    """The exit code of the process."""
 
     OK = 0
     FAILED = 1
@@ -81,7 +81,7 @@ class PacificToolError(Exception):
 
     @property
     def entry(self) -> str:
-        """Where the documentation tells more."""
+        """The entry in the documentation."""
         return entry_of(self.kind)
 
     def as_document(self) -> dict[str, Any]:
@@ -98,12 +98,12 @@ def kind_name(kind: type[PacificToolError]) -> str:
 
 
 def entry_of(kind: str) -> str:
-    """The place in the documentation that tells more of a kind of error; a test checks that each is there."""
+    """The entry in the documentation for a kind of error; a test checks that each exists."""
     return f"docs/troubleshooting.md#{kind}"
 
 
 class Interrupted(BaseException):
-    """The user, or the system, wants the run to end: no failure, and nothing that `except Exception` may swallow."""
+    """The user or the system ends the run. Not a failure, and not caught by `except Exception`."""
 
 
 class UsageError(PacificToolError):
@@ -113,11 +113,11 @@ class UsageError(PacificToolError):
 
 
 class SettingsError(UsageError):
-    """An option, environment variable or configuration file holds something unusable."""
+    """An option, environment variable or configuration file has an invalid value."""
 
 
 class ScenarioError(UsageError):
-    """The scenario file cannot be read or contradicts itself."""
+    """The scenario file cannot be read or is inconsistent."""
 
 
 class DescriptorError(UsageError):
@@ -125,14 +125,14 @@ class DescriptorError(UsageError):
 
 
 class ForeignFolder(UsageError):
-    """A folder that a command would write into, or empty, holds something that pacifictool did not make."""
+    """A folder that a command would write into, or empty, contains something that pacifictool did not create."""
 
 
 class PlatformError(PacificToolError):
-    """The platform's REST API refused, failed or sent a response that makes no sense.
+    """The platform's REST API refused, failed or sent a response that cannot be understood.
 
-    `status` is the HTTP status (None when there was no response), `request` the method and path that was tried, for
-    example "POST /api/device".
+    `status` is the HTTP status (None without a response), `request` the method and path, for example
+    "POST /api/device".
     """
 
     retriable: bool = False
@@ -166,10 +166,10 @@ class PlatformError(PacificToolError):
 
 
 class PlatformUnreachable(PlatformError):
-    """No connection, a timeout, or TLS that could not be agreed on.
+    """No connection, a timeout, or a failed TLS handshake.
 
-    `sent` says whether the server may have received the request; `tls` that encryption is at fault: repeating does not
-    help then.
+    `sent` says whether the server may have received the request; `tls` that TLS failed, where a retry
+    does not help.
     """
 
     def __init__(self, message: str, *, sent: bool | None = None, tls: bool = False, **details: Any) -> None:
@@ -183,11 +183,11 @@ class PlatformUnreachable(PlatformError):
 
 
 class NotAPlatform(PlatformError):
-    """Something responds at the URL, but it is not a Pacificsoft server."""
+    """The program at the URL is not a Pacificsoft server."""
 
 
 class AuthenticationFailed(PlatformError):
-    """The credentials were refused, or a fresh token was."""
+    """The credentials, or a new token, were refused."""
 
 
 class PermissionDenied(PlatformError):
@@ -199,28 +199,28 @@ class NotFound(PlatformError):
 
 
 class AlreadyExists(PlatformError):
-    """A name or token that must be unique is taken."""
+    """A name or token that must be unique is already in use."""
 
 
 class InvalidRequest(PlatformError):
-    """The server cannot use what was sent."""
+    """The server refused the content of a request (4xx)."""
 
 
 class NameChanged(InvalidRequest):
-    """The server keeps another name than the one it was given, so that two names could come to mean one thing.
+    """The server stored another name than it was given, so that two names could mean the same entity.
 
-    `details["id"]` is what the server keeps under the other name.
+    `details["id"]` is the entity that the server stored under the other name.
     """
 
 
 class RateLimited(PlatformError):
-    """The server asked for fewer requests, and went on asking after all retries."""
+    """The server returned 429, also after all retries."""
 
     retriable = True
 
 
 class ServerFault(PlatformError):
-    """The server failed (5xx); 502, 503 and 504 went on after all retries.
+    """The server failed (5xx); 502, 503 and 504 also after all retries.
 
     Those three come from a proxy or from an overloaded server.
     """
@@ -231,11 +231,11 @@ class ServerFault(PlatformError):
 
 
 class UnexpectedAnswer(PlatformError):
-    """The server reported success with a body that makes no sense."""
+    """The server returned a success status with a body that cannot be understood."""
 
 
 class ForwardingFailed(PlatformError):
-    """A plugin, rule or rule chain exists but does not run; the message carries the server's reason."""
+    """A plugin, rule or rule chain exists but does not run; the message has the server's reason."""
 
 
 class MqttError(PacificToolError):
@@ -263,11 +263,11 @@ class JavaMissing(RuntimeMissing):
 
 
 class JarsMissing(RuntimeMissing):
-    """A jar is neither cached nor to be had, or is not the jar that the lock file names."""
+    """A jar is neither cached nor can be downloaded, or does not match the lock file."""
 
 
 class BrokerFailed(RuntimeMissing):
-    """The local Kafka broker did not start or ended by itself; `details["log"]` names its log."""
+    """The local Kafka broker did not start or exited; `details["log"]` is the path of its log."""
 
 
 class SandboxError(PacificToolError):
@@ -275,7 +275,7 @@ class SandboxError(PacificToolError):
 
 
 class AggregationError(PacificToolError):
-    """The Spark job cannot start or go on."""
+    """The Spark job cannot start or continue."""
 
 
 class CheckpointMismatch(AggregationError):
@@ -283,7 +283,7 @@ class CheckpointMismatch(AggregationError):
 
 
 class CheckpointInUse(AggregationError):
-    """Another job holds the checkpoint."""
+    """Another running job has locked the checkpoint."""
 
 
 class DeliveryAbandoned(AggregationError):
@@ -291,11 +291,11 @@ class DeliveryAbandoned(AggregationError):
 
 
 class StorageFull(PacificToolError):
-    """No space is left where a cache, checkpoint or data folder lives."""
+    """No space is left in a cache, checkpoint or data folder."""
 
 
 class PortInUse(PacificToolError):
-    """A port that was asked for is taken."""
+    """A requested port is in use."""
 
 
 class OutputFailed(PacificToolError):
@@ -303,11 +303,11 @@ class OutputFailed(PacificToolError):
 
 
 class ChecksFailed(PacificToolError):
-    """A check of the demo or of doctor did not hold."""
+    """A check of the demo or of doctor failed."""
 
 
 def file_fault(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file could not be read or written, as the end of a sentence; the path is the message's own business."""
+    """Why a file could not be read or written, as the end of a sentence; the message adds the path."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return (error.strerror or str(error)).lower()

@@ -1,7 +1,7 @@
-"""How the packages below the command line tell what they are doing, without knowing how it is shown.
+"""How the packages below the command line report progress, without knowing how it is shown.
 
-Library functions take a `Reporter`. The command line hands in one that draws progress bars on a terminal and prints
-plain lines elsewhere (`cli.render`); a program that uses pacifictool as a library hands in its own, or none.
+Library functions take a `Reporter`. The command line passes one that draws progress bars on a terminal and prints plain
+lines elsewhere (`cli.render`); a program that uses pacifictool as a library passes its own, or none.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ class ProgressTask(Protocol):
         """Adds `amount` to what is done."""
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Corrects what is known: work done, work in all, or a short note shown behind the bar."""
+        """Sets the work done, the total, or a short note shown after the bar."""
 
 
 class Reporter(Protocol):
     """Where progress and messages go. Implementations must be usable from several threads."""
 
     def info(self, message: str) -> None:
-        """Something a person wants to know ("Using Java 21 from JAVA_HOME")."""
+        """Information for a person ("Using Java 21 from JAVA_HOME")."""
 
     def detail(self, message: str) -> None:
-        """Something only --verbose shows."""
+        """Information that only --verbose shows."""
 
     def warning(self, message: str) -> None:
-        """Something a person should act on, although the work goes on."""
+        """Something a person should act on, although the work continues."""
 
     def task(
         self, description: str, total: float | None = None, unit: str = ""

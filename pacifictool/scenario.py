@@ -66,21 +66,21 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Platform(_Table):
-    """`[platform]`: how the entities are called on the server."""
+class ScenarioPlatform(_Table):
+    """`[platform]`: the type of the entities on the server."""
 
     entity_type: Name = "WeatherStation"
-    """Type of the devices and assets, and the value of the client attribute `deviceType` that the rule looks for."""
+    """Type of the devices and assets, and the value of the client attribute `deviceType` that the rule requires."""
 
 
 class Topic(_Table):
-    """`[kafka]`: where the rule forwards to."""
+    """`[kafka]`: the topic that the rule forwards to."""
 
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "weather-stations-data"
     """Topic that the rule forwards to."""
 
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Partitions of the topic. More are left alone; fewer are an error unless `setup --add-partitions`."""
+    """Partitions of the topic. More are accepted; fewer are an error unless `setup --add-partitions` adds them."""
 
     replication: Annotated[int, Field(ge=1, le=100)] = 1
     """Replication factor of a topic that `setup` creates."""
@@ -106,7 +106,7 @@ class Aggregation(_Table):
     """Length of a window, aligned to the epoch: `"500ms"`, `"10s"`, `"5m"`, `"1h"` or a number of seconds."""
 
     lateness: Annotated[Seconds, Field(ge=0, le=86_400)] = 10.0
-    """How far behind the newest record a window still accepts stragglers."""
+    """Allowed lateness: how far behind the newest record a late record still counts in its window."""
 
     max_skew: Annotated[Seconds, Field(ge=0, le=86_400)] = 60.0
     """How far a timestamp that a producer set may be ahead of the record's arrival; beyond that it is invalid."""
@@ -118,7 +118,7 @@ class Aggregation(_Table):
     """Key of the record, and of the telemetry, that holds the value."""
 
     valid: Bounds = Bounds(min=0, max=1e9)
-    """Values outside are rejects: no anemometer measures a negative or astronomic speed."""
+    """Records with values outside are invalid: no anemometer measures a negative or astronomic speed."""
 
     @model_validator(mode="after")
     def _whole_milliseconds(self) -> Self:
@@ -148,7 +148,7 @@ class Turbine(_Table):
     """Name of the device; unique, at most 255 characters."""
 
     zone: Name
-    """The geo zone the turbine stands in."""
+    """The geo zone of the turbine."""
 
     wind_speed: Wind
     """`{ min = 30, max = 35 }`: integers, both ends included, all equally likely. Other models: see [Wind](#wind)."""
@@ -158,7 +158,7 @@ class Turbine(_Table):
 
 
 class FleetSpec(_Table):
-    """`[fleet]`: the turbines of `--fleet N`, which take the place of the scenario's own."""
+    """`[fleet]`: the turbines of `--fleet N`, which replace the scenario's own."""
 
     name: Name = "Turbine {number:05d}"
     """Pattern of the names that `--fleet N` gives its turbines; `{number}` counts from 1."""
@@ -168,7 +168,7 @@ class FleetSpec(_Table):
         | Annotated[tuple[Name, ...], Field(min_length=1), Tag("names")],
         Discriminator(lambda zones: _ZONES_MEMBERS[isinstance(zones, list | tuple)]),
     ] = 10
-    """How many zones there are, or a list of their names. Turbines are spread over them in turn."""
+    """Number of zones, or a list of their names. Turbines are assigned to them in turn."""
 
     zone: Name = "Zone {number}"
     """Pattern of the zones' names, when `zones` is a number."""
@@ -176,7 +176,7 @@ class FleetSpec(_Table):
     wind_speed: Annotated[
         tuple[Wind, ...], Field(min_length=1), BeforeValidator(lambda w: w if isinstance(w, list | tuple) else (w,))
     ] = (WindRange(min=30, max=60),)
-    """The wind of all turbines; of a list, the zones take one each, in turn."""
+    """The wind of all turbines; a list is assigned to the zones in turn."""
 
     rate: Annotated[float, Field(gt=0, le=100_000)] = 1.0
     """Readings per second of each turbine."""
@@ -189,13 +189,13 @@ class FleetSpec(_Table):
         return pattern
 
     def turbines(self, count: int) -> tuple[Turbine, ...]:
-        """Turbines 1 to `count`. Of two fleets, the smaller is the beginning of the larger one."""
+        """Turbines 1 to `count`. A smaller fleet is always the first part of a larger one."""
         zones = self.zones
         if isinstance(zones, int):
             zones = tuple(self.zone.format(number=number) for number in range(1, zones + 1))
         winds = self.wind_speed
         return tuple(
-            # Built from parts that are valid; validating each of 100,000 turbines again would take seconds.
+            # Built from validated parts; validating each of 100,000 turbines again would take seconds.
             Turbine.model_construct(
                 name=self.name.format(number=index + 1),
                 zone=zones[index % len(zones)],
@@ -206,33 +206,33 @@ class FleetSpec(_Table):
         )
 
 
-class Asset(_Table):
+class ScenarioAsset(_Table):
     """`[[assets]]`: an asset that exists before the job; the job creates the others."""
 
     name: Name
     """An asset that `setup` creates; the job creates the assets of the other zones."""
 
 
-def _twins(names: Iterable[str]) -> list[str]:
+def _duplicates(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 class Scenario(_Table):
     """A whole scenario. Create it with `load_scenario`, `tutorial_scenario` or from Python with keyword arguments."""
 
-    platform: Platform = Platform()
+    platform: ScenarioPlatform = ScenarioPlatform()
     kafka: Topic = Topic()
     aggregation: Aggregation = Aggregation()
     winds: dict[Key, Wind] = {}
-    """Named models, for groups of turbines: `wind_speed = "coast"` takes the one of `[winds.coast]`."""
+    """Named models, for groups of turbines: `wind_speed = "coast"` uses the table `[winds.coast]`."""
     turbines: tuple[Turbine, ...] = ()
     fleet: FleetSpec = FleetSpec()
-    assets: tuple[Asset, ...] = ()
+    assets: tuple[ScenarioAsset, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_winds(cls, document: Any) -> Any:
-        """Puts named models where their names stand."""
+        """Replaces the names of models by the models."""
         if not isinstance(document, dict) or not isinstance(winds := document.get("winds", {}), dict):
             return document
 
@@ -262,13 +262,13 @@ class Scenario(_Table):
             ("turbines", [turbine.name for turbine in self.turbines]),
             ("assets", [asset.name for asset in self.assets]),
         ):
-            if twins := _twins(names):
-                raise ValueError(f"two {table} have the name {twins[0]!r}; names must be unique")
+            if duplicates := _duplicates(names):
+                raise ValueError(f"two {table} have the name {duplicates[0]!r}; names must be unique")
         return self
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """Every zone a turbine stands in, in order of first mention."""
+        """The zones of all turbines, in order of first mention."""
         return tuple(dict.fromkeys(turbine.zone for turbine in self.turbines))
 
     def turbine(self, name: str) -> Turbine | None:
@@ -299,15 +299,15 @@ class Scenario(_Table):
 
 
 def tutorial_scenario() -> Scenario:
-    """The tutorial: turbines 1 and 2 in Zone A, turbine 3 in Zone B, asset Zone A; Zone B is left for the job."""
+    """The tutorial: turbines 1 and 2 in Zone A, turbine 3 in Zone B, asset Zone A; the job creates Zone B."""
     text = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
     return parse_scenario(text, source="the tutorial scenario")
 
 
 def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
-    """Reads and validates a scenario file. With `within`, the files that it names must lie in that folder.
+    """Reads and validates a scenario file. With `within`, the files that it names must be in that folder.
 
-    Raises ScenarioError with the file, the place in it and what to do.
+    Raises ScenarioError with the file, the line or key and what to do.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -328,9 +328,7 @@ def parse_scenario(text: str, *, source: str, folder: Path | None = None, within
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(
-            f"{source} is not valid TOML: {error}.", hint="Mend the line that is named and try again."
-        ) from None
+        raise ScenarioError(f"{source} is not valid TOML: {error}.", hint="Fix that line and try again.") from None
     try:
         return Scenario.model_validate(document, context={"folder": folder, "within": within})
     except ValidationError as error:
@@ -341,8 +339,8 @@ def parse_scenario(text: str, *, source: str, folder: Path | None = None, within
 
 
 def describe_validation_error(error: ValidationError) -> str:
-    """All faults of a pydantic validation as one sentence: "turbines[2].rate: must be greater than 0; …"."""
-    return "; ".join(_describe_fault(fault) for fault in error.errors(include_url=False))
+    """All errors of a pydantic validation as one sentence: "turbines[2].rate: must be greater than 0; …"."""
+    return "; ".join(_describe_error(each) for each in error.errors(include_url=False))
 
 
 def _is_union_member(before: tuple[int | str, ...], part: int | str) -> bool:
@@ -351,17 +349,17 @@ def _is_union_member(before: tuple[int | str, ...], part: int | str) -> bool:
     return part in _ZONES_MEMBERS and before[-1:] == ("zones",)
 
 
-def _describe_fault(fault: Any) -> str:
+def _describe_error(error: Any) -> str:
     place = ""
-    loc = fault["loc"]
-    # Of a union pydantic names the member, too, which is not a key of the file.
+    loc = error["loc"]
+    # For a union pydantic also names the member, which is not a key of the file.
     parts = [part for index, part in enumerate(loc) if not _is_union_member(loc[:index], part)]
     for part in parts:
         place += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    if fault["type"] == "extra_forbidden":
+    if error["type"] == "extra_forbidden":
         return f"unknown key {place!r}"
-    if fault["type"] == "missing":
+    if error["type"] == "missing":
         return f"key {place!r} is missing"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     return f"{place}: {message}" if place else message

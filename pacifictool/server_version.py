@@ -20,7 +20,7 @@ class ServerVersion:
 
     @classmethod
     def parse(cls, text: str) -> ServerVersion | None:
-        """None for what is no version. Whatever follows the numbers (PE, -SNAPSHOT) is kept in `text` only."""
+        """None for what is not a version. A suffix after the numbers (PE, -SNAPSHOT) is kept in `text` only."""
         match = _VERSION.fullmatch(text.strip())
         if match is None:
             return None
@@ -52,6 +52,6 @@ def parse_server_version(text: str) -> ServerVersion:
     if version is None or not 1 <= version.major <= 99:
         raise SettingsError(
             f"--server-version: {text!r} is not a version.",
-            hint="Write for example 4.3.1, 2.5 or 1.x; left out, the server is asked.",
+            hint="Write for example 4.3.1, 2.5 or 1.x; without it, the version is detected.",
         )
     return version

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from email.parser import Parser
@@ -18,6 +19,14 @@ ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 
 WANTED = ("pacifictool/py.typed", "pacifictool/resources/tutorial.toml", "pacifictool/resources/jars.lock.json")
+WANTED_IN_SDIST = (
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "requirements.lock",
+    "scripts/language.toml",
+)
 WANTED_FIELDS = ("Name", "Version", "Summary", "Requires-Python", "License-Expression", "Author", "Keywords")
 
 
@@ -27,6 +36,7 @@ def main(arguments: list[str]) -> int:
     run(uv, "build", "--quiet", "--out-dir", str(DIST), str(ROOT))
     (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
     check_contents(wheel)
+    check_source(sdist)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder / "again"), str(sdist))
@@ -62,6 +72,14 @@ def check_contents(wheel: Path) -> None:
     empty = [field for field in WANTED_FIELDS if not fields.get(field)]
     assert not empty, empty
     assert "Typing :: Typed" in (fields.get_all("Classifier") or ())
+
+
+def check_source(sdist: Path) -> None:
+    """What a contributor needs has to be in the sdist."""
+    with tarfile.open(sdist) as archive:
+        found = {name.partition("/")[2] for name in archive.getnames()}
+    missing = [name for name in WANTED_IN_SDIST if name not in found]
+    assert not missing, missing
 
 
 def names(wheel: Path) -> list[str]:

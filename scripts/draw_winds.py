@@ -1,6 +1,6 @@
 """Draws docs/pictures/wind-*.svg from the examples in docs/wind-models.md: python scripts/draw_winds.py.
 
-Each picture carries a digest of what it shows, so that a test finds an old one without drawing.
+Each picture contains a digest of its input, so that a test detects an outdated one without drawing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Writes docs/cli.md from the commands (`make docs-reference`); with --check, only reports whether it is current.
+"""Writes docs/cli.md from the commands (`make docs-reference`); --check only compares.
 
-The introduction is in HEAD below; everything else comes from the declarations, so that every option is documented.
+The introduction is HEAD below; everything else comes from the declarations, so that every option is documented.
 """
 
 from __future__ import annotations

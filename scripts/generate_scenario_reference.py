@@ -1,6 +1,6 @@
-"""Writes docs/scenario.md from the scenario's model (`make docs-reference`); with --check, only says if it is current.
+"""Writes docs/scenario.md from the scenario's model (`make docs-reference`); --check only compares.
 
-Keys, defaults and limits come from the fields, meanings from the texts beneath them in the source.
+Keys, defaults and limits come from the fields, meanings from the docstrings below them in the source.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ HEAD = """\
 <!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario.py and pacifictool/models/config.py;
      change them, or the script, and run `make docs-reference`. -->
 
-A scenario says what to build on the platform, what to simulate and what to aggregate. It is a TOML file, given with
-`--scenario FILE` or `PACIFICTOOL_SCENARIO`; without one, the tutorial is played:
+A scenario describes what to create on the platform, what to simulate and what to aggregate. It is a TOML file, given
+with `--scenario FILE` or `PACIFICTOOL_SCENARIO`; the default is the tutorial's:
 """
 
 AFTER_EXAMPLE = """\
-Unknown keys, two turbines of one name, `min` greater than `max` or a rate that is not positive are errors; the message
-names the place. [Fleets](fleets.md) tells of thousands of turbines.
+Unknown keys, two turbines of the same name, `min` greater than `max` or a rate that is not positive are errors; the
+message names the key. [Fleets](fleets.md) describes thousands of turbines.
 """
 
 WIND = """\
 ## Wind
 
-`wind_speed` is a table whose `model` says how values come about; without `model` it is `uniform`. Values depend on the
-seed, the device's name and the number of the reading alone, so that a run with `--seed` can be repeated.
-[wind-models.md](wind-models.md) shows each with its keys and a picture.
+`wind_speed` is a table whose `model` selects how values are computed; the default is `uniform`. Values depend only on
+the seed, the device's name and the number of the reading, so that a run with `--seed` can be reproduced.
+[wind-models.md](wind-models.md) shows each model with its keys and a picture.
 """
 
 
@@ -63,7 +63,7 @@ def render() -> str:
 
 
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """Key, default and meaning of every field; tables within tables are gone through one level deep."""
+    """Key, default and meaning of every field; nested tables are expanded one level deep."""
     meanings = _texts_beneath(model)
     for name, field in model.model_fields.items():
         kind: Any = field.annotation
@@ -75,7 +75,7 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
 
 
 def _texts_beneath(model: type[BaseModel]) -> dict[str, str]:
-    """The text that stands beneath each field in the source. Raises KeyError later for a field without one."""
+    """The docstring below each field in the source. `_keys` raises KeyError for a field without one."""
     found = {}
     source = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(source, ast.ClassDef)
@@ -88,7 +88,7 @@ def _texts_beneath(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _default(model: type[BaseModel], name: str) -> str:
-    """As one writes it in the file."""
+    """The default as it is written in the file."""
     field = model.model_fields[name]
     if field.default is PydanticUndefined:
         return "required"

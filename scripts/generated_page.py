@@ -1,4 +1,4 @@
-"""What generators of documentation pages share: to write the page, or with --check to see whether it is current."""
+"""Shared by the generators of documentation pages: writes a page, or with --check compares it."""
 
 from __future__ import annotations
 

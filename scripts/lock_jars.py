@@ -1,8 +1,8 @@
-"""Makes pacifictool/resources/jars.lock.json anew; for maintainers, after a change of versions below.
+"""Regenerates pacifictool/resources/jars.lock.json; for maintainers, after a change of the versions below.
 
-Run it with network and any Java: `python scripts/lock_jars.py`. Resolves each set's roots with all their runtime
-dependencies by Ivy, leaves out what PySpark brings or what is named in NOT_NEEDED, and writes coordinate, size and
-SHA-256 of the rest. Review the difference before committing it: the first download is what is trusted from then on.
+Run it with a network and any Java: `python scripts/lock_jars.py`. Resolves each set's roots with all their runtime
+dependencies by Ivy, omits what PySpark contains and what is listed in NOT_NEEDED, and writes coordinate, size and
+SHA-256 of the rest. Review the difference before committing it: the first download is trusted from then on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Makes the pictures of README and documentation from real runs of `demo --fast` and `watch` (`make pictures`).
 
-docs/pictures/demo.svg is the terminal as a moving picture: the program runs in a pseudo terminal, a terminal emulator
-(pyte) says what is on the screen, and each line of it becomes a text that is shown from when to when it stood there.
-Who shows no animation sees the end. docs/pictures/watch.svg is made in the same way, docs/pictures/report.svg is the
+docs/pictures/demo.svg is an animation of the terminal: the program runs in a pseudo terminal, a terminal emulator
+(pyte) renders the screen, and each line becomes a text that is visible for as long as it was on the screen. Viewers
+without animation show the last frame. docs/pictures/watch.svg is made in the same way, docs/pictures/report.svg is the
 demo's report.
 """
 
@@ -31,14 +31,14 @@ import pyte
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 COLUMNS, LINES = 92, 38
 LONGEST_SECONDS = 24.0
-"""A run that takes longer is shown faster than life, so that it takes as long."""
+"""A longer run is shortened to this time."""
 MIN_FRAME_SECONDS = 0.4
 SHORTEST_SECONDS = 0.4
-"""Of the picture's time: what changes sooner is left out."""
+"""In the animation's time: frames that are shorter are left out."""
 WATCHED_AFTER_SECONDS = 70.0
-"""So that there are some means to be seen."""
+"""By then there are some means to show."""
 LAST_SECONDS = 8.0
-"""How long the end stands, before it begins anew."""
+"""How long the last frame is shown before the animation restarts."""
 
 LETTER, LINE, SIZE = 8.43, 19.0, 14.0
 COLOURS = {
@@ -76,7 +76,7 @@ class Recorder:
     shown: list[Shown] = field(default_factory=list)
     _now: dict[int, Shown] = field(default_factory=dict)
 
-    def look(self, at: float) -> None:
+    def sample(self, at: float) -> None:
         for row in range(self.screen.lines):
             spans = self._spans(row)
             before = self._now.get(row)
@@ -94,7 +94,7 @@ class Recorder:
         line = self.screen.buffer[row]
         for column in range(self.screen.columns):
             letter = line[column]
-            # pyte has no "dim": Rich's dim text comes as it is, and is told from the rest by what we make of SGR 2.
+            # pyte has no "dim": Rich's dim text comes as it is, and is distinguished by the handling of SGR 2.
             style = (letter.fg, letter.bold, letter.italics)
             if spans and style == spans[-1][1:]:
                 spans[-1] = (spans[-1][0] + letter.data, *style)
@@ -127,8 +127,8 @@ def record(command: list[str]) -> Recorder:
         stream.feed(decoder.decode(data).replace("\x1b[2m", "\x1b[3m").replace("\x1b[2;", "\x1b[3;"))
         if time.monotonic() - looked >= MIN_FRAME_SECONDS:
             looked = time.monotonic()
-            recorder.look(looked - began)
-    recorder.look(time.monotonic() - began)
+            recorder.sample(looked - began)
+    recorder.sample(time.monotonic() - began)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code:
         sys.exit(f"{command} failed: {code}")
@@ -178,12 +178,12 @@ def _line(shown: Shown, speed: float, total: float) -> str:
         if letters:
             blanks = len(letters) - len(letters.lstrip())
             x = 20 + (column + blanks) * LETTER
-            look = ' font-weight="bold"' if bold else ""
+            attributes = ' font-weight="bold"' if bold else ""
             fill = COLOURS.get(colour, f"#{colour}" if len(colour) == 6 else COLOURS["default"])
-            look += ' opacity="0.6"' if dim else ""
+            attributes += ' opacity="0.6"' if dim else ""
             length = (len(letters) - blanks) * LETTER
             texts.append(
-                f'<text x="{x:.1f}" y="{y:.0f}" fill="{fill}"{look} textLength="{length:.1f}">'
+                f'<text x="{x:.1f}" y="{y:.0f}" fill="{fill}"{attributes} textLength="{length:.1f}">'
                 f"{escape(letters.lstrip(), quote=False)}</text>"
             )
         column += len(text)

@@ -4,7 +4,7 @@
 # ///
 """bytewax: an event-time window by zone, one worker.
 
-Its clock waits for stragglers longer than the stream lasts, because one worker reads several partitions by turns.
+Its clock waits for late records longer than the stream lasts, because one worker reads several partitions by turns.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def parse(message: KafkaSourceMessage) -> tuple[str, Reading]:
     document = json.loads(message.value)
-    stamp = datetime.fromtimestamp(message.timestamp[1] / 1000, UTC)
-    return document["geoZone"], (float(document["windSpeed"]), stamp)
+    timestamp = datetime.fromtimestamp(message.timestamp[1] / 1000, UTC)
+    return document["geoZone"], (float(document["windSpeed"]), timestamp)
 
 
 def add(state: tuple[int, float], reading: Reading) -> tuple[int, float]:

@@ -58,8 +58,8 @@ class Sums:
         self._window_ms = window_ms
         self._sums: dict[tuple[str, int], list[float]] = {}
 
-    def add(self, zone: str, value: float, stamp_ms: int) -> None:
-        key = (zone, stamp_ms - stamp_ms % self._window_ms + self._window_ms)
+    def add(self, zone: str, value: float, timestamp_ms: int) -> None:
+        key = (zone, timestamp_ms - timestamp_ms % self._window_ms + self._window_ms)
         found = self._sums.get(key)
         if found is None:
             self._sums[key] = [1, value]

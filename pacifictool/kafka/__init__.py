@@ -1,1 +1,1 @@
-"""Kafka as our own clients meet it: properties (`config`), topics (`topics`), a bounded reader (`records`)."""
+"""Kafka from the client side: properties (`config`), topics (`topics`), a bounded reader (`records`)."""

@@ -1,4 +1,4 @@
-"""Kafka client properties: written once by the user with librdkafka's names, translated for Spark's Java client.
+"""Kafka client properties: given by the user under librdkafka's names, translated for Spark's Java client.
 
 The names and meanings are those of librdkafka's CONFIGURATION.md and of Apache Kafka's consumer configuration.
 """
@@ -60,7 +60,7 @@ def librdkafka_properties(endpoint: KafkaEndpoint, extra: Mapping[str, Any] | No
     return {
         "bootstrap.servers": endpoint.bootstrap,
         "socket.connection.setup.timeout.ms": CONNECT_TIMEOUT_MS,
-        # librdkafka writes its complaints to stderr on its own; ours are raised as errors instead.
+        # librdkafka would log to stderr; failures are raised as errors instead.
         "log_level": 0,
         **endpoint.config,
         **files,
@@ -71,7 +71,7 @@ def librdkafka_properties(endpoint: KafkaEndpoint, extra: Mapping[str, Any] | No
 def java_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
     """The same configuration for Kafka's Java client, without prefixes.
 
-    PEM files are read here and handed over by content, so that executors on other machines need no files. Raises
+    PEM files are read here and passed by content, so that executors on other machines need no files. Raises
     SettingsError for a file that cannot be read, for settings that the Java client cannot express, and for properties
     that load code.
     """
@@ -114,7 +114,7 @@ def _jaas(text: str | None) -> str:
 def _translate_tls(given: dict[str, str], java: dict[str, str]) -> None:
     if given.get("enable.ssl.certificate.verification", "true").lower() in ("false", "0", "f", "n"):
         raise SettingsError(
-            "enable.ssl.certificate.verification=false cannot be carried over to Spark's Java client.",
+            "enable.ssl.certificate.verification=false has no equivalent in Spark's Java client.",
             hint="Give the authority's certificate with -X ssl.ca.location=FILE instead.",
         )
     if authority := _pem(given, "ssl.ca"):
@@ -140,14 +140,14 @@ def _translate_tls(given: dict[str, str], java: dict[str, str]) -> None:
 
 
 def _names_file(config: Mapping[str, str], name: str) -> bool:
-    # librdkafka's word for "look for the system's authorities", which is what it does on Linux anyhow.
+    # librdkafka's value for "search for the system's authorities", which it does on Linux by default.
     return bool(config.get(name)) and (name, config[name]) != ("ssl.ca.location", "probe")
 
 
 def _readable(name: str, location: str) -> Path:
     path = Path(location).expanduser()
     try:
-        if not path.is_dir():  # librdkafka takes a folder of authorities, too
+        if not path.is_dir():  # librdkafka accepts a folder of authorities, too
             path.open("rb").close()
     except OSError as error:
         raise SettingsError(f"{name}: {location} cannot be read: {error.strerror}.") from error

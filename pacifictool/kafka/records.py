@@ -1,4 +1,4 @@
-"""Reads a stretch of a topic, record by record: the independent witness that results are checked against."""
+"""Reads a range of a topic, record by record: the independent verifier that results are compared with."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class Record:
 
 
 def record_of(message: Message) -> Record | None:
-    """What a consumer of librdkafka has polled, which must not be an error; None for what is no record."""
+    """The record in a message of a librdkafka consumer, which must not be an error; None if there is none."""
     partition, offset = message.partition(), message.offset()
     if partition is None or offset is None:
         return None
-    kind, stamp = message.timestamp()
+    kind, timestamp_ms = message.timestamp()
     return Record(
         partition=partition,
         offset=offset,
-        timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE or stamp < 0 else stamp,
+        timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE or timestamp_ms < 0 else timestamp_ms,
         broker_time=kind == TIMESTAMP_LOG_APPEND_TIME,
         key=message.key(),
         value=message.value(),
@@ -63,10 +63,10 @@ def read_records(
     end: Mapping[int, int] | None = None,
     timeout_seconds: float = 30.0,
 ) -> Iterator[Record]:
-    """Every record from `start` (default: the oldest) up to but without `end` (default: what is there now).
+    """Every record from `start` (default: the oldest) up to `end` exclusive (default: the current end of the topic).
 
-    Offsets are given by partition. No consumer group is used and nothing is committed. Raises KafkaError when the
-    stretch cannot be read within `timeout_seconds` without progress.
+    Offsets are given by partition. No consumer group is used and nothing is committed. Raises KafkaError after
+    `timeout_seconds` without progress.
     """
     admin = KafkaAdmin(endpoint, timeout_seconds=min(10.0, timeout_seconds))
     first = {**admin.offsets(topic, at="start"), **(start or {})}

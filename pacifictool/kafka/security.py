@@ -1,8 +1,7 @@
-"""Why a cluster that can be reached lets us not in: what librdkafka tells of TLS and SASL, in words for a person.
+"""Explains why a reachable cluster refuses a client: failures of TLS and SASL as sentences for a person.
 
-librdkafka calls an expired certificate, one for another host and one of an unknown authority all the same thing, and
-for many faults only says that the broker's transport failed. So, after a failure, one TLS handshake of our own with
-the same files finds out which it is.
+librdkafka reports an expired certificate, one for another host and one of an unknown authority alike, and many failures
+only as a broken transport. So, after a failure, a TLS handshake with the same files determines the reason.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ _HOW_LONG = re.compile(r" \(after \d+ms in state \w+\)")
 
 
 def is_refusal(code: str, text: str) -> bool:
-    """Whether what librdkafka reports (the name of its error code, and its words) is about TLS or SASL."""
+    """Whether an error of librdkafka (the name of its code, and its message) is about TLS or SASL."""
     return code in ("_SSL", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED") or "SSL" in text.replace("ssl://", "")
 
 
-def security_fault(endpoint: KafkaEndpoint, told: str | None) -> KafkaError | None:
-    """What is wrong with certificates, protocol or credentials; None when it is none of these.
+def security_fault(endpoint: KafkaEndpoint, reported: str | None) -> KafkaError | None:
+    """The error in certificates, protocol or credentials; None if there is none.
 
-    `told` are librdkafka's words about the refusal, if it had any. Takes up to a few seconds for each bootstrap server.
+    `reported` is librdkafka's message about the refusal, if any. Takes up to a few seconds per bootstrap server.
     """
     protocol = str(endpoint.config.get("security.protocol", "PLAINTEXT")).upper()
     speaks_tls = protocol in ("SSL", "SASL_SSL")
@@ -47,9 +46,9 @@ def security_fault(endpoint: KafkaEndpoint, told: str | None) -> KafkaError | No
         fault = _tls_fault(endpoint, host, port) if speaks_tls else _tls_wanted(endpoint, host, port, protocol)
         if fault is not None:
             return fault
-    if told is None:
+    if reported is None:
         return None
-    words = _HOW_LONG.sub("", _WHERE_FROM.sub("", told)).rstrip(". ")
+    words = _HOW_LONG.sub("", _WHERE_FROM.sub("", reported)).rstrip(". ")
     if "SASL" in words:
         return KafkaError(
             f"Kafka at {endpoint} refused the login: {words}.",
@@ -65,7 +64,7 @@ def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | No
             socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
         ):
-            # With TLS 1.3 a server refuses our certificate, or that there is none, when we take the handshake as done.
+            # With TLS 1.3 a server refuses a client certificate, or its absence, only after the client's handshake.
             connection.settimeout(_ALERT_SECONDS)
             connection.recv(1)
     except TimeoutError:
@@ -79,19 +78,19 @@ def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | No
             return _no_tls(endpoint)
         if is_certificate_refused(error):
             return KafkaError(
-                f"Kafka at {endpoint} does not accept our certificate, or that we have none.", hint=_CERTIFICATE_HINT
+                f"Kafka at {endpoint} does not accept the client certificate, or requires one.", hint=_CERTIFICATE_HINT
             )
         return None
     except ConnectionResetError:
         return _no_tls(endpoint)
     except (OSError, ValueError):
-        # Files that we cannot use but librdkafka can: it has the word.
+        # Files that Python cannot use but librdkafka can: librdkafka reports the failure.
         return None
     return None
 
 
 def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
-    """A verifying TLS context from librdkafka's properties. Raises OSError or ValueError for files of no use."""
+    """A verifying TLS context from librdkafka's properties. Raises OSError or ValueError for unusable files."""
     authority, authority_pem = config.get("ssl.ca.location"), config.get("ssl.ca.pem")
     path = None if authority in (None, "", "probe") else Path(str(authority)).expanduser()
     files: dict[str, Any] = {} if path is None else {"capath" if path.is_dir() else "cafile": str(path)}
@@ -111,15 +110,15 @@ def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
 
 def _no_tls(endpoint: KafkaEndpoint) -> KafkaError:
     return KafkaError(
-        f"Kafka at {endpoint} does not speak TLS, which security.protocol asks for.",
+        f"Kafka at {endpoint} does not use TLS, which security.protocol requires.",
         hint="Check the port of --kafka, or -X security.protocol (PLAINTEXT or SASL_PLAINTEXT are without TLS).",
     )
 
 
 def _tls_wanted(endpoint: KafkaEndpoint, host: str, port: int, protocol: str) -> KafkaError | None:
-    """The error for a listener that speaks TLS when we do not."""
+    """The error for a listener that uses TLS when the client does not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Nothing is sent or believed: the only question is whether TLS is spoken there.
+    # Nothing is sent or trusted: this only finds out whether the listener uses TLS.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
@@ -132,5 +131,5 @@ def _tls_wanted(endpoint: KafkaEndpoint, host: str, port: int, protocol: str) ->
         return None
     wanted = "SASL_SSL" if protocol.startswith("SASL") else "SSL (or SASL_SSL)"
     return KafkaError(
-        f"Kafka at {endpoint} speaks TLS, which we were not told to do.", hint=f"Give -X security.protocol={wanted}."
+        f"Kafka at {endpoint} requires TLS, which is not configured.", hint=f"Give -X security.protocol={wanted}."
     )

@@ -1,4 +1,4 @@
-"""Topics as an administrator sees them: reach the cluster, describe, create and adjust topics, find their ends.
+"""Administration of topics: checks the cluster, describes, creates and changes topics, finds their offsets.
 
 Uses librdkafka's admin client (confluent-kafka). Every KafkaException is translated here.
 """
@@ -36,10 +36,10 @@ LOG_APPEND_TIME = "LogAppendTime"
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
 _PROBE_SECONDS = 3.0
-_FIRST_REQUEST_SECONDS = 0.5
+_FIRST_TIMEOUT_SECONDS = 0.5
 _POLL_SECONDS = 0.1
 
-# A partition has no leader yet, or another one than a moment ago: after a creation (seen), and while brokers restart.
+# A partition has no leader yet, or a new one: after a creation (observed), and while brokers restart.
 _SETTLING = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
 
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """What the cluster says of one topic."""
+    """The description of one topic by the cluster."""
 
     name: str
     topic_id: str
@@ -71,14 +71,14 @@ class TopicInfo:
 
 
 class KafkaAdmin:
-    """One cluster, for a short while. Every call raises KafkaUnreachable or KafkaError."""
+    """Administration of one cluster. Every call raises KafkaUnreachable or KafkaError."""
 
     def __init__(self, endpoint: KafkaEndpoint, *, timeout_seconds: float = 10.0) -> None:
         self.endpoint = endpoint
         self.timeout_seconds = timeout_seconds
         self._last_error: str | None = None
         self._refusal: str | None = None
-        """librdkafka's last words about TLS or SASL."""
+        """librdkafka's last message about TLS or SASL."""
         self._all_down = False
         self._client = self._new_client()
 
@@ -87,7 +87,7 @@ class KafkaAdmin:
             return AdminClient(librdkafka_properties(self.endpoint, {"error_cb": self._remember}))
         except (KafkaException, ValueError, TypeError) as error:
             raise KafkaError(
-                f"Kafka's client refuses its configuration: {reason_of(error)}.",
+                f"The Kafka client refuses its configuration: {reason_of(error)}.",
                 hint="Check the -X options and --kafka-config against librdkafka's names.",
             ) from error
 
@@ -101,12 +101,12 @@ class KafkaAdmin:
             self._last_error = text
 
     def _look_for_refusal(self) -> None:
-        """Raises KafkaError when no broker lets us in: certificates and passwords do not get better by waiting."""
-        # What librdkafka has to tell comes only to those who ask.
+        """Raises KafkaError when every broker refuses the client: waiting does not fix certificates or passwords."""
+        # librdkafka reports errors only when it is polled.
         self._client.poll(0)
         if self._all_down and self._refusal is not None:
             if no_connection(self.endpoint) is not None:
-                # A broker that goes down breaks off handshakes, too; that one does get better by waiting.
+                # A broker that shuts down aborts handshakes, too; that one is worth waiting for.
                 self._refusal = None
                 return
             fault = security_fault(self.endpoint, self._refusal)
@@ -114,9 +114,9 @@ class KafkaAdmin:
                 raise fault
 
     def brokers(self) -> list[BrokerAddress]:
-        """The advertised addresses. Raises KafkaUnreachable when no bootstrap server answers in time."""
+        """The advertised addresses. Raises KafkaUnreachable when no bootstrap server responds in time."""
         if (reason := no_connection(self.endpoint)) is not None:
-            # librdkafka would go on trying until its time is up, and then only say that it did not succeed.
+            # librdkafka would retry until the timeout, and then only report a failure without the reason.
             raise unreachable(self.endpoint, reason)
         metadata = self._metadata()
         return sorted(
@@ -126,18 +126,18 @@ class KafkaAdmin:
 
     def _metadata(self) -> ClusterMetadata:
         deadline = time.monotonic() + self.timeout_seconds
-        request_seconds = _FIRST_REQUEST_SECONDS
+        timeout = _FIRST_TIMEOUT_SECONDS
         while True:
             try:
-                return self._client.list_topics(timeout=min(request_seconds, max(0.01, deadline - time.monotonic())))
+                return self._client.list_topics(timeout=min(timeout, max(0.01, deadline - time.monotonic())))
             except KafkaException as error:
                 self._look_for_refusal()
                 if time.monotonic() >= deadline:
                     raise self._unreachable(error) from error
-            # Each request gets longer, for a cluster that is slow to answer. And each gets its own client: one whose
-            # answer came too late asks the advertised addresses from then on, where perhaps nobody is.
+            # Each request gets a longer timeout, for a slow cluster, and its own client: after a late response, a
+            # client uses the advertised addresses from then on, which may not be reachable.
             self._client = self._new_client()
-            request_seconds *= 2
+            timeout *= 2
 
     def check_reachable(self) -> list[BrokerAddress]:
         """Also connects to every advertised address: clients talk to those, not to the bootstrap address."""
@@ -147,7 +147,7 @@ class KafkaAdmin:
                 socket.create_connection((broker.host, broker.port), timeout=min(self.timeout_seconds, 3)).close()
             except OSError as error:
                 raise KafkaUnreachable(
-                    f"Kafka at {self.endpoint} answers, but tells clients to use {broker}, "
+                    f"Kafka at {self.endpoint} responds, but tells clients to use {broker}, "
                     f"which cannot be reached from here: {error.strerror or error}.",
                     hint="Set advertised.listeners of that broker to an address that this machine can reach.",
                     bootstrap=self.endpoint.bootstrap,
@@ -160,7 +160,7 @@ class KafkaAdmin:
         return str(self._wait(self._client.describe_cluster, "describe the cluster").cluster_id)
 
     def describe(self, topic: str) -> TopicInfo | None:
-        """What the cluster knows of `topic`; None when there is no such topic."""
+        """The description of `topic`; None when there is no such topic."""
         description = self._description(topic)
         if description is None:
             return None
@@ -178,7 +178,7 @@ class KafkaAdmin:
             lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
         )
         try:
-            return self._patiently(futures[topic])
+            return self._wait_for(futures[topic])
         except KafkaException as error:
             if error.args[0].name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
                 return None
@@ -187,7 +187,7 @@ class KafkaAdmin:
             raise self._unreachable(error) from error
 
     def committed_ends(self, topic: str) -> tuple[str, dict[int, int]] | None:
-        """The topic's id, and by partition where its committed records end: no transaction before it is open.
+        """The topic's id, and the end of its committed records by partition: no transaction before it is open.
 
         None when there is no such topic.
         """
@@ -199,7 +199,7 @@ class KafkaAdmin:
         return str(description.topic_id), ends
 
     def create(self, topic: str, *, partitions: int, replication: int, timestamp_type: str = LOG_APPEND_TIME) -> None:
-        """Creates the topic and waits until the brokers know it. One that appeared meanwhile is left as it is."""
+        """Creates the topic and waits until the brokers know it. A topic that already exists is not changed."""
         new = NewTopic(topic, partitions, replication, config={_TIMESTAMP_TYPE: timestamp_type})
         try:
             self._wait(
@@ -208,13 +208,13 @@ class KafkaAdmin:
         except KafkaError as error:
             if error.details.get("code") != "TOPIC_ALREADY_EXISTS":
                 raise
-        # The controller answers for itself; the broker that is asked next may hear of the topic a moment later (seen).
+        # The controller's response does not mean that the other brokers know the topic yet (observed).
         deadline = time.monotonic() + self.timeout_seconds
         while self.describe(topic) is None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def set_timestamp_type(self, topic: str, timestamp_type: str) -> None:
-        """Says whose clock stamps new records; those already written keep their stamps."""
+        """Sets whose clock gives new records their timestamp; existing records keep theirs."""
         entry = ConfigEntry(_TIMESTAMP_TYPE, timestamp_type, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         self._wait(
@@ -229,7 +229,7 @@ class KafkaAdmin:
         )
 
     def delete(self, topic: str) -> None:
-        """Deletes the topic with its records; one that does not exist is fine."""
+        """Deletes the topic with its records; does nothing if it does not exist."""
         try:
             self._wait(lambda: self._client.delete_topics([topic])[topic], f"delete {topic}")
         except KafkaError as error:
@@ -238,7 +238,7 @@ class KafkaAdmin:
 
     def offsets(self, topic: str, *, at: str | int = "end") -> dict[int, int]:
         """Offset by partition of the topic's "end" (where the next record will go), of its "start", or of the first
-        record whose time stamp is not before `at` ms since the epoch (the end, when there is none)."""
+        record whose timestamp is not before `at` ms since the epoch (the end, when there is none)."""
         info = self.describe(topic)
         if info is None:
             raise KafkaError(f"There is no topic {topic} at {self.endpoint}.", hint="`pacifictool setup` creates it.")
@@ -287,14 +287,14 @@ class KafkaAdmin:
 
     def _result(self, future: Future[Any], action: str) -> Any:
         try:
-            return self._patiently(future)
+            return self._wait_for(future)
         except TimeoutError as error:
             raise self._unreachable(error) from error
         except KafkaException as error:
             raise self._translated(error, action) from error
 
-    def _patiently(self, future: Future[Any]) -> Any:
-        """The result. Raises KafkaException, TimeoutError, or KafkaError when no broker lets us in."""
+    def _wait_for(self, future: Future[Any]) -> Any:
+        """The result. Raises KafkaException, TimeoutError, or KafkaError when every broker refuses the client."""
         deadline = time.monotonic() + self.timeout_seconds + 1
         while not wait([future], timeout=_POLL_SECONDS).done:
             self._look_for_refusal()
@@ -317,7 +317,7 @@ class KafkaAdmin:
 
 
 def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:
-    """The error for a cluster that does not answer."""
+    """The error for a cluster that does not respond."""
     return KafkaUnreachable(
         f"Kafka at {endpoint} cannot be reached: {reason}.",
         hint="Check --kafka (PACIFICTOOL_KAFKA), that the broker runs, and the security settings given with -X.",
@@ -326,7 +326,7 @@ def unreachable(endpoint: KafkaEndpoint, reason: str) -> KafkaUnreachable:
 
 
 def no_connection(endpoint: KafkaEndpoint) -> str | None:
-    """Why no bootstrap server takes a connection, in the words of the operating system; None when one does."""
+    """Why no bootstrap server accepts a connection, as the operating system reports it; None when one does."""
     reason = None
     for address in endpoint.bootstrap.split(","):
         parts = urlsplit(f"//{address}")
@@ -335,7 +335,7 @@ def no_connection(endpoint: KafkaEndpoint) -> str | None:
         except socket.gaierror:
             reason = reason or f"the name {parts.hostname} has no address"
         except TimeoutError:
-            reason = reason or f"nothing answers within {_PROBE_SECONDS:g} s"
+            reason = reason or f"no response within {_PROBE_SECONDS:g} s"
         except OSError as error:
             reason = reason or (error.strerror or str(error)).lower()
         else:
@@ -344,7 +344,7 @@ def no_connection(endpoint: KafkaEndpoint) -> str | None:
 
 
 def reason_of(error: BaseException) -> str:
-    """librdkafka's own words, without its codes."""
+    """librdkafka's message, without its codes."""
     if isinstance(error, KafkaException) and error.args and hasattr(error.args[0], "str"):
         return str(error.args[0].str()).rstrip(". ")
     return str(error).rstrip(". ") or type(error).__name__

@@ -1,7 +1,7 @@
-"""Which versions of Kafka's protocol a broker understands: whether an old client can still talk to it.
+"""Which versions of Kafka's protocol a broker supports: whether an old client can still use it.
 
-librdkafka knows, but does not tell. The question, ApiVersions in its version 0, may be asked of any broker since 0.10,
-before a login. Kafka 4.0 dropped what clients before 2.1 speak (KIP-896).
+librdkafka does not expose this. Any broker since 0.10 supports an ApiVersions request of version 0, before a login.
+Kafka 4.0 removed the versions that clients before 2.1 use (KIP-896).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _API_VERSIONS: Final = 18
 _PRODUCE: Final = 0
 _FETCH: Final = 1
 _CORRELATION: Final = 4711
-_LONGEST_ANSWER: Final = 64 * 1024
+_LONGEST_RESPONSE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class ProtocolVersions:
     def takes_old_clients(self) -> bool:
         """Whether clients from 0.9 to 2.0 can write here: brokers before 4.0.
 
-        Judged by Fetch, whose versions 0-3 are gone as well: a 4.0 broker lists Produce from version 0 on for the sake
-        of old librdkafkas, and refuses it nevertheless (KAFKA-18659).
+        Decided by Fetch, whose versions 0-3 were removed as well: a 4.0 broker lists Produce from version 0 on for old
+        versions of librdkafka, but refuses it (KAFKA-18659).
         """
         fetch, produce = self.ranges.get(_FETCH, (0, 0)), self.ranges.get(_PRODUCE, (0, 0))
         return fetch[0] < 4 and produce[0] < 3
@@ -43,22 +43,22 @@ class ProtocolVersions:
 def protocol_versions(
     endpoint: KafkaEndpoint, broker: BrokerAddress, *, timeout_seconds: float = 3.0
 ) -> ProtocolVersions:
-    """Asks one broker. Raises KafkaUnreachable, or KafkaError when its answer makes no sense."""
+    """Queries one broker. Raises KafkaUnreachable, or KafkaError when its response cannot be understood."""
     request = struct.pack(">hhih4s", _API_VERSIONS, 0, _CORRELATION, 4, b"pact")
     try:
         with _connect(endpoint, broker, timeout_seconds) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             (length,) = struct.unpack(">i", _read(connection, 4))
-            if not 0 < length <= _LONGEST_ANSWER:
+            if not 0 < length <= _LONGEST_RESPONSE:
                 raise _nonsense(broker)
-            answer = _read(connection, length)
+            response = _read(connection, length)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise KafkaUnreachable(
-            f"The broker {broker} does not say which versions of the protocol it understands: {reason}.",
+            f"The broker {broker} does not report which versions of the protocol it supports: {reason}.",
             hint="Check that it is a Kafka broker, and the security settings given with -X.",
         ) from error
-    return _parsed(answer, broker)
+    return _parsed(response, broker)
 
 
 def _connect(endpoint: KafkaEndpoint, broker: BrokerAddress, timeout_seconds: float) -> socket.socket:
@@ -82,10 +82,10 @@ def _read(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _parsed(answer: bytes, broker: BrokerAddress) -> ProtocolVersions:
+def _parsed(response: bytes, broker: BrokerAddress) -> ProtocolVersions:
     try:
-        correlation, error, count = struct.unpack_from(">ihi", answer)
-        entries = list(struct.iter_unpack(">hhh", answer[10 : 10 + 6 * count]))
+        correlation, error, count = struct.unpack_from(">ihi", response)
+        entries = list(struct.iter_unpack(">hhh", response[10 : 10 + 6 * count]))
     except struct.error as fault:
         raise _nonsense(broker) from fault
     if correlation != _CORRELATION or error != 0 or len(entries) != count:
@@ -94,4 +94,4 @@ def _parsed(answer: bytes, broker: BrokerAddress) -> ProtocolVersions:
 
 
 def _nonsense(broker: BrokerAddress) -> KafkaError:
-    return KafkaError(f"What answers at {broker} is no Kafka broker.", hint="Check --kafka and the port.")
+    return KafkaError(f"The program at {broker} is not a Kafka broker.", hint="Check --kafka and the port.")

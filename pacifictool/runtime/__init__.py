@@ -1,4 +1,4 @@
-"""What a laptop lacks: a Java runtime, verified jars, a real Kafka broker, and child processes that never outlive us.
+"""What a laptop lacks: a Java runtime, verified jars, a Kafka broker, and child processes that end with their parent.
 
 The names below load their modules when first used, so that importing this package costs nothing.
 """

@@ -1,15 +1,15 @@
-"""Runs one command and ends it when the program that asked for it dies, however it dies.
+"""Runs one command and ends it when the program that started it dies, however it dies.
 
 Started by `processes.ManagedProcess` as a script: `python -I -S _supervisor.py FD COMMAND ARGUMENT…`. FD is the reading
-end of a pipe whose only writing end is held by the program that asked. The kernel closes it with that program, even
-on SIGKILL; a byte in it asks to kill the command at once. SIGTERM is passed on to the command.
+end of a pipe whose only writing end is held by that program. The kernel closes it with the program, even on SIGKILL; a
+byte in it means: kill the command at once. SIGTERM is passed on to the command.
 
-The command runs in a process group of its own; whatever is left of the group when the command ends is killed.
+The command runs in its own process group; what is left of the group when the command ends is killed.
 
-(Linux's PR_SET_PDEATHSIG alone would not do: it fires when the *thread* that started a process ends, and macOS has
-nothing like it. Here, where there is one thread, it covers the death of the supervisor itself.)
+(Linux's PR_SET_PDEATHSIG alone is not enough: it fires when the *thread* that started a process ends, and macOS has no
+equivalent. Here, with a single thread, it covers the death of the supervisor itself.)
 
-Standard library only, and little of it: this starts within 20 ms.
+Few imports, and only of the standard library: this starts within 20 ms.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def on_terminate(_signum: int, _frame: FrameType | None) -> None:
 
 
 def on_child_change(_signum: int, _frame: FrameType | None) -> None:
-    """Ends as the command ended; a command that is merely stopped (SIGSTOP) is left alone."""
+    """Exits with the command's exit code; ignores a command that is only stopped (SIGSTOP)."""
     pid, status = os.waitpid(child, os.WNOHANG)
     if pid == 0:
         return
@@ -63,10 +63,10 @@ def run_command(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Starts the command, then waits for its end or for the end of the program that asked for it."""
+    """Starts the command, then waits for its end or for the end of the parent program."""
     global child  # noqa: PLW0603 - signal handlers have nowhere else to look
     pipe, command = int(sys.argv[1]), sys.argv[2:]
-    # Held back until `child` is known and has its group.
+    # Blocked until `child` is set and has its group.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
     signal.signal(signal.SIGTERM, on_terminate)
     signal.signal(signal.SIGCHLD, on_child_change)
@@ -75,7 +75,7 @@ def main() -> None:
         os.close(pipe)
         run_command(command)
         os._exit(127)
-    # It may have been quicker and done so itself.
+    # The child may already have done so itself.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(child, child)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, signal.SIGTERM})
@@ -84,7 +84,7 @@ def main() -> None:
         time.sleep(ORPHAN_GRACE_SECONDS)
     while True:
         signal_group(signal.SIGKILL)
-        time.sleep(0.1)  # `on_child_change` ends us.
+        time.sleep(0.1)  # `on_child_change` exits.
 
 
 if __name__ == "__main__":

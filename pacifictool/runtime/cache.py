@@ -1,4 +1,4 @@
-"""Where downloads and state are kept, and how a full or read-only disk is told apart from other failures."""
+"""The folders for downloads and state, and how a full or read-only disk is distinguished from other failures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pacifictool.errors import RuntimeMissing, StorageFull
 CACHE_VARIABLE = "PACIFICTOOL_CACHE"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Errors that mean: no space. EFBIG is what a process meets at its own limit of file sizes (ulimit -f)."""
+"""Errors that mean: no space. EFBIG is raised at the process's own limit of file sizes (ulimit -f)."""
 
 _FULL_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large")
-"""How Java words the same errors; the C library's texts, which Java passes on."""
+"""The same errors in Java's messages, which are the C library's texts."""
 
 _NEXT_TO_NOTHING_BYTES = 256 * 1024
 
@@ -37,7 +37,7 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def disk_is_full(folder: Path, log: str) -> bool:
-    """Whether a program that wrote into `folder` met a full disk: it says so in its log, if the log had space left."""
+    """Whether a program failed because the disk of `folder` is full; its log says so, if the log had space left."""
     if any(words in log for words in _FULL_DISK_WORDS):
         return True
     try:

@@ -1,9 +1,9 @@
-"""Fetches artifacts of known coordinates with Apache Ivy, which lies inside PySpark's own jars.
+"""Downloads artifacts by coordinate with Apache Ivy, which is one of PySpark's jars.
 
-Ivy knows the central repository by itself, so that no address stands here. Measured for 55 jars (46 MB) of one
-repository: look-ups of every POM and one download after the other 46 s; without look-ups (every coordinate listed,
-not transitive) 13.5 s; the same list shared out to 2, 4 and 8 Ivy processes 7.5, 5.0 and 4.8 s; without asking for
-checksum files a third less.
+The address of the central repository is built into Ivy. Measured for 55 jars (46 MB) of one repository: resolving
+every POM and downloading one after the other 46 s; without resolution (every coordinate listed, not transitive) 13.5 s;
+the same list distributed over 2, 4 and 8 Ivy processes 7.5, 5.0 and 4.8 s; without requests for checksum files a third
+less.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REASONS = (
     re.compile(r"\[FAILED +\] [^\s:]+: (.+?) \(\d+ms\)$"),
     re.compile(r"(?:[\w.]+Exception: )(.+)"),
 )
-# Ivy's word for 404, and for 401 and 403 too.
+# Ivy's message for 404, and also for 401 and 403.
 _NOT_OFFERED = re.compile(r":: [^\s#]+#([^\s;]+);(\S+): not found")
 
 
@@ -130,11 +130,11 @@ class IvyFetch:
         return any(process.is_running() for process in self._processes)
 
     def arrived(self) -> dict[Coordinate, Path]:
-        """What is downloaded completely by now (Ivy renames a file when it is complete)."""
+        """The complete downloads so far (Ivy renames a file when it is complete)."""
         return {coordinate: path for coordinate, path in self._destinations.items() if path.is_file()}
 
     def received_bytes(self) -> int:
-        """All bytes on disk by now, those of unfinished downloads included: the sign of life of a slow network."""
+        """All bytes on disk so far, including unfinished downloads: shows progress on a slow network."""
         return sum(path.stat().st_size for path in (self._folder / "jars").rglob("*") if path.is_file())
 
     def stop(self) -> None:
@@ -149,7 +149,7 @@ class IvyFetch:
         return any(disk_is_full(self._folder, log) for log in self._logs())
 
     def reason(self) -> str | None:
-        """Why something did not arrive, in Ivy's words; None when it does not say."""
+        """Why something did not arrive, in Ivy's words; None if Ivy gives no reason."""
         lines = [line.strip() for log in self._logs() for line in log.splitlines()]
         for pattern in _REASONS:
             for line in lines:
@@ -173,12 +173,12 @@ class IvyFetch:
 
 
 def _settings_xml(folder: Path, number: int, mirror: str | None) -> str:
-    # No checksums: asking for each jar's .sha1 took a third of the time, and the lock file's SHA-256 says more.
+    # No checksums: requests for each jar's .sha1 took a third of the time, and the lock file's SHA-256 is stronger.
     root = "" if mirror is None else f" root={quoteattr(mirror.rstrip('/') + '/')}"
     return f"""<ivysettings>
   <settings defaultResolver="maven"/>
   <timeout-constraints>
-    <timeout-constraint name="patience" connectionTimeout="{CONNECT_SECONDS * 1000}"
+    <timeout-constraint name="timeouts" connectionTimeout="{CONNECT_SECONDS * 1000}"
                         readTimeout="{READ_SECONDS * 1000}"/>
   </timeout-constraints>
   <caches defaultCacheDir={quoteattr(str(folder / "jars"))}
@@ -187,7 +187,7 @@ def _settings_xml(folder: Path, number: int, mirror: str | None) -> str:
           artifactPattern="[orgPath]/[module]/[revision]/[artifact]-[revision].[ext]"/>
   <resolvers>
     <ibiblio name="maven" m2compatible="true" usepoms="false" useMavenMetadata="false" checksums=""
-             timeoutConstraint="patience"{root}/>
+             timeoutConstraint="timeouts"{root}/>
   </resolvers>
 </ivysettings>
 """
@@ -246,7 +246,7 @@ def proxy_options(environ: Mapping[str, str]) -> list[str]:
             continue
         options += [f"-D{scheme}.proxyHost={proxy.hostname}", f"-D{scheme}.proxyPort={proxy.port or 80}"]
         if proxy.username:
-            # Ivy reads these two for both schemes. Java refuses a plain password for https unless told not to.
+            # Ivy reads these two for both schemes. By default Java refuses a plain password for https.
             options += [
                 f"-Dhttp.proxyUser={unquote(proxy.username)}",
                 f"-Dhttp.proxyPassword={unquote(proxy.password or '')}",

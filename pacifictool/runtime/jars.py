@@ -1,8 +1,8 @@
 """The jars that Spark's Kafka connector and the Kafka broker need: from the lock file into a verified cache.
 
 The lock file (`resources/jars.lock.json`, made by `scripts/lock_jars.py`) names each jar by coordinate, size and
-SHA-256. The cache has the layout of a Maven repository, so that a cache copied to a machine without a network serves
-there as the folder to take jars from.
+SHA-256. The cache has the layout of a Maven repository, so that a copy of it can be used as the folder of jars on a
+machine without a network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SPARK_KAFKA = "spark-kafka"
 KAFKA_BROKER = "kafka-broker"
 
 STALL_SECONDS = 60.0
-"""A fetch that receives no byte for so long is given up. Longer than Ivy's own time-outs, whose words are clearer."""
+"""A download without a byte for this time is aborted. Longer than Ivy's own timeouts, whose messages are clearer."""
 
 _POLL_SECONDS = 0.1
 _ATTEMPTS = 2
@@ -56,7 +56,7 @@ class JarSet:
 
     name: str
     title: str
-    """What the jars are, for people: "the Kafka broker"."""
+    """The set's name for people: "the Kafka broker"."""
     jars: tuple[LockedJar, ...]
 
     @property
@@ -75,7 +75,7 @@ def jar_set(name: str) -> JarSet:
 
 
 _WORKSPACE_PREFIX = "pacifictool-jars-"
-"""The cache may be a folder in which the user keeps other things under the names that we use."""
+"""A name of its own, since the cache may be a folder in which the user keeps other things."""
 
 
 def jar_path(jar: LockedJar, cache_dir: Path) -> Path:
@@ -100,10 +100,10 @@ def ensure_jars(
 ) -> list[Path]:
     """The verified jars of the set SPARK_KAFKA or KAFKA_BROKER, as paths in the cache; what is missing is fetched.
 
-    `folder` holds the jars on a machine without a network, side by side or in Maven's layout; when given, nothing
-    else is asked. `mirror` is a Maven repository to use instead of the central one. `environ` is looked at for
-    proxies and certificates. Every cached jar is hashed at each call (30-60 ms for the broker's set), a damaged one is
-    fetched anew. Nothing is sent anywhere when all jars are cached.
+    `folder` holds the jars on a machine without a network, in one folder or in Maven's layout; when given, no other
+    source is used. `mirror` is a Maven repository to use instead of the central one. `environ` provides proxies and
+    certificates. Every cached jar is hashed at each call (30-60 ms for the broker's set), and a damaged one is
+    downloaded again. Nothing is sent anywhere when all jars are cached.
 
     Raises JarsMissing, StorageFull, or RuntimeMissing when the cache cannot be written.
     """
@@ -112,7 +112,7 @@ def ensure_jars(
         if mirror is not None:
             _check_mirror(mirror)
         with _cache_to_ourselves(cache_dir, wanted, reporter) as workspace:
-            # Another process may have fetched them while we waited for our turn.
+            # Another process may have downloaded them while this one waited for the lock.
             if missing := missing_jars(name, cache_dir):
                 with reporter.task(f"Fetching {wanted.title}", total=len(wanted.jars), unit="jars") as task:
                     task.update(completed=len(wanted.jars) - len(missing))
@@ -164,7 +164,7 @@ class _Fetcher:
             if untrusted and not use_machine_trust:
                 use_machine_trust = True
             elif len(left) == before and damaged is None:
-                break  # Nothing at all came: a second try would only take time.
+                break  # Nothing at all arrived: a second attempt would only take time.
         if damaged:
             raise JarsMissing(
                 damaged,
@@ -188,7 +188,7 @@ class _Fetcher:
         if use_machine_trust and (certificates := machine_certificates(self._environ)):
             truststore = folder / "trust.jks"
             write_truststore(truststore, certificates)
-        # Large ones first and dealt out in turn, so that the processes end at about the same time.
+        # Large ones first and assigned in turn, so that the processes end at about the same time.
         by_coordinate = {jar.coordinate: jar for jar in sorted(jars, key=lambda jar: -jar.size)}
         damaged: str | None = None
         stalled = False
@@ -221,7 +221,7 @@ class _Fetcher:
                     time.sleep(_POLL_SECONDS)
             if fetch.disk_full():
                 raise storage_full(self._cache_dir, "the jar cache")
-            reason = f"no data came for {STALL_SECONDS:.0f} s" if stalled else fetch.reason()
+            reason = f"no data arrived for {STALL_SECONDS:.0f} s" if stalled else fetch.reason()
             return reason, fetch.untrusted(), damaged
 
 
@@ -285,7 +285,7 @@ def _is_valid(path: Path, jar: LockedJar) -> bool:
 
 
 def _difference(path: Path, jar: LockedJar, source: str) -> str | None:
-    """What a person must know when a file is not the jar of the lock file; None when it is."""
+    """How a file differs from the jar of the lock file, as a sentence; None when it does not."""
     actual = _sha256(path)
     if actual == jar.sha256:
         return None
@@ -317,9 +317,9 @@ def _check_mirror(mirror: str) -> None:
 
 @contextlib.contextmanager
 def _cache_to_ourselves(cache_dir: Path, wanted: JarSet, reporter: Reporter) -> Iterator[Path]:
-    """One fetch at a time for each cache; gives a private folder on the cache's disk that vanishes afterwards.
+    """One download at a time per cache; gives a private folder on the cache's disk that is deleted afterwards.
 
-    The lock is the kernel's and ends with its process. A file system without locks costs no correctness: jars are
+    The kernel releases the lock when its process ends. A file system without locks costs no correctness: jars are
     complete and verified before they are moved to their place.
     """
     workspaces = cache_dir / "fetching"

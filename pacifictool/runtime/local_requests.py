@@ -1,11 +1,11 @@
-"""HTTP requests that come from this machine's programs, told from those that a foreign web site makes a browser send.
+"""Refuses HTTP requests that another web site makes a browser send to a server of this machine.
 
 A server on the loopback interface can be reached by every page that the user's browser shows. Two checks keep them out:
 
-- `Host` must name this machine. A site whose own name resolves to 127.0.0.1 (DNS rebinding) has the same origin as the
-  server for the browser, but the name stays its own.
-- What changes something must not come from another origin (`Origin`, `Sec-Fetch-Site`). Browsers hide the response of
-  such a request from the page, but send it. Programs that are no browser send neither header.
+- `Host` must name this machine. To the browser, a site whose name resolves to 127.0.0.1 (DNS rebinding) has the same
+  origin as the server, but `Host` has the site's name.
+- Requests that change something must not come from another origin (`Origin`, `Sec-Fetch-Site`). Browsers hide the
+  response of such a request from the page, but send the request. Other programs send neither header.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PAGE = frozenset({"same-origin", "none"})
 """`none`: the user typed the address."""
 
-NOT_BY_NAME: Final = "This server answers only when it is asked for by the address of this machine."
+NOT_BY_NAME: Final = "This server accepts only requests that are addressed to this machine by a loopback name."
 FROM_ANOTHER_SITE: Final = (
     "This server takes changes only from programs and pages of this machine, not from another site."
 )
@@ -30,7 +30,7 @@ AsgiApplication = Callable[..., Any]
 
 
 def refusal(method: str, headers: Iterable[tuple[str, str]]) -> str | None:
-    """Why a request is not taken, None when it is. `headers` are all that came, with their names in any case."""
+    """Why a request is refused, None if it is accepted. `headers` are all headers, with names in any case."""
     wanted: dict[str, list[str]] = {"host": [], "origin": [], "sec-fetch-site": []}
     for name, value in headers:
         if (values := wanted.get(name.lower())) is not None:
@@ -50,7 +50,7 @@ def refusal(method: str, headers: Iterable[tuple[str, str]]) -> str | None:
 
 
 class LocalRequestsOnly:
-    """An ASGI application that hands on what `refusal` lets pass; the rest gets 403 with the reason."""
+    """An ASGI application that passes on what `refusal` accepts; the rest gets 403 with the reason."""
 
     def __init__(self, application: AsgiApplication) -> None:
         self._application = application

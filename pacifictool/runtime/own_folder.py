@@ -1,9 +1,9 @@
-"""Which folders belong to pacifictool: a marker file says so, and nothing else is written into, changed or emptied.
+"""Which folders belong to pacifictool: they contain a marker file, and no other folder is written into or emptied.
 
-A folder that a command writes into is claimed first. An empty or missing folder gets the marker, a folder that bears
-the marker of the same kind is used again, and anything else is refused before the first change: it may be a folder of
-the user that happens to have the name. Folders that earlier versions made have no marker; each kind knows their layout
-and adopts them.
+A folder that a command writes into is claimed first. An empty or missing folder gets the marker, a folder with the
+marker of the same kind is used again, and anything else is refused before the first change: it may be a folder of the
+user that happens to have the name. Folders of earlier versions have no marker; each kind recognises their layout and
+adopts them.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class FolderKind:
     """What a folder is for."""
 
     name: str
-    """As the marker names it; a contract with later versions."""
+    """Its name in the marker; a contract with later versions."""
     title: str
-    """As messages name it: "a job's checkpoint"."""
+    """Its name in messages: "a job's checkpoint"."""
     option: str
-    """Where the user chooses it, for the hint: "--checkpoint"."""
+    """The option that sets it, for the hint: "--checkpoint"."""
     made_earlier: Callable[[Path], bool]
-    """Whether an earlier version made a folder without a marker. Looks only, and only at names and first bytes."""
+    """Whether an earlier version made a folder without a marker. Reads only names and first bytes."""
     format: int = 1
     """The newest layout that this version reads and writes."""
 
 
 def claim(folder: Path, kind: FolderKind) -> None:
-    """Makes `folder` one of ours, with access for its owner only (mode 0700), or finds that it is already.
+    """Marks `folder` as pacifictool's, with access for its owner only (mode 0700), unless it is already.
 
     Creates it, and its parents, when missing. Raises ForeignFolder for a folder that holds something else, belongs to
     another user or is a symbolic link; then nothing was changed. Raises OSError when it cannot be created or written.
@@ -54,7 +54,7 @@ def claim(folder: Path, kind: FolderKind) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     with _opened(folder, kind) as handle:
-        # Two commands that start at once must not both find the folder empty. Some file systems know no such lock.
+        # Two commands that start at once must not both find the folder empty. Some file systems have no such lock.
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         if not _is_ours(folder, handle, kind):
@@ -65,7 +65,7 @@ def claim(folder: Path, kind: FolderKind) -> None:
 
 
 def check(folder: Path, kind: FolderKind) -> bool:
-    """Whether `folder` holds what `kind` says; False when it is missing or empty. Changes nothing.
+    """Whether `folder` is of this kind; False when it is missing or empty. Changes nothing.
 
     Raises ForeignFolder as `claim` does.
     """
@@ -76,10 +76,10 @@ def check(folder: Path, kind: FolderKind) -> bool:
 
 
 def remove(folder: Path, kind: FolderKind) -> None:
-    """Deletes a folder of ours with all that is in it; does nothing when it is missing or empty.
+    """Deletes a folder of pacifictool with its content; does nothing when it is missing or empty.
 
-    The marker goes last: after an interruption the rest can still be recognised, and removed. Raises ForeignFolder as
-    `claim` does, and OSError when something cannot be deleted.
+    The marker is deleted last: after an interruption the rest can still be recognised, and removed. Raises
+    ForeignFolder as `claim` does, and OSError when something cannot be deleted.
     """
     if not check(folder, kind):
         return
@@ -97,7 +97,7 @@ def remove(folder: Path, kind: FolderKind) -> None:
 
 @contextlib.contextmanager
 def _opened(folder: Path, kind: FolderKind) -> Iterator[int]:
-    """The folder's descriptor: what is found through it is of this folder, whatever its name comes to mean later."""
+    """The folder's descriptor: it refers to this folder even if the path leads elsewhere later."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -177,7 +177,7 @@ def _write_marker(handle: int, kind: FolderKind) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(unfinished, MARKER, src_dir_fd=handle, dst_dir_fd=handle)
-    os.fsync(handle)  # its name, too, is to survive a power cut
+    os.fsync(handle)  # the directory entry must survive a power failure, too
 
 
 def _refused(folder: Path, kind: FolderKind, found: str, advice: str | None = None) -> ForeignFolder:
@@ -215,7 +215,7 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _is_own_directory(path: Path) -> bool:
-    """Whether it is a folder of this user, and no link."""
+    """Whether it is a folder of this user, and not a link."""
     with contextlib.suppress(OSError):
         status = path.lstat()
         return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
@@ -223,7 +223,7 @@ def _is_own_directory(path: Path) -> bool:
 
 
 def _was_checkpoint(folder: Path) -> bool:
-    """A ledger of version 0.1 along with the note of whose it is; before its first batch, only a start's files."""
+    """A state store of version 0.1 with the job's identity; before its first batch, only the files of a start."""
     if not _is_sqlite(folder / "ledger.sqlite"):
         return False
     try:
@@ -237,7 +237,7 @@ def _was_checkpoint(folder: Path) -> bool:
 
 
 def _was_broker(folder: Path) -> bool:
-    """The settings that we write, and nothing else but what the broker makes."""
+    """The settings that pacifictool writes, and nothing else but files of the broker."""
     names = {path.name for path in folder.iterdir()}
     known = {"topics", "tmp", "lock", "server.properties", "broker.log", "broker.log.1", *_NOT_CONTENT}
     return names <= known and b"\nlog.dirs=topics\n" in b"\n" + _first_bytes(folder / "server.properties", 100_000)
@@ -252,7 +252,7 @@ def _was_platform(folder: Path) -> bool:
 
 
 def _was_sandbox(folder: Path) -> bool:
-    """One of the two parts is ours, or there is only the log of a start that failed before it made them."""
+    """One of the two parts is pacifictool's, or there is only the log of a start that failed before it made them."""
     if {path.name for path in folder.iterdir()} - _NOT_CONTENT <= {"sandbox.log"}:
         return True
     parts = ((BROKER, folder / "kafka"), (PLATFORM, folder / "platform"))

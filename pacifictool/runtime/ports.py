@@ -29,14 +29,14 @@ def free_ports(count: int) -> list[int]:
 def check_port_free(port: int, what: str) -> None:
     """Raises PortInUse when `what` ("the Kafka broker") could not listen on 127.0.0.1:`port`."""
     with socket.socket() as listener:
-        # As servers do: connections of an earlier run that linger in TIME_WAIT are no obstacle.
+        # As servers do: connections of an earlier run in TIME_WAIT must not prevent it.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK, port))
             listener.listen(1)
         except PermissionError as error:
             raise PortInUse(
-                f"Port {port} for {what} may not be used: the system keeps it for privileged programs.",
+                f"Port {port} for {what} may not be used: the system reserves it for privileged programs.",
                 hint="Choose a port above 1023.",
                 port=port,
             ) from error

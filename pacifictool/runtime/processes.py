@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: own session, output in a log file, ended with us however we end."""
+"""Child processes that end with this program, however it ends: own session, output in a log file."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _running_lock = threading.RLock()
 
 
 class ManagedProcess:
-    """A running command in a session of its own, so that Ctrl-C on the terminal reaches only us.
+    """A running command in its own session, so that Ctrl-C on the terminal reaches only this program.
 
-    stdout and stderr are appended to `log_path`. The log, and all files that the command makes, only their owner can
-    read. Between us and the command stands a small supervisor process (see `_supervisor`) that ends the command, with
-    all it has started in its process group, when this program dies, even by SIGKILL. Safe to use from several threads.
+    stdout and stderr are appended to `log_path`. Only the owner can read the log and the files that the command
+    creates. A small supervisor process (see `_supervisor`) runs the command, and ends it with its process group when
+    this program dies, even by SIGKILL. Safe to use from several threads.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ManagedProcess:
     ) -> None:
         """Starts `command`. A command that cannot be started ends with 127 and says why in the log.
 
-        `environ` None: ours; our password is left out of either. `pass_fds`: open files that the command gets too, for
-        a lock that lives as long as it.
+        `environ` None: this process's; password and API key are removed from both. `pass_fds`: open files that the
+        command inherits, for a lock that lasts as long as it.
         Raises StorageFull or RuntimeMissing when the log cannot be written.
         """
         self.log_path = log_path
@@ -75,7 +75,7 @@ class ManagedProcess:
                     cwd=cwd,
                     pass_fds=(reading, *pass_fds),
                     start_new_session=True,
-                    # What our processes write down (topics, databases, keys) concerns nobody else on this machine.
+                    # What these processes write (topics, databases, keys) must not be readable by other users.
                     umask=0o077,
                 )
         except BaseException:
@@ -158,7 +158,7 @@ def stop_all(grace_seconds: float = STOP_ALL_GRACE_SECONDS) -> None:
 
 
 def _leave_to_the_original() -> None:
-    """A forked copy of us (multiprocessing) neither stops nor keeps alive what belongs to the original."""
+    """A forked copy (multiprocessing) neither stops nor keeps alive the processes of the original."""
     for process in _running:
         if process._lifeline is not None:  # noqa: SLF001 - this module's own class
             os.close(process._lifeline)  # noqa: SLF001

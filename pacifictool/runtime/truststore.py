@@ -1,7 +1,7 @@
-"""Lets Java trust what this machine trusts.
+"""Makes Java trust the certificate authorities of this machine.
 
-The runtime from the package registry brings its own list of certificate authorities. Behind a network that inspects
-TLS that list is not enough, and Java looks at neither SSL_CERT_FILE nor the system's PEM bundle. Measured on such a
+The runtime from the package registry has its own list of certificate authorities. In a network that inspects TLS that
+list is not enough, and Java reads neither SSL_CERT_FILE nor the system's PEM bundle. Measured on such a
 network: `PKIX path building failed` without this, no difference in time with it.
 """
 
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-STORE_PASSWORD = "pacifictool"  # noqa: S105 - the store holds only public certificates; the format wants one
+STORE_PASSWORD = "pacifictool"  # noqa: S105 - the store holds only public certificates; the format requires one
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SYSTEM_BUNDLES = (

@@ -1,4 +1,4 @@
-"""Connections and credentials: where the platform, its MQTT port and Kafka are, and who we are there.
+"""Connections and credentials: the addresses of the platform, its MQTT port and Kafka, and the logins.
 
 Precedence: flag > environment > ./pacifictool.toml > the file in the user's configuration folder > default. The
 resolved values live in one frozen `Settings`, each with its source; nothing below the command line reads `os.environ`.

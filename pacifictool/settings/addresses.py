@@ -1,4 +1,4 @@
-"""Addresses as people write them: checked, and in one form."""
+"""Parses and normalises addresses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _refuse_credentials(text: str, what: str) -> None:
     # Before anything else, so that no other complaint repeats them.
     if "@" in text:
         raise SettingsError(
-            f"{what}: credentials do not belong into the address, where every process list shows them.",
+            f"{what}: credentials do not belong in the address, where every process list shows them.",
             hint="Use --username and --password-file for the platform, --kafka-config for Kafka.",
         )
 
@@ -73,7 +73,7 @@ def parse_kafka(text: str) -> str:
 
 
 def parse_url(text: str) -> str:
-    """Checks the platform's REST address and takes a trailing slash off."""
+    """Checks the platform's REST address and removes a trailing slash."""
     _refuse_credentials(text, "--url")
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")

@@ -1,8 +1,8 @@
-"""Reads configuration files, and looks more closely at the one of the current folder.
+"""Reads configuration files, and checks the one of the current folder more strictly.
 
 `pacifictool.toml` of the current folder comes with whatever was downloaded or checked out there. As ssh and git do with
-files that others own or can write, it is refused if anybody but the user or root could have changed it. What it may say
-is limited, too: no path that leads out of the folder, and no key that decides which code runs.
+files that others own or can write, it is refused if anybody but the user or root could have changed it. Its content is
+limited, too: no path that leads out of the folder, and no key that decides which code runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_IN_FOLDER = {
     "jars_mirror": "PACIFICTOOL_JARS_MIRROR",
     "jars_folder": "PACIFICTOOL_JARS_FOLDER",
 }
-"""Keys that decide where code comes from, with the variable that takes their place."""
+"""Keys that decide where code comes from, with the variable to use instead."""
 
 
 def user_config_file() -> Path:
@@ -35,7 +35,7 @@ def user_config_file() -> Path:
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Reads the user's configuration file; {} when there is none. Raises SettingsError with the line of a fault."""
+    """Reads the user's configuration file; {} when there is none. Raises SettingsError with the line of an error."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -51,7 +51,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 def read_folder_file(folder: Path) -> dict[str, Any]:
     """Reads `pacifictool.toml` of the current folder; {} when there is none.
 
-    Raises SettingsError for a fault, for a file that others could have written, and for what such a file must not say.
+    Raises SettingsError for invalid content, for a file that others could have written, and for what it must not set.
     """
     path = folder / PROJECT_FILE
     try:
@@ -90,7 +90,7 @@ def read_guarded(path: Path) -> str:
             f"{path} is a symbolic link, which is not followed in the current folder.",
             hint="Put the file itself there, or remove the link.",
         )
-    # Whatever takes the file's place between the two looks: no link is followed, and no pipe waited for.
+    # The file may be replaced after this check: no link is followed, and opening a pipe does not block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, encoding="utf-8-sig") as file:
         status = os.fstat(descriptor)
@@ -148,14 +148,14 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend the line that is named.") from None
+        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Fix that line.") from None
     if "password" in document:
         raise SettingsError(
-            f"{path}: a password does not belong into this file.", hint="Name a file of its own with password_file."
+            f"{path}: a password does not belong in this file.", hint="Name a separate file with password_file."
         )
     if "api_key" in document:
         raise SettingsError(
-            f"{path}: an API key does not belong into this file.", hint="Name a file of its own with api_key_file."
+            f"{path}: an API key does not belong in this file.", hint="Name a separate file with api_key_file."
         )
     if unknown := sorted(set(document) - FILE_KEYS - {"kafka_properties"}):
         raise SettingsError(f"{path}: unknown key {unknown[0]!r}.", hint=f"Known keys: {', '.join(sorted(FILE_KEYS))}.")

@@ -1,8 +1,8 @@
 """Which Kafka properties may come from where.
 
-Both client families can be told by a property to load a library, to instantiate a class or to start a program. No
-source may set these. A file of the current folder may set only what is listed here, since it can come with any download
-or checkout. The names are those of librdkafka's CONFIGURATION.md and of Apache Kafka's client configuration.
+Properties of both client families can load a library, instantiate a class or start a program. No source may set these.
+A file of the current folder may set only what is listed here, since it can come with any download or checkout. The
+names are those of librdkafka's CONFIGURATION.md and of Apache Kafka's client configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pacifictool.errors import SettingsError
 from pacifictool.settings.properties import jaas_login
 
 LOGIN = ("sasl.username", "sasl.password")
-"""What takes the place of sasl.jaas.config."""
+"""The properties that replace sasl.jaas.config."""
 
 FILE_PROPERTIES = frozenset(
     {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location", "ssl.keystore.location"}
@@ -124,7 +124,7 @@ def is_security(name: str) -> bool:
 
 
 def refuse_code(name: str, value: str, where: str) -> None:
-    """Raises SettingsError for a property that loads code, starts a program or accesses files behind our back."""
+    """Raises SettingsError for a property that loads code, starts a program or accesses files unnoticed."""
     lower = name.strip().lower()
     if lower == "sasl.jaas.config":
         raise SettingsError(

@@ -36,6 +36,6 @@ PATHS = frozenset(
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that we start: none of them needs our password or API key."""
+    """The environment for child processes: none of them needs the password or API key."""
     secret = {variable for name in SECRETS for variable in ENVIRONMENT[name]}
     return {name: value for name, value in environ.items() if name not in secret}

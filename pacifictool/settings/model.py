@@ -1,4 +1,4 @@
-"""What settings look like once they are resolved: frozen values, each with the place that it came from."""
+"""Resolved settings: frozen values, each with its source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pacifictool.server_version import ServerVersion
 
 
 class Secret:
-    """A text that never shows itself by accident; `reveal()` is the only way to it."""
+    """A text that is never shown by accident; only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -62,7 +62,7 @@ class Origin:
 
     @property
     def is_folder(self) -> bool:
-        """Whether the folder decides it, and not the user."""
+        """Whether the folder's file set it, and not the user."""
         return self.level is Level.FOLDER_FILE
 
     @property
@@ -79,7 +79,7 @@ BUILT_IN = Origin(Level.DEFAULT, "default")
 
 @dataclass(frozen=True, slots=True)
 class SourcedSetting:
-    """One setting for people and scripts to look at."""
+    """One setting with its source, as `doctor` shows it."""
 
     name: str
     value: str | None
@@ -101,7 +101,7 @@ class TlsFiles:
     ca_file: Path | None = None
     """Certificates to trust instead of the system's."""
     cert_file: Path | None = None
-    """Our own certificate, where the server asks for one (mutual TLS)."""
+    """Client certificate, where the server asks for one (mutual TLS)."""
     key_file: Path | None = None
     """The key of `cert_file`, when it is not in the same file."""
 
@@ -122,7 +122,7 @@ class MqttEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class KafkaEndpoint:
-    """Kafka as our own clients reach it."""
+    """Kafka as clients on this machine reach it."""
 
     bootstrap: str
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -134,7 +134,7 @@ class KafkaEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a command needs to know about its surroundings."""
+    """The resolved settings of a command: addresses, credentials and files."""
 
     url: str
     username: str
@@ -153,12 +153,12 @@ class Settings:
     api_key: Secret | None = None
     """Platform 4.3 and later: takes the place of user and password."""
     server_version: ServerVersion | None = None
-    """None: the server is asked."""
+    """None: the version is detected."""
     sources: Mapping[str, SourcedSetting] = field(default_factory=dict, compare=False)
     """Each setting in effect with its source, by name; Kafka properties as `kafka_properties.NAME`."""
 
     def origin(self, name: str) -> Origin:
-        """Where a setting came from. Settings that a program put together by itself count as built in."""
+        """The source of a setting. Settings that a program created itself count as built in."""
         found = self.sources.get(name)
         return BUILT_IN if found is None else found.origin
 

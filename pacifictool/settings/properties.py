@@ -25,9 +25,9 @@ _JAAS_OPTION = re.compile(r"\s*(\w+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]
 
 
 def read_properties(path: Path, read: Callable[[Path], str] | None = None) -> dict[str, str]:
-    """The properties of a file. `read` is asked for its text, where it must be looked at first.
+    """The properties of a file. `read` returns its text, for files that must be checked first.
 
-    Raises SettingsError with the line of a fault, never with a value.
+    Raises SettingsError with the line of an error, never with a value.
     """
     try:
         text = path.read_text(encoding="utf-8-sig") if read is None else read(path)
@@ -40,7 +40,7 @@ def read_properties(path: Path, read: Callable[[Path], str] | None = None) -> di
     for number, line in _logical_lines(text):
         entry = _ENTRY.fullmatch(line)
         if entry is None:
-            raise SettingsError(f"{path}, line {number}: expected key=value.", hint="One Kafka property a line.")
+            raise SettingsError(f"{path}, line {number}: expected key=value.", hint="One Kafka property per line.")
         properties[_unescaped(entry[1])] = _value(entry[2])
     return properties
 

@@ -1,4 +1,4 @@
-"""Puts settings together from options, variables and files, and refuses what must not be combined."""
+"""Resolves settings from options, variables and files, and refuses combinations that are not safe."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _CALLED = {"password": "password", "api_key": "API key"}
 
 
 def resolve(sources: Sources) -> Settings:
-    """Puts the settings together.
+    """The settings in effect.
 
-    Raises SettingsError for anything unusable, and for a secret of the user's that would go where only the file of the
+    Raises SettingsError for invalid values, and if a secret of the user's would be sent where only the file of the
     current folder says (see `trust`).
     """
     lookup = Lookup(sources)
@@ -79,7 +79,7 @@ def resolve(sources: Sources) -> Settings:
 
 def _text(lookup: Lookup, key: str, default: str) -> str:
     text = lookup.text(key) or default
-    # The folder's file decides nothing by saying what holds without it.
+    # A value in the folder's file that equals the default does not count as set by it.
     noted = lookup.sourced.get(key)
     if noted is None or (noted.origin.is_folder and text == default and key not in lookup.user_file):
         lookup.note(key, default)
@@ -140,7 +140,7 @@ def _kafka_properties(sources: Sources, lookup: Lookup) -> dict[str, str]:
 
 
 def _properties_file(sources: Sources, name: str, origin: Origin) -> tuple[dict[str, str], Origin]:
-    """The properties of the file that is named by `origin`. They are trusted as whoever names it."""
+    """The properties of the file that is named by `origin`. They are trusted like their origin."""
     path = Path(name).expanduser()
     if origin.is_folder:
         properties = read_properties(path, lambda file: read_guarded(file.resolve()))
@@ -155,7 +155,7 @@ def _properties_file(sources: Sources, name: str, origin: Origin) -> tuple[dict[
 
 
 def _from_file(place: Path, name: str, value: str) -> str:
-    """A path in a file is meant from where that file stands, and not from a folder that somebody else filled."""
+    """A path in a file is relative to that file, and not to the current folder."""
     if name not in FILE_PROPERTIES or not value or (name, value) == ("ssl.ca.location", "probe"):
         return value
     if PureWindowsPath(value).is_absolute():
@@ -172,7 +172,7 @@ def _login(sources: Sources, lookup: Lookup, url: str, username: str) -> tuple[S
             "--api-key-file and --password-file exclude each other.", hint="An API key needs no password."
         )
     password, api_key = _place_of(sources, lookup, "password"), _place_of(sources, lookup, "api_key")
-    # A user who is named on the command line is meant, whatever key lies in the environment.
+    # A user name on the command line wins over a key in the environment.
     named = flags.get("username") is not None and flags.get("api_key_file") is None
     if api_key is not None and not named and (password is None or _precedence(api_key) >= _precedence(password)):
         text, origin = api_key
@@ -194,7 +194,7 @@ def _login(sources: Sources, lookup: Lookup, url: str, username: str) -> tuple[S
 
 
 def _place_of(sources: Sources, lookup: Lookup, name: str) -> tuple[str, Origin] | None:
-    """Where a secret is: the variable that holds it, or the file's path and who names that."""
+    """The location of a secret: the variable that holds it, or the path of its file, with the source of that."""
     variable = next((key for key in ENVIRONMENT[name] if sources.environ.get(key)), None)
     named = lookup.find(f"{name}_file")
     # An explicit file option beats the variable; a file named in a configuration file does not.
@@ -209,7 +209,7 @@ def _precedence(place: tuple[str, Origin]) -> int:
 
 
 def _shown(origin: Origin, name: str) -> Origin:
-    """The same source in words that tell a secret's own file from the one that names it."""
+    """The same source, worded so that a secret's own file differs from the file that names it."""
     in_file = origin.level in (Level.FOLDER_FILE, Level.USER_FILE)
     return Origin(origin.level, f"{name}_file in {origin.name}") if in_file else origin
 
@@ -230,15 +230,15 @@ def _secret(sources: Sources, name: str, text: str, origin: Origin) -> Secret:
                 hint=f"Check the path given with {option}.",
             ) from error
     secret = content.rstrip("\r\n")
-    told = f"The {called} file" if text != "-" else "Standard input"
+    place = f"The {called} file" if text != "-" else "Standard input"
     if not secret:
         raise SettingsError(
-            f"{told} is empty." if text != "-" else f"{told} held no {called}.",
+            f"{place} is empty." if text != "-" else f"{place} held no {called}.",
             hint=f"Put the {called} on its first line.",
         )
     if "\n" in secret or "\r" in secret:
         # Any other file, such as a key or a configuration, would be sent to the server as it is.
         raise SettingsError(
-            f"{told} holds more than one line, which no {called} has.", hint=f"Put only the {called} there."
+            f"{place} holds more than one line, which no {called} has.", hint=f"Put only the {called} there."
         )
     return Secret(secret)

@@ -1,4 +1,4 @@
-"""Where settings are looked up, and in which order."""
+"""The sources of settings, and their precedence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pacifictool.settings.model import BUILT_IN, Level, Origin, SourcedSetting
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where settings come from. A test hands in its own; the command line the real ones."""
+    """The sources of settings. The command line passes the real ones, tests their own."""
 
     flags: Mapping[str, Any]
     """Options given on the command line by name; `kafka_properties` is the mapping of all -X options."""
@@ -35,7 +35,7 @@ class Lookup:
         self.folder_file = read_folder_file(sources.folder)
         self.user_file = read_config_file(sources.user_file)
         self.sourced: dict[str, SourcedSetting] = {}
-        """What `note` was told."""
+        """The settings in effect, as recorded by `note`."""
 
     def find(self, key: str) -> tuple[str, Origin] | None:
         """The value and its source; None when no source has one."""
@@ -53,7 +53,7 @@ class Lookup:
                 continue  # the user's own file says the same
             if not isinstance(value, str):
                 raise SettingsError(f"{key} in the configuration file must be a text.", hint="Put it in quotes.")
-            # A path in a configuration file is meant from where that file stands.
+            # A path in a configuration file is relative to that file.
             if key in PATHS and value != "-":
                 return str(Path(origin.name).parent / Path(value).expanduser()), origin
             return value, origin
@@ -69,7 +69,7 @@ class Lookup:
         if found is None:
             return None
         text, origin = found
-        # A mirror with a password in its address is refused when it is wanted, and not shown before.
+        # A mirror with a password in its address is refused when it is used, and not shown before.
         self.note(key, None if key == "jars_mirror" and "@" in text else text, origin)
         return text
 
@@ -79,5 +79,5 @@ class Lookup:
         return None if text is None else Path(text).expanduser()
 
     def note(self, name: str, value: str | None, origin: Origin = BUILT_IN) -> None:
-        """Remembers a setting in effect; `value` None hides it."""
+        """Records a setting in effect; `value` None hides it."""
         self.sourced[name] = SourcedSetting(name, value, origin)

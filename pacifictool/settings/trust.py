@@ -1,8 +1,8 @@
 """Which secret may be sent where.
 
-Options, environment variables and the user's configuration file are the user's words, and trusted alike. The file of
+Options, environment variables and the user's configuration file come from the user, and are trusted alike. The file of
 the current folder is not: it came with the folder. So a secret of the user's is never sent to an address, under a name
-or over a connection that the folder's file decides. A folder's own secret may go wherever it says.
+or over a connection that the folder's file sets. A folder's own secret may be sent wherever its file says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TLS = ("ca_file", "cert_file", "key_file")
 
 
 def check_trust(settings: Settings) -> None:
-    """Raises SettingsError when a secret would go where only the folder's file says."""
+    """Raises SettingsError if a secret would be sent where only the folder's file says."""
     _check_platform(settings)
     _check_client_key(settings)
     _check_kafka(settings)
@@ -35,7 +35,7 @@ def check_device_token(settings: Settings, given_by: str) -> None:
 
 
 def may_ask_platforms_kafka(settings: Settings) -> bool:
-    """Whether our Kafka credentials may go to an address that the platform names."""
+    """Whether the user's Kafka credentials may be sent to an address that the platform reports."""
     return not (settings.origin("url").is_folder and _kafka_secrets(settings))
 
 
@@ -48,7 +48,7 @@ def _check_platform(settings: Settings) -> None:
         if deciding := _decided_by_folder(settings, names):
             _refuse(settings, f"the {'API key' if name == 'api_key' else 'password'} from {login}", deciding)
     elif login is None and not settings.origin("url").is_folder:
-        # Whoever types the password sees the URL, but neither this nor where tokens go.
+        # A user who types the password sees the URL, but neither the other settings nor where tokens are sent.
         if deciding := _decided_by_folder(settings, ("mqtt", *_TLS)):
             _refuse(settings, f"what belongs to {settings.url} (url from {settings.origin('url')})", deciding)
     elif (
@@ -57,7 +57,7 @@ def _check_platform(settings: Settings) -> None:
         and settings.origin("mqtt").is_folder
         and not is_loopback(settings.mqtt.host)
     ):
-        # The platform's published password guards nothing, but the tokens of its devices are real.
+        # The platform's published password protects nothing, but the tokens of its devices are real.
         _refuse(settings, f"access tokens of the devices at {settings.url}", ["mqtt"])
 
 
@@ -90,7 +90,7 @@ def _decided_by_folder(settings: Settings, names: Iterable[str]) -> list[str]:
 
 
 def _refuse(settings: Settings, secret: str, deciding: list[str]) -> NoReturn:
-    # The address of MQTT follows from the URL unless it is given; naming it, too, would only confuse.
+    # The address of MQTT is derived from the URL unless it is given; naming it, too, would only confuse.
     if "url" in deciding and (settings.mqtt.host, settings.mqtt.port) == (urlsplit(settings.url).hostname, 1883):
         deciding = [name for name in deciding if name != "mqtt"]
     file = settings.origin(deciding[0])

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from benchmarks import stages
-from benchmarks.answers import differences
-from benchmarks.bars import judge
+from benchmarks.bars import check_bars
+from benchmarks.expected import differences
 from benchmarks.report import BEGIN, END, write_page
 from benchmarks.rivals import OURS, PEERS, READING, prepare_environments
-from benchmarks.stages import QUICK, Bench, WrongAnswer, broker
+from benchmarks.stages import QUICK, Bench, WrongMeans, broker
 from benchmarks.stream import Workload, _chunks
 
 WORKLOAD = Workload(3_000, partitions=2, distinct=True)
@@ -53,7 +53,7 @@ def test_a_peer_gives_the_same_means_or_the_run_fails(bench: Bench, peer: str, m
     topic, exact = bench.topic(WORKLOAD)
     (zone, end), (count, mean) = next(iter(exact.items()))
     monkeypatch.setattr(bench, "topic", lambda _: (topic, {**exact, (zone, end): (count + 1, mean)}))
-    with pytest.raises(WrongAnswer, match=rf"1 values differ.*{count} records instead of {count + 1}"):
+    with pytest.raises(WrongMeans, match=rf"1 values differ.*{count} records instead of {count + 1}"):
         bench.run(peer, [WORKLOAD])
 
 
@@ -93,7 +93,7 @@ def test_bars_compare_with_the_java_job_as_this_machine_would_run_it() -> None:
     # Reading is twice as fast here as where the Java job was measured: its 983,000/s would be 1,966,000/s.
     engine = {**rates, f"{READING}, warm": measured(2_400_000)}
     ratio = {"cold": {"median": 7.9}, "warm": {"median": 8.0}}
-    bars = judge({"engines": {stages.HEADLINES[0].name: {"engines": engine, "ours_to_best_peer": ratio}}})
+    bars = check_bars({"engines": {stages.HEADLINES[0].name: {"engines": engine, "ours_to_best_peer": ratio}}})
     found = {bar["name"]: bar for bar in bars}
     java = found["aggregate ÷ Java job (scaled), whole numbers, two cores, cold"]
     assert java["value"] == pytest.approx(0.5)

@@ -24,7 +24,7 @@ CODE = [
     if path.suffix in {".py", ".sh", ".toml", ".yml", ".yaml", ".js", ".java", ".csv", ".json"}
     and path != Path(__file__)
 ]
-TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 CITATION = re.compile(
     r"(?<![\w/.])docs/servers/(?P<page>[\w.-]+\.md)#(?P<anchor>[\w-]+)(?P<rows>, rows? \d+(?:(?:, | and )\d+)*)?"

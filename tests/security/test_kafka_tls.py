@@ -121,8 +121,12 @@ def refusals(kafka: SecureKafka, strangers: Pki) -> dict[str, tuple[KafkaEndpoin
         "another authority": (kafka.tls("STRANGER"), unknown, "-X ssl.ca.location"),
         "another name": (kafka.tls("OTHER_NAME"), "issued for another name than 127.0.0.1", "--kafka"),
         "expired": (kafka.tls("EXPIRED"), "has expired", "renewed"),
-        "no certificate of ours": (kafka.tls("MUTUAL"), "does not accept our certificate", "ssl.certificate.location"),
-        "a stranger's certificate": (stranger, "does not accept our certificate", "ssl.certificate.location"),
+        "no certificate of ours": (
+            kafka.tls("MUTUAL"),
+            "does not accept the client certificate",
+            "ssl.certificate.location",
+        ),
+        "a stranger's certificate": (stranger, "does not accept the client certificate", "ssl.certificate.location"),
         "wrong password": (
             kafka.sasl("PLAIN", PLAIN_USER, WRONG_PASSWORD),
             "refused the login: SASL authentication error",
@@ -140,7 +144,7 @@ def refusals(kafka: SecureKafka, strangers: Pki) -> dict[str, tuple[KafkaEndpoin
         ),
         "TLS where there is none": (
             KafkaEndpoint(kafka.broker.bootstrap, dict(kafka.tls().config)),
-            "does not speak TLS",
+            "does not use TLS",
             "security.protocol",
         ),
     }
@@ -179,7 +183,7 @@ def test_a_refusal_is_told_at_once_in_one_sentence_with_a_hint(kafka: SecureKafk
 
 
 def test_no_tls_where_it_is_spoken_is_told_apart_from_silence(kafka: SecureKafka) -> None:
-    with pytest.raises(KafkaError, match="speaks TLS, which we were not told to do") as caught:
+    with pytest.raises(KafkaError, match="requires TLS, which is not configured") as caught:
         KafkaAdmin(kafka.endpoint("TLS"), timeout_seconds=1).check_reachable()
     assert "-X security.protocol=SSL" in str(caught.value.hint)
 

@@ -33,7 +33,7 @@ from pacifictool.cli.context import CliSession
 from pacifictool.cli.environment import Environment
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SHELLS = ("bash", "sh", "console")
 
 _DIRECTIVE = re.compile(r"<!-- (run\b.*?|output|stop|wait: .*?) -->")

@@ -1,4 +1,4 @@
-"""Names that a device or zone may have, and what must become of them when they are shown."""
+"""Names that a device or zone may have, and how each must be shown."""
 
 from __future__ import annotations
 

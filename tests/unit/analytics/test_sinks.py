@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
-from pacifictool.analytics.sinks.console import ConsoleSink
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import (
@@ -218,15 +217,3 @@ def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
     with pytest.raises(PacificToolError):
         rest.deliver([result("A")], book)
     assert book.accepted_results == []
-
-
-def test_the_console_writes_a_line_a_result() -> None:
-    lines: list[str] = []
-    book = Book()
-    ConsoleSink(lines.append).deliver([result("Zone A", 1_795_477_550_000, 40.02), result("B", 1_500)], book)
-
-    assert lines == [
-        "2026-11-23T23:45:50Z  Zone A  40.02  (4 records)",
-        "1970-01-01T00:00:01.500Z  B  2.5  (4 records)",
-    ]
-    assert len(book.accepted_results) == 2

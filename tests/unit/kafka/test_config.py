@@ -60,7 +60,7 @@ def test_pem_files_travel_by_content(tmp_path: Path) -> None:
     ("config", "complaint"),
     [
         ({"sasl.mechanisms": "GSSAPI", "sasl.username": "x"}, "do not go with"),
-        ({"enable.ssl.certificate.verification": "false"}, "cannot be carried over"),
+        ({"enable.ssl.certificate.verification": "false"}, "has no equivalent"),
         ({"ssl.ca.location": "nosuch.pem"}, "cannot be read"),
         ({"ssl.certificate.pem": "x"}, "needs both"),
         ({"ssl.certificate.pem": "x", "ssl.key.pem": "-----BEGIN RSA PRIVATE KEY-----"}, "PKCS #8"),

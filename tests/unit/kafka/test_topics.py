@@ -164,7 +164,7 @@ def test_an_advertised_address_that_leads_nowhere_is_told(tmp_path: Path, slow: 
             KafkaAdmin(KafkaEndpoint(f"127.0.0.1:{port}")).check_reachable()
     finally:
         broker.stop(graceful=False)
-    assert f"answers, but tells clients to use 127.0.0.1:{nowhere}" in caught.value.message
+    assert f"responds, but tells clients to use 127.0.0.1:{nowhere}" in caught.value.message
     assert "advertised.listeners" in str(caught.value.hint)
 
 

@@ -70,7 +70,7 @@ def test_what_is_no_broker_is_told(answer: bytes) -> None:
 def test_silence_has_an_end() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        pytest.raises(KafkaUnreachable, match="does not say which versions"),
+        pytest.raises(KafkaUnreachable, match="does not report which versions"),
     ):
         protocol_versions(ENDPOINT, BrokerAddress(1, "127.0.0.1", server.getsockname()[1]), timeout_seconds=0.3)
 

@@ -245,7 +245,7 @@ def test_a_mirror_that_falls_silent_is_given_up(
     monkeypatch.setattr("pacifictool.runtime.jars.STALL_SECONDS", 6.0)
     name = spark_jars()[0].coordinate.file_name
     mirror.hanging.add(name)
-    with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: no data came for 6 s"):
+    with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: no data arrived for 6 s"):
         ensure_jars(SPARK_KAFKA, java=java, cache_dir=tmp_path, mirror=mirror.url)
     # What came is kept for the next try.
     assert [jar.coordinate.file_name for jar in missing_jars(SPARK_KAFKA, tmp_path)] == [name]

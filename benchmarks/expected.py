@@ -1,4 +1,4 @@
-"""Whether an engine's means are the right ones."""
+"""Compares the means of an engine with the exact ones."""
 
 from __future__ import annotations
 
