@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 from harness import CommandLine, Outcome, kept_variables
 
@@ -14,6 +15,10 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
