@@ -138,7 +138,7 @@ class PlatformError(PacificToolError):
     retriable: bool = False
     """Whether the failure may pass by itself."""
     outcome_unknown: bool = False
-    """Whether the platform may or may not have carried out the request: it was sent, but the response was lost."""
+    """Whether the platform may or may not have processed the request: it was sent, but the response was lost."""
     during_login: bool = False
     """Whether the login failed that the request was waiting for; the request itself was not sent."""
 

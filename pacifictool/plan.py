@@ -61,7 +61,7 @@ class Plan:
     """Observations for a person, such as duplicates of a rule."""
 
     @classmethod
-    def of(cls, changes: Iterable[Change], notes: Sequence[str] = ()) -> Plan:
+    def from_changes(cls, changes: Iterable[Change], notes: Sequence[str] = ()) -> Plan:
         return cls(tuple(changes), tuple(notes))
 
     def count(self, action: ChangeAction, kind: Kind | None = None) -> int:

@@ -80,7 +80,7 @@ def choose_sink(
 ) -> str:
     """The name of the sink for a job without an explicit one: assets over REST, or the gateway for many zones.
 
-    A 4.x server answers each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2): half a
+    A 4.x server responds to each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2): half a
     minute for ten thousand, where the gateway takes seconds (docs/sinks.md). A job that has a checkpoint keeps its
     sink: with another, it would be another job.
 

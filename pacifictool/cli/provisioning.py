@@ -162,7 +162,7 @@ def _import(session: CliSession, spec: ForwardingSpec) -> None:
     from pacifictool.plan import Plan
 
     with session.connect() as platform, session.reporter.task("Importing"):
-        plan = Plan.of(platform.forwarding.apply(spec))
+        plan = Plan.from_changes(platform.forwarding.apply(spec))
     session.output.emit(
         {"ok": True, **plan.as_document()},
         lambda console: _render(console, plan, f"Import into {session.settings.url}"),

@@ -30,7 +30,7 @@ def rejects(
     ctx: typer.Context,
     checkpoint: CheckpointOption = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records, newest first.")] = 20,
-    all_rejects: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
 ) -> None:
     """Show the invalid records that the job kept: topic, partition, offset, reason and value.
 
@@ -47,9 +47,9 @@ def rejects(
         )
     with contextlib.closing(view), session.slow_task("Reading the invalid records"):
         reasons = view.invalid_counts()
-        shown = [_document(record) for record in view.invalid_records(newest=None if all_rejects else limit)]
+        shown = [_document(record) for record in view.invalid_records(newest=None if show_all else limit)]
     document = {"ok": True, "total": sum(reasons.values()), "reasons": reasons, "rejects": shown}
-    session.output.emit(document, lambda console: render_rejects(console, document))
+    session.output.emit(document, lambda console: render_invalid_records(console, document))
 
 
 def _document(record: InvalidRecord) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _document(record: InvalidRecord) -> dict[str, Any]:
     }
 
 
-def render_rejects(console: Any, document: dict[str, Any]) -> None:
+def render_invalid_records(console: Any, document: dict[str, Any]) -> None:
     """The records as a table, and the number per reason."""
     rows = []
     for record in document["rejects"]:

@@ -55,7 +55,9 @@ def simulate(
     bare: Annotated[
         bool, typer.Option("--bare", help="Send the tutorial's exact message, without timestamps.")
     ] = False,
-    ramp: Annotated[float | None, typer.Option(metavar="HZ", help="Connections to open per second.")] = None,
+    spawn_rate: Annotated[
+        float | None, typer.Option("--ramp", metavar="HZ", help="Connections to open per second.")
+    ] = None,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Also send each reading's number, as `sequence`.")
     ] = False,
@@ -81,7 +83,7 @@ def simulate(
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     turbines = choose_turbines(scenario, device or ())
     metrics_address = None if metrics is None else listening_address(metrics)
-    for option, value in (("--rate", rate), ("--ramp", ramp)):
+    for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
     if token is not None and len(turbines) != 1:
@@ -93,7 +95,7 @@ def simulate(
         seed=seed,
         bare=bare,
         sequence=sequence,
-        spawn_rate=ramp,
+        spawn_rate=spawn_rate,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
     tokens = _tokens(session, turbines, token)

@@ -54,14 +54,14 @@ def _attributes(context: CheckContext) -> Iterator[CheckResult]:
 
     found = run_bounded(check, sample, workers=_WORKERS, stop=context.stop, name="attributes")
     problems = [problem for problem in found if problem is not None]
-    of = "" if len(sample) == len(turbines) else f" of {len(turbines)}, checked by sample"
+    share = "" if len(sample) == len(turbines) else f" of {len(turbines)}, checked by sample"
     if problems:
         first = min(problems, key=lambda problem: problem.text)
         others = len(problems) - 1
-        more = f" The same or other problems: {others} of {len(sample)} devices{of}." if others else ""
+        more = f" The same or other problems: {others} of {len(sample)} devices{share}." if others else ""
         yield failed(first.code, first.text + more, first.fix)
     elif sample:
-        yield ok(f"as in the scenario: {len(sample)} devices{of}")
+        yield ok(f"as in the scenario: {len(sample)} devices{share}")
     else:
         yield skipped("There are no devices to check.")
 

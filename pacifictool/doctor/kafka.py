@@ -18,7 +18,7 @@ GROUP = "Kafka"
 TIMEOUT_SECONDS = 3.0
 _CONNECT_SECONDS = 2.0
 _RECENT_SECONDS = 60.0
-"""The newest record shows the broker's clock only if it is no older than this."""
+"""The newest record shows the broker's clock only if it is at most this old."""
 
 
 def _bootstrap(context: CheckContext) -> Iterator[CheckResult]:
@@ -101,7 +101,7 @@ def _topic(context: CheckContext) -> Iterator[CheckResult]:
 
 
 def _clock(context: CheckContext) -> Iterator[CheckResult]:
-    """Kafka cannot be asked for its time: only a recent record that the broker has stamped shows it."""
+    """Kafka cannot be asked for its time: only a recent record whose timestamp the broker has set shows it."""
     try:
         newest = _newest(context)
     except KafkaError as error:

@@ -26,9 +26,9 @@ class DoctorReport:
     @property
     def ok(self) -> bool:
         """Whether nothing failed; warnings are not failures."""
-        return not self.of(CheckStatus.FAILED)
+        return not self.with_status(CheckStatus.FAILED)
 
-    def of(self, status: CheckStatus) -> tuple[CheckResult, ...]:
+    def with_status(self, status: CheckStatus) -> tuple[CheckResult, ...]:
         """The results with this status."""
         return tuple(result for result in self.results if result.status is status)
 
@@ -37,7 +37,7 @@ class DoctorReport:
         return {
             "ok": self.ok,
             "checks": [result.as_document() for result in self.results],
-            "counts": {str(status): len(self.of(status)) for status in CheckStatus},
+            "counts": {str(status): len(self.with_status(status)) for status in CheckStatus},
             "seconds": round(self.seconds, 3),
         }
 

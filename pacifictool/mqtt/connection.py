@@ -293,7 +293,7 @@ def closed(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
 def closed_before_login(endpoint: MqttEndpoint, device: str, reason: str) -> MqttError:
     """The connection ended before CONNACK. With TLS 1.3, a server also refuses a client certificate in this way."""
     return MqttError(
-        f"The session of device {device!r} at {endpoint} ended before the login was answered: {reason}.",
+        f"The session of device {device!r} at {endpoint} ended before the platform responded to the login: {reason}.",
         hint="A server that asks for a certificate needs --cert-file and --key-file, of an authority that it trusts."
         if endpoint.tls
         else "Is this a device port of the platform? A TLS port needs mqtts:// in --mqtt.",
@@ -302,7 +302,7 @@ def closed_before_login(endpoint: MqttEndpoint, device: str, reason: str) -> Mqt
     )
 
 
-def no_answer(endpoint: MqttEndpoint) -> MqttError:
+def no_response(endpoint: MqttEndpoint) -> MqttError:
     """The TCP connection is open, but CONNACK did not come in time."""
     return MqttError(
         f"{endpoint} accepted the connection but did not respond to the MQTT login in time.",

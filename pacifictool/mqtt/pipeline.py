@@ -28,7 +28,7 @@ from pacifictool.mqtt.connection import (
     connack_code,
     describe_end,
     move_bytes,
-    no_answer,
+    no_response,
     on_every_puback,
     open_connection,
     refused,
@@ -138,7 +138,7 @@ class PipelinedSession:
     def _await_connack(self, seconds: float) -> None:
         self._drive(lambda: self._connack is not None, seconds)
         if self._connack is None:
-            raise self._ended() if self._end else no_answer(self._endpoint)
+            raise self._ended() if self._end else no_response(self._endpoint)
         if self._connack != 0:
             raise refused(self._endpoint, self._connack, self._device)
 

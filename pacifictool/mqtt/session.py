@@ -31,7 +31,7 @@ from pacifictool.mqtt.connection import (
     connack_code,
     describe_end,
     move_bytes,
-    no_answer,
+    no_response,
     open_connection,
     refused,
     take_socket,
@@ -80,7 +80,7 @@ class MqttSession:
             self._log_in()
             if self._connack is None:
                 if self._end is None:
-                    raise no_answer(self._endpoint)
+                    raise no_response(self._endpoint)
                 raise closed_before_login(self._endpoint, self._device, self._end)
             if self._connack != 0:
                 raise refused(self._endpoint, self._connack, self._device)

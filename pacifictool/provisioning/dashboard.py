@@ -1,6 +1,7 @@
 """The dashboard in the platform's own web UI: the zones' values over time, the turbines' latest ones.
 
-Created once. What a person arranges in it afterwards stays; only its entity type and key follow the scenario.
+Created if it does not exist. What a person arranges in it afterwards stays; only its entity type and key follow the
+scenario.
 """
 
 from __future__ import annotations

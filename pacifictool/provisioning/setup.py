@@ -52,7 +52,7 @@ class Provisioner:
         Raises KafkaUnreachable, TopicMismatch, PlatformError, MqttError.
         """
         notes: list[str] = []
-        plan = Plan.of(list(self._changes(notes)), notes)
+        plan = Plan.from_changes(list(self._changes(notes)), notes)
         for note in plan.notes:
             self._reporter.warning(note)
         if any(change.kind is Kind.ATTRIBUTES for change in plan.pending):

@@ -49,7 +49,7 @@ class Teardown:
         """
         notes: list[str] = []
         with self._reporter.task("Looking for what the scenario describes"):
-            plan = Plan.of(list(self._changes(notes)), notes)
+            plan = Plan.from_changes(list(self._changes(notes)), notes)
         for note in plan.notes:
             self._reporter.warning(note)
         return plan

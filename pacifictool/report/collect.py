@@ -1,4 +1,4 @@
-"""Collects the facts of a report: means of the platform, readings of the topic, batches and rejects of the job."""
+"""Collects the facts of a report: means of the platform, readings of the topic, batches and invalid records of the job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
-from pacifictool.report.facts import Band, Batch, Job, Rejects, RunFacts, Window, Zone
+from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
@@ -142,7 +142,7 @@ class _Topic:
             document = json.loads(record.value or b"")
             zone, value = document[self._zone_key], float(document[self._value_key])
         except (ValueError, KeyError, TypeError):
-            return  # the job keeps these as rejects
+            return  # the job keeps these as invalid records
         if isinstance(zone, str) and math.isfinite(value):
             self.zones[zone][(record.timestamp_ms // self._window_ms + 1) * self._window_ms].add(value)
 
@@ -178,7 +178,7 @@ def _job(view: JobView, topic: _Topic, ends: Mapping[int, int], begin_ms: int) -
         running=view.is_running,
         lag=sum(max(0, end - (view.counted_until(part) or view.starts_at(part))) for part, end in ends.items()),
         batches=topic.batches(),
-        rejects=tuple(Rejects(end, reason, count) for (end, reason), count in sorted(counts.items())),
+        rejects=tuple(InvalidRecords(end, reason, count) for (end, reason), count in sorted(counts.items())),
     )
 
 

@@ -62,7 +62,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejects:
+class InvalidRecords:
     """Records of one window that the job could not use, for one reason."""
 
     end_ms: int
@@ -81,7 +81,7 @@ class Job:
     """Records in the topic that are not counted yet."""
     batches: tuple[Batch, ...]
     """The batches that the job still has notes of, oldest first."""
-    rejects: tuple[Rejects, ...]
+    rejects: tuple[InvalidRecords, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ class RunFacts:
         return None
 
     @property
-    def rejects_by_reason(self) -> Counter[str]:
+    def invalid_by_reason(self) -> Counter[str]:
         reasons: Counter[str] = Counter()
-        for rejects in self.job.rejects if self.job is not None else ():
-            reasons[rejects.reason] += rejects.count
+        for entry in self.job.rejects if self.job is not None else ():
+            reasons[entry.reason] += entry.count
         return reasons
 
     def rate(self, window: Window) -> float:
@@ -149,5 +149,5 @@ class RunFacts:
             "means": self.means,
             "means_equal_to_topic": self.agreeing,
             "median_wait_seconds": self.median_wait_seconds,
-            "rejects": dict(self.rejects_by_reason.most_common()),
+            "rejects": dict(self.invalid_by_reason.most_common()),
         }

@@ -7,7 +7,7 @@ from typing import Any
 from pacifictool.display import for_html, for_plotly
 from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
-    REJECT_COLOURS,
+    INVALID_COLOURS,
     band_label,
     colour,
     extent,
@@ -113,7 +113,7 @@ def page(facts: RunFacts) -> str:
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Plotly figure: a panel for each zone, then rates, waits and rejects, over one time axis."""
+    """The charts as one Plotly figure: a panel for each zone, then rates, waits and invalid records, over one time axis."""
     from plotly.subplots import make_subplots
 
     panels = [
@@ -125,7 +125,7 @@ def figure(facts: RunFacts) -> Any:
     if job is not None and job.batches:
         panels.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
     if job is not None and job.rejects:
-        panels.append("<b>Rejects</b>")
+        panels.append("<b>Invalid records</b>")
     height = _PANEL_PIXELS * len(panels) + 80
     chart = make_subplots(
         rows=len(panels),
@@ -143,7 +143,7 @@ def figure(facts: RunFacts) -> Any:
         _draw_waits(chart, facts, row)
     if job is not None and job.rejects:
         row += 1
-        _draw_rejects(chart, facts, row)
+        _draw_invalid_records(chart, facts, row)
     chart.update_layout(
         height=height,
         margin={"l": 48, "r": 16, "t": 40, "b": 40},
@@ -249,16 +249,16 @@ def _draw_waits(chart: Any, facts: RunFacts, row: int) -> None:
     chart.update_yaxes(rangemode="tozero", row=row)
 
 
-def _draw_rejects(chart: Any, facts: RunFacts, row: int) -> None:
+def _draw_invalid_records(chart: Any, facts: RunFacts, row: int) -> None:
     rejects = facts.job.rejects if facts.job is not None else ()
-    for number, reason in enumerate(facts.rejects_by_reason):
-        some = [reject for reject in rejects if reject.reason == reason]
+    for number, reason in enumerate(facts.invalid_by_reason):
+        some = [entry for entry in rejects if entry.reason == reason]
         chart.add_bar(
-            x=[utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
-            y=[reject.count for reject in some],
+            x=[utc_time(entry.end_ms - facts.window_ms // 2) for entry in some],
+            y=[entry.count for entry in some],
             width=facts.window_ms * 0.9,
-            marker={"color": REJECT_COLOURS[number % len(REJECT_COLOURS)]},
-            name=for_plotly(f"rejects: {reason}"),
+            marker={"color": INVALID_COLOURS[number % len(INVALID_COLOURS)]},
+            name=for_plotly(f"invalid: {reason}"),
             hovertemplate="%{y}<extra>" + for_plotly(reason) + "</extra>",
             row=row,
             col=1,

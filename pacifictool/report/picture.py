@@ -13,7 +13,7 @@ from typing import Any
 from pacifictool.display import for_matplotlib
 from pacifictool.report.facts import RunFacts, Zone
 from pacifictool.report.wording import (
-    REJECT_COLOURS,
+    INVALID_COLOURS,
     band_label,
     colour,
     extent,
@@ -59,7 +59,7 @@ def save(facts: RunFacts, path: Path, kind: str) -> None:
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and rejects, over one time axis."""
+    """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and invalid records, over one time axis."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):
@@ -78,7 +78,7 @@ def _drawn(facts: RunFacts) -> Any:
     if job is not None and job.batches:
         draw.append(_draw_waits)
     if job is not None and job.rejects:
-        draw.append(_draw_rejects)
+        draw.append(_draw_invalid_records)
     height = _HEAD_INCHES + _PANEL_INCHES * len(draw) + _FOOT_INCHES
     result = Figure(figsize=(_INCHES, height), facecolor="white")
     grid = result.add_gridspec(
@@ -207,22 +207,22 @@ def _draw_waits(axes: Any, facts: RunFacts) -> None:
     _legend(axes)
 
 
-def _draw_rejects(axes: Any, facts: RunFacts) -> None:
+def _draw_invalid_records(axes: Any, facts: RunFacts) -> None:
     rejects = facts.job.rejects if facts.job is not None else ()
     floor: dict[int, int] = {}
-    for number, reason in enumerate(facts.rejects_by_reason):
-        some = [reject for reject in rejects if reject.reason == reason]
+    for number, reason in enumerate(facts.invalid_by_reason):
+        some = [entry for entry in rejects if entry.reason == reason]
         axes.bar(
-            [utc_time(reject.end_ms - facts.window_ms // 2) for reject in some],
-            [reject.count for reject in some],
+            [utc_time(entry.end_ms - facts.window_ms // 2) for entry in some],
+            [entry.count for entry in some],
             width=timedelta(milliseconds=facts.window_ms * 0.9),
-            bottom=[floor.get(reject.end_ms, 0) for reject in some],
-            color=REJECT_COLOURS[number % len(REJECT_COLOURS)],
+            bottom=[floor.get(entry.end_ms, 0) for entry in some],
+            color=INVALID_COLOURS[number % len(INVALID_COLOURS)],
             label=for_matplotlib(reason),
         )
-        for reject in some:
-            floor[reject.end_ms] = floor.get(reject.end_ms, 0) + reject.count
-    _title(axes, "Rejects")
+        for entry in some:
+            floor[entry.end_ms] = floor.get(entry.end_ms, 0) + entry.count
+    _title(axes, "Invalid records")
     axes.margins(y=0.15)
     _legend(axes)
 

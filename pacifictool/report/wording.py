@@ -10,7 +10,7 @@ from pacifictool.tools.times import format_duration, utc_time
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
 """After Okabe and Ito (2008): distinguishable with colour blindness, on light and dark backgrounds."""
 
-REJECT_COLOURS = ("#c0392b", "#e67e22", "#8e44ad", "#7f8c8d")
+INVALID_COLOURS = ("#c0392b", "#e67e22", "#8e44ad", "#7f8c8d")
 
 _LABEL_LETTERS = 24
 """Maximum length of a turbine's name next to its band."""
@@ -46,7 +46,7 @@ def figures(facts: RunFacts) -> list[tuple[str, str]]:
         *found,
         ("Median wait in the topic", "–" if wait is None else f"{wait:.2f} s"),
         ("Behind", f"{facts.job.lag:,} records"),
-        ("Rejects", f"{facts.rejects_by_reason.total():,}"),
+        ("Invalid records", f"{facts.invalid_by_reason.total():,}"),
     ]
 
 
@@ -61,7 +61,7 @@ def notes(facts: RunFacts) -> Iterator[str]:
     if facts.zones_left_out:
         yield f"{facts.zones_left_out} more zones are not shown; choose them with --zone."
     if facts.job is None:
-        yield "No job with these settings was found on this machine: waits and rejects are not known."
+        yield "No job with these settings was found on this machine: waits and invalid records are not known."
     missing = sum(window.mean is None for zone in facts.zones for window in zone.windows)
     if missing:
         yield f"{missing} windows of the topic have no mean on the platform (including those that are still open)."

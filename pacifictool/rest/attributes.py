@@ -56,7 +56,7 @@ class Attributes:
         self._set(entity, SHARED_SCOPE, values)
 
     def delete(self, entity: AnyEntity, scope: str, keys: Sequence[str]) -> None:
-        """Deletes attributes; unknown keys are no error."""
+        """Deletes attributes; unknown keys are not an error."""
         if keys:
             identifier = entity_id_of(entity)
             self._session.request(

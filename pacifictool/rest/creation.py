@@ -59,7 +59,7 @@ def create_idempotently(
     try:
         response = session.request("POST", path, json=document, expect=dict, find_result=find_ours)
     except AlreadyExists:
-        # An earlier attempt may have been carried out after the look-up.
+        # An earlier attempt may have been processed after the lookup.
         if is_repeated and (ours := find_ours()) is not None:
             return parse(ours)
         raise

@@ -31,7 +31,7 @@ class Dashboard:
     created_time: int
     """ms since the epoch, by the server's clock."""
     configuration: Mapping[str, Any]
-    """{} where there is none, or one that is no JSON object."""
+    """{} where there is none, or one that is not a JSON object."""
     raw: Mapping[str, Any] = field(repr=False, compare=False)
     """The whole JSON object as the server sent it."""
 

@@ -95,7 +95,7 @@ class Device(_Named):
     @classmethod
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
-        return cls(**reader.named(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
+        return cls(**reader.common_fields(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
 
     @property
     def is_gateway(self) -> bool:
@@ -116,7 +116,7 @@ class Asset(_Named):
     @classmethod
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
-        return cls(**reader.named(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
+        return cls(**reader.common_fields(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Plugin(_Named):
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
         return cls(
-            **reader.named(cls.entity_type),
+            **reader.common_fields(cls.entity_type),
             api_token=reader.text("apiToken"),
             clazz=reader.text("clazz"),
             state=reader.text("state"),
@@ -164,7 +164,7 @@ class Rule(_Named):
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
         return cls(
-            **reader.named(cls.entity_type),
+            **reader.common_fields(cls.entity_type),
             plugin_token=reader.optional_text("pluginToken"),
             state=reader.text("state"),
         )
@@ -191,7 +191,9 @@ class RuleChain(_Named):
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
         return cls(
-            **reader.named(cls.entity_type), root=document.get("root") is True, type=reader.optional_text("type")
+            **reader.common_fields(cls.entity_type),
+            root=document.get("root") is True,
+            type=reader.optional_text("type"),
         )
 
     @property
@@ -352,7 +354,7 @@ class Reader:
         except (ValueError, TypeError, AttributeError):
             raise self._fault(key, "id with a UUID", value) from None
 
-    def named(self, entity_type: str) -> dict[str, Any]:
+    def common_fields(self, entity_type: str) -> dict[str, Any]:
         """The fields of `_Named`."""
         reference = self.document.get("id")
         if isinstance(reference, dict) and reference.get("entityType", entity_type) != entity_type:

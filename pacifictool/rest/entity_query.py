@@ -1,6 +1,6 @@
 """Latest values of many devices with one request: `POST /api/entitiesQuery/find`, the query behind dashboards.
 
-Servers have it since 3.1; older ones answer 404.
+Servers have it since 3.1; older ones return 404.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DeviceQueries:
             number += 1
 
     def _page(self, query: dict[str, Any], number: int = 0) -> dict[str, Any]:
-        answer: dict[str, Any] = self._session.request(
+        response: dict[str, Any] = self._session.request(
             "POST",
             _PATH,
             json={
@@ -76,7 +76,7 @@ class DeviceQueries:
             repeatable=True,
             expect=dict,
         )
-        return answer
+        return response
 
 
 def _point(item: dict[str, Any], key: str) -> tuple[int, str] | None:
@@ -87,4 +87,4 @@ def _point(item: dict[str, Any], key: str) -> tuple[int, str] | None:
 
 
 def _unknown_form() -> UnexpectedAnswer:
-    return UnexpectedAnswer(f"The server answers POST {_PATH} in an unknown form.", request=f"POST {_PATH}")
+    return UnexpectedAnswer(f"The server responds to POST {_PATH} in an unknown form.", request=f"POST {_PATH}")

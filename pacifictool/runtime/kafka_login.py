@@ -1,4 +1,4 @@
-"""Who may use a broker of ours: one user with a random password, kept beside the broker's data.
+"""Who may use a broker of ours: one user with a random password, kept next to the broker's data.
 
 Clients log in by SCRAM: the password does not travel, and a client notices a program that listens in the broker's place
 while that is stopped. The broker itself, which talks to its controller before any SCRAM user is known, has a PLAIN
@@ -25,7 +25,7 @@ _BROKER_USER = "broker"
 _SCRAM_ITERATIONS = 4096
 """The fewest that Kafka takes: a random password of 256 bits cannot be guessed, however quick a guess is."""
 _MODULES = "org.apache.kafka.common.security"
-_ANSWER_SECONDS = 10
+_RESPONSE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class KafkaLogin:
 
         credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, _SCRAM_ITERATIONS)
         user = UserScramCredentialUpsertion(USER, credential, self.password.encode("ascii"))
-        admin.alter_user_scram_credentials([user])[USER].result(_ANSWER_SECONDS)
+        admin.alter_user_scram_credentials([user])[USER].result(_RESPONSE_SECONDS)
 
 
 def _properties(mechanism: str, username: str, password: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ IS_CHECKED: Final = sys.platform == "linux"
 
 ROOT: Final = 0
 
-_SENTENCE: Final = b"This server answers only the user who started it.\n"
+_SENTENCE: Final = b"This server responds only to the user who started it.\n"
 REFUSAL: Final = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_SENTENCE), _SENTENCE)
@@ -41,7 +41,7 @@ _REQUEST = struct.Struct("=BBBBI")
 _SOCKET_PORTS = struct.Struct("!HH16s16s")
 _SOCKET_REST = struct.Struct("=III")
 """Interface and cookie; a cookie of all ones asks for any socket."""
-_ANSWER_STATE_OFFSET, _ANSWER_OWNER_OFFSET = 1, 64
+_RESPONSE_STATE_OFFSET, _RESPONSE_OWNER_OFFSET = 1, 64
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """What an IPv4 address in IPv6 form begins with."""
 _ALL_STATES, _NO_COOKIE, _LISTENING = 0xFFFFFFFF, 0xFFFFFFFF, 10
@@ -118,16 +118,16 @@ def _ask_kernel(family: int, peer_host: bytes, peer_port: int, own_host: bytes, 
     with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(1)
         netlink.send(header + question)
-        answer = netlink.recv(4096)
-    _, message_type, _, _, _ = _MESSAGE_HEADER.unpack_from(answer)
+        response = netlink.recv(4096)
+    _, message_type, _, _, _ = _MESSAGE_HEADER.unpack_from(response)
     if message_type != _SOCK_DIAG_BY_FAMILY:
-        (code,) = struct.unpack_from("=i", answer, _MESSAGE_HEADER.size)
+        (code,) = struct.unpack_from("=i", response, _MESSAGE_HEADER.size)
         if -code == 2:  # ENOENT: no such connection
             return None
         raise OSError(-code, os.strerror(-code))
     start = _MESSAGE_HEADER.size
-    uid, inode = struct.unpack_from("=II", answer, start + _ANSWER_OWNER_OFFSET)
-    is_connection = answer[start + _ANSWER_STATE_OFFSET] != _LISTENING
+    uid, inode = struct.unpack_from("=II", response, start + _RESPONSE_OWNER_OFFSET)
+    is_connection = response[start + _RESPONSE_STATE_OFFSET] != _LISTENING
     return int(uid) if is_connection and inode else None
 
 

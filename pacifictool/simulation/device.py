@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
 from pacifictool.models.generators import device_key, uniform_bits, wind_generator
-from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_answer, refused
+from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.connection import DeviceConnection
@@ -161,7 +161,7 @@ class RunningDevice:
             self._fleet.connect(self)
         elif self.state is DeviceState.LOGIN and now >= self._deadline:
             self._close_connection()
-            self.connect_failed(no_answer(self._fleet.endpoint), now)
+            self.connect_failed(no_response(self._fleet.endpoint), now)
         self._set_timer(now)
 
     def stop(self, now: float, timeout_seconds: float) -> None:

@@ -51,10 +51,10 @@ class _Display:
         """Readings per second delivered in the last seconds."""
         return self._meter.add(time.monotonic(), delivered) or 0.0
 
-    def show_connected(self, connected: int, *, of: int) -> None:
+    def show_connected(self, connected: int, *, total: int) -> None:
         if self._connecting is not None:
             self._connecting.update(completed=connected)
-            if connected == of:
+            if connected == total:
                 self._connecting = None
                 self._connect.close()
 
@@ -218,7 +218,7 @@ class Fleet:
         if counters.refused:
             note += f", {len(counters.refused)} refused"
         display.readings.update(completed=counters.delivered + counters.lost, note=note)
-        display.show_connected(counters.connected, of=len(self._plans))
+        display.show_connected(counters.connected, total=len(self._plans))
         # Without the devices whose sessions end again and again: that has been reported, and would repeat every second.
         away = sum(device.is_away and device.plan.name not in counters.interrupted for device in self._devices)
         lost = f"{away} of {len(self._devices)} devices lost {self.endpoint}; reconnecting."

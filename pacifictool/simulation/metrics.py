@@ -31,7 +31,7 @@ def metrics_endpoint(
     host: str = "127.0.0.1",
     warn: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[int]:
-    """Answers `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
+    """Serves `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
 
     On the loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
     `snapshot` is asked at every scrape. Raises UsageError when there is no listening at that address.
@@ -78,11 +78,11 @@ class _MetricsServer(ThreadingHTTPServer):
         return False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """A client that disconnected is not worth a message."""
 
 
 class _LocalRequests(MetricsHandler):
-    """Answers only requests that name this machine."""
+    """Accepts only requests that name this machine."""
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
         reason = refusal("GET", self.headers.items())
@@ -113,7 +113,7 @@ class _FleetCollector(Collector):
         readings.add_metric(["lost"], summary.lost)
         yield readings
         yield CounterMetricFamily(f"{PREFIX}_resent", "Readings sent again", summary.resent)
-        yield CounterMetricFamily(f"{PREFIX}_reconnects", "Sessions opened anew", summary.reconnects)
+        yield CounterMetricFamily(f"{PREFIX}_reconnects", "Sessions opened again", summary.reconnects)
         yield GaugeMetricFamily(f"{PREFIX}_unconfirmed", "Readings on their way", summary.unconfirmed)
         yield GaugeMetricFamily(
             f"{PREFIX}_target_readings_per_second", "What the schedules ask for", summary.target_rate

@@ -120,9 +120,9 @@ class Schedule:
             until = max(until, min(now, planned_end))
         return until - self.start
 
-    def skip_before(self, moment: float) -> int:
-        """Skips the readings that were due before `moment`; returns how many they were."""
-        count = max(0, self.due_by(moment) - self.number)
+    def skip_before(self, at: float) -> int:
+        """Skips the readings that were due before `at`; returns how many they were."""
+        count = max(0, self.due_by(at) - self.number)
         self.number += count
         self.skipped += count
         return count

@@ -1,6 +1,6 @@
 """Runs calls on threads: many of them with a bounded number of threads, or a few of them within a time limit.
 
-All threads are daemons. A call that waits for a server that never answers must not keep the process alive.
+All threads are daemons. A call that waits for a server that never responds must not keep the process alive.
 """
 
 from __future__ import annotations

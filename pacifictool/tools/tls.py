@@ -50,7 +50,7 @@ def explain_certificate(error: ssl.SSLCertVerificationError, server: TlsServer) 
 
 
 def is_not_tls(error: ssl.SSLError) -> bool:
-    """Whether the other side answers in something other than TLS."""
+    """Whether the other side responds with something other than TLS."""
     return error.reason in _NOT_TLS
 
 

@@ -53,7 +53,7 @@ class Arrival:
             return False
 
     def event_ms(self) -> float:
-        """The present time by the clock that stamps records (this machine's if the record has no timestamp)."""
+        """The present time by the clock of the records' timestamps (this machine's if the record has none)."""
         if self.record.timestamp_ms is None:
             return time.time() * 1000
         return self.record.timestamp_ms + (monotonic() - self.seen_at) * 1000

@@ -73,7 +73,7 @@ def _job(job: JobState, lag: int | None) -> HopView:
         return HopView("job", "Spark job", "?", "windowed means", UNKNOWN, job.unknown)
     parts = ["lag not known" if lag is None else f"lag {lag:,}"]
     rejects = sum(job.rejects.values())
-    parts.append(f"{rejects:,} reject{'' if rejects == 1 else 's'}")
+    parts.append(f"{rejects:,} invalid record{'' if rejects == 1 else 's'}")
     return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
 
 

@@ -184,9 +184,9 @@ class PlatformPoller:
             # When it is found first, its age by this machine's clock is the best estimate.
             behind = max(0, self._clock_ms() - newest.ts_ms) / 1000 if is_first else 0.0
             series.moved_at = at - behind
-        stamps = [point.ts_ms for point in points]
+        timestamps = [point.ts_ms for point in points]
         series.view = DeviceView(
-            device.name, zone, newest.value, newest.ts_ms, series_rate(stamps, at - series.moved_at)
+            device.name, zone, newest.value, newest.ts_ms, series_rate(timestamps, at - series.moved_at)
         )
         return series.view
 
@@ -203,18 +203,18 @@ class PlatformPoller:
         return [point for point in points if point.ts_ms > points[-1].ts_ms - RATE_SECONDS * 1000]
 
 
-def series_rate(stamps_ms: Sequence[int], silent_seconds: float) -> float:
+def series_rate(timestamps_ms: Sequence[int], silent_seconds: float) -> float:
     """Readings per second of a series: its newest timestamps, oldest first, and how long nothing new has come.
 
     Uses the series' own clock, which may differ from this machine's. Falls when the series falls silent, and is 0
     after RATE_SECONDS.
     """
-    if not stamps_ms or silent_seconds >= RATE_SECONDS:
+    if not timestamps_ms or silent_seconds >= RATE_SECONDS:
         return 0.0
-    if len(stamps_ms) == 1:
+    if len(timestamps_ms) == 1:
         return 1 / RATE_SECONDS
-    span = (stamps_ms[-1] - stamps_ms[0]) / 1000
-    interval = span / (len(stamps_ms) - 1)
+    span = (timestamps_ms[-1] - timestamps_ms[0]) / 1000
+    interval = span / (len(timestamps_ms) - 1)
     # A series is also silent between two readings; only what goes beyond that counts.
     beyond = max(0.0, silent_seconds - max(interval, 2.0))
-    return (len(stamps_ms) - 1) / (span + beyond) if span + beyond > 0 else 0.0
+    return (len(timestamps_ms) - 1) / (span + beyond) if span + beyond > 0 else 0.0

@@ -190,7 +190,7 @@ def _job(snapshot: Snapshot) -> RenderableType:
     rejects = sum(job.rejects.values())
     lag = "not known" if snapshot.lag is None else f"{snapshot.lag:,}"
     parts = [
-        f"{job.state}, lag {lag}, {rejects:,} rejects, {job.posted:,} means posted",
+        f"{job.state}, lag {lag}, {rejects:,} invalid records, {job.posted:,} means posted",
         f"{job.corrections:,} corrections, {job.open_windows or 0} windows open",
     ]
     if job.refused:
@@ -198,12 +198,12 @@ def _job(snapshot: Snapshot) -> RenderableType:
     text = styled(("Job  ", "bold"), ", ".join(parts))
     if rejects:
         reason, count = next(iter(job.rejects.items()))
-        text.append("\n     ").append_text(styled(f"most rejects: {count:,} x {reason}", style="yellow"))
+        text.append("\n     ").append_text(styled(f"most invalid: {count:,} x {reason}", style="yellow"))
     return text
 
 
 def line(snapshot: Snapshot) -> str:
-    """One line for a pipe or a log: time, means, rate, lag, rejects; and the verdict unless all data flows."""
+    """One line for a pipe or a log: time, means, rate, lag, invalid records; and the verdict unless all data flows."""
     parts = [local_clock(snapshot.ts_ms)]
     for zone in snapshot.platform.zones:
         latest = zone.latest
@@ -214,7 +214,7 @@ def line(snapshot: Snapshot) -> str:
         parts.append(snapshot.flows[0].text)
     if snapshot.job.unknown is None:
         lag = "not known" if snapshot.lag is None else f"{snapshot.lag}"
-        parts.append(f"job {snapshot.job.state}, lag {lag}, {sum(snapshot.job.rejects.values())} rejects")
+        parts.append(f"job {snapshot.job.state}, lag {lag}, {sum(snapshot.job.rejects.values())} invalid records")
     if snapshot.verdict.code is not VerdictCode.FLOWING:
         parts.append(snapshot.verdict.text)
     return " | ".join(parts)

@@ -263,7 +263,12 @@ def test_a_device_port_that_is_silent_or_hangs_up(both: dict[int, Place]) -> Non
     with FaultyProxy(place.platform.mqtt_port) as proxy:
         environ = {"PACIFICTOOL_MQTT": f"127.0.0.1:{proxy.port}"}
         proxy.break_off()
-        assert_stops(follow(place, environ=environ), "accepted", "mqtt-closed", "ended before the login was answered")
+        assert_stops(
+            follow(place, environ=environ),
+            "accepted",
+            "mqtt-closed",
+            "ended before the platform responded to the login",
+        )
         proxy.swallow()
         assert_stops(follow(place, environ=environ), "accepted", "mqtt-silent", "did not respond to the login")
         proxy.heal()

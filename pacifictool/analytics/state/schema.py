@@ -11,7 +11,7 @@ from typing import Final
 
 FILE_NAME: Final = "state.sqlite"
 VERSION: Final = 2
-"""`PRAGMA user_version` of the file. 1 was the ledger of pacifictool 0.1, which migration.py brings over."""
+"""`PRAGMA user_version` of the file. 1 was the store of pacifictool 0.1, which migration.py brings over."""
 
 KEPT_BATCHES: Final = 100
 """Notes on this many of the newest batches are kept, for people who look at the job."""

@@ -1,4 +1,4 @@
-// Shows each snapshot. Elements are created once; only their texts change.
+// Shows each snapshot. Elements are created a single time; only their texts change.
 "use strict";
 (() => {
   const HISTORY = 60;
@@ -133,9 +133,9 @@
   }
 
   function showMeansTable(zones) {
-    const stamps = [...new Set(zones.flatMap((zone) => zone.means.map((mean) => mean.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
+    const times = [...new Set(zones.flatMap((zone) => zone.means.map((mean) => mean.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
     const [head, body] = [byId("means-table").tHead, byId("means-table").tBodies[0]];
-    const titles = [{ key: "zone", text: "Zone" }, ...stamps.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
+    const titles = [{ key: "zone", text: "Zone" }, ...times.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
     if (head.rows.length === 0) head.append(make("tr"));
     children(head.rows[0], titles, (title) => title.key, (title) => {
       const cell = make("th", title.key === "zone" ? "" : "number", title.text);
@@ -143,7 +143,7 @@
       return cell;
     }, () => {});
     children(body, zones, (zone) => zone.name, () => make("tr"), (row, zone) => {
-      const cells = [{ key: "zone", text: zone.name }, ...stamps.map((ts) => ({ key: String(ts), text: words.mean(histories.get(zone.name).get(ts)?.value ?? null) }))];
+      const cells = [{ key: "zone", text: zone.name }, ...times.map((ts) => ({ key: String(ts), text: words.mean(histories.get(zone.name).get(ts)?.value ?? null) }))];
       children(row, cells, (cell) => cell.key, (cell) => {
         if (cell.key !== "zone") return make("td", "number");
         const heading = make("th");

@@ -46,7 +46,7 @@ def labels_of(metadata: Metadata) -> list[str]:
         same[str(node.get("name"))].append(index)
     labels = [""] * len(nodes)
     for name, indices in same.items():
-        # The order of a server's list is no property of the chain; content is.
+        # The order of a server's list is not a property of the chain; content is.
         indices.sort(key=lambda index: _content(nodes[index]))
         for number, index in enumerate(indices, start=1):
             labels[index] = name if number == 1 else f"{name} ({number})"

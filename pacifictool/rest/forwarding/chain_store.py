@@ -57,7 +57,7 @@ class ChainStore:
         return create_idempotently(self._session, _PATH, document, RuleChain.from_json, newest)
 
     def delete(self, chain: RuleChain) -> None:
-        """Deletes a chain; one that somebody else has just deleted is no error."""
+        """Deletes a chain; one that somebody else has just deleted is not an error."""
         try:
             self._session.request("DELETE", f"{_PATH}/{chain.id}")
         except NotFound:

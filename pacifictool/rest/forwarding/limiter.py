@@ -82,7 +82,7 @@ class DeletionLimiter:
     def _counting(self, past: list[float]) -> list[float]:
         # A time in the future was written before the clock was set back; it says nothing.
         now = self._clock()
-        return sorted(moment for moment in past if now - self._window_seconds < moment <= now)
+        return sorted(at for at in past if now - self._window_seconds < at <= now)
 
 
 def _times(text: str) -> list[float]:
@@ -90,4 +90,4 @@ def _times(text: str) -> list[float]:
         found = json.loads(text or "[]")
     except ValueError:
         return []
-    return [float(moment) for moment in found if isinstance(moment, int | float)] if isinstance(found, list) else []
+    return [float(at) for at in found if isinstance(at, int | float)] if isinstance(found, list) else []

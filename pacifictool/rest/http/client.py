@@ -37,7 +37,7 @@ NO_TLS_FILES = TlsFiles()
 
 _PIECE_BYTES = 64 * 1024
 _WHOLE_RESPONSE_FACTOR = 4
-"""A body must be complete within so many read timeouts, however steadily it trickles."""
+"""A body must be complete within this number of read timeouts, however steadily it trickles."""
 
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 

@@ -45,7 +45,7 @@ class HttpResponse:
 
     def json(self) -> Any:
         """The body as JSON, which is UTF-8 whatever the headers say. Raises ValueError, RecursionError."""
-        return json.loads(self.body.decode("utf-8"), parse_constant=_reject_constant)
+        return json.loads(self.body.decode("utf-8"), parse_constant=_refuse_constant)
 
     @property
     def is_success(self) -> bool:
@@ -133,5 +133,5 @@ def _parse_date(text: str | None) -> datetime | None:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def _reject_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")

@@ -21,7 +21,7 @@ from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.cli.render import Messages, Output, TerminalReporter
-from pacifictool.cli.results import render_rejects
+from pacifictool.cli.results import render_invalid_records
 from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
 from pacifictool.local.launcher import SandboxProcess
@@ -219,7 +219,7 @@ def test_rejects(name: str) -> None:
         "rejects": [{**reject, "reason": f"no zone {name}", "value": name}],
     }
     stream = io.StringIO()
-    Output(stream, as_json=False, colour=False).emit({}, lambda console: render_rejects(console, document))
+    Output(stream, as_json=False, colour=False).emit({}, lambda console: render_invalid_records(console, document))
     assert unseen_in(stream.getvalue()) == []
     *_, row, _, reason = stream.getvalue().splitlines()
     assert is_shown(name, reason)

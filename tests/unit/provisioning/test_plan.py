@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_a_plan_counts_its_changes_and_knows_which_are_pending() -> None:
-    plan = Plan.of(
+    plan = Plan.from_changes(
         [
             Change(Kind.TOPIC, "t", ChangeAction.KEEP),
             Change(Kind.DEVICE, "d", ChangeAction.CREATE),
@@ -52,7 +52,9 @@ def test_changes_are_applied_in_the_order_of_the_plan() -> None:
         return Change(kind, name, ChangeAction.CREATE, apply=lambda: done.append(name))
 
     apply_plan(
-        Plan.of([change(Kind.TOPIC, "1"), change(Kind.PLUGIN, "2"), change(Kind.DEVICE, "3"), change(Kind.ASSET, "4")])
+        Plan.from_changes(
+            [change(Kind.TOPIC, "1"), change(Kind.PLUGIN, "2"), change(Kind.DEVICE, "3"), change(Kind.ASSET, "4")]
+        )
     )
     assert done == ["1", "2", "3", "4"]
 
@@ -63,7 +65,7 @@ def test_no_further_change_begins_after_a_stop() -> None:
     first = Change(Kind.PLUGIN, "p", ChangeAction.CREATE, apply=stop.set)
     second = Change(Kind.RULE, "r", ChangeAction.CREATE, apply=lambda: done.append("r"))
     with pytest.raises(Interrupted):
-        apply_plan(Plan.of([first, second]), stop=stop)
+        apply_plan(Plan.from_changes([first, second]), stop=stop)
     assert done == []
 
 

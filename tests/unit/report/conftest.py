@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pacifictool.report.facts import Band, Batch, Job, Rejects, RunFacts, Window, Zone
+from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
 
 WINDOW_MS = 10_000
 T0 = 1_795_477_550_000
@@ -44,9 +44,9 @@ def facts() -> RunFacts:
             lag=7,
             batches=(Batch(T0 + 12_000, 200, 0.9, 2.0), Batch(T0 + 22_000, 500, 1.1, 2.2)),
             rejects=(
-                Rejects(T0 + WINDOW_MS, "the value is no number", 2),
-                Rejects(T0 + WINDOW_MS, "there is no zone", 1),
-                Rejects(T0 + 2 * WINDOW_MS, "the value is no number", 3),
+                InvalidRecords(T0 + WINDOW_MS, "the value is no number", 2),
+                InvalidRecords(T0 + WINDOW_MS, "there is no zone", 1),
+                InvalidRecords(T0 + 2 * WINDOW_MS, "the value is no number", 3),
             ),
         ),
     )

@@ -43,8 +43,8 @@ def test_the_page_contains_exactly_the_facts(facts: RunFacts) -> None:
     assert [trace["y"] for trace in rates] == [[10, 20, 20], [10, 10, 0.7]]
     waits = {trace["name"]: trace["y"] for trace in series if trace["name"].endswith(" wait")}
     assert waits == {"median wait": [0.9, 1.1], "longest wait": [2.0, 2.2]}
-    rejects = {trace["name"]: trace["y"] for trace in series if trace["name"].startswith("rejects: ")}
-    assert rejects == {"rejects: the value is no number": [2, 3], "rejects: there is no zone": [1]}
+    rejects = {trace["name"]: trace["y"] for trace in series if trace["name"].startswith("invalid: ")}
+    assert rejects == {"invalid: the value is no number": [2, 3], "invalid: there is no zone": [1]}
 
 
 def test_the_page_shows_the_turbines_ranges(facts: RunFacts) -> None:

@@ -16,7 +16,7 @@ from nasty_names import unseen_in
 
 from pacifictool.display import one_line
 from pacifictool.report import html, picture
-from pacifictool.report.facts import Band, Rejects, RunFacts
+from pacifictool.report.facts import Band, InvalidRecords, RunFacts
 from pacifictool.report.write import write_report
 
 NAMES = (
@@ -46,7 +46,7 @@ def nasty(facts: RunFacts) -> RunFacts:
     zones = tuple(
         replace(facts.zones[number % 2], name=name, bands=(Band(name, 30, 35),)) for number, name in enumerate(NAMES)
     )
-    rejects = tuple(Rejects(facts.begin_ms + facts.window_ms, name, 2) for name in NAMES)
+    rejects = tuple(InvalidRecords(facts.begin_ms + facts.window_ms, name, 2) for name in NAMES)
     return replace(facts, zones=zones, server="http://[/a]\x9b$b$", job=replace(facts.job, rejects=rejects))
 
 
@@ -90,10 +90,10 @@ def test_the_page_shows_every_name_and_interprets_none(nasty: RunFacts) -> None:
     series: list[Any] = json.JSONDecoder().raw_decode(page, start)[0]
     assert unseen_in(json.dumps(series, ensure_ascii=False)) == []
     means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
-    rejects = [trace for trace in series if trace["name"].startswith("rejects: ")]
+    rejects = [trace for trace in series if trace["name"].startswith("invalid: ")]
     for name, mean, reject in zip(NAMES, means, rejects, strict=True):
         assert as_plotly_reads(mean["name"]) == f"{one_line(name)}: mean"
-        assert as_plotly_reads(reject["name"]) == f"rejects: {one_line(name)}"
+        assert as_plotly_reads(reject["name"]) == f"invalid: {one_line(name)}"
         for trace in (mean, reject):
             assert as_plotly_reads(trace["hovertemplate"].split("<extra>")[1].removesuffix("</extra>")) == one_line(
                 name

@@ -128,7 +128,7 @@ def test_http_says_why_it_refuses_before_it_has_read_anything(monkeypatch: pytes
                 refused = await asyncio.to_thread(requests.post, url, data=body, timeout=5)
                 assert (refused.status_code, refused.text) == (
                     403,
-                    "This server answers only the user who started it.\n",
+                    "This server responds only to the user who started it.\n",
                 )
             # Nobody can keep a place by saying nothing, or by never ending.
             with socket.create_connection(listener.getsockname()) as silent:
