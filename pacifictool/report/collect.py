@@ -1,4 +1,4 @@
-"""Collects the facts of a report: means of the platform, readings of the topic, batches and invalid records of the job."""
+"""Collects the facts of a report: the platform's means, the topic's readings, the job's batches and invalid records."""
 
 from __future__ import annotations
 
