@@ -1,4 +1,4 @@
-"""Collects the facts of a report: the platform's means, the topic's readings, the job's batches and invalid records."""
+"""Collects the facts of a report from the platform, the topic and the job: means, readings, batches, invalid records."""
 
 from __future__ import annotations
 
