@@ -1,4 +1,4 @@
-"""Collects the facts of a report from the platform, the topic and the job: means, readings, batches, invalid records."""
+"""Collects the facts of a report: means, readings, batches and invalid records of a run."""
 
 from __future__ import annotations
 
