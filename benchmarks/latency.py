@@ -26,13 +26,13 @@ from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.rest import RestSink
+from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
 from pacifictool.rest import EntityId, Platform
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 from pacifictool.simulation.fleet import Fleet

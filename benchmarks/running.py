@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
 
 
 def machine() -> dict[str, Any]:

@@ -28,9 +28,9 @@ from pacifictool.analytics.delivery import CHUNK
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 

@@ -7,13 +7,18 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 from harness import CommandLine, Outcome, kept_variables
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
+from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
-from pacifictool.sandbox.stack import LocalStack
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

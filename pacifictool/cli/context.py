@@ -153,7 +153,7 @@ class CliSession:
         sandbox = self.environment.state_dir / SANDBOX_FOLDER
         if not sandbox.is_dir():
             return settings
-        from pacifictool.sandbox.broker_login import with_sandbox_login
+        from pacifictool.local.client_login import with_sandbox_login
 
         return with_sandbox_login(settings, sandbox)
 

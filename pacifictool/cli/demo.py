@@ -110,7 +110,7 @@ def _server(session: CliSession, work_dir: Path, generation: int, view: LiveView
         session.connect().close()
         yield session.settings
         return
-    from pacifictool.sandbox.stack import LocalStack, StackPage
+    from pacifictool.local.stack import LocalStack, StackPage
     from pacifictool.watch.web import PAGE, page_options
 
     stack = LocalStack(

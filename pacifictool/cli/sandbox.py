@@ -16,7 +16,7 @@ from pacifictool.cli.options import YesOption
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
-    from pacifictool.sandbox.keeper import SandboxState
+    from pacifictool.local.daemon import SandboxState
 
 app = group_app("Run a local platform and Kafka broker, for use without a server.")
 
@@ -65,8 +65,8 @@ def up(
     Only you and root have access. Kafka requires a password, which the other commands find by themselves; other Kafka
     clients read it from the file whose name is printed.
     """
-    from pacifictool.sandbox.keeper import forget_state, read_state, start_keeper, write_state
-    from pacifictool.sandbox.stack import LocalStack, StackPage, StackPorts
+    from pacifictool.local.daemon import forget_state, read_state, start_daemon, write_state
+    from pacifictool.local.stack import LocalStack, StackPage, StackPorts
     from pacifictool.watch.web import PAGE, page_options
 
     session = session_of(ctx)
@@ -98,7 +98,7 @@ def up(
             arguments.append("--share")
         if settings.scenario_path is not None:
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
-        _show(session, start_keeper(data_dir, arguments, session.environment.environ, session.reporter))
+        _show(session, start_daemon(data_dir, arguments, session.environment.environ, session.reporter))
         return
     with stack, session.winding_down_on_interrupt():
         reached = stack.settings(settings)
@@ -120,10 +120,10 @@ def up(
 @subcommand(app, "pacifictool sandbox down")
 def down(ctx: typer.Context, data: DataOption = None) -> None:
     """Stop the sandbox and keep its data."""
-    from pacifictool.sandbox.keeper import stop_keeper
+    from pacifictool.local.daemon import stop_daemon
 
     session = session_of(ctx)
-    stopped = stop_keeper(_data_dir(session, data), session.reporter)
+    stopped = stop_daemon(_data_dir(session, data), session.reporter)
     session.output.emit(
         {"ok": True, "stopped": stopped},
         lambda console: console.print("Stopped the sandbox." if stopped else "No sandbox was running."),
@@ -134,7 +134,7 @@ def down(ctx: typer.Context, data: DataOption = None) -> None:
 def status(ctx: typer.Context, data: DataOption = None) -> None:
     """Show whether the sandbox is running, and its addresses. Exit code 1 if it is not."""
     from pacifictool.errors import SandboxError
-    from pacifictool.sandbox.keeper import read_state
+    from pacifictool.local.daemon import read_state
 
     session = session_of(ctx)
     state = read_state(_data_dir(session, data))
@@ -150,13 +150,13 @@ def reset(
     yes: YesOption = False,
 ) -> None:
     """Stop the sandbox and delete its data: devices, assets, telemetry, topics."""
-    from pacifictool.sandbox.keeper import check_data, delete_data, stop_keeper
+    from pacifictool.local.daemon import check_data, delete_data, stop_daemon
 
     session = session_of(ctx)
     data_dir = _data_dir(session, data)
     check_data(data_dir)
     session.confirm(f"Delete all data of the sandbox in {data_dir}?", yes=yes)
-    stop_keeper(data_dir, session.reporter)
+    stop_daemon(data_dir, session.reporter)
     with session.slow_task("Deleting the sandbox's data"):
         delete_data(data_dir)
     session.output.emit(

@@ -1,4 +1,4 @@
-"""Collects the facts of a report: means of the platform, readings of the topic, batches and dead letters of the job."""
+"""Collects the facts of a report: means, readings, batches and invalid records of a run."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def page(facts: RunFacts) -> str:
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Plotly figure: zones, then rates, waits and invalid records, over one time axis."""
+    """The charts as one Plotly figure: a panel for each zone, then rates, waits and invalid records."""
     from plotly.subplots import make_subplots
 
     panels = [

@@ -59,7 +59,7 @@ def save(facts: RunFacts, path: Path, kind: str) -> None:
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Matplotlib figure: zones, then rates, waits and invalid records, over one time axis."""
+    """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and invalid records."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):

@@ -1,7 +1,7 @@
 """A local stand-in for a Pacificsoft server: REST, device MQTT, rule engine and Kafka forwarding in one process.
 
-`server` puts it together and runs it, `launcher` starts it as a process of its own. Everything that servers of all
-generations share (store, entities, telemetry, users and tokens, the MQTT wire) lies here; what is peculiar to servers
-with plugins and rules lies in `generation1`. How a server behaves is stated in
-docs/servers (docs/servers/index.md#reading-a-row); docs/sandbox.md lists where the sandbox differs on purpose.
+`server` assembles and runs it; `pacifictool.local` starts it as a process. This package has what servers of all
+generations share (store, entities, telemetry, users and tokens, the MQTT wire); `generation1` and `generation4` have
+the rest. docs/servers states how servers behave (docs/servers/index.md#reading-a-row); docs/sandbox.md lists where the
+sandbox differs on purpose.
 """

@@ -1,85 +1,14 @@
-"""`python -m pacifictool.sandbox`: a sandbox in the foreground. `launcher` starts it this way."""
+"""`python -m pacifictool.sandbox`: runs a sandbox in the foreground.
+
+The one module of this package that imports `pacifictool.local`, which checks who connects. A command of this name that
+left the checks out would let in every user of the machine.
+"""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
-from pathlib import Path
 
-from pacifictool.display import one_line
-from pacifictool.errors import PacificToolError
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.http import Faults, Rate
-from pacifictool.sandbox.page import PageReference
-from pacifictool.sandbox.server import GENERATIONS, SandboxConfig, serve
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pacifictool.sandbox", description="A local platform.")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder of the database and signing key"
-    )
-    parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="0: any free one")
-    parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports answer")
-    parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
-    parser.add_argument("--page", metavar="MODULE:FUNCTION", help="what GET / shows; see pacifictool.sandbox.page")
-    parser.add_argument("--page-options", type=Path, metavar="FILE", help="what the page needs to know, as JSON")
-    parser.add_argument("--broker-login", type=Path, metavar="FILE", help="how plugins log in at the sandbox's broker")
-    parser.add_argument("--share", action="store_true", help="let other users of this machine in, too")
-    # For tests of clients; docs/sandbox.md describes them.
-    for option, default in (
-        ("--access-token-seconds", None),
-        ("--refresh-token-seconds", None),
-        ("--rest-latency-seconds", 0.0),
-        ("--rest-failing-share", 0.0),
-        ("--telemetry-latency-seconds", 0.0),
-        ("--queue-seconds", 0.0),
-    ):
-        parser.add_argument(option, type=float, default=default, help=argparse.SUPPRESS)
-    for option in ("--rest-rate-limit", "--device-rate-limit"):
-        parser.add_argument(option, type=Rate.parse, metavar="COUNT:SECONDS", help=argparse.SUPPRESS)
-    parser.add_argument("--max-devices", type=int, default=0, help=argparse.SUPPRESS)
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Serves until a signal; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if (options.page is None) != (options.page_options is None):
-        parser.error("--page and --page-options go together")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        serve(
-            SandboxConfig(
-                data_dir=options.data,
-                http_port=options.http_port,
-                mqtt_port=options.mqtt_port,
-                ready_file=options.ready_file,
-                generation=options.generation,
-                page=None if options.page is None else PageReference(options.page, options.page_options),
-                login=BrokerLogin(options.broker_login),
-                shared=options.share,
-                access_token_seconds=options.access_token_seconds,
-                refresh_token_seconds=options.refresh_token_seconds,
-                faults=Faults(
-                    latency_seconds=options.rest_latency_seconds,
-                    failing_share=options.rest_failing_share,
-                    telemetry_latency_seconds=options.telemetry_latency_seconds,
-                    queue_seconds=options.queue_seconds,
-                    rest_rate=options.rest_rate_limit,
-                    device_rate=options.device_rate_limit,
-                    max_devices=options.max_devices,
-                ),
-            )
-        )
-    except PacificToolError as error:
-        sys.stderr.write(f"{one_line(error.message)}\n{one_line(error.hint or '')}\n")
-        return int(error.exit_code)
-    return 0
-
+from pacifictool.local.server import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,6 @@
 """Users and their JSON Web Tokens (docs/servers/1.x.md#login-and-tokens).
 
-The signing key is made afresh for every sandbox and kept in its data folder, so that a token of one sandbox is worth
-nothing at another.
+Every sandbox generates a signing key and keeps it in its data folder; its tokens are not valid at other sandboxes.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ _REFRESH_SCOPE = "REFRESH_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """Who calls. `authority` is SYS_ADMIN, TENANT_ADMIN or CUSTOMER_USER."""
+class SandboxUser:
+    """The authenticated user. `authority` is SYS_ADMIN, TENANT_ADMIN or CUSTOMER_USER."""
 
     id: str
     email: str
@@ -53,7 +52,7 @@ class User:
 
 
 class Users:
-    """The published demo users. Their passwords are the demo's own and no secret; the sandbox has no others."""
+    """The published demo users. Their passwords are public; the sandbox has no other users."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:
         def remembered(name: str) -> str:
@@ -66,22 +65,22 @@ class Users:
         self.tenant = remembered("tenant")
         self.customer = remembered("customer")
         self._passwords: dict[str, str] = {}
-        self._users: dict[str, User] = {}
+        self._users: dict[str, SandboxUser] = {}
         for email, password, authority, tenant, customer in (
             ("sysadmin@thingsboard.org", "sysadmin", "SYS_ADMIN", NULL_UUID, NULL_UUID),
             ("tenant@thingsboard.org", "tenant", "TENANT_ADMIN", self.tenant, NULL_UUID),
             ("customer@thingsboard.org", "customer", "CUSTOMER_USER", self.tenant, self.customer),
         ):
-            self._users[email] = User(remembered(email), email, authority, tenant, customer)
+            self._users[email] = SandboxUser(remembered(email), email, authority, tenant, customer)
             self._passwords[email] = password
 
-    def all(self) -> list[User]:
+    def all(self) -> list[SandboxUser]:
         return list(self._users.values())
 
-    def find(self, email: str) -> User | None:
+    def find(self, email: str) -> SandboxUser | None:
         return self._users.get(email)
 
-    def login(self, email: object, password: object) -> User:
+    def login(self, email: object, password: object) -> SandboxUser:
         """Raises a 401 refusal: "Invalid username or password" for a wrong password, else "Authentication failed"."""
         user = self._users.get(email) if isinstance(email, str) else None
         if user is None or not isinstance(password, str) or not password:
@@ -92,7 +91,7 @@ class Users:
 
 
 def load_signing_key(path: Path) -> bytes:
-    """Reads the key, or makes it: 64 random bytes in a file that only the owner can read."""
+    """Reads the key, or creates it: 64 random bytes in a file that only the owner can read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -103,8 +102,8 @@ def load_signing_key(path: Path) -> bytes:
         return key
 
 
-class Tokens:
-    """Makes and reads access and refresh tokens (HS512)."""
+class TokenIssuer:
+    """Issues and verifies access and refresh tokens (HS512)."""
 
     def __init__(self, key: bytes, users: Users, access_seconds: float, refresh_seconds: float) -> None:
         self._key = key
@@ -112,8 +111,8 @@ class Tokens:
         self._access_seconds = access_seconds
         self._refresh_seconds = refresh_seconds
 
-    def access(self, user: User, *, session: str | None = None) -> str:
-        """`session` goes into the token as `sessionId`, for generations that know sessions."""
+    def access(self, user: SandboxUser, *, session: str | None = None) -> str:
+        """`session` goes into the token as `sessionId`, for generations that have sessions."""
         return self._sign(
             _session_claim(session)
             | {
@@ -128,7 +127,7 @@ class Tokens:
             self._access_seconds,
         )
 
-    def refresh(self, user: User, *, session: str | None = None) -> str:
+    def refresh(self, user: SandboxUser, *, session: str | None = None) -> str:
         claims = _session_claim(session) | {
             "sub": user.email,
             "scopes": [_REFRESH_SCOPE],
@@ -142,7 +141,7 @@ class Tokens:
         claims = claims | {"iss": _ISSUER, "iat": now, "exp": now + max(1, round(seconds))}
         return jwt.encode(claims, self._key, algorithm="HS512")
 
-    def authenticate(self, token: str) -> User:
+    def authenticate(self, token: str) -> SandboxUser:
         """The user of an access token.
 
         Raises refusals: 401 for a garbage, tampered or expired token; 500 for a refresh token
@@ -150,12 +149,12 @@ class Tokens:
         """
         claims, user = self.claims(token)
         if claims.get("scopes") == [_REFRESH_SCOPE]:
-            # A null pointer there, which tells a client more than a 401 would
+            # A null pointer exception on a real server, which is easier to notice than a 401
             # (docs/servers/1.x.md#login-and-tokens, row 11).
             raise FrameworkRefusal(500, "No message available", "java.lang.NullPointerException")
         return user
 
-    def user_of_refresh_token(self, token: str) -> User:
+    def user_of_refresh_token(self, token: str) -> SandboxUser:
         """The user of a refresh token. Raises refusals: 401, or 500 for an access token
         (docs/servers/1.x.md#login-and-tokens, row 11)."""
         claims, user = self.claims(token)
@@ -163,8 +162,8 @@ class Tokens:
             raise FrameworkRefusal(500, "Invalid Refresh Token scope", "java.lang.IllegalArgumentException")
         return user
 
-    def claims(self, token: str) -> tuple[dict[str, Any], User]:
-        """What a token of either kind says, and its user. Raises 401 refusals."""
+    def claims(self, token: str) -> tuple[dict[str, Any], SandboxUser]:
+        """The claims of a token of either kind, and its user. Raises 401 refusals."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token, self._key, algorithms=["HS512"], issuer=_ISSUER, options={"require": ["exp", "iat", "sub"]}

@@ -37,7 +37,7 @@ async def in_background(call: Callable[[], Result]) -> Result:
             try:
                 loop.call_soon_threadsafe(settle, result, error)
             except RuntimeError:
-                return  # The loop was closed meanwhile: nobody waits any more.
+                return  # The loop was closed meanwhile.
 
     threading.Thread(target=run, daemon=True, name="sandbox-background").start()
     return await future

@@ -1,4 +1,4 @@
-"""Devices as the device API and the rule engine see them: found by token, with their attributes at hand."""
+"""Devices for the device API and the rule engine: found by token, with their attributes in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pacifictool.sandbox.entities import Entities, Entity
-from pacifictool.sandbox.telemetry import Attributes
+from pacifictool.sandbox.telemetry import AttributeStore
 from pacifictool.sandbox.values import Values, json_value
 
 CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
@@ -17,7 +17,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Device:
+class SandboxDevice:
     """A device with its attributes by scope."""
 
     __slots__ = ("attributes", "derived", "entity", "is_deleted", "token")
@@ -27,12 +27,12 @@ class Device:
         self.attributes = attributes
         self.is_deleted = False
         self.token: str | None = None
-        """The access token by which it was found; None while nobody asked by token."""
+        """The access token by which it was found; None if it was never looked up by token."""
         self.derived: Any = None
-        """A place for what a generation's rule engine derives from the attributes; emptied when they change."""
+        """What a generation's rule engine derives from the attributes; None after they change."""
 
     def change(self, scope: str, values: Values, removed: list[str]) -> None:
-        """Follows a change of the stored attributes."""
+        """Applies a change of the stored attributes."""
         known = self.attributes[scope]
         known.update(values)
         for key in removed:
@@ -40,16 +40,16 @@ class Device:
         self.derived = None
 
 
-class Devices:
-    """Finds devices by token or entity, each at most once in memory."""
+class SandboxDevices:
+    """Finds devices by token or entity, and keeps one object for each."""
 
-    def __init__(self, entities: Entities, attributes: Attributes) -> None:
+    def __init__(self, entities: Entities, attributes: AttributeStore) -> None:
         self._entities = entities
         self._attributes = attributes
-        self._by_id: dict[str, Device] = {}
-        self._by_token: dict[str, Device] = {}
+        self._by_id: dict[str, SandboxDevice] = {}
+        self._by_token: dict[str, SandboxDevice] = {}
 
-    def by_token(self, token: str) -> Device | None:
+    def by_token(self, token: str) -> SandboxDevice | None:
         device = self._by_token.get(token)
         if device is not None:
             return device
@@ -60,31 +60,31 @@ class Devices:
         device.token = token
         return device
 
-    def of(self, entity: Entity) -> Device:
+    def of(self, entity: Entity) -> SandboxDevice:
         device = self._by_id.get(entity.id)
         if device is None:
             scopes = {scope: self._attributes.values(entity.born, scope) for scope in (CLIENT, SERVER, SHARED)}
-            device = self._by_id[entity.id] = Device(entity, scopes)
+            device = self._by_id[entity.id] = SandboxDevice(entity, scopes)
         return device
 
-    def put_attributes(self, device: Device, scope: str, values: Values, now_ms: int) -> None:
-        """Stores attributes of a device, for the very next message to see."""
+    def put_attributes(self, device: SandboxDevice, scope: str, values: Values, now_ms: int) -> None:
+        """Stores attributes of a device; the next message sees them."""
         if not device.is_deleted:
             self._attributes.put(device.entity.born, scope, values, now_ms)
         device.change(scope, values, [])
 
-    def delete_attributes(self, device: Device, scope: str, keys: list[str]) -> None:
+    def delete_attributes(self, device: SandboxDevice, scope: str, keys: list[str]) -> None:
         self._attributes.delete(device.entity.born, scope, keys)
         device.change(scope, {}, keys)
 
     def entity_changed(self, entity: Entity) -> None:
-        """Takes over a changed name, type or additional info."""
+        """Applies a changed name, type or additional info."""
         device = self._by_id.get(entity.id)
         if device is not None:
             device.entity = entity
 
     def forget(self, entity_id: str, *, deleted: bool = False) -> None:
-        """Drops what is remembered of a device whose token changed or that was deleted."""
+        """Drops the cached state of a device whose token changed or that was deleted."""
         device = self._by_id.get(entity_id)
         if device is None:
             return
@@ -96,13 +96,13 @@ class Devices:
             device.is_deleted = True
 
 
-def requested_attributes(device: Device, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
-    """The answer to an attribute request: `{"client":{…},"shared":{…}}` with what exists of the keys asked for."""
-    answer: dict[str, Any] = {}
+def requested_attributes(device: SandboxDevice, client_keys: Any, shared_keys: Any) -> dict[str, Any]:
+    """The response to an attribute request: `{"client":{…},"shared":{…}}` with the requested keys that exist."""
+    response: dict[str, Any] = {}
     for name, scope, keys in (("client", CLIENT, client_keys), ("shared", SHARED, shared_keys)):
         known = device.attributes[scope]
         wanted = known if keys is None and client_keys is None and shared_keys is None else str(keys or "").split(",")
         found = {key: json_value(known[key]) for key in wanted if key in known}
         if found:
-            answer[name] = found
-    return answer
+            response[name] = found
+    return response

@@ -10,11 +10,22 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.ids import NULL_UUID, IdFactory, created_ms, uuid_time
 from pacifictool.sandbox.store import Store
 
 TOKEN_LENGTH = 20
 _TOKEN_ALPHABET = string.ascii_letters + string.digits
+DEMO_DEVICES = (
+    ("Test Device A1", "A1_TEST_TOKEN", "A"),
+    ("Test Device A2", "A2_TEST_TOKEN", "A"),
+    ("Test Device A3", "A3_TEST_TOKEN", "A"),
+    ("Test Device B1", "B1_TEST_TOKEN", "B"),
+    ("Test Device C1", "C1_TEST_TOKEN", "C"),
+    ("DHT11 Demo Device", "DHT11_DEMO_TOKEN", ""),
+    ("Raspberry Pi Demo Device", "RASPBERRY_PI_DEMO_TOKEN", ""),
+)
+"""Name, access token and customer of the published demo devices."""
 ENTITY_COLUMNS = "id, born, kind, tenant, customer, name, type, additional_info"
 
 
@@ -57,7 +68,7 @@ class Entity:
 
 
 @dataclass(slots=True)
-class Credentials:
+class DeviceCredentials:
     """How a device identifies itself."""
 
     id: str
@@ -78,7 +89,7 @@ class Credentials:
 
 
 def entity_of_row(row: tuple[Any, ...]) -> Entity:
-    """An entity from its columns, in the order of ENTITYENTITY_COLUMNS."""
+    """An entity from its columns, in the order of ENTITY_COLUMNS."""
     identifier, born, kind, tenant, customer, name, type_, additional_info = row
     return Entity(identifier, born, kind, tenant, customer, name, type_, json.loads(additional_info))
 
@@ -101,7 +112,7 @@ class Entities:
         additional_info: Any = None,
         token: str | None = None,
     ) -> Entity:
-        """Makes an entity, and the credentials of a device. Raises NameTaken, TokenTaken."""
+        """Creates an entity, and the credentials of a device. Raises NameTaken, TokenTaken."""
         identifier = self._ids.new()
         entity = Entity(str(identifier), uuid_time(identifier), kind, tenant, customer, name, type_, additional_info)
         try:
@@ -204,9 +215,9 @@ class Entities:
         )
         return [row[0] for row in rows]
 
-    def credentials(self, device_id: str) -> Credentials | None:
+    def credentials(self, device_id: str) -> DeviceCredentials | None:
         row = self._store.row("SELECT id, device, type, token, value FROM credentials WHERE device = ?", (device_id,))
-        return None if row is None else Credentials(*row)
+        return None if row is None else DeviceCredentials(*row)
 
     def device_by_token(self, token: str) -> Entity | None:
         row = self._store.row("SELECT device FROM credentials WHERE token = ?", (token,))
@@ -220,7 +231,7 @@ class Entities:
             raise TokenTaken(token) from None
 
     def relate(self, from_: Entity, to: Entity, type_: str) -> None:
-        """Remembers a relation such as gateway -"Created"-> device."""
+        """Stores a relation such as gateway -"Created"-> device."""
         self._store.write(
             "INSERT OR IGNORE INTO relation VALUES (?, ?, ?, ?, ?)", (from_.kind, from_.id, to.kind, to.id, type_)
         )
@@ -228,7 +239,7 @@ class Entities:
     def relations(self, column: str, identifier: str, type_: str | None) -> list[dict[str, Any]]:
         """Relations whose `from_id` or `to_id` is `identifier`, as REST shows them."""
         rows = self._store.rows(
-            f"SELECT * FROM relation WHERE {column} = ? AND (? IS NULL OR type = ?)",  # noqa: S608 - column is ours
+            f"SELECT * FROM relation WHERE {column} = ? AND (? IS NULL OR type = ?)",  # noqa: S608 - constant columns
             (identifier, type_, type_),
         )
         return [
@@ -244,5 +255,16 @@ class Entities:
 
 
 def new_token() -> str:
-    """An access token as the platform makes them: 20 letters and digits."""
+    """An access token like the platform's: 20 letters and digits."""
     return "".join(secrets.choice(_TOKEN_ALPHABET) for _ in range(TOKEN_LENGTH))
+
+
+def install_demo(store: Store, users: Users, entities: Entities, ids: IdFactory) -> bool:
+    """Creates the published demo devices in a new database; returns False if it has them already."""
+    if store.meta("installed") is not None:
+        return False
+    customers = {"A": users.customer, "B": str(ids.new()), "C": str(ids.new()), "": NULL_UUID}
+    for name, token, customer in DEMO_DEVICES:
+        entities.create("DEVICE", users.tenant, name, "default", customer=customers[customer], token=token)
+    store.set_meta("installed", "1")
+    return True

@@ -11,7 +11,7 @@ from pacifictool.sandbox.ids import IdFactory, uuid_time
 from pacifictool.sandbox.store import Store
 
 ERROR_EVERY_SECONDS = 3.0
-"""A component that fails on every message writes one event in this time, as the platform's does by default."""
+"""A component that fails on every message writes one event in this time, as on the platform by default."""
 
 KEEP_PER_COMPONENT = 1000
 
@@ -26,14 +26,14 @@ class EventLog:
         self.server = "127.0.0.1:9001"
 
     def lifecycle(self, tenant: str, kind: str, entity: str, event: str, error: str | None = None) -> None:
-        """Notes that a component was e.g. ACTIVATED, and whether it really runs."""
+        """Records that a component was e.g. ACTIVATED, and whether it is running."""
         body: dict[str, Any] = {"server": self.server, "event": event, "success": error is None}
         if error is not None:
             body["error"] = error
         self._add(tenant, kind, entity, "LC_EVENT", body)
 
     def error(self, tenant: str, kind: str, entity: str, method: str, error: str) -> None:
-        """Notes a failure at run time, at most one in ERROR_EVERY_SECONDS per component."""
+        """Records a failure at run time, at most one in ERROR_EVERY_SECONDS per component."""
         now = time.monotonic()
         if now - self._last_error.get(entity, -ERROR_EVERY_SECONDS) < ERROR_EVERY_SECONDS:
             return

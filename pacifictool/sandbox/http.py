@@ -1,4 +1,4 @@
-"""What every REST controller of the sandbox needs: bodies with a limit, JSON, error shapes, the caller, paging.
+"""What every REST controller of the sandbox needs: bodies with a limit, JSON, error shapes, authentication, paging.
 
 Handlers are plain coroutines that return a `Response` or raise a `Refusal`; `Api.route` wraps them.
 """
@@ -20,7 +20,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from pacifictool.sandbox.auth import Tokens, User
+from pacifictool.sandbox.auth import SandboxUser, TokenIssuer
+from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.ids import parse_uuid, uuid_time
 from pacifictool.sandbox.refusals import (
     FrameworkRefusal,
@@ -48,65 +49,7 @@ _REASONS = {
 }
 
 Handler = Callable[[Request], Awaitable[Response]]
-UserHandler = Callable[[Request, User], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many in so many seconds, as tenant profiles write it: "3:5"."""
-
-    count: int
-    seconds: float
-
-    @classmethod
-    def parse(cls, text: str) -> Rate:
-        """Raises ValueError."""
-        count, _, seconds = text.partition(":")
-        rate = cls(int(count), float(seconds))
-        if rate.count < 1 or rate.seconds <= 0:
-            raise ValueError(text)
-        return rate
-
-
-class RateLimiter:
-    """Counts by key, in windows that begin with the first call."""
-
-    def __init__(self, rate: Rate | None) -> None:
-        self._rate = rate
-        self._windows: dict[str, tuple[float, int]] = {}
-
-    def admits(self, key: str) -> bool:
-        """Counts a call; False when it is one too many."""
-        if self._rate is None:
-            return True
-        now = time.monotonic()
-        begin, count = self._windows.get(key, (now, 0))
-        if now - begin >= self._rate.seconds:
-            begin, count = now, 0
-        self._windows[key] = begin, count + 1
-        return count < self._rate.count
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Trouble on order, for tests of clients."""
-
-    latency_seconds: float = 0.0
-    """Every REST answer waits this long."""
-    failing_share: float = 0.0
-    """This share of REST calls (0 to 1) is answered with 503 and has no effect."""
-    telemetry_latency_seconds: float = 0.0
-    """Generation 4: every REST call that stores telemetry or attributes waits this long; a real server about 0.1
-    (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
-    queue_seconds: float = 0.0
-    """Generation 4: what devices send waits this long behind its PUBACK before it reaches the rule chains; a sandbox
-    that is killed meanwhile loses it, as a server with its queue in memory does."""
-    rest_rate: Rate | None = None
-    """Generation 4: REST calls a tenant may make, then 429; logging in is not limited."""
-    device_rate: Rate | None = None
-    """Generation 4: messages a device may send, then its connection is closed (HTTP: 500)."""
-    max_devices: int = 0
-    """Generation 4: devices a tenant may have, then 403; 0: any number."""
+UserHandler = Callable[[Request, SandboxUser], Awaitable[Response]]
 
 
 def json_response(document: Any, *, media_type: str = _JSON, status: int = 200) -> Response:
@@ -148,7 +91,7 @@ def error_response(refusal: Refusal, path: str) -> Response:
 
 async def read_body(request: Request) -> bytes:
     """The request's body. Raises a 413 refusal beyond MAX_BODY_BYTES."""
-    too_long = FrameworkRefusal(413, f"The sandbox takes request bodies of up to {MAX_BODY_BYTES} bytes")
+    too_long = FrameworkRefusal(413, f"The sandbox accepts request bodies of up to {MAX_BODY_BYTES} bytes")
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         raise too_long
@@ -267,7 +210,7 @@ class TextPageLink:
 class Api:
     """Collects routes and makes the ASGI application of them."""
 
-    def __init__(self, tokens: Tokens, faults: Faults, seed: int | None = None) -> None:
+    def __init__(self, tokens: TokenIssuer, faults: Faults, seed: int | None = None) -> None:
         self._tokens = tokens
         self._faults = faults
         self._random = random.Random(seed)  # noqa: S311 - decides which calls fail in a test
@@ -278,7 +221,7 @@ class Api:
 
         async def endpoint(request: Request) -> Response:
             try:
-                await self._trouble()
+                await self._inject_faults()
                 return await handler(request)
             except Refusal as refusal:
                 return self.refused(request, refusal)
@@ -300,8 +243,8 @@ class Api:
 
         self.open_route(methods, path, guarded)
 
-    def caller(self, request: Request) -> User:
-        """Who calls. Raises refusals."""
+    def caller(self, request: Request) -> SandboxUser:
+        """The authenticated user. Raises refusals."""
         header = request.headers.get("x-authorization", "")
         if header[:7].lower() != "bearer " or not header[7:].strip():
             raise unauthenticated()
@@ -312,7 +255,7 @@ class Api:
         return error_response(refusal, request.url.path)
 
     def unknown(self, request: Request, *, is_known_path: bool) -> Refusal:
-        """How an unknown path is refused, or a known one with a wrong method."""
+        """The refusal of an unknown path, or of a known one with a wrong method."""
         if is_known_path:
             return FrameworkRefusal(
                 405,
@@ -321,17 +264,17 @@ class Api:
             )
         return FrameworkRefusal(404, "No message available")
 
-    async def _trouble(self) -> None:
+    async def _inject_faults(self) -> None:
         if self._faults.latency_seconds:
             await asyncio.sleep(self._faults.latency_seconds)
         if self._faults.failing_share and self._random.random() < self._faults.failing_share:
-            raise FrameworkRefusal(503, "The sandbox was told to fail this call")
+            raise FrameworkRefusal(503, "Injected failure (--rest-failing-share)")
 
     def application(self) -> Starlette:
         """The application; call it when all routes are added. Unknown paths are refused as the platform does."""
         routes = list(self._routes)
 
-        async def unknown(request: Request, _user: User | None = None) -> Response:
+        async def unknown(request: Request, _user: SandboxUser | None = None) -> Response:
             known = any(route.matches(request.scope)[0] == Match.PARTIAL for route in routes)
             raise self.unknown(request, is_known_path=known)
 

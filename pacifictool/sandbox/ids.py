@@ -14,7 +14,7 @@ _EPOCH_OFFSET = 0x01B21DD213814000
 
 
 class IdFactory:
-    """Makes UUIDs whose time never repeats or goes back within one process, even when the clock does.
+    """Creates UUIDs whose time strictly increases within one process, even if the clock is set back.
 
     `after` is the `uuid_time` of the newest stored identifier: a restart with a clock that was set back still sorts.
     """
@@ -60,5 +60,5 @@ def parse_uuid(text: str) -> uuid.UUID:
 
 
 def uuid_of_time(stamp: int) -> uuid.UUID:
-    """A UUID with the given `uuid_time`, for rows that keep nothing else of theirs."""
+    """A UUID with the given `uuid_time`, for rows that store only that."""
     return uuid.UUID(fields=(stamp & 0xFFFFFFFF, stamp >> 32 & 0xFFFF, stamp >> 48 | 0x1000, 0x80, 0, 0))

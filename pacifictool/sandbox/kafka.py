@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,22 +21,31 @@ from pacifictool.sandbox.background import in_background
 Done = Callable[[str | None], None]
 """Called once with None when Kafka has the message, or with the reason why not."""
 
+LoginProperties = Callable[[str, Mapping[str, object]], Mapping[str, str]]
+"""librdkafka's properties for the login at the given bootstrap servers; {} if the producer's own properties, the second
+argument, already configure one, or if none is needed."""
+
 _POLL_SECONDS = 0.001
 REQUESTS_UNDER_WAY = 1
-"""What comes while a request is under way shares the next one, so that requests grow with the load. librdkafka, left
-alone, makes one of each message, which costs the broker and us 0.2 ms each."""
+"""Messages that arrive while a request is in flight share the next one, so that requests grow with the load. By
+default librdkafka sends one for each message, which costs the broker and the sandbox 0.2 ms each."""
 SHORTEST_LINGER_MS = 2.0
 """With 0 librdkafka wakes its thread for every message. With the two, a busy machine forwards three times as many."""
 _METADATA_TRY_SECONDS = 0.5
 MAX_BLOCK_SECONDS = 60.0
-"""The Java client's max.block.ms: how long a message waits for a topic that is not known yet."""
+"""The Java client's max.block.ms: how long a message waits for the metadata of a new topic."""
 _METADATA_AGE_SECONDS = 15.0
 _RESOLVE_SECONDS = 3.0
 _MAX_WAITING = 100_000
 
 
+def no_login(_bootstrap: str, _given: Mapping[str, object]) -> Mapping[str, str]:
+    """For brokers that need no login."""
+    return {}
+
+
 class ProducerRefused(Exception):
-    """The producer cannot start; the text is what a lifecycle event shows."""
+    """The producer cannot start; the text is the error of a lifecycle event."""
 
 
 def construction_failed(cause: str) -> ProducerRefused:
@@ -75,7 +84,7 @@ async def check_addresses(bootstrap: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProducerRecord:
     """What is written."""
 
     value: bytes
@@ -84,14 +93,14 @@ class Record:
 
 
 @dataclass(slots=True)
-class TopicState:
-    """What is known of a topic. `turn` counts records, for a generation that deals them out in turn."""
+class ProducerTopic:
+    """The metadata of a topic. `turn` counts records, for a generation that assigns partitions round-robin."""
 
     partitions: list[int] = field(default_factory=list)
     turn: int = 0
     known_at: float = 0.0
     asking: bool = False
-    waiting: list[tuple[Record, Done, float]] = field(default_factory=list)
+    waiting: list[tuple[ProducerRecord, Done, float]] = field(default_factory=list)
 
 
 class Forwarder:
@@ -100,17 +109,17 @@ class Forwarder:
     def __init__(self, producer: Producer, max_block_seconds: float = MAX_BLOCK_SECONDS) -> None:
         self._producer = producer
         self.max_block_seconds = max_block_seconds
-        self._topics: dict[str, TopicState] = {}
+        self._topics: dict[str, ProducerTopic] = {}
         self._outstanding = 0
         self._polling = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def send(self, topic: str, record: Record, done: Done) -> None:
+    def send(self, topic: str, record: ProducerRecord, done: Done) -> None:
         """Sends one message; `done` is called from the event loop, later."""
         state = self._topics.get(topic)
         if state is None:
-            state = self._topics[topic] = TopicState()
+            state = self._topics[topic] = ProducerTopic()
         if state.partitions:
             self._produce(topic, state, record, done)
             if time.monotonic() - state.known_at > _METADATA_AGE_SECONDS:
@@ -122,11 +131,11 @@ class Forwarder:
         state.waiting.append((record, done, time.monotonic() + self.max_block_seconds))
         self._ask(topic, state)
 
-    def place(self, state: TopicState) -> dict[str, Any]:
+    def place(self, state: ProducerTopic) -> dict[str, Any]:
         """`partition` and `timestamp` of the next record; by default the client's partitioner and the time of now."""
         return {}
 
-    def _produce(self, topic: str, state: TopicState, record: Record, done: Done) -> None:
+    def _produce(self, topic: str, state: ProducerTopic, record: ProducerRecord, done: Done) -> None:
         loop = asyncio.get_running_loop()
 
         def delivered(error: Any, _message: Any) -> None:
@@ -163,7 +172,7 @@ class Forwarder:
         else:
             self._polling = False
 
-    def _ask(self, topic: str, state: TopicState) -> None:
+    def _ask(self, topic: str, state: ProducerTopic) -> None:
         if state.asking or self._closed:
             return
         state.asking = True
@@ -171,8 +180,8 @@ class Forwarder:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _find_partitions(self, topic: str, state: TopicState) -> None:
-        """Asks for the topic's partitions until they are known; asking creates a missing topic if the broker may."""
+    async def _find_partitions(self, topic: str, state: ProducerTopic) -> None:
+        """Requests the topic's partitions until they are known, which creates a missing one if the broker allows it."""
         try:
             while not self._closed:
                 reason = "Topic not present in metadata."
@@ -201,7 +210,7 @@ class Forwarder:
             self._produce(topic, state, record, done)
 
     @staticmethod
-    def _give_up(state: TopicState, reason: str) -> None:
+    def _give_up(state: ProducerTopic, reason: str) -> None:
         now = time.monotonic()
         late = [item for item in state.waiting if item[2] <= now]
         state.waiting = [item for item in state.waiting if item[2] > now]
@@ -209,7 +218,7 @@ class Forwarder:
             done(f"Failed to update metadata: {reason}")
 
     def close(self) -> None:
-        """Gives up what is under way; whoever waits for it is told nothing more."""
+        """Drops messages in flight; their callbacks are not called any more."""
         self._closed = True
         for task in self._tasks:
             task.cancel()

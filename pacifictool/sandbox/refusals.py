@@ -1,7 +1,7 @@
-"""Refusals of the REST API, by the shape in which the platform tells them.
+"""Refusals of the REST API, by the shape of the platform's error documents.
 
-The platform knows several error shapes; which one answers a request depends on the controller, and clients must cope
-with all of them. `http.error_response` renders them.
+The platform has several error shapes; which one a request gets depends on the controller, and clients must handle all
+of them. `http.error_response` renders them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PlatformRefusal(Refusal):
 
 
 class FrameworkRefusal(Refusal):
-    """`{"timestamp","status","error","exception"?,"message","path"}`: what the web framework itself answers."""
+    """`{"timestamp","status","error","exception"?,"message","path"}`: errors of the web framework itself."""
 
     def __init__(self, status: int, message: str, exception: str | None = None) -> None:
         super().__init__(status, message)
@@ -44,7 +44,7 @@ class FrameworkRefusal(Refusal):
 
 
 class TextRefusal(Refusal):
-    """A plain text, or nothing at all: what the telemetry API answers."""
+    """A plain text or an empty body: errors of the telemetry API."""
 
     def __init__(self, status: int, message: str = "") -> None:
         super().__init__(status, message)

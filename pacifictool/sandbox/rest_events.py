@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.http import Api, json_response, number_parameter, uuid_parameter
 from pacifictool.sandbox.ids import created_ms, uuid_of_time, uuid_time
 from pacifictool.sandbox.refusals import bad_request, forbidden
@@ -26,7 +26,7 @@ class EventController:
         for path in ("/api/events/{kind}/{id}", "/api/events/{kind}/{id}/{type}"):
             api.route(("GET",), path, self._events, ("SYS_ADMIN", "TENANT_ADMIN", "CUSTOMER_USER"))
 
-    async def _events(self, request: Request, user: User) -> Response:
+    async def _events(self, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         tenant = str(uuid_parameter(query.get("tenantId", "")))
         if tenant != user.tenant:

@@ -69,7 +69,7 @@ class Store:
         except sqlite3.Error as error:
             raise SandboxError(
                 f"The sandbox's database {path} cannot be used: {error}.",
-                hint="Stop other sandboxes on this folder, or start anew with another --data folder.",
+                hint="Stop other sandboxes that use this folder, or use another --data folder.",
             ) from error
 
     def _prepare(self, path: Path) -> None:
@@ -127,7 +127,7 @@ class Store:
         self.commit()
 
     def commit(self) -> None:
-        """Commits now and tells everybody who waits."""
+        """Commits now and calls what waits for it."""
         for write_out in self._before_commit:
             write_out()
         if self._connection.in_transaction:
@@ -140,7 +140,7 @@ class Store:
             then()
 
     def close(self) -> None:
-        """Commits and closes; whoever waits is told no more."""
+        """Commits and closes; callbacks that still wait are dropped."""
         self._waiting.clear()
         self.commit()
         self._connection.close()
@@ -162,7 +162,7 @@ class Store:
         return max(
             row[0] or 0
             for table in tables
-            for row in self.rows(f"SELECT max(born) FROM {table}")  # noqa: S608 - our own tables
+            for row in self.rows(f"SELECT max(born) FROM {table}")  # noqa: S608 - constant names
         )
 
     def set_meta(self, key: str, value: str) -> None:

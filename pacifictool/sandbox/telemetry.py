@@ -1,8 +1,9 @@
 """Stored telemetry and attributes.
 
-Telemetry is keyed by entity, key and time stamp; writing the same stamp again overwrites. "Latest" is what was written
-last, even if its stamp is older. Ranges exclude both bounds, and a key that mixes longs and doubles is aggregated over
-its longs only, as on a 1.x server with an SQL database (docs/servers/1.x.md#telemetry-over-rest, rows 13, 16 and 18).
+Telemetry is keyed by entity, key and timestamp; a second write of the same timestamp overwrites. "Latest" is what was
+written last, even if its timestamp is older. Ranges exclude both bounds, and a key that mixes longs and doubles is
+aggregated over its longs only, as on a 1.x server with an SQL database
+(docs/servers/1.x.md#telemetry-over-rest, rows 13, 16 and 18).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def stored_value(letter: str, stored: Any) -> Value:
     return value
 
 
-class Telemetry:
+class TelemetryStore:
     """Time series of entities (`born` numbers, see entities). Rows are buffered until the next read or commit."""
 
     def __init__(self, store: Store) -> None:
@@ -38,7 +39,7 @@ class Telemetry:
         store.before_commit(self._write_out)
 
     def add(self, entity: int, stamp: int, values: Values) -> None:
-        """Adds one reading; `store.after_commit` tells when it is kept."""
+        """Adds one reading; `store.after_commit` calls back once it is stored."""
         readings = self._readings
         for key, value in values.items():
             readings.append((entity, key, stamp, _TYPE_LETTER[type(value)], value))
@@ -126,7 +127,7 @@ def _aggregate(rows: list[tuple[str, Any]], aggregation: str) -> str | None:
     return None
 
 
-class Attributes:
+class AttributeStore:
     """Attributes of entities by scope (CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE)."""
 
     def __init__(self, store: Store) -> None:

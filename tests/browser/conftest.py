@@ -16,9 +16,9 @@ import pytest
 from harness import kept_variables, variables_of
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from pacifictool.local.stack import LocalStack, StackPage
 from pacifictool.rest import Platform, Session
 from pacifictool.runtime import default_cache_dir
-from pacifictool.sandbox.stack import LocalStack, StackPage
 from pacifictool.settings import Secret
 from pacifictool.watch.web import PAGE, page_options
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.report.facts import Band, Batch, Job, RunFacts, Window, Zone
 from pacifictool.report.write import write_report
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch.collector import Collector, WatchTarget

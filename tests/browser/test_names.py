@@ -12,10 +12,10 @@ from nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
 from playwright.sync_api import Browser
 
 from pacifictool.display import one_line
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.report.facts import Band, RunFacts, Window, Zone
 from pacifictool.report.write import write_report
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch.collector import Collector, WatchTarget

@@ -12,8 +12,8 @@ import requests
 
 from pacifictool.errors import SettingsError
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Settings, Sources, resolve
 
 URL: Final = "PACIFICTOOL_CONTRACT_URL"

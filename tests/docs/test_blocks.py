@@ -9,7 +9,7 @@ from documents import PAGES, ROOT, Reader, assert_same_form, blocks_of
 from harness import variables_of
 from world import Snapshot, restore, snapshot
 
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 
 DOCS = ROOT / "docs"
 WITH_A_STACK = [DOCS / "howto" / "real-server.md"]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from harness import CommandLine, Outcome, variables_of
+from sandbox_clients import Tenant
 from world import Snapshot, WriteScenario, restore, snapshot
 
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import Tenant
+from pacifictool.local.stack import LocalStack
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from world import Snapshot, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.stack import LocalStack
 from pacifictool.models.config import WindRange
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 

@@ -6,11 +6,11 @@ import pytest
 from harness import CommandLine
 from world import Snapshot, WriteScenario, snapshot
 
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.ids import IdFactory
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.sandbox.store import Store
 
 MANY = 10_000

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from harness import CommandLine, Outcome
+from sandbox_clients import Tenant
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.provisioning.dashboard import DESCRIPTION
 from pacifictool.rest import Platform, tutorial_rule_chain
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Secret, Settings
 

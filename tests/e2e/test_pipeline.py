@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from harness import CommandLine
+from sandbox_clients import Tenant
 from world import WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import Tenant
+from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 GARBAGE = [b"not JSON", b'{"geoZone":"pipe Z0"}', b'{"geoZone":"pipe Z0","windSpeed":"gale"}', b"\xff\xfe"]

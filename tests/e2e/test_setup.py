@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from harness import CommandLine
+from sandbox_clients import ATTRIBUTES, RawDevice, Tenant
 from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
+from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import ATTRIBUTES, RawDevice, Tenant
 from pacifictool.settings import KafkaEndpoint
 
 COUNTS = ("created", "changed", "unchanged", "deleted")

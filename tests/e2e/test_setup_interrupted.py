@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 from harness import CommandLine
+from sandbox_clients import Tenant
 from world import Snapshot, WriteScenario, named, restore, snapshot
 
 from pacifictool.errors import Interrupted
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
 from pacifictool.reporting import ProgressTask, SilentReporter
 from pacifictool.rest import Platform, tutorial_rule
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import Settings, Sources, resolve
 

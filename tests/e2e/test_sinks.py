@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from harness import CommandLine
+from sandbox_clients import Tenant
 from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
@@ -20,10 +21,9 @@ from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Asset, Device, Platform
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.scenario import parse_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
 

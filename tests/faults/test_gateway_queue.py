@@ -13,9 +13,9 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import PacificToolError
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 

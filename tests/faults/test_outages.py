@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import Producer
 from promise import parse
 from proving_ground import GARBAGE, ProvingGround
+from sandbox_clients import Tenant
 
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.simulation.reading import Outcome

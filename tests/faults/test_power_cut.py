@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from crash_simulation import prepared, simulate
 
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.usefixtures("strace")]
 

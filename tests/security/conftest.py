@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 from local_spark import local_spark
+from sandbox_clients import Tenant
 from secure_kafka import SecureKafka, secure_kafka
 from tls import Pki
 
 from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, JavaRuntime, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import Tenant
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.watch.web import PAGE
 from pacifictool.watch.web.app import page_application

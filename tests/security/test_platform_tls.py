@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from harness import CommandLine, Outcome
+from sandbox_clients import Tenant
 from tls import Pki, TlsFront
 
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import Tenant
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.settings import TlsFiles
 
 NO_FILES = TlsFiles()

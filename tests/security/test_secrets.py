@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from demo_result import assert_held
 from harness import CommandLine, kept_variables
+from sandbox_clients import Tenant
 from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
 from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
 from tls import Pki
@@ -22,8 +23,7 @@ from watching import Watched, files_below, look_at, open_to_others, texts_in, wa
 
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import Tenant
+from pacifictool.local.launcher import SandboxProcess
 
 JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}")
 PASSWORD = "rest-password-that-nobody-may-see"

@@ -12,7 +12,7 @@ import pytest
 from openings import family, openings
 from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pacifictool.sandbox.generation1.templates import Reading, Template, TemplateFailed, TemplateRefused
+from pacifictool.sandbox.generation1.templates import Template, TemplateFailed, TemplateReading, TemplateRefused
 from pacifictool.sandbox.generation4.tbel import Tbel
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 
@@ -41,7 +41,7 @@ UNREADABLE = {
     "open parentheses": "#if(" + "(" * 5000,
     "deep nesting": "#if($a)" * 5000 + "#end" * 5000,
 }
-THEIRS = {"windSpeed": Reading("windSpeed", 5, 31)}
+THEIRS = {"windSpeed": TemplateReading("windSpeed", 5, 31)}
 
 
 @pytest.fixture(autouse=True)

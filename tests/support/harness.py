@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import Outcome, kept_variables
+from sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
 from world import named
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import ATTRIBUTES, RawDevice, Tenant, connect_packet
 from pacifictool.settings import KafkaEndpoint
 
 _SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"

@@ -29,11 +29,11 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.runtime import default_cache_dir
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.scenario import Scenario, load_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Sources, resolve
 from pacifictool.simulation.fleet import Fleet

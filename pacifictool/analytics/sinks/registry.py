@@ -131,7 +131,7 @@ def gateway_token(platform: Platform, name: str) -> Secret:
     device = platform.devices.find(name)
     if device is None:
         raise NotFound(
-            f"There is not a gateway device {name!r} at {platform.url}.",
+            f"There is no gateway device {name!r} at {platform.url}.",
             hint="`pacifictool setup --gateway` creates it; --gateway-device names another.",
         )
     if not device.is_gateway:

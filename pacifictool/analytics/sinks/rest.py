@@ -25,7 +25,7 @@ GIVE_WAY_AFTER = 16
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
 
 
-class Assets(Protocol):
+class AssetStore(Protocol):
     """What the sink needs of `Platform.assets`."""
 
     def find(self, name: str) -> Asset | None: ...
@@ -35,7 +35,7 @@ class Assets(Protocol):
     def get_or_create(self, name: str, type: str) -> Asset: ...  # noqa: A002
 
 
-class Telemetry(Protocol):
+class TelemetryWriter(Protocol):
     """What the sink needs of `Platform.telemetry`."""
 
     def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None: ...
@@ -48,8 +48,8 @@ class RestSink(Sink):
 
     def __init__(
         self,
-        assets: Assets,
-        telemetry: Telemetry,
+        assets: AssetStore,
+        telemetry: TelemetryWriter,
         *,
         url: str,
         entity_type: str,

@@ -1,4 +1,4 @@
-"""Plugins and rules as they are stored and shown, and the demo ones of a fresh installation."""
+"""Plugins and rules as they are stored and shown, and the demo ones of a new installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CORE = "org.thingsboard.server.extensions.core"
 
 
 @dataclass(slots=True)
-class Plugin:
+class StoredPlugin:
     """A plugin; `configuration` is JSON as the user gave it."""
 
     id: str
@@ -48,7 +48,7 @@ class Plugin:
 
 
 @dataclass(slots=True)
-class Rule:
+class StoredRule:
     """A rule; filters, processor and action are JSON as the user gave them."""
 
     id: str
@@ -81,7 +81,7 @@ class Rule:
         }
 
 
-Component = Plugin | Rule
+StoredComponent = StoredPlugin | StoredRule
 
 
 class Components:
@@ -90,22 +90,23 @@ class Components:
     def __init__(self, store: Store, ids: IdFactory) -> None:
         self._store = store
         self._ids = ids
-        self.plugins: dict[str, Plugin] = {}
-        self.rules: dict[str, Rule] = {}
+        self.plugins: dict[str, StoredPlugin] = {}
+        self.rules: dict[str, StoredRule] = {}
         for kind, document in store.rows(
-            "SELECT kind, document FROM component WHERE kind IN (?, ?) ORDER BY born", (Plugin.kind, Rule.kind)
+            "SELECT kind, document FROM component WHERE kind IN (?, ?) ORDER BY born",
+            (StoredPlugin.kind, StoredRule.kind),
         ):
             values = json.loads(document)
-            if kind == Plugin.kind:
-                self.plugins[values["id"]] = Plugin(**values)
+            if kind == StoredPlugin.kind:
+                self.plugins[values["id"]] = StoredPlugin(**values)
             else:
-                self.rules[values["id"]] = Rule(**values)
+                self.rules[values["id"]] = StoredRule(**values)
 
     def new_id(self) -> str:
         return str(self._ids.new())
 
-    def save(self, component: Component) -> None:
-        if isinstance(component, Plugin):
+    def save(self, component: StoredComponent) -> None:
+        if isinstance(component, StoredPlugin):
             self.plugins[component.id] = component
         else:
             self.rules[component.id] = component
@@ -120,19 +121,19 @@ class Components:
             ),
         )
 
-    def delete(self, component: Component) -> None:
+    def delete(self, component: StoredComponent) -> None:
         self.plugins.pop(component.id, None)
         self.rules.pop(component.id, None)
         self._store.write("DELETE FROM component WHERE id = ?", (component.id,))
 
-    def plugin_by_token(self, token: str) -> Plugin | None:
+    def plugin_by_token(self, token: str) -> StoredPlugin | None:
         return next((plugin for plugin in self.plugins.values() if plugin.api_token == token), None)
 
-    def rules_of_plugin(self, token: str) -> list[Rule]:
+    def rules_of_plugin(self, token: str) -> list[StoredRule]:
         return [rule for rule in self.rules.values() if rule.plugin_token == token]
 
     def install_demo(self, tenant: str) -> None:
-        """The plugins and rules that a fresh demo installation has."""
+        """Creates the plugins and rules of a new demo installation."""
         for owner, name, token, clazz, configuration in (
             (NULL_UUID, "System Telemetry Plugin", "telemetry", f"{_CORE}.plugin.telemetry.TelemetryStoragePlugin", {}),
             (NULL_UUID, "System RPC Plugin", "rpc", f"{_CORE}.plugin.rpc.RpcPlugin", {"defaultTimeout": 20000}),
@@ -161,7 +162,7 @@ class Components:
             # The demo's mail plugin has no mail server to talk to and so is suspended.
             state = SUSPENDED if token == "mail" else ACTIVE  # noqa: S105 - a plugin's token is its public name
             self.save(
-                Plugin(
+                StoredPlugin(
                     self.new_id(), owner, name, token, clazz, token in ("telemetry", "rpc"), state, configuration, None
                 )
             )
@@ -214,4 +215,4 @@ class Components:
                 },
             ),
         ):
-            self.save(Rule(self.new_id(), owner, name, ACTIVE, 0, token, filters, None, action, None))
+            self.save(StoredRule(self.new_id(), owner, name, ACTIVE, 0, token, filters, None, action, None))

@@ -1,4 +1,4 @@
-"""Which plugin, filter and action classes a 1.4 server knows, and what it demands of their configuration.
+"""The plugin, filter and action classes of a 1.4 server, and the configuration that each requires.
 
 docs/servers/1.x.md#rules-and-plugins, rows 10 and 12.
 """

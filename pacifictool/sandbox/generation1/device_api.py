@@ -1,4 +1,4 @@
-"""What 1.x makes of the messages of its devices, over MQTT and HTTP.
+"""How 1.x handles messages of its devices, over MQTT and HTTP.
 
 docs/servers/1.x.md#mqtt, docs/servers/1.x.md#gateway, docs/servers/1.x.md#http-device-api.
 """
@@ -9,10 +9,10 @@ import json
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.devices import Device, Devices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, now_ms, requested_attributes
 from pacifictool.sandbox.entities import Entities
-from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Done, Message, RuleEngine
-from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, Dialect, Session
+from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Done, RuleEngine, RuleMessage
+from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, DeviceSession, Dialect
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import (
@@ -36,12 +36,12 @@ _SUBSCRIBABLE = frozenset(
 )  # fmt: skip
 
 
-class _Context:
-    """What a session knows: its device, and whether that was a gateway when it connected."""
+class _SessionState1:
+    """The device of a session, and whether it was a gateway when it connected."""
 
     __slots__ = ("device", "is_gateway")
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: SandboxDevice) -> None:
         self.device = device
         self.is_gateway = device.entity.is_gateway
 
@@ -51,47 +51,47 @@ class DeviceApi1:
 
     dialect = Dialect(puback=0x42, suback=0x92, unsuback=0xB2, session_present=lambda _connect, _code: 1)
 
-    def __init__(self, store: Store, entities: Entities, devices: Devices, engine: RuleEngine) -> None:
+    def __init__(self, store: Store, entities: Entities, devices: SandboxDevices, engine: RuleEngine) -> None:
         self._store = store
         self._entities = entities
         self._devices = devices
         self._engine = engine
-        self._sessions: dict[str, set[Session]] = {}
+        self._sessions: dict[str, set[DeviceSession]] = {}
 
-    def on_connect(self, session: Session, connect: Connect) -> int:
+    def on_connect(self, session: DeviceSession, connect: Connect) -> int:
         if not connect.username:
             return BAD_USERNAME
         device = self._devices.by_token(connect.username)
         if device is None:
             return NOT_AUTHORISED
-        session.context = _Context(device)
+        session.context = _SessionState1(device)
         self._sessions.setdefault(device.entity.id, set()).add(session)
         return ACCEPTED
 
-    def on_close(self, session: Session) -> None:
+    def on_close(self, session: DeviceSession) -> None:
         identifier = session.context.device.entity.id
         sessions = self._sessions.get(identifier, set())
         sessions.discard(session)
         if not sessions:
             self._sessions.pop(identifier, None)
 
-    def on_subscribe(self, session: Session, topic: str, qos: int) -> int:
+    def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         return min(qos, 1) if topic in _SUBSCRIBABLE else 0x80
 
     def token_changed(self, device_id: str) -> None:
         """Ends the live sessions of a device with a DISCONNECT."""
         self._devices.forget(device_id)
         for session in list(self._sessions.get(device_id, ())):
-            session.close(say_goodbye=True)
+            session.close(with_disconnect=True)
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
-        """Tells subscribed devices of changed or deleted shared attributes."""
+        """Notifies subscribed devices of changed or deleted shared attributes."""
         payload = _json(document)
         for session in list(self._sessions.get(device_id, ())):
             session.publish(ATTRIBUTES, payload)
 
-    def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
-        context: _Context = session.context
+    def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
+        context: _SessionState1 = session.context
         if topic in (TELEMETRY, ATTRIBUTES):
             try:
                 message = parse_message(topic, payload)
@@ -111,7 +111,7 @@ class DeviceApi1:
             session.close()
 
     @staticmethod
-    def _acknowledge(session: Session, qos: int, packet_id: int) -> Done:
+    def _acknowledge(session: DeviceSession, qos: int, packet_id: int) -> Done:
         def done(error: str | None) -> None:
             if qos and error is None:
                 session.puback(packet_id)
@@ -119,7 +119,7 @@ class DeviceApi1:
         return done
 
     def _on_attributes_request(
-        self, session: Session, device: Device, topic: str, payload: bytes, qos: int, packet_id: int
+        self, session: DeviceSession, device: SandboxDevice, topic: str, payload: bytes, qos: int, packet_id: int
     ) -> None:
         try:
             document = parse_json(payload)
@@ -136,9 +136,9 @@ class DeviceApi1:
             session.puback(packet_id)
 
     def _on_gateway(
-        self, session: Session, gateway: Device, topic: str, payload: bytes, qos: int, packet_id: int
+        self, session: DeviceSession, gateway: SandboxDevice, topic: str, payload: bytes, qos: int, packet_id: int
     ) -> None:
-        """Gateway messages: one PUBACK per device named; a bad one gets none, and what it created stays."""
+        """Gateway messages: one PUBACK for each device in it; an invalid one gets none, and what it created stays."""
         answer = self._acknowledge(session, qos, packet_id)
         try:
             document = parse_json(payload)
@@ -161,7 +161,7 @@ class DeviceApi1:
         finally:
             self._store.after_commit(lambda: None)
 
-    def _device_of_gateway(self, gateway: Device, name: str, type_: str) -> Device:
+    def _device_of_gateway(self, gateway: SandboxDevice, name: str, type_: str) -> SandboxDevice:
         tenant = gateway.entity.tenant
         entity = self._entities.find_by_name("DEVICE", tenant, name)
         if entity is None:
@@ -174,19 +174,19 @@ def _json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def parse_message(topic: str, payload: bytes) -> Message:
+def parse_message(topic: str, payload: bytes) -> RuleMessage:
     """Reads what a device published to its telemetry or attributes topic. Raises PayloadRefused."""
     if topic == TELEMETRY:
-        return Message(POST_TELEMETRY, parse_telemetry(parse_json(payload), now_ms()), {})
-    return Message(POST_ATTRIBUTES, [], parse_values(parse_json(payload)))
+        return RuleMessage(POST_TELEMETRY, parse_telemetry(parse_json(payload), now_ms()), {})
+    return RuleMessage(POST_ATTRIBUTES, [], parse_values(parse_json(payload)))
 
 
-def _gateway_message(topic: str, content: Any) -> Message:
+def _gateway_message(topic: str, content: Any) -> RuleMessage:
     if topic == "attributes":
-        return Message(POST_ATTRIBUTES, [], parse_values(content))
+        return RuleMessage(POST_ATTRIBUTES, [], parse_values(content))
     if not isinstance(content, list):
         raise PayloadRefused("Gateway telemetry must be an array.")
     for element in content:
         if not isinstance(element, dict) or "ts" not in element or "values" not in element:
             raise PayloadRefused("Gateway telemetry needs ts and values.")
-    return Message(POST_TELEMETRY, [parse_reading(element, 0) for element in content], {})
+    return RuleMessage(POST_TELEMETRY, [parse_reading(element, 0) for element in content], {})

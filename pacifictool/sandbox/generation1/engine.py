@@ -2,8 +2,8 @@
 
 A message is first stored (the system's telemetry rule), then each active rule in order of weight and creation tests
 its filters and, if they hold, renders its template and hands the text to its plugin. With `sync` the next rule waits
-for Kafka. `done` is called only when all rules have answered well and the message is committed: that is what a PUBACK
-means on this platform. A filter that throws, or a message that Kafka does not take, ends the flow without an answer.
+for Kafka. `done` is called only when all rules have succeeded and the message is committed: that is what a PUBACK
+means on this platform. A filter that throws, or a message that Kafka does not accept, ends the flow without a PUBACK.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Device, Devices
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevice, SandboxDevices
 from pacifictool.sandbox.events import EventLog
 from pacifictool.sandbox.generation1 import descriptors
-from pacifictool.sandbox.generation1.components import Plugin, Rule
+from pacifictool.sandbox.generation1.components import StoredPlugin, StoredRule
 from pacifictool.sandbox.generation1.kafka_plugin import KafkaForwarder
 from pacifictool.sandbox.generation1.nashorn import compile_filter, names_json, scopes_json
 from pacifictool.sandbox.generation1.templates import (
     AttributeMap,
-    Reading,
     Template,
     TemplateFailed,
+    TemplateReading,
     TemplateRefused,
     attribute_maps,
 )
-from pacifictool.sandbox.kafka import ProducerRefused, Record
+from pacifictool.sandbox.kafka import LoginProperties, ProducerRecord, ProducerRefused
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.telemetry import TelemetryStore
 from pacifictool.sandbox.values import Values
 
 POST_TELEMETRY, POST_ATTRIBUTES, GET_ATTRIBUTES, RPC = (
@@ -39,11 +38,11 @@ POST_TELEMETRY, POST_ATTRIBUTES, GET_ATTRIBUTES, RPC = (
 )  # fmt: skip
 
 Done = Callable[[str | None], None]
-"""Called once: with None when every rule answered well, else with a reason (then the device gets no answer)."""
+"""Called once: with None when every rule succeeded, else with a reason (then the device gets no PUBACK)."""
 
 
 @dataclass(slots=True)
-class Message:
+class RuleMessage:
     """What a device sent. `readings` are (ts in ms, values) of telemetry; `values` are attributes."""
 
     type: str
@@ -52,13 +51,13 @@ class Message:
     method: str = ""
 
 
-Filter = Callable[[Device, Message], bool]
+Filter = Callable[[SandboxDevice, RuleMessage], bool]
 
 
 def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
-    """Elements of one time stamp become one reading, in the order in which a Java HashMap of stamps is walked.
+    """Elements of one timestamp become one reading, in the iteration order of a Java HashMap of timestamps.
 
-    That order decides which of several stamps' values a template sees, so an array gives an arbitrary one.
+    That order decides which of several timestamps' values a template sees, so an array gives an arbitrary one.
     """
     if len(readings) == 1:
         return readings
@@ -78,7 +77,7 @@ def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A device's attributes as scripts and templates see them; made once per change."""
+    """A device's attributes as scripts and templates see them; rebuilt after a change."""
 
     names: str
     """All attributes by bare name, as JSON for scripts."""
@@ -88,7 +87,7 @@ class _View:
     """The same maps for templates."""
 
 
-def _view(device: Device) -> _View:
+def _view(device: SandboxDevice) -> _View:
     view = device.derived
     if not isinstance(view, _View):
         scopes = {"cs": device.attributes[CLIENT], "ss": device.attributes[SERVER], "shared": device.attributes[SHARED]}
@@ -102,7 +101,7 @@ def _view(device: Device) -> _View:
 def _attributes_filter(configuration: Any) -> Filter:
     script = compile_filter(configuration["filter"])
 
-    def test(device: Device, _message: Message) -> bool:
+    def test(device: SandboxDevice, _message: RuleMessage) -> bool:
         view = _view(device)
         return script.test(view.names, view.scopes)
 
@@ -112,7 +111,7 @@ def _attributes_filter(configuration: Any) -> Filter:
 def _telemetry_filter(configuration: Any) -> Filter:
     script = compile_filter(configuration["filter"])
 
-    def test(_device: Device, message: Message) -> bool:
+    def test(_device: SandboxDevice, message: RuleMessage) -> bool:
         return message.type == POST_TELEMETRY and any(
             script.test(names_json(values)) for _, values in _merge(message.readings)
         )
@@ -121,7 +120,7 @@ def _telemetry_filter(configuration: Any) -> Filter:
 
 
 def _make_filter(document: Any) -> Filter:
-    """The running form of one filter. Raises ScriptRefused."""
+    """Compiles one filter. Raises ScriptRefused."""
     configuration, clazz = document["configuration"], document["clazz"]
     if clazz == descriptors.ATTRIBUTES_FILTER:
         return _attributes_filter(configuration)
@@ -140,7 +139,7 @@ def _make_filter(document: Any) -> Filter:
 class _RunningRule:
     """A rule ready to run. Raises ScriptRefused, TemplateRefused."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: StoredRule) -> None:
         self.rule = rule
         self.order = (rule.weight, rule.id[14:18], rule.id[9:13], rule.id[:8])
         self.filters = [_make_filter(document) for document in rule.filters]
@@ -151,7 +150,7 @@ class _RunningRule:
             self.sync = configuration.get("sync") is True
             self.template = Template(configuration["template"])
 
-    def matches(self, device: Device, message: Message) -> bool:
+    def matches(self, device: SandboxDevice, message: RuleMessage) -> bool:
         return all(test(device, message) for test in self.filters)
 
 
@@ -159,8 +158,8 @@ class _RunningRule:
 class _Flow:
     """One message on its way through the rules."""
 
-    device: Device
-    message: Message
+    device: SandboxDevice
+    message: RuleMessage
     chain: list[_RunningRule]
     done: Done
     next_rule: int = 0
@@ -170,7 +169,7 @@ class RuleEngine:
     """Runs messages through the active rules. All in the event loop's thread."""
 
     def __init__(
-        self, store: Store, telemetry: Telemetry, devices: Devices, events: EventLog, login: BrokerLogin
+        self, store: Store, telemetry: TelemetryStore, devices: SandboxDevices, events: EventLog, login: LoginProperties
     ) -> None:
         self._store = store
         self._login = login
@@ -181,8 +180,8 @@ class RuleEngine:
         self._rules: dict[str, _RunningRule] = {}
         self._chains: dict[str, list[_RunningRule]] = {}
 
-    async def start_plugin(self, plugin: Plugin) -> str | None:
-        """Starts a plugin anew; returns the reason when it failed, for its lifecycle event."""
+    async def start_plugin(self, plugin: StoredPlugin) -> str | None:
+        """Starts or restarts a plugin; returns the reason if it failed, for its lifecycle event."""
         self.stop_plugin(plugin.api_token)
         self._forwarders[plugin.api_token] = None
         if plugin.clazz != descriptors.KAFKA_PLUGIN:
@@ -198,7 +197,7 @@ class RuleEngine:
         return None
 
     def has_plugin(self, token: str) -> bool:
-        """Whether the plugin was started, well or not."""
+        """Whether a start of the plugin was attempted."""
         return token in self._forwarders
 
     def stop_plugin(self, token: str) -> None:
@@ -206,8 +205,8 @@ class RuleEngine:
         if forwarder is not None:
             forwarder.close()
 
-    def start_rule(self, rule: Rule) -> str | None:
-        """Puts a rule (anew) into its tenant's chain; returns the reason when it failed: it is then passed over."""
+    def start_rule(self, rule: StoredRule) -> str | None:
+        """Adds or replaces a rule in its tenant's chain; returns the reason if it failed: it is then skipped."""
         self.stop_rule(rule)
         try:
             self._rules[rule.id] = _RunningRule(rule)
@@ -216,7 +215,7 @@ class RuleEngine:
         self._chains.clear()
         return None
 
-    def stop_rule(self, rule: Rule) -> None:
+    def stop_rule(self, rule: StoredRule) -> None:
         self._rules.pop(rule.id, None)
         self._chains.clear()
 
@@ -224,7 +223,7 @@ class RuleEngine:
         for token in list(self._forwarders):
             self.stop_plugin(token)
 
-    def process(self, device: Device, message: Message, now_ms: int, done: Done) -> None:
+    def process(self, device: SandboxDevice, message: RuleMessage, now_ms: int, done: Done) -> None:
         """Stores a message, runs the rules and calls `done`, never before this call returns."""
         if message.type == POST_TELEMETRY:
             if not device.is_deleted:
@@ -242,7 +241,7 @@ class RuleEngine:
         return chain
 
     def _advance(self, flow: _Flow) -> None:
-        """Goes on with the next rule, until one has to wait for Kafka."""
+        """Continues with the next rule, until one has to wait for Kafka."""
         while flow.next_rule < len(flow.chain):
             running = flow.chain[flow.next_rule]
             flow.next_rule += 1
@@ -255,9 +254,9 @@ class RuleEngine:
                 return
             forwarder = self._forwarders.get(running.rule.plugin_token or "")
             if forwarder is None:
-                self._fail(flow, running.rule, "The plugin does not run.")
+                self._fail(flow, running.rule, "The plugin is not running.")
                 return
-            record = Record(text.encode("utf-8", "replace"))
+            record = ProducerRecord(text.encode("utf-8", "replace"))
             if running.sync:
                 self._store.after_commit(_nothing)
                 forwarder.send(running.topic, record, partial(self._sent, flow, running.rule))
@@ -265,31 +264,31 @@ class RuleEngine:
             forwarder.send(running.topic, record, _ignore)
         self._store.after_commit(partial(flow.done, None))
 
-    def _sent(self, flow: _Flow, rule: Rule, error: str | None) -> None:
+    def _sent(self, flow: _Flow, rule: StoredRule, error: str | None) -> None:
         if error is None:
             self._advance(flow)
         else:
             self._fail(flow, rule, error)
 
-    def _fail(self, flow: _Flow, rule: Rule, reason: str) -> None:
+    def _fail(self, flow: _Flow, rule: StoredRule, reason: str) -> None:
         self._events.error(rule.tenant, rule.kind, rule.id, "onRuleProcessingMsg", reason)
         self._store.after_commit(partial(flow.done, reason))
 
 
-def _template_context(device: Device, message: Message) -> dict[str, Any]:
+def _template_context(device: SandboxDevice, message: RuleMessage) -> dict[str, Any]:
     context: dict[str, Any] = dict(_view(device).maps)
     if message.type == POST_TELEMETRY:
         for stamp, values in _merge(message.readings):
             for key, value in values.items():
-                context[key] = Reading(key, stamp, value)
+                context[key] = TemplateReading(key, stamp, value)
     entity = device.entity
     context["deviceId"], context["deviceName"], context["deviceType"] = entity.id, entity.name, entity.type
     return context
 
 
 def _nothing() -> None:
-    """For commits that nobody waits for."""
+    """For commits without a callback."""
 
 
 def _ignore(_error: str | None) -> None:
-    """For messages whose fate nobody waits for (sync: false)."""
+    """For messages whose result is ignored (sync: false)."""

@@ -1,6 +1,6 @@
-"""The Kafka plugin: a real producer that behaves as the one in the 1.4 server does.
+"""The Kafka plugin: a real producer that behaves like the one of a 1.4 server.
 
-No retries, a null key, messages dealt out to the partitions in strict turn, no time stamp (CreateTime -1):
+No retries, a null key, messages assigned to the partitions round-robin, no timestamp (CreateTime -1):
 docs/servers/1.x.md#forwarding-to-kafka, rows 1, 2 and 3.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.sandbox.broker_login import BrokerLogin
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
     Forwarder,
-    TopicState,
+    LoginProperties,
+    ProducerTopic,
     check_addresses,
     construction_failed,
 )
@@ -32,7 +32,7 @@ _SERIALIZERS = {
     for name in ("String", "ByteArray", "Bytes", "ByteBuffer", "Integer", "Long", "Double")
 }
 _PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are left out."""
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
 def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "queue.buffering.max.kbytes": buffer_kib,
         "message.timeout.ms": int(others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)),
         "reconnect.backoff.max.ms": 1000,
-        # A broker that is away would fill the log with a line per attempt; the rule's ERROR events give the reason.
+        # An unavailable broker would fill the log with a line per attempt; the rule's ERROR events give the reason.
         "log_level": 2,
     }
     return properties | {
@@ -66,8 +66,8 @@ class KafkaForwarder(Forwarder):
     """The producer of one active plugin. Create it with `start`."""
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaForwarder:
-        """Makes the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
+    async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaForwarder:
+        """Creates the producer. Raises ProducerRefused: no address resolves, a bad serializer or property."""
         for name in ("keySerializer", "valueSerializer"):
             serializer = configuration.get(name)
             if serializer is not None and serializer not in _SERIALIZERS:
@@ -78,11 +78,11 @@ class KafkaForwarder(Forwarder):
         await check_addresses(bootstrap)
         try:
             properties = _properties(configuration)
-            return cls(Producer({**properties, **login.properties(bootstrap, properties)}, logger=_log))
+            return cls(Producer({**properties, **login(bootstrap, properties)}, logger=_log))
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
 
-    def place(self, state: TopicState) -> dict[str, Any]:
+    def place(self, state: ProducerTopic) -> dict[str, Any]:
         partition = state.partitions[state.turn % len(state.partitions)]
         state.turn += 1
         return {"partition": partition, "timestamp": NO_TIMESTAMP}

@@ -1,4 +1,4 @@
-"""Creating, changing, activating, suspending and deleting plugins and rules: the rules about rules.
+"""Creates, changes, activates, suspends and deletes plugins and rules.
 
 docs/servers/1.x.md#rules-and-plugins.
 """
@@ -9,7 +9,14 @@ import asyncio
 from typing import Any
 
 from pacifictool.sandbox.events import EventLog
-from pacifictool.sandbox.generation1.components import ACTIVE, SUSPENDED, Component, Components, Plugin, Rule
+from pacifictool.sandbox.generation1.components import (
+    ACTIVE,
+    SUSPENDED,
+    Components,
+    StoredComponent,
+    StoredPlugin,
+    StoredRule,
+)
 from pacifictool.sandbox.generation1.descriptors import DESCRIPTORS, check_component, is_valid
 from pacifictool.sandbox.generation1.engine import RuleEngine
 from pacifictool.sandbox.ids import NULL_UUID
@@ -17,8 +24,8 @@ from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
 
 
-class Lifecycle:
-    """What the REST controllers of plugins and rules call. Every method raises refusals in the platform's words."""
+class LifecycleService:
+    """The operations behind the REST controllers of plugins and rules. Every method raises the platform's refusals."""
 
     def __init__(self, store: Store, components: Components, engine: RuleEngine, events: EventLog) -> None:
         self._store = store
@@ -27,7 +34,7 @@ class Lifecycle:
         self._events = events
 
     async def start(self) -> None:
-        """Brings everything that was ACTIVE back to life."""
+        """Starts everything that was ACTIVE."""
         active = [plugin for plugin in self._components.plugins.values() if plugin.state == ACTIVE]
         await asyncio.gather(*(self._run_plugin(plugin, "STARTED") for plugin in active))
         for rule in list(self._components.rules.values()):
@@ -35,7 +42,7 @@ class Lifecycle:
                 self._run_rule(rule, "STARTED")
         self._store.commit()
 
-    async def save_plugin(self, document: dict[str, Any], tenant: str, old: Plugin | None) -> Plugin:
+    async def save_plugin(self, document: dict[str, Any], tenant: str, old: StoredPlugin | None) -> StoredPlugin:
         """Creates a plugin, or updates `old` with immediate effect."""
         name, token = document.get("name"), document.get("apiToken")
         if not name:
@@ -56,7 +63,7 @@ class Lifecycle:
             raise bad_request("API token is already reserved!")
         if not is_valid(descriptor, document.get("configuration")):
             raise bad_request("Filters configuration is not valid!")
-        plugin = Plugin(
+        plugin = StoredPlugin(
             id=old.id if old else self._components.new_id(),
             tenant=old.tenant if old else tenant,
             name=str(name),
@@ -77,7 +84,7 @@ class Lifecycle:
         self._store.commit()
         return plugin
 
-    def save_rule(self, document: dict[str, Any], tenant: str, old: Rule | None) -> Rule:
+    def save_rule(self, document: dict[str, Any], tenant: str, old: StoredRule | None) -> StoredRule:
         """Creates a rule, or updates `old` with immediate effect."""
         name = document.get("name")
         if not name:
@@ -92,7 +99,7 @@ class Lifecycle:
             check_component(item, "FILTER")
         action_clazz = check_component(document.get("action"), "ACTION")
         weight = document.get("weight") or 0
-        rule = Rule(
+        rule = StoredRule(
             id=old.id if old else self._components.new_id(),
             tenant=old.tenant if old else tenant,
             name=str(name),
@@ -113,7 +120,7 @@ class Lifecycle:
         self._store.commit()
         return rule
 
-    def _check_plugin_of(self, rule: Rule, action_clazz: str) -> None:
+    def _check_plugin_of(self, rule: StoredRule, action_clazz: str) -> None:
         if rule.plugin_token is None:
             return
         plugin = self._components.plugin_by_token(rule.plugin_token)
@@ -126,7 +133,7 @@ class Lifecycle:
         if action_clazz not in DESCRIPTORS[plugin.clazz].actions:
             raise bad_request(f"Rule's action is not supported by plugin with token {rule.plugin_token}!")
 
-    async def activate_plugin(self, plugin: Plugin) -> None:
+    async def activate_plugin(self, plugin: StoredPlugin) -> None:
         """Starts a plugin; one that runs is left alone (no leak: docs/servers/1.x.md#rules-and-plugins, row 16)."""
         if plugin.state == ACTIVE and self._engine.has_plugin(plugin.api_token):
             return
@@ -135,7 +142,7 @@ class Lifecycle:
         await self._run_plugin(plugin, "ACTIVATED")
         self._store.commit()
 
-    def suspend_plugin(self, plugin: Plugin) -> None:
+    def suspend_plugin(self, plugin: StoredPlugin) -> None:
         if any(rule.state == ACTIVE for rule in self._components.rules_of_plugin(plugin.api_token)):
             raise bad_request("Can't suspend plugin that has active rules!")
         if plugin.state == SUSPENDED:
@@ -146,7 +153,7 @@ class Lifecycle:
         self._note(plugin, "SUSPENDED")
         self._store.commit()
 
-    def delete_plugin(self, plugin: Plugin) -> None:
+    def delete_plugin(self, plugin: StoredPlugin) -> None:
         if self._components.rules_of_plugin(plugin.api_token):
             raise bad_request("Plugin deletion will affect existing rules!")
         self._engine.stop_plugin(plugin.api_token)
@@ -154,7 +161,7 @@ class Lifecycle:
         self._events.forget(plugin.id)
         self._store.commit()
 
-    def activate_rule(self, rule: Rule) -> None:
+    def activate_rule(self, rule: StoredRule) -> None:
         if rule.state == ACTIVE:
             return
         plugin = None if rule.plugin_token is None else self._components.plugin_by_token(rule.plugin_token)
@@ -165,7 +172,7 @@ class Lifecycle:
         self._run_rule(rule, "ACTIVATED")
         self._store.commit()
 
-    def suspend_rule(self, rule: Rule) -> None:
+    def suspend_rule(self, rule: StoredRule) -> None:
         if rule.state == SUSPENDED:
             return
         rule.state = SUSPENDED
@@ -174,23 +181,23 @@ class Lifecycle:
         self._note(rule, "SUSPENDED")
         self._store.commit()
 
-    def delete_rule(self, rule: Rule) -> None:
+    def delete_rule(self, rule: StoredRule) -> None:
         self._engine.stop_rule(rule)
         self._components.delete(rule)
         self._events.forget(rule.id)
         self._store.commit()
 
-    async def _run_plugin(self, plugin: Plugin, event: str) -> None:
+    async def _run_plugin(self, plugin: StoredPlugin, event: str) -> None:
         self._note(plugin, event, await self._engine.start_plugin(plugin))
 
-    def _run_rule(self, rule: Rule, event: str) -> None:
+    def _run_rule(self, rule: StoredRule, event: str) -> None:
         self._note(rule, event, self._engine.start_rule(rule))
 
-    def _note(self, component: Component, event: str, error: str | None = None) -> None:
+    def _note(self, component: StoredComponent, event: str, error: str | None = None) -> None:
         self._events.lifecycle(component.tenant, component.kind, component.id, event, error)
 
 
-def _state(document: dict[str, Any], old: Component | None, what: str) -> str:
+def _state(document: dict[str, Any], old: StoredComponent | None, what: str) -> str:
     state = document.get("state")
     expected = old.state if old else SUSPENDED
     if state is None:

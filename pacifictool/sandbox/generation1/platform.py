@@ -1,30 +1,30 @@
-"""A 1.x platform, put together: store, rule engine, REST application and device API."""
+"""A complete 1.x platform: store, rule engine, REST application and device API."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox import demo_data
-from pacifictool.sandbox.auth import Tokens, Users
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.devices import Devices
-from pacifictool.sandbox.entities import Entities
+from pacifictool.sandbox.auth import TokenIssuer, Users
+from pacifictool.sandbox.devices import SandboxDevices
+from pacifictool.sandbox.entities import Entities, install_demo
 from pacifictool.sandbox.events import EventLog
+from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation1 import rest_auth
 from pacifictool.sandbox.generation1.components import Components
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.generation1.engine import RuleEngine
-from pacifictool.sandbox.generation1.lifecycle import Lifecycle
+from pacifictool.sandbox.generation1.lifecycle import LifecycleService
 from pacifictool.sandbox.generation1.rest_components import ComponentController
-from pacifictool.sandbox.generation1.rest_dashboards import DashboardController
-from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController
-from pacifictool.sandbox.generation1.rest_entities import EntityController
-from pacifictool.sandbox.generation1.rest_telemetry import TelemetryController
-from pacifictool.sandbox.http import Api, Faults
+from pacifictool.sandbox.generation1.rest_dashboards import DashboardController1
+from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController1
+from pacifictool.sandbox.generation1.rest_entities import EntityController1
+from pacifictool.sandbox.generation1.rest_telemetry import TelemetryController1
+from pacifictool.sandbox.http import Api
 from pacifictool.sandbox.ids import IdFactory
+from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.rest_events import EventController
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import Attributes, Telemetry
+from pacifictool.sandbox.telemetry import AttributeStore, TelemetryStore
 
 
 class Platform1:
@@ -38,31 +38,31 @@ class Platform1:
         access_seconds: float,
         refresh_seconds: float,
         faults: Faults,
-        login: BrokerLogin,
+        login: LoginProperties,
     ) -> None:
         self._store = store
         ids = IdFactory(store.newest())
         self._users = Users(store, ids)
-        tokens = Tokens(key, self._users, access_seconds, refresh_seconds)
+        tokens = TokenIssuer(key, self._users, access_seconds, refresh_seconds)
         entities = Entities(store, ids)
-        telemetry, attributes = Telemetry(store), Attributes(store)
-        devices = Devices(entities, attributes)
+        telemetry, attributes = TelemetryStore(store), AttributeStore(store)
+        devices = SandboxDevices(entities, attributes)
         events = EventLog(store, ids)
         components = Components(store, ids)
-        if demo_data.install(store, self._users, entities, ids):
+        if install_demo(store, self._users, entities, ids):
             components.install_demo(self._users.tenant)
         store.commit()
         self._engine = RuleEngine(store, telemetry, devices, events, login)
-        self._lifecycle = Lifecycle(store, components, self._engine, events)
+        self._lifecycle = LifecycleService(store, components, self._engine, events)
         self.device_api = DeviceApi1(store, entities, devices, self._engine)
         api = Api(tokens, faults)
         rest_auth.add_routes(api, self._users, tokens)
         ComponentController(components, self._lifecycle).add_routes(api)
-        EntityController(store, entities, devices, telemetry, self.device_api).add_routes(api)
-        TelemetryController(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
+        EntityController1(store, entities, devices, telemetry, self.device_api).add_routes(api)
+        TelemetryController1(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
         EventController(store).add_routes(api)
-        DashboardController(store, ids).add_routes(api)
-        HttpDeviceController(devices, self._engine).add_routes(api)
+        DashboardController1(store, ids).add_routes(api)
+        HttpDeviceController1(devices, self._engine).add_routes(api)
         self.application: Starlette = api.application()
 
     async def start(self) -> None:

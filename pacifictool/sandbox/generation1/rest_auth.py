@@ -7,15 +7,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import Tokens, User, Users
+from pacifictool.sandbox.auth import SandboxUser, TokenIssuer, Users
 from pacifictool.sandbox.http import Api, json_response, read_body, strict_json
 from pacifictool.sandbox.refusals import unauthenticated
 
-# Sic: this one answer of the platform names another character set than all the others.
+# Sic: this one response of the platform names another character set than all the others.
 _LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 
 
-def add_routes(api: Api, users: Users, tokens: Tokens) -> None:
+def add_routes(api: Api, users: Users, tokens: TokenIssuer) -> None:
     """/api/auth/login, /api/auth/token, /api/auth/user."""
 
     async def login(request: Request) -> Response:
@@ -30,13 +30,13 @@ def add_routes(api: Api, users: Users, tokens: Tokens) -> None:
         if not isinstance(token, str) or not token:
             raise unauthenticated()
         user = tokens.user_of_refresh_token(token)
-        # The refresh token is handed back as it came, neither rotated nor extended.
+        # The refresh token is returned unchanged, neither rotated nor extended.
         return json_response({"token": tokens.access(user), "refreshToken": token}, media_type=_LOGIN_MEDIA_TYPE)
 
     async def wrong_method(_request: Request) -> Response:
         raise unauthenticated("Authentication method not supported")
 
-    async def current_user(_request: Request, user: User) -> Response:
+    async def current_user(_request: Request, user: SandboxUser) -> Response:
         return json_response(user.document())
 
     for path, handler in (("/api/auth/login", login), ("/api/auth/token", refresh)):

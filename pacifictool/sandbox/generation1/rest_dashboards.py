@@ -1,4 +1,4 @@
-"""REST: dashboards. The platform keeps them for its web UI and looks at nothing but their titles.
+"""REST: dashboards. The platform stores them for its web UI and checks only their titles.
 
 As on 4.x (docs/servers/4.x.md#dashboards, rows 1 and 4), which has the same endpoint but for versions and paging. On
 a 1.4 server it was only seen that one is accepted (docs/servers/1.x.md#dashboards, row 1).
@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.http import Api, TextPageLink, empty_response, json_response, read_object, uuid_parameter
 from pacifictool.sandbox.ids import IdFactory, created_ms, uuid_time
 from pacifictool.sandbox.refusals import bad_request, not_found
@@ -25,8 +25,8 @@ _KEPT = ("title", "assignedCustomers", "configuration")
 Document = dict[str, Any]
 
 
-class DashboardController:
-    """Dashboards, straight from and to the database: they are few and seldom asked for."""
+class DashboardController1:
+    """Dashboards, straight from and to the database: they are few and rarely requested."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class DashboardController:
         api.route(("DELETE",), "/api/dashboard/{id}", self._delete, _TENANT)
         api.route(("GET",), "/api/tenant/dashboards", self._page, _TENANT)
 
-    async def _save(self, request: Request, user: User) -> Response:
+    async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         reference = document.get("id")
         identifier = reference.get("id") if isinstance(reference, dict) else reference
@@ -63,16 +63,16 @@ class DashboardController:
         self._store.commit()
         return json_response(saved)
 
-    async def _get(self, request: Request, user: User) -> Response:
+    async def _get(self, request: Request, user: SandboxUser) -> Response:
         return json_response(self._find(request.path_params["id"], user))
 
-    async def _delete(self, request: Request, user: User) -> Response:
+    async def _delete(self, request: Request, user: SandboxUser) -> Response:
         found = self._find(request.path_params["id"], user)
         self._store.write("DELETE FROM component WHERE id = ?", (found["id"]["id"],))
         self._store.commit()
         return empty_response()
 
-    async def _page(self, request: Request, user: User) -> Response:
+    async def _page(self, request: Request, user: SandboxUser) -> Response:
         link = TextPageLink.of(request)
         prefix = link.text_search or ""
         rows = self._store.rows(
@@ -87,7 +87,7 @@ class DashboardController:
             ]
         )
 
-    def _find(self, identifier: str, user: User) -> Document:
+    def _find(self, identifier: str, user: SandboxUser) -> Document:
         row = self._store.row(
             "SELECT document FROM component WHERE id = ? AND kind = ? AND tenant = ?",
             (str(uuid_parameter(identifier)), DASHBOARD, user.tenant),

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.devices import Device, Devices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, now_ms, requested_attributes
 from pacifictool.sandbox.generation1.device_api import (
     ATTRIBUTES,
     TELEMETRY,
@@ -22,10 +22,10 @@ TIMEOUT_SECONDS = 60.0
 """http.request_timeout of a server (docs/servers/1.x.md#http-device-api, row 2)."""
 
 
-class HttpDeviceController:
-    """Telemetry and attributes over HTTP; they pass the rules like those over MQTT."""
+class HttpDeviceController1:
+    """Telemetry and attributes over HTTP; they run through the rules like those over MQTT."""
 
-    def __init__(self, devices: Devices, engine: RuleEngine) -> None:
+    def __init__(self, devices: SandboxDevices, engine: RuleEngine) -> None:
         self._devices = devices
         self._engine = engine
 
@@ -34,7 +34,7 @@ class HttpDeviceController:
         api.open_route(("POST",), "/api/v1/{token}/attributes", lambda request: self._publish(request, ATTRIBUTES))
         api.open_route(("GET",), "/api/v1/{token}/attributes", self._attributes)
 
-    def _device(self, request: Request) -> Device:
+    def _device(self, request: Request) -> SandboxDevice:
         device = self._devices.by_token(request.path_params["token"])
         if device is None:
             raise TextRefusal(401)
@@ -59,7 +59,7 @@ class HttpDeviceController:
         except TimeoutError:
             failure = "timed out"
         if failure is not None:
-            # A server says so only when its timeout is over (docs/servers/1.x.md#http-device-api, row 2).
+            # A server responds only when its timeout is over (docs/servers/1.x.md#http-device-api, row 2).
             raise FrameworkRefusal(
                 503,
                 "No message available",

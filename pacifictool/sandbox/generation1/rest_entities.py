@@ -7,26 +7,31 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
-from pacifictool.sandbox.devices import Devices
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.devices import SandboxDevices
 from pacifictool.sandbox.entities import Entities, Entity, NameTaken, TokenTaken
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.http import Api, TextPageLink, empty_response, json_response, read_object, uuid_parameter
 from pacifictool.sandbox.ids import NULL_UUID
 from pacifictool.sandbox.refusals import GENERAL, FrameworkRefusal, PlatformRefusal, bad_request, forbidden, not_found
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.telemetry import TelemetryStore
 
 _TENANT = ("TENANT_ADMIN",)
 _TENANT_AND_CUSTOMER = ("TENANT_ADMIN", "CUSTOMER_USER")
 _MAX_TEXT = 255
 
 
-class EntityController:
+class EntityController1:
     """Handlers of one entity kind (DEVICE or ASSET), and of what only devices have."""
 
     def __init__(
-        self, store: Store, entities: Entities, devices: Devices, telemetry: Telemetry, device_api: DeviceApi1
+        self,
+        store: Store,
+        entities: Entities,
+        devices: SandboxDevices,
+        telemetry: TelemetryStore,
+        device_api: DeviceApi1,
     ) -> None:
         self._store = store
         self._entities = entities
@@ -42,19 +47,19 @@ class EntityController:
         api.route(("GET",), "/api/relations", self._relations, _TENANT_AND_CUSTOMER)
 
     def _add_kind(self, api: Api, kind: str, name: str) -> None:
-        async def save(request: Request, user: User) -> Response:
+        async def save(request: Request, user: SandboxUser) -> Response:
             return await self._save(kind, request, user)
 
-        async def get(request: Request, user: User) -> Response:
+        async def get(request: Request, user: SandboxUser) -> Response:
             return json_response(self.find(kind, request.path_params["id"], user).document())
 
-        async def delete(request: Request, user: User) -> Response:
+        async def delete(request: Request, user: SandboxUser) -> Response:
             return self._delete(self.find(kind, request.path_params["id"], user))
 
-        async def of_tenant(request: Request, user: User) -> Response:
+        async def of_tenant(request: Request, user: SandboxUser) -> Response:
             return self._of_tenant(kind, request, user)
 
-        async def types(_request: Request, user: User) -> Response:
+        async def types(_request: Request, user: SandboxUser) -> Response:
             tenant = {"entityType": "TENANT", "id": user.tenant}
             found = self._entities.types(kind, user.tenant)
             return json_response([{"tenantId": tenant, "entityType": kind, "type": type_} for type_ in found])
@@ -65,7 +70,7 @@ class EntityController:
         api.route(("DELETE",), f"/api/{name}/{{id}}", delete, _TENANT)
         api.route(("GET",), f"/api/tenant/{name}s", of_tenant, _TENANT)
 
-    def find(self, kind: str, identifier: str, user: User) -> Entity:
+    def find(self, kind: str, identifier: str, user: SandboxUser) -> Entity:
         """The entity of an id in a path. Raises 400, 403 and 404 refusals."""
         entity = self._entities.find(kind, str(uuid_parameter(identifier)))
         if entity is None:
@@ -74,7 +79,7 @@ class EntityController:
             raise forbidden()
         return entity
 
-    async def _save(self, kind: str, request: Request, user: User) -> Response:
+    async def _save(self, kind: str, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         name, type_ = _text(document, "name"), _text(document, "type")
         old = self.find(kind, _id(document["id"]), user) if document.get("id") is not None else None
@@ -115,7 +120,7 @@ class EntityController:
         self._store.commit()
         return empty_response()
 
-    def _of_tenant(self, kind: str, request: Request, user: User) -> Response:
+    def _of_tenant(self, kind: str, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         name = query.get(f"{kind.lower()}Name")
         if name is not None:
@@ -132,14 +137,14 @@ class EntityController:
         )
         return link.page([(entity.id, entity.name, entity.document()) for entity in found])
 
-    async def _credentials(self, request: Request, user: User) -> Response:
+    async def _credentials(self, request: Request, user: SandboxUser) -> Response:
         device = self.find("DEVICE", request.path_params["id"], user)
         credentials = self._entities.credentials(device.id)
         if credentials is None:
             raise not_found()
         return json_response(credentials.document())
 
-    async def _save_credentials(self, request: Request, user: User) -> Response:
+    async def _save_credentials(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         device = self.find("DEVICE", _id(document.get("deviceId")), user)
         token = _text(document, "credentialsId")
@@ -157,7 +162,7 @@ class EntityController:
         assert credentials is not None
         return json_response(credentials.document())
 
-    async def _relations(self, request: Request, user: User) -> Response:
+    async def _relations(self, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         for side in ("from", "to"):
             identifier, kind = query.get(f"{side}Id"), query.get(f"{side}Type")
@@ -168,7 +173,7 @@ class EntityController:
 
 
 def _text(document: dict[str, Any], key: str) -> str:
-    """A text of a body; numbers are taken as text, as Jackson does. Raises the framework's 400 for objects."""
+    """A text of a body; numbers are read as text, as Jackson does. Raises the framework's 400 for objects."""
     value = document.get(key)
     if value is None:
         return ""

@@ -10,15 +10,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
 from pacifictool.sandbox.entities import Entities, Entity
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.http import Api, empty_response, json_response, read_body, strict_json
 from pacifictool.sandbox.ids import parse_uuid
 from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal, forbidden
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import AGGREGATIONS, Attributes, Telemetry
+from pacifictool.sandbox.telemetry import AGGREGATIONS, AttributeStore, TelemetryStore
 from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, json_value, parse_json, parse_telemetry
 
 _ENTITY_TYPES = ("TENANT", "CUSTOMER", "USER", "RULE", "PLUGIN", "DASHBOARD", "ASSET", "DEVICE", "ALARM")
@@ -26,16 +26,16 @@ _DEFAULT_LIMIT = 100
 _LONG_MAX = 2**63 - 1
 
 
-class TelemetryController:
-    """One handler per method; the path behind the prefix is taken apart as the server's telemetry plugin does."""
+class TelemetryController1:
+    """One handler per method, which parses the path after the prefix as the server's telemetry plugin does."""
 
     def __init__(
         self,
         store: Store,
         entities: Entities,
-        devices: Devices,
-        telemetry: Telemetry,
-        attributes: Attributes,
+        devices: SandboxDevices,
+        telemetry: TelemetryStore,
+        attributes: AttributeStore,
         device_api: DeviceApi1,
     ) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class TelemetryController:
         api.route(("POST",), path, self._post, authorities)
         api.route(("DELETE",), path, self._delete, authorities)
 
-    def _entity(self, kind: str, identifier: str, user: User) -> Entity:
+    def _entity(self, kind: str, identifier: str, user: SandboxUser) -> Entity:
         entity = self._entities.find(kind, identifier)
         if entity is None:
             raise TextRefusal(404, f"{kind.capitalize()} with requested id wasn't found!")
@@ -59,7 +59,7 @@ class TelemetryController:
             raise forbidden()
         return entity
 
-    async def _get(self, request: Request, user: User) -> Response:
+    async def _get(self, request: Request, user: SandboxUser) -> Response:
         parts = _parts(request)
         if len(parts) not in (4, 5) or parts[2] not in ("keys", "values"):
             raise TextRefusal(400)
@@ -84,7 +84,7 @@ class TelemetryController:
             ]
         )
 
-    def _values(self, request: Request, kind: str, identifier: str, user: User) -> Response:
+    def _values(self, request: Request, kind: str, identifier: str, user: SandboxUser) -> Response:
         query = request.query_params
         if not query.get("keys"):
             raise FrameworkRefusal(
@@ -127,7 +127,7 @@ class TelemetryController:
         found = self._telemetry.latest(entity.born, key)
         return {"ts": now_ms(), "value": None} if found is None else {"ts": found[0], "value": found[1]}
 
-    async def _post(self, request: Request, user: User) -> Response:
+    async def _post(self, request: Request, user: SandboxUser) -> Response:
         parts = _parts(request)
         if len(parts) == 2:
             return await self._post_attributes(request, user, _reference("DEVICE", parts[0]), parts[1])
@@ -142,7 +142,7 @@ class TelemetryController:
             return await self._post_timeseries(request, user, reference)
         raise TextRefusal(400)
 
-    async def _post_timeseries(self, request: Request, user: User, reference: tuple[str, str]) -> Response:
+    async def _post_timeseries(self, request: Request, user: SandboxUser, reference: tuple[str, str]) -> Response:
         body = await read_body(request)
         try:
             readings = parse_telemetry(parse_json(body), now_ms())
@@ -158,7 +158,9 @@ class TelemetryController:
         self._store.commit()
         return empty_response()
 
-    async def _post_attributes(self, request: Request, user: User, reference: tuple[str, str], scope: str) -> Response:
+    async def _post_attributes(
+        self, request: Request, user: SandboxUser, reference: tuple[str, str], scope: str
+    ) -> Response:
         if scope not in (SERVER, SHARED):
             raise TextRefusal(400)
         values = _attribute_values(await read_body(request))
@@ -172,7 +174,7 @@ class TelemetryController:
             self._device_api.shared_attributes_changed(entity.id, dict(values))
         return empty_response()
 
-    async def _delete(self, request: Request, user: User) -> Response:
+    async def _delete(self, request: Request, user: SandboxUser) -> Response:
         parts = _parts(request)
         if len(parts) == 2:
             reference, scope = _reference("DEVICE", parts[0]), parts[1]

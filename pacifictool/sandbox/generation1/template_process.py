@@ -1,4 +1,4 @@
-"""Hands templates to a process with limits (`template_worker`), and replaces it when a template was too much for it."""
+"""Renders templates in a process with limits (`template_worker`), and replaces it when a template exceeds them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -15,18 +16,19 @@ from time import monotonic
 from typing import Any
 
 from pacifictool.sandbox.generation1.template_values import MAX_OUTPUT
-from pacifictool.settings import without_secrets
 
+_INHERITED = re.compile(r"(?:PATH|HOME|LANG|TZ|TMPDIR|VIRTUAL_ENV|LC_.*|LD_.*|DYLD_.*|PYTHON.*)$")
+"""Environment variables of the worker: what Python needs, and none that may hold a password."""
 _LENGTH_BYTES = 4
 _RESPONSE_LIMIT_BYTES = 12 * MAX_OUTPUT + 1024
 """A character beyond the basic plane has twelve in JSON."""
 _WAIT_SECONDS = 10.0
-"""The worker limits its own processor time, which lasts longer on a busy machine. This is for one that stopped."""
+"""The worker limits its own processor time, which takes longer on a busy machine. This is for a stuck worker."""
 _TIME_SIGNAL = -signal.SIGPROF
 
 
 class LimitExceeded(Exception):
-    """The template needs more time or memory than it may have."""
+    """The template exceeds its limit of time or memory."""
 
 
 class TemplateProcess:
@@ -55,20 +57,20 @@ class TemplateProcess:
                 raise LimitExceeded("The template uses too much memory.") from None
 
     def stop(self) -> None:
-        """Ends the worker; the next question starts another."""
+        """Ends the worker; the next request starts another."""
         with self._lock:
             if self._process is not None:
                 self._end()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
-            self._end()  # Ended between two templates, by somebody else.
+            self._end()  # Ended between two templates, from outside.
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pacifictool.sandbox.generation1.template_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=without_secrets(os.environ),
+                env={name: value for name, value in os.environ.items() if _INHERITED.match(name)},
             )
         return self._process
 
@@ -77,7 +79,7 @@ class TemplateProcess:
         assert process is not None
         self._process = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)  # It may be ending by itself, and how is of interest.
+            process.wait(0.1)  # It may be ending by itself, with an exit code to report.
         process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -1,4 +1,4 @@
-"""What templates see of a message, and how it reaches the process that renders them."""
+"""The variables of a template, and their JSON for the process that renders it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_OUTPUT = 1_000_000
 """Characters of a rendered text."""
 
 
-class Reading(dict[str, Any]):
+class TemplateReading(dict[str, Any]):
     """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.key`, `.ts`."""
 
     def __init__(self, key: str, stamp: int, value: Value) -> None:
@@ -44,9 +44,9 @@ def attribute_maps(scopes: Mapping[str, Values]) -> dict[str, AttributeMap]:
 
 
 def document_of(context: Mapping[str, Any]) -> dict[str, Any]:
-    """A template's context as JSON knows it."""
+    """A template's context as JSON."""
     return {
-        name: [value["key"], value["ts"], value["value"]] if isinstance(value, Reading) else value
+        name: [value["key"], value["ts"], value["value"]] if isinstance(value, TemplateReading) else value
         for name, value in context.items()
     }
 
@@ -58,5 +58,5 @@ def context_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value_of(value: Any) -> Any:
     if isinstance(value, list):
-        return Reading(*value)
+        return TemplateReading(*value)
     return AttributeMap(value) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""A process of its own that compiles and renders templates, with limits that the kernel keeps.
+"""A process that compiles and renders templates, with limits that the kernel enforces.
 
 airspeed is Python without limits: a template may loop over a range of a thousand million, double a text until memory
 is full, or multiply numbers of a million digits, and most of that happens in single operations that nothing within
@@ -24,7 +24,7 @@ from typing import Any
 import airspeed
 
 from pacifictool.sandbox.generation1.template_values import MAX_OUTPUT, context_of
-from pacifictool.sandbox.scripting_limits import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
+from pacifictool.sandbox.scripting import MEMORY_LIMIT_BYTES, TIME_LIMIT_SECONDS
 
 LENGTH = struct.Struct("!I")
 COMPILE_SECONDS = 2.0
@@ -82,7 +82,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """The signal of this timer, which runs while the process does, ends it: Python is not asked."""
+    """Ends the process by signal after `seconds` of processor time, without Python's cooperation."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
@@ -92,7 +92,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Where the kernel does not say how much there is already, only time bounds what a template can take.
+    # Where the kernel does not report the memory in use, only the time limit applies.
     with contextlib.suppress(OSError, ValueError):
         in_use = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         limit = in_use + MEMORY_LIMIT_BYTES

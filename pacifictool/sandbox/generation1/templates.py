@@ -2,8 +2,9 @@
 
 airspeed resolves names with `getattr`, so a template could walk from any value to the interpreter's inside. Templates
 are therefore refused when they use a name with a leading underscore, `format` (which does the same in a text) or a
-directive that takes further template text (#evaluate, #parse, #include). Those that only print readings and attributes,
-as nearly all do, are filled in here; airspeed renders the others in a process with limits on time and memory.
+directive that evaluates further template text (#evaluate, #parse, #include). Those that only print readings and
+attributes, as nearly all do, are filled in here; airspeed renders the others in a process with limits on time and
+memory.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from pacifictool.sandbox.generation1.template_process import LimitExceeded, Temp
 from pacifictool.sandbox.generation1.template_values import (
     MAX_OUTPUT,
     AttributeMap,
-    Reading,
+    TemplateReading,
     attribute_maps,
     document_of,
 )
 
-__all__ = ["AttributeMap", "Reading", "Template", "TemplateFailed", "TemplateRefused", "attribute_maps"]
+__all__ = ["AttributeMap", "Template", "TemplateFailed", "TemplateReading", "TemplateRefused", "attribute_maps"]
 
 _FORBIDDEN = re.compile(r"[.$!{]_|\.format(?:_map)?\b|#\{?(?:evaluate|parse|include)\b", re.IGNORECASE)
 
@@ -77,7 +78,7 @@ class Template:
 
 
 _Part = str | tuple[str, str, str]
-"""A text, or the name of a reading or a map, the key that is asked for, and the reference as it is written."""
+"""A text, or the name of a reading or a map, the requested key, and the reference as it is written."""
 
 
 def _plain_parts(text: str) -> list[_Part] | None:
@@ -99,7 +100,7 @@ def _plain_parts(text: str) -> list[_Part] | None:
 
 
 def _fill(parts: list[_Part], context: Mapping[str, Any]) -> str | None:
-    """The text, or None when a name means neither a reading nor a map: airspeed knows what it prints then."""
+    """The text, or None if a name is neither a reading nor a map, which is left to airspeed."""
     filled = []
     for part in parts:
         if isinstance(part, str):
@@ -110,7 +111,7 @@ def _fill(parts: list[_Part], context: Mapping[str, Any]) -> str | None:
         if source is None:
             filled.append(written)
             continue
-        if not isinstance(source, Reading if key == "valueAsString" else AttributeMap):
+        if not isinstance(source, TemplateReading if key == "valueAsString" else AttributeMap):
             return None
         filled.append(source.get(key, written))
     return "".join(filled)

@@ -1,4 +1,4 @@
-"""What is peculiar to servers of the 4.x generation: rule chains, profiles, modern paging and errors, their MQTT ways.
+"""What only servers of the 4.x generation have: rule chains, profiles, modern paging and errors, their MQTT behaviour.
 
 How such a server behaves was observed on 4.3.1 (docs/servers/index.md#reading-a-row). docs/sandbox.md
 lists where the sandbox differs on purpose.

@@ -1,4 +1,4 @@
-"""What a new 4.x sandbox holds beside the demo devices: the root rule chain, and an empty one for edge servers."""
+"""What a new 4.x sandbox has besides the demo devices: the root rule chain, and an empty one for edge servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _log(name: str, y: int) -> dict[str, Any]:
 
 
 def root_metadata() -> dict[str, Any]:
-    """The usual branches: telemetry and client attributes are stored, the rest is logged."""
+    """The default branches: telemetry and client attributes are stored, the rest is logged."""
     profile = {"persistAlarmRulesState": False, "fetchAlarmRulesStateOnStart": False}
     timeseries = {"defaultTTL": 0, "useServerTs": False, "processingSettings": {"type": "ON_EVERY_MESSAGE"}}
     attributes = {

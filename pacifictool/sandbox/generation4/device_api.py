@@ -1,6 +1,6 @@
-"""What 4.x makes of the messages of its devices, over MQTT and HTTP.
+"""How 4.x handles messages of its devices, over MQTT and HTTP.
 
-A PUBACK says that a message was taken into the queue, not that it was stored or forwarded. A device has one session;
+A PUBACK means that a message is in the queue, not that it is stored or forwarded. A device has one session;
 a second one ends the first (docs/servers/4.x.md#mqtt, rows 4 and 5).
 """
 
@@ -10,15 +10,15 @@ import asyncio
 import json
 from typing import Any
 
-from pacifictool.sandbox.devices import SERVER, Device, Devices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SERVER, SandboxDevice, SandboxDevices, now_ms, requested_attributes
 from pacifictool.sandbox.entities import Entity
+from pacifictool.sandbox.faults import Faults, RateLimiter
 from pacifictool.sandbox.generation4.engine import RuleEngine4
 from pacifictool.sandbox.generation4.entities import Details, Entities4
 from pacifictool.sandbox.generation4.messages import POST_ATTRIBUTES, POST_TELEMETRY
 from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.generation4.readings import message_data, parse_json, parse_telemetry, parse_values
-from pacifictool.sandbox.http import Faults, RateLimiter
-from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_CLIENT_ID, NOT_AUTHORISED, Dialect, Session
+from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_CLIENT_ID, NOT_AUTHORISED, DeviceSession, Dialect
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values
@@ -34,19 +34,19 @@ _SUBSCRIBABLE = frozenset(
     }
 )  # fmt: skip
 _PAYLOAD_FORMAT_INVALID = 0x99
-"""The reason with which MQTT 5 refuses a payload; older versions only see the connection close."""
+"""The reason code of MQTT 5 for an invalid payload; with older versions the connection is closed."""
 
 
 class NothingToDo(PayloadRefused):
-    """`[]`: the message is neither acknowledged nor does it end the session."""
+    """`[]`: the message is not acknowledged, and the session stays open."""
 
 
-class _Context:
-    """What a session knows: its device, and whether that was a gateway when it connected."""
+class _SessionState4:
+    """The device of a session, and whether it was a gateway when it connected."""
 
     __slots__ = ("device", "has_spoken", "is_gateway")
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: SandboxDevice) -> None:
         self.device = device
         self.is_gateway = device.entity.is_gateway
         self.has_spoken = False
@@ -61,7 +61,7 @@ class DeviceApi4:
         unsuback=0xB0,
         session_present=lambda connect, code: int(code == ACCEPTED and not connect.is_clean),
         speaks_5=True,
-        insists_on_connect=False,
+        requires_connect=False,
     )
 
     def __init__(
@@ -69,7 +69,7 @@ class DeviceApi4:
         store: Store,
         entities: Entities4,
         profiles: Profiles,
-        devices: Devices,
+        devices: SandboxDevices,
         engine: RuleEngine4,
         faults: Faults,
     ) -> None:
@@ -80,15 +80,15 @@ class DeviceApi4:
         self._engine = engine
         self._limiter = RateLimiter(faults.device_rate)
         self._queue_seconds = faults.queue_seconds
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, DeviceSession] = {}
 
-    def on_connect(self, session: Session, connect: Connect) -> int:
+    def on_connect(self, session: DeviceSession, connect: Connect) -> int:
         if connect.username is None:
             return BAD_CLIENT_ID if connect.client_id else NOT_AUTHORISED
         device = self._devices.by_token(connect.username)
         if device is None:
             return NOT_AUTHORISED
-        session.context = _Context(device)
+        session.context = _SessionState4(device)
         previous = self._sessions.get(device.entity.id)
         self._sessions[device.entity.id] = session
         if previous is not None:
@@ -96,19 +96,19 @@ class DeviceApi4:
         self._note(device, {"active": True, "lastConnectTime": now_ms()})
         return ACCEPTED
 
-    def on_close(self, session: Session) -> None:
-        device: Device = session.context.device
+    def on_close(self, session: DeviceSession) -> None:
+        device: SandboxDevice = session.context.device
         if self._sessions.get(device.entity.id) is session:
             del self._sessions[device.entity.id]
             if not device.is_deleted:
                 self._note(device, {"lastDisconnectTime": now_ms()})
 
-    def _note(self, device: Device, values: Values) -> None:
-        """Keeps what every device has among its server attributes once it was connected."""
+    def _note(self, device: SandboxDevice, values: Values) -> None:
+        """Stores server attributes such as `active`, which every device has after its first connection."""
         self._devices.put_attributes(device, SERVER, values, now_ms())
         self._store.after_commit(lambda: None)
 
-    def on_subscribe(self, session: Session, topic: str, qos: int) -> int:
+    def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         return min(qos, 1) if topic in _SUBSCRIBABLE else 0x80
 
     def close_sessions(self, device_id: str) -> None:
@@ -118,13 +118,13 @@ class DeviceApi4:
             session.close()
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
-        """Tells a subscribed device of changed or deleted shared attributes."""
+        """Notifies a subscribed device of changed or deleted shared attributes."""
         session = self._sessions.get(device_id)
         if session is not None:
             session.publish(ATTRIBUTES, _json(document))
 
-    def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
-        context: _Context = session.context
+    def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
+        context: _SessionState4 = session.context
         if not self.admits(context.device):
             session.close()
             return
@@ -151,11 +151,11 @@ class DeviceApi4:
         if qos:
             session.puback(packet_id)
 
-    def admits(self, device: Device) -> bool:
-        """Counts a message of a device; False when its rate is used up."""
+    def admits(self, device: SandboxDevice) -> bool:
+        """Counts a message of a device; False if it exceeds the device's rate."""
         return self._limiter.admits(device.entity.id)
 
-    def take(self, device: Device, topic: str, payload: bytes) -> None:
+    def take(self, device: SandboxDevice, topic: str, payload: bytes) -> None:
         """Reads a payload and runs it through the rule chains. Raises PayloadRefused."""
         document = parse_json(payload)
         if topic == ATTRIBUTES:
@@ -165,18 +165,18 @@ class DeviceApi4:
                 raise NothingToDo("nothing at all")
             self._post_telemetry(device, document)
 
-    def _post_telemetry(self, device: Device, document: Any) -> None:
+    def _post_telemetry(self, device: SandboxDevice, document: Any) -> None:
         metadata = _metadata(device)
         for stamp, values in parse_telemetry(document, now_ms(), accepts_null=True):
             if values:
                 data = message_data(values)
                 self._enqueue(device, POST_TELEMETRY, data, metadata | {"ts": str(stamp)})
 
-    def _post_attributes(self, device: Device, document: Any) -> None:
+    def _post_attributes(self, device: SandboxDevice, document: Any) -> None:
         values = parse_values(document, accepts_null=True)
         self._enqueue(device, POST_ATTRIBUTES, message_data(values), _metadata(device))
 
-    def _enqueue(self, device: Device, type_: str, data: Any, metadata: dict[str, str]) -> None:
+    def _enqueue(self, device: SandboxDevice, type_: str, data: Any, metadata: dict[str, str]) -> None:
         if self._queue_seconds:
             # Equal delays keep the order.
             asyncio.get_running_loop().call_later(
@@ -185,16 +185,16 @@ class DeviceApi4:
         else:
             self._engine.process(device, type_, data, metadata)
 
-    def _on_attributes_request(self, session: Session, device: Device, topic: str, payload: bytes) -> None:
+    def _on_attributes_request(self, session: DeviceSession, device: SandboxDevice, topic: str, payload: bytes) -> None:
         document = parse_json(payload)
         if not isinstance(document, dict):
             raise InvalidJson("an object is needed")
-        answer = requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys"))
+        response = requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys"))
         number = topic.removeprefix(_ATTRIBUTES_REQUEST)
-        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", _json(answer), pattern=f"{_ATTRIBUTES_RESPONSE}+")
+        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", _json(response), pattern=f"{_ATTRIBUTES_RESPONSE}+")
 
-    def _on_gateway(self, gateway: Device, topic: str, payload: bytes) -> None:
-        """Gateway messages. What a message did before its fault shows stays done."""
+    def _on_gateway(self, gateway: SandboxDevice, topic: str, payload: bytes) -> None:
+        """Gateway messages. What a malformed message did before its error is kept."""
         document = parse_json(payload)
         if not isinstance(document, dict):
             raise InvalidJson("an object is needed")
@@ -214,14 +214,14 @@ class DeviceApi4:
                 self._post_attributes(self._device_behind(gateway, name, ""), content)
         self._store.after_commit(lambda: None)
 
-    def _device_behind(self, gateway: Device, name: str, type_: str) -> Device:
+    def _device_behind(self, gateway: SandboxDevice, name: str, type_: str) -> SandboxDevice:
         tenant = gateway.entity.tenant
         entity = self._entities.find_by_name("DEVICE", tenant, name)
         if entity is None:
             entity = self._create_behind(gateway, name, type_ or "default")
         return self._devices.of(entity)
 
-    def _create_behind(self, gateway: Device, name: str, type_: str) -> Entity:
+    def _create_behind(self, gateway: SandboxDevice, name: str, type_: str) -> Entity:
         owner = gateway.entity
         self._profiles.named("DEVICE", owner.tenant, type_)
         entity = self._entities.create(
@@ -238,7 +238,7 @@ class DeviceApi4:
         return entity
 
 
-def _metadata(device: Device) -> dict[str, str]:
+def _metadata(device: SandboxDevice) -> dict[str, str]:
     return {"deviceType": device.entity.type, "deviceName": device.entity.name}
 
 

@@ -1,7 +1,7 @@
-"""Things that are mostly a JSON document: rule chains, profiles, dashboards, API keys.
+"""Objects that are mostly a JSON document: rule chains, profiles, dashboards, API keys.
 
-All of them are few, so they are kept in memory beside the database. `version` grows with every save, and a save that
-names an older one is refused, as the platform does it.
+There are few of them, so all are kept in memory as well as in the database. `version` grows with every
+save, and a save with an older one is refused, as on the platform.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DETAILS = "DETAILS"
 
 
 def reference(kind: str, identifier: str) -> Document:
-    """How one document names another."""
+    """A reference to another document."""
     return {"entityType": kind, "id": identifier}
 
 
@@ -40,7 +40,7 @@ def id_of(document: Any) -> str:
 
 
 class Documents:
-    """Documents of all kinds, in order of creation. What is handed out is the stored object: copy before changing."""
+    """Documents of all kinds, in order of creation. Methods return the stored objects: copy before changing."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:
         self._store = store
@@ -92,7 +92,7 @@ class Documents:
         return document
 
     def change(self, kind: str, old: Document, changes: Document, *, version: Any = None) -> Document:
-        """Stores changes of a document. Raises the 409 refusal when `version` is given and not the current one."""
+        """Stores changes of a document. Raises the 409 refusal if `version` is given and is not the current one."""
         if version is not None and version != old["version"]:
             raise stale(kind)
         identifier = old["id"]["id"]

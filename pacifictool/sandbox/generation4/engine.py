@@ -1,7 +1,7 @@
-"""The rule engine of 4.x: every message enters one rule chain and follows the relations that its nodes tell.
+"""The rule engine of 4.x: every message enters one rule chain and follows the relations that its nodes emit.
 
 A message of a device enters the default chain of the device's profile, or else the root chain. Whatever happens to it
-there, nobody waits: a PUBACK was sent before. A chain is live as soon as its metadata are saved; nodes whose type and
+there, the PUBACK was sent before. A chain is live as soon as its metadata are saved; nodes whose type and
 configuration stayed the same keep running.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.devices import Device
+from pacifictool.sandbox.devices import SandboxDevice
 from pacifictool.sandbox.generation4.documents import Document
 from pacifictool.sandbox.generation4.events import CHAIN, NODE, EventLog4
-from pacifictool.sandbox.generation4.messages import FAILURE, Message
+from pacifictool.sandbox.generation4.messages import FAILURE, ChainMessage
 from pacifictool.sandbox.generation4.nodes import ChainInput, ChainOutput, Node, NodeRefused, Tools, start_node
 from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.kafka import ProducerRefused
@@ -25,12 +25,12 @@ from pacifictool.sandbox.scripting import ScriptRefused
 from pacifictool.sandbox.store import Store
 
 MAX_STEPS = 200
-"""How many nodes a message may visit one after the other: chains can lead into each other without end."""
+"""How many nodes a message may visit: chains can form a cycle."""
 
 
 @dataclass(slots=True)
 class _Running:
-    """A node as it runs, or the reason why it does not."""
+    """A running node, or the reason why it does not run."""
 
     tenant: str
     document: Document
@@ -42,8 +42,8 @@ class _Running:
     def id(self) -> str:
         return str(self.document["id"]["id"])
 
-    def is_watched(self, *, failed: bool) -> bool:
-        """Whether what passes is written to the event log."""
+    def is_debugged(self, *, failed: bool) -> bool:
+        """Whether messages are written to the event log."""
         settings = self.document.get("debugSettings")
         if not settings:
             return False
@@ -71,7 +71,7 @@ class RuleEngine4:
         self._changing = asyncio.Lock()
 
     def use_root(self, tenant: str, chain: str | None) -> None:
-        """Makes a chain the one that messages enter by default."""
+        """Makes a chain the root chain, which messages enter by default."""
         if chain is None:
             self._roots.pop(tenant, None)
         else:
@@ -79,11 +79,11 @@ class RuleEngine4:
         self._entry.clear()
 
     def profiles_changed(self) -> None:
-        """Looks up anew where the devices of a profile go."""
+        """Looks up again which chain the devices of a profile enter."""
         self._entry.clear()
 
     async def load(self, chain: Document, metadata: Document, *, is_restart: bool = False) -> None:
-        """Runs a chain as it was saved, and writes the life cycle of its nodes to the event log."""
+        """Runs a saved chain, and writes lifecycle events of its nodes to the event log."""
         async with self._changing:
             identifier, tenant = chain["id"]["id"], chain["tenantId"]["id"]
             before = self._chains.get(identifier)
@@ -121,36 +121,36 @@ class RuleEngine4:
                 running.node.close()
 
     def unload(self, chain: str) -> None:
-        """Stops a deleted chain. Nodes that lead into it stay and lead nowhere."""
+        """Stops a deleted chain. Input nodes that refer to it stay, and drop messages."""
         found = self._chains.pop(chain, None)
         if found is not None:
             self._close(found.nodes)
         self._entry.clear()
 
-    def process(self, device: Device, type_: str, data: Any, metadata: dict[str, str]) -> None:
+    def process(self, device: SandboxDevice, type_: str, data: Any, metadata: dict[str, str]) -> None:
         """Runs a message of a device through its chain. What is stored is committed with the turn of the loop."""
         entity = device.entity
         key = entity.tenant, entity.type
         if key not in self._entry:
             chain = self._profiles.default_rule_chain(*key)
             self._entry[key] = self._roots.get(entity.tenant) if chain is None else chain
-        self._enter(self._entry[key], Message(type_, device, data, metadata), None, 0)
+        self._enter(self._entry[key], ChainMessage(type_, device, data, metadata), None, 0)
         self._store.after_commit(_nothing)
 
-    def _enter(self, chain: str | None, message: Message, relation: str | None, step: int) -> None:
-        """Hands a message to the first node of a chain; a chain that is gone swallows it."""
+    def _enter(self, chain: str | None, message: ChainMessage, relation: str | None, step: int) -> None:
+        """Passes a message to the first node of a chain; drops it if the chain was deleted."""
         found = None if chain is None else self._chains.get(chain)
         if found is not None and found.first is not None:
             self._visit(found.first, message, relation, step)
 
-    def _visit(self, running: _Running, message: Message, relation: str | None, step: int) -> None:
-        is_watched = running.is_watched(failed=False)
+    def _visit(self, running: _Running, message: ChainMessage, relation: str | None, step: int) -> None:
+        is_watched = running.is_debugged(failed=False)
         if is_watched:
             self._events.debug(running.tenant, running.id, "IN", message, relation, None)
         node = running.node
         if step > MAX_STEPS or node is None:
             reason = running.error or "Message is processed by too many rule nodes!"
-            if is_watched or running.is_watched(failed=True):
+            if is_watched or running.is_debugged(failed=True):
                 self._events.debug(running.tenant, running.id, "OUT", message, FAILURE, reason)
             return
         if isinstance(node, ChainInput):
@@ -160,7 +160,7 @@ class RuleEngine4:
         else:
             node.process(message, partial(self._tell, running, step))
 
-    def _descend(self, running: _Running, node: ChainInput, message: Message, step: int) -> None:
+    def _descend(self, running: _Running, node: ChainInput, message: ChainMessage, step: int) -> None:
         chain: str | None = node.chain
         if node.goes_to_default:
             entity = message.device.entity
@@ -168,14 +168,14 @@ class RuleEngine4:
             chain = self._roots.get(entity.tenant) if default is None else default
         self._enter(chain, message.entering(running), None, step + 1)
 
-    def _return(self, running: _Running, message: Message, step: int) -> None:
+    def _return(self, running: _Running, message: ChainMessage, step: int) -> None:
         if message.inputs:
             *outer, source = message.inputs
-            left = Message(message.type, message.device, message.data, message.metadata, tuple(outer))
+            left = ChainMessage(message.type, message.device, message.data, message.metadata, tuple(outer))
             self._tell(source, step, running.document["name"], left, None)
 
-    def _tell(self, running: _Running, step: int, relation: str, message: Message, error: str | None) -> None:
-        if running.is_watched(failed=relation == FAILURE):
+    def _tell(self, running: _Running, step: int, relation: str, message: ChainMessage, error: str | None) -> None:
+        if running.is_debugged(failed=relation == FAILURE):
             self._events.debug(running.tenant, running.id, "OUT", message, relation, error)
             self._store.after_commit(_nothing)
         for following in running.next.get(relation, ()):
@@ -188,4 +188,4 @@ class RuleEngine4:
 
 
 def _nothing() -> None:
-    """For commits that nobody waits for."""
+    """For commits without a callback."""

@@ -1,4 +1,4 @@
-"""Devices and assets of 4.x: what the shared store keeps of them, and beside it label, version and profile."""
+"""Devices and assets of 4.x: the entities of the shared store, with label, version and profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEVICE_DATA = {"configuration": {"type": "DEFAULT"}, "transportConfiguration": 
 
 @dataclass(slots=True)
 class Details:
-    """What only later generations keep of an entity."""
+    """Fields of an entity that only later generations have."""
 
     version: int = 1
     label: Any = None
@@ -83,7 +83,7 @@ class Entities4(Entities):
     def numbered_page(
         self, kind: str, tenant: str, link: PageLink, *, type_: str | None = None, active: bool | None = None
     ) -> tuple[list[Entity], int]:
-        """A page and how many there are in all. Without an order by the text of the ids:
+        """A page and the total number. Without an order, sorted by the text of the ids:
         docs/servers/4.x.md#pages, row 4."""
         conditions, parameters = ["e.tenant = ?", "e.kind = ?"], [tenant, kind]
         if type_ is not None:

@@ -1,4 +1,4 @@
-"""Events of 4.x: beside the life cycle also what passes through nodes that are being watched."""
+"""Events of 4.x: lifecycle events, and messages that pass through nodes in debug mode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from pacifictool.sandbox.events import EventLog
-from pacifictool.sandbox.generation4.messages import Message
+from pacifictool.sandbox.generation4.messages import ChainMessage
 from pacifictool.sandbox.generation4.readings import dump
 from pacifictool.sandbox.ids import IdFactory
 from pacifictool.sandbox.store import Store
@@ -23,7 +23,7 @@ class EventLog4(EventLog):
         self.server = "vm"
 
     def debug(
-        self, tenant: str, node: str, direction: str, message: Message, relation: str | None, error: str | None
+        self, tenant: str, node: str, direction: str, message: ChainMessage, relation: str | None, error: str | None
     ) -> None:
         """A message that entered (IN) or left (OUT) a node."""
         body: dict[str, Any] = {

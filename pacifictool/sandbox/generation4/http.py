@@ -1,4 +1,4 @@
-"""REST tools of 4.x: who calls, how errors look, bodies, and pages that are counted."""
+"""REST tools of 4.x: authentication, error documents, bodies and numbered pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox import http
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.faults import Faults, RateLimiter
 from pacifictool.sandbox.generation4.readings import dump
 from pacifictool.sandbox.generation4.refusals import (
     DATABASE,
@@ -23,8 +24,8 @@ from pacifictool.sandbox.generation4.refusals import (
     LoginRedirect,
     general,
 )
-from pacifictool.sandbox.generation4.tokens import Tokens4
-from pacifictool.sandbox.http import Faults, RateLimiter, read_body, strict_json
+from pacifictool.sandbox.generation4.tokens import TokenIssuer4
+from pacifictool.sandbox.http import read_body, strict_json
 from pacifictool.sandbox.refusals import (
     BAD_REQUEST,
     GENERAL,
@@ -49,12 +50,12 @@ def json_response(document: Any, *, media_type: str = JSON, status: int = 200) -
 class Api4(http.Api):
     """Routes of 4.x servers."""
 
-    def __init__(self, tokens: Tokens4, faults: Faults) -> None:
+    def __init__(self, tokens: TokenIssuer4, faults: Faults) -> None:
         super().__init__(tokens, faults)
         self._tokens4 = tokens
         self._limiter = RateLimiter(faults.rest_rate)
 
-    def caller(self, request: Request) -> User:
+    def caller(self, request: Request) -> SandboxUser:
         header = request.headers.get("x-authorization") or request.headers.get("authorization")
         if header is None:
             raise unauthenticated()
@@ -76,7 +77,7 @@ class Api4(http.Api):
                 _document(refusal) | {"entityType": refusal.kind, "limit": refusal.limit}, status=refusal.status
             )
         if isinstance(refusal, FrameworkRefusal):
-            # The framework's own shape is not seen here.
+            # Not in the framework's own shape.
             refusal = PlatformRefusal(refusal.status, refusal.message, GENERAL)
         if isinstance(refusal, PlatformRefusal):
             return json_response(_document(refusal), status=refusal.status)
@@ -122,7 +123,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def text_of(document: Mapping[str, Any], key: str) -> str:
-    """A text of a body, "" when it is missing. Numbers are taken as text. Raises a refusal for objects."""
+    """A text of a body, "" if it is missing. Numbers are read as text. Raises a refusal for objects."""
     value = document.get(key)
     if value is None:
         return ""
@@ -215,7 +216,7 @@ class PageLink:
 
 
 def _pattern(search: str) -> re.Pattern[str]:
-    """A search as SQL's LIKE reads it: `%` is any text, `_` any character, case does not count."""
+    """A search as SQL's LIKE reads it: `%` matches any text, `_` any character; case is ignored."""
     wild = {"%": ".*", "_": "."}
     return re.compile("".join(wild.get(letter) or re.escape(letter) for letter in search), re.IGNORECASE | re.DOTALL)
 

@@ -24,7 +24,7 @@ _FRAME = """
 
 
 class JavaScript:
-    """A compiled script. Raises ScriptRefused when the text is no JavaScript that the server's engine knows."""
+    """A compiled script. Raises ScriptRefused if the text is not JavaScript that the server's engine supports."""
 
     def __init__(self, text: str) -> None:
         refuse_newer_syntax(text)
@@ -45,7 +45,7 @@ class JavaScript:
         except (quickjs.JSException, quickjs.StackOverflow) as error:
             reason = str(error).strip().partition("\n")[0]
             if reason.startswith("InternalError") or reason == "null":
-                # What the script left behind must not fail every later message.
+                # The state of the script's engine must not fail every later message.
                 self._compile()
             raise ScriptFailed(reason) from None
         return json.loads(text).get("result")

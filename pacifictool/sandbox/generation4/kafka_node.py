@@ -1,4 +1,4 @@
-"""The Kafka node: a real producer that behaves as the one in a 4.3 server does.
+"""The Kafka node: a real producer that behaves like the one of a 4.3 server.
 
 A null key unless the node has a pattern, the client's own partitioner (runs of records stay in one partition), and
 CreateTime is the time of sending. A topic that the broker does not know fails a message after `max.block.ms`:
@@ -14,14 +14,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, Message, Tell
+from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, ChainMessage, Tell
 from pacifictool.sandbox.generation4.readings import dump, metadata_text
 from pacifictool.sandbox.kafka import (
     REQUESTS_UNDER_WAY,
     SHORTEST_LINGER_MS,
     Forwarder,
-    Record,
+    LoginProperties,
+    ProducerRecord,
     check_addresses,
     construction_failed,
 )
@@ -33,7 +33,7 @@ _DELIVERY_TIMEOUT_MS = 120_000
 _MAX_BLOCK_MS = 60_000
 _PATTERN = re.compile(r"\$(\{|\[)([^}\]]+)[}\]]")
 _PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are left out."""
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
 def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> 
         "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
         "message.timeout.ms": timeout,
         "reconnect.backoff.max.ms": 1000,
-        # A broker that is away would fill the log with a line per attempt; the node's events give the reason.
+        # An unavailable broker would fill the log with a line per attempt; the node's events give the reason.
         "log_level": 2,
     }
     return properties | {
@@ -70,8 +70,8 @@ class KafkaNode:
         self._max_block_ms = max_block_ms
 
     @classmethod
-    async def start(cls, configuration: Mapping[str, Any], login: BrokerLogin) -> KafkaNode:
-        """Makes the producer. Raises ProducerRefused: nothing to connect to, no address that resolves, a bad value."""
+    async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaNode:
+        """Creates the producer. Raises ProducerRefused: no address, none that resolves, an invalid value."""
         bootstrap = configuration.get("bootstrapServers")
         if not isinstance(bootstrap, str) or not bootstrap:
             raise construction_failed('Missing required configuration "bootstrap.servers" which has no default value.')
@@ -82,14 +82,12 @@ class KafkaNode:
         await check_addresses(bootstrap)
         try:
             block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
-            producer = Producer(
-                {**_properties(configuration, others), **login.properties(bootstrap, others)}, logger=_log
-            )
+            producer = Producer({**_properties(configuration, others), **login(bootstrap, others)}, logger=_log)
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
         return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         topic = _fill(self._topic, message)
         headers: tuple[tuple[str, bytes], ...] = ()
         if self._adds_headers:
@@ -97,7 +95,7 @@ class KafkaNode:
                 (HEADER_PREFIX + key, value.encode(self._charset, "replace")) for key, value in message.metadata.items()
             )
         key = None if self._key is None else _fill(self._key, message).encode("utf-8", "replace")
-        record = Record(dump(message.data).encode("utf-8", "replace"), key, headers)
+        record = ProducerRecord(dump(message.data).encode("utf-8", "replace"), key, headers)
 
         def done(error: str | None) -> None:
             if error is None:
@@ -114,8 +112,8 @@ class KafkaNode:
         self._forwarder.close()
 
 
-def _fill(pattern: str, message: Message) -> str:
-    """Puts metadata (`${key}`) and data (`$[key]`) into a pattern; what is not there stays as it is written."""
+def _fill(pattern: str, message: ChainMessage) -> str:
+    """Inserts metadata (`${key}`) and data (`$[key]`) into a pattern; unresolved references stay as written."""
     if "$" not in pattern:
         return pattern
 

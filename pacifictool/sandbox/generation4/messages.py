@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pacifictool.sandbox.devices import Device
+from pacifictool.sandbox.devices import SandboxDevice
 
 POST_TELEMETRY, POST_ATTRIBUTES = "POST_TELEMETRY_REQUEST", "POST_ATTRIBUTES_REQUEST"
 RELATION_OF_TYPE = {
@@ -25,24 +25,26 @@ RELATION_OF_TYPE = {
     "ATTRIBUTES_DELETED": "Attributes Deleted",
     "TIMESERIES_UPDATED": "Timeseries Updated",
 }
-"""Where the message type switch sends what; anything else goes to "Other"."""
+"""The relation that the message type switch follows for each type; "Other" for any other type."""
 SUCCESS, FAILURE = "Success", "Failure"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChainMessage:
     """`data` is JSON, `metadata` are texts. `inputs` are the nodes through which it entered other chains."""
 
     type: str
-    device: Device
+    device: SandboxDevice
     data: Any
     metadata: dict[str, str]
     inputs: tuple[Any, ...] = ()
 
-    def changed(self, *, type_: str | None = None, data: Any = None, metadata: dict[str, str] | None = None) -> Message:
+    def changed(
+        self, *, type_: str | None = None, data: Any = None, metadata: dict[str, str] | None = None
+    ) -> ChainMessage:
         """A copy with other content."""
         # Not dataclasses.replace, which takes ten times as long; every message is copied several times.
-        return Message(
+        return ChainMessage(
             self.type if type_ is None else type_,
             self.device,
             self.data if data is None else data,
@@ -50,10 +52,10 @@ class Message:
             self.inputs,
         )
 
-    def entering(self, node: Any) -> Message:
-        """The message within a chain that it reached through `node`."""
-        return Message(self.type, self.device, self.data, self.metadata, (*self.inputs, node))
+    def entering(self, node: Any) -> ChainMessage:
+        """The message after it entered another chain through the input node `node`."""
+        return ChainMessage(self.type, self.device, self.data, self.metadata, (*self.inputs, node))
 
 
-Tell = Callable[[str, Message, str | None], None]
-"""How a node hands a message on: relation, message, and the error if the relation is "Failure"."""
+Tell = Callable[[str, ChainMessage, str | None], None]
+"""How a node emits a message: relation, message, and the error if the relation is "Failure"."""

@@ -1,6 +1,6 @@
 """The rule nodes that the sandbox can run, by their Java class.
 
-A node's configuration is read strictly, as on the server: a field that its class does not know keeps it from starting.
+A node's configuration is read strictly, as on the server: a field that its class does not have keeps it from starting.
 Configurations of older versions are brought up to date when a chain is saved (`upgraded`).
 """
 
@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
 from pacifictool.sandbox.generation4.javascript import JavaScript
 from pacifictool.sandbox.generation4.kafka_node import KafkaNode
 from pacifictool.sandbox.generation4.messages import (
@@ -20,13 +19,14 @@ from pacifictool.sandbox.generation4.messages import (
     POST_TELEMETRY,
     RELATION_OF_TYPE,
     SUCCESS,
-    Message,
+    ChainMessage,
     Tell,
 )
 from pacifictool.sandbox.generation4.readings import metadata_text, parse_values
 from pacifictool.sandbox.generation4.tbel import Tbel
+from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.scripting import ScriptFailed
-from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.telemetry import TelemetryStore
 from pacifictool.sandbox.values import PayloadRefused
 
 _PREFIX = "org.thingsboard.rule.engine."
@@ -55,35 +55,35 @@ _SCRIPT_FIELDS = frozenset({"scriptLang", "jsScript", "tbelScript"})
 
 
 class NodeRefused(Exception):
-    """A node cannot start; the text is what its lifecycle event shows."""
+    """A node cannot start; the text is the error of its lifecycle event."""
 
 
 class Node(Protocol):
-    """A running node. `process` tells what becomes of a message, at once or later, any number of times."""
+    """A running node. `process` emits messages through `tell`, at once or later, any number of times."""
 
-    def process(self, message: Message, tell: Tell) -> None: ...
+    def process(self, message: ChainMessage, tell: Tell) -> None: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What nodes work with."""
+    """The resources that nodes use."""
 
-    devices: Devices
-    telemetry: Telemetry
-    login: BrokerLogin
+    devices: SandboxDevices
+    telemetry: TelemetryStore
+    login: LoginProperties
 
 
 class _Closing:
-    """A node with nothing to let go of."""
+    """A node without resources to release."""
 
     def close(self) -> None:
         return
 
 
 class TypeSwitch(_Closing):
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell(RELATION_OF_TYPE.get(message.type, "Other"), message, None)
 
 
@@ -91,7 +91,7 @@ class TypeFilter(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._types = frozenset(configuration.get("messageTypes") or ())
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell("True" if message.type in self._types else "False", message, None)
 
 
@@ -99,21 +99,21 @@ Script = JavaScript | Tbel
 
 
 def compile_script(configuration: Mapping[str, Any]) -> Script:
-    """The script of a node, in the language that it names; without one JavaScript. Raises ScriptRefused."""
+    """The script of a node in its configured language, by default JavaScript. Raises ScriptRefused."""
     if configuration.get("scriptLang") == "TBEL":
         return Tbel(str(configuration.get("tbelScript") or ""))
     return JavaScript(str(configuration.get("jsScript") or ""))
 
 
-def run_filter(script: Script, message: Message) -> bool:
-    """Raises ScriptFailed, also for a result that is no Boolean."""
+def run_filter(script: Script, message: ChainMessage) -> bool:
+    """Raises ScriptFailed, also for a result that is not a Boolean."""
     result = script.run(message.data, message.metadata, message.type)
     if type(result) is not bool:
         raise ScriptFailed(f"Wrong result type: {_java_type(result)}")
     return result
 
 
-def run_transform(script: Script, message: Message) -> list[Message]:
+def run_transform(script: Script, message: ChainMessage) -> list[ChainMessage]:
     """Raises ScriptFailed. A script may return several messages."""
     result = script.run(message.data, message.metadata, message.type)
     found = []
@@ -135,7 +135,7 @@ class ScriptFilter(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._script = compile_script(configuration)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         try:
             passes = run_filter(self._script, message)
         except ScriptFailed as error:
@@ -148,7 +148,7 @@ class Transform(_Closing):
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         self._script = compile_script(configuration)
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         try:
             results = run_transform(self._script, message)
         except ScriptFailed as error:
@@ -175,7 +175,7 @@ class GetAttributes(_Closing):
         self._insists = configuration.get("tellFailureIfAbsent") is True
         self._telemetry = tools.telemetry
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         found: dict[str, Any] = {}
         absent = []
         for scope, prefix, names in self._scopes:
@@ -206,7 +206,7 @@ class SaveTelemetry(_Closing):
     def __init__(self, tools: Tools) -> None:
         self._telemetry = tools.telemetry
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         if message.type != POST_TELEMETRY:
             tell(FAILURE, message, f"Unsupported msg type: {message.type}")
             return
@@ -231,7 +231,7 @@ class SaveAttributes(_Closing):
         self._scope: str = scope
         self._devices = tools.devices
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         if message.type != POST_ATTRIBUTES:
             tell(FAILURE, message, f"Unsupported msg type: {message.type}")
             return
@@ -245,14 +245,14 @@ class SaveAttributes(_Closing):
 
 
 class PassOn(_Closing):
-    """Nodes whose work the sandbox leaves out: logging, alarm rules of profiles, calls to devices."""
+    """Nodes that the sandbox passes through without effect: logging, alarm rules of profiles, calls to devices."""
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         tell(SUCCESS, message, None)
 
 
 class ChainInput(_Closing):
-    """The way into another chain; the engine walks it."""
+    """The entry to another chain; the engine follows it."""
 
     def __init__(self, configuration: Mapping[str, Any]) -> None:
         chain = configuration.get("ruleChainId")
@@ -261,14 +261,14 @@ class ChainInput(_Closing):
         self.chain = chain
         self.goes_to_default = configuration.get("forwardMsgToDefaultRuleChain") is True
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         raise NotImplementedError("the engine walks into chains itself")
 
 
 class ChainOutput(_Closing):
-    """The way back to the input node; the relation is the node's name. The engine walks it."""
+    """The return to the input node, with the node's name as relation; the engine follows it."""
 
-    def process(self, message: Message, tell: Tell) -> None:
+    def process(self, message: ChainMessage, tell: Tell) -> None:
         raise NotImplementedError("the engine walks out of chains itself")
 
 
@@ -278,7 +278,7 @@ class _Class:
     """The version of its configuration that 4.3 writes (docs/servers/4.x.md#rule-chains, rows 9 and 17)."""
     make: Callable[[Mapping[str, Any], Tools], Node] | None
     fields: frozenset[str] | None = None
-    """What a configuration may hold; None where that is not checked here."""
+    """The allowed fields of a configuration; None if they are not checked here."""
 
 
 _CLASSES: dict[str, _Class] = {
@@ -299,7 +299,7 @@ _CLASSES: dict[str, _Class] = {
 
 
 async def start_node(type_: str, configuration: Any, tools: Tools) -> Node:
-    """The running form of a node. Raises NodeRefused, ScriptRefused, ProducerRefused."""
+    """Starts a node. Raises NodeRefused, ScriptRefused, ProducerRefused."""
     clazz = _CLASSES.get(type_)
     if clazz is None:
         known = " (a class of the server that the sandbox cannot run)" if type_.startswith(_PREFIX) else ""

@@ -1,13 +1,13 @@
-"""A 4.x platform, put together: store, rule engine, REST application and device API."""
+"""A complete 4.x platform: store, rule engine, REST application and device API."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox import demo_data
 from pacifictool.sandbox.auth import Users
-from pacifictool.sandbox.broker_login import BrokerLogin
-from pacifictool.sandbox.devices import SERVER, Devices, now_ms
+from pacifictool.sandbox.devices import SERVER, SandboxDevices, now_ms
+from pacifictool.sandbox.entities import DEMO_DEVICES, install_demo
+from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.demo_data import install_rule_chains
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
 from pacifictool.sandbox.generation4.documents import Documents
@@ -18,19 +18,19 @@ from pacifictool.sandbox.generation4.http import Api4
 from pacifictool.sandbox.generation4.nodes import Tools
 from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.generation4.rest_auth import AuthController
-from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController
-from pacifictool.sandbox.generation4.rest_entities import EntityController
-from pacifictool.sandbox.generation4.rest_profiles import DashboardController, ProfileController
+from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController4
+from pacifictool.sandbox.generation4.rest_entities import EntityController4
+from pacifictool.sandbox.generation4.rest_profiles import DashboardController4, ProfileController
 from pacifictool.sandbox.generation4.rest_queries import EntityQueryController
 from pacifictool.sandbox.generation4.rest_rule_chains import EventController4, RuleChainController
-from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController
+from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController4
 from pacifictool.sandbox.generation4.rule_chains import RuleChains
-from pacifictool.sandbox.generation4.telemetry import Telemetry4
-from pacifictool.sandbox.generation4.tokens import Tokens4
-from pacifictool.sandbox.http import Faults
+from pacifictool.sandbox.generation4.telemetry import TelemetryStore4
+from pacifictool.sandbox.generation4.tokens import TokenIssuer4
 from pacifictool.sandbox.ids import IdFactory
+from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import Attributes
+from pacifictool.sandbox.telemetry import AttributeStore
 
 
 class Platform4:
@@ -44,20 +44,20 @@ class Platform4:
         access_seconds: float,
         refresh_seconds: float,
         faults: Faults,
-        login: BrokerLogin,
+        login: LoginProperties,
     ) -> None:
         self._store = store
         ids = IdFactory(store.newest())
         users = Users(store, ids)
         documents = Documents(store, ids)
-        tokens = Tokens4(key, users, store, documents, access_seconds, refresh_seconds)
+        tokens = TokenIssuer4(key, users, store, documents, access_seconds, refresh_seconds)
         profiles = Profiles(documents)
         entities = Entities4(store, ids, profiles)
-        telemetry, attributes = Telemetry4(store), Attributes(store)
-        devices = Devices(entities, attributes)
+        telemetry, attributes = TelemetryStore4(store), AttributeStore(store)
+        devices = SandboxDevices(entities, attributes)
         self._engine = RuleEngine4(store, Tools(devices, telemetry, login), profiles, EventLog4(store, ids))
         self._chains = RuleChains(store, ids, documents, self._engine)
-        if demo_data.install(store, users, entities, ids):
+        if install_demo(store, users, entities, ids):
             self._install(users.tenant, entities, profiles, devices)
         store.commit()
         self.device_api = DeviceApi4(store, entities, profiles, devices, self._engine, faults)
@@ -65,20 +65,20 @@ class Platform4:
         AuthController(store, users, tokens, documents).add_routes(api)
         RuleChainController(self._chains).add_routes(api)
         ProfileController(store, documents, entities, profiles, self._engine).add_routes(api)
-        DashboardController(store, documents).add_routes(api)
-        TelemetryController(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
+        DashboardController4(store, documents).add_routes(api)
+        TelemetryController4(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
         EntityQueryController(store, telemetry).add_routes(api)
         EventController4(store).add_routes(api)
-        HttpDeviceController(devices, self.device_api).add_routes(api)
-        EntityController(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(
+        HttpDeviceController4(devices, self.device_api).add_routes(api)
+        EntityController4(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(
             api
         )
         self.application: Starlette = api.application()
 
-    def _install(self, tenant: str, entities: Entities4, profiles: Profiles, devices: Devices) -> None:
+    def _install(self, tenant: str, entities: Entities4, profiles: Profiles, devices: SandboxDevices) -> None:
         for kind in ("DEVICE", "ASSET"):
             profiles.named(kind, tenant, "")
-        for name, _, _ in demo_data.DEVICES:
+        for name, _, _ in DEMO_DEVICES:
             entity = entities.find_by_name("DEVICE", tenant, name)
             assert entity is not None
             entities.save_details(entity, Details())

@@ -1,4 +1,4 @@
-"""Device and asset profiles. A device's `type` is its profile's name; an unknown type makes a profile of that name."""
+"""Device and asset profiles. A device's `type` is its profile's name; an unknown type creates a profile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEVICE_ONLY: Document = {
     "softwareId": None,
 }
 TEMPLATES: dict[str, Document] = {DEVICE_PROFILE: {**_COMMON, **_DEVICE_ONLY}, ASSET_PROFILE: _COMMON}
-"""All fields of a profile, with what they are when nobody sets them."""
+"""All fields of a profile with their defaults."""
 
 
 def profile_kind(kind: str) -> str:
@@ -43,7 +43,7 @@ def profile_kind(kind: str) -> str:
 
 
 class Profiles:
-    """Finds profiles by name, or makes them."""
+    """Finds or creates profiles by name."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -61,7 +61,7 @@ class Profiles:
         return self._documents.create(profiles, tenant, content)
 
     def default_rule_chain(self, tenant: str, type_: str) -> str | None:
-        """The rule chain that devices of a type go to instead of the root chain."""
+        """The rule chain that messages of devices of a type enter instead of the root chain."""
         found = self._documents.find_by_name(DEVICE_PROFILE, tenant, type_)
         chain = None if found is None else found["defaultRuleChainId"]
         return None if chain is None else str(chain["id"])

@@ -1,4 +1,4 @@
-"""Telemetry and attribute values as 4.x reads them, and JSON as it writes it.
+"""Telemetry and attribute values as 4.x parses them, and JSON as it writes it.
 
 A number's literal decides its type: whole numbers written without a point are longs (`1e2` is 100), those with a
 point doubles, and what neither can hold exactly becomes a text. Texts that are numbers become numbers, too
@@ -32,7 +32,7 @@ _SIMPLE_LONG = re.compile(r"-?[0-9]{1,18}")
 
 
 def number(literal: str) -> int | float | str:
-    """The value of a number's literal: a long, a double, or a text when neither holds it."""
+    """The value of a number's literal: a long, a double, or a text if neither can represent it."""
     if _SIMPLE_LONG.fullmatch(literal):
         return int(literal)
     try:
@@ -54,7 +54,7 @@ _decoder = json.JSONDecoder(parse_float=number, parse_int=number, parse_constant
 
 
 def parse_json(payload: bytes | str) -> Any:
-    """Reads JSON. Raises InvalidJson, also for bytes that are no UTF-8 outside of texts."""
+    """Parses JSON. Raises InvalidJson, also for bytes outside of texts that are not UTF-8."""
     text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
     try:
         document = _decoder.decode(text)
@@ -64,7 +64,7 @@ def parse_json(payload: bytes | str) -> Any:
 
 
 def parse_values(document: Any, *, accepts_null: bool) -> Values:
-    """A flat object of values. `accepts_null` leaves out nulls, else they are refused. Raises PayloadRefused."""
+    """A flat object of values. `accepts_null` skips nulls, otherwise they are refused. Raises PayloadRefused."""
     if type(document) is not dict:
         raise PayloadRefused(f"Can't parse value: {dump(document)}")
     values: Values = {}

@@ -1,22 +1,22 @@
-"""Refusals in the words of 4.x. Nearly all have the platform's own shape."""
+"""Refusals of 4.x. Nearly all have the platform's own shape."""
 
 from __future__ import annotations
 
 from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, Refusal
 
 TOO_MANY_REQUESTS, VERSION_CONFLICT, ENTITY_LIMIT, DATABASE = 33, 35, 41, 46
-"""errorCodes that 1.x does not know."""
+"""errorCodes that 1.x does not have."""
 
 
 class LoginRedirect(Refusal):
-    """What a header that is no login at all gets: the way to a page for people."""
+    """The response to an authorization header of an unknown kind: a redirect to the login page."""
 
     def __init__(self) -> None:
         super().__init__(302, "")
 
 
 class LimitReached(PlatformRefusal):
-    """As many entities of a kind as the tenant may have."""
+    """The tenant's limit of entities of a kind is reached."""
 
     def __init__(self, kind: str, limit: int) -> None:
         super().__init__(403, f"{kind.capitalize()}s limit reached", ENTITY_LIMIT)
@@ -25,7 +25,7 @@ class LimitReached(PlatformRefusal):
 
 
 def words(kind: str) -> str:
-    """ "RULE_CHAIN" as messages write it: "Rule chain"."""
+    """ "RULE_CHAIN" as in messages: "Rule chain"."""
     return kind.replace("_", " ").capitalize()
 
 
@@ -38,5 +38,5 @@ def stale(kind: str) -> PlatformRefusal:
 
 
 def general(message: str) -> PlatformRefusal:
-    """The server's answer to much that is the client's fault: 500."""
+    """Status 500, which the server also uses for many faults of the client."""
     return PlatformRefusal(500, message, 2)

@@ -1,4 +1,4 @@
-"""REST: login, tokens, API keys, and what tells which server this is.
+"""REST: login, tokens, API keys, and the server's version.
 
 docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers/4.x.md#recognising-the-server.
 """
@@ -10,16 +10,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User, Users
+from pacifictool.sandbox.auth import SandboxUser, Users
 from pacifictool.sandbox.generation4.documents import API_KEY, Document, Documents
 from pacifictool.sandbox.generation4.http import Api4, PageLink, json_response, read_object, text_of
-from pacifictool.sandbox.generation4.tokens import Tokens4
+from pacifictool.sandbox.generation4.tokens import TokenIssuer4
 from pacifictool.sandbox.http import empty_response, read_body, strict_json
 from pacifictool.sandbox.refusals import bad_request, forbidden, unauthenticated
 from pacifictool.sandbox.store import Store
 
 VERSION = "4.3.1"
-# Sic: these answers name another character set than all the others.
+# Sic: these responses name another character set than all the others.
 _LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 _PASSWORD_POLICY = {
     "minimumLength": 6,
@@ -36,9 +36,9 @@ _PASSWORD_POLICY = {
 
 
 class AuthController:
-    """Who is who."""
+    """Login, tokens, users and API keys."""
 
-    def __init__(self, store: Store, users: Users, tokens: Tokens4, documents: Documents) -> None:
+    def __init__(self, store: Store, users: Users, tokens: TokenIssuer4, documents: Documents) -> None:
         self._store = store
         self._users = users
         self._tokens = tokens
@@ -74,14 +74,14 @@ class AuthController:
             raise unauthenticated()
         return json_response(self._tokens.renew(token), media_type=_LOGIN_MEDIA_TYPE)
 
-    async def _logout(self, request: Request, _user: User) -> Response:
+    async def _logout(self, request: Request, _user: SandboxUser) -> Response:
         header = request.headers.get("x-authorization") or request.headers.get("authorization") or ""
         if header.startswith("Bearer "):
             self._tokens.log_out(header[7:].strip())
             self._store.commit()
         return empty_response()
 
-    async def _create_key(self, request: Request, user: User) -> Response:
+    async def _create_key(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         description = text_of(document, "description").strip()
         if not description:
@@ -96,7 +96,7 @@ class AuthController:
         shown = _key_document(created)
         return json_response(shown | {"value": value})
 
-    async def _keys(self, request: Request, user: User) -> Response:
+    async def _keys(self, request: Request, user: SandboxUser) -> Response:
         keys = [
             key
             for key in self._documents.all(API_KEY, user.tenant)
@@ -106,19 +106,19 @@ class AuthController:
             keys, {"createdTime": "createdTime", "description": "description"}, _key_document, name="description"
         )
 
-    def _key(self, request: Request, user: User) -> Document:
+    def _key(self, request: Request, user: SandboxUser) -> Document:
         key = self._documents.require(API_KEY, request.path_params["id"], user.tenant)
         if key["userId"]["id"] != user.id:
             raise forbidden()
         return key
 
-    async def _enable_key(self, request: Request, user: User) -> Response:
+    async def _enable_key(self, request: Request, user: SandboxUser) -> Response:
         is_enabled = request.path_params["enabled"] == "true"
         changed = self._documents.change(API_KEY, self._key(request, user), {"enabled": is_enabled})
         self._store.commit()
         return json_response(_key_document(changed))
 
-    async def _delete_key(self, request: Request, user: User) -> Response:
+    async def _delete_key(self, request: Request, user: SandboxUser) -> Response:
         self._documents.delete(API_KEY, self._key(request, user))
         self._store.commit()
         return empty_response()
@@ -146,21 +146,21 @@ async def _wrong_method(_request: Request) -> Response:
     raise unauthenticated("Authentication method not supported")
 
 
-async def _current_user(_request: Request, user: User) -> Response:
+async def _current_user(_request: Request, user: SandboxUser) -> Response:
     return json_response(user.document() | {"phone": None, "version": 1})
 
 
-async def _system_info(_request: Request, _user: User) -> Response:
+async def _system_info(_request: Request, _user: SandboxUser) -> Response:
     return json_response(
         {"version": VERSION, "artifact": "application", "name": "ThingsBoard Server Application", "type": "CE"}
     )
 
 
-async def _system_parameters(_request: Request, _user: User) -> Response:
+async def _system_parameters(_request: Request, _user: SandboxUser) -> Response:
     return json_response({"userTokenAccessEnabled": True, "edgesSupportEnabled": False, "tbelEnabled": True})
 
 
-async def _updates(_request: Request, _user: User) -> Response:
+async def _updates(_request: Request, _user: SandboxUser) -> Response:
     return json_response({"updateAvailable": False, "currentVersion": VERSION})
 
 

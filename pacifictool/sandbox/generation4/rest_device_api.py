@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.devices import Device, Devices, requested_attributes
+from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, requested_attributes
 from pacifictool.sandbox.generation4.device_api import ATTRIBUTES, TELEMETRY, DeviceApi4, NothingToDo
 from pacifictool.sandbox.generation4.http import Api4, json_response
 from pacifictool.sandbox.http import empty_response, read_body
@@ -13,10 +13,10 @@ from pacifictool.sandbox.refusals import TextRefusal
 from pacifictool.sandbox.values import PayloadRefused
 
 
-class HttpDeviceController:
-    """Telemetry and attributes over HTTP; they pass the rule chains like those over MQTT."""
+class HttpDeviceController4:
+    """Telemetry and attributes over HTTP; they run through the rule chains like those over MQTT."""
 
-    def __init__(self, devices: Devices, device_api: DeviceApi4) -> None:
+    def __init__(self, devices: SandboxDevices, device_api: DeviceApi4) -> None:
         self._devices = devices
         self._device_api = device_api
 
@@ -25,7 +25,7 @@ class HttpDeviceController:
         api.open_route(("POST",), "/api/v1/{token}/attributes", lambda request: self._publish(request, ATTRIBUTES))
         api.open_route(("GET",), "/api/v1/{token}/attributes", self._attributes)
 
-    def _device(self, request: Request) -> Device:
+    def _device(self, request: Request) -> SandboxDevice:
         device = self._devices.by_token(request.path_params["token"])
         if device is None:
             raise TextRefusal(401)

@@ -9,21 +9,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
-from pacifictool.sandbox.devices import SERVER, Devices, now_ms
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.devices import SERVER, SandboxDevices, now_ms
 from pacifictool.sandbox.entities import Entity, NameTaken, TokenTaken
+from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
 from pacifictool.sandbox.generation4.documents import Document, Documents, id_of
 from pacifictool.sandbox.generation4.entities import Details, Entities4
 from pacifictool.sandbox.generation4.http import Api4, PageLink, json_response, read_object, text_of
 from pacifictool.sandbox.generation4.profiles import Profiles, profile_kind
 from pacifictool.sandbox.generation4.refusals import LimitReached, not_found, stale
-from pacifictool.sandbox.http import Faults, empty_response, uuid_parameter
+from pacifictool.sandbox.http import empty_response, uuid_parameter
 from pacifictool.sandbox.ids import NULL_UUID
 from pacifictool.sandbox.refusals import bad_request, forbidden
 from pacifictool.sandbox.refusals import not_found as not_found_by_name
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import Telemetry
+from pacifictool.sandbox.telemetry import TelemetryStore
 
 _TENANT = ("TENANT_ADMIN",)
 _TENANT_AND_CUSTOMER = ("TENANT_ADMIN", "CUSTOMER_USER")
@@ -31,7 +32,7 @@ _MAX_TEXT = 255
 _TOKEN_IN_USE = "Device credentials are already assigned to another device!"  # noqa: S105 - a message
 
 
-class EntityController:
+class EntityController4:
     """Handlers of both entity kinds, and of what only devices have."""
 
     def __init__(
@@ -40,8 +41,8 @@ class EntityController:
         entities: Entities4,
         documents: Documents,
         profiles: Profiles,
-        devices: Devices,
-        telemetry: Telemetry,
+        devices: SandboxDevices,
+        telemetry: TelemetryStore,
         device_api: DeviceApi4,
         faults: Faults,
     ) -> None:
@@ -64,7 +65,7 @@ class EntityController:
         api.route(("GET",), "/api/tenant/{id}", _not_a_page, _TENANT)
 
     def _add_kind(self, api: Api4, kind: str, name: str) -> None:
-        async def save(request: Request, user: User) -> Response:
+        async def save(request: Request, user: SandboxUser) -> Response:
             query = request.query_params
             policy = query.get("nameConflictPolicy") == "UNIQUIFY"
             token = query.get("accessToken") if kind == "DEVICE" else None
@@ -72,29 +73,29 @@ class EntityController:
             self._store.commit()
             return json_response(self._entities.document(entity))
 
-        async def get(request: Request, user: User) -> Response:
+        async def get(request: Request, user: SandboxUser) -> Response:
             return json_response(self._entities.document(self.find(kind, request.path_params["id"], user)))
 
-        async def info(request: Request, user: User) -> Response:
+        async def info(request: Request, user: SandboxUser) -> Response:
             return json_response(self._info(self.find(kind, request.path_params["id"], user)))
 
-        async def delete(request: Request, user: User) -> Response:
+        async def delete(request: Request, user: SandboxUser) -> Response:
             return self._delete(self.find(kind, request.path_params["id"], user))
 
-        async def of_tenant(request: Request, user: User) -> Response:
+        async def of_tenant(request: Request, user: SandboxUser) -> Response:
             return self._of_tenant(kind, request, user)
 
-        async def infos(request: Request, user: User) -> Response:
+        async def infos(request: Request, user: SandboxUser) -> Response:
             return self._infos(kind, request, user)
 
-        async def by_ids(request: Request, user: User) -> Response:
+        async def by_ids(request: Request, user: SandboxUser) -> Response:
             wanted = [part for part in request.query_params.get(f"{name}Ids", "").split(",") if part]
             found = (self._entities.find(kind, str(uuid_parameter(identifier))) for identifier in wanted)
             return json_response(
                 [self._entities.document(entity) for entity in found if entity and entity.tenant == user.tenant]
             )
 
-        async def types(_request: Request, user: User) -> Response:
+        async def types(_request: Request, user: SandboxUser) -> Response:
             tenant = {"entityType": "TENANT", "id": user.tenant}
             found = self._entities.types(kind, user.tenant)
             return json_response([{"tenantId": tenant, "entityType": kind, "type": type_} for type_ in found])
@@ -108,7 +109,7 @@ class EntityController:
         api.route(("GET",), f"/api/tenant/{name}s", of_tenant, _TENANT)
         api.route(("GET",), f"/api/tenant/{name}Infos", infos, _TENANT)
 
-    def find(self, kind: str, identifier: str, user: User) -> Entity:
+    def find(self, kind: str, identifier: str, user: SandboxUser) -> Entity:
         """The entity of an id in a path. Raises 400, 403 and 404 refusals."""
         entity = self._entities.find(kind, str(uuid_parameter(identifier)))
         if entity is None:
@@ -122,9 +123,9 @@ class EntityController:
         return self._entities.info(entity, is_active=is_active)
 
     def _save(
-        self, kind: str, document: Document, user: User, *, token: str | None = None, uniquifies: bool = False
+        self, kind: str, document: Document, user: SandboxUser, *, token: str | None = None, uniquifies: bool = False
     ) -> Entity:
-        """Creates or changes an entity; not committed yet. Left-out fields become null."""
+        """Creates or changes an entity; not committed yet. Missing fields become null."""
         old = self.find(kind, id_of(document["id"]), user) if document.get("id") is not None else None
         if old is None and user.authority == "CUSTOMER_USER":
             raise forbidden()
@@ -169,7 +170,7 @@ class EntityController:
         self._entities.save_details(entity, details)
         return entity
 
-    def _type(self, kind: str, document: Document, user: User) -> str:
+    def _type(self, kind: str, document: Document, user: SandboxUser) -> str:
         """The type, which is the profile's name if the document names one."""
         field = "deviceProfileId" if kind == "DEVICE" else "assetProfileId"
         if document.get(field) is not None:
@@ -189,7 +190,7 @@ class EntityController:
         self._devices.forget(entity.id, deleted=True)
         return empty_response()
 
-    def _of_tenant(self, kind: str, request: Request, user: User) -> Response:
+    def _of_tenant(self, kind: str, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         name = query.get(f"{kind.lower()}Name")
         if name is not None:
@@ -200,11 +201,11 @@ class EntityController:
         link, found, total = self._page(kind, request, user)
         return link.answer([self._entities.document(entity) for entity in found], total)
 
-    def _infos(self, kind: str, request: Request, user: User) -> Response:
+    def _infos(self, kind: str, request: Request, user: SandboxUser) -> Response:
         link, found, total = self._page(kind, request, user)
         return link.answer([self._info(entity) for entity in found], total)
 
-    def _page(self, kind: str, request: Request, user: User) -> tuple[PageLink, list[Entity], int]:
+    def _page(self, kind: str, request: Request, user: SandboxUser) -> tuple[PageLink, list[Entity], int]:
         if not PageLink.given(request):
             # The request matches the route of a single tenant then.
             raise bad_request(f"Invalid UUID string: {request.url.path.rpartition('/')[2]}")
@@ -225,10 +226,10 @@ class EntityController:
             raise not_found_by_name()
         return credentials.document() | {"version": 1}
 
-    async def _credentials(self, request: Request, user: User) -> Response:
+    async def _credentials(self, request: Request, user: SandboxUser) -> Response:
         return json_response(self._credentials_document(self.find("DEVICE", request.path_params["id"], user)))
 
-    async def _save_credentials(self, request: Request, user: User) -> Response:
+    async def _save_credentials(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         device = self.find("DEVICE", id_of(document.get("deviceId")), user)
         if document.get("id") is None:
@@ -243,7 +244,7 @@ class EntityController:
         self._devices.forget(device.id)
         return json_response(self._credentials_document(device))
 
-    async def _save_with_credentials(self, request: Request, user: User) -> Response:
+    async def _save_with_credentials(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         device, credentials = document.get("device"), document.get("credentials")
         if not isinstance(device, dict) or not isinstance(credentials, dict):
@@ -252,7 +253,7 @@ class EntityController:
         self._store.commit()
         return json_response(self._entities.document(entity))
 
-    async def _relations(self, request: Request, user: User) -> Response:
+    async def _relations(self, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         for side in ("from", "to"):
             identifier, kind = query.get(f"{side}Id"), query.get(f"{side}Type")
@@ -262,7 +263,7 @@ class EntityController:
         raise bad_request("Required request parameter 'fromId' for method parameter type String is not present")
 
 
-async def _not_a_page(request: Request, user: User) -> Response:
+async def _not_a_page(request: Request, user: SandboxUser) -> Response:
     identifier = str(uuid_parameter(request.path_params["id"]))
     if identifier != user.tenant:
         raise forbidden()

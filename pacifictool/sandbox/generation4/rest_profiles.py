@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.generation4.documents import (
     ASSET_PROFILE,
     DASHBOARD,
@@ -54,22 +54,22 @@ class ProfileController:
             self._add_kind(api, kind, name)
 
     def _add_kind(self, api: Api4, kind: str, name: str) -> None:
-        async def save(request: Request, user: User) -> Response:
+        async def save(request: Request, user: SandboxUser) -> Response:
             return self._save(kind, await read_object(request), user)
 
-        async def get(request: Request, user: User) -> Response:
+        async def get(request: Request, user: SandboxUser) -> Response:
             return json_response(self._documents.require(kind, request.path_params["id"], user.tenant))
 
-        async def delete(request: Request, user: User) -> Response:
+        async def delete(request: Request, user: SandboxUser) -> Response:
             return self._delete(kind, self._documents.require(kind, request.path_params["id"], user.tenant))
 
-        async def page(request: Request, user: User) -> Response:
+        async def page(request: Request, user: SandboxUser) -> Response:
             return PageLink.of(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS)
 
-        async def infos(request: Request, user: User) -> Response:
+        async def infos(request: Request, user: SandboxUser) -> Response:
             return PageLink.of(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS, _info)
 
-        async def default_info(_request: Request, user: User) -> Response:
+        async def default_info(_request: Request, user: SandboxUser) -> Response:
             entity_kind = "DEVICE" if kind == DEVICE_PROFILE else "ASSET"
             found = self._profiles.named(entity_kind, user.tenant, "")
             self._store.commit()
@@ -82,7 +82,7 @@ class ProfileController:
         api.route(("GET",), f"/api/{name}/{{id}}", get, _TENANT)
         api.route(("DELETE",), f"/api/{name}/{{id}}", delete, _TENANT)
 
-    def _save(self, kind: str, document: Document, user: User) -> Response:
+    def _save(self, kind: str, document: Document, user: SandboxUser) -> Response:
         old = None
         if document.get("id") is not None:
             old = self._documents.require(kind, id_of(document["id"]), user.tenant)
@@ -131,8 +131,8 @@ def _info(profile: Document) -> Document:
     return {field: profile[field] for field in _INFO_FIELDS if field in profile}
 
 
-class DashboardController:
-    """Dashboards: only the title is checked, everything else is kept as it came."""
+class DashboardController4:
+    """Dashboards: only the title is checked, everything else is stored unchanged."""
 
     def __init__(self, store: Store, documents: Documents) -> None:
         self._store = store
@@ -145,10 +145,10 @@ class DashboardController:
         api.route(("DELETE",), "/api/dashboard/{id}", self._delete, _TENANT)
         api.route(("GET",), "/api/tenant/dashboards", self._page, _TENANT)
 
-    def _find(self, request: Request, user: User) -> Document:
+    def _find(self, request: Request, user: SandboxUser) -> Document:
         return self._documents.require(DASHBOARD, request.path_params["id"], user.tenant)
 
-    async def _save(self, request: Request, user: User) -> Response:
+    async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         old = None
         if document.get("id") is not None:
@@ -164,18 +164,18 @@ class DashboardController:
         self._store.commit()
         return json_response(saved, media_type=_DASHBOARD_MEDIA_TYPE)
 
-    async def _get(self, request: Request, user: User) -> Response:
+    async def _get(self, request: Request, user: SandboxUser) -> Response:
         return json_response(self._find(request, user), media_type=_DASHBOARD_MEDIA_TYPE)
 
-    async def _get_info(self, request: Request, user: User) -> Response:
+    async def _get_info(self, request: Request, user: SandboxUser) -> Response:
         return json_response(_without_configuration(self._find(request, user)))
 
-    async def _delete(self, request: Request, user: User) -> Response:
+    async def _delete(self, request: Request, user: SandboxUser) -> Response:
         self._documents.delete(DASHBOARD, self._find(request, user))
         self._store.commit()
         return empty_response()
 
-    async def _page(self, request: Request, user: User) -> Response:
+    async def _page(self, request: Request, user: SandboxUser) -> Response:
         if not PageLink.given(request):
             raise bad_request("Invalid UUID string: dashboards")
         return PageLink.of(request).page(

@@ -9,10 +9,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.generation4.http import JSON, Api4, read_object
 from pacifictool.sandbox.generation4.refusals import general
-from pacifictool.sandbox.generation4.telemetry import Point, Telemetry4
+from pacifictool.sandbox.generation4.telemetry import Point, TelemetryStore4
 from pacifictool.sandbox.ids import created_ms
 from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
@@ -24,14 +24,14 @@ _COLUMNS = {"createdTime": "born", "name": "name", "type": "type"}
 class EntityQueryController:
     """`POST /api/entitiesQuery/find` with the filters `entityList` and `entityName`, without `keyFilters`."""
 
-    def __init__(self, store: Store, telemetry: Telemetry4) -> None:
+    def __init__(self, store: Store, telemetry: TelemetryStore4) -> None:
         self._store = store
         self._telemetry = telemetry
 
     def add_routes(self, api: Api4) -> None:
         api.route(("POST",), "/api/entitiesQuery/find", self._find, ("TENANT_ADMIN",))
 
-    async def _find(self, request: Request, user: User) -> Response:
+    async def _find(self, request: Request, user: SandboxUser) -> Response:
         query = await read_object(request)
         link = query.get("pageLink") or {}
         size, page = link.get("pageSize"), link.get("page")
@@ -73,7 +73,7 @@ def _conditions(entity_filter: dict[str, Any]) -> tuple[str, str, tuple[str, ...
 
 
 def _entity_data(kind: str, row: tuple[Any, ...], fields: list[str], points: list[tuple[str, dict[int, Point]]]) -> str:
-    """One entity as JSON. Written by hand: a query may show thousands."""
+    """One entity as JSON. Formatted by hand: a query may return thousands."""
     born, identifier, name, type_ = row
     latest = []
     if fields:

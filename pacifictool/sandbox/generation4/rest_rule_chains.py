@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
+from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.generation4.documents import Document, id_of
 from pacifictool.sandbox.generation4.http import (
     Api4,
@@ -51,35 +51,35 @@ class RuleChainController:
         api.route(("GET",), "/api/ruleChains/export", self._export, _TENANT)
         api.route(("POST",), "/api/ruleChains/import", self._import, _TENANT)
 
-    def _find(self, request: Request, user: User) -> Document:
+    def _find(self, request: Request, user: SandboxUser) -> Document:
         return self._chains.require(request.path_params["id"], user.tenant)
 
-    async def _save(self, request: Request, user: User) -> Response:
+    async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         old = None
         if document.get("id") is not None:
             old = self._chains.require(id_of(document["id"]), user.tenant)
         return json_response(chain_document(await self._chains.save(document, user.tenant, old)))
 
-    async def _save_metadata(self, request: Request, user: User) -> Response:
+    async def _save_metadata(self, request: Request, user: SandboxUser) -> Response:
         return json_response(
             metadata_document(await self._chains.save_metadata(await read_object(request), user.tenant))
         )
 
-    async def _get(self, request: Request, user: User) -> Response:
+    async def _get(self, request: Request, user: SandboxUser) -> Response:
         return json_response(chain_document(self._find(request, user)))
 
-    async def _get_metadata(self, request: Request, user: User) -> Response:
+    async def _get_metadata(self, request: Request, user: SandboxUser) -> Response:
         return json_response(metadata_document(self._find(request, user)))
 
-    async def _delete(self, request: Request, user: User) -> Response:
+    async def _delete(self, request: Request, user: SandboxUser) -> Response:
         self._chains.delete(self._find(request, user))
         return empty_response()
 
-    async def _make_root(self, request: Request, user: User) -> Response:
+    async def _make_root(self, request: Request, user: SandboxUser) -> Response:
         return json_response(chain_document(await self._chains.make_root(self._find(request, user))))
 
-    async def _page(self, request: Request, user: User) -> Response:
+    async def _page(self, request: Request, user: SandboxUser) -> Response:
         query = request.query_params
         if (wanted := query.get("ruleChainIds")) is not None:
             identifiers = {part for part in wanted.split(",") if part}
@@ -87,11 +87,11 @@ class RuleChainController:
             return json_response([chain_document(chain) for chain in found])
         if not PageLink.given(request):
             raise bad_request(_CONDITIONS.format("" if query else "{}"))
-        # Chains for edge servers are a list of their own.
+        # Chains for edge servers are listed separately.
         chains = self._chains.all(user.tenant, query.get("type") or "CORE")
         return PageLink.of(request).page(chains, _SORT_KEYS, chain_document)
 
-    async def _export(self, request: Request, user: User) -> Response:
+    async def _export(self, request: Request, user: SandboxUser) -> Response:
         limit = integer(request, "limit")
         if limit is None or limit < 1:
             raise bad_request("Required request parameter 'limit' for method parameter type int is not present")
@@ -103,14 +103,14 @@ class RuleChainController:
             }
         )
 
-    async def _import(self, request: Request, user: User) -> Response:
+    async def _import(self, request: Request, user: SandboxUser) -> Response:
         overwrite = request.query_params.get("overwrite") == "true"
         return json_response(
             await self._chains.import_all(await read_object(request), user.tenant, overwrite=overwrite)
         )
 
 
-async def _test_script(request: Request, _user: User) -> Response:
+async def _test_script(request: Request, _user: SandboxUser) -> Response:
     document = await read_object(request)
     language, script = request.query_params.get("scriptLang", "JS"), text_of(document, "script")
     metadata = document.get("metadata")
@@ -135,7 +135,7 @@ class EventController4:
         for path in ("/api/events/{kind}/{id}", "/api/events/{kind}/{id}/{type}"):
             api.route(("GET",), path, self._events, ("SYS_ADMIN", "TENANT_ADMIN", "CUSTOMER_USER"))
 
-    async def _events(self, request: Request, user: User) -> Response:
+    async def _events(self, request: Request, user: SandboxUser) -> Response:
         query, link = request.query_params, PageLink.of(request)
         tenant = str(uuid_parameter(query.get("tenantId", "")))
         if tenant != user.tenant:

@@ -11,19 +11,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.auth import User
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, Devices, now_ms
+from pacifictool.sandbox.auth import SandboxUser
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
 from pacifictool.sandbox.entities import Entity
+from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
 from pacifictool.sandbox.generation4.entities import Entities4
 from pacifictool.sandbox.generation4.http import Api4, integer, json_response
 from pacifictool.sandbox.generation4.readings import metadata_text, parse_json, parse_telemetry, parse_values
 from pacifictool.sandbox.generation4.refusals import general
-from pacifictool.sandbox.generation4.telemetry import Point, Telemetry4
-from pacifictool.sandbox.http import Faults, empty_response, read_body, uuid_parameter
+from pacifictool.sandbox.generation4.telemetry import Point, TelemetryStore4
+from pacifictool.sandbox.http import empty_response, read_body, uuid_parameter
 from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, TextRefusal, bad_request, forbidden
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.telemetry import AGGREGATIONS, Attributes
+from pacifictool.sandbox.telemetry import AGGREGATIONS, AttributeStore
 from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Value, Values, java_text, json_value
 
 _ENTITY_TYPES = (
@@ -35,16 +36,16 @@ _DEFAULT_LIMIT = 100
 _MAX_INTERVALS = 700
 
 
-class TelemetryController:
-    """One handler per method; the path behind the prefix is taken apart here."""
+class TelemetryController4:
+    """One handler per method, which parses the path after the prefix."""
 
     def __init__(
         self,
         store: Store,
         entities: Entities4,
-        devices: Devices,
-        telemetry: Telemetry4,
-        attributes: Attributes,
+        devices: SandboxDevices,
+        telemetry: TelemetryStore4,
+        attributes: AttributeStore,
         device_api: DeviceApi4,
         faults: Faults,
     ) -> None:
@@ -62,7 +63,7 @@ class TelemetryController:
         api.route(("POST",), path, self._post, authorities)
         api.route(("DELETE",), path, self._delete, authorities)
 
-    def _entity(self, reference: tuple[str, str], user: User) -> Entity:
+    def _entity(self, reference: tuple[str, str], user: SandboxUser) -> Entity:
         kind, identifier = reference
         entity = self._entities.find(kind, identifier)
         if entity is None:
@@ -71,7 +72,7 @@ class TelemetryController:
             raise forbidden()
         return entity
 
-    async def _get(self, request: Request, user: User) -> Response:
+    async def _get(self, request: Request, user: SandboxUser) -> Response:
         match _parts(request):
             case [kind, identifier, "keys", "timeseries"]:
                 return json_response(self._telemetry.keys(self._entity(_reference(kind, identifier), user).born))
@@ -135,7 +136,7 @@ class TelemetryController:
         found = self._telemetry.latest_value(entity.born, key)
         return {"ts": now_ms(), "value": None} if found is None else _shown(found, strict=strict)
 
-    async def _post(self, request: Request, user: User) -> Response:
+    async def _post(self, request: Request, user: SandboxUser) -> Response:
         if self._latency_seconds:
             await asyncio.sleep(self._latency_seconds)
         match _parts(request):
@@ -151,7 +152,7 @@ class TelemetryController:
                 return await self._post_attributes(request, user, _reference("DEVICE", identifier), scope)
         raise _no_such_path(request)
 
-    async def _post_timeseries(self, request: Request, user: User, reference: tuple[str, str]) -> Response:
+    async def _post_timeseries(self, request: Request, user: SandboxUser, reference: tuple[str, str]) -> Response:
         body = await read_body(request)
         if not body:
             raise general("Required request body is missing")
@@ -169,7 +170,9 @@ class TelemetryController:
         self._store.commit()
         return empty_response()
 
-    async def _post_attributes(self, request: Request, user: User, reference: tuple[str, str], scope: str) -> Response:
+    async def _post_attributes(
+        self, request: Request, user: SandboxUser, reference: tuple[str, str], scope: str
+    ) -> Response:
         _check_scope(scope)
         if scope == CLIENT:
             raise TextRefusal(400, f"Invalid scope: {scope}")
@@ -185,7 +188,7 @@ class TelemetryController:
             self._device_api.shared_attributes_changed(entity.id, document)
         return empty_response()
 
-    async def _delete(self, request: Request, user: User) -> Response:
+    async def _delete(self, request: Request, user: SandboxUser) -> Response:
         keys = [key for key in request.query_params.get("keys", "").split(",") if key]
         match _parts(request):
             case [kind, identifier, "timeseries", "delete"]:
@@ -209,7 +212,9 @@ class TelemetryController:
             self._device_api.shared_attributes_changed(entity.id, {"deleted": keys})
         return empty_response()
 
-    def _delete_timeseries(self, request: Request, user: User, reference: tuple[str, str], keys: list[str]) -> Response:
+    def _delete_timeseries(
+        self, request: Request, user: SandboxUser, reference: tuple[str, str], keys: list[str]
+    ) -> Response:
         if not keys:
             raise TextRefusal(400, "Empty keys: ")
         everything = request.query_params.get("deleteAllDataForKeys") == "true"

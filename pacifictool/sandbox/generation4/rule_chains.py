@@ -1,4 +1,4 @@
-"""Rule chains and their metadata: what is saved, and what a save checks, which is little.
+"""Rule chains and their metadata, with the few checks of a save.
 
 docs/servers/4.x.md#rule-chains, rows 1, 2, 3 and 4.
 """
@@ -24,7 +24,7 @@ _GRAPH = "graph"
 
 
 class RuleChains:
-    """What the REST controller calls. Every method raises refusals in the platform's words."""
+    """The operations behind the REST controller. Every method raises the platform's refusals."""
 
     def __init__(self, store: Store, ids: IdFactory, documents: Documents, engine: RuleEngine4) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class RuleChains:
         return self._documents.require(RULE_CHAIN, identifier, tenant)
 
     async def save(self, document: Document, tenant: str, old: Document | None) -> Document:
-        """Creates a chain, or changes what `old` is called; names need not be unique."""
+        """Creates a chain, or renames `old`; names need not be unique."""
         name = document.get("name")
         if not isinstance(name, str) or not name.strip():
             raise bad_request("Rule chain name should be specified!")
@@ -75,7 +75,7 @@ class RuleChains:
         return self._documents.create(RULE_CHAIN, tenant, fixed | content | {_GRAPH: graph})
 
     async def save_metadata(self, document: Document, tenant: str) -> Document:
-        """Replaces a chain's nodes: those named by their ids are kept, all others go, new ones come."""
+        """Replaces a chain's nodes: those with a known id are kept, others deleted, new ones created."""
         chain = self.require(id_of(document.get("ruleChainId")), tenant)
         changed = self.store_metadata(chain, document)
         self._store.commit()
@@ -134,7 +134,7 @@ class RuleChains:
         }
 
     def _legacy_input(self, hook: Document, chain: Document) -> Document:
-        """The node that a connection to another chain becomes, as servers before 3.3.3 write it."""
+        """The node for a connection to another chain in the format of servers before 3.3.3."""
         target = id_of(hook.get("targetRuleChainId"))
         layout = hook.get("additionalInfo")
         if not isinstance(layout, dict):
@@ -150,7 +150,7 @@ class RuleChains:
         return self._node(node, chain, {})
 
     async def make_root(self, chain: Document) -> Document:
-        """Makes a chain the root chain instead of the one that was."""
+        """Makes a chain the root chain, instead of the previous one."""
         tenant = chain["tenantId"]["id"]
         for other in self.all(tenant, chain["type"]):
             if other["root"]:
@@ -161,7 +161,7 @@ class RuleChains:
         return saved
 
     def delete(self, chain: Document) -> None:
-        """Deletes a chain, even if an input node leads to it: that one dangles then."""
+        """Deletes a chain, even if an input node refers to it."""
         identifier, tenant = chain["id"]["id"], chain["tenantId"]["id"]
         if chain["root"]:
             raise bad_request("Deletion of Root Tenant Rule Chain is prohibited!")
@@ -204,7 +204,7 @@ def metadata_document(chain: Document) -> Document:
 
 
 def _with_mapped_chain(node: Document, chains: dict[str, Document]) -> Document:
-    """A node without an id; if it leads into a chain that is imported, too, it leads to where that one is now."""
+    """A node without an id; a reference to a chain of the same import gets that chain's new id."""
     copied = copy.deepcopy(node)
     copied.pop("id", None)
     configuration = copied.get("configuration")
@@ -216,7 +216,7 @@ def _with_mapped_chain(node: Document, chains: dict[str, Document]) -> Document:
 
 
 def _debug_settings(node: Document) -> Document | None:
-    """Debugging ends by itself: "all" becomes a time. The older `debugMode` counts, too."""
+    """Debugging is limited in time: "all" becomes an end time, also for the older `debugMode`."""
     given = node.get("debugSettings")
     if not isinstance(given, dict):
         if node.get("debugMode") is not True:
@@ -233,7 +233,7 @@ def _debug_settings(node: Document) -> Document | None:
 
 
 def _has_cycle(size: int, connections: list[dict[str, Any]]) -> bool:
-    """Whether some way leads back to where it began: taking away nodes that nothing leads to must end with none."""
+    """Whether the chain has a cycle: removing nodes without incoming connections must leave none."""
     incoming = [0] * size
     for connection in connections:
         incoming[connection["toIndex"]] += 1

@@ -1,4 +1,4 @@
-"""Stored telemetry as 4.x keeps it: "latest" is the newest time stamp, ranges hold their start and not their end."""
+"""Telemetry as 4.x stores it: "latest" is the newest timestamp; ranges include their start and exclude their end."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pacifictool.sandbox.telemetry import Telemetry, stored_value
+from pacifictool.sandbox.telemetry import TelemetryStore, stored_value
 from pacifictool.sandbox.values import Value
 
 Point = tuple[int, Value]
 
 
-class Telemetry4(Telemetry):
+class TelemetryStore4(TelemetryStore):
     """Values keep their types until REST prints them."""
 
     def _keep_latest(self, rows: list[tuple[int, str, int, str, Value]]) -> None:
@@ -23,13 +23,13 @@ class Telemetry4(Telemetry):
         )
 
     def latest_value(self, entity: int, key: str) -> Point | None:
-        """The value with the newest stamp."""
+        """The value with the newest timestamp."""
         self._write_out()
         row = self._store.row("SELECT ts, type, value FROM latest WHERE entity = ? AND key = ?", (entity, key))
         return None if row is None else (row[0], stored_value(row[1], row[2]))
 
     def latest_of(self, entities: Sequence[int], key: str) -> dict[int, Point]:
-        """The value with the newest stamp of each entity that has any."""
+        """The value with the newest timestamp of each entity that has one."""
         self._write_out()
         rows = self._store.rows(
             "SELECT entity, ts, type, value FROM latest WHERE key = ? AND entity IN (SELECT value FROM json_each(?))",

@@ -1,4 +1,4 @@
-"""Tokens of 4.x: longer lives, refresh tokens that are renewed, a logout that counts, and API keys."""
+"""Tokens of 4.x: longer lives, rotated refresh tokens, an effective logout, and API keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import uuid
 from typing import Any
 
-from pacifictool.sandbox.auth import Tokens, User, Users
+from pacifictool.sandbox.auth import SandboxUser, TokenIssuer, Users
 from pacifictool.sandbox.generation4.documents import API_KEY, Document, Documents
 from pacifictool.sandbox.generation4.refusals import general
 from pacifictool.sandbox.refusals import TOKEN_EXPIRED, FrameworkRefusal, unauthenticated
@@ -16,7 +16,7 @@ ACCESS_SECONDS, REFRESH_SECONDS = 9000, 604_800
 _LOGGED_OUT = "logged out:"
 
 
-class Tokens4(Tokens):
+class TokenIssuer4(TokenIssuer):
     """Every access token belongs to a session, which a logout ends."""
 
     def __init__(
@@ -32,16 +32,16 @@ class Tokens4(Tokens):
         self._store = store
         self._documents = documents
 
-    def login(self, user: User) -> dict[str, str]:
+    def login(self, user: SandboxUser) -> dict[str, str]:
         """Both tokens of a new session."""
         session = str(uuid.uuid4())
         return {"token": self.access(user, session=session), "refreshToken": self.refresh(user, session=session)}
 
     def renew(self, refresh_token: str) -> dict[str, str]:
-        """Both tokens anew, for a refresh token. Raises refusals."""
+        """A new pair of tokens for a refresh token. Raises refusals."""
         return self.login(self.user_of_refresh_token(refresh_token))
 
-    def authenticate(self, token: str) -> User:
+    def authenticate(self, token: str) -> SandboxUser:
         try:
             user = super().authenticate(token)
         except FrameworkRefusal:
@@ -49,7 +49,7 @@ class Tokens4(Tokens):
         self._check_session(self.claims(token)[0])
         return user
 
-    def user_of_refresh_token(self, token: str) -> User:
+    def user_of_refresh_token(self, token: str) -> SandboxUser:
         try:
             user = super().user_of_refresh_token(token)
         except FrameworkRefusal as error:
@@ -66,8 +66,8 @@ class Tokens4(Tokens):
         if self._store.meta(f"{_LOGGED_OUT}{claims.get('sessionId')}") is not None:
             raise unauthenticated("Token has expired", TOKEN_EXPIRED)
 
-    def create_api_key(self, user: User, description: str, *, is_enabled: bool) -> tuple[Document, str]:
-        """A new key: its document, and its value, which is shown this once."""
+    def create_api_key(self, user: SandboxUser, description: str, *, is_enabled: bool) -> tuple[Document, str]:
+        """A new key: its document, and its value, which is shown only once."""
         value = f"tb_{secrets.token_urlsafe(48)}"
         content = {
             "userId": {"entityType": "USER", "id": user.id},
@@ -79,7 +79,7 @@ class Tokens4(Tokens):
         }
         return self._documents.create(API_KEY, user.tenant, content), value
 
-    def user_of_api_key(self, value: str) -> User:
+    def user_of_api_key(self, value: str) -> SandboxUser:
         """Raises 401 refusals."""
         for user in self.users.all():
             key = self._documents.find_by_name(API_KEY, user.tenant, value, "value")

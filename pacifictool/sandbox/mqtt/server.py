@@ -1,8 +1,8 @@
 """MQTT sessions on asyncio, one small protocol object a connection.
 
-No broker library fits: on this platform a PUBACK is the rule engine's verdict and may come late, never, out of order
-or several times with one id; client ids mean nothing; a malformed payload closes the connection. What a topic means
-is the business of a `DeviceApi`, one per server generation.
+No broker library fits: on this platform a PUBACK is the result of the rule engine and may come late, never, out of
+order or several times with one id; client ids are ignored; a malformed payload closes the connection. The
+`DeviceApi` of a server generation handles the topics.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacifictool.runtime.peer import PeerCheck
 from pacifictool.sandbox.mqtt import wire
+
+AdmitsPeer = Callable[[tuple[str, int], tuple[str, int]], bool]
+"""Whether a connection from the first address (host and port) to the second, the server's own, is accepted."""
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SWEEP_SECONDS = 1.0
@@ -25,7 +27,7 @@ MAX_PACKET_BYTES = 65_536
 ACCEPTED, BAD_CLIENT_ID, BAD_USERNAME, NOT_AUTHORISED = 0, 2, 4, 5
 
 REASONS_OF_5 = {ACCEPTED: 0, BAD_CLIENT_ID: 0x85, BAD_USERNAME: 0x86, NOT_AUTHORISED: 0x86}
-"""What MQTT 5 says in the place of these codes; 4.3.1 calls an unknown token a bad user name
+"""The reason codes of MQTT 5 for these codes; 4.3.1 reports an unknown token as a bad user name
 (docs/servers/4.x.md#mqtt, row 2)."""
 
 _log = logging.getLogger("pacifictool.sandbox.mqtt")
@@ -33,20 +35,20 @@ _log = logging.getLogger("pacifictool.sandbox.mqtt")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and how sessions begin."""
+    """How the generations differ on the wire: first bytes of PUBACK, SUBACK and UNSUBACK, and how sessions start."""
 
     puback: int
     suback: int
     unsuback: int
     session_present: Callable[[wire.Connect, int], int]
-    """The flag of a CONNACK, for a CONNECT and the code it is answered with."""
+    """The session-present flag of a CONNACK, given the CONNECT and the return code."""
     speaks_5: bool = False
     """Whether MQTT 5 is spoken; if not, such a CONNECT closes the connection."""
-    insists_on_connect: bool = True
+    requires_connect: bool = True
     """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
 
-class Session:
+class DeviceSession:
     """One connection of a device. `context` is the device API's own."""
 
     __slots__ = (
@@ -82,7 +84,7 @@ class Session:
         self._acks += bytes((self._dialect.puback, 2, packet_id >> 8, packet_id & 0xFF))
 
     def refuse(self, packet_id: int, reason: int) -> None:
-        """MQTT 5: answers a PUBLISH with the reason why it is not taken; the session stays."""
+        """MQTT 5: rejects a PUBLISH with a reason code; the session stays open."""
         self.flush()
         self._transport.write(bytes((self._dialect.puback, 4, packet_id >> 8, packet_id & 0xFF, reason, 0)))
 
@@ -99,32 +101,32 @@ class Session:
         self._next_id = self._next_id % 0xFFFF + 1
         self._transport.write(wire.publish_packet(topic, payload, qos, self._next_id, is_5=self.is_5))
 
-    def close(self, *, say_goodbye: bool = False) -> None:
-        """Closes the connection; `say_goodbye` sends a DISCONNECT first, as 1.x does when a token changes."""
+    def close(self, *, with_disconnect: bool = False) -> None:
+        """Closes the connection; `with_disconnect` sends a DISCONNECT first, as 1.x does when a token changes."""
         if self.is_closed:
             return
         self.flush()
-        if say_goodbye:
+        if with_disconnect:
             self._transport.write(wire.DISCONNECT_PACKET)
         self.is_closed = True
         self._transport.close()
 
 
 class DeviceApi(Protocol):
-    """What a server generation does with what devices send. Called in the event loop; must not block."""
+    """How a server generation handles messages of devices. Called in the event loop; must not block."""
 
     dialect: Dialect
 
-    def on_connect(self, session: Session, connect: wire.Connect) -> int:
+    def on_connect(self, session: DeviceSession, connect: wire.Connect) -> int:
         """The CONNACK code: ACCEPTED or the reason for the refusal."""
 
-    def on_publish(self, session: Session, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
-        """A message; `session.puback` when it is done with, `session.close` when it is malformed."""
+    def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
+        """Handles a message: `session.puback` when it is done, `session.close` if it is malformed."""
 
-    def on_subscribe(self, session: Session, topic: str, qos: int) -> int:
+    def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         """The QoS granted, or 0x80."""
 
-    def on_close(self, session: Session) -> None:
+    def on_close(self, session: DeviceSession) -> None:
         """The connection is gone."""
 
 
@@ -138,13 +140,13 @@ class _Connection(asyncio.Protocol):
         self._connected = False
         self.keep_alive_seconds = 0.0
         self.last_packet = time.monotonic()
-        self.session: Session
+        self.session: DeviceSession
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.session = Session(transport, self._api.dialect, self._server)
+        self.session = DeviceSession(transport, self._api.dialect, self._server)
         if not self._server.admits(transport):
             # Nothing is read from it.
             transport.abort()
@@ -201,7 +203,7 @@ class _Connection(asyncio.Protocol):
             raise wire.ProtocolError(f"unexpected packet type {kind >> 4}")
 
     def _no_connect(self) -> None:
-        if self._api.dialect.insists_on_connect:
+        if self._api.dialect.requires_connect:
             raise wire.ProtocolError("the first packet is no CONNECT")
 
     def _connect(self, connect: wire.Connect) -> None:
@@ -242,7 +244,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(wire.acknowledgement(self._api.dialect.unsuback, packet_id, codes))
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the device has been silent for longer than it promised."""
+        """Whether the device has been silent for longer than its keep-alive allows."""
         limit = self.keep_alive_seconds if self._connected else CONNECT_TIMEOUT_SECONDS
         return bool(limit) and now - self.last_packet > limit
 
@@ -250,12 +252,12 @@ class _Connection(asyncio.Protocol):
 class MqttServer:
     """Listens on a socket that is bound already. `start`, then `close`."""
 
-    def __init__(self, api: DeviceApi, check: PeerCheck | None = None) -> None:
-        """`check` says which connections are taken; None: all."""
+    def __init__(self, api: DeviceApi, admits: AdmitsPeer | None = None) -> None:
+        """`admits` decides which connections are accepted; None: all."""
         self._api = api
-        self._check = check
+        self._admits = admits
         self.connections: set[_Connection] = set()
-        self._unflushed: list[Session] = []
+        self._unflushed: list[DeviceSession] = []
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -265,11 +267,11 @@ class MqttServer:
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Whether a new connection is taken."""
+        """Whether a new connection is accepted."""
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        return self._check is None or (bool(peer and own) and self._check.admits(peer[:2], own[:2]))
+        return self._admits is None or (bool(peer and own) and self._admits(peer[:2], own[:2]))
 
-    def flush_later(self, session: Session) -> None:
+    def flush_later(self, session: DeviceSession) -> None:
         """Sends a session's acknowledgements at the end of this turn of the event loop."""
         if not self._unflushed:
             asyncio.get_running_loop().call_soon(self._flush)

@@ -26,7 +26,7 @@ _U16 = struct.Struct(">H").unpack_from
 
 
 class ProtocolError(Exception):
-    """What arrived is not MQTT, or more than we accept."""
+    """The data is not MQTT, or exceeds a limit."""
 
 
 class UnknownVersion(ProtocolError):
@@ -193,7 +193,7 @@ def _length(size: int) -> bytes:
 
 
 def publish_packet(topic: str, payload: bytes, qos: int, packet_id: int, *, is_5: bool = False) -> bytes:
-    """A PUBLISH from us to a device."""
+    """A PUBLISH to a device."""
     name = topic.encode()
     body = struct.pack(">H", len(name)) + name + (struct.pack(">H", packet_id) if qos else b"")
     body += (NO_PROPERTIES if is_5 else b"") + payload

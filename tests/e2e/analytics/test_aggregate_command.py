@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from harness import kept_variables, variables_of
 
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]

@@ -25,7 +25,7 @@ from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.windows import UNITS
 from pacifictool.errors import CheckpointMismatch
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]

@@ -18,9 +18,9 @@ from pacifictool.analytics.defaults import (
     zone_count,
 )
 from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
 from pacifictool.settings import Secret, Sources, resolve
 

@@ -14,7 +14,7 @@ from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import KafkaUnreachable, PacificToolError, UsageError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 

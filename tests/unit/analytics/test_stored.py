@@ -9,9 +9,9 @@ from scripted_platform import Reply, ScriptedPlatform
 from pacifictool.analytics.sinks.stored import DeviceReader
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import NotFound, UnexpectedAnswer
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Device, Platform, Session
 from pacifictool.rest.entity_query import DEVICES_PER_REQUEST, DeviceQueries
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 
 _numbers = itertools.count(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness import CommandLine, Outcome, kept_variables, variables_of
 
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 
 Program = Callable[..., Outcome]
 

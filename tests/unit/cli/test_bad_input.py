@@ -18,9 +18,9 @@ from tls import Pki, TlsFront
 from world import Snapshot, restore, snapshot
 
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java, free_ports
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 HOME_PAGE = b"<!DOCTYPE html><html><body>Welcome to our intranet</body></html>"

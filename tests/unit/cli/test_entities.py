@@ -9,8 +9,8 @@ import pytest
 from harness import CommandLine
 from world import Snapshot, named, restore, snapshot
 
+from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
-from pacifictool.sandbox.stack import LocalStack
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ from pacifictool.cli.render import Messages, Output, TerminalReporter
 from pacifictool.cli.results import render_invalid_records
 from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 
 Draw = Callable[..., Outcome]

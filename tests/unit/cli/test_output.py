@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from harness import CommandLine, Outcome, variables_of
 
+from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import free_ports
-from pacifictool.sandbox.stack import LocalStack
 
 Program = Callable[..., Outcome]
 

@@ -20,7 +20,7 @@ from harness import variables_of
 from pacifictool.cli import render
 from pacifictool.cli.render import Messages, Output, TerminalReporter, table
 from pacifictool.errors import OutputFailed, PacificToolError
-from pacifictool.sandbox.stack import LocalStack
+from pacifictool.local.stack import LocalStack
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 

@@ -78,7 +78,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
 
 
 @pytest.mark.parametrize("option", ["--http-port", pytest.param("--mqtt-port", marks=pytest.mark.long), "--kafka-port"])
-def test_a_taken_port_is_named_and_nothing_is_left_running(
+def test_a_port_in_use_is_named_and_nothing_is_left_running(
     option: str, sandbox: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -103,14 +103,14 @@ def test_a_taken_port_is_named_and_nothing_is_left_running(
 
 
 @pytest.mark.long
-def test_a_keeper_that_was_killed_leaves_no_process_behind_and_the_next_start_works(
+def test_a_killed_daemon_leaves_no_process_and_the_next_start_works(
     sandbox: Callable[..., Outcome],
 ) -> None:
     state = sandbox("up", "--free-ports").document
-    keeper = psutil.Process(state["pid"])
-    children = keeper.children(recursive=True)
-    keeper.kill()
-    keeper.wait(10)
+    daemon = psutil.Process(state["pid"])
+    children = daemon.children(recursive=True)
+    daemon.kill()
+    daemon.wait(10)
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
     assert sandbox("status").code == 1

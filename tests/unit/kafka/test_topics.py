@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
+from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java, free_ports
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 
 _numbers = itertools.count(1)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from scripted_platform import Reply, ScriptedPlatform
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import Secret
 
 USERNAME = "tenant@thingsboard.org"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import pacifictool.errors
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Platform
-from pacifictool.sandbox.launcher import SandboxProcess
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "rest-client.md").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sandbox_clients import RawDevice, Tenant
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import RawDevice, Tenant
 
 _numbers = itertools.count(1)
 

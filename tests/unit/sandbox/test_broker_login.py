@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.sandbox.broker_login import BrokerLogin, write_broker_login
+from pacifictool.local.broker_login import BrokerLogin, write_broker_login
 
 LOGIN = {"security.protocol": "SASL_PLAINTEXT", "sasl.password": "secret"}
 
@@ -15,7 +15,7 @@ def login(tmp_path: Path) -> BrokerLogin:
     return BrokerLogin(tmp_path / "login.json")
 
 
-def test_producers_for_the_own_broker_log_in(login: BrokerLogin) -> None:
+def test_producers_log_in_at_the_sandboxs_broker(login: BrokerLogin) -> None:
     for bootstrap in ("localhost:29092", "127.0.0.1:29092", "localhost:29092, 127.0.0.1:29092,"):
         assert login.properties(bootstrap, {}) == LOGIN
 
@@ -28,7 +28,7 @@ def test_other_brokers_never_see_the_password(login: BrokerLogin, bootstrap: str
     assert login.properties(bootstrap, {}) == {}
 
 
-def test_security_of_the_plugin_itself_goes_before(login: BrokerLogin) -> None:
+def test_security_properties_of_the_plugin_take_precedence(login: BrokerLogin) -> None:
     assert login.properties("localhost:29092", {"security.protocol": "PLAINTEXT"}) == {}
 
 

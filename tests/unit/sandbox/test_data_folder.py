@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from pacifictool.errors import ForeignFolder, PacificToolError, SandboxError
+from pacifictool.local.daemon import SandboxState, check_data, delete_data, read_state, stop_daemon
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, claim
-from pacifictool.sandbox.keeper import SandboxState, check_data, delete_data, read_state, stop_keeper
-from pacifictool.sandbox.launcher import SandboxProcess
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -43,7 +43,7 @@ def sandbox(tmp_path: Path) -> Path:
 
 def test_a_folder_of_the_user_is_not_emptied(foreign: Path) -> None:
     before = files(foreign)
-    for action in (delete_data, check_data, stop_keeper, read_state):
+    for action in (delete_data, check_data, stop_daemon, read_state):
         with pytest.raises(ForeignFolder, match=str(foreign)):
             action(foreign)
     assert files(foreign) == before
@@ -57,7 +57,7 @@ def test_a_sandbox_is_emptied_and_can_be_used_again(sandbox: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["kafka", "platform"])
-def test_a_part_that_is_not_the_sandboxs_stops_the_reset_before_the_first_change(sandbox: Path, part: str) -> None:
+def test_a_foreign_subfolder_stops_the_reset_before_the_first_change(sandbox: Path, part: str) -> None:
     (sandbox / part / ".pacifictool-folder.json").unlink()
     (sandbox / part / "thesis.txt").write_text("ten years")
     before = files(sandbox)
@@ -67,7 +67,7 @@ def test_a_part_that_is_not_the_sandboxs_stops_the_reset_before_the_first_change
 
 
 @pytest.mark.parametrize("part", ["kafka", "platform"])
-def test_a_part_that_is_a_link_stops_the_reset(sandbox: Path, foreign: Path, part: str) -> None:
+def test_a_linked_subfolder_stops_the_reset(sandbox: Path, foreign: Path, part: str) -> None:
     delete_data(sandbox)
     (sandbox / part).symlink_to(foreign)
     before = files(foreign)
@@ -103,15 +103,15 @@ def test_a_state_file_in_a_foreign_folder_stops_no_process(foreign: Path) -> Non
         state = SandboxState(process.pid, created, "", "", "", str(foreign))
         (foreign / "sandbox.json").write_text(json.dumps(asdict(state)))
         with pytest.raises(ForeignFolder):
-            stop_keeper(foreign)
+            stop_daemon(foreign)
         assert process.poll() is None
         process.kill()
 
 
-def test_looking_for_a_sandbox_makes_no_folder(tmp_path: Path) -> None:
+def test_reading_the_state_creates_no_folder(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert read_state(missing) is None
-    assert not stop_keeper(missing)
+    assert not stop_daemon(missing)
     delete_data(missing)
     assert not missing.exists()
 

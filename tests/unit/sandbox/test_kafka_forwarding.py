@@ -11,10 +11,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import (
+from sandbox_clients import (
     ATTRIBUTES,
     TELEMETRY,
     RawDevice,
@@ -22,6 +19,9 @@ from pacifictool.sandbox.testing import (
     plugin_document,
     rule_document,
 )
+
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
 
 pytestmark = pytest.mark.kafka
 
@@ -129,7 +129,7 @@ def test_a_record_is_the_templates_text_without_key_headers_or_time(pipeline: Pi
     assert message.timestamp() == (TIMESTAMP_CREATE_TIME, -1)
 
 
-def test_a_topic_may_stamp_its_records_itself(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_a_topic_can_set_timestamps_itself(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline(1, **{"message.timestamp.type": "LogAppendTime"})
     pipeline.device("WS").acknowledged('{"windSpeed":"31"}')
     (message,) = pipeline.records()
@@ -209,7 +209,7 @@ def test_arrays_give_one_record_and_flat_ones_the_last(pipeline: Pipeline) -> No
     assert second in [record("Zone A", str(number)) for number in (7, 8, 9)]
 
 
-def test_all_ways_of_a_device_are_forwarded_but_not_those_of_a_user(pipeline: Pipeline) -> None:
+def test_telemetry_of_devices_is_forwarded_and_that_of_users_is_not(pipeline: Pipeline) -> None:
     tenant = pipeline.tenant
     device = pipeline.device("WS")
     identifier = tenant.get("/api/tenant/devices?deviceName=WS")["id"]["id"]
@@ -239,7 +239,7 @@ def test_two_equal_active_rules_give_two_records_and_a_suspended_one_none(pipeli
     assert pipeline.values() == [record("Zone A", "1")] * 2
 
 
-def test_an_active_rule_follows_its_update_at_once(pipeline: Pipeline, unique: str) -> None:
+def test_an_update_of_an_active_rule_applies_immediately(pipeline: Pipeline, unique: str) -> None:
     device = pipeline.device("WS")
     device.acknowledged('{"windSpeed":1}')
     changed = {**pipeline.rule, "state": None}
@@ -249,7 +249,7 @@ def test_an_active_rule_follows_its_update_at_once(pipeline: Pipeline, unique: s
     assert pipeline.values() == [record("Zone A", "1"), b"2 in WS"]
 
 
-def test_records_go_round_the_partitions_one_by_one(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_records_are_assigned_to_partitions_round_robin(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline(3)
     device = pipeline.device("WS")
     for number in range(12):

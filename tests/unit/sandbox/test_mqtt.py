@@ -9,10 +9,10 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from sandbox_clients import ATTRIBUTES, TELEMETRY, RawDevice, Tenant, connect_packet, subscribe_packet
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.mqtt import wire
-from pacifictool.sandbox.testing import ATTRIBUTES, TELEMETRY, RawDevice, Tenant, connect_packet, subscribe_packet
 
 Connect = Callable[[str | None], RawDevice]
 SCOPED = "/api/plugins/telemetry/DEVICE/{}/values/attributes/{}"
@@ -36,7 +36,9 @@ def test_a_good_token_is_accepted_with_session_present(
 
 
 @pytest.mark.parametrize(("username", "code"), [("nosuchtoken", 5), ("", 4), (None, 4)])
-def test_refused_connections_are_told_why_and_closed(connect: Connect, username: str | None, code: int) -> None:
+def test_refused_connections_get_a_return_code_and_are_closed(
+    connect: Connect, username: str | None, code: int
+) -> None:
     device = connect(None)
     device.send(connect_packet(username))
     device.expect(bytes((0x20, 2, 1, code)))
@@ -44,7 +46,7 @@ def test_refused_connections_are_told_why_and_closed(connect: Connect, username:
 
 
 @pytest.mark.parametrize("how", ["mqtt5", "publish first", "no mqtt", "connect twice", "too long"])
-def test_what_is_no_mqtt_3_session_is_closed_without_a_word(
+def test_invalid_first_packets_close_the_connection_without_a_response(
     connect: Connect, station: tuple[str, str], how: str
 ) -> None:
     if how == "connect twice":
@@ -64,9 +66,7 @@ def test_what_is_no_mqtt_3_session_is_closed_without_a_word(
     assert device.is_closed()
 
 
-def test_two_sessions_with_one_token_and_client_id_live_side_by_side(
-    connect: Connect, station: tuple[str, str]
-) -> None:
+def test_two_sessions_can_share_a_token_and_a_client_id(connect: Connect, station: tuple[str, str]) -> None:
     devices = [connect(None) for _ in range(2)]
     for device in devices:
         device.send(connect_packet(station[1], client_id="same"))
@@ -125,7 +125,7 @@ def test_telemetry_and_attributes_are_stored_when_acknowledged(
     ],
 )
 @pytest.mark.parametrize("qos", [0, 1])
-def test_malformed_messages_close_the_connection_without_an_answer(
+def test_malformed_messages_close_the_connection_without_a_puback(
     tenant: Tenant, connect: Connect, station: tuple[str, str], topic: str, payload: str, qos: int
 ) -> None:
     device = connect(station[1])
@@ -134,7 +134,7 @@ def test_malformed_messages_close_the_connection_without_an_answer(
     assert tenant.get(f"/api/plugins/telemetry/DEVICE/{station[0]}/keys/timeseries") == []
 
 
-def test_what_came_before_a_malformed_message_is_acknowledged(connect: Connect, station: tuple[str, str]) -> None:
+def test_messages_before_a_malformed_one_are_acknowledged(connect: Connect, station: tuple[str, str]) -> None:
     device = connect(station[1])
     good, bad = wire.publish_packet(TELEMETRY, b'{"a":1}', 1, 1), wire.publish_packet(TELEMETRY, b"{", 1, 2)
     device.send(good)
@@ -167,7 +167,7 @@ def test_packets_may_come_in_pieces_or_many_at_once(connect: Connect, station: t
     )
 
 
-def test_subscriptions_pings_and_goodbyes(tenant: Tenant, connect: Connect, station: tuple[str, str]) -> None:
+def test_subscriptions_pings_and_disconnects(tenant: Tenant, connect: Connect, station: tuple[str, str]) -> None:
     identifier, token = station
     device = connect(token)
     device.send(subscribe_packet(7, (ATTRIBUTES, 2), ("nosuch", 1), (f"{ATTRIBUTES}/response/+", 0)))
@@ -216,7 +216,7 @@ def test_deleting_a_device_leaves_its_session_alive(tenant: Tenant, connect: Con
     other.expect(b"\x20\x02\x01\x05")
 
 
-def test_a_thousand_idle_and_half_open_connections_do_not_hurt(
+def test_a_thousand_idle_and_half_open_connections_delay_nothing(
     sandbox: SandboxProcess, connect: Connect, station: tuple[str, str]
 ) -> None:
     idle = [RawDevice(sandbox.mqtt_port, station[1] if number % 2 else None) for number in range(1000)]
@@ -234,7 +234,7 @@ def test_a_thousand_idle_and_half_open_connections_do_not_hurt(
             device.close()
 
 
-def test_paho_gets_along_with_it(sandbox: SandboxProcess, tenant: Tenant, station: tuple[str, str]) -> None:
+def test_paho_can_publish_and_subscribe(sandbox: SandboxProcess, tenant: Tenant, station: tuple[str, str]) -> None:
     client = paho.Client(CallbackAPIVersion.VERSION2)
     client.username_pw_set(station[1])
     acknowledged = threading.Semaphore(0)
@@ -304,7 +304,7 @@ def test_gateway_connect_attributes_and_disconnect(tenant: Tenant, unique: str, 
         ("telemetry", None, False),
     ],
 )
-def test_bad_gateway_messages_get_no_answer_and_keep_the_session(
+def test_invalid_gateway_messages_get_no_puback_and_keep_the_session(
     tenant: Tenant, unique: str, gateway: tuple[str, RawDevice], topic: str, document: Any, creates: bool
 ) -> None:
     _, device = gateway
@@ -335,9 +335,7 @@ def test_the_http_device_api(tenant: Tenant, sandbox: SandboxProcess, station: t
     assert (bad.status_code, bad.content) == (401, b"")
 
 
-def test_characters_that_no_utf8_can_hold_spoil_nothing(
-    tenant: Tenant, connect: Connect, station: tuple[str, str]
-) -> None:
+def test_lone_surrogates_are_replaced(tenant: Tenant, connect: Connect, station: tuple[str, str]) -> None:
     identifier, token = station
     device = connect(token)
     device.acknowledged('{"half":"a\\ud800b","\\udc00":1,"whole":"\\ud83d\\ude00"}')

@@ -13,10 +13,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from sandbox_clients import Tenant
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.mqtt.wire import ProtocolError, parse_publish, parse_subscribe
-from pacifictool.sandbox.testing import Tenant
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def wait_for(kind: str, settled: threading.Event, heard: list[Any]) -> tuple[Any
     return arguments
 
 
-def test_paho_publishes_subscribes_and_is_answered(open_client: Callable[[str], Any]) -> None:
+def test_paho_publishes_subscribes_and_gets_responses(open_client: Callable[[str], Any]) -> None:
     client, settled, heard = open_client("4")
     assert wait_for("connect", settled, heard)[3].value == 0
     client.subscribe("v1/devices/me/attributes/response/+", qos=1)

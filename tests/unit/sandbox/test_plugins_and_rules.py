@@ -3,8 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from pacifictool.sandbox.testing import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
+from sandbox_clients import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
 
 NOWHERE = "localhost:1"
 
@@ -136,7 +135,7 @@ def test_refused_actions(tenant: Tenant, plugin: Any, change: Any, message: str)
     assert refused(tenant, "POST", "/api/rule", body) == (400, message)
 
 
-def test_equal_rules_empty_filters_and_no_plugin_token_are_taken(tenant: Tenant, plugin: Any) -> None:
+def test_equal_rules_empty_filters_and_no_plugin_token_are_accepted(tenant: Tenant, plugin: Any) -> None:
     body = rule_document(plugin["apiToken"], "topic")
     first, second = tenant.post("/api/rule", body), tenant.post("/api/rule", body)
     assert first["id"] != second["id"]
@@ -144,7 +143,7 @@ def test_equal_rules_empty_filters_and_no_plugin_token_are_taken(tenant: Tenant,
     assert tenant.post("/api/rule", {**body, "pluginToken": None})["pluginToken"] is None
 
 
-def test_bodies_that_are_no_json(tenant: Tenant) -> None:
+def test_bodies_that_are_not_json(tenant: Tenant) -> None:
     headers = {"Content-Type": "application/json"}
     answer = tenant.call("POST", "/api/rule", data=b"{", headers=headers)
     assert answer.status_code == 400
@@ -153,7 +152,7 @@ def test_bodies_that_are_no_json(tenant: Tenant) -> None:
     assert refused(tenant, "GET", "/api/plugin/notauuid") == (400, "Invalid UUID string: notauuid")
 
 
-def test_the_whole_life_of_a_plugin_and_its_rule(tenant: Tenant, plugin: Any) -> None:
+def test_the_lifecycle_of_a_plugin_and_its_rule(tenant: Tenant, plugin: Any) -> None:
     rule = tenant.post("/api/rule", rule_document(plugin["apiToken"], "topic"))
     inactive = (400, "Can't save active rule that points to inactive plugin!")
     assert refused(tenant, "POST", path_of(rule, "activate")) == inactive
@@ -183,7 +182,7 @@ def test_the_whole_life_of_a_plugin_and_its_rule(tenant: Tenant, plugin: Any) ->
             assert refused(tenant, method, path_of(document, path)) == (404, "Requested item wasn't found!")
 
 
-def test_an_unreachable_broker_is_no_failure_of_the_activation(tenant: Tenant, plugin: Any) -> None:
+def test_a_plugin_can_be_activated_while_its_broker_is_unreachable(tenant: Tenant, plugin: Any) -> None:
     done(tenant, plugin, "activate")
     newest = tenant.events("PLUGIN", plugin["id"]["id"])[0]
     assert newest["type"] == "LC_EVENT"
@@ -200,7 +199,7 @@ def test_an_unreachable_broker_is_no_failure_of_the_activation(tenant: Tenant, p
         {"acks": "nonsense"},
     ],
 )
-def test_a_plugin_that_cannot_start_is_active_all_the_same_and_says_so_in_its_events(
+def test_a_plugin_that_cannot_start_is_active_and_has_an_error_event(
     tenant: Tenant, unique: str, configuration: Any
 ) -> None:
     body = plugin_document(f"broken-{unique}", NOWHERE)
@@ -228,7 +227,7 @@ def test_a_filter_that_does_not_compile_shows_in_the_events_only(
     connect(token).acknowledged('{"windSpeed":1}')
 
 
-def test_a_filter_that_throws_leaves_messages_without_an_answer_and_an_error_event(
+def test_a_filter_that_throws_leaves_messages_without_a_puback_and_an_error_event(
     tenant: Tenant, unique: str, plugin: Any, connect: Any
 ) -> None:
     done(tenant, plugin, "activate")

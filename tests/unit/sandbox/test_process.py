@@ -13,19 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from sandbox_clients import RawDevice, Tenant
 
 from pacifictool.errors import ForeignFolder, PortInUse, SandboxError
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.own_folder import PLATFORM, claim
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
-from pacifictool.sandbox.testing import RawDevice, Tenant
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_everything_survives_stops_and_crashes_and_the_ports_stay(data_dir: Path) -> None:
+def test_data_and_ports_survive_stops_and_crashes(data_dir: Path) -> None:
     sandbox = SandboxProcess(data_dir)
     sandbox.start()
     tenant, ports = Tenant(sandbox.url), (sandbox.http_port, sandbox.mqtt_port)
@@ -91,7 +91,7 @@ def test_a_signal_ends_it_within_a_second_whatever_is_connected(tmp_path: Path, 
         process.wait()
 
 
-def test_a_taken_port_is_named(data_dir: Path) -> None:
+def test_a_port_in_use_is_named(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for sandbox in (SandboxProcess(data_dir, http_port=port), SandboxProcess(data_dir, mqtt_port=port)):
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         SandboxProcess(tmp_path / "data").start()
 
 
-def test_help_does_not_show_the_test_hooks() -> None:
+def test_help_does_not_show_fault_injection() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "pacifictool.sandbox", "--help"], capture_output=True, text=True, check=True
     ).stdout
@@ -158,7 +158,7 @@ def test_ten_thousand_devices_page_completely(data_dir: Path) -> None:
 def test_the_process_ends_with_its_launcher(tmp_path: Path) -> None:
     code = """
 import pathlib, sys, time
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 sandbox = SandboxProcess(pathlib.Path(sys.argv[1]))
 sandbox.start()
 print(sandbox.http_port, flush=True)

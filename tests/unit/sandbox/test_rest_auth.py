@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 import pytest
 import requests
+from sandbox_clients import Tenant
 
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.server import KEY_FILE
-from pacifictool.sandbox.testing import Tenant
 
 LOGIN = {"username": "tenant@thingsboard.org", "password": "tenant"}
 
@@ -119,7 +119,7 @@ def test_garbage_and_tampered_tokens_are_refused_like_a_wrong_password(sandbox: 
     assert refusal(get_user(sandbox.url, f"Bearer {foreign}")) == (401, "Invalid username or password", 10)
 
 
-def test_a_token_signed_with_our_key_must_still_be_ours(sandbox: SandboxProcess) -> None:
+def test_a_token_with_a_valid_signature_and_foreign_claims_is_refused(sandbox: SandboxProcess) -> None:
     key = (sandbox.data_dir / KEY_FILE).read_bytes()
     claims = jwt.decode(tokens(sandbox.url)["token"], options={"verify_signature": False})
     for change in ({"iss": "else"}, {"sub": "nobody"}, {"userId": "another"}):
@@ -129,7 +129,7 @@ def test_a_token_signed_with_our_key_must_still_be_ours(sandbox: SandboxProcess)
     assert get_user(sandbox.url, f"Bearer {other_algorithm}").status_code == 401
 
 
-def test_refresh_hands_back_the_same_refresh_token(sandbox: SandboxProcess) -> None:
+def test_refresh_returns_the_same_refresh_token(sandbox: SandboxProcess) -> None:
     refresh = tokens(sandbox.url)["refreshToken"]
     answer = post(sandbox.url, "/api/auth/token", {"refreshToken": refresh})
     assert answer.status_code == 200
@@ -151,7 +151,7 @@ def test_wrong_kinds_of_tokens(sandbox: SandboxProcess) -> None:
     assert refusal(garbage) == (401, "Invalid username or password", 10)
 
 
-def test_tokens_expire_when_told(data_dir: Path) -> None:
+def test_tokens_expire_after_their_configured_life(data_dir: Path) -> None:
     options = ("--access-token-seconds", "1", "--refresh-token-seconds", "1")
     with SandboxProcess(data_dir, options=options) as sandbox:
         both = tokens(sandbox.url)
@@ -161,7 +161,7 @@ def test_tokens_expire_when_told(data_dir: Path) -> None:
         assert refusal(late) == (401, "Token has expired", 11)
 
 
-def test_what_a_user_may_not_do_is_a_403(sandbox: SandboxProcess) -> None:
+def test_missing_permissions_are_a_403(sandbox: SandboxProcess) -> None:
     customer = Tenant(sandbox.url, "customer@thingsboard.org", "customer")
     sysadmin = Tenant(sandbox.url, "sysadmin@thingsboard.org", "sysadmin")
     words = (403, "You don't have permission to perform this operation!", 20)

@@ -5,8 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-
-from pacifictool.sandbox.testing import RawDevice, Tenant, connect_packet
+from sandbox_clients import RawDevice, Tenant, connect_packet
 
 NULL = "13814000-1dd2-11b2-8080-808080808080"
 UNKNOWN = "d58f8760-e796-11f1-82e5-03a95f4b7a43"
@@ -54,7 +53,7 @@ def test_creation_finding_changing_and_deleting(tenant: Tenant, unique: str, kin
 
 
 @pytest.mark.parametrize(("kind", "word"), [("device", "Device"), ("asset", "Asset")])
-def test_names_and_types_are_needed_and_taken_as_they_are(tenant: Tenant, unique: str, kind: str, word: str) -> None:
+def test_names_and_types_are_required_and_stored_unchanged(tenant: Tenant, unique: str, kind: str, word: str) -> None:
     path = f"/api/{kind}"
     assert refused(tenant, "POST", path, {"type": "x"}) == (400, f"{word} name should be specified!", 31)
     assert refused(tenant, "POST", path, {"name": unique}) == (400, f"{word} type should be specified!", 31)
@@ -122,7 +121,7 @@ def test_bad_page_links(tenant: Tenant) -> None:
     assert refused(tenant, "GET", "/api/tenant/devices?limit=1&idOffset=x") == (400, "Invalid UUID string: x", 31)
 
 
-def test_demo_devices_are_there_and_no_demo_assets(tenant: Tenant) -> None:
+def test_there_are_demo_devices_and_no_demo_assets(tenant: Tenant) -> None:
     devices = tenant.get("/api/tenant/devices?limit=100&type=default&textSearch=test")["data"]
     assert [device["name"] for device in devices] == DEMO
     a1 = devices[0]["id"]["id"]

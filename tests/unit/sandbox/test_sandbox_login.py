@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.local.client_login import with_sandbox_login
+from pacifictool.local.daemon import write_state
 from pacifictool.runtime.own_folder import SANDBOX, claim
-from pacifictool.sandbox.broker_login import with_sandbox_login
-from pacifictool.sandbox.keeper import write_state
 from pacifictool.settings import Settings, Sources, resolve
 
 PORT = 29092
@@ -16,7 +16,7 @@ PORT = 29092
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Of a sandbox that this very process keeps."""
+    """Of a sandbox whose daemon is this process."""
     folder = tmp_path / "sandbox"
     folder.mkdir()
     claim(folder, SANDBOX)

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from pacifictool.sandbox.generation1.nashorn import compile_filter, names_json, scopes_json
-from pacifictool.sandbox.scripting import Script, ScriptFailed, ScriptRefused
+from pacifictool.sandbox.generation1.nashorn import Script, compile_filter, names_json, scopes_json
+from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
 from pacifictool.sandbox.values import Value
 
 
@@ -27,12 +27,12 @@ def run(text: str, names: dict[str, Value] | None = None, client: dict[str, Valu
         "// a comment at the end\nwindSpeed > 30 // here",
     ],
 )
-def test_scripts_see_names_and_scopes_and_their_last_value_counts(script: str) -> None:
+def test_scripts_see_names_and_scopes_and_return_their_last_value(script: str) -> None:
     assert run(script, {"windSpeed": 31}, {"geoZone": "Zone A"}) is True
 
 
 @pytest.mark.parametrize("script", ["a b", "1 +", "return true", "}); (function () {", "if ("])
-def test_what_does_not_compile_is_refused(script: str) -> None:
+def test_scripts_that_do_not_compile_are_refused(script: str) -> None:
     with pytest.raises(ScriptRefused, match="Can't compile script: SyntaxError"):
         Script(script)
 
@@ -53,7 +53,7 @@ def test_what_does_not_compile_is_refused(script: str) -> None:
         ("'x'.repeat(1e9) === ''", "InternalError"),
     ],
 )
-def test_what_throws_or_runs_too_long_or_gives_no_boolean_fails(script: str, reason: str) -> None:
+def test_scripts_that_throw_time_out_or_return_no_boolean_fail(script: str, reason: str) -> None:
     started = time.monotonic()
     with pytest.raises(ScriptFailed, match=reason):
         run(script)
@@ -100,10 +100,10 @@ def test_longs_behave_as_the_java_objects_that_they_are_on_the_server(script: st
     "script",
     ["[1].some(x => x > 0)", "let q = 1; q > 0", "`a` === 'a'", "2 ** 3 == 8", "cs?.a == null", "Math.max(...[1]) > 0"],
 )
-def test_syntax_that_the_servers_engine_does_not_know_is_refused(script: str) -> None:
+def test_syntax_that_the_servers_engine_does_not_support_is_refused(script: str) -> None:
     with pytest.raises(ScriptRefused, match="newer than ECMAScript 5"):
         compile_filter(script)
 
 
-def test_newer_syntax_within_texts_and_comments_is_none() -> None:
+def test_newer_syntax_within_texts_and_comments_is_accepted() -> None:
     assert run("'=> `let x`' !== \"...\" // let x => y\n /* ** `*/ && (a ? .5 : 1) > 0", {"a": 1}) is True

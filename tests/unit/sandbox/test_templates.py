@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import pytest
+from sandbox_clients import TEMPLATE
 
 from pacifictool.sandbox.generation1.templates import (
-    Reading,
     Template,
     TemplateFailed,
+    TemplateReading,
     TemplateRefused,
     attribute_maps,
 )
-from pacifictool.sandbox.testing import TEMPLATE
 from pacifictool.sandbox.values import Value, Values
 
 
 def render(template: str, wind_speed: Value | None = None, client: Values | None = None) -> str:
     context: dict[str, object] = dict(attribute_maps({"cs": client or {}, "ss": {"s": 1}, "shared": {}}))
     if wind_speed is not None:
-        context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
+        context["windSpeed"] = TemplateReading("windSpeed", 5, wind_speed)
     return Template(template).render(context)
 
 
@@ -75,11 +75,11 @@ def test_templates_that_could_reach_the_interpreter_or_do_not_parse_are_refused(
         Template(template)
 
 
-def test_names_with_underscores_are_no_danger() -> None:
+def test_names_with_underscores_are_accepted() -> None:
     assert render('{"format":"$cs.get(\'my_geo_zone\')"}', 1, {"my_geo_zone": "A"}) == '{"format":"A"}'
 
 
-def test_a_template_that_fails_says_so() -> None:
+def test_a_failed_template_raises() -> None:
     with pytest.raises(TemplateFailed):
         render("#foreach($x in $windSpeed.ts)$x#end", 1)
 
@@ -106,7 +106,7 @@ def test_a_template_that_fails_says_so() -> None:
         ("$windSpeed.valueAsString ## remark", False),
     ],
 )
-def test_templates_that_are_filled_in_directly_say_what_airspeed_says(template: str, is_plain: bool) -> None:
+def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str, is_plain: bool) -> None:
     compiled = Template(template)
     assert (compiled._plain is not None) is is_plain
     clients: list[Values] = [{}, {"geoZone": "Zone A"}, {"geoZone": ""}, {"geoZone": "$x #set", "valueAsString": 7}]
@@ -114,5 +114,5 @@ def test_templates_that_are_filled_in_directly_say_what_airspeed_says(template: 
         for wind_speed in (31, 1.5, "thirty", True):
             context: dict[str, object] = dict(attribute_maps({"cs": client, "ss": {"s": 1}, "shared": {}}))
             assert compiled.render(context) == compiled._render(context)
-            context["windSpeed"] = Reading("windSpeed", 5, wind_speed)
+            context["windSpeed"] = TemplateReading("windSpeed", 5, wind_speed)
             assert compiled.render(context) == compiled._render(context)

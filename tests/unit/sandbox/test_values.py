@@ -62,19 +62,19 @@ def test_a_printed_double_reads_back_as_the_same_double(number: float) -> None:
         ('{"ts":1.0e400,"values":{}}', 'For input string: "inf"'),
     ],
 )
-def test_what_is_no_value_is_refused_in_the_servers_words(payload: str, message: str) -> None:
+def test_invalid_values_are_refused_with_the_servers_message(payload: str, message: str) -> None:
     with pytest.raises(PayloadRefused) as caught:
         parse_telemetry(parse_json(payload), 0)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("payload", ["", "{", "x", '{"a":}', "[" * 100_000, '{"v":' + "9" * 5000 + "}"])
-def test_what_is_no_json_is_refused(payload: str) -> None:
+def test_invalid_json_is_refused(payload: str) -> None:
     with pytest.raises(InvalidJson):
         parse_json(payload)
 
 
-def test_time_stamps_come_with_the_values_or_from_the_server() -> None:
+def test_timestamps_come_with_the_values_or_from_the_server() -> None:
     assert parse_telemetry(parse_json('{"a":1}'), 7) == [(7, {"a": 1})]
     assert parse_telemetry(parse_json('{"ts":"15","values":{"a":1}}'), 7) == [(15, {"a": 1})]
     assert parse_telemetry(parse_json('[{"a":1},{"ts":2,"values":{"b":"x"}}]'), 7) == [(7, {"a": 1}), (2, {"b": "x"})]

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox_clients import connect_packet
 
 from pacifictool.sandbox.mqtt import wire
-from pacifictool.sandbox.testing import connect_packet
 
 LIMIT = 1000
 
@@ -29,7 +29,7 @@ def test_lengths_of_all_sizes_are_read() -> None:
         assert rest == b""
 
 
-def test_a_long_packet_is_refused_before_it_has_arrived() -> None:
+def test_a_long_packet_is_refused_from_its_header() -> None:
     with pytest.raises(wire.ProtocolError, match="the limit is 1000"):
         wire.split(b"\x30\xe9\x07", LIMIT)
     with pytest.raises(wire.ProtocolError, match="remaining length"):

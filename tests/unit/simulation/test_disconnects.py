@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sandbox_clients import Tenant
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import WindRange
 from pacifictool.reporting import SilentReporter
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.testing import Tenant
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet

@@ -13,8 +13,8 @@ from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
 from pacifictool.analytics.state.store import BatchOutcome
 from pacifictool.analytics.windows import UNITS, PartialSum
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch.collector import Collector, WatchTarget

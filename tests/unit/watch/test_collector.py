@@ -12,9 +12,9 @@ from harness import variables_of
 
 from pacifictool.errors import AuthenticationFailed
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.local.stack import LocalStack
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.sandbox.launcher import SandboxProcess
-from pacifictool.sandbox.stack import LocalStack
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module

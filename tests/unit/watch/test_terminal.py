@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from harness import CommandLine
 
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Platform
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.scenario import Scenario
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"

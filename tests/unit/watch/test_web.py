@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from pacifictool.errors import PortInUse, UsageError
-from pacifictool.sandbox.launcher import SandboxProcess
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.watch.web import PAGE, page_options
 from pacifictool.watch.web.app import MAX_VIEWERS, page_application
 from pacifictool.watch.web.files import PageFiles

@@ -1,4 +1,4 @@
-"""Everything a run needs when there is no server at hand: a Kafka broker and the local platform, side by side."""
+"""A Kafka broker and a local platform: what a run needs if there is no server."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from pacifictool.errors import SandboxError
+from pacifictool.local.broker_login import write_broker_login
+from pacifictool.local.launcher import SandboxProcess
 from pacifictool.private_files import write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
 from pacifictool.runtime.cache import writing
 from pacifictool.runtime.own_folder import SANDBOX, claim
-from pacifictool.sandbox.broker_login import write_broker_login
-from pacifictool.sandbox.launcher import SandboxProcess
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,
     DEFAULT_USERNAME,
@@ -46,9 +46,9 @@ class StackPorts:
 
 @dataclass(frozen=True, slots=True)
 class StackPage:
-    """A page for the platform's `/`: the name of the function that makes it, and what that needs to know.
+    """A page for the platform's `/`: the name of the function that creates it, and its options.
 
-    The stack adds where the broker is, as `kafka`; see `sandbox.page`.
+    The stack adds the broker's address as `kafka`; see `local.page`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class StackPage:
 
 
 class LocalStack:
-    """A broker and a platform in `data_dir`. Both end with this process, however it ends."""
+    """A broker and a platform with their data in `data_dir`. Both end with this process, however it ends."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class LocalStack:
     ) -> None:
         """`generation` 1 behaves like 1.x servers, 4 like 4.x. `page` is what the platform shows at `/`.
 
-        Only this user and root get in, at Kafka with a password; `shared`: every user of this machine, without one.
+        Only this user and root can connect, to Kafka with a password; `shared`: all users of the machine, without one.
 
         Finds Java and fetches the broker's jars when they are not cached; starts nothing yet.
 
@@ -123,7 +123,7 @@ class LocalStack:
             raise
 
     def stop(self, *, graceful: bool = True) -> None:
-        """Stops both. Without `graceful` at once, for data that nobody will want again."""
+        """Stops both. Without `graceful` at once, for data that is not needed any more."""
         self.platform.stop()
         self.broker.stop(graceful=graceful)
 
@@ -140,11 +140,11 @@ class LocalStack:
 
     @property
     def kafka_config(self) -> Path | None:
-        """The file of properties that clients of the broker need, by librdkafka's names; None: they need none."""
+        """The properties file for clients of the broker, with librdkafka's names; None: they need none."""
         return None if self._shared else self._data_dir / KAFKA_CONFIG_FILE
 
     def _write_logins(self) -> None:
-        """Before the start, for plugins that are active already, and after it, when the port is known for certain."""
+        """Called before the start, for plugins that are active, and after it, when the port is known."""
         with writing(self._data_dir, "the sandbox's data"):
             self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.broker.prepare_login()
@@ -162,12 +162,12 @@ class LocalStack:
                 write_private(folder / name, "".join(f"{key}={value}\n" for key, value in properties.items()))
 
     def watch(self, stop: threading.Event) -> None:
-        """Returns when `stop` is set. Raises BrokerFailed or SandboxError when one of the two ends by itself."""
+        """Returns when `stop` is set. Raises BrokerFailed or SandboxError if one of the two ends unexpectedly."""
         while not stop.wait(0.5):
             self.broker.check()
             if not self.platform.is_running():
                 raise SandboxError(
-                    "The sandbox platform ended by itself.", hint=f"Its log tells why: {self.platform.log_path}"
+                    "The sandbox platform ended unexpectedly.", hint=f"See its log: {self.platform.log_path}"
                 )
 
     def settings(self, base: Settings) -> Settings:
@@ -189,5 +189,5 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Only a run that is over without a fault may leave data that someone looks at later.
+        # Only the data of a run without an error may be needed later.
         self.stop(graceful=error is None)

@@ -1,7 +1,7 @@
-"""A sandbox that goes on after its command: who keeps it, where it is, and how to end it.
+"""A sandbox that goes on after its command: starts, finds and stops the daemon.
 
-`sandbox up` starts a keeper, a process of its own that holds the stack and writes `sandbox.json` into the data folder
-once everything answers. The other commands find the sandbox by that file.
+`sandbox up` starts a daemon that holds the stack and writes `sandbox.json` into the data folder when it is ready. The
+other commands find the sandbox by that file.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pacifictool.errors import (
     file_fault,
     kind_name,
 )
+from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
-from pacifictool.sandbox.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
@@ -49,7 +49,7 @@ _KINDS: tuple[type[PacificToolError], ...] = (
     BrokerFailed,
     ForeignFolder,
 )
-"""What a keeper may end with."""
+"""The errors that a daemon may end with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class SandboxState:
 
     pid: int
     process_created: float
-    """When the keeper began (seconds since the epoch), so that a recycled process id is not taken for it."""
+    """When the daemon started (seconds since the epoch), so that a reused process id is not mistaken for it."""
     url: str
     mqtt: str
     kafka: str
     data: str
     generation: int = 1
     kafka_config: str | None = None
-    """The file of properties that Kafka clients need, by librdkafka's names; None: they need none."""
+    """The properties file for Kafka clients, with librdkafka's names; None: they need none."""
     kafka_java_config: str | None = None
     """The same for Kafka's own tools."""
 
-    def keeper(self) -> psutil.Process | None:
-        """The keeper's process, if it is still that one."""
+    def process(self) -> psutil.Process | None:
+        """The daemon's process, if it is still running."""
         try:
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.process_created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
@@ -81,9 +81,9 @@ class SandboxState:
 
 
 def read_state(data_dir: Path) -> SandboxState | None:
-    """The sandbox that runs on `data_dir`; None when there is none. A state file that a crash left is ignored.
+    """The sandbox that runs on `data_dir`; None if there is none. A state file that a crash left is ignored.
 
-    Raises ForeignFolder: a state file names a process to be stopped, so it must be one of ours.
+    Raises ForeignFolder: a state file names a process to stop, so it must be the user's own.
     """
     if not check(data_dir, SANDBOX):
         return None
@@ -92,13 +92,13 @@ def read_state(data_dir: Path) -> SandboxState | None:
         state = SandboxState(**document)
     except (OSError, ValueError, TypeError):
         return None
-    return state if state.keeper() is not None else None
+    return state if state.process() is not None else None
 
 
 def write_state(
     data_dir: Path, *, url: str, mqtt: str, kafka: str, generation: int = 1, kafka_config: Path | None = None
 ) -> SandboxState:
-    """Says that this process keeps a sandbox on `data_dir`."""
+    """Records that this process is the daemon of the sandbox on `data_dir`."""
     state = SandboxState(
         pid=os.getpid(),
         process_created=psutil.Process().create_time(),
@@ -115,19 +115,19 @@ def write_state(
 
 
 def forget_state(data_dir: Path) -> None:
-    """Takes the state file away when the sandbox ends."""
+    """Removes the state file when the sandbox ends."""
     (data_dir / STATE_FILE).unlink(missing_ok=True)
 
 
-def start_keeper(
+def start_daemon(
     data_dir: Path, arguments: Sequence[str], environ: Mapping[str, str], reporter: Reporter = SILENT
 ) -> SandboxState:
-    """Starts `pacifictool sandbox up --foreground` on its own and waits until everything answers.
+    """Starts `pacifictool sandbox up --foreground` as a daemon and waits until the sandbox is ready.
 
-    Raises the keeper's own error when it ends instead, SandboxError when it does not answer.
+    Raises the daemon's own error if it ends, and SandboxError if it is not ready within START_SECONDS.
     """
     log_path = data_dir / LOG_FILE
-    # The folder may be one of the user's that others can look into.
+    # Other users may be able to read the folder.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(log_path, flags, 0o600), "wb") as log:
         process = subprocess.Popen(
@@ -150,9 +150,7 @@ def start_keeper(
                 if process.poll() is not None:
                     raise _failure(log_path)
                 sleep(0.05)
-        raise SandboxError(
-            f"The sandbox did not answer within {START_SECONDS:.0f} s.", hint=f"Its log tells more: {log_path}"
-        )
+        raise SandboxError(f"The sandbox was not ready within {START_SECONDS:.0f} s.", hint=f"See its log: {log_path}")
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -160,22 +158,20 @@ def start_keeper(
 
 
 def _failure(log_path: Path) -> PacificToolError:
-    """The error that the keeper ended with: its last words are the JSON document of every failed command."""
+    """The error that the daemon ended with: its log ends with the JSON document of a failed command."""
     log = log_path.read_text(encoding="utf-8", errors="replace")
     try:
         error = json.loads(log[log.rindex("\n{\n") :])["error"]
         matching = [kind for kind in _KINDS if kind_name(kind) == error["kind"]]
         return (matching or [SandboxError])[0](error["message"], hint=error["hint"], **error.get("details", {}))
     except (ValueError, KeyError, TypeError):
-        return SandboxError("The sandbox ended while it started.", hint=f"Its log tells why: {log_path}")
+        return SandboxError("The sandbox ended while it started.", hint=f"See its log: {log_path}")
 
 
-def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
-    """Ends the sandbox on `data_dir`; False when none runs. Raises ForeignFolder, and SandboxError when it
-    does not end.
-    """
+def stop_daemon(data_dir: Path, reporter: Reporter = SILENT) -> bool:
+    """Stops the sandbox on `data_dir`; False if none is running. Raises ForeignFolder."""
     state = read_state(data_dir)
-    process = None if state is None else state.keeper()
+    process = None if state is None else state.process()
     if process is None:
         if check(data_dir, SANDBOX):
             forget_state(data_dir)
@@ -192,14 +188,14 @@ def stop_keeper(data_dir: Path, reporter: Reporter = SILENT) -> bool:
 
 
 def check_data(data_dir: Path) -> None:
-    """Raises ForeignFolder when `data_dir`, or a part that `delete_data` removes, is not a sandbox's."""
+    """Raises ForeignFolder if `data_dir`, or a folder in it that `delete_data` removes, is not a sandbox's."""
     check(data_dir, SANDBOX)
     for name, kind in _PARTS.items():
         check(data_dir / name, kind)
 
 
 def delete_data(data_dir: Path) -> None:
-    """Removes what a stopped sandbox kept, after `check_data`. Raises SandboxError when something cannot be deleted."""
+    """Deletes the data of a stopped sandbox, after `check_data`. Raises SandboxError if something cannot be deleted."""
     check_data(data_dir)
     if not check(data_dir, SANDBOX):
         return
@@ -211,5 +207,5 @@ def delete_data(data_dir: Path) -> None:
     except OSError as error:
         raise SandboxError(
             f"The sandbox's data in {data_dir} cannot be deleted: {file_fault(error)} ({error.filename}).",
-            hint="Correct the owner and mode of what is named, then repeat `sandbox reset`.",
+            hint="Correct the owner and mode of that path, then repeat `sandbox reset`.",
         ) from error

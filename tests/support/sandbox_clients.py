@@ -1,4 +1,4 @@
-"""Tools for tests of devices and clients: a device that shows every byte, and a tenant's REST session."""
+"""Tools for tests of devices and clients: a device that gives access to every byte, and a tenant's REST session."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RawDevice:
     """A blocking MQTT connection to the loopback interface that interprets nothing."""
 
     def __init__(self, port: int, token: str | None = None) -> None:
-        """Connects; with a `token` also sends CONNECT and insists on being accepted."""
+        """Connects; with a `token` also sends CONNECT and expects to be accepted."""
         self._socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,12 +74,12 @@ class RawDevice:
         self._socket.sendall(data)
 
     def publish(self, payload: str | bytes, *, topic: str = TELEMETRY, qos: int = 1, packet_id: int = 1) -> None:
-        """Sends a PUBLISH and waits for nothing."""
+        """Sends a PUBLISH without waiting for the PUBACK."""
         data = payload.encode() if isinstance(payload, str) else payload
         self.send(wire.publish_packet(topic, data, qos, packet_id))
 
     def read(self, size: int, timeout_seconds: float = _TIMEOUT_SECONDS) -> bytes:
-        """Up to `size` bytes: fewer when the server closes the connection or says no more in time."""
+        """Up to `size` bytes: fewer when the server closes the connection or sends no more in time."""
         data = b""
         deadline = time.monotonic() + timeout_seconds
         while len(data) < size:
@@ -101,12 +101,12 @@ class RawDevice:
             raise AssertionError(f"expected {data.hex(' ')}, got {found.hex(' ')}")
 
     def acknowledged(self, payload: str | bytes, *, topic: str = TELEMETRY, packet_id: int = 1) -> None:
-        """Publishes at QoS 1 and insists on the PUBACK of 1.x (docs/servers/1.x.md#mqtt, row 3). AssertionError."""
+        """Publishes at QoS 1 and expects the PUBACK of 1.x (docs/servers/1.x.md#mqtt, row 3). AssertionError."""
         self.publish(payload, topic=topic, packet_id=packet_id)
         self.expect(struct.pack(">BBH", 0x42, 2, packet_id))
 
     def is_silent(self, seconds: float = 0.3) -> bool:
-        """Whether the server says nothing for a while, and keeps the connection."""
+        """Whether the server sends nothing for a while, and keeps the connection."""
         return not self._is_readable(seconds)
 
     def is_closed(self, timeout_seconds: float = _TIMEOUT_SECONDS) -> bool:
@@ -139,7 +139,7 @@ class RawDevice:
 class Tenant:
     """A logged-in REST session with short cuts. Paths begin with a slash."""
 
-    def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:  # noqa: S107 - the published demo password
+    def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:
         self.url = url
         self._session = requests.Session()
         self._account = {"username": username, "password": password}

@@ -22,10 +22,18 @@ _POLL_SECONDS = 0.01
 HOST = "127.0.0.1"
 
 
+def claim_folder(folder: Path) -> None:
+    """Creates a sandbox's data folder, or checks that it is one. Raises ForeignFolder or SandboxError."""
+    try:
+        claim(folder, PLATFORM)
+    except OSError as error:
+        raise SandboxError(f"The sandbox's data folder {folder} cannot be used: {error.strerror}.") from error
+
+
 class SandboxProcess:
     """A sandbox with its data in `data_dir`, which it creates and keeps to its owner (mode 0700).
 
-    Port 0 takes any free port; a sandbox that is started again keeps the ports it had. `options` are further
+    Port 0 takes any free port; a restarted sandbox keeps its ports. `options` are further
     command-line options, such as the test hooks of docs/sandbox.md. Also a context manager.
     """
 
@@ -38,29 +46,26 @@ class SandboxProcess:
 
     @property
     def url(self) -> str:
-        """The REST address; known once it was started."""
+        """The REST address; known after the first start."""
         return f"http://{HOST}:{self.http_port}"
 
     @property
     def log_path(self) -> Path:
-        """What the process said."""
+        """The output of the process."""
         return self.data_dir / "sandbox.log"
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.is_running()
 
     def start(self) -> None:
-        """Returns when both ports answer. Raises PortInUse, StorageFull, ForeignFolder or SandboxError.
+        """Returns when both ports accept connections. Raises PortInUse, StorageFull, ForeignFolder or SandboxError.
 
         After an error nothing runs.
         """
         if self.is_running():
             return
-        try:
-            claim(self.data_dir, PLATFORM)
-            ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
-        except OSError as error:
-            raise SandboxError(f"The sandbox's folder {self.data_dir} cannot be used: {error.strerror}.") from error
+        claim_folder(self.data_dir)
+        ready_file = self.data_dir / f"ready.{os.getpid()}.{time.monotonic_ns()}.json"
         process = ManagedProcess(
             [
                 sys.executable,
@@ -93,14 +98,14 @@ class SandboxProcess:
                 raise self._failure(process)
             time.sleep(_POLL_SECONDS)
         raise SandboxError(
-            f"The sandbox did not start within {START_SECONDS:.0f} s.", hint=f"Its log tells why: {self.log_path}"
+            f"The sandbox did not start within {START_SECONDS:.0f} s.", hint=f"See its log: {self.log_path}"
         )
 
     def _failure(self, process: ManagedProcess) -> PortInUse | StorageFull | SandboxError:
-        """The error that the process ended with: it writes its sentence and hint as the last two lines."""
+        """The error that the process ended with: its message and hint are the last two lines of the log."""
         lines = process.tail(2)
-        message = lines[0] if lines else "The sandbox ended at once."
-        hint = lines[1] if len(lines) > 1 and lines[1] else f"Its log: {self.log_path}"
+        message = lines[0] if lines else "The sandbox ended during its start."
+        hint = lines[1] if len(lines) > 1 and lines[1] else f"See its log: {self.log_path}"
         if message.startswith("Port "):
             return PortInUse(message, hint=hint)
         if message.startswith("No space"):
@@ -108,13 +113,13 @@ class SandboxProcess:
         return SandboxError(message, hint=hint, log=str(self.log_path))
 
     def stop(self) -> None:
-        """Asks it to end, and kills it when it does not. Can be repeated."""
+        """Terminates it, and kills it if it does not end. Can be called again."""
         if self._process is not None:
             self._process.stop(STOP_SECONDS)
             self._process = None
 
     def kill(self) -> None:
-        """Ends it at once, as a crash would; for fault tests."""
+        """Kills it, as a crash would; for fault tests."""
         if self._process is not None:
             self._process.stop(0)
             self._process = None

@@ -1,7 +1,7 @@
-"""A page at `/`, if whoever starts the sandbox hands one in; without one, `/` is unknown, as on a server without UI.
+"""The page at `/`, if the sandbox was started with one; otherwise `/` is not found, as on a server without a UI.
 
-The page comes as the name of a function, "module:function", because it is made by a package that this one must not
-know. The function takes the sandbox's own URL and a file of options, and gives an ASGI application.
+The page is given as "module:function", because it belongs to a package that this one must not import. The function
+takes the sandbox's own URL and a file of options, and returns an ASGI application.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ PREFIX = "/watch/"
 
 @dataclass(frozen=True, slots=True)
 class PageReference:
-    """Which page, and the file with what it needs to know (written by whoever starts the sandbox, maybe later)."""
+    """The function that creates the page, and the file with its options, which may be written after the start."""
 
     name: str
     options: Path
 
     def make(self, url: str) -> ASGIApp:
-        """The page for the sandbox at `url`. Raises SandboxError."""
+        """Creates the page of the sandbox at `url`. Raises SandboxError."""
         module, _, function = self.name.partition(":")
         try:
             page: ASGIApp = getattr(import_module(module), function)(url, self.options)
             return page
         except (ImportError, AttributeError, ValueError) as error:
-            raise SandboxError(f"There is no page {self.name}: {error}.") from error
+            raise SandboxError(f"The page {self.name} could not be loaded: {error}.") from error
 
 
 class WithPage:
     """The sandbox's application with the page at `/` and below `/watch/`; everything else is the platform's.
 
-    The page is made for its first visitor: a sandbox that nobody looks at pays nothing for it.
+    The page is created on the first request, so a sandbox whose page is not open has no work with it.
     """
 
     def __init__(self, application: ASGIApp, reference: PageReference, url: str) -> None:
