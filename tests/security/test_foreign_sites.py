@@ -36,7 +36,7 @@ def test_a_rebound_name_does_not_log_in(url: str) -> None:
     response = log_in(url, REBOUND)
     assert response.status_code == 403
     assert "token" not in response.text
-    assert "address of this machine" in response.text
+    assert "addressed to this machine" in response.text
 
 
 @pytest.mark.parametrize(
