@@ -118,7 +118,7 @@ class BatchProcessor:
     ) -> None:
         if watermark_ms is not None:
             # Records without a timestamp are dated back by half a trigger, but have arrived by the time of planning.
-            self._clock.observe(plan.planned_ms if result.without_timestamp else watermark_ms, plan.planned_at)
+            self._clock.observe(plan.planned_ms if result.without_timestamp else watermark_ms, plan.known_at)
         if backlog_ms is None:
             self._completeness.caught_up(plan.planned_at, time.monotonic())
         else:

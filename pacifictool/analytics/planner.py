@@ -34,7 +34,9 @@ class BatchPlan:
     arrived_ms: int
     """By then, what the topic held had arrived: not before `planned_ms`, nor before that of any earlier batch."""
     planned_at: float
-    """The same moment in monotonic seconds."""
+    """The same time in monotonic seconds: records from before it are in the plan."""
+    known_at: float
+    """When the ends were known: records of the plan existed by then."""
 
 
 class ArrivalClock:
@@ -83,6 +85,7 @@ class Planner:
         """The next batch. Raises KafkaUnreachable or KafkaError, or CheckpointMismatch for another topic."""
         planned_at, planned_ms = time.monotonic(), self._clock.now_ms()
         ends = self._ends()
+        known_at = time.monotonic()
         if self._available_now:
             self._final = self._final or ends
             ends = self._final
@@ -92,7 +95,7 @@ class Planner:
         todo = [OffsetRange(part, starts[part], end) for part, end in sorted(ends.items()) if starts[part] < end]
         # A clock that was set back while the job was down must not make its records ones from the future.
         arrived_ms = max(planned_ms, store.arrival_ms or 0)
-        return BatchPlan(self._bounded(todo), ends, planned_ms, arrived_ms, planned_at)
+        return BatchPlan(self._bounded(todo), ends, planned_ms, arrived_ms, planned_at, known_at)
 
     def note(self, plan: BatchPlan, read: Sequence[OffsetRange]) -> None:
         """Learns how much of a plan was read: batches shrink where tasks stop early, and grow again."""

@@ -303,7 +303,7 @@ def test_the_gateway_sink_without_its_gateway(on_stack: CommandLine, platform: P
     platform.devices.create("Analytics Gateway", "default")
     plain = on_stack("aggregate", "--sink", "gateway", "-o", "json")
     assert plain.code == 1
-    assert "is no gateway" in plain.document["error"]["message"]
+    assert "is not a gateway" in plain.document["error"]["message"]
     assert "setup --gateway" in plain.document["error"]["hint"]
 
 
