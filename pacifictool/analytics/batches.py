@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from pacifictool.analytics.event_time import Completeness, EventClock, closed_un
 from pacifictool.analytics.planner import BatchPlan, Planner
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
+from pacifictool.analytics.windows import arrival_without_timestamp_ms
 
 
 class BatchStopped(Exception):
@@ -83,8 +85,7 @@ class BatchProcessor:
         context = BatchContext(
             closed_until_ms=self._store.closed_until_ms,
             arrived_ms=plan.arrived_ms,
-            # They came some time since the plan before.
-            untimed_event_ms=plan.planned_ms - self._trigger_ms // 2,
+            untimed_event_ms=arrival_without_timestamp_ms(plan.planned_ms, self._trigger_ms),
         )
         result = self._reader.read(plan.ranges, context)
         if self._stop.is_set():
@@ -126,15 +127,12 @@ class BatchProcessor:
 
 
 def _report(number: int, result: BatchResult, counted: Mapping[int, int], seconds: float) -> BatchReport:
-    invalid: dict[str, int] = {}
-    for record in result.invalid:
-        invalid[record.reason] = invalid.get(record.reason, 0) + 1
     valid = sum(part.count for part in result.sums)
     return BatchReport(
         number=number,
         records=valid + len(result.invalid),
         valid=valid,
-        invalid=invalid,
+        invalid=Counter(record.reason for record in result.invalid),
         last_invalid=result.invalid[-1] if result.invalid else None,
         without_timestamp=result.without_timestamp > 0,
         ends=counted,

@@ -14,7 +14,9 @@ from pacifictool.analytics.event_time import EventClock
 from pacifictool.analytics.waiting import LONGEST_WAIT_SECONDS
 from pacifictool.errors import KafkaUnreachable
 from pacifictool.reporting import Reporter
+from pacifictool.tools.backoff import Backoff
 
+_BACKOFF: Final = Backoff(2.0, LONGEST_WAIT_SECONDS)
 AFTER_WINDOW_SECONDS: Final = 0.03
 """A plan this long after a window's end finds the window's last records, which take a moment to be readable."""
 
@@ -86,7 +88,7 @@ class CountingLoop:
 
     def _wait_out(self, error: KafkaUnreachable) -> None:
         self._failures += 1
-        seconds = min(2.0**self._failures, LONGEST_WAIT_SECONDS)
+        seconds = _BACKOFF.seconds(self._failures)
         self._looked(None)
         self._reporter.detail(f"{error.message} Trying again in {seconds:.0f} s.")
         self._halt.wait(seconds)

@@ -13,6 +13,7 @@ from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.reporting import Reporter
 from pacifictool.settings import KafkaEndpoint
+from pacifictool.tools.outage import OutageReporter
 
 MOST_RECORDS: Final = 2_000_000
 """Records of a batch, at most: what a restart repeats, and how long a person waits for the next sign of progress."""
@@ -72,14 +73,13 @@ class Planner:
         self._checkpoint = checkpoint
         self._endpoint = endpoint
         self._topic = topic
-        self._reporter = reporter
         self._connect = connect
         self._admin: KafkaAdmin | None = None
         self._clock = ArrivalClock()
         self._final: Mapping[int, int] | None = None
         self._available_now = available_now
         self._most_records = MOST_RECORDS
-        self._outage: str | None = None
+        self._outage = OutageReporter(reporter, f"Kafka serves topic {topic.name} again.")
 
     def plan(self) -> BatchPlan:
         """The next batch. Raises KafkaUnreachable or KafkaError, or CheckpointMismatch for another topic."""
@@ -112,26 +112,19 @@ class Planner:
             found = self._admin.committed_ends(name)
         except KafkaError:
             self._admin = None
-            self._report(f"Kafka at {self._endpoint} does not respond. What it holds is counted once it is back.")
+            self._outage.update(
+                f"Kafka at {self._endpoint} does not respond. What it holds is counted once it is back."
+            )
             raise
         if found is None:
             text = f"There is no topic {name} at {self._endpoint} any more."
-            self._report(text)
+            self._outage.update(text)
             raise KafkaUnreachable(text)
         topic_id, ends = found
         if topic_id != self._topic.topic_id:
             raise another_topic(name)
-        self._report(None)
+        self._outage.update(None)
         return ends
-
-    def _report(self, outage: str | None) -> None:
-        """Reports an outage once, and its end once."""
-        if outage != self._outage:
-            if outage is not None:
-                self._reporter.warning(outage)
-            else:
-                self._reporter.info(f"Kafka serves topic {self._topic.name} again.")
-            self._outage = outage
 
     def _bounded(self, ranges: Sequence[OffsetRange]) -> list[OffsetRange]:
         """As much of the ranges as a batch may hold, of each partition its share, so that they advance together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
-from pacifictool.analytics.state.checkpoint import TWO_WAYS_ON, Checkpoint
+from pacifictool.analytics.state.checkpoint import TWO_WAYS_ON, Checkpoint, records_gone
 from pacifictool.errors import CheckpointMismatch, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.reporting import Reporter
@@ -93,14 +93,4 @@ def check_topic_holds(checkpoint: Checkpoint, admin: KafkaAdmin, topic: str) -> 
             checkpoint=str(checkpoint.folder),
         )
     if any(starts.get(part, 0) > offset for part, offset in counted.items()):
-        raise no_longer_holds(topic, checkpoint)
-
-
-def no_longer_holds(topic: str, checkpoint: Checkpoint) -> CheckpointMismatch:
-    """The error for records that are gone before they were counted."""
-    return CheckpointMismatch(
-        f"Topic {topic} no longer holds the records that the checkpoint {checkpoint.folder} goes on from.",
-        hint="Either the topic was created again, or its retention removed records that were not counted yet, or "
-        f"the broker lost some. {TWO_WAYS_ON}",
-        log=str(checkpoint.folder / "spark.log"),
-    )
+        raise records_gone(topic, checkpoint.folder)

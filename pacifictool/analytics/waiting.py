@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from pacifictool.errors import KafkaUnreachable, PlatformUnreachable
 from pacifictool.reporting import Reporter
+from pacifictool.tools.backoff import Backoff
 
 LONGEST_WAIT_SECONDS = 30.0
+_BACKOFF = Backoff(1.0, LONGEST_WAIT_SECONDS)
 
 Found = TypeVar("Found")
 
@@ -22,14 +24,15 @@ def wait_until_reachable(
     Without `waits`, for a first start, nothing is waited out: a mistyped address is reported at once. Nor are other
     errors, a refused login among them.
     """
-    seconds = 1.0
+    failures = 0
     while True:
         try:
             return attempt()
         except (KafkaUnreachable, PlatformUnreachable) as error:
             if not waits:
                 raise
+            failures += 1
+            seconds = _BACKOFF.seconds(failures)
             reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
         if stop.wait(seconds):
             return None
-        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)

@@ -59,3 +59,8 @@ def exact_mean(total: int, count: int) -> float:
 def trigger_interval_ms(window_ms: int) -> int:
     """How long the job waits between two looks at the topic, unless a window ends before."""
     return min(PREFERRED_TRIGGER_MS, max(window_ms // 2, 100))
+
+
+def arrival_without_timestamp_ms(planned_ms: int, trigger_ms: int) -> int:
+    """When the records without timestamp of a batch arrived: some time since the trigger before it."""
+    return planned_ms - trigger_ms // 2

@@ -59,7 +59,7 @@ class PlatformFile(Sink):
         callback.accepted(results)
 
 
-def never_sync(path: Path) -> None:
+def never_sync() -> None:
     """Makes the state store what it must not be: one that does not wait for the disk."""
     original = store.StateStore._open
 
@@ -73,7 +73,7 @@ def never_sync(path: Path) -> None:
 def main() -> None:
     settings = json.loads(sys.argv[1])
     if settings["careless"]:
-        never_sync(Path(settings["checkpoint"]))
+        never_sync()
     runtime = BorrowedSpark(settings["port"], os.environ["SPARK_SECRET"], Path(settings["checkpoint"]))
     sink = PlatformFile(Path(settings["platform"]))
     for seconds in settings["runs"]:

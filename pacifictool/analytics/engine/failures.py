@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from pacifictool.analytics.state.checkpoint import TWO_WAYS_ON, storage_full
-from pacifictool.errors import AggregationError, CheckpointMismatch, KafkaError, KafkaUnreachable, PacificToolError
+from pacifictool.analytics.state.checkpoint import records_gone, storage_full
+from pacifictool.errors import AggregationError, KafkaError, KafkaUnreachable, PacificToolError
 from pacifictool.runtime.cache import disk_is_full
 from pacifictool.settings import KafkaEndpoint
 
@@ -30,12 +30,7 @@ def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Pat
     if disk_is_full(folder, text):
         return storage_full(folder)
     if any(words in text for words in _DATA_LOSS):
-        return CheckpointMismatch(
-            f"Topic {topic} no longer holds the records that the checkpoint {folder} goes on from.",
-            hint="Either the topic was created again, or its retention removed records that were not counted yet, or "
-            f"the broker lost some. {TWO_WAYS_ON}",
-            log=str(log),
-        )
+        return records_gone(topic, folder)
     if _NO_CLIENT in text and any(words in text for words in _NOT_FOUND):
         return AggregationError(
             "Spark has no Kafka client.",

@@ -137,6 +137,16 @@ def another_topic(topic: str) -> CheckpointMismatch:
     )
 
 
+def records_gone(topic: str, folder: Path) -> CheckpointMismatch:
+    """The error for a topic that lost records before they were counted."""
+    return CheckpointMismatch(
+        f"Topic {topic} no longer holds the records that the checkpoint {folder} goes on from.",
+        hint="Either the topic was created again, or its retention removed records that were not counted yet, or "
+        f"the broker lost some. {TWO_WAYS_ON}",
+        log=str(folder / "spark.log"),
+    )
+
+
 def storage_full(folder: Path) -> StorageFull:
     """The error for a checkpoint on a full disk."""
     return StorageFull(

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch, StateQueries
 from pacifictool.analytics.state.schema import FILE_NAME, VERSION
-from pacifictool.analytics.windows import trigger_interval_ms
+from pacifictool.analytics.windows import arrival_without_timestamp_ms, trigger_interval_ms
 from pacifictool.errors import AggregationError
 
 _LOCK_SECONDS: Final = 5.0
@@ -107,7 +107,8 @@ class JobView(StateQueries):
     def untimed_window_end_ms(self, batch: CountedBatch) -> int:
         """Into which window the batch's records without timestamp were counted."""
         window_ms = self.identity.window_ms
-        return (arrival_without_timestamp_ms(batch.planned_ms, window_ms) // window_ms + 1) * window_ms
+        arrived_ms = arrival_without_timestamp_ms(batch.planned_ms, trigger_interval_ms(window_ms))
+        return (arrived_ms // window_ms + 1) * window_ms
 
     def _connect(self) -> sqlite3.Connection:
         # Read only: the job is the only one that writes. Where not even SQLite's files next to the store can be made,
@@ -146,11 +147,6 @@ class JobView(StateQueries):
 
     def _unreadable(self, error: sqlite3.Error) -> AggregationError:
         return AggregationError(f"The job's state store {self._path} cannot be read: {error}.")
-
-
-def arrival_without_timestamp_ms(planned_ms: int, window_ms: int) -> int:
-    """When the records without timestamp of a batch arrived: some time since the trigger before it."""
-    return planned_ms - trigger_interval_ms(window_ms) // 2
 
 
 def identity_of(folder: Path) -> JobIdentity | None:

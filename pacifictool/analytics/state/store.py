@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -158,10 +159,7 @@ class StateStore(StateQueries):
         self._db.executemany(
             "INSERT OR IGNORE INTO invalid_records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_invalid_row, records)
         )
-        reasons: dict[str, int] = {}
-        for record in records:
-            reasons[record.reason] = reasons.get(record.reason, 0) + 1
-        for reason, number in reasons.items():
+        for reason, number in Counter(record.reason for record in records).items():
             self._count(f"{INVALID}{reason}", number)
 
     def _note_batch(self, number: int, batch: BatchOutcome) -> None:
