@@ -31,7 +31,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint, Secret
@@ -55,7 +55,7 @@ def processor_seconds() -> float:
 
 
 def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
-    wind = WindRange(min=30, max=35)
+    wind = UniformModel(min=30, max=35)
     return [SimulatedDevice(f"Turbine {n:05d}", Secret(f"token-{n}"), wind, rate) for n in range(1, count + 1)]
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pacifictool.models.generators import wind_generator
+from pacifictool.models.generators import generator_for
 from pacifictool.scenario import Turbine, parse_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def examples() -> list[Example]:
         turbine = scenario.turbines[0]
         series = []
         for device in DEVICES:
-            generator = wind_generator(turbine.wind_speed, seed=SEED, device=device)
+            generator = generator_for(turbine.wind_speed, seed=SEED, device=device)
             series.append(tuple(generator.value(number, number / turbine.rate) for number in range(READINGS)))
         found.append(Example(match["name"], turbine, tuple(series)))
     return found

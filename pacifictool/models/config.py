@@ -1,4 +1,4 @@
-"""Wind models as validated configuration: the `wind_speed` of turbines and fleets in a scenario.
+"""Models of simulated values as validated configuration: the `telemetry` of devices and fleets in a scenario.
 
 `models.generators` produces the values of each model.
 """
@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-MAX_SPEED = 1e9
-"""The job keeps sums exact up to this value; no wind model produces more."""
+MAX_VALUE = 1e9
+"""The job keeps sums exact up to this value; no model produces more."""
 
-Speed = Annotated[float, Field(ge=-MAX_SPEED, le=MAX_SPEED)]
-Spread = Annotated[float, Field(ge=0, le=MAX_SPEED)]
+Number = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
+Spread = Annotated[float, Field(ge=0, le=MAX_VALUE)]
 MAX_DECIMALS = 4
 """Digits after the decimal point. With more, Python would write the smallest values as 1e-05, which not every JSON
 reader accepts."""
@@ -27,15 +27,15 @@ reader accepts."""
 Decimals = Annotated[int, Field(ge=0, le=MAX_DECIMALS)]
 
 
-class _Wind(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Bounded(_Wind):
+class _Bounded(_Model):
     """Values are kept within `min` and `max`, and rounded to `decimals`."""
 
-    min: Speed = 0.0
-    max: Speed = MAX_SPEED
+    min: Number = -MAX_VALUE
+    max: Number = MAX_VALUE
     decimals: Decimals = 2
 
     @model_validator(mode="after")
@@ -45,7 +45,7 @@ class _Bounded(_Wind):
         return self
 
 
-class WindRange(_Wind):
+class UniformModel(_Model):
     """Uniform integers, both ends included, as the tutorial's `random.randrange(30, 36)`."""
 
     model: Literal["uniform"] = "uniform"
@@ -59,29 +59,29 @@ class WindRange(_Wind):
         return self
 
 
-class ConstantWind(_Wind):
+class ConstantModel(_Model):
     """Always the same value: the mean of every window is known beforehand."""
 
     model: Literal["constant"]
-    value: Speed
+    value: Number
 
 
-class NormalWind(_Bounded):
+class NormalModel(_Bounded):
     """Independent values around a mean; values outside the bounds are set to the bound."""
 
     model: Literal["normal"]
-    mean: Speed
+    mean: Number
     deviation: Spread
     """Standard deviation."""
 
 
-class WalkingWind(_Bounded):
+class WalkModel(_Bounded):
     """A random walk: each value is near the previous one. It is reflected at the bounds."""
 
     model: Literal["walk"]
-    min: Speed
-    max: Speed
-    start: Speed | None = None
+    min: Number
+    max: Number
+    start: Number | None = None
     """The first value; None: halfway between the bounds."""
     step: Spread = 0.5
     """Standard deviation of the change from one reading to the next."""
@@ -95,22 +95,22 @@ class WalkingWind(_Bounded):
         return self
 
 
-class DailyWind(_Bounded):
+class SineModel(_Bounded):
     """A sine over the day, with noise added."""
 
     model: Literal["sine"]
-    mean: Speed
+    mean: Number
     amplitude: Spread
     period_hours: Annotated[float, Field(gt=0, le=100_000)] = 24.0
     start_hour: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """The hour of the day at which the run starts."""
     peak_hour: Annotated[float, Field(ge=0, le=100_000)] = 15.0
-    """The hour of the strongest wind."""
+    """The hour of the greatest value."""
     noise: Spread = 0.0
     """Standard deviation of the noise."""
 
 
-class ReplayedWind(_Wind):
+class ReplayModel(_Model):
     """Values from a column of a CSV file with a header row, in order; after the last one the first one again."""
 
     model: Literal["replay"]
@@ -168,8 +168,8 @@ def _number(text: str, place: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not -MAX_SPEED <= value <= MAX_SPEED:  # also not a number
-        raise ValueError(f"{text!r} in {place} is not a number that a wind speed can be")
+    if not -MAX_VALUE <= value <= MAX_VALUE:  # also not a number
+        raise ValueError(f"{text!r} in {place} is not a number within -1e9 and 1e9")
     return value
 
 
@@ -180,26 +180,26 @@ def _model_name(value: Any) -> str:
     return str(getattr(value, "model", "uniform"))
 
 
-MODELS: dict[str, type[_Wind]] = {
-    "uniform": WindRange,
-    "constant": ConstantWind,
-    "normal": NormalWind,
-    "walk": WalkingWind,
-    "sine": DailyWind,
-    "replay": ReplayedWind,
+MODELS: dict[str, type[_Model]] = {
+    "uniform": UniformModel,
+    "constant": ConstantModel,
+    "normal": NormalModel,
+    "walk": WalkModel,
+    "sine": SineModel,
+    "replay": ReplayModel,
 }
 
-Wind = Annotated[
-    Annotated[WindRange, Tag("uniform")]
-    | Annotated[ConstantWind, Tag("constant")]
-    | Annotated[NormalWind, Tag("normal")]
-    | Annotated[WalkingWind, Tag("walk")]
-    | Annotated[DailyWind, Tag("sine")]
-    | Annotated[ReplayedWind, Tag("replay")],
+Model = Annotated[
+    Annotated[UniformModel, Tag("uniform")]
+    | Annotated[ConstantModel, Tag("constant")]
+    | Annotated[NormalModel, Tag("normal")]
+    | Annotated[WalkModel, Tag("walk")]
+    | Annotated[SineModel, Tag("sine")]
+    | Annotated[ReplayModel, Tag("replay")],
     Discriminator(
         _model_name,
-        custom_error_type="unknown_wind",
-        custom_error_message=f"the wind models are {', '.join(MODELS)}",
+        custom_error_type="unknown_model",
+        custom_error_message=f"the models are {', '.join(MODELS)}",
     ),
 ]
 """Any of the models; a table without the key `model` is a range, as the tutorial's `{ min = 30, max = 35 }`."""

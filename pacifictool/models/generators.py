@@ -1,7 +1,7 @@
 """Generators of wind speeds: the value of a reading as a pure function of seed, device and reading number.
 
-`wind_generator(spec, …)` makes the generator of one device. It accepts further classes of configuration: register a
-function for a class with `@wind_generator.register`.
+`generator_for(spec, …)` makes the generator of one device. It accepts further classes of configuration: register a
+function for a class with `@generator_for.register`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final, Protocol
 from pacifictool.errors import ScenarioError
 from pacifictool.models.config import (
     MAX_DECIMALS,
-    ConstantWind,
-    DailyWind,
-    NormalWind,
-    ReplayedWind,
-    WalkingWind,
-    WindRange,
+    ConstantModel,
+    NormalModel,
+    ReplayModel,
+    SineModel,
+    UniformModel,
+    WalkModel,
     read_column,
 )
 
@@ -29,7 +29,7 @@ _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 
 
-class WindGenerator(Protocol):
+class Generator(Protocol):
     """Generates the wind speeds of one device."""
 
     def value(self, number: int, elapsed_seconds: float) -> int | float:
@@ -40,7 +40,7 @@ class WindGenerator(Protocol):
 
 
 @singledispatch
-def wind_generator(spec: object, *, seed: int, device: str) -> WindGenerator:
+def generator_for(spec: object, *, seed: int, device: str) -> Generator:
     """The generator for a model of the scenario. Raises ScenarioError for an unknown class.
 
     A run can be reproduced from its seed, whatever the number of devices and their order: the random numbers of a
@@ -49,33 +49,33 @@ def wind_generator(spec: object, *, seed: int, device: str) -> WindGenerator:
     raise ScenarioError(f"No wind model is known for {type(spec).__name__} (device {device!r}, seed {seed}).")
 
 
-@wind_generator.register
-def _uniform_integers(spec: WindRange, *, seed: int, device: str) -> WindGenerator:
+@generator_for.register
+def _uniform_integers(spec: UniformModel, *, seed: int, device: str) -> Generator:
     return UniformIntegers(spec.min, spec.max, device_key(seed, device, "wind"))
 
 
-@wind_generator.register
-def _constant(spec: ConstantWind, *, seed: int, device: str) -> WindGenerator:  # noqa: ARG001 - all have one signature
+@generator_for.register
+def _constant(spec: ConstantModel, *, seed: int, device: str) -> Generator:  # noqa: ARG001 - all have one signature
     return Constant(plain(spec.value))
 
 
-@wind_generator.register
-def _normal(spec: NormalWind, *, seed: int, device: str) -> WindGenerator:
+@generator_for.register
+def _normal(spec: NormalModel, *, seed: int, device: str) -> Generator:
     return Normal(spec, device_key(seed, device, "wind"))
 
 
-@wind_generator.register
-def _walk(spec: WalkingWind, *, seed: int, device: str) -> WindGenerator:
+@generator_for.register
+def _walk(spec: WalkModel, *, seed: int, device: str) -> Generator:
     return Walk(spec, device_key(seed, device, "wind"))
 
 
-@wind_generator.register
-def _sine(spec: DailyWind, *, seed: int, device: str) -> WindGenerator:
+@generator_for.register
+def _sine(spec: SineModel, *, seed: int, device: str) -> Generator:
     return DailySine(spec, device_key(seed, device, "wind"))
 
 
-@wind_generator.register
-def _replay(spec: ReplayedWind, *, seed: int, device: str) -> WindGenerator:
+@generator_for.register
+def _replay(spec: ReplayModel, *, seed: int, device: str) -> Generator:
     return Replay(spec, device_key(seed, device, "wind"))
 
 
@@ -148,7 +148,7 @@ class Normal:
 
     __slots__ = ("_deviation", "_key", "_mean", "_rounded")
 
-    def __init__(self, spec: NormalWind, key: int) -> None:
+    def __init__(self, spec: NormalModel, key: int) -> None:
         self._mean, self._deviation = spec.mean, spec.deviation
         self._rounded = _rounding(spec.min, spec.max, spec.decimals)
         self._key = key
@@ -171,7 +171,7 @@ class Walk:
 
     _STRETCH: Final = 1 << 16
 
-    def __init__(self, spec: WalkingWind, key: int) -> None:
+    def __init__(self, spec: WalkModel, key: int) -> None:
         self._lowest, self._span, self._step = spec.min, spec.max - spec.min, spec.step
         self._start = (spec.min + spec.max) / 2 if spec.start is None else spec.start
         self._rounded = _rounding(spec.min, spec.max, spec.decimals)
@@ -220,7 +220,7 @@ class DailySine:
 
     __slots__ = ("_amplitude", "_begin", "_key", "_mean", "_noise", "_per_second", "_rounded")
 
-    def __init__(self, spec: DailyWind, key: int) -> None:
+    def __init__(self, spec: SineModel, key: int) -> None:
         self._mean, self._amplitude, self._noise = spec.mean, spec.amplitude, spec.noise
         self._per_second = 2 * math.pi / (spec.period_hours * 3600)
         self._begin = 2 * math.pi * (spec.start_hour - spec.peak_hour) / spec.period_hours
@@ -239,7 +239,7 @@ class Replay:
 
     __slots__ = ("_first", "_row_seconds", "_values")
 
-    def __init__(self, spec: ReplayedWind, key: int) -> None:
+    def __init__(self, spec: ReplayModel, key: int) -> None:
         self._values = read_column(spec.file, spec.column)
         self._row_seconds = spec.row_seconds
         self._first = key % len(self._values) if spec.shift else 0

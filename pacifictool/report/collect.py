@@ -18,7 +18,7 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
+from pacifictool.models.config import ConstantModel, SineModel, NormalModel, ReplayModel, Wind, UniformModel, read_column
 from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
 from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
@@ -195,17 +195,17 @@ def bands_of(turbines: Iterable[Turbine]) -> tuple[Band, ...]:
 
 def range_of(wind: Wind) -> tuple[float, float]:
     """The lowest and highest value, both included; of unlimited noise, three standard deviations."""
-    if isinstance(wind, WindRange):
+    if isinstance(wind, UniformModel):
         return wind.min, wind.max
-    if isinstance(wind, ConstantWind):
+    if isinstance(wind, ConstantModel):
         return wind.value, wind.value
-    if isinstance(wind, ReplayedWind):
+    if isinstance(wind, ReplayModel):
         values = read_column(wind.file, wind.column)
         return min(values), max(values)
     low, high = wind.min, wind.max
-    if isinstance(wind, NormalWind):
+    if isinstance(wind, NormalModel):
         spread = _DEVIATIONS * wind.deviation
-    elif isinstance(wind, DailyWind):
+    elif isinstance(wind, SineModel):
         spread = wind.amplitude + _DEVIATIONS * wind.noise
     else:
         return low, high

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
-from pacifictool.models.generators import device_key, uniform_bits, wind_generator
+from pacifictool.models.generators import device_key, uniform_bits, generator_for
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint
@@ -114,7 +114,7 @@ class RunningDevice:
         self._source = ReadingSource(
             plan.name,
             self._schedule,
-            wind_generator(plan.wind, seed=seed, device=plan.name),
+            generator_for(plan.wind, seed=seed, device=plan.name),
             PayloadWriter(plan.value_key, bare=options.bare, sequence=options.sequence),
         )
         self._outbox = Outbox()

@@ -21,7 +21,7 @@ class SimulatedDevice:
     name: str
     token: Secret
     wind: object
-    """The wind model of the scenario, or any other configuration that `models.generators.wind_generator` accepts."""
+    """The wind model of the scenario, or any other configuration that `models.generators.generator_for` accepts."""
     rate: float
     """Readings per second."""
     value_key: str = "windSpeed"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pacifictool.models.generators import WindGenerator
+from pacifictool.models.generators import Generator
 
 SEQUENCE_KEY: Final = "sequence"
 
@@ -181,7 +181,7 @@ class ReadingSource:
 
     __slots__ = ("_device", "_generator", "_timestamps", "_writer", "schedule")
 
-    def __init__(self, device: str, schedule: Schedule, generator: WindGenerator, writer: PayloadWriter) -> None:
+    def __init__(self, device: str, schedule: Schedule, generator: Generator, writer: PayloadWriter) -> None:
         self._device = device
         self.schedule = schedule
         self._generator = generator

@@ -18,7 +18,7 @@ from pacifictool.errors import Interrupted, MqttError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import Record, record_of
 from pacifictool.kafka.topics import reason_of
-from pacifictool.models.generators import wind_generator
+from pacifictool.models.generators import generator_for
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.rest import Device, Platform
@@ -60,7 +60,7 @@ def probe_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None 
     rng = rng or random.SystemRandom()
     # Neither trailing zeros, which a template may leave out, nor so few digits that another reading has them.
     fraction = (rng.randrange(10_000, 100_000) * 10 + rng.randrange(1, 10)) / 1e6
-    typical = wind_generator(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
+    typical = generator_for(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
     base = math.floor(typical)
     is_too_high = typical <= rules.valid.max < base + fraction
     return round(base - fraction if is_too_high else base + fraction, 6)

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import yaml
 from documents import ROOT, command_lines, parse
 
-from pacifictool.models.generators import wind_generator
+from pacifictool.models.generators import generator_for
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
@@ -55,7 +55,7 @@ def test_a_thousand_turbines_in_twenty_zones() -> None:
     models = {type(turbine.wind_speed).__name__ for turbine in scenario.turbines}
     assert len(models) == 5
     for turbine in scenario.turbines[:20]:
-        source = wind_generator(turbine.wind_speed, seed=1, device=turbine.name)
+        source = generator_for(turbine.wind_speed, seed=1, device=turbine.name)
         assert all(0 <= source.value(number, number * 1.0) <= 120 for number in range(100))
 
 
@@ -72,9 +72,9 @@ def load(path: Path) -> Any:
 def test_a_wind_of_ones_own() -> None:
     example = load(EXAMPLES / "custom_wind.py")
     spec = example.GustyWind(calm=12, gust=31.5, every=50, length=8)
-    source = wind_generator(spec, seed=1, device="Wind Turbine 1")
+    source = generator_for(spec, seed=1, device="Wind Turbine 1")
     values = [source.value(number, number / 20) for number in range(5000)]
     assert values.count(31.5) == 100 * 8  # one gust in each cycle, as long as it says
     assert set(values) == {12, 31.5}
-    again = wind_generator(spec, seed=1, device="Wind Turbine 1")
+    again = generator_for(spec, seed=1, device="Wind Turbine 1")
     assert [again.value(number, 0) for number in reversed(range(5000))] == values[::-1]

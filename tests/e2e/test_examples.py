@@ -14,7 +14,7 @@ from world import Snapshot, snapshot
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 
@@ -99,7 +99,7 @@ def test_a_scenario_of_ones_own(on_stack: CommandLine, stack: LocalStack, before
     assert sorted(reading["coast"] for reading in readings) == ["North coast"] * 4 + ["South coast"] * 4
     ranges = {
         turbine.zone: [
-            t.wind_speed for t in scenario.turbines if t.zone == turbine.zone and isinstance(t.wind_speed, WindRange)
+            t.wind_speed for t in scenario.turbines if t.zone == turbine.zone and isinstance(t.wind_speed, UniformModel)
         ]
         for turbine in scenario.turbines
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ExitCode, ScenarioError
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.scenario import (
     load_scenario,
     parse_scenario,
@@ -20,9 +20,9 @@ TURBINE = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max = 
 def test_the_tutorial_is_what_the_tutorial_says() -> None:
     scenario = tutorial_scenario()
     assert [(t.name, t.zone, t.wind_speed, t.rate) for t in scenario.turbines] == [
-        ("Wind Turbine 1", "Zone A", WindRange(min=30, max=35), 10),
-        ("Wind Turbine 2", "Zone A", WindRange(min=45, max=50), 10),
-        ("Wind Turbine 3", "Zone B", WindRange(min=30, max=60), 10),
+        ("Wind Turbine 1", "Zone A", UniformModel(min=30, max=35), 10),
+        ("Wind Turbine 2", "Zone A", UniformModel(min=45, max=50), 10),
+        ("Wind Turbine 3", "Zone B", UniformModel(min=30, max=60), 10),
     ]
     assert [asset.name for asset in scenario.assets] == ["Zone A"]
     assert scenario.zones == ("Zone A", "Zone B")

@@ -101,10 +101,10 @@ TOO_FEW_FILES = """
 import json, resource, sys, threading
 from pacifictool.doctor.checks import run_checks
 from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.scenario import Turbine, tutorial_scenario
 turbines = tuple(
-    Turbine(name=f"T{n}", zone="Z", wind_speed=WindRange(min=1, max=2)) for n in range(int(sys.argv[1]))
+    Turbine(name=f"T{n}", zone="Z", wind_speed=UniformModel(min=1, max=2)) for n in range(int(sys.argv[1]))
 )
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
 class Context:

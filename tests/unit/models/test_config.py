@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import ScenarioError
-from pacifictool.models.config import ReplayedWind
+from pacifictool.models.config import ReplayModel
 from pacifictool.scenario import Scenario, parse_scenario
 
 
@@ -48,7 +48,7 @@ def test_an_invalid_model_is_reported_with_its_place(wind: str, said: str, tmp_p
 def test_a_file_is_relative_to_the_folder_of_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("windSpeed\n3\n", encoding="utf-8")
     wind = scenario('{ model = "replay", file = "wind.csv" }', tmp_path).turbines[0].wind_speed
-    assert isinstance(wind, ReplayedWind)
+    assert isinstance(wind, ReplayModel)
     assert wind.file == tmp_path / "wind.csv"
 
 

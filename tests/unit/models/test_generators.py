@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
-from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, WalkingWind, Wind, WindRange
-from pacifictool.models.generators import wind_generator
+from pacifictool.models.config import ConstantModel, SineModel, NormalModel, ReplayModel, WalkModel, Wind, UniformModel
+from pacifictool.models.generators import generator_for
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-SPEC = WindRange(min=30, max=35)
+SPEC = UniformModel(min=30, max=35)
 
 
 def values(seed: int, device: str, count: int = 200, spec: Wind = SPEC) -> list[int | float]:
-    generator = wind_generator(spec, seed=seed, device=device)
+    generator = generator_for(spec, seed=seed, device=device)
     return [generator.value(number, number / 10) for number in range(count)]
 
 
@@ -40,7 +40,7 @@ def test_neighbouring_readings_are_independent() -> None:
 
 
 def test_a_value_depends_on_seed_device_and_number_only() -> None:
-    generator = wind_generator(SPEC, seed=7, device="Wind Turbine 1")
+    generator = generator_for(SPEC, seed=7, device="Wind Turbine 1")
     backwards = [generator.value(number, 0.0) for number in reversed(range(200))]
     assert backwards[::-1] == values(7, "Wind Turbine 1")
 
@@ -52,9 +52,9 @@ def test_devices_and_seeds_differ() -> None:
 
 def test_another_process_gives_the_same_values() -> None:
     code = (
-        "from pacifictool.models.config import WindRange\n"
-        "from pacifictool.models.generators import wind_generator\n"
-        "s = wind_generator(WindRange(min=30, max=35), seed=42, device='Wind Turbine ü')\n"
+        "from pacifictool.models.config import UniformModel\n"
+        "from pacifictool.models.generators import generator_for\n"
+        "s = generator_for(UniformModel(min=30, max=35), seed=42, device='Wind Turbine ü')\n"
         "print([s.value(n, 0.0) for n in range(20)])"
     )
     outputs = {
@@ -72,22 +72,22 @@ def test_another_process_gives_the_same_values() -> None:
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(), st.text(), st.integers(0, 10**9))
 def test_every_value_is_within_the_range(lowest: int, width: int, seed: int, device: str, number: int) -> None:
-    generator = wind_generator(WindRange(min=lowest, max=lowest + width), seed=seed, device=device)
+    generator = generator_for(UniformModel(min=lowest, max=lowest + width), seed=seed, device=device)
     assert lowest <= generator.value(number, 0.0) <= lowest + width
 
 
 def test_an_unknown_class_of_model_is_an_error() -> None:
     with pytest.raises(ScenarioError, match="No wind model is known for dict"):
-        wind_generator({"gale": True}, seed=1, device="Wind Turbine 1")
+        generator_for({"gale": True}, seed=1, device="Wind Turbine 1")
 
 
 MODELS: dict[str, Wind] = {
     "uniform": SPEC,
-    "constant": ConstantWind(model="constant", value=12.5),
-    "normal": NormalWind(model="normal", mean=12, deviation=3, min=5, max=30),
-    "walk": WalkingWind(model="walk", min=5, max=25, step=1.5),
-    "sine": DailyWind(model="sine", mean=12, amplitude=6, noise=1, period_hours=0.5),
-    "replay": ReplayedWind(model="replay", file=EXAMPLES / "gusts.csv", column="gust", row_seconds=0.7, shift=True),
+    "constant": ConstantModel(model="constant", value=12.5),
+    "normal": NormalModel(model="normal", mean=12, deviation=3, min=5, max=30),
+    "walk": WalkModel(model="walk", min=5, max=25, step=1.5),
+    "sine": SineModel(model="sine", mean=12, amplitude=6, noise=1, period_hours=0.5),
+    "replay": ReplayModel(model="replay", file=EXAMPLES / "gusts.csv", column="gust", row_seconds=0.7, shift=True),
 }
 
 
@@ -95,13 +95,13 @@ MODELS: dict[str, Wind] = {
 def test_every_model_is_a_pure_function_of_seed_device_and_time(spec: Wind) -> None:
     """In order, backwards, at random, twice, next to other devices: the same values."""
     numbers = [*range(300), 65_535, 65_536, 65_537, 1_000_000]
-    first = wind_generator(spec, seed=3, device="Wind Turbine 1")
+    first = generator_for(spec, seed=3, device="Wind Turbine 1")
     known = {number: first.value(number, number / 10) for number in numbers}
     assert known == {number: first.value(number, number / 10) for number in reversed(numbers)}
     shuffled = numbers * 2
     random.Random(1).shuffle(shuffled)
-    other = wind_generator(spec, seed=3, device="Wind Turbine 2")
-    again = wind_generator(spec, seed=3, device="Wind Turbine 1")
+    other = generator_for(spec, seed=3, device="Wind Turbine 2")
+    again = generator_for(spec, seed=3, device="Wind Turbine 1")
     for number in shuffled:
         other.value(number + 1, number / 10)
         assert again.value(number, number / 10) == known[number]
@@ -118,16 +118,16 @@ def test_every_random_model_differs_between_devices_and_seeds(name: str) -> None
 
 
 def test_normal_wind_has_its_mean_and_deviation_within_its_bounds() -> None:
-    free = values(1, "T", 20_000, NormalWind(model="normal", mean=100, deviation=3))
+    free = values(1, "T", 20_000, NormalModel(model="normal", mean=100, deviation=3))
     assert statistics.fmean(free) == pytest.approx(100, abs=0.1)
     assert statistics.stdev(free) == pytest.approx(3, abs=0.1)
-    bounded = values(1, "T", 20_000, NormalWind(model="normal", mean=12, deviation=3, min=9, max=15, decimals=0))
+    bounded = values(1, "T", 20_000, NormalModel(model="normal", mean=12, deviation=3, min=9, max=15, decimals=0))
     assert (min(bounded), max(bounded)) == (9, 15)
     assert all(isinstance(value, int) for value in bounded)
 
 
 def test_a_random_walk_has_its_step_and_is_reflected_at_its_bounds() -> None:
-    spec = WalkingWind(model="walk", min=5, max=25, start=10, step=1, decimals=4)
+    spec = WalkModel(model="walk", min=5, max=25, start=10, step=1, decimals=4)
     series = values(1, "T", 20_000, spec)
     assert series[0] == 10
     assert 5 <= min(series) < 5.1
@@ -139,23 +139,23 @@ def test_a_random_walk_has_its_step_and_is_reflected_at_its_bounds() -> None:
 
 
 def test_daily_wind_has_its_maximum_at_the_peak_hour() -> None:
-    spec = DailyWind(model="sine", mean=12, amplitude=6, start_hour=6, peak_hour=15)
-    generator = wind_generator(spec, seed=1, device="T")
+    spec = SineModel(model="sine", mean=12, amplitude=6, start_hour=6, peak_hour=15)
+    generator = generator_for(spec, seed=1, device="T")
     by_hour = {(6 + hour) % 24: generator.value(hour, hour * 3600.0) for hour in range(24)}
     assert max(by_hour, key=lambda hour: by_hour[hour]) == 15
     assert (by_hour[15], by_hour[3], by_hour[9]) == (18, 6, 12)
-    calm = wind_generator(spec, seed=1, device="T")
-    noisy = wind_generator(spec.model_copy(update={"noise": 2.0}), seed=1, device="T")
+    calm = generator_for(spec, seed=1, device="T")
+    noisy = generator_for(spec.model_copy(update={"noise": 2.0}), seed=1, device="T")
     noise = [noisy.value(n, n * 10.0) - calm.value(n, n * 10.0) for n in range(5000)]
     assert statistics.stdev(noise) == pytest.approx(2, abs=0.1)
 
 
 def test_replayed_wind_takes_the_rows_in_order_and_starts_over(tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("\ufefftime,windSpeed\n0,1.5\n1,\n2,7\n3,2.25\n", encoding="utf-8")
-    spec = ReplayedWind(model="replay", file=tmp_path / "wind.csv")
+    spec = ReplayModel(model="replay", file=tmp_path / "wind.csv")
     assert values(1, "T", 7, spec) == [1.5, 7, 2.25, 1.5, 7, 2.25, 1.5]
     timed = spec.model_copy(update={"row_seconds": 0.3})
     assert values(1, "T", 10, timed) == [1.5, 1.5, 1.5, 7, 7, 7, 2.25, 2.25, 2.25, 1.5]
     shifted = spec.model_copy(update={"shift": True})
-    begins = {wind_generator(shifted, seed=1, device=f"T {n}").value(0, 0.0) for n in range(50)}
+    begins = {generator_for(shifted, seed=1, device=f"T {n}").value(0, 0.0) for n in range(50)}
     assert begins == {1.5, 7, 2.25}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from pacifictool.models.config import ReplayedWind, Wind
+from pacifictool.models.config import ReplayModel, Wind
 from pacifictool.report.collect import bands_of, range_of
 from pacifictool.report.facts import RunFacts, Window
 from pacifictool.report.wording import band_label, figures, notes
@@ -63,7 +63,7 @@ def test_the_range_of_each_model(wind: dict[str, object], expected: tuple[float,
 def test_the_range_of_a_replayed_file(tmp_path: Path) -> None:
     with (tmp_path / "gusts.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([["windSpeed"], [12.5], [3], [48]])
-    assert range_of(ReplayedWind(model="replay", file=tmp_path / "gusts.csv")) == (3, 48)
+    assert range_of(ReplayModel(model="replay", file=tmp_path / "gusts.csv")) == (3, 48)
 
 
 def test_turbines_with_the_same_range_share_a_band() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
@@ -49,7 +49,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
 
 
 def fleet(endpoint: MqttEndpoint, token: Secret, reporter: RecordingReporter, *, rate: float) -> Fleet:
-    device = SimulatedDevice("Turbine", token, WindRange(min=30, max=35), rate)
+    device = SimulatedDevice("Turbine", token, UniformModel(min=30, max=35), rate)
     return Fleet(endpoint, [device], FleetOptions(duration_seconds=4), reporter)
 
 

@@ -17,7 +17,7 @@ import pytest
 from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError, UsageError
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
@@ -30,7 +30,7 @@ from pacifictool.simulation.summary import FleetSummary
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
     return [
-        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), WindRange(min=30, max=35), rate)
+        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), UniformModel(min=30, max=35), rate)
         for number in range(1, count + 1)
     ]
 

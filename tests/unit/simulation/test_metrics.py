@@ -9,7 +9,7 @@ from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.runtime import peer as whose
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
@@ -17,7 +17,7 @@ from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 
-DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), WindRange(min=30, max=35), 50.0) for n in range(4)]
+DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), UniformModel(min=30, max=35), 50.0) for n in range(4)]
 
 
 def scrape(port: int) -> dict[str, float]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifictool.models.config import ConstantWind
-from pacifictool.models.generators import wind_generator
+from pacifictool.models.config import ConstantModel
+from pacifictool.models.generators import generator_for
 from pacifictool.simulation.reading import (
     PayloadWriter,
     ReadingSource,
@@ -107,7 +107,7 @@ def test_timetimestamps_follow_the_clock() -> None:
 
 def test_a_source_takes_what_is_due_up_to_the_limit_and_reports_how_late_it_is() -> None:
     schedule = started(10)
-    wind = wind_generator(ConstantWind(model="constant", value=12.5), seed=1, device="T")
+    wind = generator_for(ConstantModel(model="constant", value=12.5), seed=1, device="T")
     source = ReadingSource("T", schedule, wind, PayloadWriter("windSpeed"))
     late: list[float] = []
     first, second = source.take(1000.35, 2, 5.0, late.append)

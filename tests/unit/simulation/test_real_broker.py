@@ -13,7 +13,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pacifictool.errors import MqttError
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.mqtt import ATTRIBUTES_TOPIC, TELEMETRY_TOPIC
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.scenario import tutorial_scenario
@@ -78,7 +78,7 @@ def test_the_tutorials_turbines(broker: MqttEndpoint, listener: Listener, qos: i
 
 def test_every_reading_of_a_hundred_devices_arrives_once(broker: MqttEndpoint, listener: Listener) -> None:
     devices = [
-        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), WindRange(min=number, max=number), 10)
+        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), UniformModel(min=number, max=number), 10)
         for number in range(100)
     ]
     summary = Fleet(broker, devices, FleetOptions(duration_seconds=2)).run()

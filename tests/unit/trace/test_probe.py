@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pacifictool.models.config import WindRange
+from pacifictool.models.config import UniformModel
 from pacifictool.scenario import Aggregation, Bounds, Turbine
 from pacifictool.trace.probe import Probe, probe_value
 
@@ -30,7 +30,7 @@ def test_a_record_with_the_value_contains_the_probe(record: bytes | None, expect
 
 
 def test_the_value_is_valid_and_has_six_decimal_places_that_no_other_has() -> None:
-    turbine = Turbine(name="T", zone="Z", wind_speed=WindRange(min=29, max=30))
+    turbine = Turbine(name="T", zone="Z", wind_speed=UniformModel(min=29, max=30))
     rules = Aggregation(valid=Bounds(min=0, max=30))
     values = [probe_value(turbine, rules, random.Random(seed)) for seed in range(200)]
     assert all(0 <= value <= 30 for value in values)

@@ -1,0 +1,33 @@
+"""The scenario: what exists on the platform, what is forwarded, what is computed, and what is simulated.
+
+A scenario is a TOML file; the tutorial's is the default and a package resource (`pacifictool/resources/tutorial.toml`).
+"""
+
+from pacifictool.scenario.aggregates import Aggregate
+from pacifictool.scenario.devices import Device, FleetSpec
+from pacifictool.scenario.load import describe_validation_error, load_scenario, parse_scenario, tutorial_scenario
+from pacifictool.scenario.model import MAX_FLEET, Analytics, AssetSpec, Bounds, Forwarding, PlatformTypes, Scenario
+from pacifictool.scenario.names import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Attribute, check_key, check_name
+
+__all__ = [
+    "DEVICE_NAME",
+    "MAX_FLEET",
+    "MAX_NAME_LENGTH",
+    "READING_TIME",
+    "Aggregate",
+    "Analytics",
+    "AssetSpec",
+    "Attribute",
+    "Bounds",
+    "Device",
+    "FleetSpec",
+    "Forwarding",
+    "PlatformTypes",
+    "Scenario",
+    "check_key",
+    "check_name",
+    "describe_validation_error",
+    "load_scenario",
+    "parse_scenario",
+    "tutorial_scenario",
+]

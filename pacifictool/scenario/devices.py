@@ -1,0 +1,140 @@
+"""`[[devices]]` and `[fleet]`: what is simulated, with a model for each key of telemetry."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from pacifictool.models.config import Model
+from pacifictool.scenario.names import Attribute, Key, Name
+
+_FORMAT: Final = r"(?::0?[1-9]d)?\}"
+_NUMBER = re.compile(r"\{number" + _FORMAT)
+_PLACEHOLDER = re.compile(r"\{(?:number|group)" + _FORMAT)
+
+Rate = Annotated[float, Field(gt=0, le=100_000)]
+
+
+def _attribute_text(text: Any) -> Any:
+    return str(Attribute.parse(text))
+
+
+AttributeText = Annotated[str, BeforeValidator(_attribute_text)]
+
+
+def _as_list(models: Any) -> Any:
+    return models if isinstance(models, list | tuple) else (models,)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Device(_Table):
+    """`[[devices]]`: one simulated device."""
+
+    name: Name
+    """Name of the device; unique, at most 255 characters."""
+
+    attributes: dict[AttributeText, Name] = {}
+    """Its attributes, of those that are forwarded: `{ site = "North", "server:tier" = "gold" }`."""
+
+    telemetry: Annotated[dict[Key, Model], Field(min_length=1)]
+    """A model for each key: `{ temperature = { min = 2, max = 8 } }`. See [Models](#models)."""
+
+    rate: Rate = 10.0
+    """Readings per second."""
+
+
+class FleetSpec(_Table):
+    """`[fleet]`: the devices of `--fleet N`, which replace the scenario's own."""
+
+    name: Name = "Device {number:05d}"
+    """Pattern of the names that `--fleet N` gives its devices; `{number}` counts from 1."""
+
+    groups: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    """Number of groups. Devices are assigned to them in turn."""
+
+    attributes: dict[AttributeText, Name | Annotated[tuple[Name, ...], Field(min_length=1)]] = {}
+    """Attributes of each device: a pattern such as `"Zone {group}"`, where `{group}` counts from 1 and `{number}` is
+    the device's own; or a list of values, assigned to the groups in turn."""
+
+    telemetry: Annotated[
+        dict[
+            Key,
+            Annotated[tuple[Model, ...], Field(min_length=1), BeforeValidator(_as_list)],
+        ],
+        Field(min_length=1),
+    ]
+    """A model for each key; a list of models is assigned to the groups in turn."""
+
+    rate: Rate = 1.0
+    """Readings per second of each device."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, pattern: str) -> str:
+        if len(_NUMBER.findall(pattern)) != 1 or set("{}") & set(_NUMBER.sub("", pattern)):
+            raise ValueError(f"{pattern!r} must hold {{number}} or, with leading zeros, {{number:05d}} exactly once")
+        return pattern
+
+    @field_validator("attributes")
+    @classmethod
+    def _patterns(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        for pattern in attributes.values():
+            if isinstance(pattern, str) and set("{}") & set(_PLACEHOLDER.sub("", pattern)):
+                raise ValueError(f"{pattern!r} may hold {{group}} and {{number}}, and no other braces")
+        return attributes
+
+    def devices(self, count: int) -> tuple[Device, ...]:
+        """Devices 1 to `count`. A smaller fleet is always the first part of a larger one."""
+        return tuple(self._device(index) for index in range(count))
+
+    def _device(self, index: int) -> Device:
+        group = index % self.groups
+
+        def value(pattern: str | tuple[str, ...]) -> str:
+            if isinstance(pattern, str):
+                return pattern.format(number=index + 1, group=group + 1)
+            return pattern[group % len(pattern)]
+
+        # Built from validated parts; validating each of 100,000 devices again would take seconds.
+        return Device.model_construct(
+            name=self.name.format(number=index + 1),
+            attributes={key: value(pattern) for key, pattern in self.attributes.items()},
+            telemetry={key: models[group % len(models)] for key, models in self.telemetry.items()},
+            rate=self.rate,
+        )
+
+
+def resolve_models(document: Any) -> Any:
+    """The document of a scenario with models in the place of their names. Raises ValueError for an unknown name."""
+    if not isinstance(document, dict) or not isinstance(models := document.get("models", {}), dict):
+        return document
+
+    def one(model: Any) -> Any:
+        if not isinstance(model, str):
+            return model
+        if model not in models:
+            raise ValueError(f"there is no model {model!r}: a table [models.{model}] would describe it")
+        return models[model]
+
+    def resolved(table: Any) -> Any:
+        if not isinstance(table, dict) or not isinstance(telemetry := table.get("telemetry"), dict):
+            return table
+        return {
+            **table,
+            "telemetry": {
+                key: [one(item) for item in model] if isinstance(model, list) else one(model)
+                for key, model in telemetry.items()
+            },
+        }
+
+    changed = dict(document)
+    if isinstance(devices := document.get("devices"), list):
+        changed["devices"] = [resolved(device) for device in devices]
+    if "fleet" in document:
+        changed["fleet"] = resolved(document["fleet"])
+    return changed

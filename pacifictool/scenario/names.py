@@ -1,0 +1,80 @@
+"""Names and keys that a scenario may hold: of devices and assets, of attributes, telemetry and results."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+from pacifictool.tools.times import format_duration, parse_duration
+
+MAX_NAME_LENGTH: Final = 255
+"""Names of devices and assets: the platform's column is varchar(255)."""
+
+DEVICE_NAME: Final = "deviceName"
+"""Key of a record that holds the name of the device, where the scenario asks for it."""
+READING_TIME: Final = "ts"
+"""Key of a record that holds the reading's own time, in milliseconds since the epoch."""
+RESERVED: Final = frozenset({DEVICE_NAME, READING_TIME})
+
+_FORBIDDEN = re.compile(r"""["'\\$#{}()\x00-\x1f\x7f]""")
+
+
+def check_name(name: str) -> str:
+    """`name`, when a device, asset, group or type can have it. Raises ValueError with a sentence for the user."""
+    if not name.strip():
+        raise ValueError("a name must not be empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"a name has at most {MAX_NAME_LENGTH} characters, this one has {len(name)}")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in name):
+        raise ValueError("a name must not hold control characters")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
+        raise ValueError("a name must be valid Unicode; this one holds bytes that are not")
+    return name
+
+
+def check_key(key: str) -> str:
+    """`key`, when attributes, telemetry and results can have it.
+
+    Templates and scripts of the platform hold keys in quotes, so that anything but quotes, backslashes, control
+    characters and the signs that begin a reference can be part of one. Raises ValueError.
+    """
+    check_name(key)
+    if key != key.strip():
+        raise ValueError(f"the key {key!r} begins or ends with a space")
+    if (found := _FORBIDDEN.search(key)) is not None:
+        raise ValueError(f"the key {key!r} holds {found[0]!r}, which scripts of the platform cannot have in a key")
+    return key
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Key = Annotated[str, AfterValidator(check_key)]
+Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a device: "site" is a client attribute, "server:tier" and "shared:tier" are of other scopes."""
+
+    key: str
+    """Its key on the platform and in the record."""
+    scope: str = "client"
+
+    @classmethod
+    def parse(cls, text: Any) -> Self:
+        """Raises ValueError with a sentence for the user."""
+        if isinstance(text, cls):
+            return text
+        if not isinstance(text, str):
+            raise ValueError(f'an attribute is a text, such as "site" or "server:tier", not {text!r}')  # noqa: TRY004
+        scope, separator, key = text.partition(":")
+        if not separator:
+            return cls(check_key(text))
+        if scope not in ("client", "server", "shared"):
+            raise ValueError(f"{text!r}: the scopes of attributes are client, server and shared")
+        return cls(check_key(key), scope)
+
+    def __str__(self) -> str:
+        return self.key if self.scope == "client" else f"{self.scope}:{self.key}"
