@@ -25,7 +25,7 @@ from pacifictool.errors import ScenarioError
 from pacifictool.models.config import MAX_VALUE, Model
 from pacifictool.scenario.aggregates import Aggregate
 from pacifictool.scenario.devices import Device, FleetSpec, resolve_models
-from pacifictool.scenario.names import DEVICE_NAME, RESERVED, Attribute, Key, Name, Seconds, check_name
+from pacifictool.scenario.names import DEVICE_NAME, RESERVED, Attribute, Key, Name, Seconds, check_name, plural
 
 MAX_FLEET = 1_000_000
 """Devices of `--fleet`."""
@@ -222,6 +222,32 @@ class Analytics(Table):
         values = dict(zip(self.group_by, group, strict=True))
         return _FIELD.sub(lambda field: values[field[1]], self.entity_pattern)
 
+    def group_of_entity(self, name: str) -> tuple[str, ...] | None:
+        """The group whose entity has this name; None when the pattern does not give it.
+
+        The inverse of `entity_name`, as far as there is one: where values contain what separates them, the shortest
+        match.
+        """
+        parts = _FIELD.split(self.entity_pattern)
+        seen: set[str] = set()
+        pattern = ""
+        for index, part in enumerate(parts):
+            if index % 2 == 0:
+                pattern += re.escape(part)
+            elif part in seen:
+                pattern += f"(?P=k{self.group_by.index(part)})"
+            else:
+                seen.add(part)
+                pattern += f"(?P<k{self.group_by.index(part)}>.+?)"
+        match = re.fullmatch(pattern, name, re.DOTALL)
+        return None if match is None else tuple(match[f"k{index}"] for index in range(len(self.group_by)))
+
+    @property
+    def literal_letters(self) -> int:
+        """How many letters of an entity's name are the same for all groups: of two patterns that match a name, the one
+        with more of them is more likely its own."""
+        return len(_FIELD.sub("", self.entity_pattern))
+
 
 class AssetSpec(Table):
     """`[[assets]]`: an asset that exists before the job; the job creates the others."""
@@ -328,7 +354,36 @@ class Scenario(Table):
     def device_word(self, count: int = 1) -> str:
         """What a person calls a device, in the plural unless `count` is 1."""
         word = self.labels.get("device", "device")
-        return word if count == 1 else f"{word}s"
+        return word if count == 1 else plural(word)
+
+    def group_word(self, analytics: Analytics, count: int = 1) -> str:
+        """What a person calls a group, in the plural unless `count` is 1: "zone", "site / room", "group" for the one
+        group of all records."""
+        labels = [
+            self.labels.get(key, self.device_word()) if key == DEVICE_NAME else self.label(key)
+            for key in analytics.group_by
+        ]
+        word = " / ".join(labels) or "group"
+        return word if count == 1 else plural(word)
+
+    def result_word(self, analytics: Analytics, count: int = 1) -> str:
+        """What a person calls a result, in the plural unless `count` is 1: "mean", if all are means, or "result"."""
+        word = "mean" if {each.function for each in analytics.telemetry.values()} == {"mean"} else "result"
+        return word if count == 1 else plural(word)
+
+    def result_title(self, analytics: Analytics, key: str) -> str:
+        """As `title`, for a result; without a unit of its own it has that of the key that it is computed from."""
+        aggregate = analytics.telemetry[key]
+        if key in self.units or aggregate.key not in self.units:
+            return self.title(key)
+        unit = self.units[aggregate.key]
+        if aggregate.function == "rate":
+            return f"{self.label(key)} ({unit}/s)"
+        return f"{self.label(key)} ({unit})" if aggregate.keeps_unit else self.label(key)
+
+    def entity_type(self, kind: Literal["asset", "device"]) -> str:
+        """Type of the entities of this kind."""
+        return self.asset_type if kind == "asset" else self.platform.device_type
 
     def device(self, name: str) -> Device | None:
         """The device of that exact name."""
