@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -228,19 +229,8 @@ class Analytics(Table):
         The inverse of `entity_name`, as far as there is one: where values contain what separates them, the shortest
         match.
         """
-        parts = _FIELD.split(self.entity_pattern)
-        seen: set[str] = set()
-        pattern = ""
-        for index, part in enumerate(parts):
-            if index % 2 == 0:
-                pattern += re.escape(part)
-            elif part in seen:
-                pattern += f"(?P=k{self.group_by.index(part)})"
-            else:
-                seen.add(part)
-                pattern += f"(?P<k{self.group_by.index(part)}>.+?)"
-        match = re.fullmatch(pattern, name, re.DOTALL)
-        return None if match is None else tuple(match[f"k{index}"] for index in range(len(self.group_by)))
+        match = _entity_expression(self.entity_pattern).fullmatch(name)
+        return None if match is None else tuple(match[_field_name(key)] for key in self.group_by)
 
     @property
     def literal_letters(self) -> int:
@@ -456,6 +446,25 @@ class Scenario(Table):
     def only(self, names: Iterable[str]) -> Scenario:
         """The same scenario with only the analytics of these names. Raises ScenarioError."""
         return self.model_copy(update={"analytics": tuple(self.find_analytics(name) for name in dict.fromkeys(names))})
+
+
+@lru_cache(maxsize=256)
+def _entity_expression(pattern: str) -> re.Pattern[str]:
+    """What matches the names that an entity's pattern gives, with a group for each key."""
+    seen: set[str] = set()
+    expression = ""
+    for index, part in enumerate(_FIELD.split(pattern)):
+        if index % 2 == 0:
+            expression += re.escape(part)
+        else:
+            expression += f"(?P={_field_name(part)})" if part in seen else f"(?P<{_field_name(part)}>.+?)"
+            seen.add(part)
+    return re.compile(expression, re.DOTALL)
+
+
+def _field_name(key: str) -> str:
+    """A name that a regular expression can have, for any key."""
+    return f"k{key.encode().hex()}"
 
 
 def duplicated(names: Iterable[str]) -> list[str]:
