@@ -101,7 +101,7 @@ class Terminal:
 
 @pytest.fixture
 def environ(sandbox: SandboxProcess, tmp_path: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return {
         **kept,
         "PACIFICTOOL_URL": sandbox.url,
