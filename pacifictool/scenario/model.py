@@ -361,15 +361,18 @@ class Scenario(Table):
         word = "mean" if {each.function for each in analytics.telemetry.values()} == {"mean"} else "result"
         return word if count == 1 else plural(word)
 
-    def result_title(self, analytics: Analytics, key: str) -> str:
-        """As `title`, for a result; without a unit of its own it has that of the key that it is computed from."""
+    def result_unit(self, analytics: Analytics, key: str) -> str | None:
+        """Its unit: its own, or that of the key that it is computed from if the function keeps it."""
         aggregate = analytics.telemetry[key]
-        if key in self.units or aggregate.key not in self.units:
-            return self.title(key)
-        unit = self.units[aggregate.key]
-        if aggregate.function == "rate":
-            return f"{self.label(key)} ({unit}/s)"
-        return f"{self.label(key)} ({unit})" if aggregate.keeps_unit else self.label(key)
+        unit = self.units.get(aggregate.key) if aggregate.key is not None else None
+        if key in self.units or unit is None:
+            return self.units.get(key)
+        return f"{unit}/s" if aggregate.function == "rate" else unit if aggregate.keeps_unit else None
+
+    def result_title(self, analytics: Analytics, key: str) -> str:
+        """As `title`, for a result."""
+        unit = self.result_unit(analytics, key)
+        return f"{self.label(key)} ({unit})" if unit else self.label(key)
 
     def entity_type(self, kind: Literal["asset", "device"]) -> str:
         """Type of the entities of this kind."""

@@ -15,9 +15,10 @@ class DescribedKey:
     key: str
     title: str
     """With its unit: "temperature (°C)"."""
+    unit: str | None = None
 
     def as_document(self) -> dict[str, Any]:
-        return {"key": self.key, "title": self.title}
+        return {"key": self.key, "title": self.title, "unit": self.unit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class DescribedAnalytics:
     ts_is_start: bool
     """Whether the time of results is the start of their window."""
     entity_kind: str
+    is_grouped: bool
+    """Whether there may be more than one group."""
     group: str
     """What a person calls a group, such as "zone"; and several."""
     groups: str
@@ -43,7 +46,7 @@ class DescribedAnalytics:
     @property
     def title(self) -> str:
         """For a heading: "Zone means"."""
-        return f"{capitalised(self.group)} {self.results}"
+        return f"{capitalised(self.group)} {self.results}" if self.is_grouped else capitalised(self.results)
 
     @property
     def every(self) -> str:
@@ -118,7 +121,9 @@ def describe(scenario: Scenario) -> Description:
     return Description(
         device=scenario.device_word(),
         devices=scenario.device_word(2),
-        telemetry=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.telemetry),
+        telemetry=tuple(
+            DescribedKey(key, scenario.title(key), scenario.units.get(key)) for key in scenario.forwarding.telemetry
+        ),
         attributes=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.attribute_keys),
         analytics=tuple(_described(scenario, each) for each in scenario.analytics),
     )
@@ -132,11 +137,15 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         lateness_ms=analytics.lateness_ms,
         ts_is_start=analytics.ts == "start",
         entity_kind=analytics.entity_kind,
+        is_grouped=bool(analytics.group_by),
         group=scenario.group_word(analytics),
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=tuple(DescribedKey(key, scenario.result_title(analytics, key)) for key in analytics.telemetry),
+        keys=tuple(
+            DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key))
+            for key in analytics.telemetry
+        ),
     )
 
 

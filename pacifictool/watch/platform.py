@@ -129,6 +129,8 @@ class PlatformPoller:
     def _page_of(self, devices: list[WatchedDevice], at: float) -> list[WatchedDevice]:
         if len(devices) <= DEVICES_PER_PAGE:
             return devices
+        # Those that exist first: the others say nothing about the data flow.
+        devices = sorted(devices, key=lambda device: device.id is None)
         if self._page_started is None or at - self._page_started >= PAGE_SECONDS:
             self._page = 0 if self._page_started is None else self._page + 1
             self._page_started = at

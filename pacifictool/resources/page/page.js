@@ -79,6 +79,7 @@
       mark(item, "state", hop.state);
       set(item.querySelector("h2"), hop.title);
       set(item.querySelector(".figure"), hop.figure === "?" ? "unknown" : hop.figure);
+      mark(item.querySelector(".figure"), "long", hop.figure.length > 8);
       set(item.querySelector(".detail"), hop.detail);
       const flow = snapshot.flows[index];
       const pipe = item.querySelector(".pipe");
@@ -276,7 +277,7 @@
     byId("device-key-field").hidden = !several;
     options(byId("device-key"), snapshot.telemetry.map((key) => ({ value: key.key, text: key.title })));
     const key = deviceKey(snapshot);
-    set(byId("device-value"), several ? key.title : "Last");
+    set(byId("device-value"), key.unit ? `Last (${key.unit})` : "Last");
     set(byId("device-attributes"), capitalised(snapshot.attributes.map((attribute) => attribute.title).join(" / ")) || "–");
     children(byId("devices").tBodies[0], snapshot.devices, (device) => device.name, newRow, (row, device) => showRow(row, device, key, snapshot.attributes));
     for (const place of trends.keys()) {
