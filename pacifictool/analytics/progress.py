@@ -11,7 +11,7 @@ from typing import Any
 
 from pacifictool.analytics.batches import BatchReport
 from pacifictool.analytics.state.queries import InvalidRecord
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 
 _RATE_SECONDS = 10.0
 
@@ -31,9 +31,9 @@ class JobProgress:
     rejected: int
     last_invalid: InvalidRecord | None
     open_windows: int
-    """(Window, zone) pairs whose value the platform does not have yet."""
+    """(Window, group) pairs whose value the platform does not have yet."""
     posted: int
-    last_posted: tuple[WindowMean, ...]
+    last_posted: tuple[WindowResult, ...]
     lag: int | None
     """Records in the topic that are not counted yet; None: not known."""
     delivery_failure: str | None
@@ -58,7 +58,7 @@ class JobSummary:
     refused: int
     """Results that the platform will never take."""
     open_windows: int
-    """(Window, zone) pairs whose value is left for the next start."""
+    """(Window, group) pairs whose value is left for the next start."""
     lag: int | None
     stopped_by: str
     """"stop", "duration" or "end of topic"."""
