@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import kept_variables, variables_of
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from pacifictool.local.stack import LocalStack, StackPage
@@ -21,6 +20,7 @@ from pacifictool.rest import Platform, Session
 from pacifictool.runtime import default_cache_dir
 from pacifictool.settings import Secret
 from pacifictool.watch.web import PAGE, page_options
+from tests.support.command_line import kept_variables, variables_of
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 WINDOW_MS = 2000

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proving_ground import GARBAGE, ProvingGround
-from spark_cluster import SparkCluster
 
 from pacifictool.analytics.launch import SECRET_VARIABLE
 from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
+from tests.support.fault_rig import GARBAGE, ProvingGround
+from tests.support.spark_cluster import SparkCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
 

@@ -13,10 +13,10 @@ import pytest
 from pacifictool.errors import PacificToolError
 from pacifictool.rest import Platform
 from tests.contract.api import Api
+from tests.contract.factories import Made, Workshop
 from tests.contract.facts import Facts, addresses
 from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server
 from tests.contract.wire import Wire, connected
-from tests.contract.workshop import Made, Workshop
 
 Connect = Callable[[Made], Wire]
 

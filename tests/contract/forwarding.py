@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.contract.workshop import Workshop, eventually
+from tests.contract.factories import Workshop, eventually
 
 KAFKA_PLUGIN: Final = "org.thingsboard.server.extensions.kafka.plugin.KafkaPlugin"
 KAFKA_ACTION: Final = "org.thingsboard.server.extensions.kafka.action.KafkaPluginAction"

@@ -15,8 +15,8 @@ from pacifictool.errors import AlreadyExists
 from pacifictool.rest import Platform
 from pacifictool.settings import Secret
 from tests.contract.api import NOBODY, NOT_FOUND, NULL_ID, Api, framework_error, refusal
+from tests.contract.factories import Workshop
 from tests.contract.facts import Facts
-from tests.contract.workshop import Workshop
 
 MORE_THAN_A_PAGE = 105
 

@@ -16,6 +16,7 @@ import pytest
 from pacifictool.kafka.topics import CREATE_TIME
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import Made, Workshop, eventually
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -30,7 +31,6 @@ from tests.contract.forwarding import (
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, Wire, all_silent, connected, puback
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 BLOCK_MS = 500

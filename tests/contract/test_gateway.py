@@ -10,9 +10,9 @@ import pytest
 
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import Made, Workshop, eventually
 from tests.contract.facts import Facts
 from tests.contract.wire import Ending, all_silent, puback
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 

@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pacifictool.mqtt.connection import tls_context
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import Made, Workshop, eventually
 from tests.contract.facts import Facts
 from tests.contract.server import Server
 from tests.contract.wire import (
@@ -29,7 +30,6 @@ from tests.contract.wire import (
     publish_packet,
     subscribe_packet,
 )
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 NOT_AUTHORISED = bytes.fromhex("20020105")

@@ -13,6 +13,7 @@ import pytest
 
 from pacifictool.rest import EntityId, Platform
 from tests.contract.api import EMPTY_OK, NOBODY, NOT_FOUND, NULL_ID, Api, bare, framework_error, refusal
+from tests.contract.factories import Workshop
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -25,7 +26,6 @@ from tests.contract.forwarding import (
     weather_stations,
 )
 from tests.contract.server import Server
-from tests.contract.workshop import Workshop
 
 NO_SUCH_TOPIC = "contract-never-written"
 

@@ -20,8 +20,8 @@ from tests.contract.api import (
     silent,
     text_error,
 )
+from tests.contract.factories import Made, Workshop
 from tests.contract.facts import Facts
-from tests.contract.workshop import Made, Workshop
 
 START = 1_500_000_000_000
 SECOND = 1000

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from injuries import FAILURES, WARNINGS, Injury
-from place import Place, new_broker, places, write_scenario
 
 from pacifictool.problems import ProblemCode
 from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.ports import free_ports
+from tests.support.deployments import Place, new_broker, places, write_scenario
+from tests.support.fault_cases import FAILURES, WARNINGS, Injury
+from tests.support.faulty_proxy import FaultyProxy
 
 PACKAGE = Path(__file__).parents[2] / "pacifictool"
 BOTH = (1, 4)

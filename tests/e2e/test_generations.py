@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine, Outcome
-from sandbox_clients import Tenant
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
@@ -30,6 +28,8 @@ from pacifictool.provisioning.dashboard import DESCRIPTION
 from pacifictool.rest import Platform, tutorial_rule_chain
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Secret, Settings
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.sandbox_clients import Tenant
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
 TITLE = "WeatherStation: zones and turbines"

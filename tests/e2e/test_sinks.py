@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
 from pacifictool.analytics.sinks.base import DeliveryCallback
@@ -26,6 +23,9 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import parse_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, named, snapshot
 
 WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from harness import Outcome
-from injuries import DEAD, FAILURES, WARNINGS, Injury
-from place import Place, places
 
 from pacifictool.rest import tutorial_rule
+from tests.support.command_line import Outcome
+from tests.support.deployments import Place, places
+from tests.support.fault_cases import DEAD, FAILURES, WARNINGS, Injury
+from tests.support.faulty_proxy import FaultyProxy
 
 BOTH = (1, 4)
 HOPS = ("ready", "accepted", "stored", "matched", "kafka")

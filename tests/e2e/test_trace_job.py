@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from harness import Outcome
-from place import Place, places
-from proving_ground import Job
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.trace.hops import TITLES
+from tests.support.command_line import Outcome
+from tests.support.deployments import Place, places
+from tests.support.fault_rig import Job
+from tests.support.faulty_proxy import FaultyProxy
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
 

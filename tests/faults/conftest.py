@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from proving_ground import ProvingGround
+
+from tests.support.fault_rig import ProvingGround
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from faketime import faketime_environment
-from proving_ground import ProvingGround
+
+from tests.support.faketime import faketime_environment
+from tests.support.fault_rig import ProvingGround
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from proving_ground import ProvingGround
-from small_disk import SmallDisk
+
+from tests.support.fault_rig import ProvingGround
+from tests.support.small_disk import SmallDisk
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from promise import read_platform
-from proving_ground import ProvingGround
+
+from tests.support.fault_rig import ProvingGround
+from tests.support.oracle import read_platform
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 

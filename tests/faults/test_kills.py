@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import dying_command
 import psutil
 import pytest
-from proving_ground import PATIENCE_SECONDS, ProvingGround
+
+from tests.support import killed_command
+from tests.support.fault_rig import PATIENCE_SECONDS, ProvingGround
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
@@ -38,8 +39,8 @@ def wait_for_the_end_of_java(folder: Path) -> None:
 def test_killed_at_any_moment_it_goes_on_where_it_was(ground: ProvingGround) -> None:
     ground.start_turbines()
     ground.publish(b"garbage")
-    for moment in dying_command.MOMENTS:
-        job = ground.start_job(launcher=(sys.executable, dying_command.__file__, moment))
+    for moment in killed_command.MOMENTS:
+        job = ground.start_job(launcher=(sys.executable, killed_command.__file__, moment))
         assert job.wait().code == -signal.SIGKILL, f"{moment}: {job.said}"
         wait_for_the_end_of_java(ground.checkpoint)
     ground.start_job()

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
-from promise import parse
-from proving_ground import GARBAGE, ProvingGround
-from sandbox_clients import Tenant
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.simulation.reading import Outcome
+from tests.support.fault_rig import GARBAGE, ProvingGround
+from tests.support.oracle import parse
+from tests.support.sandbox_clients import Tenant
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 

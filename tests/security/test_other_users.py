@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import other_user
 import pytest
-from demo_result import assert_held
-from harness import kept_variables
-from openings import Opening, family, openings
-from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
-from promise import judge, read_platform
 
 from pacifictool.kafka.records import read_records
 from pacifictool.settings import KafkaEndpoint, read_properties
+from tests.support import other_user
+from tests.support.command_line import kept_variables
+from tests.support.demo_result import assert_held
+from tests.support.open_sockets import Opening, family, openings
+from tests.support.oracle import judge, read_platform
+from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
 

@@ -13,17 +13,17 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from demo_result import assert_held
-from harness import CommandLine, kept_variables
-from sandbox_clients import Tenant
-from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
-from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
-from tls import Pki
-from watching import Watched, files_below, look_at, open_to_others, texts_in, watch
 
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
+from tests.support.command_line import CommandLine, kept_variables
+from tests.support.demo_result import assert_held
+from tests.support.process_monitor import Watched, files_below, look_at, open_to_others, texts_in, watch
+from tests.support.sandbox_clients import Tenant
+from tests.support.scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
+from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
+from tests.support.tls import Pki
 
 JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}")
 PASSWORD = "rest-password-that-nobody-may-see"

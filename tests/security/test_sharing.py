@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import other_user
 import pytest
-from openings import family, openings
-from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
 from pacifictool.local.launcher import SandboxProcess
+from tests.support import other_user
+from tests.support.open_sockets import family, openings
+from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
 
 @pytest.fixture

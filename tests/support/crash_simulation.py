@@ -26,9 +26,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 from confluent_kafka import Producer
-from local_spark import local_spark
-from recorded_job import BATCH_RECORDS
-from unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.config import JobConfig
@@ -45,6 +42,9 @@ from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
+from tests.support.recorded_job import BATCH_RECORDS
+from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 Shown = dict[tuple[str, int], tuple[int, float]]
 """What the platform shows: (zone, window end in ms) → (count, mean)."""

@@ -22,16 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import faketime
-import power_cut
 import psutil
-from faketime import SteppingClock
-from promise import Verdict
-from proving_ground import GARBAGE, PATIENCE_SECONDS, Job, ProvingGround
-from small_disk import SmallDisk
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support import faketime, power_cut
+from tests.support.faketime import SteppingClock
+from tests.support.fault_rig import GARBAGE, PATIENCE_SECONDS, Job, ProvingGround
+from tests.support.oracle import Verdict
+from tests.support.small_disk import SmallDisk
 
 DISK_MEGABYTES = 256
 MOST_PARTITIONS = 8

@@ -12,11 +12,11 @@ from confluent_kafka.admin import (
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from tls import Pki, chain_pem, pkcs8_pem
 
 from pacifictool.runtime import JavaRuntime, KafkaBroker
 from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
+from tests.support.tls import Pki, chain_pem, pkcs8_pem
 
 PLAIN_USER, SCRAM_USER = "plain-user", "scram-user"
 # What JAAS, properties files and shells treat specially.

@@ -10,10 +10,10 @@ import pytest
 
 from pacifictool.errors import PacificToolError
 from tests.contract.api import Api
+from tests.contract.factories import Made
+from tests.contract.modern.factories import ModernWorkshop
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import FOURTH, Server, named_server, sandbox_server
-from tests.contract.workshop import Made
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import requests
 
 from tests.contract.api import UNAUTHENTICATED, Api, refusal
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.modern.factories import ModernWorkshop
 
 BAD_LOGIN = (401, 10, "Invalid username or password")
 SECTION = "modern 1"

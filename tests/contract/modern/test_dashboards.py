@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.api import NOBODY, Api, refusal
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.modern.factories import ModernWorkshop
 
 SECTION = "modern 6"
 CONFIGURATION: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.contract.api import NOBODY, Api, refusal
+from tests.contract.factories import Made
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
-from tests.contract.workshop import Made
+from tests.contract.modern.factories import ModernWorkshop
 
 SECTION = "modern 2"
 NOT_FOUND_BY_NAME = (404, 32, "Requested item wasn't found!")

@@ -17,15 +17,15 @@ import pytest
 
 from pacifictool.kafka.topics import CREATE_TIME
 from tests.contract.api import Api
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.modern.chains import node, old_fashioned, weather_stations, with_kafka
+from tests.contract.modern.factories import ModernWorkshop
 from tests.contract.modern.test_mqtt import device_post
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
 from tests.contract.wire import ATTRIBUTES, TELEMETRY
-from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 3"
 START = 1_795_470_000_000

@@ -10,12 +10,12 @@ import pytest
 import requests
 
 from tests.contract.api import Api, bare, silent
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
+from tests.contract.modern.factories import ModernWorkshop
 from tests.contract.modern.wire import CONNACK, ModernConnect, ModernWire, puback, publish_packet_5, refused
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, connect_packet, subscribe_packet
-from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 5"
 NOWHERE = "20 characters without"

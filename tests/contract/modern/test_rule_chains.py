@@ -10,7 +10,7 @@ import pytest
 from tests.contract.api import NOBODY, Api, refusal
 from tests.contract.facts import Facts
 from tests.contract.modern.chains import KAFKA, TYPE_FILTER, node, old_fashioned, weather_stations
-from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.modern.factories import ModernWorkshop
 from tests.contract.server import Server
 
 SECTION = "modern 3"

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from local_spark import local_spark
 
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
@@ -32,6 +31,7 @@ from pacifictool.runtime.java import JavaRuntime, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
 
 Values = dict[tuple[str, int], tuple[int, float]]
 """(Zone, window end in ms) → (count, mean)."""

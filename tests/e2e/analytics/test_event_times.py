@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketime import SteppingClock
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME
+from tests.support.faketime import SteppingClock
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 

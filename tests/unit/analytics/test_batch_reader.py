@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from record_cases import GOOD, REJECTED, VALID, mutated, record, truth
 
 from pacifictool.analytics.engine import reader
 from pacifictool.analytics.engine.failures import spark_failure
@@ -27,6 +26,7 @@ from pacifictool.errors import CheckpointMismatch
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
+from tests.support.record_cases import GOOD, REJECTED, VALID, mutated, record, truth
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 

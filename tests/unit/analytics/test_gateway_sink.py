@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.base import DeliveryCallback
@@ -23,6 +22,7 @@ from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUn
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.reporting import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 

@@ -12,12 +12,12 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from nasty_names import unseen_in
 
 from pacifictool.display import one_line
 from pacifictool.report import html, picture
 from pacifictool.report.facts import Band, InvalidRecords, RunFacts
 from pacifictool.report.write import write_report
+from tests.support.nasty_names import unseen_in
 
 NAMES = (
     "<b>bold</b>",

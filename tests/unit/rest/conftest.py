@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 USERNAME = "tenant@thingsboard.org"
 PASSWORD = "tenant-password-that-must-not-show"

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import WindRange
@@ -17,6 +16,7 @@ from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause,
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.sandbox_clients import Tenant
 
 StartSandbox = Callable[..., tuple[MqttEndpoint, Secret]]
 

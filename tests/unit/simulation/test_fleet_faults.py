@@ -14,7 +14,6 @@ from typing import Self
 
 import psutil
 import pytest
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError, UsageError
 from pacifictool.models.config import WindRange
@@ -26,6 +25,7 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import variables_of
 
 from pacifictool.errors import AuthenticationFailed
 from pacifictool.kafka.topics import KafkaAdmin
@@ -20,6 +19,7 @@ from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.model import Snapshot
+from tests.support.command_line import variables_of
 from tests.unit.watch.conftest import MakeCollector, write_job
 
 

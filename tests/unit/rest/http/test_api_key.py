@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
 from tests.unit.rest.conftest import QUICK
 
 KEY = "tb_GlPiZV0J41PHMhJI-must-not-show"

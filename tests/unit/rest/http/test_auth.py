@@ -7,13 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    TOKEN_EXPIRED,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -24,6 +17,13 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import Session
+from tests.support.scripted_platform import (
+    TOKEN_EXPIRED,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
+)
 
 OpenSession = Callable[..., Session]
 

@@ -8,13 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     InvalidRequest,
@@ -24,6 +17,13 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import RetryPolicy, Session
+from tests.support.scripted_platform import (
+    DROP,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
+)
 
 OpenSession = Callable[..., Session]
 

@@ -4,12 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    NOT_FOUND,
-    Reply,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -23,6 +17,12 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import Session
+from tests.support.scripted_platform import (
+    NOT_FOUND,
+    Reply,
+    ScriptedPlatform,
+    platform_error,
+)
 
 OpenSession = Callable[..., Session]
 

@@ -7,12 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    NOT_FOUND,
-    Reply,
-    ScriptedPlatform,
-)
 
 from pacifictool.errors import (
     NotFound,
@@ -22,6 +16,12 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import RetryPolicy, Session
+from tests.support.scripted_platform import (
+    DROP,
+    NOT_FOUND,
+    Reply,
+    ScriptedPlatform,
+)
 
 OpenSession = Callable[..., Session]
 

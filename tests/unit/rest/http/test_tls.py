@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import trustme
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.errors import PacificToolError, PlatformError, PlatformUnreachable, SettingsError
 from pacifictool.rest import Session
 from pacifictool.settings import TlsFiles
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 OpenSession = Callable[..., Session]
 

@@ -17,9 +17,9 @@ from fractions import Fraction
 from typing import Any
 
 import requests
-from sandbox_clients import Tenant
 
 from pacifictool.kafka.records import Record
+from tests.support.sandbox_clients import Tenant
 
 TOO_LATE = "too late"
 _ATTEMPTS = 12

@@ -14,10 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import Outcome, kept_variables
-from sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
-from world import named
-
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.kafka.topics import KafkaAdmin
@@ -25,6 +21,9 @@ from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import Outcome, kept_variables
+from tests.support.sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
+from tests.support.snapshots import named
 
 _SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 _INPUT = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from place import Place
-
 from pacifictool.kafka.topics import CREATE_TIME
+from tests.support.deployments import Place
 
 DEAD = "127.0.0.1:9"
 """Nothing listens here (discard)."""

@@ -21,9 +21,6 @@ from typing import Any, Self
 
 import psutil
 from confluent_kafka import Producer
-from faulty_proxy import FaultyProxy
-from harness import Outcome, kept_variables
-from promise import Place, Posted, Values, Verdict, judge, read_platform
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
@@ -41,6 +38,9 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import choose_turbines, plan_devices
 from pacifictool.simulation.reading import Reading
 from pacifictool.simulation.summary import FleetSummary
+from tests.support.command_line import Outcome, kept_variables
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.oracle import Place, Posted, Values, Verdict, judge, read_platform
 
 PATIENCE_SECONDS = 240.0
 """How long anything may take before a test fails: many times what it takes on a machine with nothing else to do."""
