@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 from uuid import uuid4
 
 from confluent_kafka import Producer
@@ -239,17 +240,16 @@ def prepared(folder: Path, bootstrap: str | None = None) -> Iterator[CrashSimula
     settings = local_spark(java)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     (folder / "spark").mkdir(parents=True)
-    most, planner.MOST_RECORDS = planner.MOST_RECORDS, BATCH_RECORDS
-    try:
-        with SparkRuntime(settings, folder / "spark") as spark:
-            if bootstrap is not None:
-                yield CrashSimulation(bootstrap, spark, folder)
-                return
-            with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
-                broker.start()
-                yield CrashSimulation(broker.bootstrap, spark, folder)
-    finally:
-        planner.MOST_RECORDS = most  # type: ignore[misc]
+    with (
+        mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS),
+        SparkRuntime(settings, folder / "spark") as spark,
+    ):
+        if bootstrap is not None:
+            yield CrashSimulation(bootstrap, spark, folder)
+            return
+        with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
+            broker.start()
+            yield CrashSimulation(broker.bootstrap, spark, folder)
 
 
 def main() -> None:

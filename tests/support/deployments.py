@@ -30,7 +30,7 @@ _INPUT = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 
 
 @dataclass
-class Place:
+class Deployment:
     """One platform, the broker, and a scenario."""
 
     folder: Path
@@ -45,7 +45,7 @@ class Place:
 
     @property
     def environ(self) -> dict[str, str]:
-        """How commands find this place."""
+        """How commands find this deployment."""
         return {
             **kept_variables(),
             "PACIFICTOOL_URL": self.platform.url,
@@ -211,9 +211,9 @@ def new_broker(folder: Path, **options: Any) -> KafkaBroker:
 
 
 @contextlib.contextmanager
-def places(
+def deployments(
     folder: Path, *, two_brokers: bool = False, extra: str = "", turbines: str = ""
-) -> Iterator[dict[int, Place]]:
+) -> Iterator[dict[int, Deployment]]:
     """Platforms of the generations 1 and 4 side by side with one broker, each set up for a topic of its own.
 
     `two_brokers`: another cluster besides, as `elsewhere["kafka"]` of both.
@@ -222,7 +222,7 @@ def places(
     platforms = {
         number: SandboxProcess(folder / f"platform{number}", options=("--generation", str(number))) for number in (1, 4)
     }
-    parts = [broker, *platforms.values(), *([other] if two_brokers else [])]
+    parts: list[KafkaBroker | SandboxProcess] = [broker, *platforms.values(), *([other] if two_brokers else [])]
     try:
         with ThreadPoolExecutor(len(parts)) as pool:
             for start in [pool.submit(part.start) for part in parts]:
@@ -230,12 +230,12 @@ def places(
         found = {}
         for number, platform in platforms.items():
             scenario = write_scenario(folder / f"{number}.toml", f"winds{number}", extra=extra, turbines=turbines)
-            found[number] = Place(folder / f"place{number}", number, broker, platform, scenario)
+            found[number] = Deployment(folder / f"deployment{number}", number, broker, platform, scenario)
             found[number].folder.mkdir()
             found[number].set_up()
-        for number, place in found.items():
-            place.elsewhere["mqtt"] = f"127.0.0.1:{platforms[5 - number].mqtt_port}"
-            place.elsewhere["kafka"] = other.bootstrap
+        for number, deployment in found.items():
+            deployment.elsewhere["mqtt"] = f"127.0.0.1:{platforms[5 - number].mqtt_port}"
+            deployment.elsewhere["kafka"] = other.bootstrap
         yield found
     finally:
         for platform in platforms.values():

@@ -15,7 +15,7 @@ INPUT_NODE = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 TYPE_SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 
 
-class ModernWorkshop:
+class ModernEntityFactory:
     """Makes things with names that no other run has, and remembers them."""
 
     def __init__(self, api: Api) -> None:

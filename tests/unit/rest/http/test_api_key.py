@@ -9,8 +9,8 @@ import pytest
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import Secret
+from tests.support.rest import QUICK
 from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
-from tests.unit.rest.conftest import QUICK
 
 KEY = "tb_GlPiZV0J41PHMhJI-must-not-show"
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,30 +16,13 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import Session
+from tests.support.rest import SPRING_500, OpenSession, get
 from tests.support.scripted_platform import (
     NOT_FOUND,
     Reply,
     ScriptedPlatform,
     platform_error,
 )
-
-OpenSession = Callable[..., Session]
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
-)
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 @pytest.mark.parametrize(

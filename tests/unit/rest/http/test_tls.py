@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import trustme
 from pacifictool.errors import PacificToolError, PlatformError, PlatformUnreachable, SettingsError
 from pacifictool.rest import Session
 from pacifictool.settings import TlsFiles
+from tests.support.rest import OpenSession
 from tests.support.scripted_platform import Reply, ScriptedPlatform
-
-OpenSession = Callable[..., Session]
 
 
 @pytest.fixture(scope="module")
