@@ -32,7 +32,7 @@ from pacifictool.errors import (
 )
 from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
 from pacifictool.settings import without_secrets
 

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from pacifictool.errors import JarsMissing
-from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.runtime.cache import storage_full, writing
 from pacifictool.runtime.ivy import Coordinate, IvyFetch
 from pacifictool.runtime.java import JavaRuntime

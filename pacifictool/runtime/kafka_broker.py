@@ -16,7 +16,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pacifictool.errors import BrokerFailed, PacificToolError, PortInUse
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full, storage_full, writing
 from pacifictool.runtime.java import UTF8_FILE_NAMES, JavaRuntime
 from pacifictool.runtime.kafka_login import CONTROLLER_LISTENER, LISTENER, KafkaLogin

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pacifictool.errors import Interrupted
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 
 DELETIONS = 3
 WINDOW_SECONDS = 61.0

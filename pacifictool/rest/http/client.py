@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 import pacifictool
 from pacifictool.errors import InvalidRequest, NotFound, SettingsError, UnexpectedAnswer
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.rest.http.auth import ApiKeyAuth, Auth, PasswordAuth
 from pacifictool.rest.http.errors import no_response, raise_for_error, unreachable
 from pacifictool.rest.http.messages import HttpRequest, HttpResponse, Params

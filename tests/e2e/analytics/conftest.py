@@ -20,12 +20,12 @@ from local_spark import local_spark
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java

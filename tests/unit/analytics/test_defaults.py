@@ -19,7 +19,7 @@ from pacifictool.analytics.defaults import (
 )
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.rest import Platform, Session
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
 from pacifictool.settings import Secret, Sources, resolve

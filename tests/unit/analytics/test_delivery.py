@@ -12,7 +12,7 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
-from pacifictool.reporting import SILENT, SilentReporter
+from pacifictool.progress import SILENT, SilentReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 

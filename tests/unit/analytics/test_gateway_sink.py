@@ -21,7 +21,7 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.reporting import SILENT
+from pacifictool.progress import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.runtime import default_cache_dir
 
 

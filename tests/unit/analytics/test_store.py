@@ -17,7 +17,7 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import PartialSum
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 

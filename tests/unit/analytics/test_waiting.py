@@ -6,7 +6,7 @@ import pytest
 
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import AuthenticationFailed, KafkaUnreachable, PacificToolError, PlatformUnreachable
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 
 
 class Notes(SilentReporter):

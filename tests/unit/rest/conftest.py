@@ -11,7 +11,7 @@ import pytest
 from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.rest import Platform, RetryPolicy, Session
 from pacifictool.settings import Secret
 

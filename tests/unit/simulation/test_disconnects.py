@@ -11,7 +11,7 @@ from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import WindRange
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet

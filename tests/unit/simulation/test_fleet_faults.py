@@ -19,7 +19,7 @@ from mqtt_peer import Reaction, Received, ScriptedPeer
 from pacifictool.errors import MqttError, UsageError
 from pacifictool.models.config import WindRange
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pacifictool.reporting import SilentReporter
+from pacifictool.progress import SilentReporter
 from pacifictool.tools.outage import OutageReporter
 
 
