@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import re
 import socket
@@ -366,13 +365,12 @@ def _has_leaders(topics: Iterable[TopicMetadata]) -> bool:
 
 
 def _try_lock(file: int) -> bool:
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(file, blocking=False)
     except OSError:
         return True  # A file system without locks.
-    return True
 
 
 def _properties_text(settings: Mapping[str, str]) -> str:
