@@ -21,7 +21,7 @@ from pacifictool.errors import (
     PlatformUnreachable,
     StorageFull,
 )
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.scenario import Analytics
 
 CHUNK = 2000

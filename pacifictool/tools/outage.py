@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 
 
 class OutageReporter:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pacifictool.models.config import Wind, UniformModel
+from pacifictool.models.config import UniformModel, Wind
 from pacifictool.models.generators import generator_for
 
 SPEC = UniformModel(min=30, max=35)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
-from pacifictool.models.config import ConstantModel, SineModel, NormalModel, ReplayModel, WalkModel, Wind, UniformModel
+from pacifictool.models.config import ConstantModel, NormalModel, ReplayModel, SineModel, UniformModel, WalkModel, Wind
 from pacifictool.models.generators import generator_for
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
