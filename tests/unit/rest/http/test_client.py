@@ -16,6 +16,7 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import RetryPolicy, Session
+from pacifictool.settings import Secret
 from tests.support.rest import SPRING_500, THING, OpenSession, get
 from tests.support.scripted_platform import (
     DROP,
