@@ -34,7 +34,7 @@ before what it asks for: with Kafka's own 500 it holds up small batches by 0.1-0
 _SOURCES: Final = [
     Path(__file__).with_name("java") / f"{name}.java"
     for name in (
-        "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate", "PartialAggregates",
+        "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate", "PartialAggregates",
         "PartitionReader", "BatchReader",
     )
 ]  # fmt: skip
@@ -214,7 +214,7 @@ def _joined(parts: Any) -> list[OffsetRange]:
 
 def _newest(parts: Sequence[tuple[int, ...]]) -> dict[int, int]:
     newest: dict[int, int] = {}
-    for partition, _start, _end, event_ms, _without in parts:
+    for partition, _start, _end, event_ms, *_ in parts:
         if event_ms >= 0:
             newest[partition] = max(event_ms, newest.get(partition, event_ms))
     return newest

@@ -59,7 +59,7 @@ public final class AnalyticsSpec implements Serializable {
     /** Whether the record has something that this analytics computes with. */
     boolean takes(RecordParser record) {
         for (int i = 0; i < groupBy.length; i++) {
-            if (record.textState[groupBy[i]] != RecordParser.VALID) {
+            if (record.textState[groupBy[i]] != Reason.VALID) {
                 return false;
             }
         }
@@ -67,7 +67,7 @@ public final class AnalyticsSpec implements Serializable {
             return true;
         }
         for (int i = 0; i < columns.length; i++) {
-            if (columns[i] < record.numberState.length && record.numberState[columns[i]] == RecordParser.VALID) {
+            if (columns[i] < record.numberState.length && record.numberState[columns[i]] == Reason.VALID) {
                 return true;
             }
         }

@@ -74,11 +74,11 @@ public final class GroupAggregate {
             int place = spec.places[i];
             int texts = column - record.numberState.length;
             if (texts >= 0) {
-                if (record.textState[texts] == RecordParser.VALID) {
+                if (record.textState[texts] == Reason.VALID) {
                     values[place].add(ValueCounts.hash(
                             record.textBytes[texts], record.textStart[texts], record.textEnd[texts]), 1);
                 }
-            } else if (record.numberState[column] == RecordParser.VALID) {
+            } else if (record.numberState[column] == Reason.VALID) {
                 add(spec.kinds[i], place, record.units[column], event, partition, offset);
             }
         }

@@ -28,11 +28,6 @@ import org.apache.spark.api.java.function.FlatMapFunction;
  * forgets type arguments; hence the casts.
  */
 public final class PartitionReader implements FlatMapFunction<Iterator<Integer>, byte[]> {
-    private static final int AHEAD_OF_ARRIVAL = 13;
-    private static final int TOO_LATE = 14;
-    /** A reason is a number of RecordParser, or one of these two, and from this bit on the column or analytics. */
-    private static final int COLUMN_BIT = 8;
-
     /** How long Kafka may take to bring the next record; Spark's own source waits as long. */
     private static final long TIMEOUT_NANOS = 120_000_000_000L;
     private static final Duration POLL = Duration.ofSeconds(1);
@@ -168,10 +163,10 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         private void add(ConsumerRecord<Object, byte[]> record) {
             byte[] value = (byte[]) record.value();
             int reason = parser.parse(value);
-            if (reason == RecordParser.VALID) {
+            if (reason == Reason.VALID) {
                 reason = count(record);
             }
-            if (reason == RecordParser.VALID) {
+            if (reason == Reason.VALID) {
                 valid++;
             } else {
                 found.addInvalid(record.partition(), record.offset(), record.timestamp(), reason, value);
@@ -188,14 +183,14 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
             long arrival = arrivalIsKnown ? timestamp : context[0];
             long event = timestamp >= 0 ? timestamp : context[2];
             if (rules.timeKey != null) {
-                if (parser.timeState != RecordParser.VALID) {
-                    return reason == RecordParser.VALID ? parser.timeState : reason;
+                if (parser.timeState != Reason.VALID) {
+                    return reason == Reason.VALID ? parser.timeState : reason;
                 }
                 event = parser.time;
             }
             boolean trusted = arrivalIsKnown && rules.timeKey == null;
             if (!trusted && event > arrival + context[1]) {
-                return reason == RecordParser.VALID ? AHEAD_OF_ARRIVAL : reason;
+                return reason == Reason.VALID ? Reason.AHEAD_OF_ARRIVAL : reason;
             }
             boolean counts = false;
             for (int i = 0; hasNumber && i < specs.length; i++) {
@@ -205,8 +200,8 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
                     if (slideStart + spec.windowMs > spec.closedUntilMs) {
                         found.add(i, slideStart + spec.slideMs, parser, event, record.partition(), record.offset());
                         counts = true;
-                    } else if (reason == RecordParser.VALID) {
-                        reason = TOO_LATE | i << COLUMN_BIT;
+                    } else if (reason == Reason.VALID) {
+                        reason = Reason.TOO_LATE | i << Reason.COLUMN_BIT;
                     }
                 }
             }
@@ -219,22 +214,22 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
 
         private int firstFault(boolean hasNumber) {
             for (int i = 0; i < groups.length; i++) {
-                if (groups[i] && parser.textState[i] != RecordParser.VALID) {
-                    return parser.textState[i] | i << COLUMN_BIT;
+                if (groups[i] && parser.textState[i] != Reason.VALID) {
+                    return parser.textState[i] | i << Reason.COLUMN_BIT;
                 }
             }
             for (int i = 0; i < parser.numberState.length; i++) {
                 int state = parser.numberState[i];
-                if (state != RecordParser.VALID && state != RecordParser.NO_NUMBER) {
-                    return state | i << COLUMN_BIT;
+                if (state != Reason.VALID && state != Reason.NO_NUMBER) {
+                    return state | i << Reason.COLUMN_BIT;
                 }
             }
-            return hasNumber ? RecordParser.VALID : RecordParser.NO_NUMBER;
+            return hasNumber ? Reason.VALID : Reason.NO_NUMBER;
         }
 
         private boolean hasNumber() {
             for (int i = 0; i < parser.numberState.length; i++) {
-                if (parser.numberState[i] == RecordParser.VALID) {
+                if (parser.numberState[i] == Reason.VALID) {
                     return true;
                 }
             }

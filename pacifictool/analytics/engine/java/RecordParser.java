@@ -14,27 +14,9 @@ import java.util.regex.Pattern;
 
 /**
  * Parses one record: the texts and numbers of its columns, or the reason why it is invalid. The rules are those of
- * docs/operations.md, "Valid records"; reasons are numbered as in records.py.
+ * docs/operations.md, "Valid records".
  */
 public final class RecordParser {
-    /* Public, because Janino looks constants up from outside. */
-    public static final int VALID = -1;
-    public static final int NO_VALUE = 0;
-    public static final int EMPTY = 1;
-    public static final int NOT_UTF8 = 2;
-    public static final int NOT_JSON = 3;
-    public static final int NOT_AN_OBJECT = 4;
-    public static final int NO_TEXT = 5;
-    public static final int NOT_A_TEXT = 6;
-    public static final int TEXT_WITH_CONTROLS = 7;
-    public static final int TEXT_BLANK = 8;
-    public static final int TEXT_TOO_LONG = 9;
-    public static final int NO_NUMBER = 10;
-    public static final int NOT_A_NUMBER = 11;
-    public static final int OUT_OF_RANGE = 12;
-    public static final int NO_TIME = 15;
-    public static final int NOT_A_TIME = 16;
-
     private static final double UNITS = 1e9;
     private static final double LATEST_TIME = 253402300799999.0; // the end of the year 9999
     /** Powers of ten that a double holds exactly, as it does integers of 53 bits: their quotient is rounded once. */
@@ -98,10 +80,10 @@ public final class RecordParser {
     /** Parses a record's value. Returns VALID when its columns can be looked at, or why nothing of it counts. */
     int parse(byte[] value) {
         if (value == null) {
-            return NO_VALUE;
+            return Reason.NO_VALUE;
         }
         if (isPlain(value)) {
-            return VALID;
+            return Reason.VALID;
         }
         clear();
         return parseJson(value);
@@ -109,26 +91,26 @@ public final class RecordParser {
 
     private void clear() {
         for (int i = 0; i < texts; i++) {
-            textState[i] = NO_TEXT;
+            textState[i] = Reason.NO_TEXT;
         }
         for (int i = 0; i < numbers; i++) {
-            numberState[i] = NO_NUMBER;
+            numberState[i] = Reason.NO_NUMBER;
         }
-        timeState = NO_TIME;
+        timeState = Reason.NO_TIME;
     }
 
     private void setNumber(int column, double value) {
         if (value >= rules.minimum[column] && value <= rules.maximum[column]) {
-            numberState[column] = VALID;
+            numberState[column] = Reason.VALID;
             units[column] = (long) Math.rint(value * UNITS);
         } else {
-            numberState[column] = OUT_OF_RANGE;
+            numberState[column] = Reason.OUT_OF_RANGE;
         }
     }
 
     private void setTime(double value) {
         boolean whole = value >= 0 && value <= LATEST_TIME && value == Math.rint(value);
-        timeState = whole ? VALID : NOT_A_TIME;
+        timeState = whole ? Reason.VALID : Reason.NOT_A_TIME;
         time = (long) value;
     }
 
@@ -136,7 +118,7 @@ public final class RecordParser {
 
     private int parseJson(byte[] value) {
         if (value.length == 0) {
-            return EMPTY;
+            return Reason.EMPTY;
         }
         boolean ascii = true;
         boolean escaped = false;
@@ -147,16 +129,16 @@ public final class RecordParser {
             zero |= value[i] == 0;
         }
         if (!ascii && !isUtf8(value)) {
-            return NOT_UTF8;
+            return Reason.NOT_UTF8;
         }
         // Jackson takes a byte order mark, or zero bytes, for a sign of another encoding.
         if (zero || value[0] == (byte) 0xef) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
         try {
             return parseJson(JSON.createParser(value), escaped);
         } catch (IOException error) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
     }
 
@@ -177,7 +159,7 @@ public final class RecordParser {
         for (JsonToken token = root; token != null; token = parser.nextToken()) {
             if (escaped && (token == JsonToken.VALUE_STRING || token == JsonToken.FIELD_NAME)
                     && Texts.hasLoneSurrogate(parser.getText())) {
-                return NOT_JSON;
+                return Reason.NOT_JSON;
             }
             if (depth == 1 && token == JsonToken.FIELD_NAME) {
                 column = columnOf(parser.currentName());
@@ -191,16 +173,16 @@ public final class RecordParser {
             }
             if (depth == 0) {
                 if (parser.nextToken() != null) { // The value is complete: nothing may follow.
-                    return NOT_JSON;
+                    return Reason.NOT_JSON;
                 }
                 break;
             }
         }
         parser.close();
         if (root == null) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
-        return root == JsonToken.START_OBJECT ? VALID : NOT_AN_OBJECT;
+        return root == JsonToken.START_OBJECT ? Reason.VALID : Reason.NOT_AN_OBJECT;
     }
 
     private int columnOf(String key) {
@@ -227,7 +209,7 @@ public final class RecordParser {
         if (column == texts + numbers) {
             setTime(value);
         } else if (value != value) {
-            numberState[column - texts] = NOT_A_NUMBER;
+            numberState[column - texts] = Reason.NOT_A_NUMBER;
         } else {
             setNumber(column - texts, value);
         }
@@ -235,7 +217,7 @@ public final class RecordParser {
 
     private void takeText(int column, String value) {
         textState[column] = Texts.stateOf(value);
-        if (textState[column] == VALID) {
+        if (textState[column] == Reason.VALID) {
             textBytes[column] = value.getBytes(StandardCharsets.UTF_8);
             textStart[column] = 0;
             textEnd[column] = textBytes[column].length;
@@ -305,7 +287,7 @@ public final class RecordParser {
 
     /** Printable ASCII without quotes and backslashes, not beginning with a space; and the first of its key. */
     private boolean hasText(int column) {
-        if (textState[column] != NO_TEXT || !skips('"')) {
+        if (textState[column] != Reason.NO_TEXT || !skips('"')) {
             return false;
         }
         int start = at;
@@ -315,13 +297,13 @@ public final class RecordParser {
         textBytes[column] = text;
         textStart[column] = start;
         textEnd[column] = at;
-        textState[column] = VALID;
+        textState[column] = Reason.VALID;
         return at > start && at - start <= Texts.LONGEST && text[start] != ' ' && skips('"');
     }
 
     private boolean hasNumber(int column) {
         boolean isTime = column == texts + numbers;
-        if (isTime ? timeState != NO_TIME : numberState[column - texts] != NO_NUMBER) {
+        if (isTime ? timeState != Reason.NO_TIME : numberState[column - texts] != Reason.NO_NUMBER) {
             return false;
         }
         boolean quoted = rules.numbersInText && skips('"');

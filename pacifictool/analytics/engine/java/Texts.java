@@ -1,7 +1,7 @@
 package pacifictool.analytics.engine;
 
 /** Which texts can name a group, and with it an entity of the platform. */
-final class Texts {
+public final class Texts {
     /* Public, because Janino looks constants up from outside. */
     public static final int LONGEST = 255;
 
@@ -10,20 +10,20 @@ final class Texts {
     /** VALID, or why the text cannot name a group. */
     static int stateOf(String value) {
         if (value == null) {
-            return RecordParser.NOT_A_TEXT;
+            return Reason.NOT_A_TEXT;
         }
         boolean blank = true;
         for (int i = 0; i < value.length(); i++) {
             char c = value.charAt(i);
             if (c < 0x20 || c == 0x7f) {
-                return RecordParser.TEXT_WITH_CONTROLS;
+                return Reason.TEXT_WITH_CONTROLS;
             }
             blank &= c == 0x85 || Character.isSpaceChar(c);
         }
         if (blank) {
-            return RecordParser.TEXT_BLANK;
+            return Reason.TEXT_BLANK;
         }
-        return value.codePointCount(0, value.length()) > LONGEST ? RecordParser.TEXT_TOO_LONG : RecordParser.VALID;
+        return value.codePointCount(0, value.length()) > LONGEST ? Reason.TEXT_TOO_LONG : Reason.VALID;
     }
 
     /** Whether the text holds half of a surrogate pair, which no UTF-8 can express. */
