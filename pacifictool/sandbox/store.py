@@ -116,8 +116,12 @@ class Store:
             self._connection.execute("BEGIN")
 
     def after_commit(self, then: Callable[[], None]) -> None:
-        """Calls `then` once everything written so far is committed: at the end of this turn of the event loop."""
+        """Calls `then` once everything written so far is committed."""
         self._waiting.append(then)
+        self.commit_later()
+
+    def commit_later(self) -> None:
+        """Commits everything written so far at the end of this turn of the event loop."""
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._commit_turn)

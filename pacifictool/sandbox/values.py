@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -70,8 +69,17 @@ def without_lone_surrogates(document: Any) -> Any:
 
 
 def _refuse(value: object) -> PayloadRefused:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return PayloadRefused(f"Can't parse value: {text}")
+    return PayloadRefused(f"Can't parse value: {compact_json(value)}")
+
+
+def compact_json(document: object) -> str:
+    """JSON without spaces and without escaped characters."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def json_bytes(document: object) -> bytes:
+    """The same as UTF-8."""
+    return compact_json(document).encode("utf-8", "replace")
 
 
 def parse_values(document: Any) -> Values:
@@ -93,12 +101,12 @@ def _timestamp(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _refuse(value)
     try:
-        stamp = int(value)
+        timestamp = int(value)
     except (ValueError, OverflowError):
         raise PayloadRefused(f'For input string: "{value}"') from None
-    if not _LONG_MIN <= stamp <= _LONG_MAX:
+    if not _LONG_MIN <= timestamp <= _LONG_MAX:
         raise PayloadRefused(f'For input string: "{value}"')
-    return stamp
+    return timestamp
 
 
 def parse_reading(document: Any, now_ms: int) -> tuple[int, Values]:
@@ -160,10 +168,3 @@ def _decompose(number: float) -> tuple[str, str, int]:
     stripped = digits.lstrip("0")
     exponent -= len(digits) - len(stripped)
     return "-" if number < 0 else "", stripped.rstrip("0") or "0", exponent
-
-
-def iterate_entries(readings: list[tuple[int, Values]]) -> Iterator[tuple[str, int, Value]]:
-    """Every (key, ts, value) of a payload."""
-    for stamp, values in readings:
-        for key, value in values.items():
-            yield key, stamp, value

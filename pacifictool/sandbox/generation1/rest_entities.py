@@ -11,7 +11,15 @@ from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.devices import SandboxDevices
 from pacifictool.sandbox.entities import Entities, Entity, NameTaken, TokenTaken
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
-from pacifictool.sandbox.http import Api, TextPageLink, empty_response, json_response, read_object, uuid_parameter
+from pacifictool.sandbox.http import (
+    Api,
+    TextPageLink,
+    empty_response,
+    id_of,
+    json_response,
+    read_object,
+    uuid_parameter,
+)
 from pacifictool.sandbox.ids import NULL_UUID
 from pacifictool.sandbox.refusals import GENERAL, FrameworkRefusal, PlatformRefusal, bad_request, forbidden, not_found
 from pacifictool.sandbox.store import Store
@@ -82,7 +90,7 @@ class EntityController1:
     async def _save(self, kind: str, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         name, type_ = _text(document, "name"), _text(document, "type")
-        old = self.find(kind, _id(document["id"]), user) if document.get("id") is not None else None
+        old = self.find(kind, id_of(document["id"]), user) if document.get("id") is not None else None
         if old is None and user.authority == "CUSTOMER_USER":
             raise forbidden()
         word = kind.capitalize()
@@ -94,7 +102,7 @@ class EntityController1:
             # docs/servers/1.x.md#devices, row 4; the refusal itself was not observed.
             raise PlatformRefusal(500, "could not execute statement", GENERAL)
         customer = document.get("customerId")
-        customer_id = NULL_UUID if customer is None else str(uuid_parameter(_id(customer)))
+        customer_id = NULL_UUID if customer is None else str(uuid_parameter(id_of(customer)))
         information = document.get("additionalInfo")
         try:
             if old is None:
@@ -131,7 +139,7 @@ class EntityController1:
         if "limit" not in query:
             # The request matches the route of a single tenant then.
             raise bad_request(f"Invalid UUID string: {kind.lower()}s")
-        link = TextPageLink.of(request)
+        link = TextPageLink.from_request(request)
         found = self._entities.page(
             kind, user.tenant, link.limit, after=link.after, type_=query.get("type") or None, prefix=link.text_search
         )
@@ -146,7 +154,7 @@ class EntityController1:
 
     async def _save_credentials(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
-        device = self.find("DEVICE", _id(document.get("deviceId")), user)
+        device = self.find("DEVICE", id_of(document.get("deviceId")), user)
         token = _text(document, "credentialsId")
         if not token:
             raise bad_request("Device credentials id should be specified!")
@@ -184,9 +192,3 @@ def _text(document: dict[str, Any], key: str) -> str:
             "org.springframework.http.converter.HttpMessageNotReadableException",
         )
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _id(document: Any) -> str:
-    """The `id` of an entity reference such as `{"entityType":"DEVICE","id":"…"}`."""
-    identifier = document.get("id") if isinstance(document, dict) else document
-    return str(identifier)

@@ -91,6 +91,6 @@ def _shown(point: Point | None) -> str:
     """A key without any value has an empty one of the year 1970."""
     if point is None:
         return '{"ts":0,"value":""}'
-    stamp, value = point
+    timestamp, value = point
     text = f'"{java_double(value)}"' if type(value) is float else json.dumps(java_text(value))
-    return f'{{"ts":{stamp},"value":{text}}}'
+    return f'{{"ts":{timestamp},"value":{text}}}'

@@ -204,7 +204,7 @@ class _Connection(asyncio.Protocol):
 
     def _no_connect(self) -> None:
         if self._api.dialect.requires_connect:
-            raise wire.ProtocolError("the first packet is no CONNECT")
+            raise wire.ProtocolError("the first packet is not a CONNECT")
 
     def _connect(self, connect: wire.Connect) -> None:
         self.session.is_5 = connect.level == wire.MQTT_5
