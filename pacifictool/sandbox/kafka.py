@@ -30,7 +30,8 @@ _REQUESTS_IN_FLIGHT = 1
 """Messages that arrive while a request is in flight share the next one, so that requests grow with the load. By
 default librdkafka sends one for each message, which costs the broker and the sandbox 0.2 ms each."""
 _SHORTEST_LINGER_MS = 2.0
-"""With 0 librdkafka wakes its thread for every message. With both settings a busy machine forwards three times as many."""
+"""With 0 librdkafka wakes its thread for every message. With both settings a busy machine forwards three times as many
+messages."""
 _METADATA_TRY_SECONDS = 0.5
 MAX_BLOCK_SECONDS = 60.0
 """The Java client's max.block.ms: how long a message waits for the metadata of a new topic."""

@@ -61,7 +61,7 @@ class Store:
         self._scheduled = False
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            # One sandbox a folder: a second one is refused instead of working on stale copies of what it remembers.
+            # One sandbox per folder: each keeps copies of rows in memory, which a second one would make stale.
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")

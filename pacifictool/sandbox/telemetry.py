@@ -122,7 +122,7 @@ def _aggregate(rows: list[tuple[str, Any]], aggregation: str) -> str | None:
         total = sum(values)
         if aggregation == "SUM":
             return java_text(stored_value(letter, total))
-        # Long means are cut towards zero, as SQL's AVG of an integer column on that server.
+        # The mean of longs is truncated, like SQL's AVG of an integer column on that server.
         return str(int(total / len(values))) if letter == "l" else java_text(total / len(values))
     return None
 

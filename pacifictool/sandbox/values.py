@@ -33,12 +33,12 @@ class InvalidJson(PayloadRefused):
     """The payload is not JSON at all."""
 
 
-class _PointlessNumber(float):
+class _NumberWithoutPoint(float):
     """A number such as 1e3: neither a double (no point) nor a long for the platform."""
 
 
 def _float(literal: str) -> float:
-    return float(literal) if "." in literal else _PointlessNumber(literal)
+    return float(literal) if "." in literal else _NumberWithoutPoint(literal)
 
 
 _decoder = json.JSONDecoder(parse_float=_float, parse_constant=str, strict=False)
@@ -58,7 +58,7 @@ def parse_json(payload: bytes | str) -> Any:
 
 
 def without_lone_surrogates(document: Any) -> Any:
-    """JSON can spell halves of characters ("\\ud800") that no UTF-8 can hold; they become "?", as in Java."""
+    """Replaces lone surrogates, which JSON can spell ("\\ud800") and UTF-8 cannot encode, by "?", as Java does."""
     if isinstance(document, str):
         return document.encode("utf-8", "replace").decode()
     if isinstance(document, list):
@@ -90,7 +90,7 @@ def parse_values(document: Any) -> Values:
         kind = type(value)
         if kind is str or kind is float or kind is bool:
             continue
-        if (kind is int and not _LONG_MIN <= value <= _LONG_MAX) or kind is _PointlessNumber:
+        if (kind is int and not _LONG_MIN <= value <= _LONG_MAX) or kind is _NumberWithoutPoint:
             raise PayloadRefused("Big integer values are not supported!")
         if kind is not int:
             raise _refuse(value)

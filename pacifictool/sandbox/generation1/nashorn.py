@@ -88,7 +88,7 @@ class Script:
         except (quickjs.JSException, quickjs.StackOverflow) as error:
             reason = first_line(error)
             if reason == "null":
-                reason = "InternalError: out of memory"  # So much that the engine could not make its error object.
+                reason = "InternalError: out of memory"  # Not even enough for the error object.
             if reason.startswith("InternalError"):
                 # The state of the script's engine must not fail every later message.
                 self._compile(self._text)

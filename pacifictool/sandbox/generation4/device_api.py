@@ -44,12 +44,12 @@ class NothingToDo(PayloadRefused):
 class _SessionState4:
     """The device of a session, and whether it was a gateway when it connected."""
 
-    __slots__ = ("device", "has_spoken", "is_gateway")
+    __slots__ = ("device", "has_published", "is_gateway")
 
     def __init__(self, device: SandboxDevice) -> None:
         self.device = device
         self.is_gateway = device.entity.is_gateway
-        self.has_spoken = False
+        self.has_published = False
 
 
 class DeviceApi4:
@@ -60,7 +60,7 @@ class DeviceApi4:
         suback=0x90,
         unsuback=0xB0,
         session_present=lambda connect, code: int(code == ACCEPTED and not connect.is_clean),
-        speaks_5=True,
+        supports_5=True,
         requires_connect=False,
     )
 
@@ -128,8 +128,8 @@ class DeviceApi4:
         if not self.admits(context.device):
             session.close()
             return
-        if not context.has_spoken:
-            context.has_spoken = True
+        if not context.has_published:
+            context.has_published = True
             self._note(context.device, {"lastActivityTime": now_ms()})
         try:
             if topic in (TELEMETRY, ATTRIBUTES):

@@ -270,14 +270,14 @@ class ChainInput(_Closing):
         self.goes_to_default = configuration.get("forwardMsgToDefaultRuleChain") is True
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
-        raise NotImplementedError("the engine walks into chains itself")
+        raise NotImplementedError("the engine follows chains itself")
 
 
 class ChainOutput(_Closing):
     """The return to the input node, with the node's name as relation; the engine follows it."""
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
-        raise NotImplementedError("the engine walks out of chains itself")
+        raise NotImplementedError("the engine follows chains itself")
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class EntityController4:
         entity = self._entities.find(kind, str(uuid_parameter(identifier)))
         if entity is None:
             raise not_found(kind, identifier)
-        if entity.tenant != user.tenant or (user.authority == "CUSTOMER_USER" and entity.customer != user.customer):
+        if not user.may_see(entity.tenant, entity.customer):
             raise forbidden()
         return entity
 
@@ -280,5 +280,5 @@ def _token(document: dict[str, Any]) -> str:
     if not token:
         raise bad_request("Device credentials id should be specified!")
     if document.get("credentialsType") != "ACCESS_TOKEN":
-        raise bad_request("The sandbox knows ACCESS_TOKEN credentials only!")
+        raise bad_request("The sandbox supports only ACCESS_TOKEN credentials!")
     return token
