@@ -82,13 +82,13 @@ package: install ## Wheel and sdist in dist/, installed and tried in an empty en
 	$(BIN)/python scripts/check_package.py
 
 soak: install ## Random faults for MINUTES=30, every window compared
-	$(BIN)/python tests/support/fault_schedule.py --minutes $(MINUTES)
+	$(BIN)/python -m tests.support.fault_schedule --minutes $(MINUTES)
 
 CASES ?= 300
 SEED ?= $(shell date +%s)
 crash-simulation: install ## CASES=300 power cuts of a recorded run, every window compared
 	@scripts/system_tool.sh strace strace >/dev/null
-	$(BIN)/python tests/support/crash_simulation.py --cases $(CASES) --seed $(SEED)
+	$(BIN)/python -m tests.support.crash_simulation --cases $(CASES) --seed $(SEED)
 
 bench-sinks: install ## 10,000 zones in one window, by each sink
 	$(BIN)/python benchmarks/sinks.py

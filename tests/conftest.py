@@ -9,12 +9,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from harness import CommandLine, Outcome, kept_variables
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
+from tests.support.command_line import CommandLine, Outcome, kept_variables
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -16,6 +16,7 @@ import pytest
 from pacifictool.kafka.topics import CREATE_TIME
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -30,7 +31,6 @@ from tests.contract.forwarding import (
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, Wire, all_silent, connected, puback
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 BLOCK_MS = 500
@@ -43,16 +43,16 @@ class Way:
     `topic` has one partition and is stamped by the broker, `wide_topic` has two and is stamped by whoever writes.
     """
 
-    def __init__(self, server: Server, workshop: Workshop, topic: Topic, wide_topic: Topic) -> None:
-        self.workshop = workshop
+    def __init__(self, server: Server, factory: EntityFactory, topic: Topic, wide_topic: Topic) -> None:
+        self.factory = factory
         self.topic = topic
         self.wide_topic = wide_topic
-        self.device_type = workshop.name("WeatherStation")
-        self.second_type = workshop.name("SecondStation")
-        self.plugin = Component(workshop, "plugin", plugin_document(workshop, server.kafka_address))
+        self.device_type = factory.name("WeatherStation")
+        self.second_type = factory.name("SecondStation")
+        self.plugin = Component(factory, "plugin", plugin_document(factory, server.kafka_address))
         self.plugin.activate()
         self.plugin_token: str = self.plugin.saved["apiToken"]
-        self.rule = Component(workshop, "rule", self.tutorial(self.device_type))
+        self.rule = Component(factory, "rule", self.tutorial(self.device_type))
         self.rule.activate()
         self._second: Component | None = None
 
@@ -64,7 +64,7 @@ class Way:
 
     def tutorial(self, device_type: str) -> dict[str, Any]:
         filters = [weather_stations(device_type), telemetry_filter(HAS_WIND_SPEED)]
-        return rule_document(self.workshop, self.plugin_token, filters, action(self.topic.name))
+        return rule_document(self.factory, self.plugin_token, filters, action(self.topic.name))
 
     @property
     def second(self) -> Component:
@@ -72,7 +72,7 @@ class Way:
         if self._second is None:
             first = self.rule.read()
             sent = ("name", "weight", "pluginToken", "filters", "processor", "action")
-            self._second = Component(self.workshop, "rule", {key: first[key] for key in sent})
+            self._second = Component(self.factory, "rule", {key: first[key] for key in sent})
         return self._second
 
     def change_second(self, filters: list[dict[str, Any]], rule_action: dict[str, Any], plugin_token: str = "") -> None:
@@ -82,20 +82,20 @@ class Way:
 
     def station(self, connect: Connect, *, zone: Any = "Zone A", device_type: str = "") -> tuple[Made, Wire]:
         """A device that says what it is, and its session."""
-        device = self.workshop.device("station")
+        device = self.factory.device("station")
         wire = connect(device)
         wire.deliver(ATTRIBUTES, json.dumps({"deviceType": device_type or self.device_type, "geoZone": zone}))
         return device, wire
 
 
 @pytest.fixture(scope="module")
-def way(server: Server, workshop: Workshop) -> Iterator[Way]:
+def way(server: Server, factory: EntityFactory) -> Iterator[Way]:
     kafka = server.settings.kafka
     with (
-        Topic(kafka, workshop.name("topic")) as topic,
-        Topic(kafka, workshop.name("wide-topic"), partitions=2, timestamp_type=CREATE_TIME) as wide_topic,
+        Topic(kafka, factory.name("topic")) as topic,
+        Topic(kafka, factory.name("wide-topic"), partitions=2, timestamp_type=CREATE_TIME) as wide_topic,
     ):
-        way = Way(server, workshop, topic, wide_topic)
+        way = Way(server, factory, topic, wide_topic)
         yield way
         way.close()
 
@@ -180,7 +180,7 @@ def test_zones_are_not_escaped(way: Way, connect: Connect, fact: Facts, zone: An
 
 @pytest.mark.parametrize("missing", ["deviceType", "geoZone"])
 def test_both_attributes_are_needed(way: Way, connect: Connect, api: Api, fact: Facts, missing: str) -> None:
-    device = way.workshop.device("half-station")
+    device = way.factory.device("half-station")
     wire = connect(device)
     attributes = {"deviceType": way.device_type, "geoZone": "Zone A"}
     del attributes[missing]
@@ -190,7 +190,7 @@ def test_both_attributes_are_needed(way: Way, connect: Connect, api: Api, fact: 
 
 
 def test_other_devices_are_not_forwarded(way: Way, connect: Connect, fact: Facts) -> None:
-    _, wire = way.station(connect, device_type=way.workshop.name("another"))
+    _, wire = way.station(connect, device_type=way.factory.name("another"))
     fact("7", "another deviceType is not forwarded", forwarded(way, wire, '{"windSpeed":"31"}'), [])
 
 
@@ -200,7 +200,7 @@ def test_other_telemetry_is_not_forwarded(way: Way, turbine: Wire, fact: Facts) 
 
 
 def test_only_what_the_device_says_counts(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
-    device = way.workshop.device("server-side")
+    device = way.factory.device("server-side")
     attributes = {"deviceType": way.device_type, "geoZone": "Zone A"}
     response = api.call("POST", f"{device.path}/attributes/SERVER_SCOPE", json=attributes)
     assert response.status_code == 200
@@ -208,7 +208,7 @@ def test_only_what_the_device_says_counts(way: Way, connect: Connect, api: Api, 
 
 
 def test_the_type_of_the_device_is_irrelevant(way: Way, connect: Connect, fact: Facts) -> None:
-    device = way.workshop.device("typed", type="default")
+    device = way.factory.device("typed", type="default")
     wire = connect(device)
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.device_type, "geoZone": "Zone A"}))
     fact("7", "a device of another type", forwarded(way, wire, '{"windSpeed":"31"}'), zone_a("31"))
@@ -270,8 +270,8 @@ def test_attributes_count_at_once(way: Way, connect: Connect, fact: Facts) -> No
 
 
 def test_devices_behind_a_gateway(way: Way, connect: Connect, fact: Facts) -> None:
-    wire = connect(way.workshop.gateway())
-    zones = {way.workshop.name_for_gateway(): f"Zone {letter}" for letter in "AB"}
+    wire = connect(way.factory.gateway())
+    zones = {way.factory.name_for_gateway(): f"Zone {letter}" for letter in "AB"}
     attributes = {name: {"deviceType": way.device_type, "geoZone": zone} for name, zone in zones.items()}
     packet_id = wire.publish("v1/gateway/attributes", json.dumps(attributes))
     fact("6", "attributes of two devices", wire.receive_many(2), [puback(packet_id)] * 2)
@@ -325,8 +325,8 @@ def test_an_update_takes_effect_on_an_active_rule(way: Way, connect: Connect, fa
 
 
 def test_unresolved_references_stay_as_text(way: Way, connect: Connect, fact: Facts) -> None:
-    marker = f"marker{way.workshop.run}"
-    device = way.workshop.device("no-zone")
+    marker = f"marker{way.factory.run}"
+    device = way.factory.device("no-zone")
     only_ours = telemetry_filter(f"typeof {marker} !== 'undefined' && {HAS_WIND_SPEED}")
     way.change_second([only_ours], action(way.topic.name))
     try:
@@ -367,8 +367,8 @@ def test_a_filter_that_throws_silences_its_devices(way: Way, connect: Connect, f
 
 def test_without_a_broker_there_is_no_puback(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
     other = [{"key": "max.block.ms", "value": str(BLOCK_MS)}]
-    document = plugin_document(way.workshop, "localhost:1", otherProperties=other)
-    plugin = Component(way.workshop, "plugin", document)
+    document = plugin_document(way.factory, "localhost:1", otherProperties=other)
+    plugin = Component(way.factory, "plugin", document)
     plugin.activate()
     device, wire = way.station(connect, device_type=way.second_type)
     filters = [weather_stations(way.second_type), telemetry_filter(HAS_WIND_SPEED)]

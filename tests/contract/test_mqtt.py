@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pacifictool.mqtt.connection import tls_context
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.server import Server
 from tests.contract.wire import (
@@ -29,7 +30,6 @@ from tests.contract.wire import (
     publish_packet,
     subscribe_packet,
 )
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 NOT_AUTHORISED = bytes.fromhex("20020105")
@@ -37,8 +37,8 @@ BAD_USERNAME = bytes.fromhex("20020104")
 
 
 @pytest.fixture(scope="module")
-def device(workshop: Workshop) -> Made:
-    return workshop.device("mqtt")
+def device(factory: EntityFactory) -> Made:
+    return factory.device("mqtt")
 
 
 def latest(api: Api, made: Made, key: str) -> Any:
@@ -185,12 +185,12 @@ def test_gateway_topics_of_a_plain_device_are_ignored(connect: Connect, device: 
 
 
 def test_a_new_token_ends_the_session(
-    connect: Connect, server: Server, api: Api, workshop: Workshop, fact: Facts
+    connect: Connect, server: Server, api: Api, factory: EntityFactory, fact: Facts
 ) -> None:
-    device = workshop.device("new-token")
+    device = factory.device("new-token")
     wire = connect(device)
     credentials = api.get(f"/api/device/{device.id}/credentials")
-    new = f"new{workshop.run}{device.token}"[:20]
+    new = f"new{factory.run}{device.token}"[:20]
     api.call("POST", "/api/device/credentials", json=credentials | {"credentialsId": new})
     fact("6", "a new token: the old session gets a DISCONNECT", wire.receive(), DISCONNECT)
     fact("6", "a new token: then the connection is closed", wire.receive(), Ending.CLOSED)
@@ -198,13 +198,13 @@ def test_a_new_token_ends_the_session(
 
 
 def test_a_deleted_device_keeps_its_session(
-    connect: Connect, server: Server, api: Api, workshop: Workshop, fact: Facts
+    connect: Connect, server: Server, api: Api, factory: EntityFactory, fact: Facts
 ) -> None:
-    device = workshop.device("deleted")
+    device = factory.device("deleted")
     wire = connect(device)
     wire.deliver(TELEMETRY, '{"before":1}')
     api.call("DELETE", f"/api/device/{device.id}")
-    workshop.forget("device", device.id)
+    factory.forget("device", device.id)
     packet_id = wire.publish(TELEMETRY, '{"after":1}')
     fact("6", "a deleted device is still acknowledged", wire.receive(), puback(packet_id))
     with Wire(server.settings.mqtt) as again:
@@ -212,8 +212,8 @@ def test_a_deleted_device_keeps_its_session(
         fact("6", "a deleted device cannot connect again", again.receive(), NOT_AUTHORISED)
 
 
-def test_paho_gets_along(server: Server, api: Api, workshop: Workshop, fact: Facts) -> None:
-    device = workshop.device("paho")
+def test_paho_gets_along(server: Server, api: Api, factory: EntityFactory, fact: Facts) -> None:
+    device = factory.device("paho")
     connected, flags = threading.Event(), []
 
     def on_connect(_client: Any, _data: Any, connect_flags: paho.ConnectFlags, code: Any, _properties: Any) -> None:

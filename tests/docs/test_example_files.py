@@ -9,7 +9,6 @@ from typing import Any
 from urllib.request import urlopen
 
 import yaml
-from documents import ROOT, command_lines, parse
 
 from pacifictool.models.generators import wind_generator
 from pacifictool.scenario import load_scenario
@@ -17,6 +16,7 @@ from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.documents import ROOT, command_lines, parse
 
 EXAMPLES = ROOT / "examples"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import WriteScenario, named, snapshot
 
 GARBAGE = [b"not JSON", b'{"geoZone":"pipe Z0"}', b'{"geoZone":"pipe Z0","windSpeed":"gale"}', b"\xff\xfe"]
 

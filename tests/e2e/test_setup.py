@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine
-from sandbox_clients import ATTRIBUTES, RawDevice, Tenant
-from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import ATTRIBUTES, RawDevice, Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, named, snapshot
 
 COUNTS = ("created", "changed", "unchanged", "deleted")
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, named, restore, snapshot
 
 from pacifictool.errors import Interrupted
 from pacifictool.local.launcher import SandboxProcess
@@ -25,6 +22,9 @@ from pacifictool.reporting import ProgressTask, SilentReporter
 from pacifictool.rest import Platform, tutorial_rule
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import Settings, Sources, resolve
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, named, restore, snapshot
 
 TURBINES = 60
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -26,20 +22,13 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import parse_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
+from tests.support.command_line import CommandLine
+from tests.support.recorders import RecordingCallback
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, named, snapshot
 
 WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        raise AssertionError(reason)
 
 
 @pytest.fixture
@@ -86,7 +75,7 @@ def result(zone: str, number: int, mean: float) -> WindowMean:
 
 def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowMean]) -> None:
     """Delivers through a new sink of that name."""
-    book = Book()
+    book = RecordingCallback(fail_on_refusal=True)
     with SINKS[sink_name].open(options) as sink:
         assert sink.target == SINKS[sink_name].target(options)
         for batch in batches:

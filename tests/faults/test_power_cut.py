@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_simulation import prepared, simulate
 
 from pacifictool.local.stack import LocalStack
+from tests.support.crash_simulation import prepared, simulate
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.usefixtures("strace")]
 

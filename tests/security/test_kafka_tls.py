@@ -9,9 +9,6 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
-from tls import Pki
 
 from pacifictool.analytics.engine.failures import spark_failure
 from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult, Rules
@@ -22,6 +19,9 @@ from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
+from tests.support.tls import Pki
 
 pytestmark = pytest.mark.kafka
 

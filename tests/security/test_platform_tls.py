@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome
-from sandbox_clients import Tenant
-from tls import Pki, TlsFront
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.settings import TlsFiles
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.sandbox_clients import Tenant
+from tests.support.tls import Pki, TlsFront
 
 NO_FILES = TlsFiles()
 _numbers = itertools.count(1)

@@ -23,12 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 from uuid import uuid4
 
 from confluent_kafka import Producer
-from local_spark import local_spark
-from recorded_job import BATCH_RECORDS
-from unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.config import JobConfig
@@ -45,6 +43,9 @@ from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
+from tests.support.recorded_job import BATCH_RECORDS
+from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 Shown = dict[tuple[str, int], tuple[int, float]]
 """What the platform shows: (zone, window end in ms) → (count, mean)."""
@@ -239,17 +240,16 @@ def prepared(folder: Path, bootstrap: str | None = None) -> Iterator[CrashSimula
     settings = local_spark(java)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     (folder / "spark").mkdir(parents=True)
-    most, planner.MOST_RECORDS = planner.MOST_RECORDS, BATCH_RECORDS
-    try:
-        with SparkRuntime(settings, folder / "spark") as spark:
-            if bootstrap is not None:
-                yield CrashSimulation(bootstrap, spark, folder)
-                return
-            with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
-                broker.start()
-                yield CrashSimulation(broker.bootstrap, spark, folder)
-    finally:
-        planner.MOST_RECORDS = most  # type: ignore[misc]
+    with (
+        mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS),
+        SparkRuntime(settings, folder / "spark") as spark,
+    ):
+        if bootstrap is not None:
+            yield CrashSimulation(bootstrap, spark, folder)
+            return
+        with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
+            broker.start()
+            yield CrashSimulation(broker.bootstrap, spark, folder)
 
 
 def main() -> None:

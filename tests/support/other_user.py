@@ -220,7 +220,7 @@ def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
 
 def demo_keys(url: str) -> list[str]:
     """What the demo device whose token the other user has, has sent."""
-    from sandbox_clients import Tenant
+    from tests.support.sandbox_clients import Tenant
 
     tenant = Tenant(url)
     device = tenant.get("/api/tenant/devices?deviceName=Test%20Device%20A1")["id"]["id"]

@@ -23,7 +23,7 @@ def _no_constant(name: str) -> Any:
     raise _NotStrictError
 
 
-def truth(value: bytes | None) -> tuple[str, float] | None:
+def expected_reading(value: bytes | None) -> tuple[str, float] | None:
     """The rules, told once more in Python; None for a reject."""
     try:
         document = json.loads(

@@ -10,12 +10,12 @@ import pytest
 import requests
 
 from tests.contract.api import Api, bare, silent
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
+from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.modern.wire import CONNACK, ModernConnect, ModernWire, puback, publish_packet_5, refused
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, connect_packet, subscribe_packet
-from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 5"
 NOWHERE = "20 characters without"
@@ -155,29 +155,29 @@ def test_attributes_and_asking_for_them(device: Made, connect: ModernConnect, fa
 
 
 def test_changed_credentials_and_deletion_end_the_session(
-    api: Api, workshop: ModernWorkshop, connect: ModernConnect, fact: Facts
+    api: Api, factory: ModernEntityFactory, connect: ModernConnect, fact: Facts
 ) -> None:
-    device = workshop.device("changing")
+    device = factory.device("changing")
     wire = connect(device)
     credentials = api.get(f"/api/device/{device.id}/credentials")
-    token = workshop.name("T")[:20] + "N"
+    token = factory.name("T")[:20] + "N"
     api.call("POST", "/api/device/credentials", json=credentials | {"credentialsId": token})
     fact(SECTION, "a changed token ends the session", wire.receive(), CLOSED)
     second = connect(Made("DEVICE", device.id, device.name, device.type, token))
     assert api.call("DELETE", f"/api/device/{device.id}").status_code == 200
-    workshop.forget("device", device.id)
+    factory.forget("device", device.id)
     fact(SECTION, "deletion ends the session", second.receive(), CLOSED)
 
 
-def test_gateway(api: Api, workshop: ModernWorkshop, connect: ModernConnect, fact: Facts) -> None:
-    gateway = workshop.device("gateway", additionalInfo={"gateway": True})
+def test_gateway(api: Api, factory: ModernEntityFactory, connect: ModernConnect, fact: Facts) -> None:
+    gateway = factory.device("gateway", additionalInfo={"gateway": True})
     wire = connect(gateway)
-    names = [workshop.name_for_gateway() for _ in range(3)]
+    names = [factory.name_for_gateway() for _ in range(3)]
     content = {name: [{"ts": 1_795_470_000_000, "values": {"windSpeed": 7}}] for name in names[:2]}
     packet_id = wire.publish("v1/gateway/telemetry", json.dumps(content))
     fact(SECTION, "two devices: one PUBACK", wire.receive_many(1), [puback(packet_id)])
     fact(SECTION, "and no second", wire.receive(1), SILENT)
-    found = eventually(lambda: workshop.find_device(names[0]), bool)
+    found = eventually(lambda: factory.find_device(names[0]), bool)
     assert found is not None
     fact(SECTION, "a new device's type", found["type"], "default")
     fact(SECTION, "and its gateway", found["additionalInfo"]["lastConnectedGateway"], gateway.id)
@@ -187,9 +187,9 @@ def test_gateway(api: Api, workshop: ModernWorkshop, connect: ModernConnect, fac
         return api.get(path, keys="windSpeed")["windSpeed"][0]["value"]
 
     fact(SECTION, "its telemetry", eventually(value, "7".__eq__), "7")
-    wire.deliver("v1/gateway/connect", json.dumps({"device": names[2], "type": workshop.type}))
-    typed = eventually(lambda: workshop.find_device(names[2]), bool)
-    fact(SECTION, "connect sets a type", typed and typed["type"], workshop.type)
+    wire.deliver("v1/gateway/connect", json.dumps({"device": names[2], "type": factory.type}))
+    typed = eventually(lambda: factory.find_device(names[2]), bool)
+    fact(SECTION, "connect sets a type", typed and typed["type"], factory.type)
     packet_id = wire.publish("v1/gateway/telemetry", json.dumps({names[0]: [{"windSpeed": 8}]}))
     fact(SECTION, "an array without times", wire.receive(), puback(packet_id))
     wire.publish("v1/gateway/telemetry", json.dumps({names[0]: {"windSpeed": 8}}))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from pacifictool.settings import MqttEndpoint
+from tests.contract.factories import Made
 from tests.contract.wire import Wire, connect_packet
-from tests.contract.workshop import Made
 
 CONNACK: Final = bytes.fromhex("20020000")
 

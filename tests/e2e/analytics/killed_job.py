@@ -72,8 +72,8 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     MOMENTS[settings["moment"]]()
     if "clock" in settings:
-        sys.path.append(str(Path(__file__).parents[2] / "support"))
-        from faketime import use_stepping_clock
+        sys.path.append(str(Path(__file__).parents[3]))
+        from tests.support.faketime import use_stepping_clock
 
         use_stepping_clock(Path(settings["clock"]))
     vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)

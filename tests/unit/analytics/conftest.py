@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_spark import local_spark
 
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.runtime.java import find_java
+from tests.support.local_spark import local_spark
 
 
 @pytest.fixture(scope="session")

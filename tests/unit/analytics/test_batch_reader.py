@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from record_cases import GOOD, REJECTED, VALID, mutated, record, truth
 
 from pacifictool.analytics.engine import reader
 from pacifictool.analytics.engine.failures import spark_failure
@@ -27,6 +26,7 @@ from pacifictool.errors import CheckpointMismatch
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
+from tests.support.record_cases import GOOD, REJECTED, VALID, expected_reading, mutated, record
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -117,13 +117,13 @@ def test_the_rules_in_java_and_in_python_agree_on_mutated_records(bench: Bench) 
 
     wanted = {
         (NOW + 10_000 * (number + 1), reading[0]): (1, round(reading[1] * UNITS))
-        for number, reading in enumerate(map(truth, values))
+        for number, reading in enumerate(map(expected_reading, values))
         if reading is not None
     }
     assert sums(result) == wanted
     assert len(wanted) > 500
     assert {record.offset for record in result.invalid} == {
-        number for number, value in enumerate(values) if truth(value) is None
+        number for number, value in enumerate(values) if expected_reading(value) is None
     }
 
 

@@ -19,23 +19,15 @@ from pacifictool.analytics.defaults import (
 )
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.reporting import SilentReporter
 from pacifictool.rest import Platform, Session
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
 from pacifictool.settings import Secret, Sources, resolve
+from tests.support.recorders import RecordingReporter
 
 NAME = "Analytics Gateway"
 MANY = parse_scenario(f"[fleet]\nzones = {MANY_ZONES}\n", source="test")
 FEW = parse_scenario(f"[fleet]\nzones = {MANY_ZONES - 1}\n", source="test")
 Choose = Callable[[Scenario], str]
-
-
-class NotingReporter(SilentReporter):
-    def __init__(self) -> None:
-        self.infos: list[str] = []
-
-    def info(self, message: str) -> None:
-        self.infos.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +46,12 @@ def platform(sandbox: SandboxProcess) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def reporter() -> NotingReporter:
-    return NotingReporter()
+def reporter() -> RecordingReporter:
+    return RecordingReporter()
 
 
 @pytest.fixture
-def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: NotingReporter) -> Choose:
+def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: RecordingReporter) -> Choose:
     return lambda scenario: choose_sink(
         scenario,
         lambda name: tmp_path / name,
@@ -77,7 +69,7 @@ def begin_job(folder: Path, target: str, used: float) -> None:
 
 
 def test_many_zones_go_through_the_gateway_that_setup_made(
-    choose: Choose, platform: Platform, reporter: NotingReporter
+    choose: Choose, platform: Platform, reporter: RecordingReporter
 ) -> None:
     platform.devices.create(NAME, "gateway", {"gateway": True})
     assert choose(MANY) == GATEWAY
@@ -90,7 +82,7 @@ def test_many_zones_go_through_the_gateway_that_setup_made(
 
 @pytest.mark.parametrize("additional_info", [None, {"gateway": False}])
 def test_without_a_gateway_a_hint_is_given(
-    choose: Choose, platform: Platform, reporter: NotingReporter, additional_info: dict[str, bool] | None
+    choose: Choose, platform: Platform, reporter: RecordingReporter, additional_info: dict[str, bool] | None
 ) -> None:
     if additional_info is not None:
         platform.devices.create(NAME, "gateway", additional_info)
@@ -108,7 +100,7 @@ def test_zones_that_are_called_like_turbines_stay_assets(choose: Choose, platfor
 
 
 def test_a_job_stays_with_the_sink_that_it_began_with(
-    choose: Choose, platform: Platform, reporter: NotingReporter, tmp_path: Path
+    choose: Choose, platform: Platform, reporter: RecordingReporter, tmp_path: Path
 ) -> None:
     platform.devices.create(NAME, "gateway", {"gateway": True})
     assert last_used_sink(tmp_path / REST, tmp_path / GATEWAY) is None

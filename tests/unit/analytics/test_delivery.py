@@ -12,7 +12,8 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
-from pacifictool.reporting import SILENT, SilentReporter
+from pacifictool.reporting import SILENT
+from tests.support.recorders import RecordingReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 
@@ -36,14 +37,6 @@ class RecordingSink(Sink):
 
     def sequence(self) -> list[tuple[str, int, int]]:
         return [(result.zone, result.window_end_ms, result.count) for call in self.calls for result in call]
-
-
-class Warnings(SilentReporter):
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.messages.append(message)
 
 
 def down(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
@@ -159,12 +152,12 @@ def test_a_refused_result_holds_up_nobody_and_is_told(store: StateStore) -> None
         callback.accepted(results[1:])
 
     fill(store, ("A", W1, 1), ("B", W1, 1))
-    reporter = Warnings()
+    reporter = RecordingReporter()
     work = Delivery(store, RecordingSink(refuse_a), window_ms=10_000, reporter=reporter)
 
     assert work.deliver_due(None, threading.Event()) == 1
     assert store.due(None, 10) == []
-    assert "bad name" in reporter.messages[0]
+    assert "bad name" in reporter.warnings[0]
 
 
 def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(

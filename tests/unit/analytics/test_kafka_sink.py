@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.kafka import KafkaSink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import KafkaUnreachable, PacificToolError, UsageError
@@ -16,18 +15,7 @@ from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-        self.refusals: dict[str, str] = {}
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        self.refusals |= {result.zone: reason for result in results}
+from tests.support.recorders import RecordingCallback
 
 
 @pytest.fixture
@@ -57,7 +45,7 @@ def records(endpoint: KafkaEndpoint, topic: str) -> list[Record]:
 
 
 def test_a_result_is_a_json_record_with_the_zone_as_key(endpoint: KafkaEndpoint, topic: str) -> None:
-    book = Book()
+    book = RecordingCallback()
     kafka = sink(endpoint, topic)
     kafka.deliver([result("Zone A", mean=32.5, count=200), result('Zo"ne ü', mean=7.0)], book)
     kafka.close()
@@ -78,7 +66,7 @@ def test_a_result_is_a_json_record_with_the_zone_as_key(endpoint: KafkaEndpoint,
 
 def test_the_records_of_a_zone_are_in_one_partition_and_in_order(endpoint: KafkaEndpoint, topic: str) -> None:
     KafkaAdmin(endpoint).create(topic, partitions=5, replication=1)
-    book = Book()
+    book = RecordingCallback()
     results = [result(f"Z{zone}", end * 10_000, end) for end in range(1, 41) for zone in range(50)]
     sink(endpoint, topic).deliver(results, book)
 
@@ -102,12 +90,12 @@ def test_a_topic_that_exists_stays_as_it_is(endpoint: KafkaEndpoint, topic: str)
     while before is None and time.monotonic() < until:
         before = admin.describe(topic)  # a new topic takes a moment to be known
     assert before is not None
-    sink(endpoint, topic).deliver([result("A")], Book())
+    sink(endpoint, topic).deliver([result("A")], RecordingCallback())
     assert admin.describe(topic) == before
 
 
 def test_what_kafka_will_never_take_is_refused(endpoint: KafkaEndpoint, topic: str) -> None:
-    book = Book()
+    book = RecordingCallback()
     huge = "x" * 1_100_000
     sink(endpoint, topic).deliver([result("A"), result(huge), result("\ud800"), result("B")], book)
     assert [accepted.zone for accepted in book.accepted_results] == ["A", "B"]
@@ -116,7 +104,7 @@ def test_what_kafka_will_never_take_is_refused(endpoint: KafkaEndpoint, topic: s
 
 
 def test_a_deleted_topic_is_made_again_by_a_later_delivery(endpoint: KafkaEndpoint, topic: str) -> None:
-    book = Book()
+    book = RecordingCallback()
     kafka = sink(endpoint, topic, delivery_seconds=5)
     kafka.deliver([result("A")], book)
     KafkaAdmin(endpoint).delete(topic)
@@ -132,7 +120,7 @@ def test_a_deleted_topic_is_made_again_by_a_later_delivery(endpoint: KafkaEndpoi
 def test_kafka_away_is_an_error_and_nothing_is_accepted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    book = Book()
+    book = RecordingCallback()
     with pytest.raises(KafkaUnreachable):
         sink(KafkaEndpoint(f"127.0.0.1:{port}"), "means").deliver([result("A")], book)
     assert book.accepted_results == []
@@ -150,4 +138,4 @@ def test_a_closed_sink_delivers_no_more(endpoint: KafkaEndpoint, topic: str) -> 
     kafka.close()
     kafka.close()
     with pytest.raises(PacificToolError, match="stopped"):
-        kafka.deliver([result("A")], Book())
+        kafka.deliver([result("A")], RecordingCallback())

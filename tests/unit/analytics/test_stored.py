@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.analytics.sinks.stored import DeviceReader
 from pacifictool.analytics.windows import WindowMean
@@ -13,6 +12,7 @@ from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Device, Platform, Session
 from pacifictool.rest.entity_query import DEVICES_PER_REQUEST, DeviceQueries
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 _numbers = itertools.count(1)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome, kept_variables, variables_of
 
 from pacifictool.local.stack import LocalStack
+from tests.support.command_line import CommandLine, Outcome, kept_variables, variables_of
 
 Program = Callable[..., Outcome]
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine, Outcome, variables_of
-from tls import Pki, TlsFront
-from world import Snapshot, restore, snapshot
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java, free_ports
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine, Outcome, variables_of
+from tests.support.snapshots import Snapshot, restore, snapshot
+from tests.support.tls import Pki, TlsFront
 
 HOME_PAGE = b"<!DOCTYPE html><html><body>Welcome to our intranet</body></html>"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine
-from world import Snapshot, named, restore, snapshot
 
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
+from tests.support.command_line import CommandLine
+from tests.support.snapshots import Snapshot, named, restore, snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import typer
-from documents import parse
-from harness import CommandLine, Outcome
 
 import pacifictool
 from pacifictool.cli.app import COMMANDS, app
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.documents import parse
 
 HEAVY = ("rich", "requests", "pyspark", "paho", "confluent_kafka", "py4j", "uvicorn", "starlette", "psutil")
 """Help imports none of these."""

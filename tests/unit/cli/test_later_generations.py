@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import CommandLine
-from scripted_platform import ScriptedPlatform
 
 from pacifictool.rest import tutorial_rule, tutorial_rule_chain
-from tests.unit.rest.chain_server import ChainServer
+from tests.support.chain_server import ChainServer
+from tests.support.command_line import CommandLine
+from tests.support.scripted_platform import ScriptedPlatform
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine, Outcome
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from nasty_names import LETTERS, MARKUP, NASTY, USABLE, is_shown, unseen_in
 
 from pacifictool.analytics.sinks.console import describe
 from pacifictool.analytics.windows import WindowMean
@@ -27,6 +25,8 @@ from pacifictool.errors import PacificToolError
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.settings import Secret
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.nasty_names import LETTERS, MARKUP, NASTY, USABLE, is_shown, unseen_in
 
 Draw = Callable[..., Outcome]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome, variables_of
 
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import free_ports
+from tests.support.command_line import CommandLine, Outcome, variables_of
 
 Program = Callable[..., Outcome]
 

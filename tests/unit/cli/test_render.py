@@ -15,12 +15,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 import pytest
-from harness import variables_of
 
 from pacifictool.cli import render
 from pacifictool.cli.render import Messages, Output, TerminalReporter, table
 from pacifictool.errors import OutputFailed, PacificToolError
 from pacifictool.local.stack import LocalStack
+from tests.support.command_line import variables_of
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 

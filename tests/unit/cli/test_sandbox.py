@@ -7,9 +7,9 @@ from typing import Any
 
 import psutil
 import pytest
-from harness import CommandLine, Outcome
 
 from pacifictool.runtime.own_folder import MARKER
+from tests.support.command_line import CommandLine, Outcome
 
 
 @pytest.fixture

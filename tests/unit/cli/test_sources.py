@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine, Outcome
+
+from tests.support.command_line import CommandLine, Outcome
 
 PASSWORD = "password-that-is-not-shown"
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mqtt_peer import ScriptedPeer
 
 from pacifictool.settings import MqttEndpoint
+from tests.support.mqtt_peer import ScriptedPeer
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
 from pacifictool.settings import MqttEndpoint, Secret
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 
 
 @contextmanager

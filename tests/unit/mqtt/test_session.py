@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 import trustme
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
@@ -18,6 +17,7 @@ from pacifictool.mqtt import session as session_module
 from pacifictool.mqtt.connection import NOT_ALLOWED_BY_MQTT, Failure, failure_of
 from pacifictool.mqtt.session import MqttSession, publish_and_confirm
 from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 
 TOKEN = Secret("token-of-turbine-1")
 ATTRIBUTES = b'{"deviceType":"WeatherStation","geoZone":"Zone A"}'

@@ -12,31 +12,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from nasty_names import unseen_in
 
 from pacifictool.display import one_line
 from pacifictool.report import html, picture
 from pacifictool.report.facts import Band, InvalidRecords, RunFacts
 from pacifictool.report.write import write_report
+from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, UNSEEN, unseen_in
 
-NAMES = (
-    "<b>bold</b>",
-    "<a href='javascript:alert(1)'>click</a>",
-    "<script>alert(1)</script>",
-    "&lt;",
-    "&amp;quot;",
-    "$x^2$",
-    "a $ b",
-    "%{y}",
-    "{0} {name}",
-    "_hidden",
-    "back\\slash",
-    "\"quoted\" 'twice'",
-    "名前",
-    "\x1b[31mred",
-    "two\nlines",
-    "right\u202eto left",
-)
+NAMES = (*MARKUP, *LETTERS, *CONTROLS, *UNSEEN)
 
 
 @pytest.fixture

@@ -8,36 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.reporting import SilentReporter
-from pacifictool.rest import Platform, RetryPolicy, Session
+from pacifictool.rest import Platform, Session
 from pacifictool.settings import Secret
-
-USERNAME = "tenant@thingsboard.org"
-PASSWORD = "tenant-password-that-must-not-show"
-QUICK = RetryPolicy(attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.05)
+from tests.support.recorders import RecordingReporter
+from tests.support.rest import PASSWORD, QUICK, USERNAME
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 _numbers = itertools.count(1)
-
-
-class RecordingReporter(SilentReporter):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.details: list[str] = []
-        self.infos: list[str] = []
-        self.warnings: list[str] = []
-
-    def detail(self, message: str) -> None:
-        self.details.append(message)
-
-    def info(self, message: str) -> None:
-        self.infos.append(message)
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, Reply, ScriptedPlatform
 
 from pacifictool.errors import InvalidRequest, NotFound, UnexpectedAnswer
 from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, EntityId, Platform
+from tests.support.scripted_platform import DROP, Reply, ScriptedPlatform
 
 DEVICE = EntityId.device("d7380000-e796-11f1-82e5-03a95f4b7a43")
 PREFIX = f"/api/plugins/telemetry/DEVICE/{DEVICE.id}"

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import NameChanged, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.rest.forwarding.chain_store import ChainStore
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.server_version import ServerVersion
+from tests.support.scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 TAKEN = platform_error(400, "Asset with such name already exists!", 31)

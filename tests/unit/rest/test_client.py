@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 import pacifictool.rest
 from pacifictool.errors import NotAPlatform, PermissionDenied, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
+from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
 
 
 def settings_for(url: str, password: Secret | None) -> Settings:

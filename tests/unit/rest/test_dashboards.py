@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, EMPTY, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.rest import DashboardSpec, Platform, Session, dashboard_configuration, dashboard_differences
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.server_version import parse_server_version
+from tests.support.scripted_platform import DROP, EMPTY, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": "7b2ee740-e799-11f1-9f43-213db154d0ac"}
 CONFLICT = platform_error(409, "Dashboard was already changed by someone else", 35)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AlreadyExists, ForwardingFailed, Interrupted
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import Plugin
 from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
+from tests.support.scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 OK = Reply(content_type="")

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import NotAPlatform, PermissionDenied, PlatformError, SettingsError, UnexpectedAnswer
 from pacifictool.rest import Platform, Session
 from pacifictool.rest.forwarding import PluginRuleForwarding, RuleChainForwarding
 from pacifictool.rest.paging import NumberPaging, TextPaging
 from pacifictool.server_version import ServerVersion, parse_server_version
+from tests.support.scripted_platform import Reply, Request, ScriptedPlatform, platform_error
 
 FORBIDDEN = platform_error(403, "You don't have permission to perform this operation!", 20)
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -20,6 +19,7 @@ from pacifictool.errors import (
 from pacifictool.rest import Device, EntityId, Platform, Session
 from pacifictool.server_version import parse_server_version
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 
 ID = "eb54ece0-e799-11f1-9f43-213db154d0ac"
 TENANT = "7b2ee740-e799-11f1-9f43-213db154d0ac"

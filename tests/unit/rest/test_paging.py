@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, Request, ScriptedPlatform
 
 from pacifictool.errors import UnexpectedAnswer
 from pacifictool.rest import Platform, Session
 from pacifictool.rest.paging import TextPaging
+from tests.support.scripted_platform import Reply, Request, ScriptedPlatform
 
 PATH = "/api/tenant/things"
 IDS = [str(uuid.UUID(int=number)) for number in range(1, 3000)]

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -20,6 +19,7 @@ from pacifictool.errors import (
 )
 from pacifictool.rest import Platform, Rule
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
 

@@ -6,14 +6,14 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
 from pacifictool.plan import Change
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
-from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
-from tests.unit.rest.conftest import RecordingReporter
+from tests.support.chain_server import INPUT, KAFKA, ChainServer
+from tests.support.recorders import RecordingReporter
+from tests.support.scripted_platform import DROP, ScriptedPlatform
 
 VERSIONS = ["2.0", "2.5.6", "3.0", "3.2.2", "3.3.3", "3.6.4", "4.3.1"]
 NAME = "WindSpeed Telemetry Rule Chain"

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_platform import DROP, Reply, Request, ScriptedPlatform
 
 import pacifictool.rest.telemetry as telemetry_module
 from pacifictool.errors import InvalidRequest, NotFound, PlatformUnreachable, UnexpectedAnswer
 from pacifictool.rest import EntityId, Platform, Point
+from tests.support.scripted_platform import DROP, Reply, Request, ScriptedPlatform
 
 ZONE = EntityId.asset("d7380000-e796-11f1-82e5-03a95f4b7a43")
 PREFIX = f"/api/plugins/telemetry/ASSET/{ZONE.id}"

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from pacifictool.runtime import (
 )
 
 RunPython = Callable[..., "subprocess.Popen[str]"]
-WaitUntil = Callable[..., None]
 ProcessesNaming = Callable[[str | Path], list[str]]
 
 
@@ -71,17 +69,6 @@ def run_python() -> Iterator[RunPython]:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
-
-
-@pytest.fixture
-def wait_until() -> WaitUntil:
-    def wait(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
-            time.sleep(0.02)
-
-    return wait
 
 
 @pytest.fixture

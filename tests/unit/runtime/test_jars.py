@@ -23,35 +23,11 @@ from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, JavaRuntime, ensure_j
 from pacifictool.runtime.ivy import proxy_options
 from pacifictool.runtime.jars import LockedJar, jar_path, jar_set
 from pacifictool.runtime.truststore import STORE_PASSWORD, machine_certificates, write_truststore
+from tests.support.recorders import RecordedTask, RecordingReporter
+from tests.support.waiting import wait_until
 
 NO_JAVA = JavaRuntime(Path("no-such-java"), 21, "21", "a test")
 NOWHERE = "http://127.0.0.1:1"
-
-
-class RecordingReporter(SilentReporter):
-    """Remembers the progress that was shown."""
-
-    def __init__(self) -> None:
-        self.done: float = 0
-        self.total: float | None = None
-        self.descriptions: list[str] = []
-
-    @contextlib.contextmanager
-    def _task(self) -> Iterator[ProgressTask]:
-        yield self
-
-    def task(
-        self, description: str, total: float | None = None, unit: str = ""
-    ) -> AbstractContextManager[ProgressTask]:
-        self.descriptions.append(description)
-        self.total = total
-        return self._task()
-
-    def advance(self, amount: float = 1) -> None:
-        self.done += amount
-
-    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        self.done = completed if completed is not None else self.done
 
 
 class Mirror:
@@ -150,12 +126,12 @@ def test_jars_come_from_the_central_repository_and_then_need_neither_network_nor
     jars = ensure_jars(SPARK_KAFKA, java=wheel_java, cache_dir=tmp_path, environ=os.environ, reporter=reporter)
     assert [jar.name for jar in jars] == [jar.coordinate.file_name for jar in spark_jars()]
     assert [jar.stat().st_size for jar in jars] == [jar.size for jar in spark_jars()]
-    assert (reporter.done, reporter.total) == (4, 4)
+    assert [(task.done, task.total) for task in reporter.tasks] == [(4, 4)]
     assert nothing_half_done(tmp_path)
 
     reporter = RecordingReporter()
     assert ensure_jars(SPARK_KAFKA, java=NO_JAVA, cache_dir=tmp_path, mirror=NOWHERE, reporter=reporter) == jars
-    assert reporter.descriptions == []
+    assert reporter.tasks == []
 
 
 def test_a_mirror_is_used_and_only_what_is_missing_is_fetched(
@@ -168,7 +144,7 @@ def test_a_mirror_is_used_and_only_what_is_missing_is_fetched(
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=tmp_path, mirror=mirror.url, reporter=reporter)
     # Both sets share the client's jar.
     assert not [name for name in mirror.asked if name.startswith("kafka-clients")]
-    assert reporter.done == reporter.total == len(jars)
+    assert [(task.done, task.total) for task in reporter.tasks] == [(len(jars), len(jars))]
     assert missing_jars(KAFKA_BROKER, tmp_path) == []
     assert nothing_half_done(tmp_path)
 
@@ -283,7 +259,7 @@ def test_a_folder_serves_a_machine_without_a_network(shared_cache: Path, tmp_pat
     )
     assert len(jars) == 4
     assert missing_jars(SPARK_KAFKA, tmp_path / "cache") == []
-    assert reporter.done == 4
+    assert [task.done for task in reporter.tasks] == [4]
     assert nothing_half_done(tmp_path / "cache")
 
 
@@ -349,7 +325,6 @@ def test_a_fetch_killed_in_the_middle_leaves_no_process_and_no_half_jar(
     mirror: Mirror,
     run_python: Callable[..., subprocess.Popen[str]],
     processes_naming: Callable[[Path], list[str]],
-    wait_until: Callable[..., None],
     deadly: signal.Signals,
 ) -> None:
     hanging = spark_jars()[1]
@@ -400,13 +375,9 @@ def test_a_full_disk_met_by_ourselves_is_told(
 
 
 def test_the_wait_for_another_fetch_is_told(
-    java: JavaRuntime, shared_cache: Path, mirror: Mirror, tmp_path: Path, wait_until: Callable[..., None]
+    java: JavaRuntime, shared_cache: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
-    messages: list[str] = []
-
-    class Listening(SilentReporter):
-        def info(self, message: str) -> None:
-            messages.append(message)
+    listening = RecordingReporter()
 
     def fetch(reporter: Reporter) -> None:
         ensure_jars(SPARK_KAFKA, java=java, cache_dir=tmp_path, mirror=mirror.url, reporter=reporter)
@@ -415,13 +386,13 @@ def test_the_wait_for_another_fetch_is_told(
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(fetch, SilentReporter())
         wait_until(lambda: len(missing_jars(SPARK_KAFKA, tmp_path)) == 1, "three of the four jars")
-        second = threads.submit(fetch, Listening())
-        wait_until(lambda: bool(messages), "a message")
+        second = threads.submit(fetch, listening)
+        wait_until(lambda: listening.infos, "a message")
         mirror.hanging.clear()
         mirror.released.set()
         first.result()
         second.result()
-    assert "Another pacifictool is fetching jars" in messages[0]
+    assert "Another pacifictool is fetching jars" in listening.infos[0]
     assert missing_jars(SPARK_KAFKA, tmp_path) == []
 
 
@@ -448,7 +419,7 @@ def test_a_proxy_password_never_shows_in_the_process_list(
     mirror.hanging.add(spark_jars()[0].coordinate.file_name)
     seen: list[str] = []
 
-    class Looking(RecordingReporter):
+    class LookingTask(RecordedTask):
         def advance(self, amount: float = 1) -> None:
             super().advance(amount)
             seen.extend(processes_naming(tmp_path))
@@ -457,6 +428,12 @@ def test_a_proxy_password_never_shows_in_the_process_list(
             assert options.stat().st_mode & 0o077 == 0
             mirror.hanging.clear()
             mirror.released.set()
+
+    class Looking(SilentReporter):
+        def task(
+            self, description: str, total: float | None = None, unit: str = ""
+        ) -> AbstractContextManager[ProgressTask]:
+            return contextlib.nullcontext(LookingTask(description, total))
 
     # no_proxy keeps the request for loopback away from the proxy, which does not exist.
     environ = {"http_proxy": "http://me:s3cret@127.0.0.1:1"}

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from pacifictool.errors import BrokerFailed, PortInUse
 from pacifictool.runtime import JavaRuntime, KafkaBroker, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
@@ -221,7 +222,7 @@ def test_a_data_folder_in_use_is_told(tmp_path: Path, new_broker: NewBroker, mon
     assert time.monotonic() - began < 10
 
 
-def test_a_broker_that_dies_is_noticed(tmp_path: Path, new_broker: NewBroker, wait_until: Callable[..., None]) -> None:
+def test_a_broker_that_dies_is_noticed(tmp_path: Path, new_broker: NewBroker) -> None:
     broker = new_broker(tmp_path)
     broker.start()
     broker.check()
@@ -260,7 +261,6 @@ def test_no_broker_outlives_the_program_that_started_it(
     shared_cache: Path,
     run_python: Callable[..., subprocess.Popen[str]],
     processes_naming: Callable[[Path], list[str]],
-    wait_until: Callable[..., None],
     deadly: signal.Signals,
 ) -> None:
     program = run_python(START_A_BROKER, tmp_path, shared_cache)
@@ -278,7 +278,6 @@ def test_no_broker_outlives_a_start_that_is_interrupted(
     shared_cache: Path,
     run_python: Callable[..., subprocess.Popen[str]],
     processes_naming: Callable[[Path], list[str]],
-    wait_until: Callable[..., None],
 ) -> None:
     program = run_python(START_A_BROKER, tmp_path, shared_cache)
     wait_until(lambda: any("StorageTool" in line for line in processes_naming(tmp_path)), "the formatting")

@@ -14,6 +14,7 @@ import pytest
 
 from pacifictool.errors import RuntimeMissing
 from pacifictool.runtime import ManagedProcess, stop_all
+from tests.support.waiting import wait_until
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(99)"
 
@@ -52,7 +53,7 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         ManagedProcess(["true"], log_path=tmp_path / "file" / "log")
 
 
-def test_stop_asks_first_and_tells_how_it_ended(tmp_path: Path, wait_until: Callable[..., None]) -> None:
+def test_stop_asks_first_and_tells_how_it_ended(tmp_path: Path) -> None:
     code = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(5)))\n"
@@ -68,7 +69,7 @@ def test_stop_asks_first_and_tells_how_it_ended(tmp_path: Path, wait_until: Call
     assert process.returncode == 5
 
 
-def test_stop_kills_what_does_not_listen(tmp_path: Path, wait_until: Callable[..., None]) -> None:
+def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     process = ManagedProcess([sys.executable, "-c", STUBBORN], log_path=tmp_path / "log")
     wait_until(process.tail, "the start")
     began = time.monotonic()
@@ -78,7 +79,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path, wait_until: Callable[..
 
 
 def test_what_the_command_leaves_behind_is_killed_too(
-    tmp_path: Path, processes_naming: Callable[[Path], list[str]], wait_until: Callable[..., None]
+    tmp_path: Path, processes_naming: Callable[[Path], list[str]]
 ) -> None:
     marker = tmp_path / "marker"
     # The marker is an argument of the grandchild, which outlives its parent.
@@ -87,7 +88,7 @@ def test_what_the_command_leaves_behind_is_killed_too(
     wait_until(lambda: not processes_naming(marker), "the end of the grandchild")
 
 
-def test_a_stopped_command_is_not_taken_for_an_ended_one(tmp_path: Path, wait_until: Callable[..., None]) -> None:
+def test_a_stopped_command_is_not_taken_for_an_ended_one(tmp_path: Path) -> None:
     code = "echo $$; while true; do sleep 0.02; done"
     with ManagedProcess(["sh", "-c", code], log_path=tmp_path / "log") as process:
         wait_until(process.tail, "the start")
@@ -112,7 +113,6 @@ def test_nothing_outlives_a_parent_that_is_killed(
     tmp_path: Path,
     run_python: Callable[..., subprocess.Popen[str]],
     processes_naming: Callable[[Path], list[str]],
-    wait_until: Callable[..., None],
 ) -> None:
     marker = tmp_path / "marker"
     parent = run_python(
@@ -129,7 +129,7 @@ def test_nothing_outlives_a_parent_that_is_killed(
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(
-    tmp_path: Path, processes_naming: Callable[[Path], list[str]], wait_until: Callable[..., None]
+    tmp_path: Path, processes_naming: Callable[[Path], list[str]]
 ) -> None:
     if sys.platform != "linux":  # The kernel's help for this is Linux's own.
         return
@@ -146,7 +146,6 @@ def test_a_program_that_ends_or_is_interrupted_takes_its_processes_along(
     tmp_path: Path,
     run_python: Callable[..., subprocess.Popen[str]],
     processes_naming: Callable[[Path], list[str]],
-    wait_until: Callable[..., None],
 ) -> None:
     marker = tmp_path / "marker"
     parent = run_python(
@@ -169,9 +168,7 @@ def test_a_program_that_ends_or_is_interrupted_takes_its_processes_along(
     assert processes_naming(marker) == []
 
 
-def test_stop_all_stops_everything_within_its_time(
-    tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_all_stops_everything_within_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not the sandbox and broker that other tests of this worker share.
     monkeypatch.setattr("pacifictool.runtime.processes._running", set())
     processes = [

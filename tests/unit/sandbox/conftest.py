@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_clients import RawDevice, Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from tests.support.sandbox_clients import RawDevice, Tenant
 
 _numbers = itertools.count(1)
 

@@ -11,7 +11,10 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from sandbox_clients import (
+
+from pacifictool.local.launcher import SandboxProcess
+from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from tests.support.sandbox_clients import (
     ATTRIBUTES,
     TELEMETRY,
     RawDevice,
@@ -19,9 +22,6 @@ from sandbox_clients import (
     plugin_document,
     rule_document,
 )
-
-from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
 
 pytestmark = pytest.mark.kafka
 

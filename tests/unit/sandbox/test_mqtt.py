@@ -9,10 +9,10 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from sandbox_clients import ATTRIBUTES, TELEMETRY, RawDevice, Tenant, connect_packet, subscribe_packet
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.mqtt import wire
+from tests.support.sandbox_clients import ATTRIBUTES, TELEMETRY, RawDevice, Tenant, connect_packet, subscribe_packet
 
 Connect = Callable[[str | None], RawDevice]
 SCOPED = "/api/plugins/telemetry/DEVICE/{}/values/attributes/{}"

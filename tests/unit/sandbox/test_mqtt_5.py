@@ -13,10 +13,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.mqtt.wire import ProtocolError, parse_publish, parse_subscribe
+from tests.support.sandbox_clients import Tenant
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sandbox_clients import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
+
+from tests.support.sandbox_clients import KAFKA_PLUGIN, Tenant, plugin_document, rule_document
 
 NOWHERE = "localhost:1"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from sandbox_clients import RawDevice, Tenant
 
 from pacifictool.errors import ForeignFolder, PortInUse, SandboxError
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
+from tests.support.sandbox_clients import RawDevice, Tenant
 
 
 def mode(path: Path) -> int:

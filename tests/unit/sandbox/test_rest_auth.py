@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 import pytest
 import requests
-from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.server import KEY_FILE
+from tests.support.sandbox_clients import Tenant
 
 LOGIN = {"username": "tenant@thingsboard.org", "password": "tenant"}
 

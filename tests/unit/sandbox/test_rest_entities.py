@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sandbox_clients import RawDevice, Tenant, connect_packet
+
+from tests.support.sandbox_clients import RawDevice, Tenant, connect_packet
 
 NULL = "13814000-1dd2-11b2-8080-808080808080"
 UNKNOWN = "d58f8760-e796-11f1-82e5-03a95f4b7a43"

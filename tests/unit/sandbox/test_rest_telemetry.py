@@ -4,7 +4,8 @@ import time
 from typing import Any
 
 import pytest
-from sandbox_clients import Tenant
+
+from tests.support.sandbox_clients import Tenant
 
 UNKNOWN = "d58f8760-e796-11f1-82e5-03a95f4b7a43"
 BASE = 1_500_000_000_000

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_clients import TEMPLATE
 
 from pacifictool.sandbox.generation1.templates import (
     Template,
@@ -11,6 +10,7 @@ from pacifictool.sandbox.generation1.templates import (
     attribute_maps,
 )
 from pacifictool.sandbox.values import Value, Values
+from tests.support.sandbox_clients import TEMPLATE
 
 
 def render(template: str, wind_speed: Value | None = None, client: Values | None = None) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
-from mqtt_peer import ScriptedPeer
 
 from pacifictool.settings import MqttEndpoint
+from tests.support.mqtt_peer import ScriptedPeer
 
 
 @pytest.fixture

@@ -7,26 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import WindRange
-from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.recorders import RecordingReporter
+from tests.support.sandbox_clients import Tenant
 
 StartSandbox = Callable[..., tuple[MqttEndpoint, Secret]]
-
-
-class RecordingReporter(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture

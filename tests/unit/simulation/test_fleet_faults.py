@@ -9,23 +9,23 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Self
+from contextlib import contextmanager
 
 import psutil
 import pytest
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError, UsageError
 from pacifictool.models.config import WindRange
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
+from tests.support.recorders import RecordingReporter
+from tests.support.waiting import wait_until
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
@@ -76,35 +76,6 @@ def running(fleet: Fleet) -> Iterator[tuple[threading.Event, Callable[[], FleetS
     finally:
         stop.set()
         thread.join(30)
-
-
-class RecordingReporter(SilentReporter):
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.total: float | None = None
-        self.completed: float | None = None
-
-    def info(self, message: str) -> None:
-        self.messages.append(message)
-
-    warning = info
-
-    def task(self, description: str, total: float | None = None, unit: str = "") -> AbstractContextManager[Self]:
-        self.total = total
-        return nullcontext(self)
-
-    def advance(self, amount: float = 1) -> None:
-        raise AssertionError
-
-    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        self.completed = completed
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_fleet_takes_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -494,7 +465,7 @@ def test_there_is_no_thread_per_device_and_everything_is_closed(peer: ScriptedPe
     assert summary.complete
     own = {name for name in names if name != "scripted-peer"}
     assert len(own) <= 9
-    wait_until(lambda: process.num_fds() <= descriptors_before, 5)
+    wait_until(lambda: process.num_fds() <= descriptors_before, seconds=5)
     assert {thread.name for thread in threading.enumerate() if thread.ident not in threads_before} <= {"scripted-peer"}
 
 
@@ -534,12 +505,11 @@ def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -
         time.sleep(0.6)
         with ScriptedPeer(peer.port):
             wait()
-    assert reporter.messages == [
+    assert reporter.messages() == [
         f"5 of 5 devices lost {endpoint}; reconnecting.",
         "All devices are connected again.",
     ]
-    assert reporter.total == 500
-    assert reporter.completed == 500
+    assert [(task.done, task.total) for task in reporter.tasks] == [(500, 500)]
 
 
 def test_a_spawn_rate_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:

@@ -5,7 +5,6 @@ import time
 
 import pytest
 import requests
-from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
@@ -16,6 +15,7 @@ from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.mqtt_peer import ScriptedPeer
 
 DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), WindRange(min=30, max=35), 50.0) for n in range(4)]
 

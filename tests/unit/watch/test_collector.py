@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import variables_of
 
 from pacifictool.errors import AuthenticationFailed
 from pacifictool.kafka.topics import KafkaAdmin
@@ -20,16 +19,21 @@ from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.model import Snapshot
+from tests.support.command_line import variables_of
+from tests.support.waiting import wait_until
 from tests.unit.watch.conftest import MakeCollector, write_job
 
 
 def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: float = 8.0) -> Snapshot:
     """The first snapshot for which it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds(snapshot := collector.snapshot()):
-        assert time.monotonic() < deadline, json.dumps(snapshot.as_document(), indent=1)
-        time.sleep(0.02)
-    return snapshot
+
+    def wanted() -> Snapshot | None:
+        snapshot = collector.snapshot()
+        return snapshot if holds(snapshot) else None
+
+    found = wait_until(wanted, lambda: json.dumps(collector.snapshot().as_document(), indent=1), seconds)
+    assert found is not None
+    return found
 
 
 def now_ms() -> int:

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from harness import CommandLine
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
+from tests.support.command_line import CommandLine
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import Secret
-from tests.unit.rest.conftest import QUICK
+from tests.support.rest import QUICK
+from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
 
 KEY = "tb_GlPiZV0J41PHMhJI-must-not-show"
 

@@ -2,18 +2,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from scripted_platform import (
-    TOKEN_EXPIRED,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -24,21 +15,13 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
+from tests.support.rest import SPRING_500, THING, OpenSession, get
+from tests.support.scripted_platform import (
+    TOKEN_EXPIRED,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
 )
 
 
@@ -50,10 +33,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 def test_logs_in_by_itself_and_sends_the_token(server: ScriptedPlatform, session: Session) -> None:

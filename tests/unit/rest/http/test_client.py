@@ -3,18 +3,10 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     InvalidRequest,
@@ -24,26 +16,14 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import RetryPolicy, Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
+from tests.support.rest import SPRING_500, THING, OpenSession, get
+from tests.support.scripted_platform import (
+    DROP,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
 )
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 def secrets_of(server: ScriptedPlatform) -> set[str]:

@@ -3,16 +3,8 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    NOT_FOUND,
-    Reply,
-    ScriptedPlatform,
-)
 
 from pacifictool.errors import (
     NotFound,
@@ -22,14 +14,13 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import RetryPolicy, Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
+from tests.support.rest import THING, OpenSession, get
+from tests.support.scripted_platform import (
+    DROP,
+    NOT_FOUND,
+    Reply,
+    ScriptedPlatform,
+)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.errors import PacificToolError, PlatformError, PlatformUnreachable, SettingsError
 from pacifictool.rest import Session
 from pacifictool.settings import TlsFiles
-
-OpenSession = Callable[..., Session]
+from tests.support.rest import OpenSession
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class Made:
         return EntityId.device(self.id) if self.kind == "DEVICE" else EntityId.asset(self.id)
 
 
-class Workshop:
+class EntityFactory:
     """Makes entities with names that no other run has, and remembers them."""
 
     def __init__(self, api: Api, *, spare_the_server: bool) -> None:

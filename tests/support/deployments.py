@@ -14,10 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import Outcome, kept_variables
-from sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
-from world import named
-
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.kafka.topics import KafkaAdmin
@@ -25,13 +21,16 @@ from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, default_cache_dir, ensure_jars, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import Outcome, kept_variables
+from tests.support.sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
+from tests.support.snapshots import named
 
 _SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 _INPUT = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 
 
 @dataclass
-class Place:
+class Deployment:
     """One platform, the broker, and a scenario."""
 
     folder: Path
@@ -46,7 +45,7 @@ class Place:
 
     @property
     def environ(self) -> dict[str, str]:
-        """How commands find this place."""
+        """How commands find this deployment."""
         return {
             **kept_variables(),
             "PACIFICTOOL_URL": self.platform.url,
@@ -212,9 +211,9 @@ def new_broker(folder: Path, **options: Any) -> KafkaBroker:
 
 
 @contextlib.contextmanager
-def places(
+def deployments(
     folder: Path, *, two_brokers: bool = False, extra: str = "", turbines: str = ""
-) -> Iterator[dict[int, Place]]:
+) -> Iterator[dict[int, Deployment]]:
     """Platforms of the generations 1 and 4 side by side with one broker, each set up for a topic of its own.
 
     `two_brokers`: another cluster besides, as `elsewhere["kafka"]` of both.
@@ -223,7 +222,7 @@ def places(
     platforms = {
         number: SandboxProcess(folder / f"platform{number}", options=("--generation", str(number))) for number in (1, 4)
     }
-    parts = [broker, *platforms.values(), *([other] if two_brokers else [])]
+    parts: list[KafkaBroker | SandboxProcess] = [broker, *platforms.values(), *([other] if two_brokers else [])]
     try:
         with ThreadPoolExecutor(len(parts)) as pool:
             for start in [pool.submit(part.start) for part in parts]:
@@ -231,12 +230,12 @@ def places(
         found = {}
         for number, platform in platforms.items():
             scenario = write_scenario(folder / f"{number}.toml", f"winds{number}", extra=extra, turbines=turbines)
-            found[number] = Place(folder / f"place{number}", number, broker, platform, scenario)
+            found[number] = Deployment(folder / f"deployment{number}", number, broker, platform, scenario)
             found[number].folder.mkdir()
             found[number].set_up()
-        for number, place in found.items():
-            place.elsewhere["mqtt"] = f"127.0.0.1:{platforms[5 - number].mqtt_port}"
-            place.elsewhere["kafka"] = other.bootstrap
+        for number, deployment in found.items():
+            deployment.elsewhere["mqtt"] = f"127.0.0.1:{platforms[5 - number].mqtt_port}"
+            deployment.elsewhere["kafka"] = other.bootstrap
         yield found
     finally:
         for platform in platforms.values():

@@ -1,4 +1,4 @@
-"""The promise, checked from outside: the platform's values against the truth recomputed from the topic.
+"""The expected values, computed independently: what the platform shows, compared with means recomputed from the topic.
 
 Shares no code with the aggregation: Kafka is read by another client, records are parsed by Python's json, means are
 fractions, and the platform is asked through plain HTTP.
@@ -17,16 +17,16 @@ from fractions import Fraction
 from typing import Any
 
 import requests
-from sandbox_clients import Tenant
 
 from pacifictool.kafka.records import Record
+from tests.support.sandbox_clients import Tenant
 
 TOO_LATE = "too late"
 _ATTEMPTS = 12
 
 Values = dict[str, dict[int, float]]
 """Zone → window end in ms → mean."""
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Partition and offset."""
 
 
@@ -40,7 +40,7 @@ class Posted:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The outcome of one comparison."""
 
     windows: int
@@ -54,9 +54,9 @@ class Verdict:
 def read_platform(url: str, key: str = "windSpeed", *, devices: Collection[str] = ()) -> Posted:
     """Every value of every asset, or of the `devices` of these names, as far as they exist.
 
-    Patient with a platform that is slow, fails now and then or lets tokens expire.
+    Retries when the platform is slow, fails now and then or lets tokens expire.
     """
-    ask = _PatientReader(url).get
+    ask = _RetryingReader(url).get
     kind = "device" if devices else "asset"
     listed = ask(f"/api/tenant/{kind}s?limit=10000")["data"]
     ids = {entity["name"]: entity["id"]["id"] for entity in listed if not devices or entity["name"] in devices}
@@ -76,50 +76,50 @@ def read_platform(url: str, key: str = "windSpeed", *, devices: Collection[str] 
     return Posted(values, latest)
 
 
-def judge(
+def compare_windows(
     records: Iterable[Record],
-    rejects: Mapping[Place, str],
+    rejects: Mapping[Position, str],
     posted: Posted,
     *,
     window_ms: int,
     lateness_ms: int,
     besides: Values | None = None,
-) -> Verdict:
+) -> Comparison:
     """Compares window by window. `rejects` is what the job says it did not count, with the reason.
 
     `besides`: values that were there before and must be there still, where the topic's records give no others.
     """
     sums: dict[str, dict[int, tuple[int, Fraction]]] = defaultdict(lambda: defaultdict(lambda: (0, Fraction(0))))
     found: list[str] = []
-    places: set[Place] = set()
-    late: list[tuple[Place, int]] = []
+    positions: set[Position] = set()
+    late: list[tuple[Position, int]] = []
     newest = 0
     for record in records:
-        place = (record.partition, record.offset)
-        places.add(place)
-        reading, reason = parse(record.value), rejects.get(place)
+        position = (record.partition, record.offset)
+        positions.add(position)
+        reading, reason = parse(record.value), rejects.get(position)
         if record.timestamp_ms is None:
-            found.append(f"record {place} has no time stamp")
+            found.append(f"record {position} has no time stamp")
             continue
         end = record.timestamp_ms - record.timestamp_ms % window_ms + window_ms
         if reading is None:
             if reason is None or reason.startswith(TOO_LATE):
-                found.append(f"record {place} is not valid, but is not kept as a reject: {record.value!r}")
+                found.append(f"record {position} is not valid, but is not kept as a reject: {record.value!r}")
             continue
         newest = max(newest, record.timestamp_ms)
         if reason is not None:
             if reason.startswith(TOO_LATE):
-                late.append((place, end))
+                late.append((position, end))
             else:
-                found.append(f"record {place} is valid, but was rejected: {reason}")
+                found.append(f"record {position} is valid, but was rejected: {reason}")
             continue
         zone, number = reading
         count, total = sums[zone][end]
         sums[zone][end] = (count + 1, total + number)
-    found += [f"record {place} was rejected, but is not in the topic" for place in rejects.keys() - places]
+    found += [f"record {position} was rejected, but is not in the topic" for position in rejects.keys() - positions]
     found += [
-        f"record {place} of the window ending {end} was rejected as too late, but was not"
-        for place, end in late
+        f"record {position} of the window ending {end} was rejected as too late, but was not"
+        for position, end in late
         if end > newest - lateness_ms
     ]
     expected: Values = {
@@ -127,15 +127,15 @@ def judge(
     }
     for zone, windows in (besides or {}).items():
         expected[zone] = windows | expected.get(zone, {})
-    found += _compare(expected, posted.values)
+    found += _differences(expected, posted.values)
     found += [
         f"{zone}: the latest value is that of {posted.latest.get(zone)}, not of {max(windows)}"
         for zone, windows in expected.items()
         if posted.latest.get(zone) != max(windows)
     ]
-    return Verdict(
+    return Comparison(
         windows=sum(map(len, expected.values())),
-        records=len(places),
+        records=len(positions),
         rejected=len(rejects),
         too_late=len(late),
         differences=tuple(found),
@@ -156,8 +156,8 @@ def parse(value: bytes | None) -> tuple[str, Fraction] | None:
     return (zone, Fraction(number)) if 0 <= number <= 1e9 else None
 
 
-def _compare(expected: Values, actual: Values) -> list[str]:
-    found = []
+def _differences(expected: Values, actual: Values) -> list[str]:
+    found: list[str] = []
     for zone in sorted(expected.keys() | actual.keys()):
         wanted, shown = expected.get(zone, {}), actual.get(zone, {})
         found.extend(
@@ -168,7 +168,7 @@ def _compare(expected: Values, actual: Values) -> list[str]:
     return found
 
 
-class _PatientReader:
+class _RetryingReader:
     """One login for many threads, renewed when anything fails; what fails is asked again."""
 
     def __init__(self, url: str) -> None:

@@ -15,7 +15,7 @@ _ACCEPTS = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 
 @dataclass(frozen=True, order=True)
-class Opening:
+class OpenSocket:
     """One socket that takes connections (TCP), datagrams (UDP), or has an abstract name (unix)."""
 
     role: str
@@ -47,7 +47,7 @@ def family(pids: Iterable[int]) -> list[psutil.Process]:
     return list(dict.fromkeys(each for root in roots for each in (root, *root.children(recursive=True))))
 
 
-def openings(processes: Iterable[psutil.Process]) -> set[Opening]:
+def open_sockets(processes: Iterable[psutil.Process]) -> set[OpenSocket]:
     """All sockets of these processes by which others could reach them."""
     listening = {}
     for table in ("tcp", "tcp6", "udp", "udp6"):
@@ -69,5 +69,5 @@ def openings(processes: Iterable[psutil.Process]) -> set[Opening]:
         for link in links:
             match = _SOCKET.fullmatch(link)
             if match is not None and match[1] in listening:
-                found.add(Opening(role, *listening[match[1]]))
+                found.add(OpenSocket(role, *listening[match[1]]))
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sandbox_clients import Tenant
+from tests.support.sandbox_clients import Tenant
 
 Snapshot = dict[str, dict[str, Any]]
 """By kind, every entity by id, with all that the server says of it."""

@@ -20,7 +20,7 @@ _LOOK_EVERY_SECONDS = 0.1
 
 
 @dataclass
-class Watched:
+class Observation:
     """What was seen of a command from outside."""
 
     code: int = 0
@@ -38,7 +38,7 @@ class Watched:
         return {socket for socket in self.listening if not is_loopback(socket[1].removeprefix("::ffff:"))}
 
 
-def watch(
+def observe(
     arguments: Sequence[str],
     *,
     environ: Mapping[str, str],
@@ -46,12 +46,12 @@ def watch(
     forbidden: Sequence[str] = (),
     stdin: str = "",
     timeout_seconds: float = 150,
-) -> Watched:
+) -> Observation:
     """Runs `pacifictool` with `arguments` in `folder` under the usual umask, looking at it from outside.
 
     `forbidden` texts are looked for in the files below `folder` while it runs, too: some do not outlive it.
     """
-    watched = Watched()
+    observation = Observation()
     with (folder / "stdout").open("w+") as out, (folder / "stderr").open("w+") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", *arguments],
@@ -66,12 +66,12 @@ def watch(
         with process.stdin as pipe:
             pipe.write(stdin.encode())
         ended = threading.Event()
-        searching = threading.Thread(target=_search, args=(folder, forbidden, ended, watched.found))
+        searching = threading.Thread(target=_search, args=(folder, forbidden, ended, observation.found))
         searching.start()
         deadline = time.monotonic() + timeout_seconds
         try:
             while process.poll() is None and time.monotonic() < deadline:
-                look_at(process.pid, watched)
+                look_at(process.pid, observation)
                 time.sleep(_LOOK_EVERY_SECONDS)
             if process.poll() is None:
                 raise TimeoutError(f"{arguments} did not end: {(folder / 'stderr').read_text()}")
@@ -80,12 +80,12 @@ def watch(
             searching.join()
             if process.poll() is None:
                 process.terminate()
-            watched.code = process.wait(10)
-    watched.stdout, watched.stderr = (folder / "stdout").read_text(), (folder / "stderr").read_text()
-    return watched
+            observation.code = process.wait(10)
+    observation.stdout, observation.stderr = (folder / "stdout").read_text(), (folder / "stderr").read_text()
+    return observation
 
 
-def look_at(pid: int, watched: Watched) -> None:
+def look_at(pid: int, observation: Observation) -> None:
     """Notes command lines and listening sockets of a process and its descendants."""
     try:
         root = psutil.Process(pid)
@@ -94,10 +94,10 @@ def look_at(pid: int, watched: Watched) -> None:
         return
     for process in family:
         try:
-            watched.arguments.add(" ".join(process.cmdline()))
+            observation.arguments.add(" ".join(process.cmdline()))
             for connection in process.net_connections(kind="inet"):
                 if connection.status == psutil.CONN_LISTEN:
-                    watched.listening.add((process.name(), connection.laddr.ip, connection.laddr.port))
+                    observation.listening.add((process.name(), connection.laddr.ip, connection.laddr.port))
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
 

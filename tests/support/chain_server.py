@@ -15,9 +15,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from scripted_platform import Reply, Request, ScriptedPlatform, platform_error
-
 from pacifictool.server_version import ServerVersion
+from tests.support.scripted_platform import Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": "7b2ee740-e799-11f1-9f43-213db154d0ac"}
 SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"

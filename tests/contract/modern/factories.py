@@ -9,13 +9,13 @@ from typing import Any
 import requests
 
 from tests.contract.api import Api
-from tests.contract.workshop import PREFIX, Made, eventually
+from tests.contract.factories import PREFIX, Made, eventually
 
 INPUT_NODE = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 TYPE_SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 
 
-class ModernWorkshop:
+class ModernEntityFactory:
     """Makes things with names that no other run has, and remembers them."""
 
     def __init__(self, api: Api) -> None:

@@ -1,6 +1,6 @@
-"""A broker, a platform behind a proxy, turbines and the aggregation as a user runs it: all can be injured and healed.
+"""A broker, a platform behind a proxy, turbines and the aggregation as a user runs it: each can be made to fail and recover.
 
-`ProvingGround.verify` waits for quiet and checks the promise; every fault test ends with it.
+`FaultRig.verify` waits for quiet and compares every window; every fault test ends with it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from typing import Any, Self
 
 import psutil
 from confluent_kafka import Producer
-from faulty_proxy import FaultyProxy
-from harness import Outcome, kept_variables
-from promise import Place, Posted, Values, Verdict, judge, read_platform
 
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
@@ -41,8 +38,11 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import choose_turbines, plan_devices
 from pacifictool.simulation.reading import Reading
 from pacifictool.simulation.summary import FleetSummary
+from tests.support.command_line import Outcome, kept_variables
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.oracle import Comparison, Position, Posted, Values, compare_windows, read_platform
 
-PATIENCE_SECONDS = 240.0
+TIMEOUT_SECONDS = 240.0
 """How long anything may take before a test fails: many times what it takes on a machine with nothing else to do."""
 
 GARBAGE = (
@@ -74,7 +74,7 @@ class Job:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
-    def wait_to_say(self, text: str, seconds: float = PATIENCE_SECONDS, *, times: int = 1) -> None:
+    def wait_to_say(self, text: str, seconds: float = TIMEOUT_SECONDS, *, times: int = 1) -> None:
         """Returns when `text` stands in its messages so often."""
         until = time.monotonic() + seconds
         while self.said.count(text) < times:
@@ -82,7 +82,7 @@ class Job:
             assert time.monotonic() < until, f"the job did not say {text!r}:\n{self.said}"
             time.sleep(0.05)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> Outcome:
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> Outcome:
         """Waits for its end."""
         code = self.process.wait(seconds)
         return Outcome(code, self._log.with_suffix(".out").read_text(encoding="utf-8"), self.said)
@@ -126,7 +126,7 @@ class Turbines:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="turbines")
         self._done: Future[FleetSummary] = self._pool.submit(self.fleet.run, self._stop)
 
-    def wait_for(self, condition: Callable[[FleetSummary], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    def wait_for(self, condition: Callable[[FleetSummary], bool], seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when the fleet's numbers are as wanted."""
         until = time.monotonic() + seconds
         while not condition(self.fleet.snapshot()):
@@ -140,7 +140,7 @@ class Turbines:
         return self._done.result()
 
 
-class ProvingGround:
+class FaultRig:
     """Everything between a turbine and its zone's asset. Windows of two seconds.
 
     The job's REST goes through `proxy`, its MQTT through `mqtt_proxy`.
@@ -174,7 +174,7 @@ class ProvingGround:
         self.scenario = load_scenario(self.scenario_path)
         self.checkpoint = folder / "job"
         self.launcher: Sequence[str] = (sys.executable, "-m", "pacifictool")
-        """The program that runs the jobs of this place."""
+        """The program that runs the jobs of this rig."""
         self.job: Job | None = None
         self._turbines: Turbines | None = None
         self._jobs = 0
@@ -236,7 +236,7 @@ class ProvingGround:
 
     @property
     def environ(self) -> dict[str, str]:
-        """How commands find this place."""
+        """How commands find this rig."""
         return {
             **kept_variables(),
             "PACIFICTOOL_URL": f"http://127.0.0.1:{self.proxy.port}",
@@ -272,7 +272,7 @@ class ProvingGround:
         launcher: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> Job:
-        """Starts `pacifictool aggregate` beside the job of this place.
+        """Starts `pacifictool aggregate` beside the job of this rig.
 
         `launcher`: another program that runs it. `environ`: further variables of its environment.
         """
@@ -289,7 +289,7 @@ class ProvingGround:
         return Job(command, {**self.environ, **(environ or {})}, self.folder / f"job-{self._jobs}.log")
 
     def start_job(self, *options: str, **more: Any) -> Job:
-        """Starts the job of this place, which counts from the topic's first record."""
+        """Starts the job of this rig, which counts from the topic's first record."""
         assert self.job is None or not self.job.is_running()
         self.job = self.aggregate("--starting-offsets", "earliest", *options, **more)
         return self.job
@@ -329,7 +329,7 @@ class ProvingGround:
                 producer.produce(topic or self.topic, value, timestamp=stamp_ms)
         assert producer.flush(30) == 0
 
-    # --- injuries ------------------------------------------------------------------------------------------------
+    # --- faults --------------------------------------------------------------------------------------------------
 
     def restart_platform(self, *options: str, pause_seconds: float = 0.0) -> None:
         """kill -9 of the platform; it comes back on its ports, with other options if given."""
@@ -351,7 +351,7 @@ class ProvingGround:
         """Everything that the topic holds."""
         return list(read_records(KafkaEndpoint(self.broker.bootstrap), self.topic))
 
-    def rejects(self, checkpoint: Path | None = None) -> dict[Place, str]:
+    def rejects(self, checkpoint: Path | None = None) -> dict[Position, str]:
         """What `pacifictool rejects` lists: the reason by partition and offset."""
         outcome = self.call("rejects", "--all", "--checkpoint", str(checkpoint or self.checkpoint))
         assert outcome.code == 0, outcome.stderr
@@ -363,7 +363,7 @@ class ProvingGround:
         """What the platform shows."""
         return read_platform(self.platform.url, devices=self.scenario.zones if self.sink == "gateway" else ())
 
-    def wait_for_posts(self, more: int = 1, seconds: float = PATIENCE_SECONDS) -> None:
+    def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when so many more windows are on the platform than now."""
         wanted = sum(map(len, self.posted().values.values())) + more
         until = time.monotonic() + seconds
@@ -373,19 +373,19 @@ class ProvingGround:
             assert time.monotonic() < until, f"nothing is posted:\n{said}"
             time.sleep(0.1)
 
-    def compare(self, besides: Values | None = None) -> Verdict:
+    def compare(self, besides: Values | None = None) -> Comparison:
         """The promise as it stands now, with everything that may still be on its way counted as a difference.
 
         `besides`: values whose records are not in the topic any more, or were not asked for.
         """
         rules = self.scenario.aggregation
-        return judge(
+        return compare_windows(
             self.records(), self.rejects(), self.posted(),
             window_ms=rules.window_ms, lateness_ms=rules.lateness_ms, besides=besides or {},
         )  # fmt: skip
 
-    def verify(self, *, seconds: float = PATIENCE_SECONDS, besides: Values | None = None) -> Verdict:
-        """Stops the turbines and returns when the platform shows the truth, and `besides` what was there before.
+    def verify(self, *, seconds: float = TIMEOUT_SECONDS, besides: Values | None = None) -> Comparison:
+        """Stops the turbines and returns when the platform shows the expected values, and `besides` what was there before.
 
         Raises AssertionError with the differences when it does not get there, or when the job ends by itself.
         """
@@ -409,7 +409,7 @@ class ProvingGround:
                     )
             time.sleep(0.3)
 
-    def finish(self) -> Verdict:
+    def finish(self) -> Comparison:
         """Verifies, ends the job with Ctrl-C and verifies again: nothing changes any more, and the job says so."""
         self.verify()
         assert self.job is not None
