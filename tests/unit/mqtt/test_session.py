@@ -4,7 +4,6 @@ import socket
 import ssl
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -134,16 +133,6 @@ def test_a_server_that_does_not_respond_to_the_login_ends_with_the_timeout(
     assert failure_of(failure(endpoint, timeout_seconds=0.3)) is Failure.SERVER_BUSY
 
 
-def test_a_server_that_does_not_speak_mqtt_is_not_waited_for(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    def speak_http(_user_name: str, _connection: int) -> None:
-        peer.send_to_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-
-    peer.on_connect = speak_http
-    began = time.monotonic()
-    failure(endpoint, timeout_seconds=3)
-    assert time.monotonic() - began < 4
-
-
 def test_a_port_where_nothing_listens_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -155,25 +144,6 @@ def test_a_port_where_nothing_listens_is_reported() -> None:
 def test_an_unknown_host_is_reported() -> None:
     error = failure(MqttEndpoint("no-such-host.invalid", 1883))
     assert error.message == "The host of mqtt://no-such-host.invalid:1883 was not found."
-
-
-def test_a_thousand_devices_publish_at_more_than_a_hundred_per_second(
-    peer: ScriptedPeer, endpoint: MqttEndpoint
-) -> None:
-    threads_before = threading.active_count()
-    most_threads = 0
-
-    def one(number: int) -> None:
-        nonlocal most_threads
-        publish_and_confirm(endpoint, Secret(f"token-{number}"), ATTRIBUTES_TOPIC, b"{}", device=f"Turbine {number}")
-        most_threads = max(most_threads, threading.active_count())
-
-    began = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(one, range(1000)))
-    assert time.monotonic() - began < 10
-    assert {message.user_name for message in peer.received} == {f"token-{number}" for number in range(1000)}
-    assert most_threads <= threads_before + 8 + 20  # the workers, and the peer's own threads
 
 
 def test_no_descriptor_is_left_behind(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:

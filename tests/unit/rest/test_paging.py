@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest import Platform, Session
+from pacifictool.rest import Session
 from pacifictool.rest.paging import TextPaging
 from tests.support.scripted_platform import Reply, Request, ScriptedPlatform
 
@@ -106,14 +106,3 @@ def test_pages_that_make_no_sense(server: ScriptedPlatform, session: Session, pa
     server.on("GET", PATH, Reply(json=page))
     with pytest.raises(UnexpectedAnswer):
         read(session)
-
-
-def test_more_than_one_page_of_a_sandbox(real: Platform, unique: str) -> None:
-    names = [f"{unique} device {number}" for number in range(130)]
-    for name in names:
-        real.devices.create(name, f"type {unique}")
-    paging = TextPaging(13)
-    found = [item["name"] for item in paging.items(real.session, "/api/tenant/devices", {"type": f"type {unique}"})]
-    assert found == names
-    assert [device.name for device in real.devices.list(type=f"type {unique}")] == names
-    assert len(list(real.devices.list(text_search=f"{unique} DEVICE 1"))) == 1 + 10 + 30

@@ -3,22 +3,18 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pacifictool.errors import (
     AlreadyExists,
-    InvalidRequest,
     NotFound,
-    PlatformError,
     PlatformUnreachable,
     ServerFault,
     UnexpectedAnswer,
 )
 from pacifictool.rest import Platform, Rule
-from pacifictool.settings import Secret
 from tests.support.scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
@@ -166,12 +162,6 @@ def test_create_or_get_does_not_ask_first(server: ScriptedPlatform, store: Devic
     assert platform.devices.create_or_get("WS-1", "Other") == created
 
 
-def test_sixteen_threads_that_want_one_asset_get_the_same(real: Platform, unique: str) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda _: real.assets.get_or_create(f"Zone {unique}", "WeatherStation"), range(32)))
-    assert len({asset.id for asset in found}) == 1
-
-
 def test_a_neighbouring_name_is_not_the_one(store: DeviceStore, server: ScriptedPlatform, platform: Platform) -> None:
     server.on("GET", "/api/tenant/devices", Reply(json=store.add("ws-1", "WeatherStation")))
     assert platform.devices.find("WS-1") is None
@@ -209,60 +199,6 @@ def test_types_in_an_unknown_form(server: ScriptedPlatform, platform: Platform, 
     server.on("GET", "/api/device/types", Reply(json=answer))
     with pytest.raises(UnexpectedAnswer):
         platform.devices.types()
-
-
-# With a sandbox
-
-NAMES = ["WS 1/é", 'quotes " and \\', " spaces ", "%2F&?#=+;", "日本語 🌬", "x" * 200, "tab\there"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_names_of_all_kinds_reach_the_server_and_come_back(real: Platform, unique: str, name: str) -> None:
-    created = real.assets.create(f"{name}{unique}", "WeatherStation", {"note": name})
-    found = real.assets.find(f"{name}{unique}")
-    assert found == created
-    assert found is not None
-    assert found.additional_info == {"note": name}
-    assert real.assets.get(created.id) == created
-    assert real.assets.find(f"{name}{unique} ") is None
-
-
-def test_the_life_of_a_device(real: Platform, unique: str) -> None:
-    device = real.devices.create(f"WS {unique}", "WeatherStation", {"gateway": True})
-    assert device.is_gateway
-    with pytest.raises(AlreadyExists):
-        real.devices.create(device.name, "other")
-    changed = real.devices.change_type(device, f"Pump {unique}")
-    assert (changed.id, changed.type, changed.is_gateway) == (device.id, f"Pump {unique}", True)
-    assert f"Pump {unique}" in real.devices.types()
-    token = real.devices.token(device.id)
-    assert token == real.devices.token_by_name(device.name)
-    assert len(token.reveal()) == 20
-    real.devices.set_token(device.id, Secret(f"token-{unique}"))
-    assert real.devices.token(device.id) == Secret(f"token-{unique}")
-    other = real.devices.create(f"WS other {unique}", "WeatherStation")
-    with pytest.raises(AlreadyExists):
-        real.devices.set_token(other.id, Secret(f"token-{unique}"))
-    with pytest.raises(InvalidRequest):
-        real.devices.set_token(other.id, Secret(""))
-    real.devices.delete(device.id)
-    for call in (real.devices.get, real.devices.delete, real.devices.token):
-        with pytest.raises(NotFound):
-            call(device.id)
-    with pytest.raises(NotFound, match="There is no device"):
-        real.devices.token_by_name(device.name)
-
-
-def test_who_we_are(real: Platform) -> None:
-    user = real.whoami()
-    assert (user.email, user.authority) == ("tenant@thingsboard.org", "TENANT_ADMIN")
-
-
-def test_bad_ids_are_refused_by_the_server(real: Platform) -> None:
-    with pytest.raises(InvalidRequest, match="Invalid UUID string"):
-        real.devices.get("notauuid")
-    with pytest.raises(PlatformError):
-        real.assets.get("")
 
 
 def test_devices_that_a_gateway_created(server: ScriptedPlatform, store: DeviceStore, platform: Platform) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,22 +42,6 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
 def fleet(endpoint: MqttEndpoint, token: Secret, reporter: RecordingReporter, *, rate: float) -> Fleet:
     device = SimulatedDevice("Turbine", token, WindRange(min=30, max=35), rate)
     return Fleet(endpoint, [device], FleetOptions(duration_seconds=4), reporter)
-
-
-def test_two_simulators_with_one_token_each_report_the_other_once(start_sandbox: StartSandbox) -> None:
-    endpoint, token = start_sandbox()
-    reporters = [RecordingReporter(), RecordingReporter()]
-    with ThreadPoolExecutor(2) as pool:
-        summaries = list(pool.map(lambda reporter: fleet(endpoint, token, reporter, rate=10).run(), reporters))
-    for reporter, summary in zip(reporters, summaries, strict=True):
-        warnings = [text for text in reporter.warnings if "another program seems to use its access token" in text]
-        assert len(warnings) == 1
-        assert "from 2.0 on a platform allows one session per token" in warnings[0]
-        assert summary.interrupted.keys() == {"Turbine"}
-        [entry] = summary.as_document()["interrupted"]
-        assert entry["device"] == "Turbine"
-        assert "they disconnect each other" in entry["reason"]
-        assert summary.refused == {}
 
 
 @pytest.mark.long

@@ -11,18 +11,9 @@ from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig
 
 from pacifictool.settings import MqttEndpoint
-from tests.support.mqtt_peer import ScriptedPeer
+from tests.support.fixtures import endpoint, peer
 
-
-@pytest.fixture
-def peer() -> Iterator[ScriptedPeer]:
-    with ScriptedPeer() as peer:
-        yield peer
-
-
-@pytest.fixture
-def endpoint(peer: ScriptedPeer) -> MqttEndpoint:
-    return MqttEndpoint("127.0.0.1", peer.port)
+__all__ = ["endpoint", "peer"]
 
 
 async def _serve(started: threading.Event, found: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,16 +9,11 @@ import pytest
 
 from pacifictool.local.stack import LocalStack
 from tests.support.command_line import CommandLine, Outcome, kept_variables, variables_of
+from tests.support.fixtures import unique
 
 Program = Callable[..., Outcome]
 
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def unique() -> str:
-    """A text that no other test of this run uses for a name."""
-    return f"{os.getpid()}-{next(_numbers)}"
+__all__ = ["unique"]
 
 
 @pytest.fixture

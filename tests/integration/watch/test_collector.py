@@ -19,9 +19,9 @@ from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.model import Snapshot
+from tests.integration.watch.conftest import MakeCollector, write_job
 from tests.support.command_line import variables_of
 from tests.support.waiting import wait_until
-from tests.unit.watch.conftest import MakeCollector, write_job
 
 
 def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: float = 8.0) -> Snapshot:

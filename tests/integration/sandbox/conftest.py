@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,26 +8,15 @@ import pytest
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from tests.support.fixtures import sandbox, unique
 from tests.support.sandbox_clients import RawDevice, Tenant
 
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data") as process:
-        yield process
+__all__ = ["sandbox", "unique"]
 
 
 @pytest.fixture(scope="session")
 def tenant(sandbox: SandboxProcess) -> Tenant:
     return Tenant(sandbox.url)
-
-
-@pytest.fixture
-def unique() -> str:
-    """A text that no other test of this run uses for a name."""
-    return f"{os.getpid()}-{next(_numbers)}"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from pacifictool.watch.web.app import MAX_VIEWERS, page_application
 from pacifictool.watch.web.files import PageFiles
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import OnDemand, Running
-from tests.unit.watch.conftest import MakeCollector
+from tests.integration.watch.conftest import MakeCollector
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import itertools
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,29 +16,19 @@ from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch.collector import Collector, WatchTarget
+from tests.support.fixtures import sandbox, unique
 
-_numbers = itertools.count(1)
+__all__ = ["sandbox", "unique"]
+
 
 MakeCollector = Callable[..., Collector]
 MakeScenario = Callable[..., Scenario]
-
-
-@pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data") as process:
-        yield process
 
 
 @pytest.fixture
 def platform(sandbox: SandboxProcess) -> Iterator[Platform]:
     with Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"), retry=NO_RETRY)) as platform:
         yield platform
-
-
-@pytest.fixture
-def unique() -> str:
-    """A text that no other test of this run uses for a name."""
-    return f"{os.getpid()}-{next(_numbers)}"
 
 
 @pytest.fixture
