@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from pacifictool.errors import MqttError
-from pacifictool.models.generators import device_key, uniform_bits, generator_for
+from pacifictool.models.generators import device_key, generator_for, uniform_bits
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint

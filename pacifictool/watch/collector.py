@@ -73,8 +73,8 @@ class Collector:
             target.platform, scenario, entities=target.entities, devices=target.devices, clock_ms=clock_ms
         )
         self._topic_poller = TopicPoller(target.kafka, topic)
-        group_by = {each.name: each.group_by for each in scenario.analytics}
-        wanted = WatchedJob(topic, group_by, target.platform.url, target.mqtt)
+        analytics = {each.name: (each.group_by, each.entity_pattern) for each in scenario.analytics}
+        wanted = WatchedJob(topic, analytics, target.platform.url, target.mqtt)
         self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
         empty = tuple(AnalyticsView(each) for each in self._words.analytics)
         self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
+from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.settings import MqttEndpoint, is_loopback
 from pacifictool.watch.model import JobState
@@ -39,8 +40,8 @@ class WatchedJob:
     """Which job belongs to what is watched."""
 
     topic: str
-    analytics: Mapping[str, tuple[str, ...]]
-    """What the scenario's analytics group by, by their names."""
+    analytics: Mapping[str, tuple[tuple[str, ...], str]]
+    """By the name of an analytics of the scenario: what it groups by, and the pattern of its entities' names."""
     url: str
     """Of the platform."""
     mqtt: MqttEndpoint | None = None
@@ -54,7 +55,7 @@ class WatchedJob:
         if topic_id is not None and identity.topic_id not in (None, topic_id):
             return "reads an earlier topic of this name"
         if not any(
-            name in self.analytics and tuple(found["group_by"]) == self.analytics[name]
+            name in self.analytics and (tuple(found["group_by"]), found["entity"]) == self.analytics[name]
             for name, found in identity.analytics.items()
         ):
             return f"computes other analytics ({', '.join(identity.analytics)})"
@@ -129,7 +130,7 @@ class JobPoller:
             for asked in windows:
                 if asked.analytics not in identity.analytics:
                     continue
-                window = view.window(asked.analytics, asked.group, asked.end_ms)
+                window = view.window(asked.analytics, join_group(asked.group), asked.end_ms)
                 if window is not None and window.delivered:
                     counts[asked.analytics, asked.entity, asked.end_ms] = window.delivered
         finally:
