@@ -22,8 +22,8 @@ import pytest
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
-from tests.support.command_line import CommandLine
 from tests.integration.watch.conftest import scenario_text
+from tests.support.command_line import CommandLine
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
