@@ -35,7 +35,8 @@ def metrics_endpoint(
     """Serves `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
 
     On the loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
-    `snapshot` is asked at every scrape. `devices` is what the scenario calls them, for the help texts. Raises UsageError when there is no listening at that address.
+    `snapshot` is asked at every scrape. `devices` is what the scenario calls them, for the help texts.
+    Raises UsageError when there is no listening at that address.
     """
     registry = CollectorRegistry()
     registry.register(_FleetCollector(snapshot, devices))
