@@ -213,7 +213,7 @@ class CsvTable:
     def _hint(self, text: str) -> str:
         if self._form.decimal == "." and not math.isnan(_to_number(text, ",")):
             return '; decimal = "," reads decimal commas'
-        if not math.isnan(_to_number(text, self._form.decimal)):
+        if math.isfinite(_to_number(text, self._form.decimal)):
             return f"; missing = [{text}] makes it a missing value"
         return "" if any(map(str.isdigit, text)) else f'; missing = ["{text}"] makes it a missing value'
 
