@@ -191,7 +191,7 @@ def _injections(summary: FleetSummary, scenario: Scenario) -> Any:
     rows = [
         [
             injection.device,
-            scenario.label(injection.key) if injection.key is not None else "everything",
+            scenario.label(injection.key) if injection.key is not None else "all keys",
             injection.change or "nothing sent",
             utc_clock(injection.from_ts_ms),
             utc_clock(injection.to_ts_ms),
