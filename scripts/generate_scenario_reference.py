@@ -41,7 +41,7 @@ WIND = """\
 
 `wind_speed` is a table whose `model` selects how values are computed; the default is `uniform`. Values depend only on
 the seed, the device's name and the number of the reading, so that a run with `--seed` can be reproduced.
-[wind-models.md](wind-models.md) shows each model with its keys and a picture.
+[models.md](models.md) shows each model with its keys and a picture.
 """
 
 

@@ -35,7 +35,7 @@ from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Settings
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
-from pacifictool.simulation.plan import choose_turbines, plan_devices
+from pacifictool.simulation.plan import choose_devices, plan_devices
 from pacifictool.simulation.summary import FleetSummary
 
 FAST_WINDOW_SECONDS = 2.0
@@ -285,7 +285,7 @@ class Demo:
         )
 
     def _simulate(self, turbine: str, token: Secret, stop: threading.Event) -> FleetSummary:
-        devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)
+        devices = plan_devices(choose_devices(self._scenario, [turbine]), lambda _name: token)
         return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
 
     def _expected_means(self, offsets: dict[int, int]) -> ExpectedMeans:
