@@ -123,14 +123,16 @@ def _groups_to_show(
 def _posted(
     platform: Platform, analytics: Analytics, name: str, begin_ms: int, end_ms: int
 ) -> dict[str, dict[int, float]]:
-    """By key and window end: the results of the group's entity, or of its virtual device (`aggregate --sink gateway`)."""
+    """By key and window end: the results of the group's entity, which the gateway sink makes a device."""
     entity: Asset | PlatformDevice | None = None
     if analytics.entity_kind == "asset":
         entity = platform.assets.find(name)
     entity = entity or platform.devices.find(name)
     found: dict[str, dict[int, float]] = {key: {} for key in analytics.telemetry}
+    if entity is None:
+        return found
     shift_ms = analytics.window_ms if analytics.ts == "start" else 0
-    for key, values in found.items() if entity is not None else ():
+    for key, values in found.items():
         for point in platform.telemetry.range(entity, key, begin_ms + 1 - shift_ms, end_ms + 1):
             if isinstance(point.value, int | float):
                 values[point.ts_ms + shift_ms] = float(point.value)
@@ -215,7 +217,7 @@ def bands_of(devices: Iterable[Device], key: str) -> tuple[Band, ...]:
     """One band per device that sends `key`. Devices with the same range share one band, named after the first."""
     names: dict[tuple[float, float], list[str]] = {}
     for device in devices:
-        if key in device.telemetry and (extent := range_of(device.telemetry[key])) is not None:
+        if key in device.telemetry and (extent := range_of(device.telemetry[key], key)) is not None:
             names.setdefault(extent, []).append(device.name)
     return tuple(
         Band(some[0] if len(some) == 1 else f"{some[0]} and {len(some) - 1} more", low, high)
