@@ -117,6 +117,7 @@ class ProblemCode(StrEnum):
     JOB_OTHER_PLATFORM = "job-other-platform"
     JOB_BEHIND = "job-behind"
     REJECTED = "rejected"
+    JOB_OTHER_ANALYTICS = "job-other-analytics"
     WINDOW_OPEN = "window-open"
     DELIVERY_FAILING = "delivery-failing"
     RESULT_REFUSED = "result-refused"

@@ -13,13 +13,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
+from pacifictool.analytics.state.fitting import WantedJob
 from pacifictool.errors import AuthenticationFailed, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
-from pacifictool.watch.job import AskedWindow, JobPoller, WatchedJob, Window, lag
+from pacifictool.watch.job import AskedWindow, JobPoller, Window, lag
 from pacifictool.watch.model import WAITING, AnalyticsView, JobState, PlatformState, Snapshot, WatchedTopicState
 from pacifictool.watch.platform import PlatformPoller
 from pacifictool.watch.topic import TopicPoller
@@ -73,8 +74,7 @@ class Collector:
             target.platform, scenario, entities=target.entities, devices=target.devices, clock_ms=clock_ms
         )
         self._topic_poller = TopicPoller(target.kafka, topic)
-        analytics = {each.name: (each.group_by, each.entity_pattern) for each in scenario.analytics}
-        wanted = WatchedJob(topic, analytics, target.platform.url, target.mqtt)
+        wanted = WantedJob.of(scenario, target.platform.url, target.mqtt)
         self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
         empty = tuple(AnalyticsView(each) for each in self._words.analytics)
         self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from pacifictool.analytics.state.fitting import WantedJob
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
 from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.settings import MqttEndpoint, is_loopback
 from pacifictool.watch.model import JobState
 
 BATCHES: Final = 5
@@ -35,52 +34,10 @@ class AskedWindow:
     end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class WatchedJob:
-    """Which job belongs to what is watched."""
-
-    topic: str
-    analytics: Mapping[str, tuple[tuple[str, ...], str]]
-    """By the name of an analytics of the scenario: what it groups by, and the pattern of its entities' names."""
-    url: str
-    """Of the platform."""
-    mqtt: MqttEndpoint | None = None
-    """Of the platform; None: not known."""
-
-    def refusal(self, identity: JobIdentity, topic_id: str | None) -> str | None:
-        """Why a job on this topic does not belong to what is watched; None when it does.
-
-        `topic_id`: of the topic as it is now; None: not known.
-        """
-        if topic_id is not None and identity.topic_id not in (None, topic_id):
-            return "reads an earlier topic of this name"
-        if not any(
-            name in self.analytics and (tuple(found["group_by"]), found["entity"]) == self.analytics[name]
-            for name, found in identity.analytics.items()
-        ):
-            return f"computes other analytics ({', '.join(identity.analytics)})"
-        sink, _, where = identity.target.partition(" ")
-        if sink == "rest" and not _is_same_url(where, self.url):
-            return f"posts to {where}"
-        if sink == "gateway" and not self._is_own_gateway(where):
-            return f"posts to {where.partition(' as ')[0]}"
-        # Whoever reads the same topic counts the same readings, wherever the results go; of a topic that is not known,
-        # only its name.
-        if sink not in ("rest", "gateway") and topic_id is None:
-            return f"writes to {identity.target}, and the topic is not known"
-        return None
-
-    def _is_own_gateway(self, where: str) -> bool:
-        address = where.partition(" as ")[0]
-        if self.mqtt is not None:
-            return _place(address) == _place(str(self.mqtt))
-        return _place(address)[0] == _place(self.url)[0]
-
-
 class JobPoller:
     """Polls the job. For one thread at a time."""
 
-    def __init__(self, wanted: WatchedJob, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
+    def __init__(self, wanted: WantedJob, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
         """`folders`: where the job may be, most likely first; called at each poll, because jobs start and end."""
         self._wanted = wanted
         self._folders = folders
@@ -150,18 +107,6 @@ class JobPoller:
             open_windows=due,
             rate=_rate(batches, self._clock_ms()) if runs else 0.0,
         ), counts
-
-
-def _is_same_url(one: str, other: str) -> bool:
-    return _place(one) == _place(other) and urlsplit(one).path.rstrip("/") == urlsplit(other).path.rstrip("/")
-
-
-def _place(url: str) -> tuple[str, int | None]:
-    """Host and port; this machine has one name."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    host = (parts.hostname or "").rstrip(".")
-    port = parts.port or {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}.get(parts.scheme)
-    return ("localhost" if is_loopback(host) else host), port
 
 
 def _rate(batches: Sequence[CountedBatch], now_ms: int) -> float | None:
