@@ -56,7 +56,7 @@ class ProblemCode(StrEnum):
     CLOCK_SKEW = "clock-skew"
 
     # Devices and assets
-    NO_TURBINES = "no-turbines"
+    NO_DEVICES = "no-devices"
     DEVICE_MISSING = "device-missing"
     ASSET_MISSING = "asset-missing"
     ENTITY_TYPE_DIFFERS = "entity-type-differs"
