@@ -22,8 +22,8 @@ from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import Running
 from tests.browser.conftest import OpenPage
-from tests.support.reports import report, zone, zones
 from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
+from tests.support.reports import report, zone, zones
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,11 +63,11 @@ def serve(platform: Platform, names: tuple[str, ...]) -> Iterator[str]:
 @pytest.mark.parametrize("start", range(0, len(CHARTED), 12))
 def test_the_live_page(platform: Platform, open_page: OpenPage, start: int) -> None:
     names = CHARTED[start : start + 12]
-    zones = [one_line(f"Z {name}") for name in names]
+    shown = [one_line(f"Z {name}") for name in names]
     for url in serve(platform, names):
         page = open_page(url)
         page.wait_for_function(f"document.querySelectorAll('#cards .group').length === {len(names)}")
-        assert page.eval_on_selector_all("#cards .name", "all => all.map((one) => one.textContent)") == zones
+        assert page.eval_on_selector_all("#cards .name", "all => all.map((one) => one.textContent)") == shown
         devices = page.eval_on_selector_all("#devices .name", "all => all.map((one) => one.textContent)")
         assert devices == [one_line(f"T {name}") for name in names]
         chart = page.locator(".chart")
@@ -79,12 +79,12 @@ def test_the_live_page(platform: Platform, open_page: OpenPage, start: int) -> N
             ".chart .hoverlayer .legendtext", "all => all.map((one) => one.textContent)"
         )
         assert len(hovered) >= len(names)
-        for zone in zones:
-            assert any(text.startswith(f"{zone} :") for text in hovered), (zone, hovered)
+        for name in shown:
+            assert any(text.startswith(f"{name} :") for text in hovered), (name, hovered)
         assert page.locator(".chart .hoverlayer a, .chart .hoverlayer tspan[style*=bold]").count() == 0
         page.click("#as-table")
         rows = page.eval_on_selector_all("#results-table tbody th", "all => all.map((one) => one.textContent)")
-        assert rows == zones
+        assert rows == shown
         assert unseen_in(page.inner_text("body").replace("\t", " ")) == []
         assert unseen_in(page.title()) == []
         page.close()  # before its stream is
