@@ -221,7 +221,11 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     assert stored.items() <= {reading.ts_ms: reading.values["windSpeed"] for reading in of_device}.items()
     assert (
         stored.items()
-        >= {reading.ts_ms: reading.values["windSpeed"] for reading in of_device if reading.outcome is Outcome.ACKNOWLEDGED}.items()
+        >= {
+            reading.ts_ms: reading.values["windSpeed"]
+            for reading in of_device
+            if reading.outcome is Outcome.ACKNOWLEDGED
+        }.items()
     )
 
     rig.verify()
