@@ -1,4 +1,4 @@
-"""A platform of one generation with a broker beside it, for tests that break things and see what is said of it."""
+"""A platform of one generation with a broker, for tests that break things and see what is said of it."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Deployment:
         self.tenant.delete(f"/api/device/{self.device(name)['id']['id']}")
 
     def without_attributes(self, name: str) -> str:
-        """Makes the device anew, without any attribute; its id."""
+        """Creates the device again, without any attribute; its id."""
         self.delete_device(name)
         identifier, _ = self.tenant.device(name)
         return identifier

@@ -272,7 +272,7 @@ class FaultRig:
         launcher: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> Job:
-        """Starts `pacifictool aggregate` beside the job of this rig.
+        """Starts `pacifictool aggregate` next to the job of this rig.
 
         `launcher`: another program that runs it. `environ`: further variables of its environment.
         """

@@ -1,6 +1,6 @@
 """Tests that may fail on a busy machine, and their one retry.
 
-A test belongs here only while nobody knows how to make it independent of the machine's load: mend it if you can. Each
+A test belongs here only while nobody knows how to make it independent of the machine's load: fix it if you can. Each
 retry is counted, with its name, at the end of the run; a test that fails twice fails. Nothing else is retried.
 """
 

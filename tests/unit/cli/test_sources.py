@@ -48,14 +48,3 @@ def test_doctor_tells_scripts_where_settings_came_from(told: Any, tmp_path: Path
     }
     assert found == expected(tmp_path)
     assert PASSWORD not in outcome.stdout + outcome.stderr
-
-
-@pytest.mark.parametrize("command", [("doctor",), ("device", "list", "-v")], ids=["doctor", "any command with -v"])
-def test_people_are_told_too(command: tuple[str, ...], told: Any, tmp_path: Path) -> None:
-    outcome = told(*command)
-    shown = "".join((outcome.stdout + outcome.stderr).split())
-    for name, (value, _, source) in expected(tmp_path).items():
-        assert name in shown
-        assert f"(from{source})" in shown
-        assert value is None or value in shown
-    assert PASSWORD not in shown
