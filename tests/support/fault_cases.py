@@ -230,7 +230,15 @@ FAILURES = [
         lambda deployment: deployment.change_kafka_node(topicPattern="elsewhere"),
         (4,),
     ),
-    FaultCase("rule-chain-twice", "twins", _duplicate_chain, (4,), _end_duplicate_chain, "Take those out", stops_readings=False),
+    FaultCase(
+        "rule-chain-twice",
+        "twins",
+        _duplicate_chain,
+        (4,),
+        _end_duplicate_chain,
+        "Take those out",
+        stops_readings=False,
+    ),
     FaultCase(
         "device-profile-bypasses",
         "device-profile",

@@ -23,6 +23,7 @@ from pacifictool.reporting import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback
+from tests.support.waiting import wait_until
 
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
@@ -350,10 +351,7 @@ def test_the_end_is_polite_and_leaves_no_thread(platform: Platform, make_sink: M
     sink = make_sink()
     sink.deliver([result("A")], RecordingCallback())
     sink.close()
-    until = time.monotonic() + 2
-    while not platform.peer.disconnects:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: platform.peer.disconnects, seconds=2)
     assert not [thread for thread in threading.enumerate() if thread.name == "gateway-keep-alive" and thread.is_alive()]
 
 
