@@ -40,6 +40,16 @@ def expected(tmp_path: Path) -> dict[str, tuple[str | None, str, str]]:
     }
 
 
+def test_doctor_tells_scripts_where_settings_came_from(told: Any, tmp_path: Path) -> None:
+    outcome = told("doctor", "-o", "json")
+    found = {
+        setting["name"]: (setting["value"], setting["source"]["kind"], setting["source"]["name"])
+        for setting in outcome.document["settings"]
+    }
+    assert found == expected(tmp_path)
+    assert PASSWORD not in outcome.stdout + outcome.stderr
+
+
 @pytest.mark.parametrize("command", [("doctor",), ("device", "list", "-v")], ids=["doctor", "any command with -v"])
 def test_people_are_told_too(command: tuple[str, ...], told: Any, tmp_path: Path) -> None:
     outcome = told(*command)
