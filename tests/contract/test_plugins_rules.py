@@ -45,7 +45,7 @@ def plugin(server: Server, factory: EntityFactory) -> Component:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What was seen of a rule whose filter does not compile, before it was mended."""
+    """What was seen of a rule whose filter does not compile, before it was corrected."""
 
     sent: dict[str, Any]
     saved: dict[str, Any]
@@ -56,7 +56,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(api: Api, factory: EntityFactory, plugin: Component) -> tuple[Component, Broken]:
-    """The one rule of this module, at first with a filter that is no JavaScript; suspended and mended afterwards."""
+    """The one rule of this module, at first with a filter that is not JavaScript; suspended and corrected afterwards."""
     device_type = factory.name("type")
     sent = rule_document(
         factory, plugin.saved["apiToken"], [attributes_filter("cs.deviceType ==== (")], action(NO_SUCH_TOPIC)
@@ -72,7 +72,7 @@ def broken(api: Api, factory: EntityFactory, plugin: Component) -> tuple[Compone
 
 @pytest.fixture
 def rule(broken: tuple[Component, Broken], plugin: Component) -> Component:
-    """The rule, mended and suspended, and its plugin active."""
+    """The rule, corrected and suspended, and its plugin active."""
     plugin.activate()
     broken[0].suspend()
     return broken[0]
@@ -207,7 +207,7 @@ def test_a_filter_that_does_not_compile_shows_in_the_events_only(
     fact("2", "a rule with a broken filter is ACTIVE", seen.state, "ACTIVE")
     fact("2", "its event tells that it failed", seen.event["success"], False)
     fact.holds("2", "its event tells why", bool(seen.event.get("error")), seen.event)
-    events = platform.events.lifecycle(EntityId.rule(rule.id), api.tenant_id)
+    events = platform.events.lifecycle(EntityId("RULE", rule.id), api.tenant_id)
     outcomes = [event.success for event in events if event.event == "ACTIVATED"]
     fact("2", "the client reads the event", False in outcomes, True)
 

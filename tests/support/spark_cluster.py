@@ -116,8 +116,8 @@ class SparkCluster:
 
     def state(self) -> Mapping[str, Any]:
         """What the master says of itself."""
-        answer = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
-        state: Mapping[str, Any] = answer.json()
+        response = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
+        state: Mapping[str, Any] = response.json()
         return state
 
     def wait_for(self, condition: Any, seconds: float = START_SECONDS) -> None:
