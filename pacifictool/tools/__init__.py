@@ -3,6 +3,7 @@
 They know nothing of platforms, Kafka or Spark and import only `errors` and `progress`:
 
 - `backoff`: how long to wait before the next attempt;
+- `connections`: whether an address accepts TCP connections;
 - `outage`: reports an outage once and its end once;
 - `rates`: the rate of a growing counter;
 - `threads`: runs calls on threads, bounded in number or in time;
