@@ -6,14 +6,13 @@ docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with 
 
 from __future__ import annotations
 
-import difflib
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pacifictool.errors import NotFound
+from pacifictool.errors import NotFound, did_you_mean
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
@@ -56,12 +55,11 @@ def look_up_tokens(
     devices = find_by_name(platform.devices, names)
     missing = [name for name in names if name not in devices]
     if missing:
-        close = difflib.get_close_matches(missing[0], (device.name for device in platform.devices.list()), n=3)
-        suggestion = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+        suggestion = did_you_mean(missing[0], (device.name for device in platform.devices.list()))
         raise NotFound(
             f"The platform has no device {missing[0]!r}"
             + (f" (and {len(missing) - 1} more of the scenario are missing)." if len(missing) > 1 else "."),
-            hint=f"{suggestion}`pacifictool setup` creates the devices of a scenario.",
+            hint=f"{suggestion} `pacifictool setup` creates the devices of a scenario.".lstrip(),
         )
 
     def look_up(device: Device) -> tuple[str, Secret]:
