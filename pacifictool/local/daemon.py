@@ -1,4 +1,4 @@
-"""A sandbox that goes on after its command: starts, finds and stops the daemon.
+"""A sandbox that outlives its command: starts, finds and stops the daemon.
 
 `sandbox up` starts a daemon that holds the stack and writes `sandbox.json` into the data folder when it is ready. The
 other commands find the sandbox by that file.

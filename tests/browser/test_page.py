@@ -89,7 +89,7 @@ def wait_until_equal(page: Page, pipeline: Pipeline, name: str, asset: Any) -> N
 
 
 def compare(page: Page, pipeline: Pipeline, sample: dict[str, Any]) -> None:
-    """Every value of a sample is that of REST at the same time stamp, and its text is that value."""
+    """Every value of a sample is that of REST at the same timestamp, and its text is that value."""
     for zone in sample["zones"]:
         asset = pipeline.platform.assets.find(zone["name"])
         value = stored(pipeline.platform, asset, zone["ts"])
@@ -106,21 +106,21 @@ def compare(page: Page, pipeline: Pipeline, sample: dict[str, Any]) -> None:
 
 def test_values_on_the_page_are_those_of_rest_in_every_sample(open_page: OpenPage, pipeline: Pipeline) -> None:
     page = open_page(pipeline.url)
-    zone_stamps: set[int] = set()
-    device_stamps: set[int] = set()
+    zone_timestamps: set[int] = set()
+    device_timestamps: set[int] = set()
     deadline, samples = time.monotonic() + 90, 0
-    while samples < 12 or (len(zone_stamps) < 3 and time.monotonic() < deadline):
+    while samples < 12 or (len(zone_timestamps) < 3 and time.monotonic() < deadline):
         samples += 1
         sample = page.evaluate(SHOWN)
         assert [zone["name"] for zone in sample["zones"]] == ["Zone A", "Zone B"]
         assert [device["name"] for device in sample["devices"]] == [f"Wind Turbine {number}" for number in (1, 2, 3)]
         compare(page, pipeline, sample)
-        zone_stamps |= {zone["ts"] for zone in sample["zones"]}
-        device_stamps |= {device["ts"] for device in sample["devices"]}
+        zone_timestamps |= {zone["ts"] for zone in sample["zones"]}
+        device_timestamps |= {device["ts"] for device in sample["devices"]}
         page.wait_for_timeout(600)
-    assert len(zone_stamps) >= 3, "the means moved meanwhile"
-    assert len(device_stamps) >= 10, "the readings moved meanwhile"
-    assert all(ts_ms % WINDOW_MS == 0 for ts_ms in zone_stamps)
+    assert len(zone_timestamps) >= 3, "the means moved meanwhile"
+    assert len(device_timestamps) >= 10, "the readings moved meanwhile"
+    assert all(ts_ms % WINDOW_MS == 0 for ts_ms in zone_timestamps)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -183,8 +183,8 @@ def test_the_table_says_what_the_chart_shows(open_page: OpenPage, pipeline: Pipe
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("table", name="Means by zone")
     assert table.get_by_role("row").count() == 3
-    stamps = table.get_by_role("columnheader").all_text_contents()[1:]
-    assert stamps == sorted(stamps, reverse=True)
+    timestamps = table.get_by_role("columnheader").all_text_contents()[1:]
+    assert timestamps == sorted(timestamps, reverse=True)
     cells = table.get_by_role("row").nth(1).get_by_role("cell").all_text_contents()
     asset = pipeline.platform.assets.find("Zone A")
     assert asset is not None

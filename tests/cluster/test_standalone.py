@@ -130,8 +130,8 @@ def assert_knows_nothing_of_the_driver(cluster: SparkCluster, rig: FaultRig) -> 
         assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
         assert worker.programs() == {"java"}
         [executor] = worker.executors()
-        told = " ".join([*executor.cmdline(), *executor.environ().values()])
+        received = " ".join([*executor.cmdline(), *executor.environ().values()])
         opened = [file.path for file in executor.open_files()]
         for place in (rig.folder, default_cache_dir(os.environ) / "jars"):
-            assert str(place) not in told
+            assert str(place) not in received
             assert not [path for path in opened if path.startswith(str(place))]

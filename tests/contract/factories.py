@@ -26,12 +26,12 @@ Found = TypeVar("Found")
 
 
 def eventually(
-    look: Callable[[], Found], wanted: Callable[[Found], bool], seconds: float = EVENTUALLY_SECONDS
+    read: Callable[[], Found], wanted: Callable[[Found], bool], seconds: float = EVENTUALLY_SECONDS
 ) -> Found:
-    """Looks until what is found is wanted or the time is up, and returns what was found last."""
+    """Reads until the result is the wanted one or the time is up, and returns the last result."""
     deadline = time.monotonic() + seconds
     while True:
-        found = look()
+        found = read()
         if wanted(found) or time.monotonic() > deadline:
             return found
         time.sleep(0.05)

@@ -106,7 +106,7 @@ class Component:
         seen = self.events(event)
         response = self._factory.api.call("POST", f"{self.path}/{verb}")
         assert response.status_code == 200, f"{verb} {self.kind}: {response.status_code} {response.text}"
-        # The answer comes before the rule engine has changed anything; its event comes after.
+        # The response comes before the rule engine has changed anything; its event comes after.
         eventually(lambda: self.events(event), lambda found: len(found) > len(seen), seconds=5)
 
     def all_events(self) -> list[dict[str, Any]]:

@@ -77,10 +77,10 @@ def names(found: dict[str, Any]) -> list[str]:
     return [item["name"] for item in found["data"]]
 
 
-def test_creation_answers_with_the_whole_entity(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+def test_creation_returns_the_whole_entity(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
     name, tenant = factory.name("whole"), api.user["tenantId"]
     response = factory.post(kind.word, {"name": name, "type": "Weather"})
-    fact(kind.section, "creation answers 200", response.status_code, 200)
+    fact(kind.section, "creation returns 200", response.status_code, 200)
     saved = response.json()
     identifier, created = saved.pop("id"), saved.pop("createdTime")
     expected = {
@@ -127,7 +127,7 @@ def test_name_and_type_are_required(factory: EntityFactory, fact: Facts, kind: K
 def test_an_id_in_the_body_means_update(api: Api, factory: EntityFactory, fact: Facts) -> None:
     saved = factory.create("device", {"name": factory.name("changed"), "type": "one"})
     changed = factory.post("device", saved | {"type": "two"})
-    fact("3", "an update answers 200", changed.status_code, 200)
+    fact("3", "an update returns 200", changed.status_code, 200)
     fact("3", "an update keeps the id", changed.json()["id"], saved["id"])
     fact("3", "an update changes what it says", api.get(f"/api/device/{saved['id']['id']}")["type"], "two")
 
@@ -144,7 +144,7 @@ def test_deletion(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> 
     saved = factory.create(kind.word, {"name": factory.name("gone"), "type": "one"})
     path = f"{kind.path}/{saved['id']['id']}"
     deleted = api.call("DELETE", path)
-    fact(kind.section, "deletion answers with nothing", (deleted.status_code, deleted.content), (200, b""))
+    fact(kind.section, "deletion returns nothing", (deleted.status_code, deleted.content), (200, b""))
     factory.forget(kind.word, saved["id"]["id"])
     fact(kind.section, "deletion again", refusal(api.call("DELETE", path)), NOT_FOUND)
     by_name = api.call("GET", kind.pages, params={f"{kind.word}Name": saved["name"]})
@@ -184,7 +184,7 @@ def test_paging(api: Api, fact: Facts, four: Four) -> None:
     fact(section, "the last page has no link", (second["nextPageLink"], second["hasNext"]), (None, False))
 
 
-def test_a_full_last_page_promises_one_more(api: Api, fact: Facts, four: Four) -> None:
+def test_a_full_last_page_announces_one_more(api: Api, fact: Facts, four: Four) -> None:
     section = four.kind.section
     full = page(api, four, limit=4, type=four.type)
     fact(section, "four items with limit 4", (len(full["data"]), full["hasNext"]), (4, True))

@@ -1,7 +1,7 @@
 """docs/servers/1.x.md#forwarding-to-kafka: from a device through a rule to Kafka, record by record.
 
 Two rules serve all tests: one stays as the tutorial has it, the other is changed by its id to what a test needs. A
-rule answers when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.
+rule completes when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BLOCK_MS = 500
 class Way:
     """Topics, plugin, two rules, and the names that only this run's devices bear.
 
-    `topic` has one partition and is stamped by the broker, `wide_topic` has two and is stamped by whoever writes.
+    `topic` has one partition and gets timestamps from the broker, `wide_topic` has two and gets them from the producer.
     """
 
     def __init__(self, server: Server, factory: EntityFactory, topic: Topic, wide_topic: Topic) -> None:
@@ -57,7 +57,7 @@ class Way:
         self._second: Component | None = None
 
     def close(self) -> None:
-        """Lets go of the topics: the server's producer would make a deleted one anew."""
+        """Lets go of the topics: the server's producer would create a deleted one again."""
         for component in (self._second, self.rule, self.plugin):
             if component is not None:
                 component.suspend()
@@ -68,7 +68,7 @@ class Way:
 
     @property
     def second(self) -> Component:
-        """The other rule; at first a twin of the first, name and all. Every test leaves it suspended."""
+        """The other rule; at first a duplicate of the first, name and all. Every test leaves it suspended."""
         if self._second is None:
             first = self.rule.read()
             sent = ("name", "weight", "pluginToken", "filters", "processor", "action")
@@ -294,19 +294,19 @@ def test_a_suspended_rule_forwards_nothing(way: Way, connect: Connect, api: Api,
     fact("2", "an activated rule forwards", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2"))
 
 
-def test_twins_double_every_record(way: Way, connect: Connect, fact: Facts) -> None:
-    twin = way.second
+def test_duplicates_double_every_record(way: Way, connect: Connect, fact: Facts) -> None:
+    duplicate = way.second
     _, wire = way.station(connect)
     alone = forwarded(way, wire, '{"windSpeed":"1"}')
-    twin.update(name=way.rule.read()["name"], **{key: way.rule.read()[key] for key in ("filters", "action")})
-    names = [rule.read()["name"] for rule in (way.rule, twin)]
-    fact("2", "two rules of one name", (names[0] == names[1], way.rule.id == twin.id), (True, False))
-    fact("7", "a suspended twin does no harm", alone, zone_a("1"))
-    twin.activate()
+    duplicate.update(name=way.rule.read()["name"], **{key: way.rule.read()[key] for key in ("filters", "action")})
+    names = [rule.read()["name"] for rule in (way.rule, duplicate)]
+    fact("2", "two rules of one name", (names[0] == names[1], way.rule.id == duplicate.id), (True, False))
+    fact("7", "a suspended duplicate does no harm", alone, zone_a("1"))
+    duplicate.activate()
     try:
         fact("7", "two equal active rules", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2") * 2)
     finally:
-        twin.suspend()
+        duplicate.suspend()
 
 
 def test_an_update_takes_effect_on_an_active_rule(way: Way, connect: Connect, fact: Facts) -> None:
@@ -398,5 +398,5 @@ def test_records_are_dealt_out_to_all_partitions(way: Way, connect: Connect, fac
     records = way.wide_topic.since(start)
     fact("7", "all of them arrive", sorted(values(records)), [zone_a(str(number))[0] for number in range(6)])
     fact("7", "without a key both partitions are used", {record.partition for record in records}, {0, 1})
-    stamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
-    fact("7", "the server stamps nothing: on a CreateTime topic the time is -1", stamps, {(-1, False)})
+    timestamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
+    fact("7", "the server sets no timestamp: on a CreateTime topic the time is -1", timestamps, {(-1, False)})

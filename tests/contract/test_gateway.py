@@ -103,8 +103,8 @@ def test_bad_messages_are_passed_over(connect: Connect, factory: EntityFactory, 
     wires = [connect(gateway) for _ in messages]
     for wire, (topic, payload) in zip(wires, messages.values(), strict=True):
         wire.publish(f"v1/gateway/{topic}", payload)
-    for what, wire, answer in zip(messages, wires, all_silent(wires), strict=True):
-        fact("6", f"gateway: {what} is not acknowledged", answer, Ending.SILENT)
+    for what, wire, response in zip(messages, wires, all_silent(wires), strict=True):
+        fact("6", f"gateway: {what} is not acknowledged", response, Ending.SILENT)
         fact("6", f"gateway: {what} leaves the session open", wire.is_alive(), True)
     for name in (without_ts, an_object):
         fact("6", "the named device is created all the same", found(factory, name)["name"], name)
@@ -117,7 +117,7 @@ def test_what_a_gateway_is_counts_at_connect(connect: Connect, factory: EntityFa
     wire = connect(device)
     factory.create("device", document | {"additionalInfo": {"gateway": True}})
     wire.publish("v1/gateway/connect", json.dumps({"device": name}))
-    fact("6", "a session is no gateway when it was none at CONNECT", all_silent([wire]), [Ending.SILENT])
+    fact("6", "a session is not a gateway if the device was none at CONNECT", all_silent([wire]), [Ending.SILENT])
     again = connect(device)
     packet_id = again.publish("v1/gateway/connect", json.dumps({"device": name}))
     fact("6", "the next session is a gateway", again.receive(), puback(packet_id))

@@ -17,10 +17,10 @@ from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.server import Server
 from tests.contract.wire import (
-    ANSWER_SECONDS,
     ATTRIBUTES,
     CONNECTED,
     DISCONNECT,
+    RESPONSE_SECONDS,
     TELEMETRY,
     Ending,
     Wire,
@@ -59,7 +59,7 @@ def test_a_good_token_is_accepted(server: Server, device: Made, fact: Facts, opt
     with Wire(server.settings.mqtt) as wire:
         wire.send(connect_packet(device.token, **options))
         fact("6", f"CONNECT with a good token and {options}", wire.receive(), CONNECTED)
-        fact("6", "a ping is answered", wire.is_alive(), True)
+        fact("6", "a ping gets a response", wire.is_alive(), True)
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_all_of_a_burst_are_acknowledged(connect: Connect, device: Made, fact: F
     fact("6", "20 in flight with distinct ts", set(wire.receive_many(20)), sent)
 
 
-def test_qos_2_is_answered_by_a_puback(connect: Connect, device: Made, fact: Facts) -> None:
+def test_qos_2_gets_a_puback(connect: Connect, device: Made, fact: Facts) -> None:
     wire = connect(device)
     packet_id = wire.publish(TELEMETRY, f'{{"ts":{START},"values":{{"two":2}}}}', qos=2)
     fact("6", "PUBLISH with QoS 2", wire.receive(), puback(packet_id))
 
 
-def test_qos_0_is_stored_without_an_answer(connect: Connect, api: Api, device: Made, fact: Facts) -> None:
+def test_qos_0_is_stored_without_a_response(connect: Connect, api: Api, device: Made, fact: Facts) -> None:
     wire = connect(device)
     wire.publish(TELEMETRY, f'{{"ts":{START},"values":{{"zero":"kept"}}}}', qos=0)
     found = eventually(lambda: latest(api, device, "zero"), lambda value: value is not None)
@@ -179,8 +179,8 @@ def test_gateway_topics_of_a_plain_device_are_ignored(connect: Connect, device: 
     wires = [connect(device) for _ in topics]
     for topic, wire in zip(topics, wires, strict=True):
         wire.publish(f"v1/gateway/{topic}", '{"device":"contract-never-made"}')
-    for topic, wire, answer in zip(topics, wires, all_silent(wires), strict=True):
-        fact("6", f"v1/gateway/{topic} of a plain device is not acknowledged", answer, Ending.SILENT)
+    for topic, wire, response in zip(topics, wires, all_silent(wires), strict=True):
+        fact("6", f"v1/gateway/{topic} of a plain device is not acknowledged", response, Ending.SILENT)
         fact("6", f"v1/gateway/{topic} of a plain device leaves the session", wire.is_alive(), True)
 
 
@@ -229,13 +229,13 @@ def test_paho_gets_along(server: Server, api: Api, factory: EntityFactory, fact:
     client.connect(endpoint.host, endpoint.port)
     client.loop_start()
     try:
-        assert connected.wait(ANSWER_SECONDS)
+        assert connected.wait(RESPONSE_SECONDS)
         sent = [
             client.publish(TELEMETRY, f'{{"ts":{START + number},"values":{{"windSpeed":"{number}"}}}}', qos=1)
             for number in range(30, 50)
         ]
         for message in sent:
-            message.wait_for_publish(ANSWER_SECONDS)
+            message.wait_for_publish(RESPONSE_SECONDS)
         published = [message.is_published() for message in sent]
     finally:
         client.disconnect()

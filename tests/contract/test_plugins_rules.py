@@ -45,7 +45,7 @@ def plugin(server: Server, factory: EntityFactory) -> Component:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What was seen of a rule whose filter does not compile, before it was mended."""
+    """What was seen of a rule whose filter does not compile, before it was corrected."""
 
     sent: dict[str, Any]
     saved: dict[str, Any]
@@ -56,7 +56,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(api: Api, factory: EntityFactory, plugin: Component) -> tuple[Component, Broken]:
-    """The one rule of this module, at first with a filter that is no JavaScript; suspended and mended afterwards."""
+    """The one rule of this module, at first with a filter that is not JavaScript; suspended and corrected afterwards."""
     device_type = factory.name("type")
     sent = rule_document(
         factory, plugin.saved["apiToken"], [attributes_filter("cs.deviceType ==== (")], action(NO_SUCH_TOPIC)
@@ -72,7 +72,7 @@ def broken(api: Api, factory: EntityFactory, plugin: Component) -> tuple[Compone
 
 @pytest.fixture
 def rule(broken: tuple[Component, Broken], plugin: Component) -> Component:
-    """The rule, mended and suspended, and its plugin active."""
+    """The rule, corrected and suspended, and its plugin active."""
     plugin.activate()
     broken[0].suspend()
     return broken[0]

@@ -42,9 +42,9 @@ def test_prometheus_finds_what_a_fleet_offers() -> None:
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
     with (
         metrics_endpoint(fleet.snapshot, 0) as port,
-        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as answer,
+        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as response,
     ):
-        assert f"{PREFIX}_" in answer.read().decode("utf-8")
+        assert f"{PREFIX}_" in response.read().decode("utf-8")
 
 
 def test_a_thousand_turbines_in_twenty_zones() -> None:

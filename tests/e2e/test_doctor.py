@@ -91,14 +91,12 @@ def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(deploymen
     assert seen["twins"] == "none"
     assert seen["attributes"] == "as in the scenario: 2 devices"
     assert seen["assets"] == "all 1 of the scenario exist; the job will create 'South'"
-    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     if deployment.generation == 1:
         for part in ("plugin", "rule"):
-            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {moment}", seen[part])
+            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {time}", seen[part])
     else:
-        nodes = (
-            rf"its last event: \w+ succeeded, {moment}; all 4 nodes run, the last event: '.+' \w+ succeeded, {moment}"
-        )
+        nodes = rf"its last event: \w+ succeeded, {time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {time}"
         assert re.search(nodes, seen["rule-chain"])
 
 
@@ -207,7 +205,7 @@ def test_a_wrong_setting_is_fixed_by_the_option_that_is_named(
     assert_sound(deployment)
 
 
-def test_a_user_without_a_known_password_is_told_how_to_give_it(both: dict[int, Deployment]) -> None:
+def test_a_user_without_a_known_password_learns_how_to_give_it(both: dict[int, Deployment]) -> None:
     environ = {"PACIFICTOOL_USERNAME": "somebody@example.org"}
     [found] = lines_with(examine(both[1], environ), "failed")
     assert (found["name"], found["cause"]) == ("login", "settings-error")
@@ -252,7 +250,7 @@ class _Page(BaseHTTPRequestHandler):
         pass
 
 
-def test_another_program_behind_the_url_is_told_from_a_platform(both: dict[int, Deployment]) -> None:
+def test_another_program_behind_the_url_is_distinguished_from_a_platform(both: dict[int, Deployment]) -> None:
     deployment = both[1]
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -323,7 +321,7 @@ def test_a_broker_that_went_down_is_fixed_by_starting_it(both: dict[int, Deploym
 
 
 def _drip(listener: socket.socket, ended: threading.Event) -> None:
-    """Answers a request without ever coming to an end: a byte now and then, so that no time-out of a read helps."""
+    """Sends a response that never ends: a byte now and then, so that no read times out."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
@@ -376,7 +374,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
     took = re.search(r", in (\d+\.\d) s\n", done.stdout)
     assert took is not None
     assert float(took[1]) <= 10
-    assert seconds < 10 + 5  # the start of Python beside it, on a busy machine
+    assert seconds < 10 + 5  # the start of Python next to it, on a busy machine
 
 
 def place_help() -> str:

@@ -37,7 +37,7 @@ RECORDS = 3000
 
 
 class Sandbox:
-    """A sandbox of one generation beside the tests' broker."""
+    """A sandbox of one generation next to the tests' broker."""
 
     def __init__(self, process: SandboxProcess, generation: str, stack: LocalStack, command_line: CommandLine) -> None:
         self.generation = generation
@@ -197,7 +197,7 @@ def test_the_dashboard_shows_zones_and_turbines_and_keeps_what_a_person_arranged
     assert [each["configuration"] for each in sandbox.dashboards()] == [stranger["configuration"]]
 
 
-def test_a_device_profile_that_leads_round_the_root_chain_is_told_with_what_to_do(
+def test_a_device_profile_that_leads_round_the_root_chain_is_reported_with_what_to_do(
     open_sandbox: Callable[[str], Sandbox],
 ) -> None:
     sandbox = open_sandbox("4")

@@ -77,8 +77,8 @@ def test_an_intact_setup_lets_the_reading_through_and_times_every_hop(deployment
     # What the reading says of itself is on the device, and near what the turbine measures.
     assert 30 <= document["value"] < 36
     identifier = deployment.device("Mill 1")["id"]["id"]
-    around = f"startTs={document['ts'] - 1}&endTs={document['ts'] + 1}&interval=0&limit=10"
-    path = f"/api/plugins/telemetry/DEVICE/{identifier}/values/timeseries?keys=windSpeed&{around}"
+    query = f"startTs={document['ts'] - 1}&endTs={document['ts'] + 1}&interval=0&limit=10"
+    path = f"/api/plugins/telemetry/DEVICE/{identifier}/values/timeseries?keys=windSpeed&{query}"
     points = deployment.tenant.get(path)["windSpeed"]
     assert [(point["ts"], float(point["value"])) for point in points] == [(document["ts"], document["value"])]
 

@@ -105,7 +105,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 def with_fault(works: Works) -> Iterator[Works]:
     """Afterwards, what the job posts gets through again."""
     yield works
-    works.proxy.break_off()  # also the connections that were answered by the proxy itself
+    works.proxy.break_off()  # also the connections to which the proxy itself responded
     works.proxy.heal()
 
 
@@ -140,17 +140,17 @@ def assert_walked(deployment: Deployment, outcome: Outcome, job: Job) -> None:
     details = {hop["hop"]: hop["detail"] for hop in document["hops"]}
     counted = re.fullmatch(rf"zone 'North', window ({CLOCK}) to ({CLOCK}) UTC", details["counted"])
     assert counted is not None
-    stamped = re.search(rf"timestamp ({CLOCK}) UTC", details["kafka"])
-    assert stamped is not None
-    assert counted[1] <= stamped[1] < counted[2]
+    shown_time = re.search(rf"timestamp ({CLOCK}) UTC", details["kafka"])
+    assert shown_time is not None
+    assert counted[1] <= shown_time[1] < counted[2]
     assert details["posted"].startswith("zone 'North' to rest http://127.0.0.1:")
     readable = re.fullmatch(r"(\d+\.\d+) on asset 'North'", details["readable"])
     assert readable is not None
 
     # What it says is readable is what REST gives for that window: of the one reading, its value.
     asset = deployment.tenant.get("/api/tenant/assets?assetName=North")["id"]["id"]
-    around = f"startTs=1&endTs={round(time.time() * 1000) + 10_000}&interval=0&limit=1000"
-    path = f"/api/plugins/telemetry/ASSET/{asset}/values/timeseries?keys=windSpeed&{around}"
+    query = f"startTs=1&endTs={round(time.time() * 1000) + 10_000}&interval=0&limit=1000"
+    path = f"/api/plugins/telemetry/ASSET/{asset}/values/timeseries?keys=windSpeed&{query}"
     posted = {float(point["value"]): point["ts"] for point in deployment.tenant.get(path)["windSpeed"]}
     mean = float(readable[1])
     assert mean == document["value"]
@@ -196,7 +196,7 @@ def test_a_record_that_is_invalid_for_the_job(works: Works, device: str, said: s
 
 
 def test_a_platform_that_is_down_for_the_job(with_fault: Works) -> None:
-    with_fault.proxy.answer(503)
+    with_fault.proxy.respond(503)
     said = (
         rf"^The window ended \d+ s ago, but the job could not deliver its mean to rest http://127.0.0.1:"
         rf"{with_fault.proxy.port}\. The job keeps the mean and retries\."
@@ -210,7 +210,7 @@ def test_a_platform_that_is_down_for_the_job(with_fault: Works) -> None:
 
 
 def test_a_platform_that_refuses_the_mean(with_fault: Works) -> None:
-    with_fault.proxy.answer(400, "Big integer values are not supported!")
+    with_fault.proxy.respond(400, "Big integer values are not supported!")
     said = r"^The target \(rest http://.+\) refuses the mean of zone 'North': .*Big integer values"
     assert_stops(with_fault.trace(through_proxy=False), "posted", "result-refused", said)
 

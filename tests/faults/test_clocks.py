@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mar
 
 
 @pytest.mark.parametrize(("offset", "seconds"), [("+1h", 3600), ("-1h", -3600)])
-def test_windows_follow_the_clock_that_stamps_the_records(
+def test_windows_follow_the_clock_that_timestamps_the_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: str, seconds: int
 ) -> None:
     rig = FaultRig(tmp_path)
@@ -32,7 +32,7 @@ def test_windows_follow_the_clock_that_stamps_the_records(
         rig.wait_for_posts(4)
         newest = max(end for ends in rig.posted().values.values() for end in ends)
         assert abs(newest / 1000 - (time.time() + seconds)) < 60
-        # What was learnt about the clock has to be learnt anew.
+        # What was learnt about the clock has to be learnt again.
         assert rig.job is not None
         rig.job.kill()
         rig.start_job()

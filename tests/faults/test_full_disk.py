@@ -18,7 +18,7 @@ def test_a_full_disk_ends_the_job_and_with_space_it_goes_on_where_it_stopped(rig
         job = rig.start_job()
         rig.wait_for_posts()
         disk.fill(job.process.pid)
-        rig.publish(b"a reject that has to be kept")
+        rig.publish(b"not a record: has to be kept")
         outcomes = [job.wait()]
         if disk.is_mounted:
             # It cannot start either.

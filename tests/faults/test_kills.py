@@ -36,12 +36,12 @@ def wait_for_the_end_of_java(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def test_killed_at_any_moment_it_goes_on_where_it_was(rig: FaultRig) -> None:
+def test_killed_at_any_point_it_goes_on_where_it_was(rig: FaultRig) -> None:
     rig.start_turbines()
     rig.publish(b"garbage")
-    for moment in killed_command.MOMENTS:
-        job = rig.start_job(launcher=(sys.executable, killed_command.__file__, moment))
-        assert job.wait().code == -signal.SIGKILL, f"{moment}: {job.said}"
+    for kill_point in killed_command.KILL_POINTS:
+        job = rig.start_job(launcher=(sys.executable, killed_command.__file__, kill_point))
+        assert job.wait().code == -signal.SIGKILL, f"{kill_point}: {job.said}"
         wait_for_the_end_of_java(rig.checkpoint)
     rig.start_job()
     rig.wait_for_posts()
@@ -72,7 +72,7 @@ def test_given_up_after_a_while_it_ends_with_a_reason_and_the_next_start_deliver
     rig.start_turbines()
     job = rig.start_job("--give-up-after", "3s")
     rig.wait_for_posts()
-    rig.proxy.answer(503, "down for maintenance")
+    rig.proxy.respond(503, "down for maintenance")
     outcome = job.wait()
     assert outcome.code == 1
     error = outcome.document["error"]

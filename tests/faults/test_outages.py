@@ -125,7 +125,7 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(rig: Fa
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "trouble",
+    "fault",
     [
         ("--access-token-seconds", "3"),
         ("--rest-latency-seconds", "2"),
@@ -133,9 +133,9 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(rig: Fa
     ],
     ids=lambda options: options[0].removeprefix("--"),
 )
-def test_a_platform_that_makes_trouble_over_rest(rig: FaultRig, trouble: tuple[str, str]) -> None:
+def test_a_platform_that_misbehaves_over_rest(rig: FaultRig, fault: tuple[str, str]) -> None:
     rig.start_turbines()
-    rig.restart_platform(*trouble)
+    rig.restart_platform(*fault)
     time.sleep(7)
     posted = sum(map(len, rig.posted().values.values()))
 
@@ -150,10 +150,10 @@ def test_refusals_of_every_kind_are_waited_out_and_shown(rig: FaultRig) -> None:
     rig.start_turbines()
     rig.wait_for_posts()
     for status in (401, 403, 429, 503):
-        rig.proxy.answer(status, f"trouble {status}")
-        rig.job.wait_to_say(f"trouble {status}")
+        rig.proxy.respond(status, f"injected {status}")
+        rig.job.wait_to_say(f"injected {status}")
         said = rig.job.said
-        assert "results wait; trying again in" in said[said.index(f"trouble {status}") :]
+        assert "results wait; trying again in" in said[said.index(f"injected {status}") :]
     rig.proxy.break_off()
     time.sleep(1)
     rig.proxy.heal()

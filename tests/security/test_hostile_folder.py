@@ -30,7 +30,7 @@ FAR_AWAY = "192.0.2.1"
 
 
 class Listener:
-    """A server that notes each connection and what it is sent, and never answers."""
+    """A server that notes each connection and what it is sent, and never responds."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []

@@ -148,10 +148,13 @@ def test_a_certificate_that_proves_nothing_is_refused(
             )
         )
         assert platform.rest.passed_in == platform.mqtt.passed_in == 0
-    for told, address in ((over_rest, f"https://127.0.0.1:{platform.rest.port}"), (over_mqtt, str(platform.mqtt.port))):
-        assert words in told, told
-        assert address in told
-        assert token not in told
+    for message, address in (
+        (over_rest, f"https://127.0.0.1:{platform.rest.port}"),
+        (over_mqtt, str(platform.mqtt.port)),
+    ):
+        assert words in message, message
+        assert address in message
+        assert token not in message
     if fault == "unknown authority":
         assert "--ca-file" in over_rest
         assert "--ca-file" in over_mqtt
@@ -188,6 +191,6 @@ def test_protocols_of_yesterday_are_not_spoken(
         context.minimum_version = protocol
         context.maximum_version = protocol
     with fronted(sandbox, context, command_line) as platform:
-        told = refusal(platform.run("asset", "list", tls=TlsFiles(pki.ca_file)))
-        assert "No TLS connection" in told
+        message = refusal(platform.run("asset", "list", tls=TlsFiles(pki.ca_file)))
+        assert "No TLS connection" in message
         assert platform.rest.passed_in == 0

@@ -30,7 +30,7 @@ PASSWORD = "rest-password-that-nobody-may-see"
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Everything that a command writes without being told where goes below `folder`."""
+    """Everything that a command writes to a default place goes below `folder`."""
     temporary = folder / "tmp"
     temporary.mkdir()
     return {**kept_variables(), "TMPDIR": str(temporary), "PACIFICTOOL_STATE": str(folder / "state"), **more}
@@ -194,7 +194,7 @@ def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Observation])
     assert {Path(path).name for path in found.values()} <= {"sandbox.db", "sandbox.db-wal"}
     programs = "\n".join(observation.arguments)
     for part in ("pacifictool.sandbox", "kafka.Kafka", "org.apache.spark.deploy.SparkSubmit"):
-        assert part in programs  # that they were looked at is what makes the above worth something
+        assert part in programs  # without it the checks above prove nothing
 
 
 @pytest.mark.long
@@ -294,7 +294,7 @@ def test_no_failure_repeats_a_secret(
     assert PASSWORD not in outcome.stdout + outcome.stderr
 
 
-def test_tokens_are_only_told_to_who_asks_for_them(
+def test_tokens_are_only_shown_to_who_asks_for_them(
     sandbox: SandboxProcess, tenant: Tenant, command_line: CommandLine
 ) -> None:
     environ = {"PACIFICTOOL_URL": sandbox.url, "PACIFICTOOL_MQTT": f"127.0.0.1:{sandbox.mqtt_port}"}

@@ -4,7 +4,7 @@ docs/servers/2.x-3.x.md#rule-chains, docs/servers/4.x.md#rule-chains.
 
 Nothing is unique; metadata without node ids replace the nodes, with ids they keep them; a stale version is refused
 (3.8 and later); any configuration is accepted, and a bad one shows in the node's lifecycle events; a chain in use may
-be deleted. Answers by the script of `ScriptedPlatform`.
+be deleted. Responds by the script of `ScriptedPlatform`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ChainServer:
         self.metadata[identifier] = {"ruleChainId": chain["id"], **empty}
         if self.version.at_least(3, 8):
             self.metadata[identifier]["version"] = 1
-        self.platform.on("GET", f"/api/ruleChain/{identifier}/metadata", lambda _: self._answer(identifier))
+        self.platform.on("GET", f"/api/ruleChain/{identifier}/metadata", lambda _: self._metadata_reply(identifier))
         self.platform.on("DELETE", f"/api/ruleChain/{identifier}", lambda _: self._delete(identifier))
         return identifier
 
@@ -95,7 +95,7 @@ class ChainServer:
         self.metadata[chain_id] = kept
         return kept
 
-    def named(self, name: str) -> list[str]:
+    def with_name(self, name: str) -> list[str]:
         return [identifier for identifier, chain in self.chains.items() if chain["name"] == name]
 
     def root_now(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class ChainServer:
         self.created.append(request.json)
         return Reply(json=self.chains[self.add_chain(request.json["name"])])
 
-    def _answer(self, identifier: str) -> Reply:
+    def _metadata_reply(self, identifier: str) -> Reply:
         if identifier not in self.metadata:
             return platform_error(404, f"Rule chain with id [{identifier}] is not found", 32)
         return Reply(json=self.metadata[identifier])

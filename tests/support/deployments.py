@@ -1,4 +1,4 @@
-"""A platform of one generation with a broker beside it, for tests that break things and see what is said of it."""
+"""A platform of one generation with a broker next to it, for tests that break things and see what is said of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import Outcome, kept_variables
 from tests.support.sandbox_clients import ATTRIBUTES, RawDevice, Tenant, connect_packet
-from tests.support.snapshots import named
+from tests.support.snapshots import with_name
 
 _SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 _INPUT = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
@@ -103,7 +103,7 @@ class Deployment:
 
     def _one(self, path: str, name: str) -> dict[str, Any]:
         found = {item["id"]["id"]: item for item in self.tenant.get(path)}
-        return named(found, name)[0]
+        return with_name(found, name)[0]
 
     def save(self, kind: str, document: Mapping[str, Any], **changes: Any) -> Any:
         """Saves a plugin or rule with changes; its state is not ours to set."""
@@ -121,7 +121,7 @@ class Deployment:
         self.tenant.delete(f"/api/device/{self.device(name)['id']['id']}")
 
     def without_attributes(self, name: str) -> str:
-        """Makes the device anew, without any attribute; its id."""
+        """Recreates the device, without any attribute; returns its id."""
         self.delete_device(name)
         identifier, _ = self.tenant.device(name)
         return identifier

@@ -68,7 +68,7 @@ def _suspend_plugin(deployment: Deployment) -> None:
     deployment.do("plugin", deployment.plugin(), "suspend")
 
 
-def _twin_rule(deployment: Deployment) -> None:
+def _duplicate_rule(deployment: Deployment) -> None:
     copy = {key: value for key, value in deployment.rule().items() if key not in ("id", "createdTime")}
     deployment.do("rule", deployment.save("rule", copy), "activate")
 
@@ -79,24 +79,24 @@ def _delete_chain(deployment: Deployment) -> None:
     deployment.tenant.delete(f"/api/ruleChain/{chain['id']['id']}")
 
 
-def _twin_chain(deployment: Deployment) -> None:
+def _duplicate_chain(deployment: Deployment) -> None:
     original = deployment.chain()
-    twin = deployment.tenant.post("/api/ruleChain", {"name": original["name"], "type": "CORE"})
+    duplicate = deployment.tenant.post("/api/ruleChain", {"name": original["name"], "type": "CORE"})
     metadata = deployment.metadata(original)
     nodes = [{key: value for key, value in node.items() if key != "id"} for node in metadata["nodes"]]
-    deployment.save_metadata({**metadata, "ruleChainId": twin["id"], "nodes": nodes})
-    deployment.hook(twin)
+    deployment.save_metadata({**metadata, "ruleChainId": duplicate["id"], "nodes": nodes})
+    deployment.hook(duplicate)
 
 
-def _twins(deployment: Deployment) -> list[dict[str, Any]]:
+def _duplicates(deployment: Deployment) -> list[dict[str, Any]]:
     found = [chain for chain in deployment.chains() if chain["name"] == deployment.chain()["name"]]
     return sorted(found, key=lambda chain: chain["createdTime"])
 
 
-def _end_twin_chain(deployment: Deployment) -> None:
-    twin = _twins(deployment)[-1]
-    deployment.unhook(twin)
-    deployment.tenant.delete(f"/api/ruleChain/{twin['id']['id']}")
+def _end_duplicate_chain(deployment: Deployment) -> None:
+    duplicate = _duplicates(deployment)[-1]
+    deployment.unhook(duplicate)
+    deployment.tenant.delete(f"/api/ruleChain/{duplicate['id']['id']}")
 
 
 def _store_only_chain(deployment: Deployment) -> None:
@@ -199,9 +199,11 @@ FAILURES = [
     FaultCase("plugin-failed", "plugin", lambda deployment: _change_plugin(deployment, bootstrapServers=NOWHERE), (1,)),
     FaultCase("rule-missing", "rule", _delete_rule, (1,)),
     FaultCase("rule-suspended", "rule", lambda deployment: deployment.do("rule", deployment.rule(), "suspend"), (1,)),
-    FaultCase("rule-failed", "rule", lambda deployment: _change_rule(deployment, script="this is no JavaScript"), (1,)),
+    FaultCase(
+        "rule-failed", "rule", lambda deployment: _change_rule(deployment, script="this is not JavaScript"), (1,)
+    ),
     FaultCase("rule-topic-differs", "rule", lambda deployment: _change_rule(deployment, topic="elsewhere"), (1,)),
-    FaultCase("rule-twice", "twins", _twin_rule, (1,), stops_readings=False),
+    FaultCase("rule-twice", "twins", _duplicate_rule, (1,), stops_readings=False),
     FaultCase(
         "platform-kafka-unreachable",
         "plugin",
@@ -230,7 +232,15 @@ FAILURES = [
         lambda deployment: deployment.change_kafka_node(topicPattern="elsewhere"),
         (4,),
     ),
-    FaultCase("rule-chain-twice", "twins", _twin_chain, (4,), _end_twin_chain, "Take those out", stops_readings=False),
+    FaultCase(
+        "rule-chain-twice",
+        "twins",
+        _duplicate_chain,
+        (4,),
+        _end_duplicate_chain,
+        "Take those out",
+        stops_readings=False,
+    ),
     FaultCase(
         "device-profile-bypasses",
         "device-profile",

@@ -272,7 +272,7 @@ class FaultRig:
         launcher: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
     ) -> Job:
-        """Starts `pacifictool aggregate` beside the job of this rig.
+        """Starts `pacifictool aggregate` next to the job of this rig.
 
         `launcher`: another program that runs it. `environ`: further variables of its environment.
         """
@@ -319,14 +319,14 @@ class FaultRig:
         turbines, self._turbines = self._turbines, None
         return turbines.stop()
 
-    def publish(self, *values: bytes, topic: str | None = None, stamp_ms: int | None = None) -> None:
+    def publish(self, *values: bytes, topic: str | None = None, timestamp_ms: int | None = None) -> None:
         """Writes records past the platform."""
         producer = Producer({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
         for value in values:
-            if stamp_ms is None:
+            if timestamp_ms is None:
                 producer.produce(topic or self.topic, value)
             else:
-                producer.produce(topic or self.topic, value, timestamp=stamp_ms)
+                producer.produce(topic or self.topic, value, timestamp=timestamp_ms)
         assert producer.flush(30) == 0
 
     # --- faults --------------------------------------------------------------------------------------------------
@@ -356,15 +356,15 @@ class FaultRig:
         outcome = self.call("rejects", "--all", "--checkpoint", str(checkpoint or self.checkpoint))
         assert outcome.code == 0, outcome.stderr
         listed = outcome.document["rejects"]
-        assert all(reject["topic"] == self.topic for reject in listed)
-        return {(reject["partition"], reject["offset"]): reject["reason"] for reject in listed}
+        assert all(letter["topic"] == self.topic for letter in listed)
+        return {(letter["partition"], letter["offset"]): letter["reason"] for letter in listed}
 
     def posted(self) -> Posted:
         """What the platform shows."""
         return read_platform(self.platform.url, devices=self.scenario.zones if self.sink == "gateway" else ())
 
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
-        """Returns when so many more windows are on the platform than now."""
+        """Returns when that many more windows are on the platform than now."""
         wanted = sum(map(len, self.posted().values.values())) + more
         until = time.monotonic() + seconds
         while sum(map(len, self.posted().values.values())) < wanted:

@@ -38,7 +38,7 @@ COMPARE_EVERY = 5
 """Faults between two comparisons."""
 CLOCK_STEPS = (-3600, -60, 0, 60, 3600)
 """Seconds by which the job's clock is wrong."""
-TROUBLES = (
+PLATFORM_FAULTS = (
     ("--access-token-seconds", "3"),
     ("--rest-latency-seconds", "1"),
     ("--rest-failing-share", "0.2"),
@@ -74,7 +74,7 @@ class FaultSchedule:
             "disk full": self._fill_disk,
             "broker killed": lambda: rig.restart_broker(pause_seconds=self._seconds(0, 5)),
             "platform killed": lambda: rig.restart_platform(pause_seconds=self._seconds(0, 3)),
-            "platform in trouble": self._trouble_platform,
+            "faulty platform": self._disturb_platform,
             "connections broken": self._break_off,
             "connections half-open": self._swallow,
             "platform refuses": self._refuse,
@@ -180,15 +180,15 @@ class FaultSchedule:
     def _fill_disk(self) -> None:
         job = self._job
         self._disk.fill(job.process.pid)
-        self._rig.publish(b"a reject that has to be kept")
+        self._rig.publish(b"not a record: has to be kept")
         outcome = job.wait()
         self._disk.free()
         assert outcome.code == 1, job.said
         assert outcome.document["error"]["kind"] == "storage-full", outcome.stdout
         self._restart_job()
 
-    def _trouble_platform(self) -> None:
-        self._rig.restart_platform(*self._random.choice(TROUBLES))
+    def _disturb_platform(self) -> None:
+        self._rig.restart_platform(*self._random.choice(PLATFORM_FAULTS))
         time.sleep(self._seconds(3, 8))
         self._rig.restart_platform()
 
@@ -210,9 +210,9 @@ class FaultSchedule:
     def _refuse(self) -> None:
         # A login that is refused while the job starts ends it, as it should.
         self._rig.wait_for_posts()
-        self._rig.proxy.answer(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
+        self._rig.proxy.respond(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
         time.sleep(self._seconds(1, 5))
-        self._rig.proxy.break_off()  # also the connections that were answered by the proxy itself
+        self._rig.proxy.break_off()  # also the connections to which the proxy itself responded
         self._rig.proxy.heal()
 
     def _add_partition(self) -> None:

@@ -34,7 +34,7 @@ def die_in(
     setattr(owner, name, deadly)
 
 
-MOMENTS: dict[str, Callable[[], None]] = {
+KILL_POINTS: dict[str, Callable[[], None]] = {
     "the folder is new, and nothing says whose it is": lambda: die_in(Checkpoint, "check_identity"),
     "Spark is starting": lambda: die_in(SparkRuntime, "_connect"),
     "the first batch is planned": lambda: die_in(Planner, "plan", afterwards=True),
@@ -44,5 +44,5 @@ MOMENTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    MOMENTS[sys.argv.pop(1)]()
+    KILL_POINTS[sys.argv.pop(1)]()
     main()

@@ -36,7 +36,7 @@ class Posted:
 
     values: Values
     latest: Mapping[str, int]
-    """By zone: the time stamp of what the platform calls the latest value."""
+    """By zone: the timestamp of what the platform calls the latest value."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ def compare_windows(
         positions.add(position)
         reading, reason = parse(record.value), rejects.get(position)
         if record.timestamp_ms is None:
-            found.append(f"record {position} has no time stamp")
+            found.append(f"record {position} has no timestamp")
             continue
         end = record.timestamp_ms - record.timestamp_ms % window_ms + window_ms
         if reading is None:
             if reason is None or reason.startswith(TOO_LATE):
-                found.append(f"record {position} is not valid, but is not kept as a reject: {record.value!r}")
+                found.append(f"record {position} is not valid, but is not kept as a dead letter: {record.value!r}")
             continue
         newest = max(newest, record.timestamp_ms)
         if reason is not None:
@@ -118,7 +118,7 @@ def compare_windows(
         sums[zone][end] = (count + 1, total + number)
     found += [f"record {position} was rejected, but is not in the topic" for position in rejects.keys() - positions]
     found += [
-        f"record {position} of the window ending {end} was rejected as too late, but was not"
+        f"record {position} of the window ending {end} was rejected for its lateness, but was in time"
         for position, end in late
         if end > newest - lateness_ms
     ]
@@ -185,7 +185,7 @@ class _RetryingReader:
                 return tenant.get(path)
             except (AssertionError, requests.RequestException, ValueError, KeyError) as error:
                 if attempt == _ATTEMPTS:
-                    raise AssertionError(f"The platform at {self._url} does not answer: {error}") from error
+                    raise AssertionError(f"The platform at {self._url} does not respond: {error}") from error
                 with self._lock:
                     if self._tenant is tenant:
                         self._tenant = None

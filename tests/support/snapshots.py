@@ -40,7 +40,7 @@ def restore(url: str, before: Snapshot) -> None:
             tenant.delete(f"/api/{path}/{identifier}")
 
 
-def named(entities: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def with_name(entities: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The entities of that exact name."""
     return [entity for entity in entities.values() if entity["name"] == name]
 

@@ -143,14 +143,14 @@ class ModernEntityFactory:
         """The newest life-cycle event of a node, which may take its time."""
         path = f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT"
 
-        def look() -> list[dict[str, Any]]:
+        def find() -> list[dict[str, Any]]:
             page = self.api.get(
                 path, tenantId=self.api.tenant_id, pageSize=4, page=0, sortProperty="createdTime", sortOrder="DESC"
             )
             data: list[dict[str, Any]] = page["data"]
             return data
 
-        found = eventually(look, bool)
+        found = eventually(find, bool)
         assert found, f"Node {node['name']} has no life-cycle event."
         body: dict[str, Any] = found[0]["body"]
         return body

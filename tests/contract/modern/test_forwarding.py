@@ -1,6 +1,6 @@
 """docs/servers/4.x.md#forwarding-to-kafka: from a device through a rule chain to Kafka, record by record.
 
-A PUBACK only says that a message was queued, so every look at the topic waits; where nothing must come, a message that
+A PUBACK only says that a message was queued, so every read_events at the topic waits; where nothing must come, a message that
 must comes after it.
 """
 
@@ -72,7 +72,7 @@ def way(server: Server, factory: ModernEntityFactory) -> Iterator[Way]:
         way = Way(server, factory, topic)
         yield way
         factory.unhook()
-        # The server's producer would make a deleted topic anew.
+        # The server's producer would create a deleted topic again.
         factory.save_metadata(way.chain, {"firstNodeIndex": None, "nodes": [], "connections": []})
 
 
@@ -92,7 +92,7 @@ def zone_a(literal: str) -> str:
 
 
 def forwarded(way: Way, turbine: ModernWire, *payloads: str, wire: ModernWire | None = None) -> list[str]:
-    """What messages of `wire` leave in the topic; a mark of the turbine's, sent after them, ends the look."""
+    """What messages of `wire` leave in the topic; a mark of the turbine's, sent after them, ends the read_events."""
     start, mark = way.topic.end(), zone_a(str(number := next(_marks)))
     for payload in payloads:
         (wire or turbine).deliver(TELEMETRY, payload)
@@ -145,8 +145,8 @@ def test_other_keys_are_dropped(way: Way, turbine: ModernWire, fact: Facts) -> N
 def test_arrays_make_a_record_per_element(way: Way, turbine: ModernWire, fact: Facts) -> None:
     expected = [zone_a("7"), zone_a("8")]
     fact(SECTION, "an array", forwarded(way, turbine, '[{"windSpeed":7},{"windSpeed":8}]'), expected)
-    stamped = [{"ts": START + number, "values": {"windSpeed": number}} for number in (7, 8)]
-    fact(SECTION, "an array with times", forwarded(way, turbine, json.dumps(stamped)), expected)
+    with_times = [{"ts": START + number, "values": {"windSpeed": number}} for number in (7, 8)]
+    fact(SECTION, "an array with times", forwarded(way, turbine, json.dumps(with_times)), expected)
     one = {"ts": START, "values": {"windSpeed": 7}}
     fact(SECTION, "one with a time", forwarded(way, turbine, json.dumps(one)), [zone_a("7")])
 
@@ -309,11 +309,11 @@ def test_debug_events_show_failures(way: Way, api: Api, turbine: ModernWire, fac
         found = way.saved["nodes"][2]
         query = {"tenantId": api.tenant_id, "pageSize": 10, "page": 0}
 
-        def look() -> list[dict[str, Any]]:
+        def read_events() -> list[dict[str, Any]]:
             page = api.get(f"/api/events/RULE_NODE/{found['id']['id']}/DEBUG_RULE_NODE", **query)
             return [event["body"] for event in page["data"] if event["body"].get("relationType") == "Failure"]
 
-        bodies = eventually(look, bool)
+        bodies = eventually(read_events, bool)
         fact.holds(SECTION, "a filter that gives no Boolean fails", bool(bodies and bodies[0].get("error")), bodies)
     finally:
         way.use(way.body)

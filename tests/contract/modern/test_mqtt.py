@@ -29,7 +29,7 @@ def wire(server: Server) -> Iterator[ModernWire]:
         yield wire
 
 
-def answer(wire: ModernWire, packet: bytes) -> Any:
+def response_to(wire: ModernWire, packet: bytes) -> Any:
     wire.send(packet)
     return wire.receive()
 
@@ -40,24 +40,24 @@ def test_accepted_connections(
     wire: ModernWire, device: Made, fact: Facts, level: int, client_id: str, password: str | None
 ) -> None:
     packet = connect_packet(device.token, level=level, client_id=client_id, password=password)
-    fact(SECTION, f"CONNECT level {level}, id {client_id!r}, password {password!r}", answer(wire, packet), CONNACK)
+    fact(SECTION, f"CONNECT level {level}, id {client_id!r}, password {password!r}", response_to(wire, packet), CONNACK)
 
 
 def test_a_lasting_session(wire: ModernWire, device: Made, fact: Facts) -> None:
     packet = connect_packet(device.token, clean=False)
-    fact(SECTION, "clean=false: session present", answer(wire, packet), bytes.fromhex("20020100"))
+    fact(SECTION, "clean=false: session present", response_to(wire, packet), bytes.fromhex("20020100"))
 
 
 def test_mqtt_5(wire: ModernWire, server: Server, device: Made, fact: Facts) -> None:
-    accepted = answer(wire, connect_packet(device.token, level=5))
+    accepted = response_to(wire, connect_packet(device.token, level=5))
     fact(SECTION, "CONNECT of MQTT 5", accepted, bytes.fromhex("2003000000"))
-    good = answer(wire, publish_packet_5(TELEMETRY, '{"windSpeed":31}', 1))
+    good = response_to(wire, publish_packet_5(TELEMETRY, '{"windSpeed":31}', 1))
     fact.holds(SECTION, "PUBLISH of MQTT 5", good[:4] == puback(1)[:1] + good[1:2] + (1).to_bytes(2), good)
-    bad = answer(wire, publish_packet_5(TELEMETRY, "{bad", 2))
+    bad = response_to(wire, publish_packet_5(TELEMETRY, "{bad", 2))
     fact(SECTION, "a malformed payload: PUBACK with a reason", (bad[:1], bad[2:5]), (b"\x40", b"\x00\x02\x99"))
     fact(SECTION, "and the session stays", wire.is_alive(), True)
     with ModernWire(server.settings.mqtt) as other:
-        fact(SECTION, "a bad token", answer(other, connect_packet(NOWHERE, level=5)), bytes.fromhex("2003008600"))
+        fact(SECTION, "a bad token", response_to(other, connect_packet(NOWHERE, level=5)), bytes.fromhex("2003008600"))
         fact(SECTION, "then DISCONNECT", other.receive(), bytes.fromhex("e0028600"))
         fact(SECTION, "and the end", other.receive(), CLOSED)
 
@@ -67,7 +67,7 @@ def test_mqtt_5(wire: ModernWire, server: Server, device: Made, fact: Facts) -> 
     [(NOWHERE, "contract", 5), ("", "contract", 5), (None, "contract", 2), (None, "", 5)],
 )
 def test_refused_connections(wire: ModernWire, fact: Facts, username: str | None, client_id: str, code: int) -> None:
-    found = answer(wire, connect_packet(username, client_id=client_id))
+    found = response_to(wire, connect_packet(username, client_id=client_id))
     fact(SECTION, f"CONNECT of {username!r} as {client_id!r}", found, refused(code))
     fact(SECTION, "then it is closed", wire.receive(), CLOSED)
 
@@ -108,7 +108,7 @@ def test_telemetry(device: Made, connect: ModernConnect, fact: Facts, payload: s
     fact(SECTION, f"telemetry {payload[:60]!r}", wire.receive(), wanted)
 
 
-def test_an_empty_array_is_not_answered(device: Made, connect: ModernConnect, fact: Facts) -> None:
+def test_an_empty_array_gets_no_response(device: Made, connect: ModernConnect, fact: Facts) -> None:
     wire = connect(device)
     wire.publish(TELEMETRY, "[]")
     fact(SECTION, "telemetry []", wire.receive(1), SILENT)
@@ -127,10 +127,10 @@ def test_other_topics(device: Made, connect: ModernConnect, fact: Facts) -> None
         wire.send(subscribe_packet(topic, 77))
         fact(SECTION, f"SUBSCRIBE {topic}", wire.receive(), bytes.fromhex("9003004d80"))
     packet_id = wire.publish(TELEMETRY, '{"windSpeed":2}', qos=2)
-    fact(SECTION, "QoS 2 is answered by a PUBACK", wire.receive(), puback(packet_id))
+    fact(SECTION, "QoS 2 gets a PUBACK", wire.receive(), puback(packet_id))
 
 
-def test_before_connect_nothing_is_answered(wire: ModernWire, fact: Facts) -> None:
+def test_before_connect_nothing_gets_a_response(wire: ModernWire, fact: Facts) -> None:
     wire.publish(TELEMETRY, '{"windSpeed":1}')
     fact(SECTION, "PUBLISH before CONNECT", wire.receive(1.5), SILENT)
 

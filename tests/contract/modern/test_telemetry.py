@@ -158,9 +158,12 @@ def test_attributes(api: Api, device: Made, fact: Facts) -> None:
 def test_times_are_those_of_now(api: Api, asset: Made, fact: Facts) -> None:
     before = api.server_time_ms()
     post(api, asset, {"windSpeed": 1})
-    stamp = latest(api, asset)["windSpeed"][0]["ts"]
+    timestamp = latest(api, asset)["windSpeed"][0]["ts"]
     fact.holds(
-        SECTION, "without a time it is now", before - 1000 <= stamp <= before + 60_000, (before, stamp, time.time())
+        SECTION,
+        "without a time it is now",
+        before - 1000 <= timestamp <= before + 60_000,
+        (before, timestamp, time.time()),
     )
 
 

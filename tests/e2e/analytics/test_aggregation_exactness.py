@@ -1,4 +1,4 @@
-"""Every valid record counts exactly, every other one is in the reject store: real Kafka, real Spark."""
+"""Every valid record counts exactly, every other one is kept as a dead letter: real Kafka, real Spark."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(jobs: Jo
     assert other.values() == expected
 
 
-def test_stragglers_correct_their_window_and_the_newest_stays_the_latest(jobs: JobFactory) -> None:
+def test_late_records_correct_their_window_and_the_newest_stays_the_latest(jobs: JobFactory) -> None:
     topic = jobs.topic(timestamp_type=CREATE_TIME)
     producer = jobs.producer()
     base = int(time.time()) * 1000 - 20_000

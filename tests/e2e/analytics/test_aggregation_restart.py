@@ -36,9 +36,9 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
     return document["geoZone"], float(document["windSpeed"])
 
 
-def command(jobs: JobFactory, topic: str, moment: str, duration: float | None = None) -> list[str]:
+def command(jobs: JobFactory, topic: str, kill_point: str, duration: float | None = None) -> list[str]:
     settings = {
-        "moment": moment,
+        "kill_point": kill_point,
         "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
         "checkpoint": str(jobs.folder / "job"),
@@ -75,7 +75,7 @@ class Feed:
         self._producer.flush()
 
 
-def rejects_of(jobs: JobFactory) -> tuple[int, int]:
+def dead_letters(jobs: JobFactory) -> tuple[int, int]:
     """How many invalid records were counted, and how many are kept."""
     view = JobView(jobs.folder / "job")
     counted = sum(view.invalid_counts().values())
@@ -84,7 +84,7 @@ def rejects_of(jobs: JobFactory) -> tuple[int, int]:
     return counted, kept
 
 
-MOMENTS = (
+KILL_POINTS = (
     "within a batch's transaction",
     "after results are posted",
     "after the batch is applied",
@@ -99,9 +99,9 @@ def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(jobs:
     sink = jobs.sink()
     feed = Feed(jobs, topic)
     try:
-        for moment in MOMENTS:
-            done = subprocess.run(command(jobs, topic, moment, duration=60), check=False, timeout=60)
-            assert done.returncode == -signal.SIGKILL, moment
+        for kill_point in KILL_POINTS:
+            done = subprocess.run(command(jobs, topic, kill_point, duration=60), check=False, timeout=60)
+            assert done.returncode == -signal.SIGKILL, kill_point
     finally:
         feed.close()
     jobs.run(topic, sink)
@@ -109,7 +109,7 @@ def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(jobs:
     expected = jobs.expected_values(topic, reading)
     assert sink.values() == expected
     assert sink.latest() == {zone: max(ts for other, ts in expected if other == zone) for zone in "ABC"}
-    counted, kept = rejects_of(jobs)
+    counted, kept = dead_letters(jobs)
     assert counted == kept > 0
 
 
@@ -207,7 +207,7 @@ def test_a_broker_that_restarts_is_waited_for(jobs: JobFactory) -> None:
     assert sink.values() == jobs.expected_values(topic, reading)
 
 
-def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(jobs: JobFactory) -> None:
+def test_records_without_timestamp_count_by_their_arrival_and_are_reported(jobs: JobFactory) -> None:
     topic = jobs.topic(timestamp_type=CREATE_TIME)
     # As the client of 1.x, which speaks the protocol of Kafka 0.9 (docs/servers/1.x.md#forwarding-to-kafka, row 2).
     old = jobs.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
@@ -242,7 +242,7 @@ def test_a_start_from_a_time_and_from_the_latest(jobs: JobFactory) -> None:
     assert latest.values() == {}
 
 
-def test_latest_means_the_moment_the_job_began(jobs: JobFactory) -> None:
+def test_latest_means_the_time_when_the_job_started(jobs: JobFactory) -> None:
     topic = jobs.topic()
     producer = jobs.producer()
     producer.produce(topic, b'{"geoZone":"A", "windSpeed":1}')
@@ -277,7 +277,7 @@ def test_latest_does_not_move_on_when_a_start_comes_to_nothing(jobs: JobFactory)
     assert found == [{0: 0}, {0: 0}]
 
 
-def test_an_unreachable_kafka_is_told_when_the_job_starts(jobs: JobFactory) -> None:
+def test_an_unreachable_kafka_is_reported_when_the_job_starts(jobs: JobFactory) -> None:
     config = replace(jobs.config("t", available_now=True), kafka=KafkaEndpoint("127.0.0.1:1"))
     with pytest.raises(KafkaUnreachable):
         AggregationJob(config, jobs.sink(), runtime=jobs.runtime).run(threading.Event())

@@ -33,9 +33,9 @@ WEIGHTS = (8, 3, 1)
 """How many zones of twelve each partition has: they hold more or less, and advance unevenly."""
 
 
-def command(jobs: JobFactory, topic: str, moment: str, **more: Any) -> list[str]:
+def command(jobs: JobFactory, topic: str, kill_point: str, **more: Any) -> list[str]:
     settings = {
-        "moment": moment,
+        "kill_point": kill_point,
         "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
         "checkpoint": str(jobs.folder / "job"),
@@ -60,18 +60,18 @@ def fill(jobs: JobFactory, topic: str, *, zones: int, hours: float, records: int
     sums: dict[tuple[str, int], tuple[int, int]] = {}
     for number in range(records):
         zone = number % zones
-        stamp = start + (end - start) * number // records
+        timestamp = start + (end - start) * number // records
         wind = number % 1000 / 8
         value = b'{"geoZone":"%s", "windSpeed":%r}' % (names[zone].encode(), wind)
         while True:
             try:
-                producer.produce(topic, value, timestamp=stamp, partition=partitions[zone])
+                producer.produce(topic, value, timestamp=timestamp, partition=partitions[zone])
                 break
             except BufferError:
                 producer.poll(0.1)
         if number % 1000 == 0:
             producer.poll(0)
-        key = (names[zone], stamp // WINDOW_MS * WINDOW_MS + WINDOW_MS)
+        key = (names[zone], timestamp // WINDOW_MS * WINDOW_MS + WINDOW_MS)
         count, total = sums.get(key, (0, 0))
         sums[key] = (count + 1, total + int(Fraction(wind) * UNITS))
     assert producer.flush(60) == 0

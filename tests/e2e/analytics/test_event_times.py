@@ -27,7 +27,7 @@ SOON_SECONDS = 15.0
 ZONES = ("A", "B", "C", "D")
 
 
-class Stamping:
+class TimedRecords:
     """Produces records with timestamps of the test's choice, and remembers how many of each zone are good."""
 
     def __init__(self, jobs: JobFactory) -> None:
@@ -35,13 +35,13 @@ class Stamping:
         self._producer = jobs.producer()
         self.good = 0
 
-    def send(self, zone: str, stamp_ms: int, *, good: bool = True) -> None:
+    def send(self, zone: str, timestamp_ms: int, *, good: bool = True) -> None:
         value = json.dumps({"geoZone": zone, "windSpeed": 10})
-        self._producer.produce(self.topic, value, timestamp=stamp_ms, partition=self.good % 2)
+        self._producer.produce(self.topic, value, timestamp=timestamp_ms, partition=self.good % 2)
         self.good += good
 
     def send_good(self, count: int, *, seconds: float = 0.0) -> None:
-        """Of all zones, stamped as they are sent."""
+        """Of all zones, with the time of sending."""
         for number in range(count):
             self.send(ZONES[number % len(ZONES)], now())
             time.sleep(seconds / count)
@@ -57,7 +57,7 @@ def counted(sink: Any) -> int:
 
 
 def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(jobs: JobFactory) -> None:
-    records = Stamping(jobs)
+    records = TimedRecords(jobs)
     sink = jobs.sink()
     ahead = {"nanoseconds": now() * 1_000_000, "a day": now() + 86_400_000, "two minutes": now() + 120_000}
 
@@ -86,12 +86,12 @@ def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(jobs: JobFac
     assert again.rejects == {}
     assert first.valid + again.valid == records.good
     assert max(ts for _, ts in sink.values()) < now() + 2000
-    stamps = {record.timestamp_ms for record in read_records(jobs.endpoint, records.topic)}
-    assert set(ahead.values()) < stamps
+    timestamps = {record.timestamp_ms for record in read_records(jobs.endpoint, records.topic)}
+    assert set(ahead.values()) < timestamps
 
 
 def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(jobs: JobFactory) -> None:
-    records = Stamping(jobs)
+    records = TimedRecords(jobs)
     sink = jobs.sink()
 
     running = jobs.start(records.topic, sink, aggregation={"lateness": "2s"})

@@ -51,13 +51,13 @@ class Bench:
     def write(
         self,
         values: Sequence[bytes | None],
-        stamps: Sequence[int] | None = None,
+        timestamps: Sequence[int] | None = None,
         *,
         partitions: int = 1,
         timestamp_type: str = CREATE_TIME,
         **config: Any,
     ) -> None:
-        """Without stamps, all records are of the moment NOW."""
+        """Without timestamps, all records are of the moment NOW."""
         KafkaAdmin(self.endpoint).create(
             self.topic, partitions=partitions, replication=1, timestamp_type=timestamp_type
         )  # fmt: skip
@@ -69,9 +69,9 @@ class Bench:
                 **config,
             }
         )
-        stamps = stamps or [NOW] * len(values)
-        for number, (value, stamp) in enumerate(zip(values, stamps, strict=True)):
-            producer.produce(self.topic, value, partition=number % partitions, timestamp=stamp)
+        timestamps = timestamps or [NOW] * len(values)
+        for number, (value, timestamp) in enumerate(zip(values, timestamps, strict=True)):
+            producer.produce(self.topic, value, partition=number % partitions, timestamp=timestamp)
             producer.poll(0)
         assert producer.flush(60) == 0
 
@@ -111,7 +111,7 @@ def reasons(result: BatchResult) -> Counter[str]:
 
 def test_the_rules_in_java_and_in_python_agree_on_mutated_records(bench: Bench) -> None:
     values = VALID + mutated(10_000)
-    # A window for each, so that what became of it can be told.
+    # A window for each, to see what became of each.
     bench.write(values, [NOW + 10_000 * number for number in range(len(values))])
     result = bench.read()
 
@@ -142,7 +142,7 @@ def test_sums_are_exact_in_any_order(bench: Bench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reader, "RECORDS_PER_TASK", 3_000)
     random_ = random.Random(3)
     texts = ["0", "-0", "0.1", "1e-7", "1E5", "999999999.999999999", "0.30000000000000004", "123456.7890123456789"]
-    values, stamps = [], []
+    values, timestamps = [], []
     wanted: Sums = {}
     for _ in range(20_000):
         zone = random_.choice("ABC")
@@ -154,19 +154,19 @@ def test_sums_are_exact_in_any_order(bench: Bench, monkeypatch: pytest.MonkeyPat
                 random_.choice(texts),
             ]
         )
-        stamp = NOW + random_.randrange(60_000)
+        timestamp = NOW + random_.randrange(60_000)
         values.append(record(f'"{zone}"', number))
-        stamps.append(stamp)
-        key = (stamp // 10_000 * 10_000 + 10_000, zone)
+        timestamps.append(timestamp)
+        key = (timestamp // 10_000 * 10_000 + 10_000, zone)
         count, total = wanted.get(key, (0, 0))
         wanted[key] = (count + 1, total + round(Fraction(float(number) * UNITS)))
-    bench.write(values, stamps, partitions=partitions)
+    bench.write(values, timestamps, partitions=partitions)
 
     result = bench.read()
     assert sums(result) == wanted
     assert result.invalid == []
     assert list(result.ranges) == bench.ranges()
-    assert result.newest_ms == {partition: max(stamps[partition::partitions]) for partition in range(partitions)}
+    assert result.newest_ms == {partition: max(timestamps[partition::partitions]) for partition in range(partitions)}
 
 
 def test_extreme_values_do_not_overflow(bench: Bench) -> None:
@@ -211,8 +211,8 @@ def test_records_without_timestamp_count_when_they_arrived(bench: Bench) -> None
 
 
 def test_windows_include_their_start_and_exclude_their_end(bench: Bench) -> None:
-    stamps = [1, NOW - 1, NOW, NOW + 9_999, NOW + 10_000]
-    bench.write([GOOD] * len(stamps), stamps)
+    timestamps = [1, NOW - 1, NOW, NOW + 9_999, NOW + 10_000]
+    bench.write([GOOD] * len(timestamps), timestamps)
 
     assert {part.window_end_ms: part.count for part in bench.read().sums} == {
         10_000: 1,
@@ -240,11 +240,11 @@ def test_late_records_and_those_from_the_future_are_kept_with_their_places(bench
         record(number="-1"),
         GOOD,
     ]
-    stamps = [
+    timestamps = [
         NOW, NOW, NOW - 40_000, NOW + 2 * DAY_MS, NOW, late - 1, late, NOW + 60_000, NOW + 60_001, NOW, 2**63 - 1,
         nanoseconds,
     ]  # fmt: skip
-    bench.write(values, stamps)
+    bench.write(values, timestamps)
     result = bench.read(closed_until_ms=closed_until_ms, arrived_ms=NOW)
 
     assert [(each.partition, each.offset, each.reason, each.timestamp_ms, each.value) for each in result.invalid] == [

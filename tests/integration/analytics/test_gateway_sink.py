@@ -206,8 +206,8 @@ def test_the_session_is_kept_alive_between_deliveries(platform: Platform, make_s
 def test_a_half_open_session_is_noticed_between_deliveries(platform: Platform, make_sink: MakeSink) -> None:
     sink, book = make_sink(keepalive_seconds=1), RecordingCallback()
     sink.deliver([result("A")], book)
-    platform.peer.answers_pings = False
+    platform.peer.responds_to_pings = False
     time.sleep(3.5)
-    platform.peer.answers_pings = True
+    platform.peer.responds_to_pings = True
     sink.deliver([result("A", 20_000)], book)
     assert platform.peer.connections == 2

@@ -79,7 +79,7 @@ def test_the_records_of_a_zone_are_in_one_partition_and_in_order(endpoint: Kafka
     assert len(ends) == 50
     assert {len(partitions) for partitions in places.values()} == {1}
     assert len(set.union(*places.values())) == 5
-    assert all(stamps == [end * 10_000 for end in range(1, 41)] for stamps in ends.values())
+    assert all(timestamps == [end * 10_000 for end in range(1, 41)] for timestamps in ends.values())
 
 
 def test_a_topic_that_exists_stays_as_it_is(endpoint: KafkaEndpoint, topic: str) -> None:

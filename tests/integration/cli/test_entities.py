@@ -10,7 +10,7 @@ import pytest
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
 from tests.support.command_line import CommandLine
-from tests.support.snapshots import Snapshot, named, restore, snapshot
+from tests.support.snapshots import Snapshot, restore, snapshot, with_name
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_the_sentences_for_people(on_stack: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("noun", ["device", "asset"])
-def test_an_unknown_name_is_answered_with_the_nearest_ones(noun: str, on_stack: CommandLine) -> None:
+def test_an_unknown_name_gets_the_nearest_ones_suggested(noun: str, on_stack: CommandLine) -> None:
     ask(on_stack, noun, "create", "Wind Turbine 1")
     for arguments in ((noun, "delete", "--yes", "wind turbine 1"), (noun, "delete", "--yes", "Wind Turbin 1")):
         outcome = on_stack(*arguments, "-o", "json")
@@ -73,7 +73,7 @@ def test_deleting_needs_a_yes(on_stack: CommandLine, stack: LocalStack) -> None:
     ask(on_stack, "device", "create", "Precious")
     outcome = on_stack("device", "delete", "Precious", stdin="y\n")
     assert outcome.code == 2
-    assert named(snapshot(stack.platform.url)["devices"], "Precious")
+    assert with_name(snapshot(stack.platform.url)["devices"], "Precious")
 
 
 @pytest.mark.parametrize("scope", ["client", "server", "shared"])
@@ -140,14 +140,14 @@ def test_importing_creates_updates_and_leaves_alone(
         assert ask(on_stack, "import", kind, str(path))["unchanged"] == 1
     made = snapshot(stack.platform.url)
     [made_plugin] = [one for one in made["plugins"].values() if one["apiToken"] == "import-test"]
-    [made_rule] = named(made["rules"], "Imported")
+    [made_rule] = with_name(made["rules"], "Imported")
     assert (made_plugin["state"], made_rule["state"]) == ("ACTIVE", "ACTIVE")
 
     document = json.loads(rule.read_text())
     rule.write_text(json.dumps({**document, "weight": 5}))
     [step] = ask(on_stack, "import", "rule", str(rule))["steps"]
     assert (step["action"], step["differences"]) == ("changed", ["weight: 5 instead of 0"])
-    [updated] = named(snapshot(stack.platform.url)["rules"], "Imported")
+    [updated] = with_name(snapshot(stack.platform.url)["rules"], "Imported")
     assert (updated["id"], updated["weight"], updated["state"]) == (made_rule["id"], 5, "ACTIVE")
 
 
@@ -157,7 +157,7 @@ def test_importing_without_activation(files: tuple[Path, Path], on_stack: Comman
     ask(on_stack, "import", "rule", str(rule), "--no-activate")
     made = snapshot(stack.platform.url)
     assert [one["state"] for one in made["plugins"].values() if one["apiToken"] == "import-test"] == ["SUSPENDED"]
-    assert named(made["rules"], "Imported")[0]["state"] == "SUSPENDED"
+    assert with_name(made["rules"], "Imported")[0]["state"] == "SUSPENDED"
     assert ask(on_stack, "import", "plugin", "--no-activate", str(plugin))["unchanged"] == 1
     [step] = ask(on_stack, "import", "plugin", str(plugin))["steps"]
     assert step["differences"] == ["state: ACTIVE instead of SUSPENDED"]

@@ -63,8 +63,8 @@ def on_screen(variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("LINES", "300")
 
-    def call(*arguments: str, answer: str = "") -> Outcome:
-        stdin, stdout, stderr = Screen(answer), Screen(), Screen()
+    def call(*arguments: str, typed: str = "") -> Outcome:
+        stdin, stdout, stderr = Screen(typed), Screen(), Screen()
         environ = {**variables, "PACIFICTOOL_STATE": str(tmp_path / "state")}
         environment = Environment(stdin, stdout, stderr, environ, tmp_path, tmp_path / "config.toml")
         code = run(["--password-file", str(tmp_path / "password"), *arguments], environment)
@@ -131,7 +131,7 @@ def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_
         check(on_screen("attributes", "show", name), [name, "[/k]", "[b]"], drawn=True)
         missing = on_sandbox("device", "token", f"{name}x")
         check(missing, code=1)
-    asked = on_screen("device", "delete", devices[1], answer="n\n")
+    asked = on_screen("device", "delete", devices[1], typed="n\n")
     check(asked, [devices[1]], code=130, drawn=True)
 
 

@@ -153,7 +153,9 @@ def test_wrong_usage_is_one_document_with_a_sentence_and_a_hint_and_exit_code_2(
 
 
 @pytest.mark.parametrize("arguments", [("setup", "-o", "xml"), ("device", "create", "never made", "--output=yaml")])
-def test_an_unknown_output_is_told_before_anything_is_done(arguments: tuple[str, ...], on_stack: CommandLine) -> None:
+def test_an_unknown_output_is_reported_before_anything_is_done(
+    arguments: tuple[str, ...], on_stack: CommandLine
+) -> None:
     outcome = on_stack(*arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr.splitlines() == [

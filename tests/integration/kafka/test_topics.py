@@ -91,12 +91,12 @@ def test_deleting_what_is_not_there_is_fine(admin: KafkaAdmin) -> None:
     admin.delete("never-was-there")
 
 
-def test_partitions_and_time_stamps_can_be_changed(admin: KafkaAdmin, topic: str) -> None:
+def test_partitions_and_timestamps_can_be_changed(admin: KafkaAdmin, topic: str) -> None:
     admin.add_partitions(topic, 4)
     admin.set_timestamp_type(topic, CREATE_TIME)
     deadline = time.monotonic() + 20
     while (found := admin.describe(topic)) is None or (found.partitions, found.timestamp_type) != (4, CREATE_TIME):
-        # The controller has answered; the broker hears of it a moment later.
+        # The controller has responded; the broker learns of it a little later.
         assert time.monotonic() < deadline, found
 
 
@@ -117,7 +117,7 @@ def test_advertised_addresses_and_cluster_id(admin: KafkaAdmin, stack: LocalStac
     assert len(admin.cluster_id()) > 10
 
 
-def test_nothing_that_listens_is_told_at_once_and_in_words() -> None:
+def test_a_closed_port_is_reported_at_once_and_in_words() -> None:
     [port] = free_ports(1)
     admin = KafkaAdmin(KafkaEndpoint(f"127.0.0.1:{port}"))
     began = time.monotonic()
@@ -127,7 +127,7 @@ def test_nothing_that_listens_is_told_at_once_and_in_words() -> None:
     assert caught.value.details == {"bootstrap": f"127.0.0.1:{port}"}
 
 
-def test_a_name_without_an_address_is_told_in_words() -> None:
+def test_a_name_without_an_address_is_reported_in_words() -> None:
     with pytest.raises(KafkaUnreachable, match=r"the name no-such-host\.invalid has no address"):
         KafkaAdmin(KafkaEndpoint("no-such-host.invalid:9092")).brokers()
 
@@ -151,7 +151,7 @@ def test_a_property_that_librdkafka_does_not_know_is_named() -> None:
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_an_advertised_address_that_leads_nowhere_is_told(tmp_path: Path, slow: bool) -> None:
+def test_an_advertised_address_that_leads_nowhere_is_reported(tmp_path: Path, slow: bool) -> None:
     java = find_java(os.environ)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     port, nowhere = free_ports(2)
@@ -197,7 +197,7 @@ def test_an_empty_topic_and_an_empty_stretch_hold_no_records(endpoint: KafkaEndp
     assert list(read_records(endpoint, topic, start={0: 3})) == []
 
 
-def test_records_without_a_time_of_their_own_are_told_apart(endpoint: KafkaEndpoint, admin: KafkaAdmin) -> None:
+def test_records_without_a_time_of_their_own_are_distinguished(endpoint: KafkaEndpoint, admin: KafkaAdmin) -> None:
     name = f"producer-time-{os.getpid()}"
     admin.create(name, partitions=1, replication=1, timestamp_type=CREATE_TIME)
     producer = Producer({"bootstrap.servers": endpoint.bootstrap})

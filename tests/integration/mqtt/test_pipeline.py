@@ -38,6 +38,6 @@ def test_polling_keeps_an_idle_session_alive(peer: ScriptedPeer, endpoint: MqttE
 
 
 def test_a_server_that_went_silent_is_detected(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    peer.answers_pings = False
+    peer.responds_to_pings = False
     with session_at(endpoint, keepalive_seconds=1) as session, pytest.raises(MqttError, match="went silent"):
         confirmed_within(session, 5)

@@ -14,7 +14,7 @@ from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 
 NOBODY_THERE = "127.0.0.1:1"
 UNRESOLVABLE = "nosuch.invalid:9092"
-BROKEN_FILTER = "this is no JavaScript ("
+BROKEN_FILTER = "this is not JavaScript ("
 
 
 @pytest.fixture
@@ -187,19 +187,19 @@ def test_a_rule_whose_filter_does_not_compile(real: Platform, spec: ForwardingSp
     assert real.forwarding.inspect(spec).ready
 
 
-def test_twins_are_suspended_and_reported(real: Platform, spec: ForwardingSpec, reporter: Any) -> None:
+def test_duplicates_are_suspended_and_reported(real: Platform, spec: ForwardingSpec, reporter: Any) -> None:
     real.forwarding.apply(spec)
     (first,) = rules_of(real, spec)
-    twin = Rule.from_json(real.session.request("POST", "/api/rule", json=spec.wanted_rule(), expect=dict))
-    real.session.request("POST", f"/api/rule/{twin.id}/activate")
+    duplicate = Rule.from_json(real.session.request("POST", "/api/rule", json=spec.wanted_rule(), expect=dict))
+    real.session.request("POST", f"/api/rule/{duplicate.id}/activate")
     state = real.forwarding.inspect(spec)
     assert len(state.notes) == 1
     assert first.id in state.notes[0]
-    assert twin.id in state.notes[0]
+    assert duplicate.id in state.notes[0]
     changes = real.forwarding.apply(spec)
     assert actions(changes) == [("plugin", "unchanged"), ("rule", "unchanged"), ("rule", "changed")]
-    assert changes[2].differences == (f"duplicate {twin.id}: suspended",)
-    assert {rule.id: rule.state for rule in rules_of(real, spec)} == {first.id: ACTIVE, twin.id: SUSPENDED}
+    assert changes[2].differences == (f"duplicate {duplicate.id}: suspended",)
+    assert {rule.id: rule.state for rule in rules_of(real, spec)} == {first.id: ACTIVE, duplicate.id: SUSPENDED}
     assert state.notes[0] in reporter.warnings
     assert actions(real.forwarding.plan(spec)) == [("plugin", "unchanged"), ("rule", "unchanged")]
 
@@ -295,7 +295,7 @@ def test_events_of_before_say_nothing_about_a_start(real: Platform, spec: Forwar
     began = time.monotonic()
     assert lifecycle.check(plugin, "ACTIVATED", before) is False
     assert 0.3 <= time.monotonic() - began < 2
-    # CREATED may arrive late: it is no answer to the question whether the plugin was activated.
+    # CREATED may arrive late: it does not say whether the plugin was activated.
     created = {event.id for event in real.events.lifecycle(plugin, plugin.tenant_id) if event.event != "CREATED"}
     assert lifecycle.check(plugin, "ACTIVATED", created) is False
 

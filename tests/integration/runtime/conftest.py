@@ -70,7 +70,7 @@ def run_python() -> Iterator[RunPython]:
 def processes_naming() -> ProcessesNaming:
     """The command lines of all running processes, ourselves aside, that hold a folder of the test's own or work in it."""
 
-    def look(text: str | Path) -> list[str]:
+    def read(text: str | Path) -> list[str]:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -79,4 +79,4 @@ def processes_naming() -> ProcessesNaming:
                     found.append(line)
         return found
 
-    return look
+    return read

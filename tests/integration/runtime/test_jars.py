@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 class Mirror:
-    """A Maven repository on loopback that serves a cache, and misbehaves for the file names it is told."""
+    """A Maven repository on loopback that serves a cache, and misbehaves for the given file names."""
 
     def __init__(self, root: Path) -> None:
         self.spoiled: dict[str, bytes] = {}
@@ -150,7 +150,7 @@ def test_a_mirror_is_used_and_only_what_is_missing_is_fetched(
 
 
 @pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty", "gone"])
-def test_a_damaged_jar_in_the_cache_is_fetched_anew(
+def test_a_damaged_jar_in_the_cache_is_fetched_again(
     java: JavaRuntime, shared_cache: Path, mirror: Mirror, tmp_path: Path, damage: str
 ) -> None:
     jars = ensure_jars(SPARK_KAFKA, java=NO_JAVA, cache_dir=tmp_path, folder=shared_cache)
@@ -203,12 +203,14 @@ def test_without_a_network_and_a_cache_it_says_what_is_missing_why_and_what_to_d
     assert nothing_half_done(tmp_path)
 
 
-def test_a_mirror_without_the_jars_is_told(java: JavaRuntime, mirror: Mirror, tmp_path: Path) -> None:
+def test_a_mirror_without_the_jars_is_reported(java: JavaRuntime, mirror: Mirror, tmp_path: Path) -> None:
     with pytest.raises(JarsMissing, match=r"it has no kafka-clients 3\.9\.2, or shows it only after a login"):
         ensure_jars(SPARK_KAFKA, java=java, cache_dir=tmp_path, mirror=f"{mirror.url}/not/here")
 
 
-def test_a_transfer_that_breaks_off_is_told_in_ivys_words(java: JavaRuntime, mirror: Mirror, tmp_path: Path) -> None:
+def test_a_transfer_that_breaks_off_is_reported_in_ivys_words(
+    java: JavaRuntime, mirror: Mirror, tmp_path: Path
+) -> None:
     mirror.hanging.add(spark_jars()[0].coordinate.file_name)
     mirror.released.set()
     with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: (Premature EOF|Downloaded file size)"):
@@ -275,7 +277,7 @@ def test_what_else_the_cache_folder_holds_stays_as_it_is(shared_cache: Path, tmp
     assert [path.name for path in (cache / "fetching").iterdir()] == ["thesis"]
 
 
-def test_a_folder_that_lacks_jars_or_holds_wrong_ones_is_told(shared_cache: Path, tmp_path: Path) -> None:
+def test_a_folder_that_lacks_jars_or_holds_wrong_ones_is_reported(shared_cache: Path, tmp_path: Path) -> None:
     source = tmp_path / "folder"
     source.mkdir()
     for jar in spark_jars()[:3]:
@@ -346,7 +348,7 @@ def test_a_fetch_killed_in_the_middle_leaves_no_process_and_no_half_jar(
 
 
 @pytest.mark.parametrize("source", ["mirror", "folder"])
-def test_a_cache_without_space_is_told_and_keeps_what_fitted(
+def test_a_cache_without_space_is_reported_and_keeps_what_fitted(
     tmp_path: Path,
     shared_cache: Path,
     mirror: Mirror,
@@ -363,7 +365,7 @@ def test_a_cache_without_space_is_told_and_keeps_what_fitted(
     assert nothing_half_done(tmp_path)
 
 
-def test_a_full_disk_met_by_ourselves_is_told(
+def test_a_full_disk_met_by_ourselves_is_reported(
     java: JavaRuntime, shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> None:
@@ -375,7 +377,7 @@ def test_a_full_disk_met_by_ourselves_is_told(
     assert nothing_half_done(tmp_path)
 
 
-def test_the_wait_for_another_fetch_is_told(
+def test_the_wait_for_another_fetch_is_reported(
     java: JavaRuntime, shared_cache: Path, mirror: Mirror, tmp_path: Path
 ) -> None:
     listening = RecordingReporter()

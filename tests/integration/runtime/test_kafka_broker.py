@@ -109,10 +109,10 @@ def test_transactions_work(broker: KafkaBroker) -> None:
 
 def test_topics_of_ones_own_settings_are_made_and_deleted(broker: KafkaBroker) -> None:
     client = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
-    topic = NewTopic("stamped", 3, 1, config={"message.timestamp.type": "LogAppendTime"})
-    client.create_topics([topic])["stamped"].result(20)
-    assert len(client.list_topics("stamped", timeout=10).topics["stamped"].partitions) == 3
-    client.delete_topics(["stamped"])["stamped"].result(20)
+    topic = NewTopic("with-times", 3, 1, config={"message.timestamp.type": "LogAppendTime"})
+    client.create_topics([topic])["with-times"].result(20)
+    assert len(client.list_topics("with-times", timeout=10).topics["with-times"].partitions) == 3
+    client.delete_topics(["with-times"])["with-times"].result(20)
 
 
 def test_clients_as_old_as_a_1x_servers_are_still_understood(broker: KafkaBroker) -> None:
@@ -120,12 +120,12 @@ def test_clients_as_old_as_a_1x_servers_are_still_understood(broker: KafkaBroker
     with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as connection:
         request = struct.pack(">hhih4s", 18, 0, 7, 4, b"test")
         connection.sendall(struct.pack(">i", len(request)) + request)
-        answers = connection.makefile("rb")
-        answer = answers.read(struct.unpack(">i", answers.read(4))[0])
-        answers.close()
-    _correlation, error, count = struct.unpack_from(">ihi", answer)
+        stream = connection.makefile("rb")
+        response = stream.read(struct.unpack(">i", stream.read(4))[0])
+        stream.close()
+    _correlation, error, count = struct.unpack_from(">ihi", response)
     assert error == 0
-    oldest = {key: low for key, low, _high in struct.iter_unpack(">hhh", answer[10 : 10 + 6 * count])}
+    oldest = {key: low for key, low, _high in struct.iter_unpack(">hhh", response[10 : 10 + 6 * count])}
     # Clients 0.9 send Produce (0) in version 1 and Metadata (3) in version 0.
     assert oldest[0] <= 1
     assert oldest[3] == 0
@@ -185,7 +185,7 @@ def test_starting_twice_and_stopping_twice_do_no_harm(broker: KafkaBroker) -> No
     assert broker.port == port
 
 
-def test_a_taken_port_is_told_before_anything_is_written(tmp_path: Path, new_broker: NewBroker) -> None:
+def test_a_taken_port_is_reported_before_anything_is_written(tmp_path: Path, new_broker: NewBroker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=str(port)):
@@ -193,7 +193,7 @@ def test_a_taken_port_is_told_before_anything_is_written(tmp_path: Path, new_bro
     assert not (tmp_path / "data").exists()
 
 
-def test_a_port_lost_in_the_last_moment_is_exchanged_for_another(
+def test_a_port_lost_at_the_last_instant_is_exchanged_for_another(
     tmp_path: Path, new_broker: NewBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -205,7 +205,9 @@ def test_a_port_lost_in_the_last_moment_is_exchanged_for_another(
     produce(broker.bootstrap, "here", [b"hello"])
 
 
-def test_a_setting_that_kafka_refuses_is_told_with_its_reason_and_log(tmp_path: Path, new_broker: NewBroker) -> None:
+def test_a_setting_that_kafka_refuses_is_reported_with_its_reason_and_log(
+    tmp_path: Path, new_broker: NewBroker
+) -> None:
     broker = new_broker(tmp_path, extra={"num.io.threads": "none"})
     with pytest.raises(BrokerFailed, match=r"Invalid value none for configuration num\.io\.threads") as caught:
         broker.start()
@@ -214,7 +216,9 @@ def test_a_setting_that_kafka_refuses_is_told_with_its_reason_and_log(tmp_path: 
     assert not broker.is_running()
 
 
-def test_a_data_folder_in_use_is_told(tmp_path: Path, new_broker: NewBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_folder_in_use_is_reported(
+    tmp_path: Path, new_broker: NewBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pacifictool.runtime.kafka_broker._LOCK_SECONDS", 0.3)
     with new_broker(tmp_path) as first:
         with pytest.raises(BrokerFailed, match="another broker uses this data folder"):
@@ -290,7 +294,7 @@ def test_no_broker_outlives_a_start_that_is_interrupted(
     wait_until(lambda: not processes_naming(tmp_path), "the end of the broker", 10)
 
 
-def test_a_disk_without_space_is_told(
+def test_a_disk_without_space_is_reported(
     tmp_path: Path, shared_cache: Path, run_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
     # A limit on the size of files stands for the full disk: enough for settings and log, not for Kafka's index files.

@@ -47,7 +47,7 @@ def test_a_command_that_does_not_exist_ends_with_127_and_says_so(tmp_path: Path)
     assert process.tail() == ["no-such-program cannot be started: No such file or directory"]
 
 
-def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeMissing, match="cannot be written"):
         ManagedProcess(["true"], log_path=tmp_path / "file" / "log")

@@ -136,9 +136,9 @@ def test_a_topic_can_set_timestamps_itself(make_pipeline: Callable[..., Pipeline
     pipeline = make_pipeline(1, **{"message.timestamp.type": "LogAppendTime"})
     pipeline.device("WS").acknowledged('{"windSpeed":"31"}')
     (message,) = pipeline.records()
-    kind, stamp = message.timestamp()
+    kind, timestamp = message.timestamp()
     assert kind == TIMESTAMP_LOG_APPEND_TIME
-    assert abs(stamp / 1000 - time.time()) < 30
+    assert abs(timestamp / 1000 - time.time()) < 30
 
 
 def test_values_reach_kafka_as_java_prints_them_and_unescaped(pipeline: Pipeline) -> None:
@@ -234,9 +234,9 @@ def test_telemetry_of_devices_is_forwarded_and_that_of_users_is_not(pipeline: Pi
 
 def test_two_equal_active_rules_give_two_records_and_a_suspended_one_none(pipeline: Pipeline) -> None:
     device = pipeline.device("WS")
-    twin = pipeline.add_rule()
+    duplicate = pipeline.add_rule()
     device.acknowledged('{"windSpeed":1}')
-    for rule in (twin, pipeline.rule):
+    for rule in (duplicate, pipeline.rule):
         pipeline.post("rule", rule, "suspend")
     device.acknowledged('{"windSpeed":2}')
     assert pipeline.values() == [record("Zone A", "1")] * 2
@@ -345,8 +345,8 @@ def test_thousands_in_flight_from_many_devices_are_all_forwarded_once(pipeline: 
                 f'{{"ts":{packet_id},"values":{{"windSpeed":{packet_id}}}}}', topic=TELEMETRY, packet_id=packet_id
             )
     for device in devices:
-        answers = device.read(4000, 20)
-        assert {int.from_bytes(answers[at + 2 : at + 4], "big") for at in range(0, 4000, 4)} == set(range(1, 1001))
+        responses = device.read(4000, 20)
+        assert {int.from_bytes(responses[at + 2 : at + 4], "big") for at in range(0, 4000, 4)} == set(range(1, 1001))
     counted: dict[bytes, int] = {}
     for value in pipeline.values():
         counted[value] = counted.get(value, 0) + 1

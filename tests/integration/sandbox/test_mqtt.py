@@ -161,8 +161,8 @@ def test_packets_may_come_in_pieces_or_many_at_once(connect: Connect, station: t
     device.expect(b"\x20\x02\x01\x00\x42\x02\x00\x01")
     count = 2000
     device.send(b"".join(wire.publish_packet(TELEMETRY, b'{"a":%d}' % i, 1, i) for i in range(1, count + 1)))
-    answers = device.read(4 * count)
-    assert {int.from_bytes(answers[at + 2 : at + 4], "big") for at in range(0, 4 * count, 4)} == set(
+    responses = device.read(4 * count)
+    assert {int.from_bytes(responses[at + 2 : at + 4], "big") for at in range(0, 4 * count, 4)} == set(
         range(1, count + 1)
     )
 
@@ -174,8 +174,8 @@ def test_subscriptions_pings_and_disconnects(tenant: Tenant, connect: Connect, s
     device.expect(b"\x92\x05\x00\x07\x01\x80\x00")
     shared = f"/api/plugins/telemetry/DEVICE/{identifier}/attributes/SHARED_SCOPE"
     tenant.post(shared, {"limit": 5})
-    told = wire.publish_packet(ATTRIBUTES, b'{"limit":5}', 1, 1)
-    device.expect(told)
+    notification = wire.publish_packet(ATTRIBUTES, b'{"limit":5}', 1, 1)
+    device.expect(notification)
     device.send(b"\x40\x02\x00\x01")
     tenant.post(shared.replace("SHARED", "SERVER"), {"secret": 5})
     assert device.is_silent(0.2)
@@ -199,7 +199,7 @@ def test_a_silent_device_is_closed_after_one_and_a_half_keep_alives(connect: Con
         time.sleep(1)
         device.send(b"\xc0\x00")
         device.expect(b"\xd0\x00")
-    # A packet that never gets complete is no sign of life.
+    # A packet that is never completed is not a sign of life.
     device.send(b"\x30")
     started = time.monotonic()
     assert device.is_closed()
@@ -325,8 +325,8 @@ def test_gateway_topics_of_a_plain_device_are_ignored(connect: Connect, station:
 
 def test_the_http_device_api(tenant: Tenant, sandbox: SandboxProcess, station: tuple[str, str]) -> None:
     identifier, token = station
-    answer = tenant.call("POST", f"/api/v1/{token}/telemetry", {"windSpeed": "201"})
-    assert (answer.status_code, answer.content) == (200, b"")
+    response = tenant.call("POST", f"/api/v1/{token}/telemetry", {"windSpeed": "201"})
+    assert (response.status_code, response.content) == (200, b"")
     assert tenant.latest(identifier, "windSpeed") == {"windSpeed": "201"}
     assert tenant.call("POST", f"/api/v1/{token}/attributes", {"geoZone": "A"}).status_code == 200
     assert tenant.get(f"/api/v1/{token}/attributes?clientKeys=geoZone,x") == {"client": {"geoZone": "A"}}

@@ -20,15 +20,15 @@ def path_of(document: Any, verb: str = "") -> str:
 
 
 def refused(tenant: Tenant, method: str, path: str, body: Any = None) -> tuple[int, str]:
-    answer = tenant.call(method, path, body)
-    document = answer.json()
-    assert document["errorCode"] == (32 if answer.status_code == 404 else 31)
-    return answer.status_code, document["message"]
+    response = tenant.call(method, path, body)
+    document = response.json()
+    assert document["errorCode"] == (32 if response.status_code == 404 else 31)
+    return response.status_code, document["message"]
 
 
 def done(tenant: Tenant, document: Any, verb: str) -> None:
-    answer = tenant.call("POST", path_of(document, verb))
-    assert (answer.status_code, answer.content, "Content-Type" in answer.headers) == (200, b"", False)
+    response = tenant.call("POST", path_of(document, verb))
+    assert (response.status_code, response.content, "Content-Type" in response.headers) == (200, b"", False)
 
 
 def state(tenant: Tenant, document: Any) -> str:
@@ -146,9 +146,9 @@ def test_equal_rules_empty_filters_and_no_plugin_token_are_accepted(tenant: Tena
 
 def test_bodies_that_are_not_json(tenant: Tenant) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = tenant.call("POST", "/api/rule", data=b"{", headers=headers)
-    assert answer.status_code == 400
-    assert answer.json()["exception"].endswith("HttpMessageNotReadableException")
+    response = tenant.call("POST", "/api/rule", data=b"{", headers=headers)
+    assert response.status_code == 400
+    assert response.json()["exception"].endswith("HttpMessageNotReadableException")
     assert tenant.call("POST", "/api/plugin", data=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert refused(tenant, "GET", "/api/plugin/notauuid") == (400, "Invalid UUID string: notauuid")
 
@@ -218,7 +218,7 @@ def test_a_filter_that_does_not_compile_shows_in_the_events_only(
     tenant: Tenant, unique: str, plugin: Any, connect: Any
 ) -> None:
     done(tenant, plugin, "activate")
-    rule = tenant.post("/api/rule", rule_document(plugin["apiToken"], "topic", station_filter="this is no script"))
+    rule = tenant.post("/api/rule", rule_document(plugin["apiToken"], "topic", station_filter="this is not a script"))
     done(tenant, rule, "activate")
     assert state(tenant, rule) == "ACTIVE"
     lifecycle = tenant.events("RULE", rule["id"]["id"])[0]["body"]

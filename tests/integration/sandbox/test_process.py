@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(ForeignFolder, match="cannot be used"):
         SandboxProcess(tmp_path / "file").start()
     claim(tmp_path / "data", PLATFORM)
-    (tmp_path / "data" / DATABASE).write_text("this is no database, but long enough to look like a file of one")
+    (tmp_path / "data" / DATABASE).write_text("this is not a database, but long enough to look like a file of one")
     with pytest.raises(SandboxError, match="cannot be used"):
         SandboxProcess(tmp_path / "data").start()
 
@@ -147,8 +147,8 @@ def test_rest_calls_can_be_made_slow_and_failing(data_dir: Path) -> None:
         statuses = []
         started = time.monotonic()
         for _ in range(20):
-            answer = requests.get(f"{sandbox.url}/api/auth/user", timeout=10)
-            statuses.append(answer.status_code)
+            response = requests.get(f"{sandbox.url}/api/auth/user", timeout=10)
+            statuses.append(response.status_code)
         assert time.monotonic() - started >= 4
         assert set(statuses) == {401, 503}
 

@@ -22,36 +22,36 @@ def post(url: str, path: str, body: Any = None, **options: Any) -> requests.Resp
 
 
 def tokens(url: str) -> dict[str, str]:
-    answer: dict[str, str] = post(url, "/api/auth/login", LOGIN).json()
-    return answer
+    response: dict[str, str] = post(url, "/api/auth/login", LOGIN).json()
+    return response
 
 
 def get_user(url: str, header: str) -> requests.Response:
     return requests.get(url + "/api/auth/user", headers={"X-Authorization": header}, timeout=10)
 
 
-def refusal(answer: requests.Response) -> tuple[int, str, int]:
-    document = answer.json()
+def refusal(response: requests.Response) -> tuple[int, str, int]:
+    document = response.json()
     assert list(document) == ["status", "message", "errorCode", "timestamp"]
     assert abs(document["timestamp"] - time.time() * 1000) < 10_000
-    assert document["status"] == answer.status_code
-    return answer.status_code, document["message"], document["errorCode"]
+    assert document["status"] == response.status_code
+    return response.status_code, document["message"], document["errorCode"]
 
 
 def test_login_gives_two_tokens_with_the_platforms_claims(sandbox: SandboxProcess) -> None:
-    answer = post(sandbox.url, "/api/auth/login", {**LOGIN, "unknown": 1})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
-    assert list(answer.json()) == ["token", "refreshToken"]
-    access = jwt.decode(answer.json()["token"], options={"verify_signature": False})
-    assert jwt.get_unverified_header(answer.json()["token"])["alg"] == "HS512"
+    response = post(sandbox.url, "/api/auth/login", {**LOGIN, "unknown": 1})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json;charset=ISO-8859-1"
+    assert list(response.json()) == ["token", "refreshToken"]
+    access = jwt.decode(response.json()["token"], options={"verify_signature": False})
+    assert jwt.get_unverified_header(response.json()["token"])["alg"] == "HS512"
     assert access["exp"] - access["iat"] == 900
     assert access["scopes"] == ["TENANT_ADMIN"]
     assert access["customerId"] == "13814000-1dd2-11b2-8080-808080808080"
     assert (access["sub"], access["iss"]) == (LOGIN["username"], "thingsboard.io")
     assert (access["enabled"], access["isPublic"]) == (True, False)
     assert access["tenantId"]
-    refresh = jwt.decode(answer.json()["refreshToken"], options={"verify_signature": False})
+    refresh = jwt.decode(response.json()["refreshToken"], options={"verify_signature": False})
     assert set(refresh) == {"sub", "scopes", "userId", "isPublic", "iss", "jti", "iat", "exp"}
     assert refresh["scopes"] == ["REFRESH_TOKEN"]
     assert refresh["exp"] - refresh["iat"] == 3600
@@ -82,8 +82,8 @@ def test_refused_logins(sandbox: SandboxProcess, body: str, message: str) -> Non
 
 
 def test_login_by_get_is_refused(sandbox: SandboxProcess) -> None:
-    answer = requests.get(sandbox.url + "/api/auth/login", timeout=10)
-    assert refusal(answer) == (401, "Authentication method not supported", 10)
+    response = requests.get(sandbox.url + "/api/auth/login", timeout=10)
+    assert refusal(response) == (401, "Authentication method not supported", 10)
 
 
 def test_only_a_bearer_token_in_x_authorization_counts(sandbox: SandboxProcess) -> None:
@@ -131,21 +131,21 @@ def test_a_token_with_a_valid_signature_and_foreign_claims_is_refused(sandbox: S
 
 def test_refresh_returns_the_same_refresh_token(sandbox: SandboxProcess) -> None:
     refresh = tokens(sandbox.url)["refreshToken"]
-    answer = post(sandbox.url, "/api/auth/token", {"refreshToken": refresh})
-    assert answer.status_code == 200
-    assert answer.json()["refreshToken"] == refresh
-    assert get_user(sandbox.url, f"Bearer {answer.json()['token']}").status_code == 200
+    response = post(sandbox.url, "/api/auth/token", {"refreshToken": refresh})
+    assert response.status_code == 200
+    assert response.json()["refreshToken"] == refresh
+    assert get_user(sandbox.url, f"Bearer {response.json()['token']}").status_code == 200
 
 
 def test_wrong_kinds_of_tokens(sandbox: SandboxProcess) -> None:
     both = tokens(sandbox.url)
-    answer = get_user(sandbox.url, f"Bearer {both['refreshToken']}")
-    assert answer.status_code == 500
-    assert list(answer.json()) == ["timestamp", "status", "error", "exception", "message", "path"]
-    assert answer.json()["exception"] == "java.lang.NullPointerException"
-    assert answer.json()["path"] == "/api/auth/user"
-    answer = post(sandbox.url, "/api/auth/token", {"refreshToken": both["token"]})
-    assert (answer.status_code, answer.json()["message"]) == (500, "Invalid Refresh Token scope")
+    response = get_user(sandbox.url, f"Bearer {both['refreshToken']}")
+    assert response.status_code == 500
+    assert list(response.json()) == ["timestamp", "status", "error", "exception", "message", "path"]
+    assert response.json()["exception"] == "java.lang.NullPointerException"
+    assert response.json()["path"] == "/api/auth/user"
+    response = post(sandbox.url, "/api/auth/token", {"refreshToken": both["token"]})
+    assert (response.status_code, response.json()["message"]) == (500, "Invalid Refresh Token scope")
     assert refusal(post(sandbox.url, "/api/auth/token", {})) == (401, "Authentication failed", 10)
     garbage = post(sandbox.url, "/api/auth/token", {"refreshToken": "garbage"})
     assert refusal(garbage) == (401, "Invalid username or password", 10)
@@ -172,9 +172,9 @@ def test_missing_permissions_are_a_403(sandbox: SandboxProcess) -> None:
 
 
 def test_unknown_paths_and_methods(sandbox: SandboxProcess, tenant: Tenant) -> None:
-    answer = tenant.call("GET", "/api/nosuch")
-    assert answer.status_code == 404
-    document = answer.json()
+    response = tenant.call("GET", "/api/nosuch")
+    assert response.status_code == 404
+    document = response.json()
     assert list(document) == ["timestamp", "status", "error", "message", "path"]
     assert (document["error"], document["message"], document["path"]) == (
         "Not Found",
@@ -189,6 +189,6 @@ def test_unknown_paths_and_methods(sandbox: SandboxProcess, tenant: Tenant) -> N
 
 def test_bodies_have_a_limit(sandbox: SandboxProcess, tenant: Tenant) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = tenant.call("POST", "/api/device", data=b"[" * (16 * 1024 * 1024 + 1), headers=headers)
-    assert answer.status_code == 413
+    response = tenant.call("POST", "/api/device", data=b"[" * (16 * 1024 * 1024 + 1), headers=headers)
+    assert response.status_code == 413
     assert tenant.call("POST", "/api/device", data=b"[" * 1_000_000, headers=headers).status_code == 400

@@ -47,8 +47,8 @@ def test_creation_finding_changing_and_deleting(tenant: Tenant, unique: str, kin
     assert changed == {**made, "type": "Other", "additionalInfo": {"a": 1}}
     taken = (400, f"{word} with such name already exists!", 31)
     assert refused(tenant, "POST", f"/api/{kind}", {"name": name, "type": "Another"}) == taken
-    answer = tenant.call("DELETE", path)
-    assert (answer.status_code, answer.content, "Content-Type" in answer.headers) == (200, b"", False)
+    response = tenant.call("DELETE", path)
+    assert (response.status_code, response.content, "Content-Type" in response.headers) == (200, b"", False)
     for method in ("GET", "DELETE"):
         assert refused(tenant, method, path) == (404, "Requested item wasn't found!", 32)
 
@@ -72,9 +72,9 @@ def test_bad_ids_bodies_and_content_types(tenant: Tenant) -> None:
     assert refused(tenant, "POST", "/api/device", gone)[0] == 404
     headers = {"Content-Type": "application/json"}
     for body in (b"{", b"", b"5", b'{"name":NaN}', b"\xff"):
-        answer = tenant.call("POST", "/api/device", data=body, headers=headers)
-        assert answer.status_code == 400
-        assert answer.json()["exception"].endswith("HttpMessageNotReadableException")
+        response = tenant.call("POST", "/api/device", data=body, headers=headers)
+        assert response.status_code == 400
+        assert response.json()["exception"].endswith("HttpMessageNotReadableException")
     assert tenant.call("POST", "/api/device", data=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
 
 
@@ -115,9 +115,9 @@ def test_bad_page_links(tenant: Tenant) -> None:
         status, message, code = refused(tenant, "GET", f"/api/tenant/devices?limit={limit}")
         assert (status, code) == (400, 31)
         assert message.startswith("Incorrect page link TextPageLink(")
-    answer = tenant.call("GET", "/api/tenant/devices?limit=abc")
-    assert answer.status_code == 400
-    assert answer.json()["exception"].endswith("MethodArgumentTypeMismatchException")
+    response = tenant.call("GET", "/api/tenant/devices?limit=abc")
+    assert response.status_code == 400
+    assert response.json()["exception"].endswith("MethodArgumentTypeMismatchException")
     assert refused(tenant, "GET", "/api/tenant/devices") == (400, "Invalid UUID string: devices", 31)
     assert refused(tenant, "GET", "/api/tenant/devices?limit=1&idOffset=x") == (400, "Invalid UUID string: x", 31)
 

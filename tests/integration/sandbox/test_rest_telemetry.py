@@ -18,9 +18,9 @@ def asset(tenant: Tenant, unique: str) -> str:
 
 
 def write(tenant: Tenant, asset: str, body: str, scope: str = "ANY") -> tuple[int, str]:
-    answer = tenant.call("POST", f"{asset}/timeseries/{scope}", data=body)
-    assert (answer.status_code == 200) == ("Content-Type" not in answer.headers or answer.text == "")
-    return answer.status_code, answer.text
+    response = tenant.call("POST", f"{asset}/timeseries/{scope}", data=body)
+    assert (response.status_code == 200) == ("Content-Type" not in response.headers or response.text == "")
+    return response.status_code, response.text
 
 
 def read(tenant: Tenant, asset: str, query: str) -> Any:
@@ -28,10 +28,10 @@ def read(tenant: Tenant, asset: str, query: str) -> Any:
 
 
 def refused(tenant: Tenant, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-    answer = tenant.call(method, path, data=body)
-    if answer.text:
-        assert answer.headers["Content-Type"].startswith("text/plain")
-    return answer.status_code, answer.text
+    response = tenant.call(method, path, data=body)
+    if response.text:
+        assert response.headers["Content-Type"].startswith("text/plain")
+    return response.status_code, response.text
 
 
 @pytest.mark.parametrize("scope", ["ANY", "values", "LATEST_TELEMETRY", "WHATEVER", "WHATEVER/0"])
@@ -55,8 +55,8 @@ def test_every_form_of_telemetry_is_readable_at_once_as_text(tenant: Tenant, ass
 
 
 def test_latest_is_the_last_written_and_unknown_keys_are_null_at_now(tenant: Tenant, asset: str) -> None:
-    for stamp, value in ((BASE + 9, 1), (BASE, 2)):
-        write(tenant, asset, f'{{"ts":{stamp},"values":{{"w":{value}}}}}')
+    for timestamp, value in ((BASE + 9, 1), (BASE, 2)):
+        write(tenant, asset, f'{{"ts":{timestamp},"values":{{"w":{value}}}}}')
     found = read(tenant, asset, "keys=w,nosuch")
     assert found["w"] == [{"ts": BASE, "value": "2"}]
     assert found["nosuch"][0]["value"] is None
@@ -160,17 +160,17 @@ def test_aggregation(tenant: Tenant, asset: str) -> None:
     ],
 )
 def test_refused_reads(tenant: Tenant, asset: str, query: str, status: int, exception: str | None) -> None:
-    answer = tenant.call("GET", f"{asset}/values/timeseries?{query}")
-    assert answer.status_code == status
-    assert (answer.text == "") == (exception is None)
+    response = tenant.call("GET", f"{asset}/values/timeseries?{query}")
+    assert response.status_code == status
+    assert (response.text == "") == (exception is None)
     if exception is not None:
-        assert answer.json()["exception"].endswith(exception)
+        assert response.json()["exception"].endswith(exception)
 
 
 def test_attributes_of_both_server_scopes(tenant: Tenant, asset: str) -> None:
     for scope, body in (("SERVER_SCOPE", '{"n":1.5,"b":true}'), ("SHARED_SCOPE", '{"s":"x","l":7,"gone":null,"o":{}}')):
-        answer = tenant.call("POST", f"{asset}/attributes/{scope}", data=body)
-        assert (answer.status_code, answer.text) == (200, "")
+        response = tenant.call("POST", f"{asset}/attributes/{scope}", data=body)
+        assert (response.status_code, response.text) == (200, "")
     assert tenant.call("POST", f"{asset}/SERVER_SCOPE", data='{"short":1}').status_code == 200
     found = tenant.get(f"{asset}/values/attributes")
     assert [list(item) for item in found] == [["lastUpdateTs", "key", "value"]] * 5

@@ -35,7 +35,7 @@ def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
     ]
 
 
-def stamp_and_value(message: Received) -> tuple[int, str]:
+def timestamp_and_value(message: Received) -> tuple[int, str]:
     document = json.loads(message.payload)
     return document["ts"], document["values"]["windSpeed"]
 
@@ -43,7 +43,7 @@ def stamp_and_value(message: Received) -> tuple[int, str]:
 def assert_every_reading_has_one_value(messages: list[Received]) -> None:
     values = defaultdict(set)
     for message in messages:
-        ts, value = stamp_and_value(message)
+        ts, value = timestamp_and_value(message)
         values[message.user_name, ts].add(value)
     assert all(len(different) == 1 for different in values.values())
 
@@ -90,14 +90,14 @@ def test_a_fleet_takes_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEnd
     assert {message.qos for message in peer.received} == {1}
     by_device = defaultdict(list)
     for message in peer.received:
-        by_device[message.user_name].append(stamp_and_value(message))
+        by_device[message.user_name].append(timestamp_and_value(message))
     for sent in by_device.values():
         assert [ts for ts, _ in sent] == sorted({ts for ts, _ in sent})
         assert {value for _, value in sent} <= {"30", "31", "32", "33", "34", "35"}
     reported = {
         (reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished
     }
-    assert reported == {(message.user_name, *stamp_and_value(message)) for message in peer.received}
+    assert reported == {(message.user_name, *timestamp_and_value(message)) for message in peer.received}
     assert {reading.outcome for reading in finished} == {Outcome.ACKNOWLEDGED}
     peer.close()
     assert peer.disconnects == 2
@@ -107,10 +107,10 @@ def test_timestamps_follow_the_system_clock(peer: ScriptedPeer, endpoint: MqttEn
     before = time.time() * 1000
     Fleet(endpoint, devices(), FleetOptions(count=10)).run()
     after = time.time() * 1000
-    stamps = [stamp_and_value(message)[0] for message in peer.received]
-    assert before - 2 <= stamps[0]
-    assert stamps[-1] <= after + 2
-    assert all(18 <= later - earlier <= 22 for earlier, later in itertools.pairwise(stamps))
+    timestamps = [timestamp_and_value(message)[0] for message in peer.received]
+    assert before - 2 <= timestamps[0]
+    assert timestamps[-1] <= after + 2
+    assert all(18 <= later - earlier <= 22 for earlier, later in itertools.pairwise(timestamps))
 
 
 def test_a_fleet_runs_for_a_duration(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -128,7 +128,7 @@ def test_a_seed_gives_the_same_values_whatever_the_other_devices(peer: ScriptedP
     first = max(message.connection for message in peer.received[:15])
     for message in peer.received:
         if message.user_name == "token-1":
-            runs[message.connection == first].append(stamp_and_value(message)[1])
+            runs[message.connection == first].append(timestamp_and_value(message)[1])
     assert runs[True] == runs[False]
     assert len(runs[True]) == 15
 
@@ -174,7 +174,7 @@ def test_a_stop_waits_briefly_for_acknowledgements_and_lists_missing_ones(
     assert summary.lost == summary.generated == len(peer.received)
     first = summary.losses[0]
     assert (first.device, first.number) == ("Turbine 1", 0)
-    assert (first.ts_ms, str(first.value)) == stamp_and_value(peer.received[0])
+    assert (first.ts_ms, str(first.value)) == timestamp_and_value(peer.received[0])
     assert first.reason == "not acknowledged before the end of the run"
 
 
@@ -371,7 +371,7 @@ def test_one_poison_message_is_identified_among_good_ones(peer: ScriptedPeer, en
     summary = Fleet(endpoint, devices(), FleetOptions(count=50)).run()
     assert list(summary.refused) == ["Turbine 1"]
     assert summary.losses[0].payload == peer.received[9].payload
-    # While a message is suspected, no other one is in flight that could be the cause, or be lost with it.
+    # While a message may be the disconnect cause, no other one is in flight that could be it, or be lost with it.
     assert summary.generated < 20
     assert all(reading.resent == 0 for reading in summary.losses[1:])
     alone = [message for message in peer.received if message.connection > 2]
@@ -483,7 +483,7 @@ def test_an_exception_of_the_callback_ends_the_run_and_closes_everything(
 
 
 def test_a_connection_that_went_silent_is_detected_and_replaced(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    peer.answers_pings = False
+    peer.responds_to_pings = False
     peer.on_publish = lambda message: Reaction.IGNORE if message.connection == 1 else Reaction.ACKNOWLEDGE
     summary = Fleet(endpoint, devices(rate=10), FleetOptions(count=40, keepalive_seconds=1)).run()
     assert summary.acknowledged == 40
@@ -513,15 +513,15 @@ def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -
 
 
 def test_a_spawn_rate_spreads_the_connections(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    moments: list[float] = []
+    times: list[float] = []
 
     def note(_user_name: str, _connection: int) -> int:
-        moments.append(time.monotonic())
+        times.append(time.monotonic())
         return 0
 
     peer.on_connect = note
     Fleet(endpoint, devices(20), FleetOptions(count=1, spawn_rate=20)).run()
-    assert 0.8 < moments[-1] - moments[0] < 1.6
+    assert 0.8 < times[-1] - times[0] < 1.6
 
 
 def test_a_snapshot_shows_the_running_fleet(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:

@@ -171,7 +171,7 @@ def test_a_refused_login_is_not_retried(sandbox: SandboxProcess, make_collector:
         assert not collector.snapshot().ok
 
 
-def test_the_job_on_this_machine_gives_readings_lag_and_rejects(
+def test_the_job_on_this_machine_reports_readings_lag_and_invalid_records(
     tmp_path: Path, make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
     zone, topic = scenario.zones[0], scenario.kafka.topic
@@ -231,7 +231,7 @@ def test_documents_are_json_without_secrets(make_collector: MakeCollector) -> No
 
 
 def test_closing_does_not_wait_for_a_part_that_hangs(make_collector: MakeCollector) -> None:
-    # An address that takes connections and never answers.
+    # An address that takes connections and never responds.
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -240,8 +240,8 @@ def test_json_is_one_document_per_line(command_line: CommandLine, environ: dict[
     outcome = command_line("watch", "--duration", "700ms", "--interval", "200ms", "-o", "json", environ=environ)
     documents = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert len(documents) >= 3
-    stamps = [document["ts"] for document in documents]
-    assert stamps == sorted(set(stamps))
+    timestamps = [document["ts"] for document in documents]
+    assert timestamps == sorted(set(timestamps))
     assert {document["zones"][0]["value"] for document in documents} == {40.25}
 
 

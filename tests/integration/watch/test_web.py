@@ -39,9 +39,9 @@ def get(url: str, **options: Any) -> requests.Response:
 
 def first_events(url: str, number: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    with get(f"{url}watch/events", stream=True) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
+    with get(f"{url}watch/events", stream=True) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        for line in response.iter_lines():
             if line:
                 found.append(json.loads(line.removeprefix(b"data: ")))
             if len(found) == number:
@@ -68,11 +68,11 @@ def test_every_file_of_the_page_is_served_compressed_and_cacheable(server: PageS
         "plotly.min.js",
     }
     for path in paths_in(page.text):
-        answer = get(server.url.rstrip("/") + path)
-        assert answer.status_code == 200, path
-        assert "immutable" in answer.headers["cache-control"]
-        assert answer.headers["content-encoding"] == "gzip"
-        assert get(server.url.rstrip("/") + path, headers={"Accept-Encoding": "identity"}).content == answer.content
+        response = get(server.url.rstrip("/") + path)
+        assert response.status_code == 200, path
+        assert "immutable" in response.headers["cache-control"]
+        assert response.headers["content-encoding"] == "gzip"
+        assert get(server.url.rstrip("/") + path, headers={"Accept-Encoding": "identity"}).content == response.content
     again = get(server.url, headers={"If-None-Match": page.headers["etag"]})
     assert again.status_code == 304
 
@@ -109,8 +109,8 @@ def test_unknown_paths_and_methods(server: PageServer) -> None:
 
 
 def test_events_continue_and_the_number_of_viewers_is_limited(server: PageServer) -> None:
-    stamps = [event["ts"] for event in first_events(server.url, 4)]
-    assert stamps == sorted(set(stamps))
+    timestamps = [event["ts"] for event in first_events(server.url, 4)]
+    assert timestamps == sorted(set(timestamps))
     streams = [get(f"{server.url}watch/events", stream=True) for _ in range(MAX_VIEWERS)]
     lines = [stream.iter_lines() for stream in streams]  # to let go of one would close its stream
     for line in lines:

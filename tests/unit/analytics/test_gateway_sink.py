@@ -171,7 +171,7 @@ def test_nothing_counts_before_every_device_is_acknowledged(platform: Platform, 
     assert platform.peer.connections == 1
 
 
-def test_a_server_that_answers_once_for_a_message(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_server_that_responds_once_for_a_message(platform: Platform, make_sink: MakeSink) -> None:
     platform.per_device = False
     book = RecordingCallback()
     make_sink(acks_per_device=False).deliver([result("A"), result("B")], book)
@@ -229,8 +229,8 @@ def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: Platform, m
     assert len(book.accepted_results) == len(results) == len(set(book.accepted_results))
     for message in platform.messages:
         for rows in message.values():
-            stamps = [row["ts"] for row in rows]
-            assert stamps == [30_000] or 30_000 not in stamps
+            timestamps = [row["ts"] for row in rows]
+            assert timestamps == [30_000] or 30_000 not in timestamps
 
 
 def test_a_corrected_window_and_the_newest_again_arrive_in_that_order(platform: Platform, make_sink: MakeSink) -> None:
@@ -297,7 +297,7 @@ def test_a_refused_token_is_looked_up_again(platform: Platform, make_sink: MakeS
     assert book.zones == {"A"}
 
 
-def test_a_gateway_that_is_gone_is_told(make_sink: MakeSink) -> None:
+def test_a_gateway_that_is_gone_is_reported(make_sink: MakeSink) -> None:
     def gone() -> Secret:
         raise NotFound("There is no gateway device.")
 
@@ -312,7 +312,7 @@ def test_a_platform_that_is_away(make_sink: MakeSink, peer: ScriptedPeer) -> Non
         sink.deliver([result("A")], RecordingCallback())
 
 
-def test_a_session_that_ended_between_deliveries_is_opened_anew(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_session_that_ended_between_deliveries_is_opened_again(platform: Platform, make_sink: MakeSink) -> None:
     sink, book = make_sink(keepalive_seconds=1), RecordingCallback()
     sink.deliver([result("A")], book)
     platform.peer.drop_all()
@@ -404,15 +404,17 @@ def test_what_is_queued_counts_when_it_is_stored(platform: Platform, make_sink: 
     assert book.zones == {"A", "B"}
 
 
-def test_what_is_not_stored_is_told_and_not_sent_again_soon(
+def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
     platform: Platform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.3), RecordingCallback()
     store.dropped = {"B"}
     results = [result("A"), result("B"), result("B", 20_000)]
-    with pytest.raises(MqttError, match=r"acknowledged what .* sent for 'B', but does not show it 0.3 s later") as told:
+    with pytest.raises(
+        MqttError, match=r"acknowledged what .* sent for 'B', but does not show it 0.3 s later"
+    ) as caught:
         sink.deliver(results, book)
-    assert failure_of(told.value) is Failure.UNCONFIRMED
+    assert failure_of(caught.value) is Failure.UNCONFIRMED
     assert book.zones == {"A"}
 
     assert len(deliver_all(sink, results, book, attempts=2)) == 2

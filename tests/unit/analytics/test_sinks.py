@@ -145,7 +145,7 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
     assert 1 < platform.busiest <= CONNECTIONS
 
 
-def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
+def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:
     platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.1
     more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
@@ -166,7 +166,7 @@ def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
 
 def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
     platform, book = FaultyPlatform(), RecordingCallback()
-    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not answer.") for n in range(500)}
+    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not respond.") for n in range(500)}
     with pytest.raises(PlatformUnreachable):
         sink(platform).deliver([result(f"Z{n}") for n in range(500)], book)
 

@@ -21,7 +21,7 @@ class Clockless(threading.Event):
         return self.is_set()
 
 
-def test_what_does_not_answer_is_tried_again_at_longer_and_longer_intervals() -> None:
+def test_what_does_not_respond_is_tried_again_at_longer_and_longer_intervals() -> None:
     failures: list[PacificToolError] = [KafkaUnreachable("Kafka is down.")] * 6 + [PlatformUnreachable("It is down.")]
     notes, stop = RecordingReporter(), Clockless()
 

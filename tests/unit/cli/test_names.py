@@ -25,12 +25,12 @@ class Screen(io.StringIO):
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_rejects(name: str) -> None:
-    reject = {"topic": "t", "partition": 0, "offset": 1, "value_base64": None}
+def test_invalid_records(name: str) -> None:
+    letter = {"topic": "t", "partition": 0, "offset": 1, "value_base64": None}
     document = {
         "total": 1,
         "reasons": {f"no zone {name}": 1},
-        "rejects": [{**reject, "reason": f"no zone {name}", "value": name}],
+        "rejects": [{**letter, "reason": f"no zone {name}", "value": name}],
     }
     stream = io.StringIO()
     Output(stream, as_json=False, colour=False).emit({}, lambda console: render_invalid_records(console, document))

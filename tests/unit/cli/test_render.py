@@ -18,7 +18,7 @@ def messages(*, verbose: bool = False, quiet: bool = False) -> tuple[Messages, i
 
 
 def test_what_each_level_of_talkativeness_tells() -> None:
-    told = {}
+    printed = {}
     for name, options in (("plain", {}), ("verbose", {"verbose": True}), ("quiet", {"quiet": True})):
         reporter, stream = messages(**options)
         reporter.info("an info")
@@ -26,8 +26,8 @@ def test_what_each_level_of_talkativeness_tells() -> None:
         reporter.warning("a warning")
         with reporter.task("A task"):
             pass
-        told[name] = stream.getvalue().splitlines()
-    assert told == {
+        printed[name] = stream.getvalue().splitlines()
+    assert printed == {
         "plain": ["an info", "Warning: a warning", "A task …"],
         "verbose": ["an info", "a detail", "Warning: a warning", "A task …"],
         "quiet": ["Warning: a warning"],
@@ -59,7 +59,7 @@ def test_without_a_terminal_a_long_task_says_now_and_then_how_far_it_is(monkeypa
     ]
 
 
-def test_where_nothing_is_counted_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_is_counted_the_time_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "PLAIN_INTERVAL_SECONDS", 0.02)
     reporter, stream = messages()
     with reporter.task("Starting Spark"):

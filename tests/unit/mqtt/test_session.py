@@ -221,7 +221,7 @@ def test_a_port_without_tls_is_explained(peer: ScriptedPeer) -> None:
 
 def test_unusable_tls_files_are_reported(peer: ScriptedPeer, tmp_path: Path) -> None:
     path = tmp_path / "not.pem"
-    path.write_text("this is no certificate")
+    path.write_text("this is not a certificate")
     error = failure(MqttEndpoint("127.0.0.1", peer.port, tls=True, tls_files=TlsFiles(path)))
     assert "TLS files" in error.message
     assert peer.connections == 0

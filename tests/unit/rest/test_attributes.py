@@ -37,8 +37,8 @@ def test_unknown_scopes(platform: Platform) -> None:
         platform.attributes.get(DEVICE, "CLIENT")
 
 
-@pytest.mark.parametrize("answer", [{}, ["text"], [{"value": 1}], [{"key": 1, "value": 1}], [{"key": "a"}]])
-def test_answers_of_a_lying_server(server: ScriptedPlatform, platform: Platform, answer: Any) -> None:
-    server.on("GET", f"{PREFIX}/values/attributes", Reply(json=answer))
+@pytest.mark.parametrize("response", [{}, ["text"], [{"value": 1}], [{"key": 1, "value": 1}], [{"key": "a"}]])
+def test_responses_of_a_lying_server(server: ScriptedPlatform, platform: Platform, response: Any) -> None:
+    server.on("GET", f"{PREFIX}/values/attributes", Reply(json=response))
     with pytest.raises(UnexpectedAnswer):
         platform.attributes.get(DEVICE)

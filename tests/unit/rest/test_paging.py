@@ -22,7 +22,7 @@ def serve_items(total: int) -> Callable[[Request], Reply]:
     docs/servers/1.x.md#pages, rows 2 and 3.
     """
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         limit = int(request.query["limit"])
         offset = request.query.get("idOffset")
         start = 0 if offset is None else IDS.index(offset) + 1
@@ -31,7 +31,7 @@ def serve_items(total: int) -> Callable[[Request], Reply]:
         link = {"limit": limit, "textOffset": f"thing {ids[-1]} &?", "idOffset": ids[-1]} if full else None
         return Reply(json={"data": [{"id": {"id": one}} for one in ids], "nextPageLink": link, "hasNext": full})
 
-    return answer
+    return response
 
 
 def read(session: Session, page_size: int = 10, **params: str) -> list[dict[str, Any]]:
@@ -79,11 +79,11 @@ def endless_new_items() -> Callable[[Request], Reply]:
     )
 
 
-@pytest.mark.parametrize("answer", [endless_same, endless_new_offsets(), endless_new_items()])
+@pytest.mark.parametrize("response", [endless_same, endless_new_offsets(), endless_new_items()])
 def test_a_server_that_repeats_itself_is_stopped(
-    server: ScriptedPlatform, session: Session, answer: Callable[[Request], Reply]
+    server: ScriptedPlatform, session: Session, response: Callable[[Request], Reply]
 ) -> None:
-    server.on("GET", PATH, answer)
+    server.on("GET", PATH, response)
     with pytest.raises(UnexpectedAnswer, match="endlessly"):
         read(session)
     assert server.count("GET", PATH) <= 3

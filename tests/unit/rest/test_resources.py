@@ -47,11 +47,11 @@ class DeviceStore:
         if request.json["name"] in self.devices:
             return TAKEN
         device = self.add(request.json["name"], request.json["type"])
-        if fault == "answer lost":
+        if fault == "response lost":
             return DROP
-        if fault == "gateway time-out":
+        if fault == "gateway timeout":
             return Reply(504)
-        if fault == "answer cut":
+        if fault == "response cut":
             return Reply(body=b'{"id":', headers={"Content-Length": "400"})
         return Reply(json=device)
 
@@ -68,11 +68,11 @@ def store(server: ScriptedPlatform) -> DeviceStore:
 @pytest.mark.parametrize(
     "faults",
     [
-        ["answer lost"],
-        ["gateway time-out"],
-        ["answer cut"],
+        ["response lost"],
+        ["gateway timeout"],
+        ["response cut"],
         ["lost on the way"],
-        ["lost on the way", "answer lost"],
+        ["lost on the way", "response lost"],
         ["lost on the way", "lost on the way", "lost on the way"],
     ],
 )
@@ -83,8 +83,8 @@ def test_a_create_that_breaks_midway_makes_exactly_one(
     created = platform.devices.create("WS-1", "WeatherStation")
     assert created.id == store.devices["WS-1"]["id"]["id"]
     posts = [number for number, request in enumerate(server.requests) if request.method == "POST"]
-    looks = [number for number, request in enumerate(server.requests) if request.path == "/api/tenant/devices"]
-    assert all(any(one < look < other for look in looks) for one, other in itertools.pairwise(posts))
+    lookups = [number for number, request in enumerate(server.requests) if request.path == "/api/tenant/devices"]
+    assert all(any(one < lookup < other for lookup in lookups) for one, other in itertools.pairwise(posts))
     assert len(posts) == faults.count("lost on the way") + 1
 
 
@@ -133,7 +133,7 @@ def test_ours_is_recognised_although_the_clocks_differ(
     server: ScriptedPlatform, store: DeviceStore, platform: Platform
 ) -> None:
     server.clock_offset_seconds = -7200.0
-    store.faults = ["answer lost"]
+    store.faults = ["response lost"]
     server.on("POST", "/api/device", lambda request: _aged(store, store.create(request), 7200))
     assert platform.devices.create("WS-1", "WeatherStation").name == "WS-1"
 
@@ -194,9 +194,9 @@ def test_an_update_under_another_id_is_noticed(
         platform.devices.change_type(device, "Pump")
 
 
-@pytest.mark.parametrize("answer", [["text"], [{"type": 5}], [{}]])
-def test_types_in_an_unknown_form(server: ScriptedPlatform, platform: Platform, answer: list[Any]) -> None:
-    server.on("GET", "/api/device/types", Reply(json=answer))
+@pytest.mark.parametrize("response", [["text"], [{"type": 5}], [{}]])
+def test_types_in_an_unknown_form(server: ScriptedPlatform, platform: Platform, response: list[Any]) -> None:
+    server.on("GET", "/api/device/types", Reply(json=response))
     with pytest.raises(UnexpectedAnswer):
         platform.devices.types()
 

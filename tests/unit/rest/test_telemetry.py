@@ -112,18 +112,18 @@ def test_latest_of_no_key_asks_nothing(server: ScriptedPlatform, platform: Platf
 
 
 def test_latest_of_very_many_keys(server: ScriptedPlatform, platform: Platform) -> None:
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         keys = request.query["keys"].split(",")
         assert len(request.query["keys"]) < 2000
         return Reply(json={key: [{"ts": 5, "value": "7"}] for key in keys})
 
-    server.on("GET", READ, answer)
+    server.on("GET", READ, response)
     keys = [f"sensor {number}" for number in range(333)]
     assert platform.telemetry.latest(ZONE, keys) == dict.fromkeys(keys, Point(5, 7))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"a": "text"},
         {"a": [5]},
@@ -134,8 +134,8 @@ def test_latest_of_very_many_keys(server: ScriptedPlatform, platform: Platform) 
         [],
     ],
 )
-def test_answers_of_a_lying_server(server: ScriptedPlatform, platform: Platform, answer: Any) -> None:
-    server.on("GET", READ, Reply(json=answer))
+def test_responses_of_a_lying_server(server: ScriptedPlatform, platform: Platform, response: Any) -> None:
+    server.on("GET", READ, Reply(json=response))
     with pytest.raises(UnexpectedAnswer):
         platform.telemetry.latest(ZONE, ["a"])
     with pytest.raises(UnexpectedAnswer):
@@ -152,9 +152,9 @@ INSIDE: dict[str, Callable[[int, int, int], bool]] = {
 
 
 def series(stored: set[int], inside: Callable[[int, int, int], bool]) -> Callable[[Request], Reply]:
-    """Answers as a server does: newest first, cut off at the limit, {} for nothing."""
+    """Responds as a server does: newest first, cut off at the limit, {} for nothing."""
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         query = request.query
         assert query["interval"] == "0"
         start, end, limit = int(query["startTs"]), int(query["endTs"]), int(query["limit"])
@@ -162,7 +162,7 @@ def series(stored: set[int], inside: Callable[[int, int, int], bool]) -> Callabl
         found = sorted((ts for ts in stored if inside(start, ts, end)), reverse=True)[:limit]
         return Reply(json={query["keys"]: [{"ts": ts, "value": str(ts * 2)} for ts in found]} if found else {})
 
-    return answer
+    return response
 
 
 @pytest.mark.parametrize("kind", INSIDE)

@@ -6,18 +6,26 @@ from tests.support.recorders import RecordingReporter
 
 def test_an_outage_and_its_end_are_each_reported_once() -> None:
     reporter = RecordingReporter()
-    outage = OutageReporter(reporter, "Kafka answers again.")
-    for problem in (None, None, "No answer.", "No answer.", None, None, "No answer."):
+    outage = OutageReporter(reporter, "Kafka responds again.")
+    for problem in (None, None, "No response.", "No response.", None, None, "No response."):
         outage.update(problem)
-    assert reporter.reported == [("warning", "No answer."), ("info", "Kafka answers again."), ("warning", "No answer.")]
+    assert reporter.reported == [
+        ("warning", "No response."),
+        ("info", "Kafka responds again."),
+        ("warning", "No response."),
+    ]
 
 
 def test_another_outage_is_reported_and_ends_with_the_same_message() -> None:
     reporter = RecordingReporter()
-    outage = OutageReporter(reporter, "Kafka answers again.")
-    for problem in ("No answer.", "No topic.", None):
+    outage = OutageReporter(reporter, "Kafka responds again.")
+    for problem in ("No response.", "No topic.", None):
         outage.update(problem)
-    assert reporter.reported == [("warning", "No answer."), ("warning", "No topic."), ("info", "Kafka answers again.")]
+    assert reporter.reported == [
+        ("warning", "No response."),
+        ("warning", "No topic."),
+        ("info", "Kafka responds again."),
+    ]
 
 
 def test_numbers_that_change_do_not_make_another_outage() -> None:

@@ -52,8 +52,8 @@ def test_sixteen_threads_log_in_once(server: ScriptedPlatform, session: Session)
     server.on("POST", "/api/auth/login", lambda _: Reply(json=server.tokens().json, delay_seconds=0.2))
     server.on("GET", "/api/thing", THING)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: get(session), range(64)))
-    assert answers == [{"a": 1}] * 64
+        responses = list(pool.map(lambda _: get(session), range(64)))
+    assert responses == [{"a": 1}] * 64
     assert len(server.logins) == 1
 
 
@@ -163,7 +163,7 @@ def test_many_threads_with_one_expired_token_log_in_once(server: ScriptedPlatfor
     get_ready = threading.Barrier(8)
     first_token: list[str] = []
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         token = request.headers["x-authorization"]
         if not first_token:
             first_token.append(token)
@@ -172,7 +172,7 @@ def test_many_threads_with_one_expired_token_log_in_once(server: ScriptedPlatfor
             return TOKEN_EXPIRED
         return THING
 
-    server.on("GET", "/api/thing", answer)
+    server.on("GET", "/api/thing", response)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: get(session), range(8))) == [{"a": 1}] * 8
     assert len(server.logins) + len(server.refreshes) == 2
@@ -234,7 +234,7 @@ def test_threads_that_wait_for_a_login_share_its_refusal(server: ScriptedPlatfor
         (SPRING_500, ServerFault),
     ],
 )
-def test_what_the_answer_to_a_login_means(
+def test_what_the_response_to_a_login_means(
     server: ScriptedPlatform, session: Session, reply: Reply, kind: type[PlatformError]
 ) -> None:
     server.on("POST", "/api/auth/login", reply)

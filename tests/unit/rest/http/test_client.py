@@ -53,7 +53,7 @@ def test_no_more_connections_than_the_pool_holds(server: ScriptedPlatform, open_
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_an_answer_is_not_read_beyond_the_limit(
+def test_a_response_is_not_read_beyond_the_limit(
     server: ScriptedPlatform, open_session: OpenSession, announced: bool
 ) -> None:
     body = b'"' + b"x" * 3_000_000 + b'"'
@@ -71,7 +71,7 @@ def test_a_trickling_response_times_out(server: ScriptedPlatform, open_session: 
     assert time.monotonic() - began < 5
 
 
-def test_a_slow_answer_times_out(server: ScriptedPlatform, open_session: OpenSession) -> None:
+def test_a_slow_response_times_out(server: ScriptedPlatform, open_session: OpenSession) -> None:
     session = open_session(timeout_seconds=(2.0, 0.2), retry=RetryPolicy(attempts=1))
     server.on("GET", "/api/thing", Reply(json={}, delay_seconds=1))
     with pytest.raises(PlatformUnreachable) as caught:

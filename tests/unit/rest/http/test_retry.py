@@ -70,7 +70,7 @@ def test_retry_after_is_honoured_even_for_calls_that_must_not_be_doubled(
     assert 1 <= time.monotonic() - began < 3
 
 
-def test_a_retry_after_beyond_patience_ends_at_once(server: ScriptedPlatform, session: Session) -> None:
+def test_a_retry_after_beyond_the_limit_ends_at_once(server: ScriptedPlatform, session: Session) -> None:
     server.on("GET", "/api/thing", Reply(429, headers={"Retry-After": "3600"}))
     began = time.monotonic()
     with pytest.raises(RateLimited) as caught:
@@ -108,9 +108,7 @@ def test_a_delete_that_finds_nothing_on_its_repeat_is_done(server: ScriptedPlatf
     assert server.count("DELETE", "/api/thing") == 2
 
 
-def test_a_delete_that_finds_nothing_after_one_that_was_not_carried_out(
-    server: ScriptedPlatform, session: Session
-) -> None:
+def test_a_delete_that_finds_nothing_after_one_that_was_not_applied(server: ScriptedPlatform, session: Session) -> None:
     server.on("POST", "/api/auth/login", Reply(503), server.tokens())
     server.on("DELETE", "/api/thing", Reply(429), NOT_FOUND)
     with pytest.raises(NotFound):

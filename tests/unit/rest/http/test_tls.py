@@ -97,7 +97,7 @@ def test_files_that_are_no_certificates(
     authority: trustme.CA, ca_file: Path, tmp_path: Path, open_session: OpenSession
 ) -> None:
     nonsense = tmp_path / "nonsense.pem"
-    nonsense.write_text("this is no certificate")
+    nonsense.write_text("this is not a certificate")
     with tls_server(authority, authority.issue_cert("127.0.0.1")) as server:
         for tls in (
             TlsFiles(ca_file=nonsense),
