@@ -30,7 +30,7 @@ from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.scenario import Scenario, load_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Sources, resolve
 from pacifictool.simulation.fleet import Fleet

@@ -14,7 +14,10 @@ import psutil
 import pyspark
 import requests
 
-from pacifictool.runtime import ManagedProcess, default_cache_dir, find_java, free_ports, spark_java_home
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java, spark_java_home
+from pacifictool.runtime.ports import free_ports
+from pacifictool.runtime.processes import ManagedProcess
 from tests.support.waiting import wait_until
 
 START_SECONDS = 120.0
