@@ -92,3 +92,16 @@ def mean_in(result: WindowResult) -> float:
 def partial(zone: str, window_end_ms: int, count: int, total: int) -> PartialAggregate:
     """What a batch adds to a window of `mean_scenario`; `total` is in units of 1e-9."""
     return PartialAggregate("zones", zone, window_end_ms, count, mean_state(count, total))
+
+
+def rules_of(*analytics: dict[str, Any], **forwarding: Any) -> RecordRules:
+    """The rules of these analytics, in windows of 10 s and named "a1", "a2", … unless they say otherwise."""
+    scenario = Scenario.model_validate(
+        {
+            "forwarding": {"topic": "readings", "attributes": ["site"], "telemetry": ["temperature"], **forwarding},
+            "analytics": [
+                {"name": f"a{number}", "window": 10, **each} for number, each in enumerate(analytics, start=1)
+            ],
+        }
+    )
+    return RecordRules.of_scenario(scenario)
