@@ -4,6 +4,7 @@ import dataclasses
 import random
 import resource
 import sqlite3
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 
+from pacifictool.analytics.engine.aggregates import StateLayout
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import queries
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, WindowState
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
+from pacifictool.analytics.windows import UNITS, PartialAggregate
 from pacifictool.errors import AggregationError, StorageFull
 from tests.support.recorders import RecordingReporter
-from tests.support.scenarios import mean_rules, partial, sum_of
+from tests.support.scenarios import mean_rules, mean_state, partial, rules_of, sum_of
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 RULES = mean_rules()
@@ -266,4 +270,98 @@ def test_a_stop_ends_the_wait_for_a_lock(tmp_path: Path) -> None:
     with pytest.raises(AggregationError, match="locked"):
         store.apply(outcome(("A", W1, 1, 1)))
     other.close()
+    store.close()
+
+
+# --- several analytics -----------------------------------------------------------------------------------------------
+
+
+SEVERAL = rules_of(
+    {"name": "fast", "group_by": ["site"], "telemetry": {"temperature": "mean(temperature)"}},
+    {"name": "slow", "group_by": ["site"], "window": 60, "telemetry": {"coldest": "min(temperature)"}},
+    {"name": "all", "entity": "All sites", "telemetry": {"temperature_p95": "p95(temperature)", "readings": "count()"}},
+)
+
+
+def of_all(*values: int, end: int = W1) -> list[PartialAggregate]:
+    """What readings of these values, each in a batch of its own, add to each of the analytics."""
+    return [
+        each
+        for value in values
+        for each in (
+            PartialAggregate("fast", "North", end, 1, mean_state(1, value * UNITS)),
+            PartialAggregate("slow", "North", 60_000, 1, struct.pack(">2q", value * UNITS, value * UNITS)),
+            PartialAggregate("all", "", end, 1, struct.pack(">?i2q", False, 1, value * UNITS, 1)),
+        )
+    ]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[StateStore]:
+    store = StateStore(tmp_path / "state.sqlite", SEVERAL)
+    yield store
+    store.close()
+
+
+def values_of(store: StateStore) -> dict[str, Any]:
+    layouts = {each.name: StateLayout(each) for each in SEVERAL.analytics}
+    return {
+        window.analytics: layouts[window.analytics].results(window.count, window.state) for window in store.due(None, 9)
+    }
+
+
+def test_each_analytics_merges_what_it_needs(several: StateStore) -> None:
+    for value in (7, -3, 8):
+        several.apply(BatchOutcome((), of_all(value), valid=1))
+
+    assert values_of(several) == {
+        "all": {"temperature_p95": 7.9, "readings": 3},
+        "fast": {"temperature": 4.0},
+        "slow": {"coldest": -3.0},
+    }
+    assert several.counters() == {"batches": 3, "valid": 3}
+    assert [(window.analytics, window.window_end_ms) for window in several.due(W3, 9)] == [("all", W1), ("fast", W1)]
+    (first, *_) = several.due(None, 1)
+    assert [window.analytics for window in several.due(None, 9, after=first)] == ["fast", "slow"]
+
+
+def test_one_analytics_closes_later_than_another(several: StateStore) -> None:
+    several.apply(BatchOutcome((), of_all(1) + of_all(2, end=W2), 2, closed_until_ms={"fast": 15_000, "slow": 0}))
+    several.apply(BatchOutcome((), (), 0, closed_until_ms={"fast": 12_000, "slow": 5_000, "all": W3}))
+    assert several.closed_until_ms() == {"fast": 15_000, "slow": 5_000, "all": W3}
+    several.mark_delivered([window for window in several.due(None, 9) if window.analytics != "all"])
+    assert several.forget_closed() == 1
+    assert several.window("fast", "North", W1) is None
+    assert several.window("fast", "North", W2) is not None
+    assert several.window("slow", "North", 60_000) is not None
+
+    several.mark_refused(several.due(None, 9), "no such asset")
+    assert several.forget_closed() == 2
+    assert several.refusal("all", "", W1) == "no such asset"
+    assert several.refusal("fast", "", W1) is None
+    assert several.counters()["refused"] == 2
+
+
+def test_the_newest_window_is_that_of_its_analytics_and_group(several: StateStore) -> None:
+    several.apply(BatchOutcome((), of_all(1) + of_all(2, end=W2), 2))
+    several.mark_delivered(several.due(None, 9))
+    newest = several.newest_delivered([("fast", "North"), ("all", ""), ("slow", "South")])
+    assert {series: window.window_end_ms for series, window in newest.items()} == {
+        ("fast", "North"): W2,
+        ("all", ""): W2,
+    }
+
+
+def test_an_analytics_that_the_scenario_has_no_more_keeps_what_it_had(several: StateStore, tmp_path: Path) -> None:
+    several.apply(BatchOutcome((), of_all(1), 1, closed_until_ms={"fast": 5_000, "slow": 4_000}))
+    several.close()
+    fewer = RecordRules(SEVERAL.forwarding, SEVERAL.analytics[:1])
+    store = StateStore(tmp_path / "state.sqlite", fewer)
+    store.apply(BatchOutcome((), of_all(3)[:1], 1, closed_until_ms={"fast": 6_000}))
+    assert store.closed_until_ms() == {"fast": 6_000, "slow": 4_000}
+    assert values_of(store) == {
+        "all": {"temperature_p95": 1.0, "readings": 1},
+        "fast": {"temperature": 2.0},
+        "slow": {"coldest": 1.0},
+    }
     store.close()
