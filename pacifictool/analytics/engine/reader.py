@@ -34,8 +34,8 @@ before what it asks for: with Kafka's own 500 it holds up small batches by 0.1-0
 _SOURCES: Final = [
     Path(__file__).with_name("java") / f"{name}.java"
     for name in (
-        "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate", "PartialAggregates",
-        "PartitionReader", "BatchReader",
+        "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate",
+        "PartialAggregates", "PartitionReader", "BatchReader",
     )
 ]  # fmt: skip
 _PART = struct.Struct(">iqqqqq")

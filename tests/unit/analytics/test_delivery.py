@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +11,11 @@ import pytest
 from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
-from pacifictool.analytics.windows import UNITS, WindowResult
+from pacifictool.analytics.windows import UNITS, PartialAggregate, WindowResult
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
 from pacifictool.progress import SILENT
 from tests.support.recorders import RecordingReporter
-from tests.support.scenarios import mean_rules, partial, window_result
+from tests.support.scenarios import mean_rules, partial, rules_of, window_result
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 RULES = mean_rules()
@@ -214,3 +215,66 @@ def test_a_stop_ends_the_waiting_within_half_a_second(store: StateStore) -> None
 
     assert time.monotonic() - asked < 0.5
     assert work.state.failure == "The platform does not respond."
+
+
+# --- results that the records do not define --------------------------------------------------------------------------
+
+METERS = rules_of({"group_by": ["site"], "telemetry": {"use": "rate(temperature)", "highest": "max(temperature)"}})
+RATES = rules_of({"group_by": ["site"], "telemetry": {"use": "rate(temperature)"}})
+
+
+def metered(store: StateStore, *windows: tuple[int, int], highest: bool = False) -> None:
+    """Readings of 3, 6, 9, … at 0 s, 1 s, 2 s of windows given by their ends and numbers of readings."""
+    parts = []
+    for end, count in windows:
+        first = (end - 10_000, 0, 0, 3 * UNITS)
+        last = (end - 10_000 + 1000 * (count - 1), 0, count, 3 * count * UNITS)
+        state = struct.pack(">8q", *first, *last)
+        if highest:
+            state += struct.pack(">2q", 3 * UNITS, 3 * count * UNITS)
+        parts.append(PartialAggregate("a1", "North", end, count, state))
+    store.apply(BatchOutcome((), parts, valid=sum(part.count for part in parts)))
+
+
+@pytest.fixture
+def rates(tmp_path: Path) -> StateStore:
+    return StateStore(tmp_path / "rates.sqlite", RATES)
+
+
+def test_a_window_without_any_result_is_done_and_not_posted(rates: StateStore) -> None:
+    metered(rates, (W1, 1), (W2, 3))
+    sink = RecordingSink()
+    work = Delivery(rates, sink, RATES.analytics, reporter=SILENT)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W2, 3)]
+    assert sink.calls[0][0].values == {"use": 3.0}
+    assert rates.due_windows() == 0
+    assert (work.posted, rates.counters()["posted"], len(work.state.last_posted)) == (1, 1, 1)
+
+
+def test_a_correction_does_not_wait_for_a_newest_window_that_has_no_result(rates: StateStore) -> None:
+    metered(rates, (W1, 2), (W2, 2), (W3, 1))
+    sink = RecordingSink()
+    work = Delivery(rates, sink, RATES.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    sink.calls.clear()
+    metered(rates, (W1, 3))
+    work.deliver_due(None, threading.Event())
+
+    # The newest window that has a value is what the platform is to show as latest.
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2)]
+
+
+def test_after_a_correction_the_newest_value_of_each_key_is_posted_again(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    metered(store, (W1, 2), (W2, 2), (W3, 1), highest=True)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    assert [set(result.values) for result in sink.calls[0]] == [{"use", "highest"}, {"use", "highest"}, {"highest"}]
+    sink.calls.clear()
+    metered(store, (W1, 3), highest=True)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]
