@@ -60,6 +60,25 @@ def test_what_could_not_be_found_out_matches_and_is_learnt_later(tmp_path: Path)
             checkpoint.check_identity(IDENTITY | {"topic_id": "def"})
 
 
+def test_of_what_is_computed_only_the_difference_is_shown(tmp_path: Path) -> None:
+    rules = {"attributes": ["geoZone"], "valid": {"windSpeed": {"min": 0.0}}}
+    begun = IDENTITY | {"records": rules, "analytics.zones": {"window_ms": 1, "ts": "end"}}
+    with Checkpoint(tmp_path, "t", RULES) as checkpoint:
+        checkpoint.check_identity(begun)
+        for changed, words in (
+            ({"analytics.zones": {"window_ms": 5, "ts": "end"}}, "analytics zones, window_ms: 1 there, 5 now"),
+            ({"analytics.zones": {"window_ms": 1}}, "analytics zones, ts: 'end' there, None now"),
+            (
+                {"records": rules | {"attributes": ["site"]}},
+                r"records, attributes: \['geoZone'\] there, \['site'\] now",
+            ),
+        ):
+            with pytest.raises(CheckpointMismatch, match=rf"another job \({words}\)"):
+                checkpoint.check_identity(begun | changed)
+        checkpoint.check_identity(IDENTITY | {"analytics.zones": None, "analytics.sites": {"window_ms": 7}})
+        assert checkpoint.store.identity_document()["analytics.sites"] == {"window_ms": 7}
+
+
 def test_a_range_comes_in_parts() -> None:
     whole = OffsetRange(4, 10, 35)
     assert whole.records == 25
