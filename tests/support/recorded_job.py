@@ -15,6 +15,8 @@ from typing import Any
 
 from pyspark.java_gateway import launch_gateway
 
+sys.path.append(str(Path(__file__).parents[2]))
+
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob

@@ -12,12 +12,13 @@ import pytest
 
 from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.stored import StoredResults
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import MqttError, PacificToolError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import window_result as result
 
 CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
@@ -101,7 +102,6 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
             token,
             device="Analytics Gateway",
             entity_type="WeatherStation",
-            value_key="windSpeed",
             acks_per_device=acks_per_device,
             stored=stored,
             acknowledgement_seconds=acknowledgement_seconds,
@@ -116,12 +116,8 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
         sink.close()
 
 
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
-
-
 def deliver_all(
-    sink: GatewaySink, results: list[WindowMean], book: RecordingCallback, attempts: int = 1
+    sink: GatewaySink, results: list[WindowResult], book: RecordingCallback, attempts: int = 1
 ) -> list[PacificToolError]:
     """Delivers what is left again and again, as the job does. Returns the failures."""
     failures: list[PacificToolError] = []
@@ -149,7 +145,7 @@ def test_a_connection_closed_in_the_middle_is_an_error_and_everything_arrives_wi
 
     platform.close_at = None
     assert deliver_all(sink, results, book, attempts=1) == []
-    assert len(book.accepted_results) == 3000 == len(set(book.accepted_results))
+    assert len(book.accepted_results) == 3000 == len(book.entities)
     assert platform.peer.connections == 2
     # Devices are connected again, since the session is another one; only those that still had something to say.
     again = [name for name, _, connection in platform.connects if connection == 2]
@@ -165,7 +161,7 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
     platform.poison = {"Zone 023", "Zone 077"}
     book = RecordingCallback()
     attempts = 0
-    while book.zones != set(zones) - platform.poison:
+    while book.entities != set(zones) - platform.poison:
         assert attempts < 20
         attempts += 1
         deliver_all(sink, [result(zone, 20_000) for zone in zones], book)
@@ -174,12 +170,12 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
     later = RecordingCallback()
     with pytest.raises(MqttError, match=r"for 'Zone 0\d\d' within"):
         sink.deliver([result(zone, 30_000) for zone in zones], later)
-    assert len(later.zones) == 98
+    assert len(later.entities) == 98
     assert platform.peer.connections == 1
 
     platform.poison = set()
     assert deliver_all(sink, [result(zone, 30_000) for zone in zones], later, attempts=2) == []
-    assert len(later.zones) == 100
+    assert len(later.entities) == 100
 
 
 def test_a_zone_at_which_the_server_hangs_up_keeps_no_other_from_arriving(
@@ -190,7 +186,7 @@ def test_a_zone_at_which_the_server_hangs_up_keeps_no_other_from_arriving(
     platform.deadly = {"Zone 123"}
     results = [result(f"Zone {n:03d}") for n in range(400)]
     failures = deliver_all(sink, results, book, attempts=60)
-    assert {result.zone for result in results} - book.zones == {"Zone 123"}
+    assert {result.entity for result in results} - book.entities == {"Zone 123"}
     assert all(isinstance(failure, MqttError) for failure in failures)
 
 
