@@ -103,7 +103,7 @@ def test_without_a_gateway_a_hint_is_given(
 
 def test_zones_that_are_called_like_turbines_stay_assets(choose: Choose, platform: Platform) -> None:
     platform.devices.create(NAME, "gateway", {"gateway": True})
-    speed = ConstantModel(value=5)
+    speed = ConstantModel(model="constant", value=5)
     turbines = tuple(
         Device(name=f"T{n}", attributes={"geoZone": f"T{n + 1}"}, telemetry={"windSpeed": speed})
         for n in range(MANY_GROUPS)
