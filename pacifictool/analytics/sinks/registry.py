@@ -66,18 +66,21 @@ def _rest_target(options: SinkOptions) -> str:
 
 @contextmanager
 def _open_rest(options: SinkOptions) -> Iterator[Sink]:
+    with options.connect() as platform, closing(rest_sink(platform, options.scenario)) as sink:
+        yield sink
+
+
+def rest_sink(platform: Platform, scenario: Scenario) -> Sink:
+    """The sink that posts the results of a scenario over REST; close it."""
     from pacifictool.analytics.sinks.rest import RestSink
 
-    with options.connect() as platform:
-        sink = RestSink(
-            {"asset": platform.assets, "device": platform.devices},
-            platform.telemetry,
-            url=platform.url,
-            entity_type=options.scenario.asset_type,
-            connections=platform.telemetry.writes_at_once(),
-        )
-        with closing(sink):
-            yield sink
+    return RestSink(
+        {"asset": platform.assets, "device": platform.devices},
+        platform.telemetry,
+        url=platform.url,
+        entity_type=scenario.asset_type,
+        connections=platform.telemetry.writes_at_once(),
+    )
 
 
 # --- gateway ---------------------------------------------------------------------------------------------------------
