@@ -14,7 +14,7 @@ import pytest
 
 from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.stored import StoredResults
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import PacificToolError
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
@@ -96,7 +96,6 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
             token,
             device="Analytics Gateway",
             entity_type="WeatherStation",
-            value_key="windSpeed",
             acks_per_device=acks_per_device,
             stored=stored,
             acknowledgement_seconds=acknowledgement_seconds,
@@ -111,12 +110,8 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
         sink.close()
 
 
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
-
-
 def deliver_all(
-    sink: GatewaySink, results: list[WindowMean], book: RecordingCallback, attempts: int = 1
+    sink: GatewaySink, results: list[WindowResult], book: RecordingCallback, attempts: int = 1
 ) -> list[PacificToolError]:
     """Delivers what is left again and again, as the job does. Returns the failures."""
     failures: list[PacificToolError] = []

@@ -95,7 +95,7 @@ def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(jobs
     records = TimedRecords(jobs)
     sink = jobs.sink()
 
-    running = jobs.start(records.topic, sink, aggregation={"lateness": "2s"})
+    running = jobs.start(records.topic, sink, analytics={"lateness": "2s"})
     records.send_good(20, seconds=0.5)
     running.wait_for(lambda: counted(sink) == 20)
     ahead = now() + 30_000
@@ -107,7 +107,7 @@ def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(jobs
     assert "fast" not in {zone for zone, _ in sink.values()}
     running.finish()
 
-    rest = jobs.run(records.topic, sink, aggregation={"lateness": "2s"})
+    rest = jobs.run(records.topic, sink, analytics={"lateness": "2s"})
     assert rest.rejects == {}
     assert counted(sink) == records.good == 81
     assert sink.values()["fast", ahead // 1000 * 1000 + 1000] == (1, 10.0)

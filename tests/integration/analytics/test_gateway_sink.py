@@ -6,8 +6,9 @@ import pytest
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
-from tests.support.gateway_platform import GatewayPlatform, MakeSink, deliver_all, result
+from tests.support.gateway_platform import GatewayPlatform, MakeSink, deliver_all
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import window_result as result
 
 
 def test_a_connection_closed_in_the_middle_is_an_error_and_everything_arrives_with_the_next_deliveries(
@@ -23,7 +24,7 @@ def test_a_connection_closed_in_the_middle_is_an_error_and_everything_arrives_wi
 
     platform.close_at = None
     assert deliver_all(sink, results, book, attempts=1) == []
-    assert len(book.accepted_results) == 3000 == len(set(book.accepted_results))
+    assert len(book.accepted_results) == 3000 == len(book.entities)
     assert platform.peer.connections == 2
     # Devices are connected again, since the session is another one; only those that still had something to say.
     again = [name for name, _, connection in platform.connects if connection == 2]
@@ -39,7 +40,7 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
     platform.poison = {"Zone 023", "Zone 077"}
     book = RecordingCallback()
     attempts = 0
-    while book.zones != set(zones) - platform.poison:
+    while book.entities != set(zones) - platform.poison:
         assert attempts < 20
         attempts += 1
         deliver_all(sink, [result(zone, 20_000) for zone in zones], book)
@@ -48,12 +49,12 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
     later = RecordingCallback()
     with pytest.raises(MqttError, match=r"for 'Zone 0\d\d' within"):
         sink.deliver([result(zone, 30_000) for zone in zones], later)
-    assert len(later.zones) == 98
+    assert len(later.entities) == 98
     assert platform.peer.connections == 1
 
     platform.poison = set()
     assert deliver_all(sink, [result(zone, 30_000) for zone in zones], later, attempts=2) == []
-    assert len(later.zones) == 100
+    assert len(later.entities) == 100
 
 
 def test_a_zone_at_which_the_server_hangs_up_keeps_no_other_from_arriving(
@@ -64,7 +65,7 @@ def test_a_zone_at_which_the_server_hangs_up_keeps_no_other_from_arriving(
     platform.deadly = {"Zone 123"}
     results = [result(f"Zone {n:03d}") for n in range(400)]
     failures = deliver_all(sink, results, book, attempts=60)
-    assert {result.zone for result in results} - book.zones == {"Zone 123"}
+    assert {result.entity for result in results} - book.entities == {"Zone 123"}
     assert all(isinstance(failure, MqttError) for failure in failures)
 
 

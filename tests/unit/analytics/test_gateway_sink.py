@@ -13,14 +13,16 @@ from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
-from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
+from pacifictool.analytics.windows import UNITS, WindowResult
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.progress import SILENT
 from pacifictool.settings import Secret
-from tests.support.gateway_platform import CONNECT, TELEMETRY, GatewayPlatform, MakeSink, deliver_all, result
+from tests.support.gateway_platform import CONNECT, TELEMETRY, GatewayPlatform, MakeSink, deliver_all
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import mean_in, mean_rules, partial
+from tests.support.scenarios import window_result as result
 from tests.support.waiting import wait_until
 
 
@@ -35,7 +37,7 @@ def test_every_zone_becomes_a_device_of_the_type_once_a_session(platform: Gatewa
         "A": [{"ts": 10_000, "values": {"windSpeed": 2.5}}],
         "B": [{"ts": 10_000, "values": {"windSpeed": 7.0}}],
     }
-    assert book.zones == {"A", "B", "C"}
+    assert book.entities == {"A", "B", "C"}
     assert sink.target == f"gateway mqtt://127.0.0.1:{platform.peer.port} as Analytics Gateway"
 
 
@@ -58,7 +60,7 @@ def test_a_server_that_responds_once_for_a_message(platform: GatewayPlatform, ma
     platform.per_device = False
     book = RecordingCallback()
     make_sink(acks_per_device=False).deliver([result("A"), result("B")], book)
-    assert book.zones == {"A", "B"}
+    assert book.entities == {"A", "B"}
     assert len(platform.messages) == 1
 
 
@@ -67,7 +69,7 @@ def test_a_server_of_which_that_is_not_known(platform: GatewayPlatform, make_sin
     platform.per_device = per_device
     book = RecordingCallback()
     make_sink(acks_per_device=None).deliver([result(f"Z{n}") for n in range(300)], book)
-    assert len(book.zones) == 300
+    assert len(book.entities) == 300
     assert [len(message) for message in platform.messages] == [1] * 300
 
 
@@ -96,7 +98,7 @@ def test_acknowledgements_out_of_order(peer: ScriptedPeer, make_sink: MakeSink) 
     telemetry = [message for message in peer.received if message.topic == TELEMETRY]
     assert len(telemetry) == 2
     assert len(book.accepted_results) == 1500
-    assert book.accepted_results[0].zone == next(iter(json.loads(telemetry[1].payload)))
+    assert book.accepted_results[0].entity == next(iter(json.loads(telemetry[1].payload)))
 
 
 def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: GatewayPlatform, make_sink: MakeSink) -> None:
@@ -109,7 +111,11 @@ def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: GatewayPlat
     assert platform.written == {
         f"Zone {zone:04d}": [(n * 10_000, n + zone / 8) for n in range(1, 4)] for zone in range(2000)
     }
-    assert len(book.accepted_results) == len(results) == len(set(book.accepted_results))
+    assert (
+        len(book.accepted_results)
+        == len(results)
+        == len({(result.entity, result.window_end_ms) for result in book.accepted_results})
+    )
     for message in platform.messages:
         for rows in message.values():
             timestamps = [row["ts"] for row in rows]
@@ -130,12 +136,13 @@ def test_a_corrected_window_and_the_newest_again_arrive_in_that_order(
 def test_the_job_delivers_again_what_was_not_acknowledged(
     platform: GatewayPlatform, make_sink: MakeSink, tmp_path: Path
 ) -> None:
-    store = StateStore(tmp_path / "state.sqlite")
-    sums = [PartialSum(f"Z{zone}", end, 1, 5 * UNITS) for zone in range(50) for end in (10_000, 20_000)]
-    store.apply(BatchOutcome((), sums))
+    rules = mean_rules()
+    store = StateStore(tmp_path / "state.sqlite", rules)
+    sums = [partial(f"Z{zone}", end, 1, 5 * UNITS) for zone in range(50) for end in (10_000, 20_000)]
+    store.apply(BatchOutcome((), sums, valid=100))
     platform.close_at = 2
     threading.Timer(0.3, lambda: setattr(platform, "close_at", None)).start()
-    delivery = Delivery(store, make_sink(), window_ms=10_000, reporter=SILENT)
+    delivery = Delivery(store, make_sink(), rules.analytics, reporter=SILENT)
     assert delivery.deliver_due(None, threading.Event()) == 100
     assert store.due(None, 10) == []
     for zone in range(50):
@@ -150,7 +157,7 @@ def test_a_device_that_cannot_be_made_keeps_no_other_from_arriving(
     platform.poison = {"Zone 07"}
     with pytest.raises(MqttError, match="for 'Zone 07' within"):
         sink.deliver([result(f"Zone {n:02d}") for n in range(30)], book)
-    assert len(book.zones) == 29
+    assert len(book.entities) == 29
 
 
 def test_names_that_no_device_can_have_are_refused(platform: GatewayPlatform, make_sink: MakeSink) -> None:
@@ -159,7 +166,7 @@ def test_names_that_no_device_can_have_are_refused(platform: GatewayPlatform, ma
     odd = ["Zo\"ne '/\\ ü 风", "\t", longest]
     make_sink().deliver([result(zone) for zone in ("", longest + "x", "\ud800", *odd)], book)
     assert set(book.refusals) == {"", longest + "x", "\ud800"}
-    assert book.zones == set(odd) == set(platform.written)
+    assert book.entities == set(odd) == set(platform.written)
 
 
 def test_only_names_that_are_refused_need_no_session(peer: ScriptedPeer, make_sink: MakeSink) -> None:
@@ -181,7 +188,7 @@ def test_a_refused_token_is_looked_up_again(platform: GatewayPlatform, make_sink
         sink.deliver([result("A")], book)
     sink.deliver([result("A")], book)
     assert asked == ["old", "new"]
-    assert book.zones == {"A"}
+    assert book.entities == {"A"}
 
 
 def test_a_gateway_that_is_gone_is_reported(make_sink: MakeSink) -> None:
@@ -254,7 +261,7 @@ class Store(StoredResults):
         self.asked = 0
         self.error: PacificToolError | None = None
 
-    def among(self, results: Sequence[WindowMean]) -> list[WindowMean]:
+    def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
         self.asked += 1
         if self.error is not None:
             raise self.error
@@ -262,8 +269,8 @@ class Store(StoredResults):
             result
             for result in results
             if self.is_working
-            and result.zone not in self.dropped
-            and (result.window_end_ms, result.mean) in self._platform.written[result.zone]
+            and result.entity not in self.dropped
+            and (result.window_end_ms, mean_in(result)) in self._platform.written[result.entity]
         ]
 
 
@@ -287,7 +294,7 @@ def test_what_is_queued_counts_when_it_is_stored(platform: GatewayPlatform, make
     assert book.accepted_results == []
     store.is_working = True
     thread.join(5)
-    assert book.zones == {"A", "B"}
+    assert book.entities == {"A", "B"}
 
 
 def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
@@ -301,7 +308,7 @@ def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
     ) as caught:
         sink.deliver(results, book)
     assert failure_of(caught.value) is Failure.UNCONFIRMED
-    assert book.zones == {"A"}
+    assert book.entities == {"A"}
 
     assert len(deliver_all(sink, results, book, attempts=2)) == 2
     assert rows_sent(platform) == 3
