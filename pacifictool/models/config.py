@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from pacifictool.models.csv_file import MAX_VALUE, CsvFormat, CsvTable, open_table
+from pacifictool.models import csv_file
+from pacifictool.models.csv_file import CsvFormat, CsvTable, open_table
+
+MAX_VALUE: Final = csv_file.MAX_VALUE
+"""The job keeps sums exact up to this value; no model produces more."""
 
 Number = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
 Spread = Annotated[float, Field(ge=0, le=MAX_VALUE)]
