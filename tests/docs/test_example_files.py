@@ -9,7 +9,6 @@ from typing import Any
 from urllib.request import urlopen
 
 import yaml
-from documents import ROOT, command_lines, parse
 
 from pacifictool.models.generators import generator_for
 from pacifictool.scenario import load_scenario
@@ -17,6 +16,7 @@ from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.documents import ROOT, command_lines, parse
 
 EXAMPLES = ROOT / "examples"
 
@@ -42,9 +42,9 @@ def test_prometheus_finds_what_a_fleet_offers() -> None:
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
     with (
         metrics_endpoint(fleet.snapshot, 0) as port,
-        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as answer,
+        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as response,
     ):
-        assert f"{PREFIX}_" in answer.read().decode("utf-8")
+        assert f"{PREFIX}_" in response.read().decode("utf-8")
 
 
 def test_a_thousand_turbines_in_twenty_zones() -> None:

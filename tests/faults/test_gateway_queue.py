@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
+from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import PacificToolError
@@ -18,21 +18,11 @@ from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
+from tests.support.recorders import RecordingCallback
 
 QUEUE_SECONDS = 2.0
 WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        raise AssertionError(reason)
 
 
 @pytest.fixture
@@ -74,7 +64,7 @@ class Job(threading.Thread):
     def __init__(self, sink: Sink, results: list[WindowMean]) -> None:
         super().__init__(daemon=True)
         self._sink, self._results = sink, results
-        self.book = Book()
+        self.book = RecordingCallback(fail_on_refusal=True)
         self.failures: list[PacificToolError] = []
 
     def run(self) -> None:
@@ -107,7 +97,7 @@ def test_what_counts_as_delivered_survives_a_kill(
     results = [*window(1, mean=7.5), *window(2)] if is_correction else window(1)
     with SINKS["gateway"].open(options) as sink:
         if before:
-            sink.deliver(before, Book())
+            sink.deliver(before, RecordingCallback(fail_on_refusal=True))
         job = Job(sink, results)
         job.start()
         time.sleep(QUEUE_SECONDS / 2)  # everything is acknowledged, and nothing of it is stored

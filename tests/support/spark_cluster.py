@@ -116,21 +116,21 @@ class SparkCluster:
 
     def state(self) -> Mapping[str, Any]:
         """What the master says of itself."""
-        answer = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
-        state: Mapping[str, Any] = answer.json()
+        response = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
+        state: Mapping[str, Any] = response.json()
         return state
 
     def wait_for(self, condition: Any, seconds: float = START_SECONDS) -> None:
         """Returns when the master's state is as wanted."""
         until = time.monotonic() + seconds
-        state: Any = "no answer"
+        state: Any = "no response"
         while True:
             try:
                 state = self.state()
                 if condition(state):
                     return
             except requests.RequestException:
-                pass  # not there yet, or answering before its page is
+                pass  # not there yet, or responding before its page is
             assert time.monotonic() < until, state
             time.sleep(0.1)
 

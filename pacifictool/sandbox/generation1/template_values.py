@@ -14,12 +14,12 @@ MAX_OUTPUT = 1_000_000
 class TemplateReading(dict[str, Any]):
     """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.key`, `.ts`."""
 
-    def __init__(self, key: str, stamp: int, value: Value) -> None:
+    def __init__(self, key: str, timestamp: int, value: Value) -> None:
         text = java_text(value)
-        super().__init__(key=key, ts=stamp, value=value, valueAsString=text)
+        super().__init__(key=key, ts=timestamp, value=value, valueAsString=text)
         self["getValueAsString"] = lambda: text
         self["getKey"] = lambda: key
-        self["getTs"] = lambda: stamp
+        self["getTs"] = lambda: timestamp
         self["getValue"] = lambda: value
 
     def __str__(self) -> str:

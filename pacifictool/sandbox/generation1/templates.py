@@ -1,6 +1,6 @@
 """Velocity templates of rule actions, rendered by airspeed.
 
-airspeed resolves names with `getattr`, so a template could walk from any value to the interpreter's inside. Templates
+airspeed resolves names with `getattr`, so a template could reach the interpreter's internals from any value. Templates
 are therefore refused when they use a name with a leading underscore, `format` (which does the same in a text) or a
 directive that evaluates further template text (#evaluate, #parse, #include). Those that only print readings and
 attributes, as nearly all do, are filled in here; airspeed renders the others in a process with limits on time and
@@ -84,7 +84,7 @@ _Part = str | tuple[str, str, str]
 def _plain_parts(text: str) -> list[_Part] | None:
     """The parts of a template that only prints readings and attributes, as nearly all do; None for any other.
 
-    Filling such parts in takes a twentieth of what airspeed needs, which was the most of what a message cost.
+    Filling in such parts takes a twentieth of the time of airspeed, which was most of the cost of a message.
     """
     parts: list[_Part] = []
     position = 0

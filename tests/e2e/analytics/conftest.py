@@ -15,23 +15,23 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from local_spark import local_spark
 
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.reporting import SilentReporter
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
+from tests.support.recorders import RecordingReporter
 
 Values = dict[tuple[str, int], tuple[int, float]]
 """(Zone, window end in ms) → (count, mean)."""
@@ -75,20 +75,12 @@ class KeepingSink(Sink):
         return {zone: ts for zone, ts, *_ in self.posts()}
 
 
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
-
-
 @dataclass
 class Running:
     """A job in a thread of its own."""
 
     job: AggregationJob
-    reporter: Notes
+    reporter: RecordingReporter
     stop: threading.Event = field(default_factory=threading.Event)
     summary: JobSummary | None = None
     error: BaseException | None = None
@@ -121,7 +113,7 @@ class Running:
 
 
 @dataclass
-class Workshop:
+class JobFactory:
     """Everything that a test of the job needs."""
 
     broker: KafkaBroker
@@ -170,13 +162,13 @@ class Workshop:
         progress: Callable[[JobProgress], None] | None = None,
         **options: Any,
     ) -> Running:
-        notes = Notes()
+        notes = RecordingReporter()
         job = AggregationJob(
             self.config(topic, **options), sink, reporter=notes, progress=progress, runtime=self.runtime
         )
         return Running(job, notes)
 
-    def truth(
+    def expected_values(
         self, topic: str, valid: Callable[[bytes | None], tuple[str, float] | None], window_ms: int = 1000
     ) -> Values:
         """The means recomputed from the topic by another consumer, with fractions."""
@@ -212,6 +204,6 @@ def shared(
 
 
 @pytest.fixture
-def workshop(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> Workshop:
+def jobs(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> JobFactory:
     broker, jars, runtime = shared
-    return Workshop(broker, java, jars, runtime, tmp_path)
+    return JobFactory(broker, java, jars, runtime, tmp_path)

@@ -43,7 +43,7 @@ class PlatformFile(Sink):
 
 
 def die_after(owner: Any, name: str, *, times: int = 1) -> None:
-    """Makes this process kill itself after `owner.name` has been called so many times."""
+    """Makes this process kill itself after `owner.name` has been called that many times."""
     original: Callable[..., Any] = getattr(owner, name)
     calls = 0
 
@@ -58,7 +58,7 @@ def die_after(owner: Any, name: str, *, times: int = 1) -> None:
     setattr(owner, name, deadly)
 
 
-MOMENTS: dict[str, Callable[[], None]] = {
+KILL_POINTS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
     "after the batch is applied": lambda: die_after(StateStore, "apply"),
     "within a batch's transaction": lambda: die_after(StateStore, "_add_invalid"),
@@ -70,10 +70,10 @@ MOMENTS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
-    MOMENTS[settings["moment"]]()
+    KILL_POINTS[settings["kill_point"]]()
     if "clock" in settings:
-        sys.path.append(str(Path(__file__).parents[2] / "support"))
-        from faketime import use_stepping_clock
+        sys.path.append(str(Path(__file__).parents[3]))
+        from tests.support.faketime import use_stepping_clock
 
         use_stepping_clock(Path(settings["clock"]))
     vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)

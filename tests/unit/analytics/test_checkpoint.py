@@ -39,7 +39,7 @@ def test_a_folder_that_holds_something_else_is_refused_untouched(tmp_path: Path)
     assert [path.name for path in folder.iterdir()] == ["tmp"]
 
 
-def test_the_same_job_goes_on_and_another_is_told_the_difference(tmp_path: Path) -> None:
+def test_the_same_job_goes_on_and_another_learns_the_difference(tmp_path: Path) -> None:
     with Checkpoint(tmp_path, "t") as checkpoint:
         checkpoint.check_identity(IDENTITY)
         checkpoint.check_identity(IDENTITY)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from recording_callback import RecordingCallback, mean_of
 
 from pacifictool.analytics.sinks.console import ConsoleSink
 from pacifictool.errors import OutputFailed
+from tests.support.recorders import RecordingCallback, mean_of
 
 
 def test_each_result_is_written_as_a_line() -> None:

@@ -12,7 +12,8 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
-from pacifictool.reporting import SILENT, SilentReporter
+from pacifictool.progress import SILENT
+from tests.support.recorders import RecordingReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 
@@ -38,16 +39,8 @@ class RecordingSink(Sink):
         return [(result.zone, result.window_end_ms, result.count) for call in self.calls for result in call]
 
 
-class Warnings(SilentReporter):
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.messages.append(message)
-
-
 def down(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
-    raise PlatformUnreachable("The platform does not answer.")
+    raise PlatformUnreachable("The platform does not respond.")
 
 
 @pytest.fixture
@@ -107,7 +100,7 @@ def test_a_correction_is_done_only_with_the_newest_window_behind_it(store: State
     assert sink.sequence() == [("A", W1, 3), ("A", W2, 2)] * 2
 
 
-def test_a_straggler_for_a_window_that_was_never_posted_also_keeps_the_latest_latest(store: StateStore) -> None:
+def test_a_late_record_for_a_window_that_was_never_posted_also_keeps_the_latest_latest(store: StateStore) -> None:
     fill(store, ("A", W3, 2))
     sink = RecordingSink()
     work = delivery(store, sink)
@@ -122,7 +115,7 @@ def test_a_straggler_for_a_window_that_was_never_posted_also_keeps_the_latest_la
 def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store: StateStore) -> None:
     def half(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         callback.accepted(results[:1])
-        raise PlatformUnreachable("The platform does not answer.")
+        raise PlatformUnreachable("The platform does not respond.")
 
     fill(store, ("A", W1, 1), ("B", W1, 1), ("C", W1, 1))
     sink = RecordingSink(half, down)
@@ -145,7 +138,7 @@ def test_records_counted_during_a_delivery_make_the_window_due_again(store: Stat
     assert sink.sequence() == [("A", W1, 1), ("A", W1, 6)]
 
 
-def test_a_result_without_an_answer_is_delivered_again(store: StateStore) -> None:
+def test_a_result_without_a_response_is_delivered_again(store: StateStore) -> None:
     fill(store, ("A", W1, 1), ("B", W1, 1))
     sink = RecordingSink(lambda results, callback: callback.accepted(results[:1]))
     delivery(store, sink).deliver_due(None, threading.Event())
@@ -153,18 +146,18 @@ def test_a_result_without_an_answer_is_delivered_again(store: StateStore) -> Non
     assert sink.sequence() == [("A", W1, 1), ("B", W1, 1), ("B", W1, 1)]
 
 
-def test_a_refused_result_holds_up_nobody_and_is_told(store: StateStore) -> None:
+def test_a_refused_result_holds_up_nobody_and_is_reported(store: StateStore) -> None:
     def refuse_a(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
         callback.refused(results[:1], "bad name")
         callback.accepted(results[1:])
 
     fill(store, ("A", W1, 1), ("B", W1, 1))
-    reporter = Warnings()
+    reporter = RecordingReporter()
     work = Delivery(store, RecordingSink(refuse_a), window_ms=10_000, reporter=reporter)
 
     assert work.deliver_due(None, threading.Event()) == 1
     assert store.due(None, 10) == []
-    assert "bad name" in reporter.messages[0]
+    assert "bad name" in reporter.warnings[0]
 
 
 def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
@@ -200,7 +193,7 @@ def test_giving_up_keeps_the_results_for_the_next_start(store: StateStore) -> No
     work = delivery(store, RecordingSink(*[down] * 50), give_up_after=0.6)
     started = time.monotonic()
 
-    with pytest.raises(DeliveryAbandoned, match="The platform does not answer"):
+    with pytest.raises(DeliveryAbandoned, match="The platform does not respond"):
         work.deliver_due(None, threading.Event())
     assert 0.5 < time.monotonic() - started < 3
     assert len(store.due(None, 10)) == 1
@@ -218,4 +211,4 @@ def test_a_stop_ends_the_waiting_within_half_a_second(store: StateStore) -> None
     thread.join(5)
 
     assert time.monotonic() - asked < 0.5
-    assert work.state.failure == "The platform does not answer."
+    assert work.state.failure == "The platform does not respond."

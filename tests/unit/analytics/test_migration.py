@@ -19,7 +19,7 @@ from pacifictool.analytics.state.store import BatchOutcome
 from pacifictool.analytics.windows import PartialSum
 from pacifictool.errors import AggregationError, CheckpointMismatch
 
-LEDGER = """
+SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE windows (
@@ -76,17 +76,17 @@ def folder(tmp_path: Path) -> Path:
         (folder / "spark" / "offsets" / str(number)).write_text(note(ends), encoding="utf-8")
     (folder / "job.json").write_text(json.dumps(IDENTITY, indent=2) + "\n", encoding="utf-8")
     (folder / "lock").touch()
-    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
-        ledger.executescript(LEDGER)
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as store:
+        store.executescript(SCHEMA)
     return folder
 
 
 @pytest.fixture
 def begun(folder: Path) -> Path:
-    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as ledger:
-        ledger.executescript(BATCHES)
-        ledger.execute("INSERT INTO rejects VALUES ('winds', 0, 4, 'empty', 1, 0, x'', 0)")
-        ledger.execute(
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as store:
+        store.executescript(BATCHES)
+        store.execute("INSERT INTO rejects VALUES ('winds', 0, 4, 'empty', 1, 0, x'', 0)")
+        store.execute(
             "INSERT INTO rejects VALUES ('winds', 1, 2, 'not UTF-8', NULL, 5000, ?, 1)", (zlib.compress(LONG),)
         )
     return folder
@@ -134,7 +134,7 @@ def test_everything_is_brought_over_and_the_earlier_version_can_go_on(begun: Pat
 
 
 @pytest.mark.parametrize("torn", ["", "v1\n", note('{"winds":{"0":1'), note(), note("-"), note('{"winds":7}')])
-def test_a_torn_note_is_told_of_and_nothing_begins_anew(begun: Path, torn: str) -> None:
+def test_a_torn_note_is_reported_and_nothing_begins_again(begun: Path, torn: str) -> None:
     path = begun / "spark" / "offsets" / "7"
     path.write_text(torn, encoding="utf-8")
     for _ in range(2):
@@ -149,22 +149,22 @@ def test_a_torn_note_is_told_of_and_nothing_begins_anew(begun: Path, torn: str) 
         assert checkpoint.store.next_offsets() == {0: 10, 1: 5}
 
 
-def test_a_note_that_is_gone_is_told_of(begun: Path) -> None:
+def test_a_note_that_is_gone_is_reported(begun: Path) -> None:
     (begun / "spark" / "offsets" / "7").unlink()
     with pytest.raises(AggregationError, match="No such file"):
         Checkpoint(begun, "winds")
 
 
-def test_a_ledger_without_any_batch_begins_where_it_was_to_begin(folder: Path) -> None:
-    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as ledger:
-        ledger.execute("""INSERT INTO state VALUES ('starting_offsets', '{"0": 4, "1": 0}')""")
+def test_a_store_without_any_batch_begins_where_it_was_to_begin(folder: Path) -> None:
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as store:
+        store.execute("""INSERT INTO state VALUES ('starting_offsets', '{"0": 4, "1": 0}')""")
     with Checkpoint(folder, "winds") as checkpoint:
         assert checkpoint.store.next_offsets() == {}
         assert checkpoint.store.starting_offsets() == {0: 4, 1: 0}
         assert checkpoint.store.counters() == {}
 
 
-def test_a_job_of_another_topic_is_told_apart(begun: Path) -> None:
+def test_a_job_of_another_topic_is_recognised(begun: Path) -> None:
     with (
         Checkpoint(begun, "other") as checkpoint,
         pytest.raises(CheckpointMismatch, match="topic: 'winds' there, 'other' now"),

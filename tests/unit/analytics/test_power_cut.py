@@ -8,7 +8,6 @@ import sqlite3
 import struct
 from pathlib import Path
 
-import power_cut
 import pytest
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
@@ -16,6 +15,7 @@ from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.state.store import BatchOutcome
 from pacifictool.analytics.windows import PartialSum
 from pacifictool.runtime.own_folder import MARKER
+from tests.support import power_cut
 
 
 @pytest.mark.parametrize("seed", range(20))

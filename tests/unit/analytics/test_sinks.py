@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import (
@@ -20,21 +19,7 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest.entities import Asset
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-        self.refusals: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        with self._lock:
-            self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        with self._lock:
-            self.refusals |= {result.zone: reason for result in results}
+from tests.support.recorders import RecordingCallback
 
 
 class FaultyPlatform:
@@ -93,7 +78,7 @@ def sink(platform: FaultyPlatform) -> RestSink:
 
 
 def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     results = [result("A", 10_000, 1.0), result("B", 10_000), result("A", 20_000, 2.0)]
     sink(platform).deliver(results, book)
 
@@ -108,12 +93,12 @@ def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
 def test_an_asset_is_looked_up_once_and_made_again_when_it_was_deleted() -> None:
     platform = FaultyPlatform()
     rest = sink(platform)
-    rest.deliver([result("A")], Book())
-    rest.deliver([result("A", 20_000)], Book())
+    rest.deliver([result("A")], RecordingCallback())
+    rest.deliver([result("A", 20_000)], RecordingCallback())
     assert len(platform.created) == 1
 
     del platform.assets["A"]
-    book = Book()
+    book = RecordingCallback()
     rest.deliver([result("A", 30_000)], book)
     assert len(platform.created) == 2
     assert platform.written[str(platform.assets["A"].id)] == [(30_000, {"windSpeed": 2.5})]
@@ -124,24 +109,24 @@ def test_new_zones_are_not_looked_for_and_known_ones_are_not_created() -> None:
     platform = FaultyPlatform()
     rest = sink(platform)
     for number in range(100):
-        rest.deliver([result(f"new {number}")], Book())
+        rest.deliver([result(f"new {number}")], RecordingCallback())
     assert len(platform.asked) == 100 + 2
 
     again = sink(platform)
     platform.asked.clear()
     for number in range(100):
-        again.deliver([result(f"new {number}", 20_000)], Book())
+        again.deliver([result(f"new {number}", 20_000)], RecordingCallback())
     assert len(platform.asked) == 100
     assert len(platform.created) == 100
 
-    book = Book()
+    book = RecordingCallback()
     again.deliver([result("newer")], book)
     again.deliver([result("new 7", 30_000)], book)
     assert len(book.accepted_results) == 2
 
 
 def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     rest = sink(platform)
     rest.deliver([result("first")], book)
     theirs = platform.create("second", "Building")
@@ -152,7 +137,7 @@ def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
 
 
 def test_zones_are_written_at_once_but_not_too_many() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.05
     sink(platform).deliver([result(f"Z{n}") for n in range(40)], book)
 
@@ -160,8 +145,8 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
     assert 1 < platform.busiest <= CONNECTIONS
 
 
-def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
-    platform, book = FaultyPlatform(), Book()
+def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.1
     more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
     more.deliver([result(f"Z{n}") for n in range(80)], book)
@@ -171,7 +156,7 @@ def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
 
 
 def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.failing["Z3"] = ServerFault("The platform failed.")
     with pytest.raises(ServerFault):
         sink(platform).deliver([result(f"Z{n}") for n in range(30)], book)
@@ -180,8 +165,8 @@ def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
 
 
 def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
-    platform, book = FaultyPlatform(), Book()
-    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not answer.") for n in range(500)}
+    platform, book = FaultyPlatform(), RecordingCallback()
+    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not respond.") for n in range(500)}
     with pytest.raises(PlatformUnreachable):
         sink(platform).deliver([result(f"Z{n}") for n in range(500)], book)
 
@@ -190,7 +175,7 @@ def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
 
 
 def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.failing["bad"] = InvalidRequest("Asset name is bad.")
     platform.failing["GOOD"] = AlreadyExists("The name is taken.")
     sink(platform).deliver([result("bad"), result("good"), result("GOOD")], book)
@@ -200,7 +185,7 @@ def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
 
 
 def test_a_login_that_fails_says_nothing_about_the_results() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     error = InvalidRequest("The platform refused POST /api/auth/login.", status=400)
     error.during_login = True
     platform.failing["A"] = error
@@ -210,7 +195,7 @@ def test_a_login_that_fails_says_nothing_about_the_results() -> None:
 
 
 def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     rest = sink(platform)
     rest.close()
     rest.close()

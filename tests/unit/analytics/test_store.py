@@ -17,7 +17,7 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import PartialSum
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.reporting import SilentReporter
+from tests.support.recorders import RecordingReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000
 
@@ -219,20 +219,8 @@ def test_a_reader_that_is_stopped_within_a_query_does_not_hold_up_the_job(store:
     stuck.close()
 
 
-class Messages(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.infos: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
-
-    def info(self, message: str) -> None:
-        self.infos.append(message)
-
-
 def test_a_lock_that_somebody_else_holds_is_waited_for(tmp_path: Path) -> None:
-    messages = Messages()
+    messages = RecordingReporter()
     store = StateStore(tmp_path / "state.sqlite", reporter=messages)
     other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")

@@ -12,7 +12,7 @@ UNITS_OF_VALID_VALUES = st.integers(min_value=-(10**18), max_value=10**18)
 
 
 @given(st.lists(UNITS_OF_VALID_VALUES, min_size=1, max_size=50))
-def test_sums_of_halves_make_the_exact_sum(values: list[int]) -> None:
+def test_sums_of_partial_aggregates_make_the_exact_sum(values: list[int]) -> None:
     high = sum(value >> LOW_BITS for value in values)
     low = sum(value & ((1 << LOW_BITS) - 1) for value in values)
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine, Outcome
+
+from tests.support.command_line import CommandLine, Outcome
 
 PASSWORD = "password-that-is-not-shown"
 
 
 @pytest.fixture
-def told(command_line: CommandLine, tmp_path: Path) -> Any:
-    """Runs a command with a setting from each source; nothing answers."""
+def run(command_line: CommandLine, tmp_path: Path) -> Any:
+    """Runs a command with a setting from each source; nothing responds."""
     (tmp_path / "pacifictool.toml").write_text('kafka = "127.0.0.1:1"\n[kafka_properties]\n"client.id" = "x"\n')
     (tmp_path / "user").mkdir()
     (tmp_path / "user" / "config.toml").write_text('mqtt = "127.0.0.1:2"\n')
@@ -39,8 +40,8 @@ def expected(tmp_path: Path) -> dict[str, tuple[str | None, str, str]]:
     }
 
 
-def test_doctor_tells_scripts_where_settings_came_from(told: Any, tmp_path: Path) -> None:
-    outcome = told("doctor", "-o", "json")
+def test_doctor_tells_scripts_where_settings_came_from(run: Any, tmp_path: Path) -> None:
+    outcome = run("doctor", "-o", "json")
     found = {
         setting["name"]: (setting["value"], setting["source"]["kind"], setting["source"]["name"])
         for setting in outcome.document["settings"]
@@ -50,8 +51,8 @@ def test_doctor_tells_scripts_where_settings_came_from(told: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("command", [("doctor",), ("device", "list", "-v")], ids=["doctor", "any command with -v"])
-def test_people_are_told_too(command: tuple[str, ...], told: Any, tmp_path: Path) -> None:
-    outcome = told(*command)
+def test_people_are_informed_too(command: tuple[str, ...], run: Any, tmp_path: Path) -> None:
+    outcome = run(*command)
     shown = "".join((outcome.stdout + outcome.stderr).split())
     for name, (value, _, source) in expected(tmp_path).items():
         assert name in shown

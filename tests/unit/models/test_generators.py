@@ -3,8 +3,6 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -93,26 +91,6 @@ def test_different_models_of_one_seed_are_correlated() -> None:
     for seed, least, most in (("weather", 0.999, 1.0), (None, -0.05, 0.05)):
         inside, outside = column(seed, mean=20, deviation=1), column(seed, mean=8, deviation=6)
         assert least <= statistics.correlation(inside, outside) <= most
-
-
-def test_another_process_gives_the_same_values() -> None:
-    code = (
-        "from pacifictool.models.config import UniformModel\n"
-        "from pacifictool.models.generators import generator_for\n"
-        "s = generator_for(UniformModel(min=30, max=35), seed=42, device='Wind Turbine ü', key='windSpeed')\n"
-        "print([s.value(n, 0.0) for n in range(20)])"
-    )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert outputs == {f"{values(42, 'Wind Turbine ü', 20)}\n"}
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(), st.text(), st.integers(0, 10**9))

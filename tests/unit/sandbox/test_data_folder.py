@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import psutil
 import pytest
 
-from pacifictool.errors import ForeignFolder, PacificToolError, SandboxError
-from pacifictool.local.daemon import SandboxState, check_data, delete_data, read_state, stop_daemon
-from pacifictool.local.launcher import SandboxProcess
+from pacifictool.errors import ForeignFolder, SandboxError
+from pacifictool.local.daemon import check_data, delete_data, read_state, stop_daemon
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, claim
 
 
@@ -97,38 +91,9 @@ def test_what_cannot_be_deleted_is_reported(sandbox: Path, monkeypatch: pytest.M
     delete_data(sandbox)
 
 
-def test_a_state_file_in_a_foreign_folder_stops_no_process(foreign: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        created = psutil.Process(process.pid).create_time()
-        state = SandboxState(process.pid, created, "", "", "", str(foreign))
-        (foreign / "sandbox.json").write_text(json.dumps(asdict(state)))
-        with pytest.raises(ForeignFolder):
-            stop_daemon(foreign)
-        assert process.poll() is None
-        process.kill()
-
-
 def test_reading_the_state_creates_no_folder(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert read_state(missing) is None
     assert not stop_daemon(missing)
     delete_data(missing)
     assert not missing.exists()
-
-
-def test_a_platform_does_not_start_in_a_foreign_folder(foreign: Path) -> None:
-    foreign.chmod(0o755)
-    before = files(foreign)
-    with pytest.raises(PacificToolError, match="cannot be used for the data of the sandbox platform"):
-        SandboxProcess(foreign).start()
-    assert files(foreign) == before
-    assert foreign.stat().st_mode & 0o777 == 0o755
-
-
-def test_a_platforms_data_of_an_earlier_version_is_adopted(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with SandboxProcess(data):
-        pass
-    (data / ".pacifictool-folder.json").unlink()
-    with SandboxProcess(data):
-        assert (data / ".pacifictool-folder.json").is_file()

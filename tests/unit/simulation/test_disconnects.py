@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sandbox_clients import Tenant
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import UniformModel
-from pacifictool.reporting import SilentReporter
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.recorders import RecordingReporter
+from tests.support.sandbox_clients import Tenant
 
 StartSandbox = Callable[..., tuple[MqttEndpoint, Secret]]
-
-
-class RecordingReporter(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -51,22 +42,6 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
 def fleet(endpoint: MqttEndpoint, token: Secret, reporter: RecordingReporter, *, rate: float) -> Fleet:
     device = SimulatedDevice("Turbine", token, {"windSpeed": UniformModel(min=30, max=35)}, rate)
     return Fleet(endpoint, [device], FleetOptions(duration_seconds=4), reporter)
-
-
-def test_two_simulators_with_one_token_each_report_the_other_once(start_sandbox: StartSandbox) -> None:
-    endpoint, token = start_sandbox()
-    reporters = [RecordingReporter(), RecordingReporter()]
-    with ThreadPoolExecutor(2) as pool:
-        summaries = list(pool.map(lambda reporter: fleet(endpoint, token, reporter, rate=10).run(), reporters))
-    for reporter, summary in zip(reporters, summaries, strict=True):
-        warnings = [text for text in reporter.warnings if "another program seems to use its access token" in text]
-        assert len(warnings) == 1
-        assert "from 2.0 on a platform allows one session per token" in warnings[0]
-        assert summary.interrupted.keys() == {"Turbine"}
-        [entry] = summary.as_document()["interrupted"]
-        assert entry["device"] == "Turbine"
-        assert "they disconnect each other" in entry["reason"]
-        assert summary.refused == {}
 
 
 @pytest.mark.long

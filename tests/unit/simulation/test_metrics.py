@@ -5,7 +5,6 @@ import time
 
 import pytest
 import requests
-from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
@@ -16,6 +15,7 @@ from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.mqtt_peer import ScriptedPeer
 
 DEVICES = [
     SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), {"windSpeed": UniformModel(min=30, max=35)}, 50.0)
@@ -25,12 +25,12 @@ DEVICES = [
 
 def scrape(port: int) -> dict[str, float]:
     """By name and labels, as Prometheus itself reads it."""
-    answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
-    assert answer.headers["Content-Type"].startswith("text/plain")
+    response = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
+    assert response.headers["Content-Type"].startswith("text/plain")
     return {
         sample.name.removeprefix("pacifictool_simulate_")
         + "".join(f" {value}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
@@ -62,7 +62,7 @@ def test_a_running_fleet_is_scraped(peer: ScriptedPeer, endpoint: MqttEndpoint) 
         scrape(port)
 
 
-def test_a_port_that_is_taken_is_told(peer: ScriptedPeer) -> None:
+def test_a_port_that_is_taken_is_reported(peer: ScriptedPeer) -> None:
     with (
         pytest.raises(UsageError, match=f"Metrics cannot be offered at 127.0.0.1:{peer.port}") as caught,
         metrics_endpoint(lambda: pytest.fail("never asked"), peer.port),
@@ -74,14 +74,14 @@ def test_a_port_that_is_taken_is_told(peer: ScriptedPeer) -> None:
 def test_other_users_of_the_machine_are_refused_unless_everybody_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whose, "IS_CHECKED", True)
     monkeypatch.setattr(whose, "peer_uid", lambda *_: 54321)
-    told: list[str] = []
+    warnings: list[str] = []
     with metrics_endpoint(
-        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, warn=told.append
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, warn=warnings.append
     ) as port:
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 403
-    assert len(told) == 1
+    assert len(warnings) == 1
     with metrics_endpoint(
-        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, "0.0.0.0", told.append
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, "0.0.0.0", warnings.append
     ) as port:
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 200
-    assert len(told) == 1
+    assert len(warnings) == 1

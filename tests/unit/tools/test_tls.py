@@ -27,8 +27,8 @@ def not_verified(code: int) -> ssl.SSLCertVerificationError:
     ],
 )
 def test_what_is_wrong_with_a_certificate(code: int, message: str, hint: str) -> None:
-    told, advice = explain_certificate(not_verified(code), SERVER)
-    assert told == f"The certificate of Kafka at mill:9093 {message}"
+    message_shown, advice = explain_certificate(not_verified(code), SERVER)
+    assert message_shown == f"The certificate of Kafka at mill:9093 {message}"
     assert hint in advice
 
 
