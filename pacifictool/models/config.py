@@ -167,6 +167,8 @@ class ReplayModel(_Random):
                 raise ValueError("time_format and speed need time_column")
         elif self.row_seconds is not None or self.shift:
             raise ValueError("row_seconds and shift cannot be combined with time_column, which says when each row is")
+        if self.separator is not None and self.separator in '"\r\n':
+            raise ValueError("separator cannot be a quote or the end of a line")
         if self.separator == self.decimal:
             raise ValueError(f"separator and decimal are both {self.decimal!r}")
         self.table.load([] if self.column is None else [self.column])
