@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from pacifictool.models.csv_file import MAX_VALUE, CsvFormat, CsvTable, open_table
+from pacifictool.models import csv_file
+from pacifictool.models.csv_file import CsvFormat, CsvTable, open_table
+
+MAX_VALUE: Final = csv_file.MAX_VALUE
+"""The job keeps sums exact up to this value; no model produces more."""
 
 Number = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
 Spread = Annotated[float, Field(ge=0, le=MAX_VALUE)]
@@ -163,6 +167,8 @@ class ReplayModel(_Random):
                 raise ValueError("time_format and speed need time_column")
         elif self.row_seconds is not None or self.shift:
             raise ValueError("row_seconds and shift cannot be combined with time_column, which says when each row is")
+        if self.separator is not None and self.separator in '"\r\n':
+            raise ValueError("separator cannot be a quote or the end of a line")
         if self.separator == self.decimal:
             raise ValueError(f"separator and decimal are both {self.decimal!r}")
         self.table.load([] if self.column is None else [self.column])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 MAX_VALUE: Final = 1e9
-"""The job keeps sums exact up to this value; no model produces more."""
+"""Greatest number that a cell may hold; see `config.MAX_VALUE`."""
 
 SEPARATORS: Final = ("\t", ";", "|", ",")
 """Those that are recognised; of two that fit equally, the first one."""
@@ -160,7 +160,7 @@ class CsvTable:
 
     @contextmanager
     def _opened(self, after: int = 0) -> Iterator[_Lines]:
-        """The lines of the file that are no comments; of the first `after` lines none."""
+        """The lines of the file without comments, after the first `after` lines."""
         try:
             with self.file.open(encoding=self._encoding(), newline="") as stream:
                 yield _Lines(stream, self._form.comment, skip=max(after, self._form.skip))
@@ -222,19 +222,19 @@ class CsvTable:
         if not text:
             raise ValueError(f"{place} has no time in the column {self._form.time_column!r}")
         try:
-            moment = clock.milliseconds(text)
+            time_ms = clock.milliseconds(text)
         except (ValueError, OverflowError):
             form = (
                 f"a time of the form {self._form.time_format!r}"
                 if self._form.time_format
-                else ("a time in ISO 8601 or in seconds or milliseconds since 1970")
+                else "a time in ISO 8601 or in seconds or milliseconds since 1970"
             )
             raise ValueError(
                 f'{text!r} in {place} is not {form}; give its form, such as time_format = "%d.%m.%Y %H:%M"'
             ) from None
-        if moment <= before:
+        if time_ms <= before:
             raise ValueError(f"{text!r} in {place} is not later than the time in the row before")
-        return moment
+        return time_ms
 
 
 class _Lines:
@@ -274,10 +274,13 @@ class _Clock:
     """Times as texts of one form."""
 
     def __init__(self, form: str | None) -> None:
-        self._parse = {None: self._recognise, "iso": _iso, "s": _seconds, "ms": _whole_milliseconds}.get(
-            form,
-            lambda text: _to_ms(datetime.strptime(text, form or "")),  # noqa: DTZ007 - without a zone it is UTC
-        )
+        def by_pattern(text: str) -> int:
+            return _to_ms(datetime.strptime(text, form or ""))  # noqa: DTZ007 - without a zone it is UTC
+
+        known: dict[str | None, Callable[[str], int]] = {
+            None: self._recognise, "iso": _iso, "s": _seconds, "ms": _whole_milliseconds,
+        }  # fmt: skip
+        self._parse = known.get(form, by_pattern)
 
     def milliseconds(self, text: str) -> int:
         """Since 1970. Raises ValueError, OverflowError."""
@@ -309,8 +312,8 @@ def _whole_milliseconds(text: str) -> int:
     return round(_to_number(text, "."))
 
 
-def _to_ms(moment: datetime) -> int:
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+def _to_ms(time: datetime) -> int:
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _to_number(text: str, decimal: str) -> float:

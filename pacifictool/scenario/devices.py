@@ -119,8 +119,8 @@ class Device(_Table):
     """Readings per second."""
 
     payload: str | None = None
-    """Template of the messages; by default `{"ts": …, "values": {…}}` with values as texts. See
-    [Payloads](fleets.md#payloads)."""
+    """Template of the messages, such as `{"ts": {ts}, "values": {"temp": {temperature}}}`; by default values are texts,
+    as the tutorial's are. docs/fleets.md says what it may hold."""
 
     anomalies: tuple[Anomaly, ...] = ()
     """Spans in which the values of a key are changed:
@@ -163,8 +163,8 @@ class FleetSpec(_Table):
     """Readings per second of each device."""
 
     payload: str | None = None
-    """Template of the messages; by default `{"ts": …, "values": {…}}` with values as texts. See
-    [Payloads](fleets.md#payloads)."""
+    """Template of the messages, such as `{"ts": {ts}, "values": {"temp": {temperature}}}`; by default values are texts,
+    as the tutorial's are. docs/fleets.md says what it may hold."""
 
     anomalies: tuple[Anomaly, ...] = ()
     """Spans in which the values of a key are changed:

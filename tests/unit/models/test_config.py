@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ PLACE = "devices[1].telemetry.windSpeed"
         ('{ model = "replay", file = "wind.csv", column = "time", speed = 2 }', "speed need time_column"),
         ('{ model = "replay", file = "wind.csv", time_column = "time", shift = true }', "cannot be combined with"),
         ('{ model = "replay", file = "wind.csv", separator = "," , decimal = "," }', "are both ','"),
+        ("""{ model = "replay", file = "wind.csv", separator = '"' }""", "separator cannot be a quote"),
         ('"coast"', "there is no model 'coast': a table [models.coast] would describe it"),
     ],
 )
@@ -119,3 +121,18 @@ def test_what_is_injected_and_sent_is_checked_for_devices_and_fleets(lines: str,
             scenario(model, more=more)
         assert said in caught.value.message
         assert caught.value.message.startswith("wind.toml: fleet" if "[fleet]" in more else "wind.toml: devices[1]")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("telemetry = { temp = { min = 1, max = 2 } }", "fleet.telemetry: 'temp' is not in forwarding.telemetry"),
+        (
+            'telemetry = { gust = { min = 1, max = 2 } }\nattributes = { site = "{group}" }',
+            "fleet.attributes: 'site' is not in forwarding.attributes",
+        ),
+    ],
+)
+def test_a_fleet_has_what_is_forwarded(lines: str, said: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(said)):
+        scenario("{ min = 1, max = 2 }", more=f"[fleet]\n{lines}\n")

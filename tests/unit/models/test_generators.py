@@ -12,17 +12,31 @@ from hypothesis import strategies as st
 
 from pacifictool.errors import ScenarioError
 from pacifictool.models.config import ConstantModel, Model, NormalModel, ReplayModel, SineModel, UniformModel, WalkModel
-from pacifictool.models.generators import generator_for
+from pacifictool.models.generators import Generator, generator_for
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SPEC = UniformModel(min=30, max=35)
 
 
-def values(
+def rows(
     seed: int, device: str, count: int = 200, spec: Model = SPEC, key: str = "windSpeed"
 ) -> list[int | float | None]:
+    """The first values of a key at 10 readings a second."""
     generator = generator_for(spec, seed=seed, device=device, key=key)
     return [generator.value(number, number / 10) for number in range(count)]
+
+
+def values(seed: int, device: str, count: int = 200, spec: Model = SPEC, key: str = "windSpeed") -> list[int | float]:
+    """The same, of a model that has a value for every reading."""
+    found = rows(seed, device, count, spec, key)
+    assert None not in found
+    return [value for value in found if value is not None]
+
+
+def value_of(generator: Generator, number: int, elapsed_seconds: float) -> int | float:
+    value = generator.value(number, elapsed_seconds)
+    assert value is not None
+    return value
 
 
 def test_all_integers_of_the_range_are_equally_likely() -> None:
@@ -72,7 +86,7 @@ def test_models_that_name_one_seed_move_together(name: str) -> None:
 def test_different_models_of_one_seed_are_correlated() -> None:
     def column(seed: str | None, **keys: float) -> list[float]:
         spec = NormalModel.model_validate({"model": "normal", "decimals": 4, "seed": seed, **keys})
-        return [value or 0 for value in values(1, f"T {keys['mean']}", 5000, spec)]
+        return [float(value) for value in values(1, f"T {keys['mean']}", 5000, spec)]
 
     for seed, least, most in (("weather", 0.999, 1.0), (None, -0.05, 0.05)):
         inside, outside = column(seed, mean=20, deviation=1), column(seed, mean=8, deviation=6)
@@ -82,7 +96,7 @@ def test_different_models_of_one_seed_are_correlated() -> None:
 @given(st.integers(-(10**6), 10**6), st.integers(0, 10**6), st.integers(), st.text(), st.integers(0, 10**9))
 def test_every_value_is_within_the_range(lowest: int, width: int, seed: int, device: str, number: int) -> None:
     generator = generator_for(UniformModel(min=lowest, max=lowest + width), seed=seed, device=device, key="windSpeed")
-    assert lowest <= generator.value(number, 0.0) <= lowest + width
+    assert lowest <= value_of(generator, number, 0.0) <= lowest + width
 
 
 def test_an_unknown_class_of_model_is_an_error() -> None:
@@ -150,21 +164,21 @@ def test_a_random_walk_has_its_step_and_is_reflected_at_its_bounds() -> None:
 def test_daily_wind_has_its_maximum_at_the_peak_hour() -> None:
     spec = SineModel(model="sine", mean=12, amplitude=6, start_hour=6, peak_hour=15)
     generator = generator_for(spec, seed=1, device="T", key="windSpeed")
-    by_hour = {(6 + hour) % 24: generator.value(hour, hour * 3600.0) for hour in range(24)}
+    by_hour = {(6 + hour) % 24: value_of(generator, hour, hour * 3600.0) for hour in range(24)}
     assert max(by_hour, key=lambda hour: by_hour[hour]) == 15
     assert (by_hour[15], by_hour[3], by_hour[9]) == (18, 6, 12)
     calm = generator_for(spec, seed=1, device="T", key="windSpeed")
     noisy = generator_for(spec.model_copy(update={"noise": 2.0}), seed=1, device="T", key="windSpeed")
-    noise = [noisy.value(n, n * 10.0) - calm.value(n, n * 10.0) for n in range(5000)]
+    noise = [value_of(noisy, n, n * 10.0) - value_of(calm, n, n * 10.0) for n in range(5000)]
     assert statistics.stdev(noise) == pytest.approx(2, abs=0.1)
 
 
 def test_a_replay_takes_the_rows_in_order_and_starts_over(tmp_path: Path) -> None:
     (tmp_path / "wind.csv").write_text("\ufefftime,windSpeed\n0,1.5\n1,\n2,7\n3,2.25\n", encoding="utf-8")
     spec = ReplayModel(model="replay", file=tmp_path / "wind.csv")
-    assert values(1, "T", 7, spec) == [1.5, None, 7, 2.25, 1.5, None, 7]
+    assert rows(1, "T", 7, spec) == [1.5, None, 7, 2.25, 1.5, None, 7]
     timed = spec.model_copy(update={"row_seconds": 0.3})
-    assert values(1, "T", 13, timed) == [1.5, 1.5, 1.5, None, None, None, 7, 7, 7, 2.25, 2.25, 2.25, 1.5]
+    assert rows(1, "T", 13, timed) == [1.5, 1.5, 1.5, None, None, None, 7, 7, 7, 2.25, 2.25, 2.25, 1.5]
     shifted = spec.model_copy(update={"shift": True})
     begins = {generator_for(shifted, seed=1, device=f"T {n}", key="windSpeed").value(0, 0.0) for n in range(50)}
     assert begins == {1.5, None, 7, 2.25}
@@ -174,6 +188,6 @@ def test_keys_that_replay_one_file_take_the_same_row(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("a,b\n" + "".join(f"{n},{n * 10}\n" for n in range(50)), encoding="utf-8")
     spec = ReplayModel(model="replay", file=tmp_path / "log.csv", shift=True)
     for device in ("T 1", "T 2", "T 3"):
-        first = values(1, device, spec=spec, key="a")
-        assert [(value or 0) * 10 for value in first] == values(1, device, spec=spec, key="b")
-    assert values(1, "T 1", spec=spec, key="a") != values(1, "T 2", spec=spec, key="a")
+        first = rows(1, device, spec=spec, key="a")
+        assert [(value or 0) * 10 for value in first] == rows(1, device, spec=spec, key="b")
+    assert rows(1, "T 1", spec=spec, key="a") != rows(1, "T 2", spec=spec, key="a")

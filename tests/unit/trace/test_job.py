@@ -15,7 +15,7 @@ import pytest
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.kafka.records import Record
-from pacifictool.runtime import free_ports
+from pacifictool.runtime.ports import free_ports
 from pacifictool.scenario import parse_scenario
 from pacifictool.trace.hops import TraceStopped
 from pacifictool.trace.job import JobHops
