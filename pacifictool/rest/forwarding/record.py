@@ -13,10 +13,10 @@ READING_TIME: Final = "ts"
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9 _.:-]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
-_RESERVED_WORDS: Final = frozenset(
-    "break case catch class const continue debugger default delete do else enum export extends false finally for"
-    " function if implements import in instanceof interface let new null package private protected public return"
-    " static super switch this throw true try typeof var void while with yield".split()
+_RESERVED_WORD = re.compile(
+    "break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|export|extends|false|finally|for"
+    "|function|if|implements|import|in|instanceof|interface|let|new|null|package|private|protected|public|return"
+    "|static|super|switch|this|throw|true|try|typeof|var|void|while|with|yield"
 )
 
 
@@ -54,12 +54,12 @@ class RecordSpec:
 
 
 TUTORIAL_RECORD: Final = RecordSpec("WeatherStation", (RecordAttribute("geoZone"),), ("windSpeed",))
-"""The record of the tutorial; its rule and rule chain are resources of the package, and what is made must equal them."""
+"""The record of the tutorial, whose rule and rule chain are resources of the package: what is made equals them."""
 
 
 def is_identifier(key: str) -> bool:
     """Whether JavaScript (ECMAScript 5) takes the key as a name."""
-    return _IDENTIFIER.fullmatch(key) is not None and key not in _RESERVED_WORDS
+    return _IDENTIFIER.fullmatch(key) is not None and _RESERVED_WORD.fullmatch(key) is None
 
 
 def js_text(text: str) -> str:

@@ -26,9 +26,8 @@ _PREFIXES: Final = {"client": "cs_", "server": "ss_", "shared": "shared_"}
 _LISTS: Final = {"client": "clientAttributeNames", "server": "serverAttributeNames", "shared": "sharedAttributeNames"}
 _NAMES: Final = ("Attributes", "Messages to forward", "Record", "Kafka")
 """Names of the nodes, in their order; the tutorial's nodes have names of their own."""
-_IS_SENT: Final = (
-    "function isSent(value) { return typeof value === 'number' || typeof value === 'string'; }\n"  # not null, not absent
-)
+_IS_SENT: Final = "function isSent(value) { return typeof value === 'number' || typeof value === 'string'; }\n"
+"""A key that the message lacks, null, objects and Booleans are not forwarded."""
 
 
 def rule_chain_descriptor(name: str, topic: str, record: RecordSpec) -> dict[str, Any]:
@@ -96,7 +95,11 @@ def _shape(record: RecordSpec) -> str:
         members.append(f"{_property(key)}: Number({js_member('msg', key)})")
         return f"return {{msg: {{{', '.join(members)}}}, metadata: metadata, msgType: msgType}};"
     return "\n".join(
-        [f"{_IS_SENT}var record = {{}};", *_statements(record), "return {msg: record, metadata: metadata, msgType: msgType};"]
+        [
+            f"{_IS_SENT}var record = {{}};",
+            *_statements(record),
+            "return {msg: record, metadata: metadata, msgType: msgType};",
+        ]
     )
 
 

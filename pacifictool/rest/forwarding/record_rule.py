@@ -20,13 +20,18 @@ from pacifictool.rest.forwarding.record import (
     RecordAttribute,
     RecordSpec,
     is_identifier,
-    js_member,
     js_text,
 )
 
 _MAPS: Final = {"client": "cs", "server": "ss", "shared": "shared"}
 _VARIABLES: Final = frozenset({*_MAPS.values(), "date", "deviceId", DEVICE_NAME, DEVICE_TYPE})
 """What the template's context holds next to the telemetry."""
+_MAP_MEMBER = re.compile(
+    "clear|clone|compute|computeIfAbsent|computeIfPresent|containsKey|containsValue|empty|entrySet|equals|forEach|get"
+    "|getOrDefault|getClass|hashCode|isEmpty|keySet|merge|notify|notifyAll|put|putAll|putIfAbsent|remove|replace"
+    "|replaceAll|size|toString|values|wait"
+)
+"""Members of Java's maps, which hide attributes of their names from a script that asks by name."""
 _REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _BREAKS_TEXT = re.compile(r'["\\\x00-\x1f]')
 
@@ -119,7 +124,12 @@ def _device_filter(record: RecordSpec) -> str:
 
 
 def _has(attribute: RecordAttribute) -> str:
-    return f"{js_member(_MAPS[attribute.scope], attribute.key)} != null"
+    scope, key = _MAPS[attribute.scope], attribute.key
+    return (
+        f"{scope}.{key} != null"
+        if is_identifier(key) and _MAP_MEMBER.fullmatch(key) is None
+        else f"{scope}.containsKey('{key}')"
+    )
 
 
 def _is_present(key: str) -> str:

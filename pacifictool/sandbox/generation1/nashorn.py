@@ -5,8 +5,8 @@ statement is the result, and a result that is not a Boolean is an error. Measure
 
 Tried with nashorn-core 15.4: a long arrives as a Java object, so `windSpeed === 31` is false and `typeof windSpeed`
 is "object", while `==`, `>` and arithmetic work; a missing key of a map is undefined; names are members of `this`, too;
-arrow functions and `let` do not compile. A script that works in the sandbox must work on a real server, which runs it in Nashorn
-(docs/servers/1.x.md#before-14, row 4), so these are kept.
+arrow functions and `let` do not compile. A script that works in the sandbox must work on a real server, which runs it
+in Nashorn (docs/servers/1.x.md#filters-and-templates), so these are kept.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from pacifictool.sandbox.values import Values, json_value
 
 _PRELUDE = """
 (function () {
-  const maps = Object.create(null, {
-    get: {value: function (key) { return Object.hasOwn(this, key) ? this[key] : null; }},
-    containsKey: {value: function (key) { return Object.hasOwn(this, key); }},
-    size: {value: function () { return Object.keys(this).length; }},
-    isEmpty: {value: function () { return Object.keys(this).length === 0; }},
-  });
+  const methods = {
+    get: function (key) { return Object.hasOwn(this, key) ? this[key] : null; },
+    containsKey: function (key) { return Object.hasOwn(this, key); },
+    size: function () { return Object.keys(this).length; },
+    isEmpty: function () { return Object.keys(this).length === 0; },
+  };
+  const maps = Object.create(null);
+  for (const name in methods) {
+    // Writable, or no map could have an attribute of that name.
+    Object.defineProperty(maps, name, {value: methods[name], writable: true});
+  }
   function values(document, target) {
     const parsed = Object.assign(target, document.values);
     for (const key of document.boxed || []) {
