@@ -19,8 +19,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _FIRST_ALONE: Final = (Kind.DEVICE, Kind.ASSET)
-"""Kinds whose first change is applied before the others are applied at once: from 3.2 on a server creates a profile
-for a new type, and two requests that do so at the same time fail (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
+"""Kinds whose first change is applied alone, and then the others at once: from 3.2 on a server creates a profile for a
+new type, and two requests that do so at the same time fail (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
 
 DEFAULT_WORKERS: Final = 16
 """Requests that are open at once."""

@@ -1,7 +1,8 @@
-"""Devices with client attributes and access tokens, and assets: those that exist, and what a scenario changes.
+"""Devices with attributes and access tokens, and assets: those that exist, and what a scenario changes.
 
 Client attributes can only be set by the device itself (a 1.x server returns 400 for CLIENT_SCOPE over REST:
-docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token.
+docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token; server
+and shared attributes are set over REST.
 """
 
 from __future__ import annotations
