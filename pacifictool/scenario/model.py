@@ -116,13 +116,13 @@ class Forwarding(Table):
     """Whether a text that holds a number, such as `"31"`, counts as that number."""
 
     plugin: Name | None = None
-    """Name of the plugin of a 1.x server. By default it names the topic."""
+    """Name of the plugin, on servers of 1.x. By default it names the topic."""
 
     plugin_token: Name | None = None
     """API token of that plugin, which no other plugin on the server may have. By default it names the topic."""
 
     rule: Name | None = None
-    """Name of the rule of a 1.x server. By default it names the topic."""
+    """Name of the rule, on servers of 1.x. By default it names the topic."""
 
     rule_chain: Name | None = None
     """Name of the rule chain of later servers. By default it names the topic."""
@@ -147,7 +147,7 @@ class Forwarding(Table):
 
     @property
     def plugin_name(self) -> str:
-        """Name of the plugin of a 1.x server."""
+        """Name of the plugin, on servers of 1.x."""
         return self.plugin or self._naming("Kafka Plugin for")
 
     @property
@@ -157,7 +157,7 @@ class Forwarding(Table):
 
     @property
     def rule_name(self) -> str:
-        """Name of the rule of a 1.x server."""
+        """Name of the rule, on servers of 1.x."""
         return self.rule or self._naming("Forward to")
 
     @property

@@ -199,7 +199,14 @@ FAILURES = [
     Injury("rule-missing", "rule", _delete_rule, (1,)),
     Injury("rule-suspended", "rule", lambda place: place.do("rule", place.rule(), "suspend"), (1,)),
     Injury("rule-failed", "rule", lambda place: _change_rule(place, script="this is no JavaScript"), (1,)),
-    Injury("rule-topic-differs", "rule", lambda place: _change_rule(place, topic="elsewhere"), (1,)),
+    Injury(
+        "rule-topic-differs",
+        "rule",
+        lambda place: _change_rule(place, topic="elsewhere"),
+        (1,),
+        lambda place: _change_rule(place, topic="weather-stations-data"),
+        "give ours another name: rule and plugin_token",
+    ),
     Injury("rule-twice", "twins", _twin_rule, (1,), stops_readings=False),
     Injury(
         "platform-kafka-unreachable",
@@ -219,7 +226,12 @@ FAILURES = [
     Injury("rule-chain-not-connected", "root-chain", lambda place: place.unhook(place.chain()), (4,)),
     Injury("rule-chain-failed", "rule-chain", lambda place: place.change_kafka_node(bootstrapServers=NOWHERE), (4,)),
     Injury(
-        "rule-chain-topic-differs", "rule-chain", lambda place: place.change_kafka_node(topicPattern="elsewhere"), (4,)
+        "rule-chain-topic-differs",
+        "rule-chain",
+        lambda place: place.change_kafka_node(topicPattern="elsewhere"),
+        (4,),
+        lambda place: place.change_kafka_node(topicPattern="weather-stations-data"),
+        "give ours another name: rule_chain",
     ),
     Injury("rule-chain-twice", "twins", _twin_chain, (4,), _end_twin_chain, "Take those out", stops_readings=False),
     Injury(

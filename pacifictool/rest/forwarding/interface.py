@@ -128,7 +128,7 @@ class TopicConflict:
         return f"The {noun} {self.name} writes to the topic {topics} instead of {self.wanted!r}."
 
 
-_NAME_KEYS: Final = {Kind.PLUGIN: "plugin_token", Kind.RULE: "rule", Kind.RULE_CHAIN: "rule_chain"}
+_NAME_KEYS: Final = {Kind.PLUGIN: "plugin_token", Kind.RULE: "rule and plugin_token", Kind.RULE_CHAIN: "rule_chain"}
 
 
 def conflict_fix(conflicts: Iterable[TopicConflict]) -> str:

@@ -303,7 +303,7 @@ def _our_rules(spec: ForwardingSpec, listed: Sequence[Rule]) -> tuple[list[Rule]
 
 
 def _conflicts(spec: ForwardingSpec, plugin: Plugin | None, listed: Sequence[Rule]) -> Iterator[TopicConflict]:
-    """The plugin with our token and the rule with our name, where they serve other topics and not ours.
+    """The rule with our name, or else the plugin with our token, where it serves other topics and not ours.
 
     A plugin serves the topics of its rules. One that serves ours, too, is shared and stays ours to use.
     """
@@ -311,16 +311,16 @@ def _conflicts(spec: ForwardingSpec, plugin: Plugin | None, listed: Sequence[Rul
     topic = _topic(wanted) if wanted is not None else spec.topic
     if topic is None:
         return
-    if plugin is not None:
-        topics = {_topic(rule.raw) for rule in listed if rule.plugin_token == plugin.api_token} - {None}
-        if topics and topic not in topics:
-            name = f"{plugin.name!r} (token {plugin.api_token!r})"
-            yield TopicConflict(PLUGIN, name, tuple(sorted(filter(None, topics))), topic)
     if wanted is not None and not _our_rules(spec, listed)[0]:
         for rule in listed:
             if rule.name == wanted["name"] and rule.plugin_token == wanted["pluginToken"] and not rule.is_system:
                 yield TopicConflict(RULE, repr(rule.name), (str(_topic(rule.raw)),), topic)
                 return
+    if plugin is not None:
+        topics = {_topic(rule.raw) for rule in listed if rule.plugin_token == plugin.api_token} - {None}
+        if topics and topic not in topics:
+            name = f"{plugin.name!r} (token {plugin.api_token!r})"
+            yield TopicConflict(PLUGIN, name, tuple(sorted(filter(None, topics))), topic)
 
 
 def _topic(rule: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What forwards a scenario's telemetry, by the sandbox's own interpreters, which behave like those of real servers."""
+"""What forwards a scenario's telemetry, run by the sandbox's interpreters of both generations."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def scenario(*, groups: list[list[str]] | None = None, devices: Any = (), **forw
 
 
 class Servers:
-    """Runs messages through what setup would make on a 1.x server and on a later one."""
+    """Runs messages through what setup would make on 1.x and on later servers."""
 
     def __init__(self, settings: Settings, wanted: Scenario) -> None:
         self.spec = forwarding_spec(settings, wanted)
 
     def record_1(self, attributes: Attributes, values: dict[str, Any], device: str = "D") -> str | None:
-        """The record that a 1.x server writes; None when it forwards nothing."""
+        """The record of the rule (1.x); None when it forwards nothing."""
         rule = self.spec.wanted_rule()
         assert rule is not None
         devices, messages = (item["configuration"]["filter"] for item in rule["filters"])
@@ -74,7 +74,7 @@ class Servers:
         return Template(rule["action"]["configuration"]["template"]).render(context)
 
     def record_4(self, attributes: Attributes, values: dict[str, Any], device: str = "D") -> Any:
-        """The record that a later server writes; None when it forwards nothing."""
+        """The record of the rule chain; None when it forwards nothing."""
         chain = self.spec.wanted_rule_chain()
         assert chain is not None
         fetch, messages, shape, _ = (node["configuration"] for node in chain["metadata"]["nodes"])
