@@ -62,7 +62,8 @@ class PluginRuleForwarding:
         self._require_descriptors(spec)
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
         listed = self._rules()
-        rules, notes = ([], []) if spec.rule is None else _our_rules(spec, listed)
+        conflicts = tuple(_conflicts(spec, plugin, listed))
+        rules, notes = ([], []) if spec.rule is None or conflicts else _our_rules(spec, listed)
         if len(rules) > 1:
             text = (
                 f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
@@ -77,7 +78,7 @@ class PluginRuleForwarding:
         }
         wanted = [kind for kind, descriptor in ((PLUGIN, spec.plugin), (RULE, spec.rule)) if descriptor is not None]
         ready = not failures and all(parts[kind] is not None and parts[kind].state == ACTIVE for kind in wanted)
-        return ForwardingState(ready, parts, failures, tuple(notes), tuple(_conflicts(spec, plugin, listed)))
+        return ForwardingState(ready, parts, failures, tuple(notes), conflicts)
 
     def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
         state = state or self.inspect(spec)
