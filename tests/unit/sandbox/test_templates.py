@@ -102,11 +102,26 @@ def test_a_failed_template_raises() -> None:
         ("${windSpeed.valueAsString}", False),
         ('$cs.get("geoZone")', False),
         ("\\$windSpeed.valueAsString", False),
-        ("$windSpeed.valueAsString #if($cs)x#end", False),
+        ("$windSpeed.valueAsString #if($cs)x#end", True),
+        ("#if($windSpeed)a#elseif($nosuch)b#{else}c#end", False),
+        ("#if($windSpeed)a#elseif($nosuch)b#else c#end", True),
+        ("#if($nosuch)a#elseif($cs.containsKey('geoZone'))b#else#if($windSpeed)c#end#end|", True),
+        ("#if($windSpeed.dataType == 'STRING')\"$windSpeed.valueAsString\"#else$windSpeed.valueAsString#end", True),
+        ('#set($comma = "")#if($ss.containsKey(\'s\'))${comma}1#set($comma = ", ")#end${comma}2', True),
+        ("#if($windSpeed)a#end\nb", False),
+        ("#if($windSpeed)a", None),
+        ("a#end", None),
+        ("#if($windSpeed)a#else b#else c#end", None),
+        ("#if($windSpeed)" * 2000 + "x" + "#end" * 2000, None),
         ("$windSpeed.valueAsString ## remark", False),
     ],
 )
-def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str, is_plain: bool) -> None:
+def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str, is_plain: bool | None) -> None:
+    """None: the template is refused."""
+    if is_plain is None:
+        with pytest.raises(TemplateRefused):
+            Template(template)
+        return
     compiled = Template(template)
     assert (compiled._plain is not None) is is_plain
     clients: list[Values] = [{}, {"geoZone": "Zone A"}, {"geoZone": ""}, {"geoZone": "$x #set", "valueAsString": 7}]
