@@ -254,10 +254,12 @@ def _missing_attributes(
     for scope, key in missing:
         for other in SCOPES.keys() - {scope}:
             if platform.attributes.get(device, SCOPES[other], [key]):
-                text = (
-                    f"{device.name!r} has {key} only as an attribute of {SCOPES[other]}; the rule reads those of"
-                    f" {SCOPES[scope]}{', which the device itself has to set' if scope == 'client' else ''}."
+                reads = (
+                    f"those that the device itself has set ({SCOPES[scope]})"
+                    if scope == "client"
+                    else f"those of {SCOPES[scope]}"
                 )
+                text = f"{device.name!r} has {key} only as an attribute of {SCOPES[other]}; the rule reads {reads}."
                 return Problem(ProblemCode.ATTRIBUTES_IN_WRONG_SCOPE, "attributes", text, certain=certain)
     keys = [key for _, key in missing]
     code = ProblemCode.DEVICE_TYPE_MISSING if keys == [DEVICE_TYPE] else ProblemCode.ZONE_MISSING
@@ -284,7 +286,7 @@ def forwarding_problems(
     `uncertain_address`: also report a --platform-kafka that is only known to be unreachable from this machine.
     """
     if state.conflicts:
-        # What serves another topic is somebody else's: whether it runs, and how, is no problem of ours.
+        # What serves another topic belongs to somebody else; whether and how it runs does not matter here.
         found = [_conflict_problem(conflict) for conflict in state.conflicts]
     else:
         changes = platform.forwarding.plan(spec, state)

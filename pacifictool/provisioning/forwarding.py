@@ -121,7 +121,7 @@ def check_expressible(scenario: Scenario, spec: ForwardingSpec, generation: str)
         if generation != FIRST_GENERATION and what != "its name" and _number_spelled_otherwise(value):
             raise ScenarioError(
                 f"The server would turn {what} {value!r} of {device!r} into the number {_as_number(value)}.",
-                hint="Use a text that is no number, such as 'Room 007', or write the number as the server does.",
+                hint="Use a text that is not a number, such as 'Room 007', or write the number as the server does.",
                 device=device,
                 value=value,
             )
