@@ -71,8 +71,8 @@ def record_template(record: RecordSpec) -> str:
     """The Velocity template of the record's JSON.
 
     Members that are always there are written as they are, the others in an #if with their comma. Only where no member
-    is certain does a variable hold the comma. With several keys a text is written as a text of JSON, so that a text that
-    does not hold a number costs the record none of its other keys; a single key is written bare, as in the tutorial.
+    is certain does a variable hold the comma. With several keys a text is written as a text of JSON: one that does not
+    hold a number costs the record none of its other keys. A single key is written bare, as in the tutorial.
     """
     members = list(_members(record))
     certain = next((number for number, (condition, _) in enumerate(members) if condition is None), None)
