@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult
-from pacifictool.analytics.event_time import Completeness, EventClock, closed_until
+from pacifictool.analytics.event_time import Completeness, EventClock, counted_until
 from pacifictool.analytics.planner import BatchPlan, Planner
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
@@ -46,7 +46,7 @@ class BatchProcessor:
         reader: BatchReader,
         store: StateStore,
         *,
-        lateness_ms: int,
+        lateness_ms: Mapping[str, int],
         trigger_ms: int,
         clock: EventClock,
         completeness: Completeness,
@@ -83,7 +83,7 @@ class BatchProcessor:
     def _process(self, plan: BatchPlan) -> bool:
         started = time.monotonic()
         context = BatchContext(
-            closed_until_ms=self._store.closed_until_ms,
+            closed_until_ms=self._store.closed_until_ms(),
             arrived_ms=plan.arrived_ms,
             untimed_event_ms=arrival_without_timestamp_ms(plan.planned_ms, self._trigger_ms),
         )
@@ -96,16 +96,17 @@ class BatchProcessor:
         behind = {part: counted.get(part, 0) < end for part, end in plan.ends.items()}
         newest = {part: max(event_ms, self._newest.get(part, event_ms)) for part, event_ms in result.newest_ms.items()}
         self._newest |= newest
-        closed_ms, backlog_ms = closed_until(self._newest, behind, self._lateness_ms, before=context.closed_until_ms)
+        counted_ms, backlog_ms = counted_until(self._newest, behind)
         watermark_ms = max(result.newest_ms.values(), default=None)
         number = self._store.apply(
             BatchOutcome(
                 ranges=result.ranges,
-                sums=result.sums,
+                partials=result.partials,
+                valid=result.valid,
                 invalid=result.invalid,
                 newest_ms=newest,
                 watermark_ms=watermark_ms,
-                closed_until_ms=closed_ms,
+                closed_until_ms={} if counted_ms is None else self._closed_by(counted_ms),
                 planned_ms=plan.planned_ms,
                 done_ms=round(time.time() * 1000),
             )
@@ -113,6 +114,9 @@ class BatchProcessor:
         self._note_time(plan, result, watermark_ms, backlog_ms)
         self._done(_report(number, result, counted, time.monotonic() - started))
         return any(behind.values())
+
+    def _closed_by(self, counted_ms: int) -> dict[str, int]:
+        return {name: counted_ms - lateness_ms for name, lateness_ms in self._lateness_ms.items()}
 
     def _note_time(
         self, plan: BatchPlan, result: BatchResult, watermark_ms: int | None, backlog_ms: int | None
@@ -127,11 +131,10 @@ class BatchProcessor:
 
 
 def _report(number: int, result: BatchResult, counted: Mapping[int, int], seconds: float) -> BatchReport:
-    valid = sum(part.count for part in result.sums)
     return BatchReport(
         number=number,
-        records=valid + len(result.invalid),
-        valid=valid,
+        records=result.valid + len(result.invalid),
+        valid=result.valid,
         invalid=Counter(record.reason for record in result.invalid),
         last_invalid=result.invalid[-1] if result.invalid else None,
         without_timestamp=result.without_timestamp > 0,

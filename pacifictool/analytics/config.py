@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.sinks.base import Sink
+from pacifictool.analytics.state.schema import ANALYTICS
 from pacifictool.analytics.windows import trigger_interval_ms
-from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 
 
@@ -19,7 +20,8 @@ class JobConfig:
 
     kafka: KafkaEndpoint
     topic: str
-    aggregation: Aggregation
+    rules: RecordRules
+    """Which records count, and what is computed of them."""
     checkpoint: Path
     """A folder of this job's own; created when missing."""
     spark: SparkSettings
@@ -37,16 +39,24 @@ class JobConfig:
     @property
     def trigger_interval_ms(self) -> int:
         """The longest time between two looks at the topic that holds."""
-        return self.trigger_ms or trigger_interval_ms(self.aggregation.window_ms)
+        return self.trigger_ms or trigger_interval_ms(min(each.slide_ms for each in self.rules.analytics))
 
     def identity(self, sink: Sink) -> dict[str, Any]:
         """What must not change between two runs on one checkpoint."""
-        rules = self.aggregation
-        return {
-            "topic": self.topic,
-            "window_ms": rules.window_ms,
-            "zone_key": rules.zone_key,
-            "value_key": rules.value_key,
-            "valid": [rules.valid.min, rules.valid.max],
-            "target": sink.target,
+        forwarding = self.rules.forwarding
+        records = forwarding.model_dump(
+            mode="json", include={"attributes", "telemetry", "device", "event_time", "valid", "numbers_in_text"}
+        )
+        computed = {
+            f"{ANALYTICS}{each.name}": {
+                "group_by": list(each.group_by),
+                "window_ms": each.window_ms,
+                "slide_ms": each.slide_ms,
+                "telemetry": {key: str(aggregate) for key, aggregate in each.telemetry.items()},
+                "entity": each.entity_pattern,
+                "entity_kind": each.entity_kind,
+                "ts": each.ts,
+            }
+            for each in self.rules.analytics
         }
+        return {"topic": self.topic, "target": sink.target, "records": records, **computed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from py4j.protocol import Py4JError
@@ -13,7 +13,7 @@ from pacifictool.analytics.batches import BatchProcessor, BatchStopped
 from pacifictool.analytics.event_time import EventClock
 from pacifictool.analytics.waiting import LONGEST_WAIT_SECONDS
 from pacifictool.errors import KafkaUnreachable
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.tools.backoff import Backoff
 
 _BACKOFF: Final = Backoff(2.0, LONGEST_WAIT_SECONDS)
@@ -32,7 +32,7 @@ class CountingLoop:
         processor: BatchProcessor,
         clock: EventClock,
         *,
-        window_ms: int,
+        slides_ms: Sequence[int],
         trigger_ms: int,
         available_now: bool,
         halt: threading.Event,
@@ -44,7 +44,7 @@ class CountingLoop:
         after each look at it, or None when Kafka does not respond."""
         self._processor = processor
         self._clock = clock
-        self._window_ms = window_ms
+        self._slides_ms = slides_ms
         self._trigger_seconds = trigger_ms / 1000
         self._available_now = available_now
         self._halt = halt
@@ -98,6 +98,6 @@ class CountingLoop:
         due = began + self._trigger_seconds
         event_ms = self._clock.at(now)
         if event_ms is not None:
-            to_window_end = (self._window_ms - event_ms % self._window_ms) / 1000 + AFTER_WINDOW_SECONDS
-            due = min(due, now + to_window_end)
+            to_window_end = min(slide - event_ms % slide for slide in self._slides_ms) / 1000
+            due = min(due, now + to_window_end + AFTER_WINDOW_SECONDS)
         return max(0.0, due - now)

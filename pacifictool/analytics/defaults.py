@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 from pacifictool.analytics.sinks.registry import SinkOptions, sink_kind
 from pacifictool.analytics.state.reader import identity_of
 from pacifictool.mqtt import ANALYTICS_GATEWAY
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from pacifictool.rest import Platform
     from pacifictool.scenario import Scenario
     from pacifictool.settings import Settings
 
-MANY_ZONES: Final = 500
-"""Zones whose means 4.x may need seconds to take over REST (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
+MANY_GROUPS: Final = 500
+"""Groups whose results 4.x may need seconds to take over REST (docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 REST: Final = "rest"
 GATEWAY: Final = "gateway"
@@ -37,19 +37,20 @@ class JobFolders:
     state_dir: Path
     """See `runtime.default_state_dir`."""
 
-    def default(self, sink: str | None = None, target: str | None = None) -> Path:
+    def default(self, sink: str | None = None, target: str | None = None, *, only: Sequence[str] = ()) -> Path:
         """The folder for a job with this sink: the same settings find the same folder again.
 
-        `target` is where exactly the sink writes; None: what the settings say. Without `sink`, the folder of the job
-        that `aggregate` would continue.
+        A job that computes `only` some analytics has a folder of its own. `target` is where exactly the sink writes;
+        None: what the settings say. Without `sink`, the folder of the job that `aggregate` would continue.
         """
         if sink is None:
-            rest, gateway = self.default(REST), self.default(GATEWAY)
+            rest, gateway = self.default(REST, only=only), self.default(GATEWAY, only=only)
             return gateway if last_used_sink(rest, gateway) == GATEWAY else rest
         if target is None:
             target = sink_kind(sink).target(SinkOptions(self.settings, self.scenario, partial(_connect, self.settings)))
-        topic = self.scenario.kafka.topic
-        digest = hashlib.sha256(f"{self.settings.kafka.bootstrap}\n{topic}\n{target}".encode()).hexdigest()[:8]
+        topic = self.scenario.forwarding.topic
+        facts = (self.settings.kafka.bootstrap, topic, target, *sorted(only))
+        digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
         return self.jobs / f"{re.sub(r'[^A-Za-z0-9._-]', '_', topic)}-{sink}-{digest}"
 
     def of_topic(self) -> list[Path]:
@@ -60,7 +61,7 @@ class JobFolders:
             for folder in sorted(self.jobs.glob("*"))
             if folder != likeliest
             and (identity := identity_of(folder)) is not None
-            and identity.topic == self.scenario.kafka.topic
+            and identity.topic == self.scenario.forwarding.topic
         ]
         return [likeliest, *others]
 
@@ -78,44 +79,45 @@ def choose_sink(
     gateway_device: str = ANALYTICS_GATEWAY,
     reporter: Reporter = SILENT,
 ) -> str:
-    """The name of the sink for a job without an explicit one: assets over REST, or the gateway for many zones.
+    """The name of the sink for a job without an explicit one: assets over REST, or the gateway for many groups.
 
     A 4.x server responds to each write over REST after 100 ms (docs/servers/4.x.md#telemetry-over-rest, row 2): half a
     minute for ten thousand, where the gateway takes seconds (docs/sinks.md). A job that has a checkpoint keeps its
     sink: with another, it would be another job.
 
     `checkpoint_of` returns the folder that a job with the given sink would use. The platform is only asked when there
-    are many zones and no checkpoint yet. Reports why it is not the usual sink. Raises PlatformError.
+    are many groups and no checkpoint yet. Reports why it is not the usual sink. Raises PlatformError.
     """
     used = last_used_sink(checkpoint_of(REST), checkpoint_of(GATEWAY))
     if used is not None:
         if used == GATEWAY:
-            reporter.info("This job publishes means through the gateway since its first run; --sink changes that.")
+            reporter.info("This job publishes results through the gateway since its first run; --sink changes that.")
         return used
-    zones = zone_count(scenario)
-    if zones < MANY_ZONES or set(scenario.zones) & {turbine.name for turbine in scenario.turbines}:
+    groups = group_count(scenario)
+    names = {device.name for device in scenario.devices}
+    if groups < MANY_GROUPS or any(names & set(scenario.entities(kind)) for kind in ("asset", "device")):
         return REST
     with connect() as platform:
         device = platform.devices.find(gateway_device)
     if device is not None and device.is_gateway:
         reporter.info(
-            f"The scenario has {zones} zones, so the means go through the gateway {gateway_device!r} to one device per"
-            " zone; --sink rest writes them to assets."
+            f"The scenario has {groups} groups, so the results go through the gateway {gateway_device!r} to one device"
+            " per group; --sink rest writes them to assets."
         )
         return GATEWAY
     reporter.info(
-        f"The scenario has {zones} zones; writing their means over REST may take longer than a window."
+        f"The scenario has {groups} groups; writing their results over REST may take longer than a window."
         " `pacifictool setup --gateway` creates a gateway, which is many times faster."
     )
     return REST
 
 
-def zone_count(scenario: Scenario) -> int:
-    """The number of zones of the scenario's own turbines or, if it only has a fleet, of the fleet."""
-    if scenario.turbines:
-        return len(scenario.zones)
-    zones = scenario.fleet.zones
-    return zones if isinstance(zones, int) else len(zones)
+def group_count(scenario: Scenario) -> int:
+    """The number of groups that all analytics have together, as far as the devices of the scenario make them known, or
+    those of its fleet if it has no others."""
+    if not scenario.devices and scenario.fleet is not None:
+        scenario = scenario.with_fleet(scenario.fleet.groups)
+    return sum(len(scenario.groups(analytics)) for analytics in scenario.analytics)
 
 
 def last_used_sink(*folders: Path) -> str | None:

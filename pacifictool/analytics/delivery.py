@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pacifictool.analytics.engine.aggregates import StateLayout
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
-from pacifictool.analytics.state.queries import WindowTotal
+from pacifictool.analytics.state.queries import WindowState
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.analytics.windows import WindowMean, exact_mean
+from pacifictool.analytics.windows import WindowResult, join_group, split_group
 from pacifictool.errors import (
     AggregationError,
     AuthenticationFailed,
@@ -20,7 +21,8 @@ from pacifictool.errors import (
     PlatformUnreachable,
     StorageFull,
 )
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
+from pacifictool.scenario import Analytics
 
 CHUNK = 2000
 """Results handed to the sink at once."""
@@ -33,7 +35,7 @@ _REPORT_REFUSED = 3
 class DeliveryState:
     """What a person may want to see of the delivery."""
 
-    last_posted: tuple[WindowMean, ...] = ()
+    last_posted: tuple[WindowResult, ...] = ()
     """The results of the last acknowledged chunk, at most ten, newest last."""
     failing_since: float | None = None
     """Monotonic seconds of the first failure of the present outage."""
@@ -43,51 +45,64 @@ class DeliveryState:
 class _StoreCallback(DeliveryCallback):
     """Writes to the state store what the sink reports.
 
-    A zone whose newest window is posted once more, behind a correction, is done only with that one: should anything
+    A group whose newest window is posted once more, behind a correction, is done only with that one: should anything
     come between, both are due again.
     """
 
-    def __init__(self, store: StateStore, due: Iterable[WindowTotal], again: Iterable[WindowTotal]) -> None:
+    def __init__(self, store: StateStore, due: Iterable[WindowState], again: Iterable[WindowResult]) -> None:
         self._store = store
-        self._open = {(window.window_end_ms, window.zone): window.count for window in due}
-        self._last = {window.zone: window.window_end_ms for window in again}
-        self._held: dict[str, list[WindowMean]] = {}
+        self._open = {(*window.series, window.window_end_ms): window for window in due}
+        self._last = {_series(result): result.window_end_ms for result in again}
+        self._held: dict[tuple[str, str], list[WindowResult]] = {}
         self._lock = threading.Lock()
-        self.accepted_results: list[WindowMean] = []
+        self.accepted_results: list[WindowResult] = []
         self.refusals: dict[str, str] = {}
-        """Reason by zone."""
+        """Reason by entity."""
 
     @property
     def open(self) -> int:
         with self._lock:
             return len(self._open)
 
-    def accepted(self, results: Iterable[WindowMean]) -> None:
+    def accepted(self, results: Iterable[WindowResult]) -> None:
         with self._lock:
-            done = [result for result in self._complete(results) if self._pop(result)]
+            done = [(result, window) for result in self._complete(results) if (window := self._pop(result)) is not None]
             if done:
-                self._store.mark_delivered([(result.window_end_ms, result.zone, result.count) for result in done])
-            self.accepted_results += done
+                self._store.mark_delivered([window for _, window in done])
+            self.accepted_results += [result for result, _ in done]
 
-    def _complete(self, results: Iterable[WindowMean]) -> Iterator[WindowMean]:
+    def _complete(self, results: Iterable[WindowResult]) -> Iterator[WindowResult]:
         for result in results:
-            last = self._last.get(result.zone)
+            series = _series(result)
+            last = self._last.get(series)
             if last is None:
                 yield result
             elif result.window_end_ms == last:
-                yield from self._held.pop(result.zone, ())
+                yield from self._held.pop(series, ())
             else:
-                self._held.setdefault(result.zone, []).append(result)
+                self._held.setdefault(series, []).append(result)
 
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+    def refused(self, results: Iterable[WindowResult], reason: str) -> None:
         with self._lock:
-            done = [result for result in results if self._pop(result)]
+            done = [(result, window) for result in results if (window := self._pop(result)) is not None]
             if done:
-                self._store.mark_refused([(result.window_end_ms, result.zone, result.count, reason) for result in done])
-            self.refusals |= {result.zone: reason for result in done}
+                self._store.mark_refused([window for _, window in done], reason)
+            self.refusals |= {result.entity: reason for result, _ in done}
 
-    def _pop(self, result: WindowMean) -> bool:
-        return self._open.pop((result.window_end_ms, result.zone), None) is not None
+    def without_values(self, results: Iterable[WindowResult]) -> None:
+        """These windows have nothing to post: their records define no result, as one reading defines no rate."""
+        with self._lock:
+            done = [window for result in results if (window := self._pop(result)) is not None]
+            if done:
+                self._store.mark_delivered(done, posted=False)
+
+    def _pop(self, result: WindowResult) -> WindowState | None:
+        return self._open.pop((*_series(result), result.window_end_ms), None)
+
+
+def _series(result: WindowResult) -> tuple[str, str]:
+    """As WindowState.series."""
+    return result.analytics, join_group(result.group)
 
 
 class Delivery:
@@ -97,8 +112,8 @@ class Delivery:
         self,
         store: StateStore,
         sink: Sink,
+        analytics: Sequence[Analytics],
         *,
-        window_ms: int,
         reporter: Reporter,
         give_up_after: float | None = None,
         jitter: Callable[[], float] = random.random,
@@ -106,7 +121,7 @@ class Delivery:
         """`give_up_after`: seconds without a single success after which DeliveryAbandoned is raised; None: never."""
         self._store = store
         self._sink = sink
-        self._window_ms = window_ms
+        self._analytics = {each.name: (each, StateLayout(each)) for each in analytics}
         self._reporter = reporter
         self._give_up_after = give_up_after
         self._jitter = jitter
@@ -140,26 +155,30 @@ class Delivery:
     def _pass(self, until_ms: int | None, stop: threading.Event) -> tuple[int, PacificToolError | None]:
         """Goes once through everything that is due: how much was accepted, and the first failure."""
         accepted, first_failure = 0, None
-        after: WindowTotal | None = None
+        after: WindowState | None = None
         while not stop.is_set():
-            due = self._store.due(until_ms, CHUNK, after)
-            if not due:
+            found = self._store.due(until_ms, CHUNK, after)
+            if not found:
                 break
-            after = due[-1]
-            again = self._newest_behind(due)
+            after = found[-1]
+            # What the scenario computes no longer, or not in this run, stays as it is.
+            due = [window for window in found if window.analytics in self._analytics]
+            results = [self._result(window) for window in due]
+            again = self._newest_behind(results)
             callback = _StoreCallback(self._store, due, again)
-            failure = self._attempt([*due, *again], callback)
+            callback.without_values(result for result in results if not result.values)
+            failure = self._attempt([*(result for result in results if result.values), *again], callback)
             accepted += len(callback.accepted_results)
             self._note(callback)
             first_failure = first_failure or failure
-            # One zone that fails must not keep the others waiting; a platform that is away fails for all.
+            # One entity that fails must not keep the others waiting; a platform that is away fails for all.
             if isinstance(failure, PlatformUnreachable | AuthenticationFailed):
                 break
         return accepted, first_failure
 
-    def _attempt(self, windows: list[WindowTotal], callback: _StoreCallback) -> PacificToolError | None:
+    def _attempt(self, results: list[WindowResult], callback: _StoreCallback) -> PacificToolError | None:
         try:
-            self._sink.deliver([self._mean(window) for window in windows], callback)
+            self._sink.deliver(results, callback)
         except (StorageFull, AggregationError):
             # The store's errors come through the callback; waiting does not fix them.
             raise
@@ -169,33 +188,58 @@ class Delivery:
             return AggregationError(f"{self._sink.target} left {callback.open} results without a response.")
         return None
 
-    def _newest_behind(self, due: list[WindowTotal]) -> list[WindowTotal]:
-        """The newest window of each zone whose older window is being corrected; to be posted once more, last.
+    def _newest_behind(self, due: Iterable[WindowResult]) -> list[WindowResult]:
+        """For each group whose older window is being corrected, the newest results of each key; to be posted once more,
+        last.
 
-        A platform of the 1.x generation shows as latest the value that was written last.
+        A platform of the 1.x generation shows as latest the value of a key that was written last.
         """
-        last_due = {window.zone: window.window_end_ms for window in due}
-        newest = self._store.newest_delivered(last_due)
-        return [window for zone, window in newest.items() if window.window_end_ms > last_due[zone]]
+        last_due: dict[tuple[str, str], int] = {}
+        keys: dict[tuple[str, str], set[str]] = {}
+        for result in due:
+            if result.values:
+                last_due[_series(result)] = result.window_end_ms
+                keys.setdefault(_series(result), set()).update(result.values)
+        again: list[WindowResult] = []
+        before: dict[tuple[str, str], int | None] = dict.fromkeys(last_due)
+        while before:
+            newest, before = self._store.newest_delivered(before), {}
+            for series, window in newest.items():
+                if window.window_end_ms <= last_due[series]:
+                    continue
+                result = self._result(window)
+                if keys[series] & result.values.keys():
+                    again.append(result)
+                    keys[series] -= result.values.keys()
+                if keys[series]:
+                    before[series] = window.window_end_ms
+        return sorted(again, key=lambda result: result.window_end_ms)
 
-    def _mean(self, window: WindowTotal) -> WindowMean:
-        return WindowMean(
-            zone=window.zone,
-            window_start_ms=window.window_end_ms - self._window_ms,
+    def _result(self, window: WindowState) -> WindowResult:
+        analytics, layout = self._analytics[window.analytics]
+        group = split_group(analytics, window.group)
+        start_ms = window.window_end_ms - analytics.window_ms
+        return WindowResult(
+            analytics=analytics.name,
+            group=group,
+            entity_kind=analytics.entity_kind,
+            entity=analytics.entity_name(group),
+            window_start_ms=start_ms,
             window_end_ms=window.window_end_ms,
+            ts_ms=start_ms if analytics.ts == "start" else window.window_end_ms,
             count=window.count,
-            mean=exact_mean(window.total, window.count),
+            values=layout.results(window.count, window.state),
         )
 
     def _note(self, callback: _StoreCallback) -> None:
         if callback.accepted_results:
             self.posted += len(callback.accepted_results)
-            newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.zone))[-10:]
+            newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.entity))[-10:]
             self.state = DeliveryState(tuple(newest), self.state.failing_since, self.state.failure)
-        for zone, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
-            self._reporter.warning(f"{self._sink.target} refuses the results of zone {zone!r}: {reason}")
+        for entity, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
+            self._reporter.warning(f"{self._sink.target} refuses the results of {entity!r}: {reason}")
         if (more := len(callback.refusals) - _REPORT_REFUSED) > 0:
-            self._reporter.warning(f"{self._sink.target} refuses the results of {more} more zones.")
+            self._reporter.warning(f"{self._sink.target} refuses the results of {more} more.")
 
     def _wait(self, failure: PacificToolError, failures: int, *, progress: bool, stop: threading.Event) -> None:
         now = time.monotonic()

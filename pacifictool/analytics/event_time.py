@@ -107,18 +107,17 @@ class Completeness:
         return None if complete is None else min(current, complete + self.SLACK_MS)
 
 
-def closed_until(
-    newest: Mapping[int, int], behind: Mapping[int, bool], lateness_ms: int, *, before: int
-) -> tuple[int, int | None]:
-    """Up to which end windows are closed, and the event time up to which a backlog is counted (None: no backlog).
+def counted_until(newest: Mapping[int, int], behind: Mapping[int, bool]) -> tuple[int | None, int | None]:
+    """Up to which event time records are counted, from where on windows close (None: not known); and the same for a
+    backlog (None: there is none, -1: not known).
 
     `newest`: by partition, its newest event time counted. `behind`: by partition, whether it holds more that is not
     counted yet; its records may still be as old as its newest, so it holds the closing back.
     """
     late = [part for part, is_behind in behind.items() if is_behind]
     if late and any(part not in newest for part in late):
-        return before, -1
+        return None, -1
     if late:
         backlog = min(newest[part] for part in late)
-        return max(before, backlog - lateness_ms), backlog
-    return max(before, max(newest.values(), default=0) - lateness_ms), None
+        return backlog, backlog
+    return max(newest.values(), default=None), None

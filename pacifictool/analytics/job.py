@@ -1,4 +1,4 @@
-"""The aggregation job: topic → windowed means per zone → sink, until it is stopped."""
+"""The aggregation job: topic → results of windows and groups → sink, until it is stopped."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.counting import CountingLoop
 from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.engine.failures import spark_failure
-from pacifictool.analytics.engine.reader import BatchReader, Rules
+from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.event_time import Completeness, EventClock
+from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker
 from pacifictool.analytics.planner import Planner
-from pacifictool.analytics.progress import JobProgress, JobSummary, Tracker
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.starting import check_topic_holds, fix_start, starting_point, wait_for_topic
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.state.schema import INVALID
 from pacifictool.analytics.waiting import wait_until_reachable
-from pacifictool.errors import PacificToolError, ScenarioError
+from pacifictool.errors import PacificToolError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
@@ -76,21 +76,10 @@ class AggregationJob:
     ) -> None:
         """`progress` is called twice a second from the thread of `run`. `runtime`: a Spark to use and leave running.
 
-        The sink is closed by whoever made it. Raises ScenarioError for settings that cannot work, and SettingsError.
+        The sink is closed by whoever made it. Raises SettingsError.
         """
-        if config.aggregation.zone_key == config.aggregation.value_key:
-            raise ScenarioError("aggregation: zone_key and value_key must be different keys of the record.")
         self._config = config
         self._start = starting_point(config.starting_offsets)
-        aggregation = config.aggregation
-        self._rules = Rules(
-            window_ms=aggregation.window_ms,
-            zone_key=aggregation.zone_key,
-            value_key=aggregation.value_key,
-            minimum=aggregation.valid.min,
-            maximum=aggregation.valid.max,
-            max_skew_ms=aggregation.max_skew_ms,
-        )
         self._sink = sink
         self._reporter = reporter
         self._progress = progress
@@ -113,6 +102,7 @@ class AggregationJob:
         with Checkpoint(
             config.checkpoint,
             config.topic,
+            config.rules,
             gives_up=lambda: stop.is_set() or ending.is_set(),
             reporter=self._reporter,
         ) as checkpoint:
@@ -170,14 +160,15 @@ class AggregationJob:
             delivery=Delivery(
                 store,
                 self._sink,
-                window_ms=self._config.aggregation.window_ms,
+                self._config.rules.analytics,
                 reporter=self._reporter,
                 give_up_after=self._config.give_up_after,
             ),
         )
 
     def _counting_loop(self, run: _Run, topic: TopicInfo) -> CountingLoop:
-        config, aggregation = self._config, self._config.aggregation
+        config = self._config
+        analytics = config.rules.analytics
         processor = BatchProcessor(
             Planner(
                 run.checkpoint,
@@ -186,9 +177,9 @@ class AggregationJob:
                 available_now=config.available_now,
                 reporter=self._reporter,
             ),
-            BatchReader(run.runtime, config.kafka, config.topic, self._rules),
+            BatchReader(run.runtime, config.kafka, config.topic, config.rules),
             run.checkpoint.store,
-            lateness_ms=aggregation.lateness_ms,
+            lateness_ms={each.name: each.lateness_ms for each in analytics},
             trigger_ms=config.trigger_interval_ms,
             clock=run.clock,
             completeness=run.completeness,
@@ -198,7 +189,7 @@ class AggregationJob:
         return CountingLoop(
             processor,
             run.clock,
-            window_ms=aggregation.window_ms,
+            slides_ms=[each.slide_ms for each in analytics],
             trigger_ms=config.trigger_interval_ms,
             available_now=config.available_now,
             halt=run.halt,
@@ -306,7 +297,7 @@ class AggregationJob:
     def _note_batch(self, run: _Run, report: BatchReport) -> None:
         self._tracker.add(report)
         run.batch_applied.set()
-        topic, ahead = self._config.topic, self._rules.ahead_of_arrival
+        topic, ahead = self._config.topic, self._config.rules.ahead_of_arrival
         if report.without_timestamp:
             self._warn_once(
                 f"Records of topic {topic} have no timestamp: the time of their arrival is taken. "

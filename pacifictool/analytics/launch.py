@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.sinks.registry import SinkKind, SinkOptions
 from pacifictool.analytics.state.checkpoint import has_begun
 from pacifictool.analytics.waiting import wait_until_reachable
-from pacifictool.errors import Interrupted, UsageError
-from pacifictool.reporting import SILENT, Reporter
-from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
-from pacifictool.scenario import Aggregation, Scenario, describe_validation_error
+from pacifictool.errors import Interrupted, ScenarioError, UsageError
+from pacifictool.progress import SILENT, Reporter
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.scenario import Scenario, describe_validation_error
 from pacifictool.settings import Settings
 
 SECRET_VARIABLE: Final = "PACIFICTOOL_SPARK_SECRET"  # noqa: S105 - the name of a variable
@@ -75,11 +77,22 @@ def spark_settings(
     return spark
 
 
-def aggregation_rules(scenario: Scenario, *, window: str | None = None, lateness: str | None = None) -> Aggregation:
-    """The scenario's aggregation with another window length or allowed lateness, such as "30s". Raises UsageError."""
-    given = {name: value for name, value in (("window", window), ("lateness", lateness)) if value is not None}
+def record_rules(
+    scenario: Scenario, *, only: Sequence[str] = (), window: str | None = None, lateness: str | None = None
+) -> RecordRules:
+    """What the scenario counts and computes; of the analytics named in `only`, or all; with another window length or
+    allowed lateness, such as "30s". Raises UsageError, and ScenarioError when there is nothing to compute."""
+    if only:
+        scenario = scenario.only(only)
+    if not scenario.analytics:
+        raise ScenarioError("The scenario computes nothing.", hint="Add [[analytics]]; docs/scenario.md shows how.")
+    given: dict[str, str | None] = {
+        name: value for name, value in (("window", window), ("lateness", lateness)) if value is not None
+    }
+    if "window" in given:
+        given["slide"] = None
     try:
-        return Aggregation.model_validate(scenario.aggregation.model_dump() | given)
+        return RecordRules.of_scenario(scenario.with_analytics(**given) if given else scenario)
     except ValidationError as error:
         raise UsageError(
             f"--{describe_validation_error(error)}.", hint="docs/scenario.md lists the values of the key of this name."

@@ -6,15 +6,19 @@ values. Every value is therefore rounded to 1e-9 once and summed as an integer: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from pacifictool.scenario import Analytics
 
 UNITS: Final = 10**9
 """Units per 1.0; valid values lie within ±1e9 (scenario.Bounds), so a value in units fits 64 bits."""
 
 PREFERRED_TRIGGER_MS: Final = 2000
 """How often the job looks for records: a late record is corrected this much later. Shorter costs CPU when idle."""
+
+_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,39 @@ class WindowResult:
     """Number of records behind the results. It only grows, so it tells versions of one window apart."""
     values: Mapping[str, float | int]
     """By key of the result. A result that the window's records do not define, such as a mean of nothing, is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialAggregate:
+    """What one batch adds to one window of one group."""
+
+    analytics: str
+    group: str
+    """Its values as `join_group` puts them together."""
+    window_end_ms: int
+    count: int
+    """Number of records."""
+    state: bytes
+    """See engine.aggregates.StateLayout."""
+
+
+def join_group(values: Iterable[str]) -> str:
+    """A group as the state store knows it: its values, with a control character between them, which none holds."""
+    return _SEPARATOR.join(values)
+
+
+def split_group(analytics: Analytics, group: str) -> tuple[str, ...]:
+    """The values that `join_group` put together."""
+    return tuple(group.split(_SEPARATOR)) if analytics.group_by else ()
+
+
+def window_ends(analytics: Analytics, slide_end_ms: int, *, after_ms: int = 0) -> range:
+    """The ends of the windows that the records of a slide count in; those that end after `after_ms`."""
+    slide = analytics.slide_ms
+    first = slide_end_ms
+    if after_ms >= first:
+        first += (after_ms - first) // slide * slide + slide
+    return range(first, slide_end_ms - slide + analytics.window_ms + 1, slide)
 
 
 def trigger_interval_ms(slide_ms: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pacifictool.analytics.config import JobConfig
-    from pacifictool.analytics.progress import JobProgress, JobSummary
+    from pacifictool.analytics.job_progress import JobProgress, JobSummary
     from pacifictool.cli.context import CliSession
 
 app, command = command_app(
@@ -34,8 +34,12 @@ _JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 @command
 def aggregate(
     ctx: typer.Context,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this analytics of the scenario; repeatable. (default: all)"),
+    ] = None,
     window: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Length of a window. (default: the scenario's)")
+        str | None, typer.Option(metavar="TIME", help="Length of all windows. (default: the scenario's)")
     ] = None,
     lateness: Annotated[
         str | None,
@@ -47,8 +51,8 @@ def aggregate(
         str | None,
         typer.Option(
             metavar="|".join(SINKS),
-            help="Where means go: to assets over REST, to virtual devices through the Analytics Gateway, to a Kafka "
-            "topic, or to the screen. (default: rest; gateway for hundreds of zones if setup created one)",
+            help="Where results go: to assets or devices over REST, to virtual devices through the Analytics Gateway, "
+            "to a Kafka topic, or to the screen. (default: rest; gateway for hundreds of groups if setup created one)",
         ),
     ] = None,
     gateway_device: Annotated[
@@ -61,7 +65,8 @@ def aggregate(
     result_topic: Annotated[
         str | None,
         typer.Option(
-            metavar="TOPIC", help="With --sink kafka: the topic for the means. (default: the scenario's topic + -means)"
+            metavar="TOPIC",
+            help="With --sink kafka: the topic for the results. (default: the scenario's topic + -means)",
         ),
     ] = None,
     master: Annotated[
@@ -85,19 +90,20 @@ def aggregate(
     memory: Annotated[str, typer.Option(metavar="SIZE", help="Heap of Spark's driver, for example 1g.")] = "1g",
     conf: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A Spark property; repeatable.")] = None,
 ) -> None:
-    """Run the Spark job that computes the mean of each zone and window and posts it, until Ctrl-C.
+    """Run the Spark job that computes the analytics of the scenario and posts their results, until Ctrl-C.
 
     With the same checkpoint, it continues where the last run ended. Invalid records are kept: see `pacifictool
     rejects`.
     """
     from pacifictool.analytics.config import JobConfig
     from pacifictool.analytics.job import AggregationJob
-    from pacifictool.analytics.launch import aggregation_rules, open_sink, spark_settings
+    from pacifictool.analytics.launch import open_sink, record_rules, spark_settings
     from pacifictool.rest import NO_RETRY
 
     session = session_of(ctx)
     if sink is None:
-        sink = _default_sink(session, checkpoint, needs_name=gateway_device is not None or result_topic is not None)
+        needs_name = gateway_device is not None or result_topic is not None
+        sink = _default_sink(session, checkpoint, only or (), needs_name=needs_name)
     kind = sink_kind(sink)
     for option, given, needed in (
         ("--gateway-device", gateway_device, "gateway"),
@@ -107,7 +113,7 @@ def aggregate(
             raise UsageError(f"{option} requires --sink {needed}, not --sink {sink}.")
     if _JAVA_SIZE.fullmatch(memory) is None:
         raise UsageError(f"--memory: {memory!r} is not a size.", hint="For example 512m or 2g.")
-    rules = aggregation_rules(session.scenario, window=window, lateness=lateness)
+    rules = record_rules(session.scenario, only=only or (), window=window, lateness=lateness)
     # All options are parsed before jars are downloaded.
     spark_conf = parse_key_values(conf or [], "--conf")
     seconds = None if duration is None else seconds_option("--duration", duration)
@@ -115,7 +121,7 @@ def aggregate(
     output, reporter = session.output, session.reporter
     options = SinkOptions(
         settings=session.settings,
-        scenario=session.scenario.model_copy(update={"aggregation": rules}),
+        scenario=session.scenario.model_copy(update={"analytics": rules.analytics}),
         connect=lambda: session.connect(retry=NO_RETRY),  # the delivery retries, and reports it
         # With --output json, stdout is for the one JSON document.
         write=reporter.info if output.as_json else output.write_line,
@@ -124,9 +130,9 @@ def aggregate(
     )
     config = JobConfig(
         kafka=session.settings.kafka,
-        topic=session.scenario.kafka.topic,
-        aggregation=rules,
-        checkpoint=(checkpoint or session.job_folders.default(sink, kind.target(options))).absolute(),
+        topic=rules.forwarding.topic,
+        rules=rules,
+        checkpoint=(checkpoint or session.job_folders.default(sink, kind.target(options), only=only or ())).absolute(),
         spark=spark_settings(
             session.settings,
             session.environment.environ,
@@ -152,7 +158,7 @@ def aggregate(
     session.exit_if_interrupted()
 
 
-def _default_sink(session: CliSession, checkpoint: Path | None, *, needs_name: bool) -> str:
+def _default_sink(session: CliSession, checkpoint: Path | None, only: Sequence[str], *, needs_name: bool) -> str:
     """The sink without --sink; `needs_name`: an option is given that requires --sink, as the error will say."""
     from pacifictool.analytics.defaults import REST, choose_sink
 
@@ -160,7 +166,10 @@ def _default_sink(session: CliSession, checkpoint: Path | None, *, needs_name: b
         return REST
     folders = session.job_folders
     return choose_sink(
-        session.scenario, lambda name: checkpoint or folders.default(name), session.connect, reporter=session.reporter
+        session.scenario.only(only) if only else session.scenario,
+        lambda name: checkpoint or folders.default(name, only=only),
+        session.connect,
+        reporter=session.reporter,
     )
 
 
@@ -172,7 +181,7 @@ def _progress(session: CliSession) -> Iterator[Callable[[JobProgress], None]]:
 
 
 def _describe(progress: JobProgress) -> str:
-    """One line: rate, open windows, invalid records, lag and the newest means, or what is wrong."""
+    """One line: rate, open windows, invalid records, lag and the newest results, or what is wrong."""
     if progress.delivery_failure:
         return f"not delivered: {progress.delivery_failure}"
     if progress.phase != "running":
@@ -183,8 +192,8 @@ def _describe(progress: JobProgress) -> str:
         parts.append(f"{progress.rejected} invalid{reason}")
     if progress.lag:
         parts.append(f"{progress.lag} behind")
-    newest = {mean.zone: mean.mean for mean in progress.last_posted}
-    parts += [f"{zone} {mean:.2f}" for zone, mean in sorted(newest.items())[:4]]
+    newest = {result.entity: next(iter(result.values.values())) for result in progress.last_posted}
+    parts += [f"{entity} {value:.2f}" for entity, value in sorted(newest.items())[:4]]
     return ", ".join(parts)
 
 
@@ -196,14 +205,14 @@ def _render(console: Any, summary: JobSummary, config: JobConfig) -> None:
         ["Records", f"{summary.records} in {summary.batches} batches"],
         ["Valid", str(summary.valid)],
         ["Invalid", f"{invalid}" + (" (shown by `pacifictool rejects`)" if invalid else "")],
-        ["Means posted", f"{summary.windows_posted}, including {summary.corrections} corrections"],
+        ["Results posted", f"{summary.windows_posted}, including {summary.corrections} corrections"],
         ["Open for the next run", f"{summary.open_windows} windows"],
         ["Lag", "unknown" if summary.lag is None else f"{summary.lag} records"],
         ["Checkpoint", str(config.checkpoint)],
         ["Time", f"{summary.seconds:.1f} s, ended by {summary.stopped_by}"],
     ]
     if summary.refused:
-        rows.insert(4, ["Refused by the platform", f"{summary.refused} means"])
+        rows.insert(4, ["Refused by the platform", f"{summary.refused} results"])
     console.print(table("Aggregation", {"What": "left", "": "left"}, rows))
     for reason, count in sorted(summary.rejects.items(), key=lambda item: -item[1]):
         console.print(f"  {count} x {reason}", markup=False)

@@ -10,32 +10,34 @@ import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
-from pacifictool.analytics.sinks.rest import RestSink
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
+from pacifictool.analytics.sinks.registry import rest_sink
 from pacifictool.demo.checks import DemoCheck, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.verifier import ExpectedMeans, differences, recompute
 from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import EntityId, Platform
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Settings
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
-from pacifictool.simulation.plan import choose_turbines, plan_devices
+from pacifictool.simulation.plan import choose_devices, plan_devices
 from pacifictool.simulation.summary import FleetSummary
 
 FAST_WINDOW_SECONDS = 2.0
@@ -99,8 +101,8 @@ class DemoOptions:
         scenario = tutorial_scenario()
         if not self.fast:
             return scenario
-        turbines = tuple(turbine.model_copy(update={"rate": FAST_RATE}) for turbine in scenario.turbines)
-        return scenario.with_window(FAST_WINDOW_SECONDS).model_copy(update={"turbines": turbines})
+        devices = tuple(device.model_copy(update={"rate": FAST_RATE}) for device in scenario.devices)
+        return scenario.with_analytics(window=FAST_WINDOW_SECONDS).model_copy(update={"devices": devices})
 
 
 class Demo:
@@ -122,10 +124,11 @@ class Demo:
         self._settings = settings
         self._options = options
         self._scenario = options.scenario()
+        (self._analytics,) = self._scenario.analytics
         self._job_config = JobConfig(
             kafka=settings.kafka,
-            topic=self._scenario.kafka.topic,
-            aggregation=self._scenario.aggregation,
+            topic=self._scenario.forwarding.topic,
+            rules=RecordRules.of_scenario(self._scenario),
             checkpoint=checkpoint,
             spark=spark,
             starting_offsets=starting_offsets,
@@ -135,8 +138,8 @@ class Demo:
         self._view = view or LiveView()
         self._checks: list[DemoCheck] = []
         self._zones: dict[str, ZoneResult] = {}
-        self._window_ms = self._scenario.aggregation.window_ms
-        self._value_key = self._scenario.aggregation.value_key
+        self._window_ms = self._analytics.window_ms
+        (self._value_key,) = self._analytics.telemetry
         self._started_ms = round(time() * 1000)
         self._job_runs = threading.Event()
 
@@ -161,8 +164,8 @@ class Demo:
     def _set_up(self, platform: Platform) -> dict[int, int]:
         """Runs `setup` and returns the topic's end offsets before the first reading."""
         self._view.on_step(SETTING_UP)
-        known = {asset.name for zone in self._scenario.zones if (asset := platform.assets.find(zone)) is not None}
-        to_be_created_by_job = set(self._scenario.zones) - {asset.name for asset in self._scenario.assets}
+        known = {asset.name for zone in self._scenario.entities() if (asset := platform.assets.find(zone)) is not None}
+        to_be_created_by_job = set(self._scenario.entities()) - {asset.name for asset in self._scenario.assets}
         if leftovers := sorted(known & to_be_created_by_job):
             raise ChecksFailed(
                 f"The asset {leftovers[0]} already exists, so the demo cannot show that the job creates it.",
@@ -173,7 +176,7 @@ class Demo:
             platform, self._settings, self._scenario, spec, reporter=self._reporter, stop=self._stop
         )
         apply_plan(provisioner.plan(), reporter=self._reporter, stop=self._stop)
-        return KafkaAdmin(self._settings.kafka).offsets(self._scenario.kafka.topic)
+        return KafkaAdmin(self._settings.kafka).offsets(self._scenario.forwarding.topic)
 
     def _run_phases(self, platform: Platform, offsets: dict[int, int]) -> tuple[int, JobSummary]:
         """Runs the job and, phase by phase, the turbines. Returns the acknowledged readings and the job's summary."""
@@ -261,17 +264,8 @@ class Demo:
             raise Interrupted
 
     def _aggregate(self, platform: Platform, stop: threading.Event) -> JobSummary:
-        sink = RestSink(
-            platform.assets,
-            platform.telemetry,
-            url=platform.url,
-            entity_type=self._scenario.platform.entity_type,
-            value_key=self._value_key,
-        )
-        try:
+        with closing(rest_sink(platform, self._scenario)) as sink:
             return AggregationJob(self._job_config, sink, reporter=self._reporter, progress=self._on_progress).run(stop)
-        finally:
-            sink.close()
 
     def _on_progress(self, progress: JobProgress) -> None:
         # With "latest", readings sent before the job has its first offsets would not count.
@@ -285,14 +279,14 @@ class Demo:
         )
 
     def _simulate(self, turbine: str, token: Secret, stop: threading.Event) -> FleetSummary:
-        devices = plan_devices(self._scenario, choose_turbines(self._scenario, [turbine]), lambda _name: token)
+        devices = plan_devices(choose_devices(self._scenario, [turbine]), lambda _name: token)
         return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
 
     def _expected_means(self, offsets: dict[int, int]) -> ExpectedMeans:
         return recompute(
-            read_records(self._settings.kafka, self._scenario.kafka.topic, start=offsets),
+            read_records(self._settings.kafka, self._scenario.forwarding.topic, start=offsets),
             window_ms=self._window_ms,
-            zone_key=self._scenario.aggregation.zone_key,
+            zone_key=self._analytics.group_by[0],
             value_key=self._value_key,
         )
 

@@ -39,7 +39,7 @@ class PageReference:
 class WithPage:
     """The sandbox's application with the page at `/` and below `/watch/`; everything else is the platform's.
 
-    The page is created on the first request, so a sandbox whose page is not open has no work with it.
+    The page is created on the first request: a sandbox whose page is never opened spends nothing on it.
     """
 
     def __init__(self, application: ASGIApp, reference: PageReference, url: str) -> None:
@@ -47,19 +47,19 @@ class WithPage:
         self._reference = reference
         self._url = url
         self._page: ASGIApp | None = None
-        self._making = asyncio.Lock()
+        self._creating = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             path = scope["path"]
             if path == "/" or path.startswith(PREFIX):
-                page = await self._made()
+                page = await self._created()
                 await page(scope, receive, send)
                 return
         await self._application(scope, receive, send)
 
-    async def _made(self) -> ASGIApp:
-        async with self._making:
+    async def _created(self) -> ASGIApp:
+        async with self._creating:
             if self._page is None:
                 self._page = await in_background(lambda: self._reference.make(self._url))
             return self._page

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pacifictool.errors import Interrupted
 from pacifictool.plan import Change, Kind, Plan
-from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.tools.rates import RateMeter
 from pacifictool.tools.threads import run_bounded
 from pacifictool.tools.times import duration_text
@@ -26,8 +26,6 @@ DEFAULT_WORKERS: Final = 16
 """Requests that are open at once."""
 
 _NOTE_SECONDS: Final = 0.5
-_RATE_SECONDS: Final = 10.0
-"""The rate is that of the last ten seconds: what is left goes at the present rate, not at that of the start."""
 
 _PLURALS = {Kind.DEVICE: "devices", Kind.ATTRIBUTES: "attributes", Kind.ASSET: "assets"}
 """Kinds with up to thousands of changes; those of other kinds depend on each other and are applied one by one."""
@@ -102,7 +100,8 @@ class Pace:
         self._total = total
         self._clock = clock
         self._done = 0
-        self._meter = RateMeter(_RATE_SECONDS)
+        # What is left goes at the present rate, not at that of the start.
+        self._meter = RateMeter()
         self._noted_at = clock()
         self._meter.add(self._noted_at, 0)
 

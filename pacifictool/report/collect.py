@@ -20,15 +20,15 @@ from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.models.config import (
     ConstantModel,
-    SineModel,
     NormalModel,
     ReplayModel,
-    Wind,
+    SineModel,
     UniformModel,
+    Wind,
     read_column,
 )
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import KafkaEndpoint

@@ -35,6 +35,10 @@ class SandboxUser:
     tenant: str
     customer: str
 
+    def may_see(self, tenant: str, customer: str) -> bool:
+        """Whether an entity of this tenant and customer is the user's."""
+        return tenant == self.tenant and (self.authority != "CUSTOMER_USER" or customer == self.customer)
+
     def document(self) -> dict[str, Any]:
         """`GET /api/auth/user`."""
         return {

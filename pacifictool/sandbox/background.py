@@ -1,7 +1,7 @@
 """Blocking calls kept off the event loop by daemon threads.
 
-asyncio's own executor is joined when the loop ends; a name server or broker that does not answer would then keep the
-sandbox from stopping.
+asyncio's own executor is joined when the loop ends; a name server or broker that does not respond would then keep
+the sandbox from stopping.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from pacifictool.sandbox.entities import Entities, Entity
@@ -10,11 +9,6 @@ from pacifictool.sandbox.telemetry import AttributeStore
 from pacifictool.sandbox.values import Values, json_value
 
 CLIENT, SERVER, SHARED = "CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class SandboxDevice:
@@ -56,11 +50,11 @@ class SandboxDevices:
         entity = self._entities.device_by_token(token)
         if entity is None:
             return None
-        device = self._by_token[token] = self.of(entity)
+        device = self._by_token[token] = self.for_entity(entity)
         device.token = token
         return device
 
-    def of(self, entity: Entity) -> SandboxDevice:
+    def for_entity(self, entity: Entity) -> SandboxDevice:
         device = self._by_id.get(entity.id)
         if device is None:
             scopes = {scope: self._attributes.values(entity.born, scope) for scope in (CLIENT, SERVER, SHARED)}

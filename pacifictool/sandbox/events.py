@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from typing import Any
 
 from pacifictool.sandbox.ids import IdFactory, uuid_time
@@ -43,16 +42,13 @@ class EventLog:
     def _add(self, tenant: str, kind: str, entity: str, type_: str, body: dict[str, Any]) -> None:
         self._store.write(
             "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
-            (uuid_time(self._stamp()), tenant, kind, entity, type_, json.dumps(body)),
+            (uuid_time(self._ids.new()), tenant, kind, entity, type_, json.dumps(body)),
         )
         self._store.write(
             "DELETE FROM event WHERE entity_id = ? AND born <="
             " (SELECT born FROM event WHERE entity_id = ? ORDER BY born DESC LIMIT 1 OFFSET ?)",
             (entity, entity, KEEP_PER_COMPONENT),
         )
-
-    def _stamp(self) -> uuid.UUID:
-        return self._ids.new()
 
     def forget(self, entity: str) -> None:
         """Removes the events of a deleted component."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from starlette.routing import Match, Route
 
 from pacifictool.sandbox.auth import SandboxUser, TokenIssuer
 from pacifictool.sandbox.faults import Faults
-from pacifictool.sandbox.ids import parse_uuid, uuid_time
+from pacifictool.sandbox.ids import now_ms, parse_uuid, uuid_time
 from pacifictool.sandbox.refusals import (
     FrameworkRefusal,
     PlatformRefusal,
@@ -32,11 +31,13 @@ from pacifictool.sandbox.refusals import (
     forbidden,
     unauthenticated,
 )
-from pacifictool.sandbox.values import without_lone_surrogates
+from pacifictool.sandbox.values import json_bytes, without_lone_surrogates
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _INT_MAX = 2**31 - 1
 _JSON = "application/json;charset=UTF-8"
+LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
+"""Sic: login responses of the platform name another character set than all others."""
 _ANY_METHOD = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _REASONS = {
     400: "Bad Request",
@@ -54,8 +55,7 @@ UserHandler = Callable[[Request, SandboxUser], Awaitable[Response]]
 
 def json_response(document: Any, *, media_type: str = _JSON, status: int = 200) -> Response:
     """JSON without spaces, texts as UTF-8."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return Response(body, status, headers={"Content-Type": media_type})
+    return Response(json_bytes(document), status, headers={"Content-Type": media_type})
 
 
 def empty_response(status: int = 200) -> Response:
@@ -65,7 +65,6 @@ def empty_response(status: int = 200) -> Response:
 
 def error_response(refusal: Refusal, path: str) -> Response:
     """Renders a refusal in its own shape."""
-    now = time.time_ns() // 1_000_000
     if isinstance(refusal, TextRefusal):
         if not refusal.message:
             return empty_response(refusal.status)
@@ -75,18 +74,23 @@ def error_response(refusal: Refusal, path: str) -> Response:
             headers={"Content-Type": "text/plain;charset=UTF-8", "X-Content-Type-Options": "nosniff"},
         )
     if isinstance(refusal, PlatformRefusal):
-        document: dict[str, Any] = {
-            "status": refusal.status,
-            "message": refusal.message,
-            "errorCode": refusal.error_code,
-            "timestamp": now,
-        }
+        document = platform_document(refusal)
     else:
-        document = {"timestamp": now, "status": refusal.status, "error": _REASONS.get(refusal.status, "Error")}
+        document = {"timestamp": now_ms(), "status": refusal.status, "error": _REASONS.get(refusal.status, "Error")}
         if isinstance(refusal, FrameworkRefusal) and refusal.exception is not None:
             document["exception"] = refusal.exception
         document |= {"message": refusal.message, "path": path}
     return json_response(document, status=refusal.status)
+
+
+def platform_document(refusal: PlatformRefusal) -> dict[str, Any]:
+    """The platform's own shape of an error."""
+    return {
+        "status": refusal.status,
+        "message": refusal.message,
+        "errorCode": refusal.error_code,
+        "timestamp": now_ms(),
+    }
 
 
 async def read_body(request: Request) -> bytes:
@@ -136,6 +140,25 @@ async def read_object(request: Request) -> dict[str, Any]:
     return document
 
 
+async def read_credentials(request: Request) -> dict[str, Any]:
+    """The body of a login or token request. Raises the 401 refusal for one that cannot be used."""
+    body = await read_body(request)
+    # docs/servers/1.x.md#login-and-tokens, row 2: form handling eats the body before the login filter reads it.
+    is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    try:
+        document = None if is_form else strict_json(body)
+    except ValueError:
+        raise unauthenticated() from None
+    if not isinstance(document, dict):
+        raise unauthenticated()
+    return document
+
+
+def id_of(document: Any) -> str:
+    """The `id` of a reference such as `{"entityType":"DEVICE","id":"…"}`, or of a text; "None" if there is none."""
+    return str(document.get("id") if isinstance(document, dict) else document)
+
+
 def uuid_parameter(text: str) -> uuid.UUID:
     """Reads a UUID of a path or query. Raises the platform's 400."""
     try:
@@ -175,7 +198,7 @@ class TextPageLink:
     after: int
 
     @classmethod
-    def of(cls, request: Request) -> TextPageLink:
+    def from_request(cls, request: Request) -> TextPageLink:
         """Raises 400 refusals."""
         limit = number_parameter(request, "limit")
         query = request.query_params
@@ -229,6 +252,16 @@ class Api:
                 return empty_response(400)
 
         self._routes.append(Route(path, endpoint, methods=list(methods)))
+
+    def login_routes(self, login: Handler, refresh: Handler) -> None:
+        """/api/auth/login and /api/auth/token."""
+
+        async def wrong_method(_request: Request) -> Response:
+            raise unauthenticated("Authentication method not supported")
+
+        for path, handler in (("/api/auth/login", login), ("/api/auth/token", refresh)):
+            self.open_route(("POST",), path, handler)
+            self.open_route(("GET", "PUT", "DELETE", "PATCH"), path, wrong_method)
 
     def route(
         self, methods: Collection[str], path: str, handler: UserHandler, authorities: Collection[str] = ()

@@ -26,12 +26,12 @@ class IdFactory:
 
     def new(self) -> uuid.UUID:
         self._last = max(time.time_ns() // 100 + _EPOCH_OFFSET, self._last + 1)
-        stamp = self._last
+        timestamp = self._last
         return uuid.UUID(
             fields=(
-                stamp & 0xFFFFFFFF,
-                stamp >> 32 & 0xFFFF,
-                (stamp >> 48 & 0x0FFF) | 0x1000,
+                timestamp & 0xFFFFFFFF,
+                timestamp >> 32 & 0xFFFF,
+                (timestamp >> 48 & 0x0FFF) | 0x1000,
                 self._sequence >> 8 | 0x80,
                 self._sequence & 0xFF,
                 self._node,
@@ -49,6 +49,11 @@ def created_ms(value: uuid.UUID) -> int:
     return (value.time - _EPOCH_OFFSET) // 10_000
 
 
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 def parse_uuid(text: str) -> uuid.UUID:
     """Reads a UUID as Java does; raises ValueError with the platform's own words."""
     if len(text) != 36 or text.count("-") != 4:
@@ -59,6 +64,6 @@ def parse_uuid(text: str) -> uuid.UUID:
         raise ValueError(f"Invalid UUID string: {text}") from None
 
 
-def uuid_of_time(stamp: int) -> uuid.UUID:
+def uuid_of_time(timestamp: int) -> uuid.UUID:
     """A UUID with the given `uuid_time`, for rows that store only that."""
-    return uuid.UUID(fields=(stamp & 0xFFFFFFFF, stamp >> 32 & 0xFFFF, stamp >> 48 | 0x1000, 0x80, 0, 0))
+    return uuid.UUID(fields=(timestamp & 0xFFFFFFFF, timestamp >> 32 & 0xFFFF, timestamp >> 48 | 0x1000, 0x80, 0, 0))

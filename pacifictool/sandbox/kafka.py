@@ -26,11 +26,12 @@ LoginProperties = Callable[[str, Mapping[str, object]], Mapping[str, str]]
 argument, already configure one, or if none is needed."""
 
 _POLL_SECONDS = 0.001
-REQUESTS_UNDER_WAY = 1
+_REQUESTS_IN_FLIGHT = 1
 """Messages that arrive while a request is in flight share the next one, so that requests grow with the load. By
 default librdkafka sends one for each message, which costs the broker and the sandbox 0.2 ms each."""
-SHORTEST_LINGER_MS = 2.0
-"""With 0 librdkafka wakes its thread for every message. With the two, a busy machine forwards three times as many."""
+_SHORTEST_LINGER_MS = 2.0
+"""With 0 librdkafka wakes its thread for every message. With both settings a busy machine forwards three times as many
+messages."""
 _METADATA_TRY_SECONDS = 0.5
 MAX_BLOCK_SECONDS = 60.0
 """The Java client's max.block.ms: how long a message waits for the metadata of a new topic."""
@@ -73,6 +74,37 @@ def _check_addresses(bootstrap: str) -> None:
             if not servers
             else f"No resolvable bootstrap urls given in bootstrap.servers: {bootstrap}"
         )
+
+
+_PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
+"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
+
+
+def producer_properties(
+    configuration: Mapping[str, Any], others: Mapping[str, str], *, acks: object, timeout_ms: int | str
+) -> dict[str, Any]:
+    """librdkafka's properties for the configuration of a plugin or node and its `otherProperties`.
+
+    Raises ValueError and TypeError for values that are not numbers.
+    """
+    properties: dict[str, Any] = {
+        "bootstrap.servers": configuration["bootstrapServers"],
+        "acks": acks,
+        "retries": int(configuration.get("retries") or 0),
+        "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
+        "linger.ms": max(_SHORTEST_LINGER_MS, int(configuration.get("linger") or 0)),
+        "max.in.flight.requests.per.connection": _REQUESTS_IN_FLIGHT,
+        "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
+        "message.timeout.ms": int(timeout_ms),
+        "reconnect.backoff.max.ms": 1000,
+        # An unavailable broker would fill the log with a line per attempt; the components' events give the reason.
+        "log_level": 2,
+    }
+    return properties | {
+        ("message.max.bytes" if key == "max.request.size" else key): value
+        for key, value in others.items()
+        if key in _PASSED_ON
+    }
 
 
 async def check_addresses(bootstrap: str) -> None:
@@ -134,6 +166,10 @@ class Forwarder:
     def place(self, state: ProducerTopic) -> dict[str, Any]:
         """`partition` and `timestamp` of the next record; by default the client's partitioner and the time of now."""
         return {}
+
+    def metadata_failure(self, topic: str, reason: str) -> str:
+        """What the client says about a record whose topic's partitions did not become known in time."""
+        return f"Failed to update metadata: {reason}"
 
     def _produce(self, topic: str, state: ProducerTopic, record: ProducerRecord, done: Done) -> None:
         loop = asyncio.get_running_loop()
@@ -199,7 +235,7 @@ class Forwarder:
                 if not state.waiting:
                     state.known_at = time.monotonic()  # What was known stays good enough; ask again later.
                     break
-                self._give_up(state, reason)
+                self._give_up(topic, state, reason)
                 await asyncio.sleep(0.1)
         finally:
             state.asking = False
@@ -209,13 +245,12 @@ class Forwarder:
         for record, done, _ in waiting:
             self._produce(topic, state, record, done)
 
-    @staticmethod
-    def _give_up(state: ProducerTopic, reason: str) -> None:
+    def _give_up(self, topic: str, state: ProducerTopic, reason: str) -> None:
         now = time.monotonic()
         late = [item for item in state.waiting if item[2] <= now]
         state.waiting = [item for item in state.waiting if item[2] > now]
         for _, done, _ in late:
-            done(f"Failed to update metadata: {reason}")
+            done(self.metadata_failure(topic, reason))
 
     def close(self) -> None:
         """Drops messages in flight; their callbacks are not called any more."""

@@ -6,15 +6,7 @@ of them. `http.error_response` renders them.
 
 from __future__ import annotations
 
-GENERAL, AUTHENTICATION, TOKEN_EXPIRED, PERMISSION, INVALID_ARGUMENTS, BAD_REQUEST, NOT_FOUND = (
-    2,
-    10,
-    11,
-    20,
-    30,
-    31,
-    32,
-)
+GENERAL, AUTHENTICATION, TOKEN_EXPIRED, PERMISSION, BAD_REQUEST, NOT_FOUND = 2, 10, 11, 20, 31, 32
 """errorCodes of the platform."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from pacifictool.sandbox.store import Store
 
 
 class EventController:
-    """Pages through events by the id of the last one seen."""
+    """Pages through events by the id of the last one seen, as on 1.x."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +42,7 @@ class EventController:
             " AND (? IS NULL OR type = ?) ORDER BY born DESC LIMIT ?",
             (entity, kind, tenant, before, type_, type_, limit),
         )
-        data = [_document(row, tenant, kind, entity) for row in rows]
+        data = [event_document(row, tenant, kind, entity) for row in rows]
         next_link = None
         if len(data) >= limit:
             next_link = {
@@ -56,8 +55,9 @@ class EventController:
         return json_response({"data": data, "nextPageLink": next_link, "hasNext": next_link is not None})
 
 
-def _document(row: tuple[Any, ...], tenant: str, kind: str, entity: str) -> dict[str, Any]:
-    identifier: uuid.UUID = uuid_of_time(row[0])
+def event_document(row: tuple[Any, ...], tenant: str, kind: str, entity: str) -> dict[str, Any]:
+    """An event as REST shows it, from its columns `born`, `type` and `body`."""
+    identifier = uuid_of_time(row[0])
     return {
         "id": {"id": str(identifier)},
         "createdTime": created_ms(identifier),

@@ -33,6 +33,11 @@ def refuse_newer_syntax(text: str) -> None:
         raise ScriptRefused(f"Can't compile script: {found.group()!r} is newer than ECMAScript 5")
 
 
+def first_line(error: Exception) -> str:
+    """The reason of an engine's error, without its stack."""
+    return str(error).strip().partition("\n")[0]
+
+
 def limited_context() -> quickjs.Context:
     """An engine with limits on time, memory and stack."""
     context = quickjs.Context()

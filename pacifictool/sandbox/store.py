@@ -61,7 +61,7 @@ class Store:
         self._scheduled = False
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-            # One sandbox a folder: a second one is refused instead of working on stale copies of what it remembers.
+            # One sandbox per folder: each keeps copies of rows in memory, which a second one would make stale.
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -116,8 +116,12 @@ class Store:
             self._connection.execute("BEGIN")
 
     def after_commit(self, then: Callable[[], None]) -> None:
-        """Calls `then` once everything written so far is committed: at the end of this turn of the event loop."""
+        """Calls `then` once everything written so far is committed."""
         self._waiting.append(then)
+        self.commit_later()
+
+    def commit_later(self) -> None:
+        """Commits everything written so far at the end of this turn of the event loop."""
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._commit_turn)

@@ -38,11 +38,11 @@ class TelemetryStore:
         self._readings: list[tuple[int, str, int, str, Value]] = []
         store.before_commit(self._write_out)
 
-    def add(self, entity: int, stamp: int, values: Values) -> None:
+    def add(self, entity: int, timestamp: int, values: Values) -> None:
         """Adds one reading; `store.after_commit` calls back once it is stored."""
         readings = self._readings
         for key, value in values.items():
-            readings.append((entity, key, stamp, _TYPE_LETTER[type(value)], value))
+            readings.append((entity, key, timestamp, _TYPE_LETTER[type(value)], value))
 
     def _write_out(self) -> None:
         if not self._readings:
@@ -64,7 +64,7 @@ class TelemetryStore:
         return [row[0] for row in self._store.rows("SELECT key FROM latest WHERE entity = ? ORDER BY key", (entity,))]
 
     def latest(self, entity: int, key: str) -> tuple[int, str] | None:
-        """Stamp and printed value of what was written last."""
+        """Timestamp and printed value of what was written last."""
         self._write_out()
         row = self._store.row("SELECT ts, type, value FROM latest WHERE entity = ? AND key = ?", (entity, key))
         return None if row is None else (row[0], java_text(stored_value(row[1], row[2])))
@@ -82,18 +82,18 @@ class TelemetryStore:
     def aggregate(
         self, entity: int, key: str, start: int, end: int, interval: int, aggregation: str
     ) -> list[tuple[int, str]]:
-        """One value per bucket of `interval` ms that has any, stamped with its middle, oldest first.
+        """One value per bucket of `interval` ms that is not empty, at the middle of the bucket; oldest first.
 
         Every bucket excludes both its bounds, and the last one keeps its length even if it passes `end`.
         """
         self._write_out()
         end_of_last = min(start + -(-(end - start) // interval) * interval, 2**63 - 1)
         buckets: dict[int, list[tuple[str, Any]]] = {}
-        for stamp, letter, stored in self._store.rows(
+        for timestamp, letter, stored in self._store.rows(
             "SELECT ts, type, value FROM reading WHERE entity = ? AND key = ? AND ts > ? AND ts < ? ORDER BY ts",
             (entity, key, start, end_of_last),
         ):
-            bucket, offset = divmod(stamp - start, interval)
+            bucket, offset = divmod(timestamp - start, interval)
             if offset:
                 buckets.setdefault(bucket, []).append((letter, stored))
         found = []
@@ -122,7 +122,7 @@ def _aggregate(rows: list[tuple[str, Any]], aggregation: str) -> str | None:
         total = sum(values)
         if aggregation == "SUM":
             return java_text(stored_value(letter, total))
-        # Long means are cut towards zero, as SQL's AVG of an integer column on that server.
+        # The mean of longs is truncated, like SQL's AVG of an integer column on that server.
         return str(int(total / len(values))) if letter == "l" else java_text(total / len(values))
     return None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -34,12 +33,12 @@ class InvalidJson(PayloadRefused):
     """The payload is not JSON at all."""
 
 
-class _PointlessNumber(float):
+class _NumberWithoutPoint(float):
     """A number such as 1e3: neither a double (no point) nor a long for the platform."""
 
 
 def _float(literal: str) -> float:
-    return float(literal) if "." in literal else _PointlessNumber(literal)
+    return float(literal) if "." in literal else _NumberWithoutPoint(literal)
 
 
 _decoder = json.JSONDecoder(parse_float=_float, parse_constant=str, strict=False)
@@ -59,7 +58,7 @@ def parse_json(payload: bytes | str) -> Any:
 
 
 def without_lone_surrogates(document: Any) -> Any:
-    """JSON can spell halves of characters ("\\ud800") that no UTF-8 can hold; they become "?", as in Java."""
+    """Replaces lone surrogates, which JSON can spell ("\\ud800") and UTF-8 cannot encode, by "?", as Java does."""
     if isinstance(document, str):
         return document.encode("utf-8", "replace").decode()
     if isinstance(document, list):
@@ -70,8 +69,17 @@ def without_lone_surrogates(document: Any) -> Any:
 
 
 def _refuse(value: object) -> PayloadRefused:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return PayloadRefused(f"Can't parse value: {text}")
+    return PayloadRefused(f"Can't parse value: {compact_json(value)}")
+
+
+def compact_json(document: object) -> str:
+    """JSON without spaces and without escaped characters."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def json_bytes(document: object) -> bytes:
+    """The same as UTF-8."""
+    return compact_json(document).encode("utf-8", "replace")
 
 
 def parse_values(document: Any) -> Values:
@@ -82,7 +90,7 @@ def parse_values(document: Any) -> Values:
         kind = type(value)
         if kind is str or kind is float or kind is bool:
             continue
-        if (kind is int and not _LONG_MIN <= value <= _LONG_MAX) or kind is _PointlessNumber:
+        if (kind is int and not _LONG_MIN <= value <= _LONG_MAX) or kind is _NumberWithoutPoint:
             raise PayloadRefused("Big integer values are not supported!")
         if kind is not int:
             raise _refuse(value)
@@ -93,12 +101,12 @@ def _timestamp(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _refuse(value)
     try:
-        stamp = int(value)
+        timestamp = int(value)
     except (ValueError, OverflowError):
         raise PayloadRefused(f'For input string: "{value}"') from None
-    if not _LONG_MIN <= stamp <= _LONG_MAX:
+    if not _LONG_MIN <= timestamp <= _LONG_MAX:
         raise PayloadRefused(f'For input string: "{value}"')
-    return stamp
+    return timestamp
 
 
 def parse_reading(document: Any, now_ms: int) -> tuple[int, Values]:
@@ -160,10 +168,3 @@ def _decompose(number: float) -> tuple[str, str, int]:
     stripped = digits.lstrip("0")
     exponent -= len(digits) - len(stripped)
     return "-" if number < 0 else "", stripped.rstrip("0") or "0", exponent
-
-
-def iterate_entries(readings: list[tuple[int, Values]]) -> Iterator[tuple[str, int, Value]]:
-    """Every (key, ts, value) of a payload."""
-    for stamp, values in readings:
-        for key, value in values.items():
-            yield key, stamp, value

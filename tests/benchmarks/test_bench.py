@@ -1,4 +1,4 @@
-"""`make bench`: its engines agree on a few thousand records, and a wrong answer does not pass."""
+"""`make bench`: its engines agree on a few thousand records, and a wrong response does not pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Chromium, and a world that moves: platform, broker, job and turbines, with the page at the platform's `/`."""
+"""A real Chromium, and a pipeline that moves: platform, broker, job and turbines, with the page at the platform's `/`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import kept_variables, variables_of
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from pacifictool.local.stack import LocalStack, StackPage
 from pacifictool.rest import Platform, Session
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.settings import Secret
 from pacifictool.watch.web import PAGE, page_options
+from tests.support.command_line import kept_variables, variables_of
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 WINDOW_MS = 2000
@@ -60,7 +60,7 @@ OpenPage = Callable[..., Page]
 
 
 @dataclass
-class World:
+class Pipeline:
     """Everything that runs."""
 
     url: str
@@ -82,8 +82,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    folder = tmp_path_factory.mktemp("pipeline")
     scenario, job_folder = folder / "scenario.toml", folder / "job"
     scenario.write_text(SCENARIO)
     stack = LocalStack(
@@ -123,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 assert time.monotonic() < deadline, (folder / "aggregate.log").read_text()
                 assert job.poll() is None, (folder / "aggregate.log").read_text()
                 time.sleep(0.2)
-            yield World(f"{stack.platform.url}/", environ, platform, job, turbines)
+            yield Pipeline(f"{stack.platform.url}/", environ, platform, job, turbines)
     finally:
         for process in running:
             if process.poll() is None:

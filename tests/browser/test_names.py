@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
 from playwright.sync_api import Browser
 
 from pacifictool.display import one_line
@@ -23,6 +22,7 @@ from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import Running
 from tests.browser.conftest import OpenPage
+from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
 
 pytestmark = pytest.mark.timeout(120)
 

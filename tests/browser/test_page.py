@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pacifictool.rest import Asset, Device, Platform
-from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, World
+from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, Pipeline
 
 READY_MS = 1000
 
@@ -76,59 +76,59 @@ def stored(platform: Platform, entity: Asset | Device | None, ts_ms: int) -> Any
     return points[0].value if points else None
 
 
-def wait_until_equal(page: Page, world: World, name: str, asset: Any) -> None:
+def wait_until_equal(page: Page, pipeline: Pipeline, name: str, asset: Any) -> None:
     """Waits until the page shows what REST has: on a busy machine one correction may follow another."""
     deadline = time.monotonic() + 30
     while True:
         page.wait_for_timeout(500)
         now = next(seen for seen in page.evaluate(SHOWN)["zones"] if seen["name"] == name)
-        value = stored(world.platform, asset, now["ts"])
+        value = stored(pipeline.platform, asset, now["ts"])
         if value == now["value"]:
             return
         assert time.monotonic() < deadline, (now, value)
 
 
-def compare(page: Page, world: World, sample: dict[str, Any]) -> None:
-    """Every value of a sample is that of REST at the same time stamp, and its text is that value."""
+def compare(page: Page, pipeline: Pipeline, sample: dict[str, Any]) -> None:
+    """Every value of a sample is that of REST at the same timestamp, and its text is that value."""
     for zone in sample["zones"]:
-        asset = world.platform.assets.find(zone["name"])
-        value = stored(world.platform, asset, zone["ts"])
+        asset = pipeline.platform.assets.find(zone["name"])
+        value = stored(pipeline.platform, asset, zone["ts"])
         if value != zone["value"]:
             # A correction may have come between the page's look and ours: then the page has it a moment later.
-            wait_until_equal(page, world, zone["name"], asset)
+            wait_until_equal(page, pipeline, zone["name"], asset)
         else:
             assert zone["text"] == two_digits(value)
     for device in sample["devices"]:
-        value = stored(world.platform, world.platform.devices.find(device["name"]), device["ts"])
+        value = stored(pipeline.platform, pipeline.platform.devices.find(device["name"]), device["ts"])
         assert value == device["value"], device
         assert device["text"] == str(value)
 
 
-def test_values_on_the_page_are_those_of_rest_in_every_sample(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
-    zone_stamps: set[int] = set()
-    device_stamps: set[int] = set()
+def test_values_on_the_page_are_those_of_rest_in_every_sample(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
+    zone_timestamps: set[int] = set()
+    device_timestamps: set[int] = set()
     deadline, samples = time.monotonic() + 90, 0
-    while samples < 12 or (len(zone_stamps) < 3 and time.monotonic() < deadline):
+    while samples < 12 or (len(zone_timestamps) < 3 and time.monotonic() < deadline):
         samples += 1
         sample = page.evaluate(SHOWN)
         assert [zone["name"] for zone in sample["zones"]] == ["Zone A", "Zone B"]
         assert [device["name"] for device in sample["devices"]] == [f"Wind Turbine {number}" for number in (1, 2, 3)]
-        compare(page, world, sample)
-        zone_stamps |= {zone["ts"] for zone in sample["zones"]}
-        device_stamps |= {device["ts"] for device in sample["devices"]}
+        compare(page, pipeline, sample)
+        zone_timestamps |= {zone["ts"] for zone in sample["zones"]}
+        device_timestamps |= {device["ts"] for device in sample["devices"]}
         page.wait_for_timeout(600)
-    assert len(zone_stamps) >= 3, "the means moved meanwhile"
-    assert len(device_stamps) >= 10, "the readings moved meanwhile"
-    assert all(ts_ms % WINDOW_MS == 0 for ts_ms in zone_stamps)
+    assert len(zone_timestamps) >= 3, "the means moved meanwhile"
+    assert len(device_timestamps) >= 10, "the readings moved meanwhile"
+    assert all(ts_ms % WINDOW_MS == 0 for ts_ms in zone_timestamps)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 360])
 def test_it_fits_is_legible_and_has_its_picture_taken(
-    open_page: OpenPage, world: World, width: int, scheme: str
+    open_page: OpenPage, pipeline: Pipeline, width: int, scheme: str
 ) -> None:
-    page = open_page(world.url, width=width, scheme=scheme)
+    page = open_page(pipeline.url, width=width, scheme=scheme)
     page.wait_for_timeout(2500)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.scrollHeight - document.querySelector('footer').offsetTop") < 200
@@ -142,11 +142,11 @@ def test_it_fits_is_legible_and_has_its_picture_taken(
     assert picture.stat().st_size > 20_000
 
 
-def test_it_is_there_within_a_second(open_page: OpenPage, world: World) -> None:
+def test_it_is_there_within_a_second(open_page: OpenPage, pipeline: Pipeline) -> None:
     """First paint and first values; the best of three, for the machine is busy with other tests."""
     times = []
     for _ in range(3):
-        page = open_page(world.url)
+        page = open_page(pipeline.url)
         paint, values = page.evaluate(
             "['first-contentful-paint', 'values'].map((name) => performance.getEntriesByName(name)[0].startTime)"
         )
@@ -157,8 +157,8 @@ def test_it_is_there_within_a_second(open_page: OpenPage, world: World) -> None:
     assert min(paint for _, paint in times) < READY_MS
 
 
-def test_the_way_of_the_data_has_rates_from_end_to_end(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_the_way_of_the_data_has_rates_from_end_to_end(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     expect(page.locator("#verdict")).to_have_text("Data moves from end to end.")
     hops = page.locator(".hop")
     assert hops.locator("h2").all_text_contents() == ["Turbines", "Platform", "Kafka topic", "Spark job", "Assets"]
@@ -173,31 +173,31 @@ def test_the_way_of_the_data_has_rates_from_end_to_end(open_page: OpenPage, worl
     expect(page.locator(".zone .about").first).to_contain_text("readings", timeout=6000)
 
 
-def test_who_wants_no_motion_gets_none(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url, reduced=True)
+def test_who_wants_no_motion_gets_none(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url, reduced=True)
     assert page.locator(".track i").first.evaluate("e => getComputedStyle(e).animationName") == "none"
 
 
-def test_the_table_says_what_the_chart_shows(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_the_table_says_what_the_chart_shows(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("table", name="Means by zone")
     assert table.get_by_role("row").count() == 3
-    stamps = table.get_by_role("columnheader").all_text_contents()[1:]
-    assert stamps == sorted(stamps, reverse=True)
+    timestamps = table.get_by_role("columnheader").all_text_contents()[1:]
+    assert timestamps == sorted(timestamps, reverse=True)
     cells = table.get_by_role("row").nth(1).get_by_role("cell").all_text_contents()
-    asset = world.platform.assets.find("Zone A")
+    asset = pipeline.platform.assets.find("Zone A")
     assert asset is not None
     now_ms = time.time_ns() // 1_000_000
-    known = {two_digits(point.value) for point in world.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
+    known = {two_digits(point.value) for point in pipeline.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
     assert len(cells) >= 3
     assert set(cells) - {"–"} <= known
     drawn = page.evaluate("document.getElementById('chart').data[0].y.slice(-3)")
     assert {two_digits(value) for value in drawn} <= known
 
 
-def test_a_keyboard_is_enough(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_a_keyboard_is_enough(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     walk = []
     for _ in range(5):
         page.keyboard.press("Tab")
@@ -220,8 +220,8 @@ def test_a_keyboard_is_enough(open_page: OpenPage, world: World) -> None:
     expect(page.get_by_role("region", name="Means over time, as a table")).to_be_focused()
 
 
-def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url, scheme="light")
+def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url, scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
     page.get_by_role("button", name="Dark colours").press("Enter")
@@ -233,8 +233,8 @@ def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, world: 
     page.wait_for_selector("html[data-chart=drawn]", state="attached")
 
 
-def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     tree = page.locator("body").aria_snapshot()
     for name in (
         "- banner",
@@ -258,22 +258,22 @@ def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, wor
     expect(news).to_contain_text("Data moves from end to end. Zone A ")
 
 
-def test_nothing_secret_reaches_the_page(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_nothing_secret_reaches_the_page(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     everything = page.content() + json.dumps(page.evaluate("[{...localStorage}, document.cookie]"))
-    token = world.platform.devices.token_by_name("Wind Turbine 1").reveal()
+    token = pipeline.platform.devices.token_by_name("Wind Turbine 1").reveal()
     for secret in (token, "tenant@", "eyJ"):
         assert secret not in everything
 
 
 @pytest.fixture
-def watch_web(world: World, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def watch_web(pipeline: Pipeline, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`watch --web` on its own port: its page, and the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pacifictool", "watch", "--web", "--no-open", "-q", "-o", "json"],
         stdout=subprocess.PIPE,
         text=True,
-        env=world.environ,
+        env=pipeline.environ,
         cwd=tmp_path,
     )
     assert process.stdout is not None
@@ -286,18 +286,18 @@ def watch_web(world: World, tmp_path: Path) -> Iterator[tuple[str, subprocess.Po
 
 
 def test_watch_web_shows_the_same(
-    world: World, watch_web: tuple[str, subprocess.Popen[str]], open_page: OpenPage
+    pipeline: Pipeline, watch_web: tuple[str, subprocess.Popen[str]], open_page: OpenPage
 ) -> None:
     # The page is asked for after its server, so that it is closed before: an open stream that breaks is a complaint.
     page = open_page(watch_web[0])
     expect(page.locator("#verdict")).to_have_text("Data moves from end to end.", timeout=10_000)
     for _ in range(3):
-        compare(page, world, page.evaluate(SHOWN))
+        compare(page, pipeline, page.evaluate(SHOWN))
         page.wait_for_timeout(700)
 
 
 def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
-    browser: Any, world: World, watch_web: tuple[str, subprocess.Popen[str]]
+    browser: Any, pipeline: Pipeline, watch_web: tuple[str, subprocess.Popen[str]]
 ) -> None:
     url, process = watch_web
     # Not by `open_page`: here the console has every reason to complain.
@@ -311,7 +311,7 @@ def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
         again = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", "watch", "--web", "--no-open", "-q", "--port", port],
             stdout=subprocess.DEVNULL,
-            env=world.environ,
+            env=pipeline.environ,
         )
         try:
             expect(page.locator("#connection")).to_have_text("Live", timeout=20_000)
@@ -322,13 +322,13 @@ def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
         page.close()
 
 
-def test_it_shows_at_once_where_the_data_stops(open_page: OpenPage, world: World) -> None:
-    page = open_page(world.url)
+def test_it_shows_at_once_where_the_data_stops(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     verdict = page.locator("#verdict")
-    world.job.send_signal(signal.SIGINT)
+    pipeline.job.send_signal(signal.SIGINT)
     expect(verdict).to_contain_text("the job has stopped", timeout=15_000)
     expect(page.locator("[data-hop=job]")).to_have_attribute("data-state", "still")
-    world.turbines.send_signal(signal.SIGINT)
+    pipeline.turbines.send_signal(signal.SIGINT)
     expect(verdict).to_contain_text("No turbine publishes", timeout=20_000)
     expect(page.locator("[data-hop=turbines] .pipe")).to_have_attribute("data-state", "still")
     page.screenshot(path=ARTIFACTS / "watch-stopped.png", full_page=True)

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proving_ground import GARBAGE, ProvingGround
-from spark_cluster import SparkCluster
 
 from pacifictool.analytics.launch import SECRET_VARIABLE
-from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java, spark_java_home
+from tests.support.fault_rig import GARBAGE, FaultRig
+from tests.support.spark_cluster import SparkCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE_SECONDS = 300.0
+TIMEOUT_SECONDS = 300.0
 """Some ten times what anything takes when the two cores have nothing else to do: five JVMs start here."""
 FINISHED = "INFO Executor: Finished task"
 SMALL = (
@@ -36,16 +37,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProvingGround]:
-    with ProvingGround(tmp_path_factory.mktemp("ground"), turbines=12, partitions=4) as ground:
-        ground.set_up()
-        yield ground
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
+    with FaultRig(tmp_path_factory.mktemp("rig"), turbines=12, partitions=4) as rig:
+        rig.set_up()
+        yield rig
 
 
-def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, ground: ProvingGround) -> None:
-    ground.publish(*(b'{"geoZone":"Zone %d", "windSpeed":%d}' % (n % 3, n) for n in range(3000)), *GARBAGE)
+def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, rig: FaultRig) -> None:
+    rig.publish(*(b'{"geoZone":"Zone %d", "windSpeed":%d}' % (n % 3, n) for n in range(3000)), *GARBAGE)
     others = cluster.applications()
-    environ = ground.environ | {
+    environ = rig.environ | {
         "PYTHON": sys.executable,
         "SPARK_OPTIONS": f"--master {cluster.url} --executor-memory 512m --executor-cores 1 "
         f"--properties-file {cluster.properties} "
@@ -56,83 +57,81 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, groun
     done = subprocess.run(
         [
             "sh", EXAMPLES / "spark_submit.sh",
-            "--starting-offsets", "earliest", "--available-now", "--checkpoint", ground.checkpoint,
+            "--starting-offsets", "earliest", "--available-now", "--checkpoint", rig.checkpoint,
         ],
-        env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
+        env=environ, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '"stopped_by": "end of topic"' in done.stdout
-    verdict = ground.compare()
+    verdict = rig.compare()
     assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
     assert any(FINISHED in worker.log_beyond(others) for worker in cluster.workers)
     # The executors had our Java from the driver.
     assert any([*worker.folder.glob("work/app-*/*/BatchReader.jar")] for worker in cluster.workers)
 
 
-def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, ground: ProvingGround) -> None:
+def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, rig: FaultRig) -> None:
     others = cluster.applications()
-    ground.publish(b'{"geoZone":"Zone 0", "windSpeed":1}')
+    rig.publish(b'{"geoZone":"Zone 0", "windSpeed":1}')
     for environ in ({}, {SECRET_VARIABLE: "guessed"}):
-        outcome = ground.aggregate(
+        outcome = rig.aggregate(
             "--master", cluster.url, *SMALL, "--starting-offsets", "earliest", "--available-now",
-            checkpoint=ground.folder / "stranger", environ=environ,
-        ).wait(PATIENCE_SECONDS)  # fmt: skip
+            checkpoint=rig.folder / "stranger", environ=environ,
+        ).wait(TIMEOUT_SECONDS)  # fmt: skip
         assert outcome.code == 1, outcome.stderr
         assert cluster.secret not in outcome.stderr
     assert cluster.applications() == others
 
 
-def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(
-    cluster: SparkCluster, ground: ProvingGround
-) -> None:
+def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(cluster: SparkCluster, rig: FaultRig) -> None:
     others = cluster.applications()
     first, second = cluster.workers
-    shared = ground.folder / "shared"
+    shared = rig.folder / "shared"
     knows_the_secret = {SECRET_VARIABLE: cluster.secret}
-    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job", environ=knows_the_secret)
-    ground.checkpoint = shared / "job"
-    ground.start_turbines()
-    ground.wait_for_posts(seconds=PATIENCE_SECONDS)
+    job = rig.start_job("--master", cluster.url, *SMALL, checkpoint=shared / "job", environ=knows_the_secret)
+    rig.checkpoint = shared / "job"
+    rig.start_turbines()
+    rig.wait_for_posts(seconds=TIMEOUT_SECONDS)
     cluster.wait_for(
-        lambda _: all(FINISHED in worker.log_beyond(others) for worker in cluster.workers), PATIENCE_SECONDS
+        lambda _: all(FINISHED in worker.log_beyond(others) for worker in cluster.workers), TIMEOUT_SECONDS
     )
-    assert_knows_nothing_of_the_driver(cluster, ground)
+    assert_knows_nothing_of_the_driver(cluster, rig)
 
-    ground.publish(*GARBAGE)
+    rig.publish(*GARBAGE)
     first.kill()
     cluster.wait_for(lambda state: state["aliveworkers"] == 1)
-    ground.wait_for_posts(6, PATIENCE_SECONDS)
-    ground.verify()
+    rig.wait_for_posts(6, TIMEOUT_SECONDS)
+    rig.verify()
     assert job.is_running()
 
     # The driver's machine is lost, too. Another one has the shared folder under another path.
     others = cluster.applications()
-    ground.start_turbines()
-    ground.wait_for_posts(seconds=PATIENCE_SECONDS)
+    rig.start_turbines()
+    rig.wait_for_posts(seconds=TIMEOUT_SECONDS)
     job.kill()
-    mounted = ground.folder / "mounted"
+    mounted = rig.folder / "mounted"
     mounted.symlink_to(shared, target_is_directory=True)
-    job = ground.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job", environ=knows_the_secret)
-    ground.wait_for_posts(6, PATIENCE_SECONDS)
-    assert ground.verify(seconds=PATIENCE_SECONDS).rejected >= len(GARBAGE)
+    job = rig.start_job("--master", cluster.url, *SMALL, checkpoint=mounted / "job", environ=knows_the_secret)
+    rig.wait_for_posts(6, TIMEOUT_SECONDS)
+    assert rig.verify(seconds=TIMEOUT_SECONDS).rejected >= len(GARBAGE)
     assert FINISHED in second.log_beyond(others)
 
     # Now there is nobody left, which a person must not have to find out from Spark's log.
     assert "No executor" not in job.said
     second.kill()
-    job.wait_to_say("No executor has taken the work for 15 s", PATIENCE_SECONDS)
+    job.wait_to_say("No executor has taken the work for 15 s", TIMEOUT_SECONDS)
     assert job.interrupt().code == 130
 
 
-def assert_knows_nothing_of_the_driver(cluster: SparkCluster, ground: ProvingGround) -> None:
+def assert_knows_nothing_of_the_driver(cluster: SparkCluster, rig: FaultRig) -> None:
     """Executors have the jars from the driver itself, and nothing of its folders, programs and environment."""
     for worker in cluster.workers:
         jars = {path.name for path in worker.folder.glob("work/app-*/*/*.jar")}
         assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
         assert worker.programs() == {"java"}
         [executor] = worker.executors()
-        told = " ".join([*executor.cmdline(), *executor.environ().values()])
+        received = " ".join([*executor.cmdline(), *executor.environ().values()])
         opened = [file.path for file in executor.open_files()]
-        for place in (ground.folder, default_cache_dir(os.environ) / "jars"):
-            assert str(place) not in told
+        for place in (rig.folder, default_cache_dir(os.environ) / "jars"):
+            assert str(place) not in received
             assert not [path for path in opened if path.startswith(str(place))]

@@ -1,4 +1,4 @@
-"""The REST API by its bytes: raw requests, and answers reduced to what a fact speaks of."""
+"""The REST API by its bytes: raw requests, and responses reduced to what a fact speaks of."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EMPTY_BAD_REQUEST: Final = (400, "")
 
 
 class Api:
-    """Calls with the tenant's access token, unless told otherwise."""
+    """Calls with the tenant's access token, unless another one is given."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.renew()
 
     def renew(self) -> None:
-        """Logs the tenant in anew."""
+        """Logs the tenant in again."""
         self._logged_in_at = time.monotonic()
         self._tokens = self.login(self.settings.username, self.settings.require_password().reveal())
 
@@ -96,8 +96,8 @@ class Api:
 
     def server_time_ms(self) -> int:
         """The server's clock, as its error documents show it."""
-        stamp: int = self.call("GET", "/api/nosuch").json()["timestamp"]
-        return stamp
+        timestamp: int = self.call("GET", "/api/nosuch").json()["timestamp"]
+        return timestamp
 
     @cached_property
     def user(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@ import pytest
 from pacifictool.errors import PacificToolError
 from pacifictool.rest import Platform
 from tests.contract.api import Api
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts, addresses
 from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server
 from tests.contract.wire import Wire, connected
-from tests.contract.workshop import Made, Workshop
 
 Connect = Callable[[Made], Wire]
 
@@ -45,10 +45,10 @@ def api(server: Server) -> Api:
 
 
 @pytest.fixture(scope="session")
-def workshop(server: Server, api: Api) -> Iterator[Workshop]:
-    workshop = Workshop(api, spare_the_server=not server.is_sandbox)
-    yield workshop
-    left = workshop.clean_up()
+def factory(server: Server, api: Api) -> Iterator[EntityFactory]:
+    factory = EntityFactory(api, spare_the_server=not server.is_sandbox)
+    yield factory
+    left = factory.clean_up()
     _left_behind.extend(left)
     assert not left, left
 

@@ -46,7 +46,7 @@ class Facts:
             raise AssertionError(f"[{addresses(section)}] {text}\n  expected: {expected!r}\n  observed: {observed!r}")
 
     def holds(self, section: str, text: str, condition: bool, observed: object) -> None:
-        """For what is no plain equality; `observed` is only shown."""
+        """For what is not a plain equality; `observed` is only shown."""
         __tracebackhide__ = True
         self.checked[section] += 1
         if not condition:

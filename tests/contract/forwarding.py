@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.contract.workshop import Workshop, eventually
+from tests.contract.factories import EntityFactory, eventually
 
 KAFKA_PLUGIN: Final = "org.thingsboard.server.extensions.kafka.plugin.KafkaPlugin"
 KAFKA_ACTION: Final = "org.thingsboard.server.extensions.kafka.action.KafkaPluginAction"
@@ -14,12 +14,12 @@ TEMPLATE: Final = '{"geoZone":"$cs.get(\'geoZone\')", "windSpeed":$windSpeed.val
 HAS_WIND_SPEED: Final = "typeof windSpeed !== 'undefined' && windSpeed != null"
 
 
-def plugin_document(workshop: Workshop, kafka: str, **configuration: Any) -> dict[str, Any]:
+def plugin_document(factory: EntityFactory, kafka: str, **configuration: Any) -> dict[str, Any]:
     """A new Kafka plugin with a token of its own."""
     serializer = "org.apache.kafka.common.serialization.StringSerializer"
     return {
-        "apiToken": workshop.name("token"),
-        "name": workshop.name("Kafka plugin"),
+        "apiToken": factory.name("token"),
+        "name": factory.name("Kafka plugin"),
         "clazz": KAFKA_PLUGIN,
         "publicAccess": False,
         "configuration": {
@@ -56,10 +56,10 @@ def action(topic: str, *, sync: bool = True, template: str = TEMPLATE) -> dict[s
 
 
 def rule_document(
-    workshop: Workshop, plugin_token: str, filters: list[dict[str, Any]], rule_action: dict[str, Any]
+    factory: EntityFactory, plugin_token: str, filters: list[dict[str, Any]], rule_action: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "name": workshop.name("rule"),
+        "name": factory.name("rule"),
         "weight": 0,
         "pluginToken": plugin_token,
         "filters": filters,
@@ -71,15 +71,15 @@ def rule_document(
 class Component:
     """A plugin or rule on the server. Every change is by its id; nothing is deleted here."""
 
-    def __init__(self, workshop: Workshop, kind: str, document: dict[str, Any]) -> None:
-        self._workshop = workshop
+    def __init__(self, factory: EntityFactory, kind: str, document: dict[str, Any]) -> None:
+        self._factory = factory
         self.kind = kind
-        self.saved = workshop.create(kind, document)
+        self.saved = factory.create(kind, document)
         self.id: str = self.saved["id"]["id"]
         self.path = f"/api/{kind}/{self.id}"
 
     def read(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._workshop.api.get(self.path)
+        found: dict[str, Any] = self._factory.api.get(self.path)
         return found
 
     @property
@@ -98,20 +98,20 @@ class Component:
     def update(self, **changes: Any) -> dict[str, Any]:
         """Saves other content under the same id, and waits until the server has taken notice."""
         seen = self.events("UPDATED")
-        self.saved = self._workshop.create(self.kind, self.read() | changes)
+        self.saved = self._factory.create(self.kind, self.read() | changes)
         eventually(lambda: self.events("UPDATED"), lambda found: len(found) > len(seen), seconds=5)
         return self.saved
 
     def _change(self, verb: str, event: str) -> None:
         seen = self.events(event)
-        response = self._workshop.api.call("POST", f"{self.path}/{verb}")
+        response = self._factory.api.call("POST", f"{self.path}/{verb}")
         assert response.status_code == 200, f"{verb} {self.kind}: {response.status_code} {response.text}"
-        # The answer comes before the rule engine has changed anything; its event comes after.
+        # The response comes before the rule engine has changed anything; its event comes after.
         eventually(lambda: self.events(event), lambda found: len(found) > len(seen), seconds=5)
 
     def all_events(self) -> list[dict[str, Any]]:
-        tenant = self._workshop.api.tenant_id
-        page = self._workshop.api.get(f"/api/events/{self.kind.upper()}/{self.id}", tenantId=tenant, limit=100)
+        tenant = self._factory.api.tenant_id
+        page = self._factory.api.get(f"/api/events/{self.kind.upper()}/{self.id}", tenantId=tenant, limit=100)
         events: list[dict[str, Any]] = page["data"]
         return events
 

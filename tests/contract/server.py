@@ -13,7 +13,10 @@ import requests
 from pacifictool.errors import SettingsError
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import Settings, Sources, resolve
 
 URL: Final = "PACIFICTOOL_CONTRACT_URL"
@@ -61,25 +64,27 @@ def named_server(folder: Path, environ: Mapping[str, str]) -> Server | None:
 def named_generation(environ: Mapping[str, str]) -> int | None:
     """The generation of the server that the environment names, None without one. Raises SettingsError.
 
-    It is told by the environment, or by what only newer servers answer without a login.
+    The environment says it, or else a request that only newer servers accept without a login.
     """
-    url, told = environ.get(URL), environ.get(GENERATION)
+    url, given = environ.get(URL), environ.get(GENERATION)
     if not url:
         return None
-    if told:
-        if told not in (str(FIRST), str(FOURTH)):
-            raise SettingsError(f"{GENERATION} must be {FIRST} or {FOURTH}, not {told!r}.")
-        return int(told)
+    if given:
+        if given not in (str(FIRST), str(FOURTH)):
+            raise SettingsError(f"{GENERATION} must be {FIRST} or {FOURTH}, not {given!r}.")
+        return int(given)
     try:
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.get(f"{url.rstrip('/')}/api/noauth/userPasswordPolicy", timeout=30, allow_redirects=False)
+            response = session.get(
+                f"{url.rstrip('/')}/api/noauth/userPasswordPolicy", timeout=30, allow_redirects=False
+            )
     except requests.RequestException as error:
         raise SettingsError(
             f"Which generation {url} is cannot be found out: {type(error).__name__}.",
             hint=f"Set {GENERATION} to 1 or 4.",
         ) from None
-    return FOURTH if answer.status_code == 200 else FIRST
+    return FOURTH if response.status_code == 200 else FIRST
 
 
 @contextlib.contextmanager

@@ -10,19 +10,19 @@ import requests
 from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Platform
 from tests.contract.api import EMPTY_BAD_REQUEST, EMPTY_OK, NOBODY, Api, bare, plain, silent, text_error
 from tests.contract.conftest import Connect
+from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.wire import ATTRIBUTES
-from tests.contract.workshop import Made, Workshop, eventually
 
 
 @pytest.fixture
-def device(workshop: Workshop) -> Made:
-    return workshop.device("attributes")
+def device(factory: EntityFactory) -> Made:
+    return factory.device("attributes")
 
 
 @pytest.fixture(scope="module", params=["ASSET", "DEVICE"])
-def either(request: pytest.FixtureRequest, workshop: Workshop) -> Made:
-    return workshop.asset("attributes") if request.param == "ASSET" else workshop.device("attributes")
+def either(request: pytest.FixtureRequest, factory: EntityFactory) -> Made:
+    return factory.asset("attributes") if request.param == "ASSET" else factory.device("attributes")
 
 
 def put(api: Api, path: str, body: Any) -> requests.Response:

@@ -31,7 +31,7 @@ def claims(token: str) -> dict[str, Any]:
 
 def test_login_gives_two_tokens(api: Api, fact: Facts) -> None:
     response = api.call("POST", "/api/auth/login", json=credentials(api), authorization=None)
-    fact("1", "login answers 200", response.status_code, 200)
+    fact("1", "login returns 200", response.status_code, 200)
     media_type = response.headers["Content-Type"].replace(" ", "")
     fact("1", "login names a character set of its own", media_type, "application/json;charset=ISO-8859-1")
     fact("1", "login gives exactly two keys", set(response.json()), {"token", "refreshToken"})
@@ -135,8 +135,8 @@ def test_bad_tokens_look_like_a_wrong_password(api: Api, fact: Facts) -> None:
 
 
 def test_error_documents_carry_the_time_in_ms(api: Api, fact: Facts) -> None:
-    stamp = api.call("GET", "/api/plugins", authorization=None).json()["timestamp"]
-    fact.holds("1", "timestamp is in ms since the epoch", 1_400_000_000_000 < stamp < 10_000_000_000_000, stamp)
+    timestamp = api.call("GET", "/api/plugins", authorization=None).json()["timestamp"]
+    fact.holds("1", "timestamp is in ms since the epoch", 1_400_000_000_000 < timestamp < 10_000_000_000_000, timestamp)
 
 
 def test_a_refresh_token_is_no_access_token(api: Api, fact: Facts) -> None:

@@ -15,8 +15,8 @@ from pacifictool.errors import AlreadyExists
 from pacifictool.rest import Platform
 from pacifictool.settings import Secret
 from tests.contract.api import NOBODY, NOT_FOUND, NULL_ID, Api, framework_error, refusal
+from tests.contract.factories import EntityFactory
 from tests.contract.facts import Facts
-from tests.contract.workshop import Workshop
 
 MORE_THAN_A_PAGE = 105
 
@@ -58,13 +58,13 @@ class Four:
 
 
 @pytest.fixture(scope="module", params=[Kind("device", "3"), Kind("asset", "4")], ids=lambda kind: str(kind.word))
-def four(request: pytest.FixtureRequest, workshop: Workshop) -> Four:
+def four(request: pytest.FixtureRequest, factory: EntityFactory) -> Four:
     kind = request.param
     assert isinstance(kind, Kind)
-    prefix = workshop.name("Page") + "-"
-    found = Four(kind, workshop.name("paged"), prefix, [prefix + end for end in ("zz", "aa", "mm", "BB")])
+    prefix = factory.name("Page") + "-"
+    found = Four(kind, factory.name("paged"), prefix, [prefix + end for end in ("zz", "aa", "mm", "BB")])
     for name in found.names:
-        workshop.create(kind.word, {"name": name, "type": found.type})
+        factory.create(kind.word, {"name": name, "type": found.type})
     return found
 
 
@@ -77,10 +77,10 @@ def names(found: dict[str, Any]) -> list[str]:
     return [item["name"] for item in found["data"]]
 
 
-def test_creation_answers_with_the_whole_entity(api: Api, workshop: Workshop, fact: Facts, kind: Kind) -> None:
-    name, tenant = workshop.name("whole"), api.user["tenantId"]
-    response = workshop.post(kind.word, {"name": name, "type": "Weather"})
-    fact(kind.section, "creation answers 200", response.status_code, 200)
+def test_creation_returns_the_whole_entity(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+    name, tenant = factory.name("whole"), api.user["tenantId"]
+    response = factory.post(kind.word, {"name": name, "type": "Weather"})
+    fact(kind.section, "creation returns 200", response.status_code, 200)
     saved = response.json()
     identifier, created = saved.pop("id"), saved.pop("createdTime")
     expected = {
@@ -98,36 +98,36 @@ def test_creation_answers_with_the_whole_entity(api: Api, workshop: Workshop, fa
     fact(kind.section, "what is read is what was saved", read, response.json())
 
 
-def test_names_are_unique_and_exact(api: Api, workshop: Workshop, fact: Facts, kind: Kind) -> None:
-    name = workshop.name("unique")
-    workshop.create(kind.word, {"name": name, "type": "one"})
+def test_names_are_unique_and_exact(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+    name = factory.name("unique")
+    factory.create(kind.word, {"name": name, "type": "one"})
     for type_ in ("one", "another"):
-        again = workshop.post(kind.word, {"name": name, "type": type_})
+        again = factory.post(kind.word, {"name": name, "type": type_})
         expected = (400, 31, f"{kind.noun} with such name already exists!")
         fact(kind.section, f"the same name with type {type_}", refusal(again), expected)
 
 
-def test_device_names_are_case_sensitive_and_not_trimmed(api: Api, workshop: Workshop, fact: Facts) -> None:
-    name = workshop.name("kept")
-    workshop.create("device", {"name": name, "type": "one"})
+def test_device_names_are_case_sensitive_and_not_trimmed(api: Api, factory: EntityFactory, fact: Facts) -> None:
+    name = factory.name("kept")
+    factory.create("device", {"name": name, "type": "one"})
     for other, what in ((name.upper(), "another case"), (f" {name} ", "spaces around"), (f"{name}-風車-ü", "unicode")):
-        saved = workshop.post("device", {"name": other, "type": "one"})
+        saved = factory.post("device", {"name": other, "type": "one"})
         fact("3", f"a name with {what} is accepted", saved.status_code, 200)
         fact("3", f"a name with {what} is kept", saved.json()["name"], other)
 
 
 @pytest.mark.parametrize("missing", ["name", "type"])
-def test_name_and_type_are_required(workshop: Workshop, fact: Facts, kind: Kind, missing: str) -> None:
-    document = {"name": workshop.name("half"), "type": "one"}
+def test_name_and_type_are_required(factory: EntityFactory, fact: Facts, kind: Kind, missing: str) -> None:
+    document = {"name": factory.name("half"), "type": "one"}
     del document[missing]
     expected = (400, 31, f"{kind.noun} {missing} should be specified!")
-    fact(kind.section, f"creation without {missing}", refusal(workshop.post(kind.word, document)), expected)
+    fact(kind.section, f"creation without {missing}", refusal(factory.post(kind.word, document)), expected)
 
 
-def test_an_id_in_the_body_means_update(api: Api, workshop: Workshop, fact: Facts) -> None:
-    saved = workshop.create("device", {"name": workshop.name("changed"), "type": "one"})
-    changed = workshop.post("device", saved | {"type": "two"})
-    fact("3", "an update answers 200", changed.status_code, 200)
+def test_an_id_in_the_body_means_update(api: Api, factory: EntityFactory, fact: Facts) -> None:
+    saved = factory.create("device", {"name": factory.name("changed"), "type": "one"})
+    changed = factory.post("device", saved | {"type": "two"})
+    fact("3", "an update returns 200", changed.status_code, 200)
     fact("3", "an update keeps the id", changed.json()["id"], saved["id"])
     fact("3", "an update changes what it says", api.get(f"/api/device/{saved['id']['id']}")["type"], "two")
 
@@ -140,19 +140,19 @@ def test_what_does_not_exist(api: Api, fact: Facts) -> None:
         fact("3", f"{method} of a bad UUID", refusal(bad)[:2], (400, 31))
 
 
-def test_deletion(api: Api, workshop: Workshop, fact: Facts, kind: Kind) -> None:
-    saved = workshop.create(kind.word, {"name": workshop.name("gone"), "type": "one"})
+def test_deletion(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+    saved = factory.create(kind.word, {"name": factory.name("gone"), "type": "one"})
     path = f"{kind.path}/{saved['id']['id']}"
     deleted = api.call("DELETE", path)
-    fact(kind.section, "deletion answers with nothing", (deleted.status_code, deleted.content), (200, b""))
-    workshop.forget(kind.word, saved["id"]["id"])
+    fact(kind.section, "deletion returns nothing", (deleted.status_code, deleted.content), (200, b""))
+    factory.forget(kind.word, saved["id"]["id"])
     fact(kind.section, "deletion again", refusal(api.call("DELETE", path)), NOT_FOUND)
     by_name = api.call("GET", kind.pages, params={f"{kind.word}Name": saved["name"]})
     fact(kind.section, "the name is gone", refusal(by_name)[0], 404)
 
 
-def test_look_up_by_name(api: Api, workshop: Workshop, fact: Facts, kind: Kind) -> None:
-    saved = workshop.create(kind.word, {"name": workshop.name("with space and +"), "type": "one"})
+def test_look_up_by_name(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+    saved = factory.create(kind.word, {"name": factory.name("with space and +"), "type": "one"})
 
     def look_up(name: str) -> Any:
         return api.call("GET", kind.pages, params={f"{kind.word}Name": name})
@@ -184,7 +184,7 @@ def test_paging(api: Api, fact: Facts, four: Four) -> None:
     fact(section, "the last page has no link", (second["nextPageLink"], second["hasNext"]), (None, False))
 
 
-def test_a_full_last_page_promises_one_more(api: Api, fact: Facts, four: Four) -> None:
+def test_a_full_last_page_announces_one_more(api: Api, fact: Facts, four: Four) -> None:
     section = four.kind.section
     full = page(api, four, limit=4, type=four.type)
     fact(section, "four items with limit 4", (len(full["data"]), full["hasNext"]), (4, True))
@@ -226,11 +226,10 @@ def test_the_limit_must_be_a_number(api: Api, fact: Facts) -> None:
     fact("3", "no limit meets another route", refusal(none), (400, 31, "Invalid UUID string: devices"))
 
 
-def test_more_than_a_hundred(api: Api, platform: Platform, workshop: Workshop, fact: Facts) -> None:
-    type_ = workshop.name("many")
+def test_more_than_a_hundred(api: Api, platform: Platform, factory: EntityFactory, fact: Facts) -> None:
+    type_ = factory.name("many")
     made = [
-        workshop.create("asset", {"name": workshop.name("many"), "type": type_})["name"]
-        for _ in range(MORE_THAN_A_PAGE)
+        factory.create("asset", {"name": factory.name("many"), "type": type_})["name"] for _ in range(MORE_THAN_A_PAGE)
     ]
     first = api.get("/api/tenant/assets", limit=100, type=type_)
     fact("4", "a page of 100", (names(first), first["hasNext"]), (made[:100], True))
@@ -243,16 +242,16 @@ def test_more_than_a_hundred(api: Api, platform: Platform, workshop: Workshop, f
     fact("4", "the client lists more than a hundred", listed, made)
 
 
-def test_types(api: Api, workshop: Workshop, fact: Facts, kind: Kind) -> None:
-    type_ = workshop.name("typed")
-    workshop.create(kind.word, {"name": workshop.name("typed"), "type": type_})
+def test_types(api: Api, factory: EntityFactory, fact: Facts, kind: Kind) -> None:
+    type_ = factory.name("typed")
+    factory.create(kind.word, {"name": factory.name("typed"), "type": type_})
     entry = {"tenantId": api.user["tenantId"], "entityType": kind.word.upper(), "type": type_}
     found = [item for item in api.get(f"{kind.path}/types") if item["type"] == type_]
     fact(kind.section, "the list of types names ours once", found, [entry])
 
 
-def test_credentials(api: Api, workshop: Workshop, fact: Facts) -> None:
-    device = workshop.device()
+def test_credentials(api: Api, factory: EntityFactory, fact: Facts) -> None:
+    device = factory.device()
     found = api.get(f"/api/device/{device.id}/credentials")
     keys = {"id", "createdTime", "deviceId", "credentialsType", "credentialsId", "credentialsValue"}
     fact("3", "the keys of credentials", set(found), keys)
@@ -265,10 +264,10 @@ def test_credentials(api: Api, workshop: Workshop, fact: Facts) -> None:
     fact("3", "credentials of an unknown device", unknown.status_code, 404)
 
 
-def test_setting_credentials(api: Api, workshop: Workshop, fact: Facts) -> None:
-    device, other = workshop.device(), workshop.device()
+def test_setting_credentials(api: Api, factory: EntityFactory, fact: Facts) -> None:
+    device, other = factory.device(), factory.device()
     found = api.get(f"/api/device/{device.id}/credentials")
-    long_token = f"{workshop.run}{'t' * 33}"[:33]
+    long_token = f"{factory.run}{'t' * 33}"[:33]
     changed = api.call("POST", "/api/device/credentials", json=found | {"credentialsId": long_token})
     fact("3", "a token of 33 characters is accepted", changed.status_code, 200)
     read = api.get(f"/api/device/{device.id}/credentials")["credentialsId"]
@@ -277,8 +276,8 @@ def test_setting_credentials(api: Api, workshop: Workshop, fact: Facts) -> None:
     fact("3", "a token in use", refusal(taken), (400, 31, "Specified credentials are already registered!"))
 
 
-def test_the_rest_client_on_devices(platform: Platform, workshop: Workshop, fact: Facts) -> None:
-    made = workshop.device("client", type="Turbine")
+def test_the_rest_client_on_devices(platform: Platform, factory: EntityFactory, fact: Facts) -> None:
+    made = factory.device("client", type="Turbine")
     device = platform.devices.find(made.name)
     assert device is not None
     fact("3", "the client finds by name", (device.id, device.type), (made.id, "Turbine"))
@@ -290,9 +289,9 @@ def test_the_rest_client_on_devices(platform: Platform, workshop: Workshop, fact
     fact("3", "get_or_create takes what is there", platform.devices.get_or_create(made.name, "Other").type, "Turbine")
 
 
-def test_the_rest_client_on_assets(platform: Platform, workshop: Workshop, fact: Facts) -> None:
-    made = workshop.asset("client")
+def test_the_rest_client_on_assets(platform: Platform, factory: EntityFactory, fact: Facts) -> None:
+    made = factory.asset("client")
     fact("4", "get_or_create takes what is there", platform.assets.get_or_create(made.name, made.type).id, made.id)
     platform.assets.delete(made.id)
-    workshop.forget("asset", made.id)
+    factory.forget("asset", made.id)
     fact("4", "the client deletes", platform.assets.find(made.name), None)

@@ -1,7 +1,7 @@
 """docs/servers/1.x.md#forwarding-to-kafka: from a device through a rule to Kafka, record by record.
 
 Two rules serve all tests: one stays as the tutorial has it, the other is changed by its id to what a test needs. A
-rule answers when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.
+rule completes when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pacifictool.kafka.topics import CREATE_TIME
 from pacifictool.rest import RecordAttribute, RecordSpec, rule_descriptor
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -32,7 +33,6 @@ from tests.contract.forwarding import (
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, Wire, all_silent, connected, puback
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 BLOCK_MS = 500
@@ -42,39 +42,39 @@ BLOCK_MS = 500
 class Way:
     """Topics, plugin, two rules, and the names that only this run's devices bear.
 
-    `topic` has one partition and is stamped by the broker, `wide_topic` has two and is stamped by whoever writes.
+    `topic` has one partition and gets timestamps from the broker, `wide_topic` has two and gets them from the producer.
     """
 
-    def __init__(self, server: Server, workshop: Workshop, topic: Topic, wide_topic: Topic) -> None:
-        self.workshop = workshop
+    def __init__(self, server: Server, factory: EntityFactory, topic: Topic, wide_topic: Topic) -> None:
+        self.factory = factory
         self.topic = topic
         self.wide_topic = wide_topic
-        self.device_type = workshop.name("WeatherStation")
-        self.second_type = workshop.name("SecondStation")
-        self.plugin = Component(workshop, "plugin", plugin_document(workshop, server.kafka_address))
+        self.device_type = factory.name("WeatherStation")
+        self.second_type = factory.name("SecondStation")
+        self.plugin = Component(factory, "plugin", plugin_document(factory, server.kafka_address))
         self.plugin.activate()
         self.plugin_token: str = self.plugin.saved["apiToken"]
-        self.rule = Component(workshop, "rule", self.tutorial(self.device_type))
+        self.rule = Component(factory, "rule", self.tutorial(self.device_type))
         self.rule.activate()
         self._second: Component | None = None
 
     def close(self) -> None:
-        """Lets go of the topics: the server's producer would make a deleted one anew."""
+        """Lets go of the topics: the server's producer would create a deleted one again."""
         for component in (self._second, self.rule, self.plugin):
             if component is not None:
                 component.suspend()
 
     def tutorial(self, device_type: str) -> dict[str, Any]:
         filters = [weather_stations(device_type), telemetry_filter(HAS_WIND_SPEED)]
-        return rule_document(self.workshop, self.plugin_token, filters, action(self.topic.name))
+        return rule_document(self.factory, self.plugin_token, filters, action(self.topic.name))
 
     @property
     def second(self) -> Component:
-        """The other rule; at first a twin of the first, name and all. Every test leaves it suspended."""
+        """The other rule; at first a duplicate of the first, name and all. Every test leaves it suspended."""
         if self._second is None:
             first = self.rule.read()
             sent = ("name", "weight", "pluginToken", "filters", "processor", "action")
-            self._second = Component(self.workshop, "rule", {key: first[key] for key in sent})
+            self._second = Component(self.factory, "rule", {key: first[key] for key in sent})
         return self._second
 
     def change_second(self, filters: list[dict[str, Any]], rule_action: dict[str, Any], plugin_token: str = "") -> None:
@@ -84,20 +84,20 @@ class Way:
 
     def station(self, connect: Connect, *, zone: Any = "Zone A", device_type: str = "") -> tuple[Made, Wire]:
         """A device that says what it is, and its session."""
-        device = self.workshop.device("station")
+        device = self.factory.device("station")
         wire = connect(device)
         wire.deliver(ATTRIBUTES, json.dumps({"deviceType": device_type or self.device_type, "geoZone": zone}))
         return device, wire
 
 
 @pytest.fixture(scope="module")
-def way(server: Server, workshop: Workshop) -> Iterator[Way]:
+def way(server: Server, factory: EntityFactory) -> Iterator[Way]:
     kafka = server.settings.kafka
     with (
-        Topic(kafka, workshop.name("topic")) as topic,
-        Topic(kafka, workshop.name("wide-topic"), partitions=2, timestamp_type=CREATE_TIME) as wide_topic,
+        Topic(kafka, factory.name("topic")) as topic,
+        Topic(kafka, factory.name("wide-topic"), partitions=2, timestamp_type=CREATE_TIME) as wide_topic,
     ):
-        way = Way(server, workshop, topic, wide_topic)
+        way = Way(server, factory, topic, wide_topic)
         yield way
         way.close()
 
@@ -182,7 +182,7 @@ def test_zones_are_not_escaped(way: Way, connect: Connect, fact: Facts, zone: An
 
 @pytest.mark.parametrize("missing", ["deviceType", "geoZone"])
 def test_both_attributes_are_needed(way: Way, connect: Connect, api: Api, fact: Facts, missing: str) -> None:
-    device = way.workshop.device("half-station")
+    device = way.factory.device("half-station")
     wire = connect(device)
     attributes = {"deviceType": way.device_type, "geoZone": "Zone A"}
     del attributes[missing]
@@ -192,7 +192,7 @@ def test_both_attributes_are_needed(way: Way, connect: Connect, api: Api, fact: 
 
 
 def test_other_devices_are_not_forwarded(way: Way, connect: Connect, fact: Facts) -> None:
-    _, wire = way.station(connect, device_type=way.workshop.name("another"))
+    _, wire = way.station(connect, device_type=way.factory.name("another"))
     fact("7", "another deviceType is not forwarded", forwarded(way, wire, '{"windSpeed":"31"}'), [])
 
 
@@ -202,7 +202,7 @@ def test_other_telemetry_is_not_forwarded(way: Way, turbine: Wire, fact: Facts) 
 
 
 def test_only_what_the_device_says_counts(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
-    device = way.workshop.device("server-side")
+    device = way.factory.device("server-side")
     attributes = {"deviceType": way.device_type, "geoZone": "Zone A"}
     response = api.call("POST", f"{device.path}/attributes/SERVER_SCOPE", json=attributes)
     assert response.status_code == 200
@@ -210,7 +210,7 @@ def test_only_what_the_device_says_counts(way: Way, connect: Connect, api: Api, 
 
 
 def test_the_type_of_the_device_is_irrelevant(way: Way, connect: Connect, fact: Facts) -> None:
-    device = way.workshop.device("typed", type="default")
+    device = way.factory.device("typed", type="default")
     wire = connect(device)
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.device_type, "geoZone": "Zone A"}))
     fact("7", "a device of another type", forwarded(way, wire, '{"windSpeed":"31"}'), zone_a("31"))
@@ -272,8 +272,8 @@ def test_attributes_count_at_once(way: Way, connect: Connect, fact: Facts) -> No
 
 
 def test_devices_behind_a_gateway(way: Way, connect: Connect, fact: Facts) -> None:
-    wire = connect(way.workshop.gateway())
-    zones = {way.workshop.name_for_gateway(): f"Zone {letter}" for letter in "AB"}
+    wire = connect(way.factory.gateway())
+    zones = {way.factory.name_for_gateway(): f"Zone {letter}" for letter in "AB"}
     attributes = {name: {"deviceType": way.device_type, "geoZone": zone} for name, zone in zones.items()}
     packet_id = wire.publish("v1/gateway/attributes", json.dumps(attributes))
     fact("6", "attributes of two devices", wire.receive_many(2), [puback(packet_id)] * 2)
@@ -296,19 +296,19 @@ def test_a_suspended_rule_forwards_nothing(way: Way, connect: Connect, api: Api,
     fact("2", "an activated rule forwards", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2"))
 
 
-def test_twins_double_every_record(way: Way, connect: Connect, fact: Facts) -> None:
-    twin = way.second
+def test_duplicates_double_every_record(way: Way, connect: Connect, fact: Facts) -> None:
+    duplicate = way.second
     _, wire = way.station(connect)
     alone = forwarded(way, wire, '{"windSpeed":"1"}')
-    twin.update(name=way.rule.read()["name"], **{key: way.rule.read()[key] for key in ("filters", "action")})
-    names = [rule.read()["name"] for rule in (way.rule, twin)]
-    fact("2", "two rules of one name", (names[0] == names[1], way.rule.id == twin.id), (True, False))
-    fact("7", "a suspended twin does no harm", alone, zone_a("1"))
-    twin.activate()
+    duplicate.update(name=way.rule.read()["name"], **{key: way.rule.read()[key] for key in ("filters", "action")})
+    names = [rule.read()["name"] for rule in (way.rule, duplicate)]
+    fact("2", "two rules of one name", (names[0] == names[1], way.rule.id == duplicate.id), (True, False))
+    fact("7", "a suspended duplicate does no harm", alone, zone_a("1"))
+    duplicate.activate()
     try:
         fact("7", "two equal active rules", forwarded(way, wire, '{"windSpeed":"2"}'), zone_a("2") * 2)
     finally:
-        twin.suspend()
+        duplicate.suspend()
 
 
 def test_an_update_takes_effect_on_an_active_rule(way: Way, connect: Connect, fact: Facts) -> None:
@@ -327,8 +327,8 @@ def test_an_update_takes_effect_on_an_active_rule(way: Way, connect: Connect, fa
 
 
 def test_unresolved_references_stay_as_text(way: Way, connect: Connect, fact: Facts) -> None:
-    marker = f"marker{way.workshop.run}"
-    device = way.workshop.device("no-zone")
+    marker = f"marker{way.factory.run}"
+    device = way.factory.device("no-zone")
     only_ours = telemetry_filter(f"typeof {marker} !== 'undefined' && {HAS_WIND_SPEED}")
     way.change_second([only_ours], action(way.topic.name))
     try:
@@ -369,8 +369,8 @@ def test_a_filter_that_throws_silences_its_devices(way: Way, connect: Connect, f
 
 def test_without_a_broker_there_is_no_puback(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
     other = [{"key": "max.block.ms", "value": str(BLOCK_MS)}]
-    document = plugin_document(way.workshop, "localhost:1", otherProperties=other)
-    plugin = Component(way.workshop, "plugin", document)
+    document = plugin_document(way.factory, "localhost:1", otherProperties=other)
+    plugin = Component(way.factory, "plugin", document)
     plugin.activate()
     device, wire = way.station(connect, device_type=way.second_type)
     filters = [weather_stations(way.second_type), telemetry_filter(HAS_WIND_SPEED)]
@@ -400,8 +400,8 @@ def test_records_are_dealt_out_to_all_partitions(way: Way, connect: Connect, fac
     records = way.wide_topic.since(start)
     fact("7", "all of them arrive", sorted(values(records)), [zone_a(str(number))[0] for number in range(6)])
     fact("7", "without a key both partitions are used", {record.partition for record in records}, {0, 1})
-    stamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
-    fact("7", "the server stamps nothing: on a CreateTime topic the time is -1", stamps, {(-1, False)})
+    timestamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
+    fact("7", "the server sets no timestamp: on a CreateTime topic the time is -1", timestamps, {(-1, False)})
 
 
 RECORD = RecordSpec(
@@ -418,7 +418,7 @@ RECORD = RecordSpec(
 
 
 def test_records_of_several_attributes_and_keys(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
-    device = way.workshop.device("cold room")
+    device = way.factory.device("cold room")
     wire = connect(device)
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type, "site id": "North", "tier": "no"}))
     rule = rule_descriptor("", "", way.topic.name, dataclasses.replace(RECORD, device_type=way.second_type))
@@ -448,7 +448,7 @@ def test_records_of_several_attributes_and_keys(way: Way, connect: Connect, api:
         expected = [f'{{"site id":"North", "tier":"gold", "size":"XL", "humidity":40{own}']
         found = eventually(lambda: record('{"humidity":40}'), lambda found: found == expected, seconds=5)
         fact("8", "attributes of the server and shared ones", found, expected)
-        other = way.workshop.device("no site")
+        other = way.factory.device("no site")
         other_wire = connect(other)
         other_wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type}))
         fact("8", "a required attribute is missing", forwarded(way, other_wire, '{"humidity":1}'), [])
@@ -459,7 +459,7 @@ def test_records_of_several_attributes_and_keys(way: Way, connect: Connect, api:
 def test_a_record_whose_members_are_all_optional(way: Way, connect: Connect, fact: Facts) -> None:
     loose = RecordSpec(way.second_type, (RecordAttribute("room", required=False),), ("temperature", "humidity"))
     rule = rule_descriptor("", "", way.topic.name, loose)
-    wire = connect(way.workshop.device("no room"))
+    wire = connect(way.factory.device("no room"))
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type}))
     way.change_second(rule["filters"], rule["action"])
     try:

@@ -13,13 +13,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pacifictool.mqtt.connection import tls_context
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
+from tests.contract.factories import EntityFactory, Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.server import Server
 from tests.contract.wire import (
-    ANSWER_SECONDS,
     ATTRIBUTES,
     CONNECTED,
     DISCONNECT,
+    RESPONSE_SECONDS,
     TELEMETRY,
     Ending,
     Wire,
@@ -29,7 +30,6 @@ from tests.contract.wire import (
     publish_packet,
     subscribe_packet,
 )
-from tests.contract.workshop import Made, Workshop, eventually
 
 START = 1_500_000_000_000
 NOT_AUTHORISED = bytes.fromhex("20020105")
@@ -37,8 +37,8 @@ BAD_USERNAME = bytes.fromhex("20020104")
 
 
 @pytest.fixture(scope="module")
-def device(workshop: Workshop) -> Made:
-    return workshop.device("mqtt")
+def device(factory: EntityFactory) -> Made:
+    return factory.device("mqtt")
 
 
 def latest(api: Api, made: Made, key: str) -> Any:
@@ -59,7 +59,7 @@ def test_a_good_token_is_accepted(server: Server, device: Made, fact: Facts, opt
     with Wire(server.settings.mqtt) as wire:
         wire.send(connect_packet(device.token, **options))
         fact("6", f"CONNECT with a good token and {options}", wire.receive(), CONNECTED)
-        fact("6", "a ping is answered", wire.is_alive(), True)
+        fact("6", "a ping gets a response", wire.is_alive(), True)
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_all_of_a_burst_are_acknowledged(connect: Connect, device: Made, fact: F
     fact("6", "20 in flight with distinct ts", set(wire.receive_many(20)), sent)
 
 
-def test_qos_2_is_answered_by_a_puback(connect: Connect, device: Made, fact: Facts) -> None:
+def test_qos_2_gets_a_puback(connect: Connect, device: Made, fact: Facts) -> None:
     wire = connect(device)
     packet_id = wire.publish(TELEMETRY, f'{{"ts":{START},"values":{{"two":2}}}}', qos=2)
     fact("6", "PUBLISH with QoS 2", wire.receive(), puback(packet_id))
 
 
-def test_qos_0_is_stored_without_an_answer(connect: Connect, api: Api, device: Made, fact: Facts) -> None:
+def test_qos_0_is_stored_without_a_response(connect: Connect, api: Api, device: Made, fact: Facts) -> None:
     wire = connect(device)
     wire.publish(TELEMETRY, f'{{"ts":{START},"values":{{"zero":"kept"}}}}', qos=0)
     found = eventually(lambda: latest(api, device, "zero"), lambda value: value is not None)
@@ -179,18 +179,18 @@ def test_gateway_topics_of_a_plain_device_are_ignored(connect: Connect, device: 
     wires = [connect(device) for _ in topics]
     for topic, wire in zip(topics, wires, strict=True):
         wire.publish(f"v1/gateway/{topic}", '{"device":"contract-never-made"}')
-    for topic, wire, answer in zip(topics, wires, all_silent(wires), strict=True):
-        fact("6", f"v1/gateway/{topic} of a plain device is not acknowledged", answer, Ending.SILENT)
+    for topic, wire, response in zip(topics, wires, all_silent(wires), strict=True):
+        fact("6", f"v1/gateway/{topic} of a plain device is not acknowledged", response, Ending.SILENT)
         fact("6", f"v1/gateway/{topic} of a plain device leaves the session", wire.is_alive(), True)
 
 
 def test_a_new_token_ends_the_session(
-    connect: Connect, server: Server, api: Api, workshop: Workshop, fact: Facts
+    connect: Connect, server: Server, api: Api, factory: EntityFactory, fact: Facts
 ) -> None:
-    device = workshop.device("new-token")
+    device = factory.device("new-token")
     wire = connect(device)
     credentials = api.get(f"/api/device/{device.id}/credentials")
-    new = f"new{workshop.run}{device.token}"[:20]
+    new = f"new{factory.run}{device.token}"[:20]
     api.call("POST", "/api/device/credentials", json=credentials | {"credentialsId": new})
     fact("6", "a new token: the old session gets a DISCONNECT", wire.receive(), DISCONNECT)
     fact("6", "a new token: then the connection is closed", wire.receive(), Ending.CLOSED)
@@ -198,13 +198,13 @@ def test_a_new_token_ends_the_session(
 
 
 def test_a_deleted_device_keeps_its_session(
-    connect: Connect, server: Server, api: Api, workshop: Workshop, fact: Facts
+    connect: Connect, server: Server, api: Api, factory: EntityFactory, fact: Facts
 ) -> None:
-    device = workshop.device("deleted")
+    device = factory.device("deleted")
     wire = connect(device)
     wire.deliver(TELEMETRY, '{"before":1}')
     api.call("DELETE", f"/api/device/{device.id}")
-    workshop.forget("device", device.id)
+    factory.forget("device", device.id)
     packet_id = wire.publish(TELEMETRY, '{"after":1}')
     fact("6", "a deleted device is still acknowledged", wire.receive(), puback(packet_id))
     with Wire(server.settings.mqtt) as again:
@@ -212,8 +212,8 @@ def test_a_deleted_device_keeps_its_session(
         fact("6", "a deleted device cannot connect again", again.receive(), NOT_AUTHORISED)
 
 
-def test_paho_gets_along(server: Server, api: Api, workshop: Workshop, fact: Facts) -> None:
-    device = workshop.device("paho")
+def test_paho_gets_along(server: Server, api: Api, factory: EntityFactory, fact: Facts) -> None:
+    device = factory.device("paho")
     connected, flags = threading.Event(), []
 
     def on_connect(_client: Any, _data: Any, connect_flags: paho.ConnectFlags, code: Any, _properties: Any) -> None:
@@ -229,13 +229,13 @@ def test_paho_gets_along(server: Server, api: Api, workshop: Workshop, fact: Fac
     client.connect(endpoint.host, endpoint.port)
     client.loop_start()
     try:
-        assert connected.wait(ANSWER_SECONDS)
+        assert connected.wait(RESPONSE_SECONDS)
         sent = [
             client.publish(TELEMETRY, f'{{"ts":{START + number},"values":{{"windSpeed":"{number}"}}}}', qos=1)
             for number in range(30, 50)
         ]
         for message in sent:
-            message.wait_for_publish(ANSWER_SECONDS)
+            message.wait_for_publish(RESPONSE_SECONDS)
         published = [message.is_published() for message in sent]
     finally:
         client.disconnect()

@@ -13,6 +13,7 @@ import pytest
 
 from pacifictool.rest import EntityId, Platform
 from tests.contract.api import EMPTY_OK, NOBODY, NOT_FOUND, NULL_ID, Api, bare, framework_error, refusal
+from tests.contract.factories import EntityFactory
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -25,7 +26,6 @@ from tests.contract.forwarding import (
     weather_stations,
 )
 from tests.contract.server import Server
-from tests.contract.workshop import Workshop
 
 NO_SUCH_TOPIC = "contract-never-written"
 
@@ -39,13 +39,13 @@ def without(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def plugin(server: Server, workshop: Workshop) -> Component:
-    return Component(workshop, "plugin", plugin_document(workshop, server.kafka_address))
+def plugin(server: Server, factory: EntityFactory) -> Component:
+    return Component(factory, "plugin", plugin_document(factory, server.kafka_address))
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What was seen of a rule whose filter does not compile, before it was mended."""
+    """What was seen of a rule whose filter does not compile, before it was corrected."""
 
     sent: dict[str, Any]
     saved: dict[str, Any]
@@ -55,14 +55,14 @@ class Broken:
 
 
 @pytest.fixture(scope="module")
-def broken(api: Api, workshop: Workshop, plugin: Component) -> tuple[Component, Broken]:
-    """The one rule of this module, at first with a filter that is no JavaScript; suspended and mended afterwards."""
-    device_type = workshop.name("type")
+def broken(api: Api, factory: EntityFactory, plugin: Component) -> tuple[Component, Broken]:
+    """The one rule of this module, at first with a filter that is not JavaScript; suspended and corrected afterwards."""
+    device_type = factory.name("type")
     sent = rule_document(
-        workshop, plugin.saved["apiToken"], [attributes_filter("cs.deviceType ==== (")], action(NO_SUCH_TOPIC)
+        factory, plugin.saved["apiToken"], [attributes_filter("cs.deviceType ==== (")], action(NO_SUCH_TOPIC)
     )
     plugin.activate()
-    rule = Component(workshop, "rule", sent)
+    rule = Component(factory, "rule", sent)
     activation = bare(api.call("POST", f"{rule.path}/activate"))
     seen = Broken(sent, rule.saved, activation, rule.state, rule.activation())
     rule.suspend()
@@ -72,7 +72,7 @@ def broken(api: Api, workshop: Workshop, plugin: Component) -> tuple[Component, 
 
 @pytest.fixture
 def rule(broken: tuple[Component, Broken], plugin: Component) -> Component:
-    """The rule, mended and suspended, and its plugin active."""
+    """The rule, corrected and suspended, and its plugin active."""
     plugin.activate()
     broken[0].suspend()
     return broken[0]
@@ -113,9 +113,9 @@ def test_pages_hold_the_tenants_own(api: Api, plugin: Component, rule: Component
     fact("2", f"only the tenant's own {kind}s", owners, {tenant})
 
 
-def test_a_created_plugin(api: Api, server: Server, workshop: Workshop, fact: Facts) -> None:
-    document = plugin_document(workshop, server.kafka_address)
-    response = workshop.post("plugin", document | {"nosuch": 1})
+def test_a_created_plugin(api: Api, server: Server, factory: EntityFactory, fact: Facts) -> None:
+    document = plugin_document(factory, server.kafka_address)
+    response = factory.post("plugin", document | {"nosuch": 1})
     fact("2", "a plugin with an unknown key is created", response.status_code, 200)
     saved = response.json()
     identifier, created = saved.pop("id"), saved.pop("createdTime")
@@ -148,10 +148,10 @@ def test_reading_one(api: Api, plugin: Component, rule: Component, fact: Facts) 
     fact("2", "an unknown token", refusal(api.call("GET", f"/api/plugin/token/{token}-not")), NOT_FOUND)
 
 
-def test_refused_plugins(server: Server, workshop: Workshop, plugin: Component, fact: Facts) -> None:
+def test_refused_plugins(server: Server, factory: EntityFactory, plugin: Component, fact: Facts) -> None:
     def post(**changes: Any) -> tuple[int, int | None, str]:
-        document = plugin_document(workshop, server.kafka_address) | changes
-        return refusal(workshop.post("plugin", {key: value for key, value in document.items() if value is not None}))
+        document = plugin_document(factory, server.kafka_address) | changes
+        return refusal(factory.post("plugin", {key: value for key, value in document.items() if value is not None}))
 
     state = "Use Activate/Suspend method to control state of the plugin!"
     fact("2", "a plugin that is born active", post(state="ACTIVE"), refused(state))
@@ -164,11 +164,11 @@ def test_refused_plugins(server: Server, workshop: Workshop, plugin: Component, 
 
 
 def test_only_tokens_are_unique_and_little_is_required(
-    server: Server, workshop: Workshop, plugin: Component, fact: Facts
+    server: Server, factory: EntityFactory, plugin: Component, fact: Facts
 ) -> None:
-    document = plugin_document(workshop, server.kafka_address) | {"name": plugin.saved["name"]}
+    document = plugin_document(factory, server.kafka_address) | {"name": plugin.saved["name"]}
     small = document | {"configuration": {"bootstrapServers": server.kafka_address}}
-    response = workshop.post("plugin", small)
+    response = factory.post("plugin", small)
     fact("2", "a second plugin of one name, with bootstrapServers only", response.status_code, 200)
     fact.holds("2", "it is another plugin", response.json()["id"]["id"] != plugin.id, response.text)
 
@@ -180,15 +180,15 @@ def test_unreadable_plugins(api: Api, fact: Facts) -> None:
     fact("2", "a Content-Type that is not JSON", text[:2], (415, "Unsupported Media Type"))
 
 
-def test_refused_rules(workshop: Workshop, plugin: Component, fact: Facts) -> None:
-    good = rule_document(workshop, plugin.saved["apiToken"], [telemetry_filter(HAS_WIND_SPEED)], action(NO_SUCH_TOPIC))
+def test_refused_rules(factory: EntityFactory, plugin: Component, fact: Facts) -> None:
+    good = rule_document(factory, plugin.saved["apiToken"], [telemetry_filter(HAS_WIND_SPEED)], action(NO_SUCH_TOPIC))
 
     def post(document: dict[str, Any]) -> tuple[int, int | None, str]:
-        return refusal(workshop.post("rule", document))
+        return refusal(factory.post("rule", document))
 
     state = "Use Activate/Suspend method to control state of the rule!"
     fact("2", "a rule that is born active", post(good | {"state": "ACTIVE"}), refused(state))
-    nowhere = post(good | {"pluginToken": workshop.name("no-token")})
+    nowhere = post(good | {"pluginToken": factory.name("no-token")})
     fact("2", "a rule of no plugin", nowhere, refused("Rule points to non-existent plugin!"))
     fact("2", "a rule without filters", post(good | {"filters": None}), refused("Rule filters are required!"))
     fact("2", "a rule without a name", post(good | {"name": ""}), refused("Rule name should be specified!."))
@@ -207,29 +207,29 @@ def test_a_filter_that_does_not_compile_shows_in_the_events_only(
     fact("2", "a rule with a broken filter is ACTIVE", seen.state, "ACTIVE")
     fact("2", "its event tells that it failed", seen.event["success"], False)
     fact.holds("2", "its event tells why", bool(seen.event.get("error")), seen.event)
-    events = platform.events.lifecycle(EntityId.rule(rule.id), api.tenant_id)
+    events = platform.events.lifecycle(EntityId("RULE", rule.id), api.tenant_id)
     outcomes = [event.success for event in events if event.event == "ACTIVATED"]
     fact("2", "the client reads the event", False in outcomes, True)
 
 
-def test_updates_by_id(api: Api, workshop: Workshop, plugin: Component, rule: Component, fact: Facts) -> None:
+def test_updates_by_id(api: Api, factory: EntityFactory, plugin: Component, rule: Component, fact: Facts) -> None:
     for kind, ours in (("plugin", plugin), ("rule", rule)):
-        document, name = ours.read(), workshop.name("renamed")
-        changed = workshop.post(kind, without(document, "state") | {"name": name})
+        document, name = ours.read(), factory.name("renamed")
+        changed = factory.post(kind, without(document, "state") | {"name": name})
         seen = (changed.status_code, changed.json()["id"]["id"], changed.json()["name"])
         fact("2", f"an update of a {kind} without state", seen, (200, ours.id, name))
         fact("2", f"an update of a {kind} keeps its state", changed.json()["state"], document["state"])
         other = "ACTIVE" if document["state"] == "SUSPENDED" else "SUSPENDED"
         message = f"Use Activate/Suspend method to control state of the {kind}!"
-        response = workshop.post(kind, document | {"state": other})
+        response = factory.post(kind, document | {"state": other})
         fact("2", f"an update of a {kind} with another state", refusal(response), refused(message))
 
 
-def test_rules_without_filters_or_plugin(workshop: Workshop, rule: Component, fact: Facts) -> None:
+def test_rules_without_filters_or_plugin(factory: EntityFactory, rule: Component, fact: Facts) -> None:
     document = rule.read()
-    response = workshop.post("rule", document | {"filters": []})
+    response = factory.post("rule", document | {"filters": []})
     fact("2", "a rule with an empty list of filters", (response.status_code, response.json()["filters"]), (200, []))
-    response = workshop.post("rule", document | {"pluginToken": None})
+    response = factory.post("rule", document | {"pluginToken": None})
     fact("2", "a rule without a plugin's token", response.status_code, 200)
     rule.update(filters=document["filters"], pluginToken=document["pluginToken"])
 
@@ -270,8 +270,8 @@ def test_a_plugin_with_rules_cannot_be_deleted(api: Api, plugin: Component, rule
     fact("2", "deleting a plugin that a suspended rule uses", refusal(response), refused(message))
 
 
-def test_an_unreachable_broker_goes_unnoticed(workshop: Workshop, fact: Facts) -> None:
-    plugin = Component(workshop, "plugin", plugin_document(workshop, "localhost:1"))
+def test_an_unreachable_broker_goes_unnoticed(factory: EntityFactory, fact: Facts) -> None:
+    plugin = Component(factory, "plugin", plugin_document(factory, "localhost:1"))
     plugin.activate()
     fact("2", "a plugin with an unreachable broker is ACTIVE", plugin.state, "ACTIVE")
     fact("2", "its activation is called a success", plugin.activation()["success"], True)
@@ -283,9 +283,9 @@ def test_an_unreachable_broker_goes_unnoticed(workshop: Workshop, fact: Facts) -
     [{"bootstrapServers": "no-such-host.invalid:9092"}, {"valueSerializer": "org.example.NoSerializer"}],
 )
 def test_a_plugin_that_fails_to_start_is_active_all_the_same(
-    api: Api, server: Server, workshop: Workshop, configuration: dict[str, Any], fact: Facts
+    api: Api, server: Server, factory: EntityFactory, configuration: dict[str, Any], fact: Facts
 ) -> None:
-    plugin = Component(workshop, "plugin", plugin_document(workshop, server.kafka_address, **configuration))
+    plugin = Component(factory, "plugin", plugin_document(factory, server.kafka_address, **configuration))
     activation = api.call("POST", f"{plugin.path}/activate")
     fact("2", f"activating a plugin with {configuration}", bare(activation), EMPTY_OK)
     fact("2", f"a plugin with {configuration} is ACTIVE", plugin.state, "ACTIVE")
@@ -296,18 +296,18 @@ def test_a_plugin_that_fails_to_start_is_active_all_the_same(
     plugin.suspend()
 
 
-def test_deleting_an_active_plugin(api: Api, server: Server, workshop: Workshop, fact: Facts) -> None:
-    plugin = Component(workshop, "plugin", plugin_document(workshop, server.kafka_address))
+def test_deleting_an_active_plugin(api: Api, server: Server, factory: EntityFactory, fact: Facts) -> None:
+    plugin = Component(factory, "plugin", plugin_document(factory, server.kafka_address))
     plugin.activate()
     deleted = api.call("DELETE", plugin.path)
     fact("2", "deleting an active plugin without rules", bare(deleted), EMPTY_OK)
-    workshop.forget("plugin", plugin.id)
+    factory.forget("plugin", plugin.id)
     gone(api, plugin, fact)
 
 
-def test_deleting_an_active_rule(api: Api, workshop: Workshop, rule: Component, fact: Facts) -> None:
+def test_deleting_an_active_rule(api: Api, factory: EntityFactory, rule: Component, fact: Facts) -> None:
     rule.activate()
-    fact("2", "deleting an active rule", bare(workshop.delete_rule(rule.id)), EMPTY_OK)
+    fact("2", "deleting an active rule", bare(factory.delete_rule(rule.id)), EMPTY_OK)
     gone(api, rule, fact)
 
 

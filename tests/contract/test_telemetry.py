@@ -20,8 +20,8 @@ from tests.contract.api import (
     silent,
     text_error,
 )
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
-from tests.contract.workshop import Made, Workshop
 
 START = 1_500_000_000_000
 SECOND = 1000
@@ -29,15 +29,15 @@ CLOCK_TOLERANCE_MS = 60_000
 
 
 @pytest.fixture(scope="module", params=["ASSET", "DEVICE"])
-def either(request: pytest.FixtureRequest, workshop: Workshop) -> Made:
+def either(request: pytest.FixtureRequest, factory: EntityFactory) -> Made:
     """An asset and a device in turn: time series are the same for both."""
-    return workshop.asset("series") if request.param == "ASSET" else workshop.device("series")
+    return factory.asset("series") if request.param == "ASSET" else factory.device("series")
 
 
 @pytest.fixture
-def asset(workshop: Workshop) -> Made:
+def asset(factory: EntityFactory) -> Made:
     """A fresh asset: what other tests write is not there."""
-    return workshop.asset("series")
+    return factory.asset("series")
 
 
 def write(api: Api, made: Made, body: str | Any, scope: str = "/ANY", **options: Any) -> requests.Response:
@@ -202,9 +202,9 @@ def test_the_list_of_keys(api: Api, asset: Made, fact: Facts) -> None:
 
 
 @pytest.fixture(scope="module")
-def ten(api: Api, workshop: Workshop) -> Made:
+def ten(api: Api, factory: EntityFactory) -> Made:
     """0.5 to 9.5, one a second from START on."""
-    made = workshop.device("ten")
+    made = factory.device("ten")
     response = write(api, made, series(*(number + 0.5 for number in range(10))))
     assert response.status_code == 200
     return made

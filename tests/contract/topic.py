@@ -44,7 +44,7 @@ class Topic:
                     "group.id": name,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "error",
-                    # Every look assigns anew, which waits for the fetch that is under way.
+                    # Every look assigns again, which waits for the fetch that is under way.
                     "fetch.wait.max.ms": 10,
                 },
             )
@@ -85,12 +85,12 @@ class Topic:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            kind, stamp = message.timestamp()
+            kind, timestamp = message.timestamp()
             if offset < end[partition]:
                 headers = list(message.headers() or [])
                 records[partition].append(
                     Received(
-                        partition, message.key(), message.value(), headers, stamp, kind == TIMESTAMP_LOG_APPEND_TIME
+                        partition, message.key(), message.value(), headers, timestamp, kind == TIMESTAMP_LOG_APPEND_TIME
                     )
                 )
             if offset >= end[partition] - 1:

@@ -1,4 +1,4 @@
-"""MQTT by its bytes: packets as a device writes them, and what the server puts on the wire in answer."""
+"""MQTT by its bytes: packets as a device writes them, and what the server puts on the wire in response."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final, Self, TypeAlias
 from pacifictool.mqtt.connection import tls_context
 from pacifictool.settings import MqttEndpoint
 
-ANSWER_SECONDS: Final = 20.0
-"""How long an answer may take that must come: a server may be busy with other things."""
+RESPONSE_SECONDS: Final = 20.0
+"""How long a required response may take: a server may be busy with other things."""
 SILENCE_SECONDS: Final = 2.0
-"""How long we listen where no answer must come."""
+"""How long to listen where no response must come."""
 
 KEEPALIVE_SECONDS: Final = 600
 ATTRIBUTES: Final = "v1/devices/me/attributes"
@@ -30,10 +30,10 @@ class Ending(Enum):
     """What may come instead of a packet."""
 
     CLOSED = "the server closed the connection"
-    SILENT = "no answer"
+    SILENT = "no response"
 
 
-Answer: TypeAlias = bytes | Ending
+Response: TypeAlias = bytes | Ending
 
 
 def puback(packet_id: int) -> bytes:
@@ -88,7 +88,7 @@ class Wire:
     """A TCP connection to the MQTT port; a context manager."""
 
     def __init__(self, endpoint: MqttEndpoint) -> None:
-        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout=ANSWER_SECONDS)
+        self._socket = socket.create_connection((endpoint.host, endpoint.port), timeout=RESPONSE_SECONDS)
         if endpoint.tls:
             self._socket = tls_context(endpoint).wrap_socket(self._socket, server_hostname=endpoint.host)
         self._received = b""
@@ -117,15 +117,15 @@ class Wire:
     def deliver(self, topic: str, payload: str | bytes) -> None:
         """Publishes and waits for the PUBACK."""
         packet_id = self.publish(topic, payload)
-        answer = self.receive()
-        assert answer == puback(packet_id), f"PUBLISH to {topic} was answered by {answer!r}"
+        response = self.receive()
+        assert response == puback(packet_id), f"PUBLISH to {topic} got {response!r}"
 
     def is_alive(self) -> bool:
-        """Whether a ping is answered."""
+        """Whether a ping gets a response."""
         self.send(PINGREQ)
         return self.receive() == PINGRESP
 
-    def receive(self, seconds: float = ANSWER_SECONDS) -> Answer:
+    def receive(self, seconds: float = RESPONSE_SECONDS) -> Response:
         """The next packet, whole."""
         deadline = time.monotonic() + seconds
         while True:
@@ -147,14 +147,14 @@ class Wire:
                 return Ending.CLOSED
             self._received += data
 
-    def receive_many(self, count: int) -> list[Answer]:
-        """The next `count` answers, fewer when the connection ends or falls silent."""
-        answers: list[Answer] = []
-        while len(answers) < count:
-            answers.append(self.receive())
-            if isinstance(answers[-1], Ending):
+    def receive_many(self, count: int) -> list[Response]:
+        """The next `count` responses, fewer when the connection ends or falls silent."""
+        responses: list[Response] = []
+        while len(responses) < count:
+            responses.append(self.receive())
+            if isinstance(responses[-1], Ending):
                 break
-        return answers
+        return responses
 
     def _size_of_packet(self) -> int | None:
         length, shift = 0, 0
@@ -171,14 +171,14 @@ def connected(endpoint: MqttEndpoint, token: str) -> Wire:
     """A device's session."""
     wire = Wire(endpoint)
     wire.send(connect_packet(token))
-    answer = wire.receive()
-    if answer != CONNECTED:
+    response = wire.receive()
+    if response != CONNECTED:
         wire.close()
-        raise AssertionError(f"CONNECT was answered by {answer!r}")
+        raise AssertionError(f"CONNECT got {response!r}")
     return wire
 
 
-def all_silent(wires: Iterable[Wire]) -> list[Answer]:
+def all_silent(wires: Iterable[Wire]) -> list[Response]:
     """What each connection receives while nothing should come; the waiting time is shared."""
     deadline = time.monotonic() + SILENCE_SECONDS
     return [wire.receive(max(0.0, deadline - time.monotonic())) for wire in wires]

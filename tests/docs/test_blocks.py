@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from documents import PAGES, ROOT, Reader, assert_same_form, blocks_of
-from harness import variables_of
-from world import Snapshot, restore, snapshot
 
 from pacifictool.local.stack import LocalStack
+from tests.support.command_line import variables_of
+from tests.support.documents import PAGES, ROOT, Reader, assert_same_form, blocks_of
+from tests.support.snapshots import Snapshot, restore, snapshot
 
 DOCS = ROOT / "docs"
 WITH_A_STACK = [DOCS / "howto" / "real-server.md"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import markdown
 import pytest
-from documents import ROOT
 from markdown.extensions.toc import slugify
 
 from tests.contract.facts import SECTIONS
+from tests.support.documents import ROOT
 
 SERVERS = ROOT / "docs" / "servers"
 CODE = [

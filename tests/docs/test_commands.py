@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from documents import PAGES, ROOT, SHELLS, blocks_of, command_lines, parse
 
 from pacifictool.cli.app import COMMANDS
 from pacifictool.errors import ExitCode
+from tests.support.documents import PAGES, ROOT, SHELLS, blocks_of, command_lines, parse
 
 REFERENCE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from documents import ROOT
+
+from tests.support.documents import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 BY_KIND, BY_CODE = PAGE.split("\n## By kind\n")[1].split("\n## By problem\n")
 
 
-def kinds(of: type[PacificToolError]) -> Iterator[str]:
-    yield kind_name(of)
-    for below in of.__subclasses__():
+def kinds(base: type[PacificToolError]) -> Iterator[str]:
+    yield kind_name(base)
+    for below in base.__subclasses__():
         if below.__module__ == "pacifictool.errors":
             yield from kinds(below)
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome, variables_of
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, restore, snapshot
 
 from pacifictool.local.stack import LocalStack
 from pacifictool.scenario import tutorial_scenario
+from tests.support.command_line import CommandLine, Outcome, variables_of
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, restore, snapshot
 
 
 @pytest.fixture

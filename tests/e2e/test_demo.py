@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from demo_result import assert_held
+
+from tests.support.demo_result import assert_held
 
 
 @pytest.mark.spark

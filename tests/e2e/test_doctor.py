@@ -15,34 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from injuries import FAILURES, WARNINGS, Injury
-from place import Place, new_broker, places, write_scenario
 
 from pacifictool.problems import ProblemCode
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.runtime.ports import free_ports
+from tests.support.deployments import Deployment, deployments, new_broker, write_scenario
+from tests.support.fault_cases import FAILURES, WARNINGS, FaultCase
+from tests.support.faulty_proxy import FaultyProxy
 
 PACKAGE = Path(__file__).parents[2] / "pacifictool"
 BOTH = (1, 4)
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Place]]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Deployment]]:
     # A machine on which nothing was aggregated yet lacks them, and doctor says so.
     ensure_jars(SPARK_KAFKA, java=find_java(os.environ), cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    with places(tmp_path_factory.mktemp("doctor"), two_brokers=True) as found:
+    with deployments(tmp_path_factory.mktemp("doctor"), two_brokers=True) as found:
         yield found
 
 
 @pytest.fixture(params=BOTH, ids=["generation-1", "generation-4"])
-def place(both: dict[int, Place], request: pytest.FixtureRequest) -> Place:
+def deployment(both: dict[int, Deployment], request: pytest.FixtureRequest) -> Deployment:
     return both[request.param]
 
 
-def examine(place: Place, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+def examine(deployment: Deployment, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Runs doctor; its document. The exit code says the same as the document."""
-    outcome = place.call("doctor", "-o", "json", environ=environ)
+    outcome = deployment.call("doctor", "-o", "json", environ=environ)
     document: dict[str, Any] = outcome.document
     assert outcome.code == (0 if document["ok"] else 1)
     assert document["ok"] is not any(line["status"] == "failed" for line in document["checks"])
@@ -60,17 +62,17 @@ def statuses_of(document: Mapping[str, Any], name: str) -> set[str]:
     return {line["status"] for line in document["checks"] if line["name"] == name}
 
 
-def assert_sound(place: Place, environ: Mapping[str, str] | None = None) -> None:
-    found = lines_with(examine(place, environ), "failed", "warning")
+def assert_sound(deployment: Deployment, environ: Mapping[str, str] | None = None) -> None:
+    found = lines_with(examine(deployment, environ), "failed", "warning")
     assert found == []
 
 
 # --- all is well -----------------------------------------------------------------------------------------------------
 
 
-def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(place: Place) -> None:
-    place.call("trace", "--until", "kafka")  # a new record, whose timestamp shows the broker's clock
-    document = examine(place)
+def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(deployment: Deployment) -> None:
+    deployment.call("trace", "--until", "kafka")  # a new record, whose timestamp shows the broker's clock
+    document = examine(deployment)
     assert document["seconds"] < 5
     seen = {line["name"]: line["seen"] for line in document["checks"]}
     assert lines_with(document, "failed", "warning", "skipped") == []
@@ -78,102 +80,102 @@ def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(place: Pl
     assert re.match(r"CPython 3\.\d+\.\d+ \(", seen["python"])
     assert re.fullmatch(r"PySpark ([\d.]+), connector \1", seen["spark"])
     assert "verified in" in seen["jars-spark-kafka"]
-    assert place.platform.url in seen["rest"]
+    assert deployment.platform.url in seen["rest"]
     assert seen["login"] == "tenant@thingsboard.org, tenant administrator"
-    assert seen["generation"].startswith(f"{place.generation}.x")
+    assert seen["generation"].startswith(f"{deployment.generation}.x")
     assert "(CONNACK 0)" in seen["mqtt-login"]
-    assert seen["kafka-advertised"] == f"{place.broker.bootstrap}: can be reached"
+    assert seen["kafka-advertised"] == f"{deployment.broker.bootstrap}: can be reached"
     assert "is older than 4.0" in seen["kafka-version"]
-    assert seen["topic"] == f"winds{place.generation}: 1 partition, LogAppendTime"
+    assert seen["topic"] == f"winds{deployment.generation}: 1 partition, LogAppendTime"
     assert re.match(r"its newest record has a timestamp of \d+\.\d s ago", seen["clock-broker"])
     assert seen["twins"] == "none"
     assert seen["attributes"] == "as in the scenario: 2 devices"
     assert seen["assets"] == "all 1 of the scenario exist; the job will create 'South'"
-    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
-    if place.generation == 1:
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    if deployment.generation == 1:
         for part in ("plugin", "rule"):
-            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {moment}", seen[part])
+            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {time}", seen[part])
     else:
-        nodes = (
-            rf"its last event: \w+ succeeded, {moment}; all 4 nodes run, the last event: '.+' \w+ succeeded, {moment}"
-        )
+        nodes = rf"its last event: \w+ succeeded, {time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {time}"
         assert re.search(nodes, seen["rule-chain"])
 
 
-def test_what_a_person_reads(place: Place) -> None:
-    outcome = place.call("doctor")
+def test_what_a_person_reads(deployment: Deployment) -> None:
+    outcome = deployment.call("doctor")
     assert (outcome.code, "✗" in outcome.stdout) == (0, False)
     assert re.search(r"\d+ ok(, 1 skipped)?, in \d\.\d s\n$", outcome.stdout)
-    place.admin.delete(f"winds{place.generation}")
-    outcome = place.call("doctor")
+    deployment.admin.delete(f"winds{deployment.generation}")
+    outcome = deployment.call("doctor")
     assert outcome.code == 1
     assert re.search(r"✗ +Topic +Topic winds\d does not exist at .+\n +→ pacifictool setup\n", outcome.stdout)
     assert "checks failed: Topic.\n  → pacifictool setup\n" in outcome.stderr
     assert "docs/troubleshooting.md#topic-missing" in outcome.stderr
-    place.set_up()
+    deployment.set_up()
 
 
 # --- the platform, its devices, the topic ----------------------------------------------------------------------------
 
 
-def _cases(injuries: list[Injury]) -> list[Any]:
-    return [
-        pytest.param(number, injury, id=f"{injury.id}-{number}") for injury in injuries for number in injury.generations
-    ]
+def _cases(cases: list[FaultCase]) -> list[Any]:
+    return [pytest.param(number, case, id=f"{case.id}-{number}") for case in cases for number in case.generations]
 
 
-@pytest.mark.parametrize(("generation", "injury"), _cases(FAILURES))
-def test_a_failure_is_reported_and_its_fix_fixes_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
-    _break_and_fix(both[generation], injury, "failed")
+@pytest.mark.parametrize(("generation", "case"), _cases(FAILURES))
+def test_a_failure_is_reported_and_its_fix_fixes_it(
+    both: dict[int, Deployment], generation: int, case: FaultCase
+) -> None:
+    _break_and_fix(both[generation], case, "failed")
 
 
-@pytest.mark.parametrize(("generation", "injury"), _cases(WARNINGS))
-def test_a_warning_is_reported_and_its_fix_fixes_it(both: dict[int, Place], generation: int, injury: Injury) -> None:
-    _break_and_fix(both[generation], injury, "warning")
+@pytest.mark.parametrize(("generation", "case"), _cases(WARNINGS))
+def test_a_warning_is_reported_and_its_fix_fixes_it(
+    both: dict[int, Deployment], generation: int, case: FaultCase
+) -> None:
+    _break_and_fix(both[generation], case, "warning")
 
 
-def _break_and_fix(place: Place, injury: Injury, status: str) -> None:
-    injury.break_it(place)
-    document = examine(place)
-    [line] = [line for line in lines_with(document, "failed", "warning") if line["cause"] == injury.cause]
-    assert (line["name"], line["status"]) == (injury.line, status)
+def _break_and_fix(deployment: Deployment, case: FaultCase, status: str) -> None:
+    case.inject(deployment)
+    document = examine(deployment)
+    [line] = [line for line in lines_with(document, "failed", "warning") if line["cause"] == case.cause]
+    assert (line["name"], line["status"]) == (case.line, status)
     assert document["ok"] is (status == "warning")
-    assert injury.fix in line["fix"]
-    if injury.heal is None:
-        place.follow(line["fix"])
+    assert case.fix in line["fix"]
+    if case.repair is None:
+        deployment.follow(line["fix"])
     else:
-        injury.heal(place)
-    assert_sound(place)
+        case.repair(deployment)
+    assert_sound(deployment)
 
 
-def test_a_topic_with_too_few_partitions_is_fixed_by_adding_some(place: Place, tmp_path: Path) -> None:
-    topic = f"narrow{place.generation}"
-    place.admin.create(topic, partitions=1, replication=1)
+def test_a_topic_with_too_few_partitions_is_fixed_by_adding_some(deployment: Deployment, tmp_path: Path) -> None:
+    topic = f"narrow{deployment.generation}"
+    deployment.admin.create(topic, partitions=1, replication=1)
     scenario = write_scenario(tmp_path / "narrow.toml", topic, extra="partitions = 3")
     environ = {"PACIFICTOOL_SCENARIO": str(scenario)}
-    [line] = [line for line in lines_with(examine(place, environ), "failed") if line["name"] == "topic"]
+    [line] = [line for line in lines_with(examine(deployment, environ), "failed") if line["name"] == "topic"]
     assert line["cause"] == "topic-partitions"
     assert line["seen"] == f"{topic}: 1 partition, LogAppendTime; the scenario asks for 3."
-    place.follow(line["fix"], environ)
-    assert_sound(place, environ)
-    place.set_up()
+    deployment.follow(line["fix"], environ)
+    assert_sound(deployment, environ)
+    deployment.set_up()
 
 
-def test_a_scenario_without_turbines_is_a_warning(both: dict[int, Place], tmp_path: Path) -> None:
-    place, scenario = both[1], tmp_path / "empty.toml"
+def test_a_scenario_without_turbines_is_a_warning(both: dict[int, Deployment], tmp_path: Path) -> None:
+    deployment, scenario = both[1], tmp_path / "empty.toml"
     scenario.write_text('[kafka]\ntopic = "winds1"\n')
-    [found] = lines_with(examine(place, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
+    [found] = lines_with(examine(deployment, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
     assert (found["name"], found["cause"]) == ("devices", "no-turbines")
     assert "[[turbines]]" in found["fix"]
-    assert_sound(place)
+    assert_sound(deployment)
 
 
-def test_a_suspended_part_shows_its_last_event(both: dict[int, Place]) -> None:
-    place = both[1]
-    place.do("rule", place.rule(), "suspend")
-    [line] = lines_with(examine(place), "failed")
+def test_a_suspended_part_shows_its_last_event(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    deployment.do("rule", deployment.rule(), "suspend")
+    [line] = lines_with(examine(deployment), "failed")
     assert re.search(r"is SUSPENDED: it forwards nothing\. Its last event: SUSPENDED succeeded, \d{4}-", line["seen"])
-    place.follow(line["fix"])
+    deployment.follow(line["fix"])
 
 
 # --- addresses and credentials ---------------------------------------------------------------------------------------
@@ -195,48 +197,48 @@ def test_a_suspended_part_shows_its_last_event(both: dict[int, Place]) -> None:
     ],
 )
 def test_a_wrong_setting_is_fixed_by_the_option_that_is_named(
-    place: Place, cause: str, line: str, wrong: dict[str, str], option: str
+    deployment: Deployment, cause: str, line: str, wrong: dict[str, str], option: str
 ) -> None:
-    [found] = lines_with(examine(place, wrong), "failed")
+    [found] = lines_with(examine(deployment, wrong), "failed")
     assert (found["name"], found["cause"]) == (line, cause)
     assert option in found["fix"]
-    assert_sound(place)
+    assert_sound(deployment)
 
 
-def test_a_user_without_a_known_password_is_told_how_to_give_it(both: dict[int, Place]) -> None:
+def test_a_user_without_a_known_password_learns_how_to_give_it(both: dict[int, Deployment]) -> None:
     environ = {"PACIFICTOOL_USERNAME": "somebody@example.org"}
     [found] = lines_with(examine(both[1], environ), "failed")
     assert (found["name"], found["cause"]) == ("login", "settings-error")
     assert "PACIFICTOOL_PASSWORD" in found["fix"]
 
 
-def test_a_platform_with_the_address_of_another_kafka_is_fixed_by_setting_ours(place: Place) -> None:
-    environ = {"PACIFICTOOL_PLATFORM_KAFKA": place.elsewhere["kafka"]}
-    assert place.call("setup", environ=environ).code == 0
-    [found] = lines_with(examine(place, environ), "failed")
+def test_a_platform_with_the_address_of_another_kafka_is_fixed_by_setting_ours(deployment: Deployment) -> None:
+    environ = {"PACIFICTOOL_PLATFORM_KAFKA": deployment.elsewhere["kafka"]}
+    assert deployment.call("setup", environ=environ).code == 0
+    [found] = lines_with(examine(deployment, environ), "failed")
     assert (found["cause"], found["group"]) == ("platform-kafka-differs", "Forwarding")
-    command = found["fix"].partition(",")[0].replace("HOST:PORT", place.broker.bootstrap)
-    place.follow(command, environ)
-    assert_sound(place)
+    command = found["fix"].partition(",")[0].replace("HOST:PORT", deployment.broker.bootstrap)
+    deployment.follow(command, environ)
+    assert_sound(deployment)
 
 
-def test_a_device_port_of_another_platform_is_fixed_by_naming_ours(place: Place) -> None:
-    [found] = lines_with(examine(place, {"PACIFICTOOL_MQTT": place.elsewhere["mqtt"]}), "failed")
+def test_a_device_port_of_another_platform_is_fixed_by_naming_ours(deployment: Deployment) -> None:
+    [found] = lines_with(examine(deployment, {"PACIFICTOOL_MQTT": deployment.elsewhere["mqtt"]}), "failed")
     assert (found["name"], found["cause"]) == ("mqtt-login", "token-refused")
     assert "check --mqtt against --url" in found["fix"]
-    assert_sound(place)
+    assert_sound(deployment)
 
 
-def test_a_server_that_went_down_is_fixed_by_starting_it(place: Place) -> None:
-    place.platform.stop()
-    found = lines_with(examine(place), "failed")
+def test_a_server_that_went_down_is_fixed_by_starting_it(deployment: Deployment) -> None:
+    deployment.platform.stop()
+    found = lines_with(examine(deployment), "failed")
     assert [(line["name"], line["cause"]) for line in found] == [
         ("rest", "platform-unreachable"),
         ("mqtt", "mqtt-unreachable"),
     ]
     assert "Check that the server runs" in found[0]["fix"]
-    place.platform.start()
-    assert_sound(place)
+    deployment.platform.start()
+    assert_sound(deployment)
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -248,17 +250,17 @@ class _Page(BaseHTTPRequestHandler):
         pass
 
 
-def test_another_program_behind_the_url_is_told_from_a_platform(both: dict[int, Place]) -> None:
-    place = both[1]
+def test_another_program_behind_the_url_is_distinguished_from_a_platform(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         [found] = lines_with(
             examine(
-                place,
+                deployment,
                 {
                     "PACIFICTOOL_URL": f"http://127.0.0.1:{server.server_port}",
-                    "PACIFICTOOL_MQTT": f"127.0.0.1:{place.platform.mqtt_port}",
+                    "PACIFICTOOL_MQTT": f"127.0.0.1:{deployment.platform.mqtt_port}",
                 },
             ),
             "failed",
@@ -270,56 +272,56 @@ def test_another_program_behind_the_url_is_told_from_a_platform(both: dict[int, 
 
 
 @pytest.mark.parametrize(("mode", "cause"), [("swallow", "mqtt-silent"), ("break_off", "mqtt-closed")])
-def test_a_device_port_that_takes_connections_and_no_logins(both: dict[int, Place], mode: str, cause: str) -> None:
-    place = both[1]
-    with FaultyProxy(place.platform.mqtt_port) as proxy:
+def test_a_device_port_that_takes_connections_and_no_logins(both: dict[int, Deployment], mode: str, cause: str) -> None:
+    deployment = both[1]
+    with FaultyProxy(deployment.platform.mqtt_port) as proxy:
         getattr(proxy, mode)()
         environ = {"PACIFICTOOL_MQTT": f"127.0.0.1:{proxy.port}"}
-        [found] = lines_with(examine(place, environ), "failed")
+        [found] = lines_with(examine(deployment, environ), "failed")
         assert (found["name"], found["cause"]) == ("mqtt-login", cause)
         assert "a device port of the platform" in found["fix"]
         proxy.heal()
-        assert_sound(place, environ)
+        assert_sound(deployment, environ)
 
 
 # --- Kafka -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_broker_that_advertises_an_unusable_address_is_fixed_as_printed(
-    both: dict[int, Place], tmp_path: Path
+    both: dict[int, Deployment], tmp_path: Path
 ) -> None:
-    place = both[1]
+    deployment = both[1]
     [dead, port] = free_ports(2)
     wrong = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{dead}"}
     environ = {"PACIFICTOOL_KAFKA": f"127.0.0.1:{port}"}
     lost = new_broker(tmp_path / "lost", port=port, extra=wrong)
     try:
         lost.start()
-        [found] = [line for line in lines_with(examine(place, environ), "failed") if line["group"] == "Kafka"]
+        [found] = [line for line in lines_with(examine(deployment, environ), "failed") if line["group"] == "Kafka"]
     finally:
         lost.stop(graceful=False)  # it could not take leave of itself in time
     assert (found["name"], found["cause"]) == ("kafka-advertised", "kafka-advertised")
     assert f"127.0.0.1:{dead} (connection refused)" in found["seen"]
     assert "Set advertised.listeners of the broker to an address that this machine and the platform can" in found["fix"]
     with new_broker(tmp_path / "lost", port=port):
-        assert statuses_of(examine(place, environ), "kafka-advertised") == {"ok"}
+        assert statuses_of(examine(deployment, environ), "kafka-advertised") == {"ok"}
 
 
-def test_a_broker_that_went_down_is_fixed_by_starting_it(both: dict[int, Place]) -> None:
-    place = both[1]
-    place.broker.stop()
-    found = lines_with(examine(place), "failed")
+def test_a_broker_that_went_down_is_fixed_by_starting_it(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    deployment.broker.stop()
+    found = lines_with(examine(deployment), "failed")
     assert [(line["name"], line["cause"]) for line in found] == [("kafka", "kafka-unreachable")]
     assert "that the broker runs" in found[0]["fix"]
-    place.broker.start()
-    assert_sound(place)
+    deployment.broker.start()
+    assert_sound(deployment)
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
 def _drip(listener: socket.socket, ended: threading.Event) -> None:
-    """Answers a request without ever coming to an end: a byte now and then, so that no time-out of a read helps."""
+    """Sends a response that never ends: a byte now and then, so that no read times out."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(65536)
@@ -331,29 +333,31 @@ def _drip(listener: socket.socket, ended: threading.Event) -> None:
                 return
 
 
-def test_a_server_that_never_comes_to_an_end_is_given_up(both: dict[int, Place]) -> None:
-    place, ended = both[1], threading.Event()
+def test_a_server_that_never_comes_to_an_end_is_given_up(both: dict[int, Deployment]) -> None:
+    deployment, ended = both[1], threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_drip, args=(listener, ended))
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        document = examine(place, {"PACIFICTOOL_URL": url, "PACIFICTOOL_MQTT": place.environ["PACIFICTOOL_MQTT"]})
+        document = examine(
+            deployment, {"PACIFICTOOL_URL": url, "PACIFICTOOL_MQTT": deployment.environ["PACIFICTOOL_MQTT"]}
+        )
         ended.set()
         thread.join()
     [found] = lines_with(document, "failed")
     assert (found["name"], found["cause"]) == ("rest", "no-answer")
     assert "check the address" in found["fix"]
     assert document["seconds"] < 10
-    assert_sound(place)
+    assert_sound(deployment)
 
 
-def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dict[int, Place]) -> None:
-    place = both[1]
-    with FaultyProxy(place.platform.http_port) as rest, FaultyProxy(9) as mqtt, FaultyProxy(9) as kafka:
+def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    with FaultyProxy(deployment.platform.http_port) as rest, FaultyProxy(9) as mqtt, FaultyProxy(9) as kafka:
         for proxy in (rest, mqtt, kafka):
             proxy.swallow()
         environ = {
-            **place.environ,
+            **deployment.environ,
             "PACIFICTOOL_URL": f"http://127.0.0.1:{rest.port}",
             "PACIFICTOOL_MQTT": f"127.0.0.1:{mqtt.port}",
             "PACIFICTOOL_KAFKA": f"127.0.0.1:{kafka.port}",
@@ -370,7 +374,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
     took = re.search(r", in (\d+\.\d) s\n", done.stdout)
     assert took is not None
     assert float(took[1]) <= 10
-    assert seconds < 10 + 5  # the start of Python beside it, on a busy machine
+    assert seconds < 10 + 5  # the start of Python next to it, on a busy machine
 
 
 def place_help() -> str:
@@ -411,5 +415,5 @@ def test_every_problem_that_doctor_can_report_is_caused_by_a_test() -> None:
         for end in ("missing", "suspended", "failed", "twice", "topic-differs", "differs")
     }
     known = {ProblemCode[name].value for name in names} | (built & {code.value for code in ProblemCode})
-    created = {injury.cause for injury in (*FAILURES, *WARNINGS)} | ELSEWHERE
+    created = {case.cause for case in (*FAILURES, *WARNINGS)} | ELSEWHERE
     assert known - created == set()

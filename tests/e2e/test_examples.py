@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, variables_of
-from world import Snapshot, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
@@ -17,6 +15,8 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.models.config import UniformModel
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine, variables_of
+from tests.support.snapshots import Snapshot, snapshot
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

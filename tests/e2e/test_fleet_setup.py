@@ -3,8 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import CommandLine
-from world import Snapshot, WriteScenario, snapshot
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
@@ -12,6 +10,8 @@ from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.ids import IdFactory
 from pacifictool.sandbox.store import Store
+from tests.support.command_line import CommandLine
+from tests.support.snapshots import Snapshot, WriteScenario, snapshot
 
 MANY = 10_000
 

@@ -6,8 +6,7 @@ import contextlib
 import copy
 import json
 import random
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -15,10 +14,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine, Outcome
-from sandbox_clients import Tenant
 
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
 from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
@@ -31,27 +27,18 @@ from pacifictool.provisioning.dashboard import DESCRIPTION
 from pacifictool.rest import Platform, tutorial_rule_chain
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Secret, Settings
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.recorders import RecordingCallback
+from tests.support.sandbox_clients import Tenant
+from tests.support.waiting import wait_until
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
 TITLE = "WeatherStation: zones and turbines"
 RECORDS = 3000
 
 
-class Book(DeliveryCallback):
-    """Keeps what was accepted."""
-
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        raise AssertionError(reason)
-
-
 class Sandbox:
-    """A sandbox of one generation beside the tests' broker."""
+    """A sandbox of one generation next to the tests' broker."""
 
     def __init__(self, process: SandboxProcess, generation: str, stack: LocalStack, command_line: CommandLine) -> None:
         self.generation = generation
@@ -212,7 +199,7 @@ def test_the_dashboard_shows_zones_and_turbines_and_keeps_what_a_person_arranged
     assert [each["configuration"] for each in sandbox.dashboards()] == [stranger["configuration"]]
 
 
-def test_a_device_profile_that_leads_round_the_root_chain_is_told_with_what_to_do(
+def test_a_device_profile_that_leads_round_the_root_chain_is_reported_with_what_to_do(
     open_sandbox: Callable[[str], Sandbox],
 ) -> None:
     sandbox = open_sandbox("4")
@@ -250,7 +237,7 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
             options = SinkOptions(
                 sandbox.settings, tutorial_scenario(), partial(Platform.connect, sandbox.settings), print
             )
-            callback = Book()
+            callback = RecordingCallback(fail_on_refusal=True)
             with SINKS["rest"].open(options) as sink:
                 sink.deliver(results, callback)
             assert len(callback.accepted_results) == len(results)
@@ -325,9 +312,7 @@ def test_the_same_topic_gives_the_same_values_on_both_generations(
     assert producer.flush(20) == 0
     valid = RECORDS + 1 + sum(TEXTS_AND_ARRAYS.values())
     # An acknowledgement of generation 4 means that a reading is queued.
-    deadline = time.monotonic() + 20
-    while len(records := list(read_records(kafka, topic))) < valid + 2:
-        assert time.monotonic() < deadline, len(records)
+    wait_until(lambda: len(list(read_records(kafka, topic))) >= valid + 2, "all records", seconds=20)
     job = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", str(scenario), "-o", "json")
 
     found = []

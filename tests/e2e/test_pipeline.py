@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import WriteScenario, snapshot, with_name
 
 GARBAGE = [b"not JSON", b'{"geoZone":"pipe Z0"}', b'{"geoZone":"pipe Z0","windSpeed":"gale"}', b"\xff\xfe"]
 
@@ -44,16 +44,16 @@ def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
 
     kept = ask("rejects", "--checkpoint", checkpoint, "--all")
     assert kept["total"] == 4
-    assert [reject["value"] for reject in kept["rejects"][:3]] == [value.decode() for value in GARBAGE[:3]]
+    assert [letter["value"] for letter in kept["rejects"][:3]] == [value.decode() for value in GARBAGE[:3]]
     assert kept["rejects"][3]["value"] is None
-    assert all(reject["topic"] == "pipe" and reject["reason"] for reject in kept["rejects"])
+    assert all(letter["topic"] == "pipe" and letter["reason"] for letter in kept["rejects"])
     table = on_stack("rejects", "--checkpoint", checkpoint, "-s", scenario).stdout
     assert table.startswith("4 invalid records")
 
     expected = _means(stack)
     assets = snapshot(stack.platform.url)["assets"]
     for zone in ("pipe Z0", "pipe Z1"):
-        [asset] = named(assets, zone)
+        [asset] = with_name(assets, zone)
         path = f"/api/plugins/telemetry/ASSET/{asset['id']['id']}/values/timeseries"
         points = tenant.get(f"{path}?keys=windSpeed&startTs=1&endTs=99999999999999&interval=0&limit=1000")["windSpeed"]
         actual = {point["ts"]: float(point["value"]) for point in points}

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine
-from sandbox_clients import ATTRIBUTES, RawDevice, Tenant
-from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import ATTRIBUTES, RawDevice, Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, snapshot, with_name
 
 COUNTS = ("created", "changed", "unchanged", "deleted")
 
@@ -43,14 +43,14 @@ def test_setup_makes_what_the_tutorial_describes_and_a_second_run_changes_nothin
     # Another test of this worker may have made the topic.
     assert counts(first.document) in ((10, 0, 0, 0), (9, 0, 1, 0))
     for number, zone in ((1, "Zone A"), (2, "Zone A"), (3, "Zone B")):
-        [device] = named(made["devices"], f"Wind Turbine {number}")
+        [device] = with_name(made["devices"], f"Wind Turbine {number}")
         assert device["type"] == "WeatherStation"
         assert made["attributes"][device["id"]["id"]] == {"deviceType": "WeatherStation", "geoZone": zone}
-    [asset] = named(made["assets"], "Zone A")
+    [asset] = with_name(made["assets"], "Zone A")
     assert asset["type"] == "WeatherStation"
-    assert named(made["assets"], "Zone B") == []
-    [rule] = named(made["rules"], tutorial_rule()["name"])
-    [plugin] = named(made["plugins"], tutorial_plugin()["name"])
+    assert with_name(made["assets"], "Zone B") == []
+    [rule] = with_name(made["rules"], tutorial_rule()["name"])
+    [plugin] = with_name(made["plugins"], tutorial_plugin()["name"])
     assert (rule["state"], plugin["state"]) == ("ACTIVE", "ACTIVE")
     assert plugin["configuration"]["bootstrapServers"] == stack.broker.bootstrap
     topic = admin.describe("weather-stations-data")
@@ -101,7 +101,7 @@ def test_teardown_leaves_the_server_as_it_was_before_setup(
     assert (again.code, counts(again.document)) == (0, (0, 0, 0, 0))
 
 
-def test_teardown_keeps_the_topic_unless_told_otherwise(
+def test_teardown_keeps_the_topic_unless_asked_to_delete_it(
     on_stack: CommandLine, admin: KafkaAdmin, write_scenario: WriteScenario
 ) -> None:
     scenario = str(write_scenario("keeptopic"))
@@ -127,12 +127,12 @@ def test_teardown_spares_devices_and_assets_of_the_same_name_but_another_type(
     ]
     assert "Warning: Device 'spare 00000' stays" in outcome.stderr
     left = snapshot(stack.platform.url)
-    assert named(left["devices"], "spare 00000")
-    assert named(left["devices"], "spare 00002")
-    assert named(left["assets"], "spare Z0")
+    assert with_name(left["devices"], "spare 00000")
+    assert with_name(left["devices"], "spare 00002")
+    assert with_name(left["assets"], "spare Z0")
 
 
-def test_teardown_asks_and_does_nothing_where_nobody_can_answer(
+def test_teardown_asks_and_does_nothing_where_nobody_can_reply(
     on_stack: CommandLine, stack: LocalStack, write_scenario: WriteScenario
 ) -> None:
     scenario = str(write_scenario("ask"))
@@ -144,39 +144,39 @@ def test_teardown_asks_and_does_nothing_where_nobody_can_answer(
     assert snapshot(stack.platform.url) == made
 
 
-def test_differences_of_every_kind_are_mended_and_shown(
+def test_differences_of_every_kind_are_fixed_and_shown(
     on_stack: CommandLine,
     stack: LocalStack,
     tenant: Tenant,
     admin: KafkaAdmin,
     write_scenario: WriteScenario,
 ) -> None:
-    scenario = str(write_scenario("mend", turbines=3))
-    admin.create("mend", partitions=2, replication=1, timestamp_type=CREATE_TIME)
+    scenario = str(write_scenario("changed", turbines=3))
+    admin.create("changed", partitions=2, replication=1, timestamp_type=CREATE_TIME)
     assert on_stack("setup", "-s", scenario).code == 0
     wanted = snapshot(stack.platform.url)
 
-    admin.set_timestamp_type("mend", CREATE_TIME)
-    [plugin] = named(wanted["plugins"], tutorial_plugin()["name"])
+    admin.set_timestamp_type("changed", CREATE_TIME)
+    [plugin] = with_name(wanted["plugins"], tutorial_plugin()["name"])
     tenant.post("/api/plugin", {**_saveable(plugin), "configuration": {**plugin["configuration"], "retries": 7}})
-    [rule] = named(wanted["rules"], tutorial_rule()["name"])
+    [rule] = with_name(wanted["rules"], tutorial_rule()["name"])
     action = {**rule["action"], "configuration": {**rule["action"]["configuration"], "sync": False}}
     tenant.post("/api/rule", {**_saveable(rule), "action": action})
     tenant.post(f"/api/rule/{rule['id']['id']}/suspend")
-    [device] = named(wanted["devices"], "mend 00000")
+    [device] = with_name(wanted["devices"], "changed 00000")
     tenant.post("/api/device", {**device, "type": "Other"})
-    [other] = named(wanted["devices"], "mend 00001")
+    [other] = with_name(wanted["devices"], "changed 00001")
     token = tenant.get(f"/api/device/{other['id']['id']}/credentials")["credentialsId"]
     with RawDevice(stack.platform.mqtt_port, token) as connection:
         connection.acknowledged(json.dumps({"geoZone": "Atlantis"}), topic=ATTRIBUTES)
-    [asset] = named(wanted["assets"], "mend Z0")
+    [asset] = with_name(wanted["assets"], "changed Z0")
     tenant.post("/api/asset", {**asset, "type": "Shed"})
 
-    mended = on_stack("setup", "-s", scenario, "-o", "json")
-    assert mended.code == 0, mended.stderr
-    document = mended.document
+    fixed = on_stack("setup", "-s", scenario, "-o", "json")
+    assert fixed.code == 0, fixed.stderr
+    document = fixed.document
     assert counts(document) == (0, 6, 4, 0)
-    assert step(document, "topic", "mend")["differences"] == [
+    assert step(document, "topic", "changed")["differences"] == [
         "message.timestamp.type LogAppendTime instead of CreateTime"
     ]
     assert step(document, "plugin", plugin["name"])["differences"] == ["configuration.retries: 0 instead of 7"]
@@ -184,11 +184,13 @@ def test_differences_of_every_kind_are_mended_and_shown(
         "action.configuration.sync: true instead of false",
         "state: ACTIVE instead of SUSPENDED",
     ]
-    assert step(document, "device", "mend 00000")["differences"] == ["type: 'WeatherStation' instead of 'Other'"]
-    assert step(document, "attributes", "mend 00001")["differences"] == ["geoZone: 'mend Z0' instead of 'Atlantis'"]
-    assert step(document, "asset", "mend Z0")["differences"] == ["type: 'WeatherStation' instead of 'Shed'"]
+    assert step(document, "device", "changed 00000")["differences"] == ["type: 'WeatherStation' instead of 'Other'"]
+    assert step(document, "attributes", "changed 00001")["differences"] == [
+        "geoZone: 'changed Z0' instead of 'Atlantis'"
+    ]
+    assert step(document, "asset", "changed Z0")["differences"] == ["type: 'WeatherStation' instead of 'Shed'"]
     assert snapshot(stack.platform.url) == wanted
-    topic = admin.describe("mend")
+    topic = admin.describe("changed")
     assert topic is not None
     assert topic.timestamp_type == LOG_APPEND_TIME
 
@@ -223,29 +225,31 @@ def test_a_topic_with_more_partitions_than_asked_is_left_alone(
     assert step(done.document, "topic", "wide")["action"] == "unchanged"
 
 
-def test_a_twin_of_the_rule_is_told_and_suspended_and_removed_by_teardown(
+def test_a_duplicate_of_the_rule_is_reported_and_suspended_and_removed_by_teardown(
     on_stack: CommandLine, stack: LocalStack, tenant: Tenant, before: Snapshot, write_scenario: WriteScenario
 ) -> None:
-    scenario = str(write_scenario("twin"))
+    scenario = str(write_scenario("duplicate"))
     assert on_stack("setup", "-s", scenario).code == 0
-    [rule] = named(snapshot(stack.platform.url)["rules"], tutorial_rule()["name"])
+    [rule] = with_name(snapshot(stack.platform.url)["rules"], tutorial_rule()["name"])
     copy = {key: value for key, value in _saveable(rule).items() if key not in ("id", "createdTime")}
-    twin = tenant.post("/api/rule", copy)["id"]["id"]
-    tenant.post(f"/api/rule/{twin}/activate")
+    duplicate = tenant.post("/api/rule", copy)["id"]["id"]
+    tenant.post(f"/api/rule/{duplicate}/activate")
 
     dry = on_stack("setup", "--dry-run", "-s", scenario)
     assert "Warning: There are 2 rules named" in dry.stderr
     done = on_stack("setup", "-s", scenario, "-o", "json")
     assert counts(done.document) == (0, 1, 8, 0)
     assert [note for note in done.document["notes"] if "2 rules named" in note]
-    states = {rule["id"]["id"]: rule["state"] for rule in named(snapshot(stack.platform.url)["rules"], rule["name"])}
-    assert states == {rule["id"]["id"]: "ACTIVE", twin: "SUSPENDED"}
+    states = {
+        rule["id"]["id"]: rule["state"] for rule in with_name(snapshot(stack.platform.url)["rules"], rule["name"])
+    }
+    assert states == {rule["id"]["id"]: "ACTIVE", duplicate: "SUSPENDED"}
 
     assert on_stack("teardown", "--yes", "-s", scenario).code == 0
     assert snapshot(stack.platform.url) == before
 
 
-def test_a_plugin_that_is_active_but_did_not_start_is_an_error_and_the_next_run_mends_it(
+def test_a_plugin_that_is_active_but_did_not_start_is_an_error_and_the_next_run_fixes_it(
     on_stack: CommandLine, stack: LocalStack, write_scenario: WriteScenario
 ) -> None:
     scenario = str(write_scenario("broken"))
@@ -253,12 +257,12 @@ def test_a_plugin_that_is_active_but_did_not_start_is_an_error_and_the_next_run_
     assert (failed.code, failed.document["error"]["kind"]) == (1, "forwarding-failed")
     assert "No resolvable bootstrap urls" in failed.document["error"]["message"]
     made = snapshot(stack.platform.url)
-    assert named(made["plugins"], tutorial_plugin()["name"])[0]["state"] == "ACTIVE"
-    assert named(made["rules"], tutorial_rule()["name"]) == []
+    assert with_name(made["plugins"], tutorial_plugin()["name"])[0]["state"] == "ACTIVE"
+    assert with_name(made["rules"], tutorial_rule()["name"]) == []
 
-    mended = on_stack("setup", "-s", scenario, "-o", "json")
-    assert mended.code == 0, mended.stderr
-    [difference] = step(mended.document, "plugin", tutorial_plugin()["name"])["differences"][:1]
+    fixed = on_stack("setup", "-s", scenario, "-o", "json")
+    assert fixed.code == 0, fixed.stderr
+    [difference] = step(fixed.document, "plugin", tutorial_plugin()["name"])["differences"][:1]
     assert difference.startswith("configuration.bootstrapServers")
     assert on_stack("setup", "-s", scenario, "-o", "json").document["changed"] == 0
 
@@ -274,10 +278,10 @@ def test_own_plugin_and_rule_files_are_used_and_only_address_and_topic_are_put_i
     files = ["--plugin", str(plugin_file), "--rule", str(rule_file), "-s", str(write_scenario("own"))]
     assert on_stack("setup", *files).code == 0
     made = snapshot(stack.platform.url)
-    [made_plugin], [made_rule] = named(made["plugins"], "My plugin"), named(made["rules"], "My rule")
+    [made_plugin], [made_rule] = with_name(made["plugins"], "My plugin"), with_name(made["rules"], "My rule")
     assert made_plugin["configuration"]["bootstrapServers"] == stack.broker.bootstrap
     assert (made_rule["weight"], made_rule["action"]["configuration"]["topic"]) == (3, "own")
-    assert named(made["rules"], tutorial_rule()["name"]) == []
+    assert with_name(made["rules"], tutorial_rule()["name"]) == []
     assert on_stack("setup", *files, "-o", "json").document["unchanged"] == 8
     assert on_stack("teardown", "--yes", *files).code == 0
     assert snapshot(stack.platform.url) == before
@@ -289,9 +293,9 @@ def test_the_rule_follows_the_scenarios_type_and_keys(
     scenario = str(write_scenario("keys", device_type="Rain\" or 'Gauge", zone_key="district", value_key="rainfall"))
     assert on_stack("setup", "-s", scenario).code == 0
     made = snapshot(stack.platform.url)
-    [device] = named(made["devices"], "keys 00000")
+    [device] = with_name(made["devices"], "keys 00000")
     assert made["attributes"][device["id"]["id"]] == {"deviceType": "Rain\" or 'Gauge", "district": "keys Z0"}
-    [rule] = named(made["rules"], tutorial_rule()["name"])
+    [rule] = with_name(made["rules"], tutorial_rule()["name"])
     text = json.dumps(rule)
     assert "geoZone" not in text
     assert "windSpeed" not in text

@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, named, restore, snapshot
 
 from pacifictool.errors import Interrupted
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
+from pacifictool.progress import ProgressTask, SilentReporter
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.reporting import ProgressTask, SilentReporter
 from pacifictool.rest import Platform, tutorial_rule
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import Settings, Sources, resolve
+from tests.support.command_line import CommandLine
+from tests.support.sandbox_clients import Tenant
+from tests.support.snapshots import Snapshot, WriteScenario, restore, snapshot, with_name
 
 TURBINES = 60
 
 
 @pytest.fixture
 def slow_platform(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """A platform that takes its time, so that a moment in the middle of a set-up can be met."""
+    """A platform that takes its time, so that a stop_point in the middle of a set-up can be met."""
     with SandboxProcess(tmp_path / "slow", options=("--rest-latency-seconds", "0.02")) as platform:
         yield platform
 
@@ -47,7 +47,7 @@ def _has_attributes(tenant: Tenant, number: int) -> bool:
     return bool(found) and bool(tenant.get(path.format(found[0]["id"]["id"])))
 
 
-MOMENTS: dict[str, Callable[[Tenant], bool]] = {
+STOP_POINTS: dict[str, Callable[[Tenant], bool]] = {
     "plugin": lambda tenant: any("Spark" in plugin["name"] for plugin in tenant.get("/api/plugins")),
     "rule": lambda tenant: any(rule["name"] == tutorial_rule()["name"] for rule in tenant.get("/api/rules")),
     "devices": lambda tenant: len(_devices(tenant)) >= 5,
@@ -55,9 +55,9 @@ MOMENTS: dict[str, Callable[[Tenant], bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("stop_point", STOP_POINTS)
 def test_a_setup_that_was_killed_is_finished_by_the_next_run(
-    moment: str,
+    stop_point: str,
     stack: LocalStack,
     slow_platform: SandboxProcess,
     command_line: CommandLine,
@@ -76,8 +76,8 @@ def test_a_setup_that_was_killed_is_finished_by_the_next_run(
     tenant = Tenant(slow_platform.url)
     deadline = time.monotonic() + 30
     try:
-        while not MOMENTS[moment](tenant):
-            assert process.poll() is None, "setup ended before the moment was met"
+        while not STOP_POINTS[stop_point](tenant):
+            assert process.poll() is None, "setup ended before the stop_point was met"
             assert time.monotonic() < deadline
     finally:
         process.kill()
@@ -91,7 +91,7 @@ def test_a_setup_that_was_killed_is_finished_by_the_next_run(
     assert len(_devices(tenant)) == TURBINES
     assert half <= made["devices"].keys()
     assert sum(bool(attributes) for attributes in made["attributes"].values()) == TURBINES
-    assert [rule["state"] for rule in named(made["rules"], tutorial_rule()["name"])] == ["ACTIVE"]
+    assert [rule["state"] for rule in with_name(made["rules"], tutorial_rule()["name"])] == ["ACTIVE"]
 
     again = command_line("setup", "-s", scenario, "-o", "json", environ=environ).document
     assert (again["created"], again["changed"]) == (0, 0)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_clients import Tenant
 
 from pacifictool.errors import OtherTopic
 from pacifictool.kafka.records import read_records
@@ -29,6 +28,7 @@ from pacifictool.provisioning.teardown import Teardown
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Secret, Settings
+from tests.support.sandbox_clients import Tenant
 
 ORDERS = sorted(set(itertools.permutations("AAABBB")))
 """A's and B's setup, run and teardown, each in this order, interleaved in every way."""

@@ -5,41 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from sandbox_clients import Tenant
-from world import Snapshot, WriteScenario, named, snapshot
 
 from pacifictool.analytics.delivery import CHUNK
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Asset, Device, Platform
-from pacifictool.scenario import parse_scenario
+from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
+from tests.support.command_line import CommandLine
+from tests.support.recorders import RecordingCallback
+from tests.support.sandbox_clients import Tenant
+from tests.support.scenarios import mean_in, window_result
+from tests.support.snapshots import Snapshot, WriteScenario, snapshot, with_name
 
 WINDOW_MS = 10_000
 START_MS = 1_795_477_540_000
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        raise AssertionError(reason)
 
 
 @pytest.fixture
@@ -64,7 +54,7 @@ def platform(settings: Settings) -> Iterator[Platform]:
 def options_of(settings: Settings) -> SinkOptions:
     return SinkOptions(
         settings=settings,
-        scenario=parse_scenario("", source="test"),
+        scenario=tutorial_scenario(),
         connect=lambda: Platform.connect(settings),
         write=print,
     )
@@ -79,14 +69,14 @@ def make_gateway(platform: Platform, name: str = "Analytics Gateway") -> None:
     platform.devices.create(name, "gateway", {"gateway": True})
 
 
-def result(zone: str, number: int, mean: float) -> WindowMean:
+def result(zone: str, number: int, mean: float) -> WindowResult:
     end = START_MS + number * WINDOW_MS
-    return WindowMean(zone, end - WINDOW_MS, end, 10, mean)
+    return window_result(zone, end, mean, 10)
 
 
-def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowMean]) -> None:
+def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowResult]) -> None:
     """Delivers through a new sink of that name."""
-    book = Book()
+    book = RecordingCallback(fail_on_refusal=True)
     with SINKS[sink_name].open(options) as sink:
         assert sink.target == SINKS[sink_name].target(options)
         for batch in batches:
@@ -118,7 +108,7 @@ def test_both_sinks_show_the_same_values(platform: Platform, options: SinkOption
         device, asset = platform.devices.find(zone), platform.assets.find(zone)
         assert device is not None
         assert (device.type, device.is_gateway) == ("WeatherStation", False)
-        wanted = {result.window_end_ms: result.mean for result in (*first, *corrections) if result.zone == zone}
+        wanted = {result.window_end_ms: mean_in(result) for result in (*first, *corrections) if result.entity == zone}
         assert values(platform, device) == values(platform, asset) == wanted
         newest = max(wanted)
         for entity in (device, asset):
@@ -229,8 +219,8 @@ def test_setup_makes_the_gateway_and_teardown_removes_it_with_its_devices(
     assert (again.document["created"], again.document["changed"]) == (0, 0)
 
     platform.devices.update(gateway, additionalInfo={**(gateway.additional_info or {}), "gateway": False})
-    mended = on_stack("setup", "--gateway", *scenario)
-    assert step(mended.document, "gateway", "Analytics Gateway")["differences"] == ["additionalInfo.gateway: true"]
+    fixed = on_stack("setup", "--gateway", *scenario)
+    assert step(fixed.document, "gateway", "Analytics Gateway")["differences"] == ["additionalInfo.gateway: true"]
     assert platform.devices.get(gateway.id).raw == gateway.raw
 
     deliver("gateway", options, [result(zone, 1, 2.5) for zone in ("gw Z0", "gw Z1", "elsewhere")])
@@ -243,23 +233,23 @@ def test_setup_makes_the_gateway_and_teardown_removes_it_with_its_devices(
     assert removed.document["notes"] == ["Device 'gw Z1' stays: the gateway 'Analytics Gateway' did not make it."]
     left = snapshot(stack.platform.url)["devices"]
     assert {device["name"] for key, device in left.items() if key not in before["devices"]} == {"gw Z1", "elsewhere"}
-    assert named(left, "gw Z1")[0]["id"]["id"] == theirs.id
+    assert with_name(left, "gw Z1")[0]["id"]["id"] == theirs.id
 
 
 def test_a_turbine_with_the_name_of_a_zone_stays_a_turbine(
     on_stack: CommandLine, platform: Platform, options: SinkOptions, before: Snapshot, write_scenario: WriteScenario
 ) -> None:
-    scenario = write_scenario("twin", turbines=1)
-    scenario.write_text(scenario.read_text().replace('zone = "twin Z0"', 'zone = "twin 00000"'))
+    scenario = write_scenario("duplicate", turbines=1)
+    scenario.write_text(scenario.read_text().replace('zone = "duplicate Z0"', 'zone = "duplicate 00000"'))
     made = on_stack("setup", "--gateway", "-s", str(scenario), "-o", "json")
     assert made.code == 0
-    assert "Zone 'twin 00000' has the name of a device" in made.document["notes"][0]
-    deliver("gateway", options, [result("twin 00000", 1, 2.5)])
-    turbine = platform.devices.find("twin 00000")
+    assert "Zone 'duplicate 00000' has the name of a device" in made.document["notes"][0]
+    deliver("gateway", options, [result("duplicate 00000", 1, 2.5)])
+    turbine = platform.devices.find("duplicate 00000")
     assert turbine is not None
 
     removed = on_stack("teardown", "--yes", "-s", str(scenario), "-o", "json")
-    assert [item["name"] for item in removed.document["steps"] if item["kind"] == "device"] == ["twin 00000"]
+    assert [item["name"] for item in removed.document["steps"] if item["kind"] == "device"] == ["duplicate 00000"]
 
 
 def test_a_gateway_that_somebody_else_made_is_used_and_left(
@@ -286,7 +276,7 @@ def test_teardown_goes_on_where_a_failed_one_stopped(
     scenario = ("-s", str(write_scenario("half", turbines=1)), "-o", "json")
     on_stack("setup", "--gateway", *scenario)
     deliver("gateway", options, [result("half Z0", 1, 2.5)])
-    [turbine] = named(snapshot(stack.platform.url)["devices"], "half 00000")
+    [turbine] = with_name(snapshot(stack.platform.url)["devices"], "half 00000")
     tenant.delete(f"/api/device/{turbine['id']['id']}")
     removed = on_stack("teardown", "--yes", "--topic", *scenario)
     assert removed.code == 0

@@ -9,31 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from harness import Outcome
-from injuries import DEAD, FAILURES, WARNINGS, Injury
-from place import Place, places
 
 from pacifictool.rest import tutorial_rule
+from tests.support.command_line import Outcome
+from tests.support.deployments import Deployment, deployments
+from tests.support.fault_cases import DEAD, FAILURES, WARNINGS, FaultCase
+from tests.support.faulty_proxy import FaultyProxy
 
 BOTH = (1, 4)
 HOPS = ("ready", "accepted", "stored", "matched", "kafka")
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Place]]:
-    with places(tmp_path_factory.mktemp("trace"), two_brokers=True) as found:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Deployment]]:
+    with deployments(tmp_path_factory.mktemp("trace"), two_brokers=True) as found:
         yield found
 
 
 @pytest.fixture(params=BOTH, ids=["generation-1", "generation-4"])
-def place(both: dict[int, Place], request: pytest.FixtureRequest) -> Place:
+def deployment(both: dict[int, Deployment], request: pytest.FixtureRequest) -> Deployment:
     return both[request.param]
 
 
-def follow(place: Place, *arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
+def follow(deployment: Deployment, *arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
     """As far as Kafka; three seconds are enough where something may still come."""
-    return place.trace("--until", "kafka", "--timeout", "3s", *arguments, environ=environ)
+    return deployment.trace("--until", "kafka", "--timeout", "3s", *arguments, environ=environ)
 
 
 def assert_stops(outcome: Outcome, hop: str, cause: str, said: str) -> Any:
@@ -61,40 +61,40 @@ def assert_arrives(outcome: Outcome) -> Any:
 # --- the whole way ---------------------------------------------------------------------------------------------------
 
 
-def test_an_intact_setup_lets_the_reading_through_and_times_every_hop(place: Place) -> None:
-    document = assert_arrives(follow(place))
+def test_an_intact_setup_lets_the_reading_through_and_times_every_hop(deployment: Deployment) -> None:
+    document = assert_arrives(follow(deployment))
     assert [(hop["hop"], hop["status"]) for hop in document["hops"]] == [(hop, "ok") for hop in HOPS]
     seconds = {hop["hop"]: hop["seconds"] for hop in document["hops"]}
     assert (seconds["ready"], seconds["matched"]) == (None, None)
     assert all(0 <= seconds[hop] < 3 for hop in ("accepted", "stored", "kafka"))
     details = {hop["hop"]: hop["detail"] for hop in document["hops"]}
     assert details["ready"] == (
-        f"platform {place.platform.url} ({place.generation}.x), device 'Mill 1', topic winds{place.generation}"
+        f"platform {deployment.platform.url} ({deployment.generation}.x), device 'Mill 1', topic winds{deployment.generation}"
     )
     assert re.fullmatch(
-        rf"winds{place.generation} partition 0 offset \d+, timestamp \d\d:\d\d:\d\d(\.\d+)? UTC", details["kafka"]
+        rf"winds{deployment.generation} partition 0 offset \d+, timestamp \d\d:\d\d:\d\d(\.\d+)? UTC", details["kafka"]
     )
     # What the reading says of itself is on the device, and near what the turbine measures.
     assert 30 <= document["value"] < 36
-    identifier = place.device("Mill 1")["id"]["id"]
-    around = f"startTs={document['ts'] - 1}&endTs={document['ts'] + 1}&interval=0&limit=10"
-    path = f"/api/plugins/telemetry/DEVICE/{identifier}/values/timeseries?keys=windSpeed&{around}"
-    points = place.tenant.get(path)["windSpeed"]
+    identifier = deployment.device("Mill 1")["id"]["id"]
+    query = f"startTs={document['ts'] - 1}&endTs={document['ts'] + 1}&interval=0&limit=10"
+    path = f"/api/plugins/telemetry/DEVICE/{identifier}/values/timeseries?keys=windSpeed&{query}"
+    points = deployment.tenant.get(path)["windSpeed"]
     assert [(point["ts"], float(point["value"])) for point in points] == [(document["ts"], document["value"])]
 
 
-def test_another_turbine_and_an_earlier_end(place: Place) -> None:
-    outcome = place.trace("--device", "Mill 2", "--until", "stored")
+def test_another_turbine_and_an_earlier_end(deployment: Deployment) -> None:
+    outcome = deployment.trace("--device", "Mill 2", "--until", "stored")
     document = assert_arrives(outcome)
     assert 45 <= document["value"] < 51
     assert [hop["hop"] for hop in document["hops"]] == ["ready", "accepted", "stored"]
 
 
-def test_what_a_person_reads(place: Place) -> None:
-    outcome = place.call("trace", "--until", "kafka")
+def test_what_a_person_reads(deployment: Deployment) -> None:
+    outcome = deployment.call("trace", "--until", "kafka")
     assert outcome.code == 0
     assert re.search(r"✓ +Stored on the device +\d\.\d{3} s +windSpeed 3\d\.\d{6} at ", outcome.stdout)
-    outcome = place.call("trace", "--until", "kafka", environ={"PACIFICTOOL_MQTT": DEAD})
+    outcome = deployment.call("trace", "--until", "kafka", environ={"PACIFICTOOL_MQTT": DEAD})
     assert outcome.code == 1
     assert re.search(r"✗ +Accepted over MQTT +stopped here\n", outcome.stdout)
     assert f"\n✗ Nothing listens at mqtt://{DEAD}.\n→ Start the platform" in outcome.stdout
@@ -134,102 +134,100 @@ STOPS = {
     "zone-differs": ("kafka", r"is 'Atlantis'; in the scenario it is 'North': its readings count in the wrong zone\."),
     "topic-missing": ("ready", r"^Topic winds\d does not exist at 127\.0\.0\.1:\d+\."),
 }
-"""By the injury: the hop where the trace stops, and the sentence."""
+"""By the case: the hop where the trace stops, and the sentence."""
 
 
 def _cases() -> list[Any]:
-    injuries = [injury for injury in (*FAILURES, *WARNINGS) if injury.stops_readings or injury.id == "zone-differs"]
-    return [
-        pytest.param(number, injury, id=f"{injury.id}-{number}") for injury in injuries for number in injury.generations
-    ]
+    cases = [case for case in (*FAILURES, *WARNINGS) if case.stops_readings or case.id == "zone-differs"]
+    return [pytest.param(number, case, id=f"{case.id}-{number}") for case in cases for number in case.generations]
 
 
-@pytest.mark.parametrize(("generation", "injury"), _cases())
+@pytest.mark.parametrize(("generation", "case"), _cases())
 def test_a_problem_is_reported_and_its_fix_lets_the_reading_through(
-    both: dict[int, Place], generation: int, injury: Injury
+    both: dict[int, Deployment], generation: int, case: FaultCase
 ) -> None:
-    place = both[generation]
-    injury.break_it(place)
-    document = assert_stops(follow(place), STOPS[injury.id][0], injury.cause, STOPS[injury.id][1])
-    assert injury.fix in document["fix"]
-    if injury.heal is None:
-        place.follow(document["fix"])
+    deployment = both[generation]
+    case.inject(deployment)
+    document = assert_stops(follow(deployment), STOPS[case.id][0], case.cause, STOPS[case.id][1])
+    assert case.fix in document["fix"]
+    if case.repair is None:
+        deployment.follow(document["fix"])
     else:
-        injury.heal(place)
-    assert_arrives(follow(place))
+        case.repair(deployment)
+    assert_arrives(follow(deployment))
 
 
-def test_of_several_problems_the_one_to_fix_first_comes_first(both: dict[int, Place]) -> None:
-    place = both[1]
-    place.without_attributes("Mill 1")
-    place.do("rule", place.rule(), "suspend")
-    document = follow(place).document
+def test_of_several_problems_the_one_to_fix_first_comes_first(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    deployment.without_attributes("Mill 1")
+    deployment.do("rule", deployment.rule(), "suspend")
+    document = follow(deployment).document
     assert (document["cause"], document["also"]) == ("rule-suspended", ["zone-missing"])
-    place.set_up()
+    deployment.set_up()
 
 
-def test_a_reading_that_is_forwarded_twice_is_reported(both: dict[int, Place]) -> None:
-    for injury in FAILURES:
-        if injury.cause not in ("rule-twice", "rule-chain-twice"):
+def test_a_reading_that_is_forwarded_twice_is_reported(both: dict[int, Deployment]) -> None:
+    for case in FAILURES:
+        if case.cause not in ("rule-twice", "rule-chain-twice"):
             continue
-        place = both[injury.generations[0]]
-        injury.break_it(place)
-        document = assert_arrives(follow(place))
+        deployment = both[case.generations[0]]
+        case.inject(deployment)
+        document = assert_arrives(follow(deployment))
         [note] = document["notes"]
         assert note.startswith("The reading is 2 times in Kafka and counts 2 times")
-        place.set_up() if injury.heal is None else injury.heal(place)
-        assert assert_arrives(follow(place))["notes"] == []
+        deployment.set_up() if case.repair is None else case.repair(deployment)
+        assert assert_arrives(follow(deployment))["notes"] == []
 
 
 def test_a_filter_of_the_rule_that_keeps_the_reading_out_is_found_by_elimination(
-    both: dict[int, Place], tmp_path: Path
+    both: dict[int, Deployment], tmp_path: Path
 ) -> None:
-    place, rule = both[1], json.loads(json.dumps(tutorial_rule()))
+    deployment, rule = both[1], json.loads(json.dumps(tutorial_rule()))
     rule["filters"][1]["configuration"]["filter"] = "windSpeed > 1000"
     path = tmp_path / "storms.json"
     path.write_text(json.dumps(rule))
-    assert place.call("setup", "--rule", str(path)).code == 0
+    assert deployment.call("setup", "--rule", str(path)).code == 0
     said = r"^The rule '.+' is active and without errors, so one of its filters keeps .*windSpeed > 1000\.$"
-    document = assert_stops(follow(place, "--rule", str(path)), "matched", "filtered", said)
+    document = assert_stops(follow(deployment, "--rule", str(path)), "matched", "filtered", said)
     assert "Correct that filter" in document["fix"]
-    place.set_up()
-    assert_arrives(follow(place))
+    deployment.set_up()
+    assert_arrives(follow(deployment))
 
 
-def test_a_rule_that_fails_on_the_message_is_reported_from_the_platforms_event_log(both: dict[int, Place]) -> None:
-    place = both[1]
-    rule = place.rule()
+def test_a_rule_that_fails_on_the_message_is_reported_from_the_platforms_event_log(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    rule = deployment.rule()
     rule["filters"][1]["configuration"]["filter"] = "nosuch.member > 1"
-    place.save("rule", rule)
+    deployment.save("rule", rule)
     said = (
         r"^The rule '.+' failed at this reading or just before: .*nosuch.* has not acknowledged the reading, either\.$"
     )
-    document = assert_stops(follow(place), "matched", "rule-error", said)
+    document = assert_stops(follow(deployment), "matched", "rule-error", said)
     assert document["also"] == ["rule-filter-differs"]
-    place.follow(document["fix"].partition("or: ")[2])
-    assert_arrives(follow(place))
+    deployment.follow(document["fix"].partition("or: ")[2])
+    assert_arrives(follow(deployment))
 
 
-def test_a_platform_with_the_address_of_another_kafka(place: Place) -> None:
+def test_a_platform_with_the_address_of_another_kafka(deployment: Deployment) -> None:
     """The settings themselves send the platform elsewhere: nothing differs from them."""
-    environ = {"PACIFICTOOL_PLATFORM_KAFKA": place.elsewhere["kafka"]}
-    assert place.call("setup", environ=environ).code == 0
-    said = rf"^The platform writes to {place.elsewhere['kafka']}\. That is another Kafka cluster than {place.broker.bootstrap}"
-    assert_stops(follow(place, environ=environ), "kafka", "platform-kafka-differs", said)
-    place.set_up()
+    environ = {"PACIFICTOOL_PLATFORM_KAFKA": deployment.elsewhere["kafka"]}
+    assert deployment.call("setup", environ=environ).code == 0
+    said = rf"^The platform writes to {deployment.elsewhere['kafka']}\. That is another Kafka cluster than {deployment.broker.bootstrap}"
+    assert_stops(follow(deployment, environ=environ), "kafka", "platform-kafka-differs", said)
+    deployment.set_up()
 
 
-def test_a_root_chain_that_does_not_store_is_distinguished_from_a_wrong_address(both: dict[int, Place]) -> None:
-    place = both[4]
-    root = place.metadata(place.root())
+def test_a_root_chain_that_does_not_store_is_distinguished_from_a_wrong_address(both: dict[int, Deployment]) -> None:
+    deployment = both[4]
+    root = deployment.metadata(deployment.root())
     stores = next(n for n, node in enumerate(root["nodes"]) if node["type"].endswith("TbMsgTimeseriesNode"))
     cut = [link for link in root["connections"] if link["toIndex"] != stores]
-    place.save_metadata({**root, "connections": cut})
+    deployment.save_metadata({**root, "connections": cut})
     said = r"^mqtt://.+ acknowledged the reading, but http://.+ does not store it\."
-    document = assert_stops(follow(place), "stored", "not-stored", said)
+    document = assert_stops(follow(deployment), "stored", "not-stored", said)
     assert "Save Timeseries" in document["fix"]
-    place.save_metadata({**place.metadata(place.root()), "connections": root["connections"]})
-    assert_arrives(follow(place))
+    deployment.save_metadata({**deployment.metadata(deployment.root()), "connections": root["connections"]})
+    assert_arrives(follow(deployment))
 
 
 # --- addresses and credentials ---------------------------------------------------------------------------------------
@@ -245,43 +243,43 @@ def test_a_root_chain_that_does_not_store_is_distinguished_from_a_wrong_address(
     ],
 )
 def test_a_wrong_setting_is_named(
-    place: Place, hop: str, cause: str, wrong: dict[str, str], said: str, option: str
+    deployment: Deployment, hop: str, cause: str, wrong: dict[str, str], said: str, option: str
 ) -> None:
-    document = assert_stops(follow(place, environ=wrong), hop, cause, said)
+    document = assert_stops(follow(deployment, environ=wrong), hop, cause, said)
     assert option in document["fix"]
 
 
-def test_a_token_that_mqtt_refuses_means_another_platform(place: Place) -> None:
-    outcome = follow(place, environ={"PACIFICTOOL_MQTT": place.elsewhere["mqtt"]})
-    said = rf"refuses the access token that {place.platform.url} has just returned for 'Mill 1'\.$"
+def test_a_token_that_mqtt_refuses_means_another_platform(deployment: Deployment) -> None:
+    outcome = follow(deployment, environ={"PACIFICTOOL_MQTT": deployment.elsewhere["mqtt"]})
+    said = rf"refuses the access token that {deployment.platform.url} has just returned for 'Mill 1'\.$"
     document = assert_stops(outcome, "accepted", "token-refused", said)
     assert document["fix"] == "MQTT and REST must belong to the same platform: check --mqtt against --url."
 
 
-def test_a_device_port_that_is_silent_or_hangs_up(both: dict[int, Place]) -> None:
-    place = both[1]
-    with FaultyProxy(place.platform.mqtt_port) as proxy:
+def test_a_device_port_that_is_silent_or_hangs_up(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
+    with FaultyProxy(deployment.platform.mqtt_port) as proxy:
         environ = {"PACIFICTOOL_MQTT": f"127.0.0.1:{proxy.port}"}
         proxy.break_off()
         assert_stops(
-            follow(place, environ=environ),
+            follow(deployment, environ=environ),
             "accepted",
             "mqtt-closed",
             "ended before the platform responded to the login",
         )
         proxy.swallow()
-        assert_stops(follow(place, environ=environ), "accepted", "mqtt-silent", "did not respond to the login")
+        assert_stops(follow(deployment, environ=environ), "accepted", "mqtt-silent", "did not respond to the login")
         proxy.heal()
-        assert_arrives(follow(place, environ=environ))
+        assert_arrives(follow(deployment, environ=environ))
 
 
-def test_usage_errors_exit_with_two(both: dict[int, Place]) -> None:
-    place = both[1]
+def test_usage_errors_exit_with_two(both: dict[int, Deployment]) -> None:
+    deployment = both[1]
     for arguments, said in (
         (("--until", "mars"), "--until: 'mars' is not known."),
         (("--device", "Mill 3"), "Mill 3"),
         (("--timeout", "soon"), "--timeout"),
     ):
-        outcome = place.call("trace", *arguments)
+        outcome = deployment.call("trace", *arguments)
         assert (outcome.code, outcome.stdout) == (2, "")
         assert said in outcome.stderr

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_proxy import FaultyProxy
-from harness import Outcome
-from place import Place, places
-from proving_ground import Job
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.trace.hops import TITLES
+from tests.support.command_line import Outcome
+from tests.support.deployments import Deployment, deployments
+from tests.support.fault_rig import Job
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -48,14 +49,14 @@ CLOCK = r"\d\d:\d\d:\d\d(?:\.\d{3})?"
 class Works:
     """Both platforms, the job of the first, and the proxy through which it posts."""
 
-    places: dict[int, Place]
+    deployments: dict[int, Deployment]
     proxy: FaultyProxy
     checkpoint: Path
     job: Job
 
     @property
-    def first(self) -> Place:
-        return self.places[1]
+    def first(self) -> Deployment:
+        return self.deployments[1]
 
     @property
     def at_proxy(self) -> dict[str, str]:
@@ -68,11 +69,11 @@ class Works:
 
 
 @contextlib.contextmanager
-def job_of(place: Place, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Job]:
+def job_of(deployment: Deployment, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Job]:
     """`pacifictool aggregate`, which counts from the first record on; killed at the end."""
     command = [sys.executable, "-m", "pacifictool", "aggregate", "--master", "local[1]", "--memory", "512m"]
     command += ["--starting-offsets", "earliest", *options]
-    job = Job(command, {**place.environ, **(environ or {})}, place.folder / "job.log")
+    job = Job(command, {**deployment.environ, **(environ or {})}, deployment.folder / "job.log")
     try:
         yield job
     finally:
@@ -81,17 +82,17 @@ def job_of(place: Place, *options: str, environ: Mapping[str, str] | None = None
 
 def wait_until_held(pattern: Path) -> None:
     """Until a job has the checkpoint, or one of those that the pattern means; Spark starts after that."""
-    until = time.monotonic() + 60
-    while not any(is_held(folder) for folder in pattern.parent.glob(pattern.name)):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: any(is_held(folder) for folder in pattern.parent.glob(pattern.name)), seconds=60)
 
 
 @pytest.fixture(scope="module")
 def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     folder = tmp_path_factory.mktemp("works")
     checkpoint = folder / "job"
-    with places(folder, extra=AGGREGATION, turbines=TURBINES) as both, FaultyProxy(both[1].platform.http_port) as proxy:
+    with (
+        deployments(folder, extra=AGGREGATION, turbines=TURBINES) as both,
+        FaultyProxy(both[1].platform.http_port) as proxy,
+    ):
         environ = {"PACIFICTOOL_URL": f"http://127.0.0.1:{proxy.port}"}
         with job_of(both[1], "--checkpoint", str(checkpoint), environ=environ) as job:
             wait_until_held(checkpoint)
@@ -99,10 +100,10 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 
 
 @pytest.fixture
-def injured(works: Works) -> Iterator[Works]:
+def with_fault(works: Works) -> Iterator[Works]:
     """Afterwards, what the job posts gets through again."""
     yield works
-    works.proxy.break_off()  # also the connections that were answered by the proxy itself
+    works.proxy.break_off()  # also the connections to which the proxy itself responded
     works.proxy.heal()
 
 
@@ -124,7 +125,7 @@ def test_the_whole_way_with_the_time_at_each_hop(works: Works) -> None:
     assert_walked(works.first, works.trace("--timeout", "120s"), works.job)
 
 
-def assert_walked(place: Place, outcome: Outcome, job: Job) -> None:
+def assert_walked(deployment: Deployment, outcome: Outcome, job: Job) -> None:
     """Every hop with its time, and what is said of each."""
     document = outcome.document
     assert (outcome.code, document["ok"], document["cause"]) == (0, True, None), (document, job.said)
@@ -137,18 +138,18 @@ def assert_walked(place: Place, outcome: Outcome, job: Job) -> None:
     details = {hop["hop"]: hop["detail"] for hop in document["hops"]}
     counted = re.fullmatch(rf"zone 'North', window ({CLOCK}) to ({CLOCK}) UTC", details["counted"])
     assert counted is not None
-    stamped = re.search(rf"timestamp ({CLOCK}) UTC", details["kafka"])
-    assert stamped is not None
-    assert counted[1] <= stamped[1] < counted[2]
+    shown_time = re.search(rf"timestamp ({CLOCK}) UTC", details["kafka"])
+    assert shown_time is not None
+    assert counted[1] <= shown_time[1] < counted[2]
     assert details["posted"].startswith("zone 'North' to rest http://127.0.0.1:")
     readable = re.fullmatch(r"(\d+\.\d+) on asset 'North'", details["readable"])
     assert readable is not None
 
     # What it says is readable is what REST gives for that window: of the one reading, its value.
-    asset = place.tenant.get("/api/tenant/assets?assetName=North")["id"]["id"]
-    around = f"startTs=1&endTs={round(time.time() * 1000) + 10_000}&interval=0&limit=1000"
-    path = f"/api/plugins/telemetry/ASSET/{asset}/values/timeseries?keys=windSpeed&{around}"
-    posted = {float(point["value"]): point["ts"] for point in place.tenant.get(path)["windSpeed"]}
+    asset = deployment.tenant.get("/api/tenant/assets?assetName=North")["id"]["id"]
+    query = f"startTs=1&endTs={round(time.time() * 1000) + 10_000}&interval=0&limit=1000"
+    path = f"/api/plugins/telemetry/ASSET/{asset}/values/timeseries?keys=windSpeed&{query}"
+    posted = {float(point["value"]): point["ts"] for point in deployment.tenant.get(path)["windSpeed"]}
     mean = float(readable[1])
     assert mean == document["value"]
     assert posted[mean] % WINDOW_MS == 0
@@ -192,24 +193,24 @@ def test_a_record_that_is_invalid_for_the_job(works: Works, device: str, said: s
     assert fix in document["fix"]
 
 
-def test_a_platform_that_is_down_for_the_job(injured: Works) -> None:
-    injured.proxy.answer(503)
+def test_a_platform_that_is_down_for_the_job(with_fault: Works) -> None:
+    with_fault.proxy.respond(503)
     said = (
         rf"^The window ended \d+ s ago, but the job could not deliver its mean to rest http://127.0.0.1:"
-        rf"{injured.proxy.port}\. The job keeps the mean and retries\."
+        rf"{with_fault.proxy.port}\. The job keeps the mean and retries\."
     )
-    outcome = injured.trace("--timeout", "8s", through_proxy=False)
+    outcome = with_fault.trace("--timeout", "8s", through_proxy=False)
     document = assert_stops(outcome, "posted", "delivery-failing", said)
     assert "Nothing is lost" in document["fix"]
-    injured.proxy.break_off()
-    injured.proxy.heal()
-    injured.job.wait_to_say("Results are delivered again")
+    with_fault.proxy.break_off()
+    with_fault.proxy.heal()
+    with_fault.job.wait_to_say("Results are delivered again")
 
 
-def test_a_platform_that_refuses_the_mean(injured: Works) -> None:
-    injured.proxy.answer(400, "Big integer values are not supported!")
+def test_a_platform_that_refuses_the_mean(with_fault: Works) -> None:
+    with_fault.proxy.respond(400, "Big integer values are not supported!")
     said = r"^The target \(rest http://.+\) refuses the mean of zone 'North': .*Big integer values"
-    assert_stops(injured.trace(through_proxy=False), "posted", "result-refused", said)
+    assert_stops(with_fault.trace(through_proxy=False), "posted", "result-refused", said)
 
 
 def test_an_asset_that_somebody_has_renamed(works: Works) -> None:
@@ -224,7 +225,7 @@ def test_an_asset_that_somebody_has_renamed(works: Works) -> None:
 
 def test_a_job_that_posts_to_another_platform(works: Works) -> None:
     """The 4.x platform forwards to the topic of the first job, which knows only its own platform."""
-    fourth = works.places[4]
+    fourth = works.deployments[4]
     environ = {"PACIFICTOOL_SCENARIO": str(works.first.scenario_path)}
     assert fourth.call("setup", environ=environ).code == 0
     try:
@@ -236,7 +237,7 @@ def test_a_job_that_posts_to_another_platform(works: Works) -> None:
 
 
 def test_a_job_of_another_topic(works: Works) -> None:
-    outcome = works.places[4].trace("--checkpoint", str(works.checkpoint))
+    outcome = works.deployments[4].trace("--checkpoint", str(works.checkpoint))
     said = r"^The job in .+ reads another topic: winds1 \(.+\), not winds4 \(.+\)\.$"
     document = assert_stops(outcome, "counted", "job-other-topic", said)
     assert "--checkpoint" in document["fix"]
@@ -271,7 +272,7 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_the_whole_way_through_a_4x_platform_and_a_job_that_is_found_by_itself(works: Works) -> None:
-    fourth = works.places[4]
+    fourth = works.deployments[4]
     with job_of(fourth) as job:
         wait_until_held(fourth.folder / "state" / "jobs" / "*")
         assert_walked(fourth, fourth.trace("--timeout", "120s"), job)

@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from proving_ground import ProvingGround
+
+from tests.support.fault_rig import FaultRig
 
 
 @pytest.fixture
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProvingGround]:
-    """A place of the test's own."""
-    with ProvingGround(tmp_path_factory.mktemp("ground")) as ground:
-        yield ground
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
+    """A rig of the test's own."""
+    with FaultRig(tmp_path_factory.mktemp("rig")) as rig:
+        yield rig

@@ -9,34 +9,35 @@ import time
 from pathlib import Path
 
 import pytest
-from faketime import faketime_environment
-from proving_ground import ProvingGround
+
+from tests.support.faketime import faketime_environment
+from tests.support.fault_rig import FaultRig
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize(("offset", "seconds"), [("+1h", 3600), ("-1h", -3600)])
-def test_windows_follow_the_clock_that_stamps_the_records(
+def test_windows_follow_the_clock_that_timestamps_the_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: str, seconds: int
 ) -> None:
-    ground = ProvingGround(tmp_path)
+    rig = FaultRig(tmp_path)
     with monkeypatch.context() as context:
         for name, value in faketime_environment(offset).items():
             context.setenv(name, value)
-        ground.__enter__()
+        rig.__enter__()
     try:
-        ground.set_up()
-        ground.start_turbines()
-        ground.start_job()
-        ground.wait_for_posts(4)
-        newest = max(end for ends in ground.posted().values.values() for end in ends)
+        rig.set_up()
+        rig.start_turbines()
+        rig.start_job()
+        rig.wait_for_posts(4)
+        newest = max(end for ends in rig.posted().values.values() for end in ends)
         assert abs(newest / 1000 - (time.time() + seconds)) < 60
-        # What was learnt about the clock has to be learnt anew.
-        assert ground.job is not None
-        ground.job.kill()
-        ground.start_job()
-        ground.wait_for_posts(4)
+        # What was learnt about the clock has to be learnt again.
+        assert rig.job is not None
+        rig.job.kill()
+        rig.start_job()
+        rig.wait_for_posts(4)
 
-        ground.finish()
+        rig.finish()
     finally:
-        ground.__exit__()
+        rig.__exit__()

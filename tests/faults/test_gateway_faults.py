@@ -6,40 +6,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from promise import read_platform
-from proving_ground import ProvingGround
+
+from tests.support.fault_rig import FaultRig
+from tests.support.oracle import read_platform
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[ProvingGround]:
-    with ProvingGround(tmp_path, sink="gateway") as ground:
-        ground.set_up("--gateway")
-        yield ground
+def rig(tmp_path: Path) -> Iterator[FaultRig]:
+    with FaultRig(tmp_path, sink="gateway") as rig:
+        rig.set_up("--gateway")
+        yield rig
 
 
-def test_a_lost_session_is_opened_again_and_both_sinks_show_the_same(ground: ProvingGround) -> None:
-    ground.start_turbines()
-    job = ground.start_job()
-    ground.wait_for_posts(4)
-    ground.mqtt_proxy.break_off()
+def test_a_lost_session_is_opened_again_and_both_sinks_show_the_same(rig: FaultRig) -> None:
+    rig.start_turbines()
+    job = rig.start_job()
+    rig.wait_for_posts(4)
+    rig.mqtt_proxy.break_off()
     job.wait_to_say("results wait; trying again in")
-    ground.mqtt_proxy.heal()
+    rig.mqtt_proxy.heal()
     job.wait_to_say("Results are delivered again (gateway ")
-    ground.wait_for_posts(4)
-    ground.mqtt_proxy.swallow()
+    rig.wait_for_posts(4)
+    rig.mqtt_proxy.swallow()
     job.wait_to_say("ended: the platform went silent")
-    ground.mqtt_proxy.heal()
+    rig.mqtt_proxy.heal()
     job.wait_to_say("Results are delivered again (gateway ", times=2)
-    ground.wait_for_posts(4)
-    ground.restart_platform(pause_seconds=2)
-    ground.wait_for_posts(4)
-    verdict = ground.finish()
+    rig.wait_for_posts(4)
+    rig.restart_platform(pause_seconds=2)
+    rig.wait_for_posts(4)
+    verdict = rig.finish()
 
-    ground.sink = "rest"
-    replay = ground.aggregate("--starting-offsets", "earliest", "--available-now", checkpoint=ground.folder / "rest")
+    rig.sink = "rest"
+    replay = rig.aggregate("--starting-offsets", "earliest", "--available-now", checkpoint=rig.folder / "rest")
     assert replay.wait().code == 0, replay.said
-    on_devices = read_platform(ground.platform.url, devices=ground.scenario.zones)
+    on_devices = read_platform(rig.platform.url, devices=rig.scenario.zones)
     assert sum(map(len, on_devices.values.values())) == verdict.windows
-    assert ground.posted().values == on_devices.values
+    assert rig.posted().values == on_devices.values

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Outcome
-from proving_ground import ProvingGround
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import Outcome
+from tests.support.fault_rig import FaultRig
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProvingGround]:
-    with ProvingGround(tmp_path_factory.mktemp("ground")) as ground:
-        ground.set_up()
-        yield ground
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
+    with FaultRig(tmp_path_factory.mktemp("rig")) as rig:
+        rig.set_up()
+        yield rig
 
 
 def is_refused(outcome: Outcome, *words: str) -> None:
@@ -34,64 +34,64 @@ def is_refused(outcome: Outcome, *words: str) -> None:
     assert "--starting-offsets latest" in error["hint"]
 
 
-def both_ways_on(ground: ProvingGround, name: str) -> None:
+def both_ways_on(rig: FaultRig, name: str) -> None:
     """Takes the two ways that the hint offers. What was posted of records that are gone stays."""
-    gone = ground.posted().values
-    ground.checkpoint = ground.folder / f"{name}-earliest"
-    ground.start_turbines()
-    ground.start_job()
-    ground.wait_for_posts()
-    ground.stop_turbines()
-    ground.verify(besides=gone)
-    assert ground.job is not None
-    ground.job.interrupt()
+    gone = rig.posted().values
+    rig.checkpoint = rig.folder / f"{name}-earliest"
+    rig.start_turbines()
+    rig.start_job()
+    rig.wait_for_posts()
+    rig.stop_turbines()
+    rig.verify(besides=gone)
+    assert rig.job is not None
+    rig.job.interrupt()
 
-    known = ground.posted().values
-    ground.checkpoint = ground.folder / f"{name}-latest"
-    ground.job = ground.aggregate("--starting-offsets", "latest")
-    ground.job.wait_to_say("0 open windows")
-    time.sleep(ground.scenario.aggregation.window)  # the windows of the old and the new records are apart
-    ground.start_turbines()
-    ground.wait_for_posts()
-    ground.verify(besides=known)
-    ground.job.interrupt()
+    known = rig.posted().values
+    rig.checkpoint = rig.folder / f"{name}-latest"
+    rig.job = rig.aggregate("--starting-offsets", "latest")
+    rig.job.wait_to_say("0 open windows")
+    time.sleep(rig.scenario.aggregation.window)  # the windows of the old and the new records are apart
+    rig.start_turbines()
+    rig.wait_for_posts()
+    rig.verify(besides=known)
+    rig.job.interrupt()
 
 
-def test_a_topic_that_was_deleted_and_created_again(ground: ProvingGround) -> None:
-    ground.start_turbines()
-    job = ground.start_job()
-    ground.wait_for_posts()
-    ground.verify()
-    admin = KafkaAdmin(KafkaEndpoint(ground.broker.bootstrap))
-    admin.delete(ground.topic)
+def test_a_topic_that_was_deleted_and_created_again(rig: FaultRig) -> None:
+    rig.start_turbines()
+    job = rig.start_job()
+    rig.wait_for_posts()
+    rig.verify()
+    admin = KafkaAdmin(KafkaEndpoint(rig.broker.bootstrap))
+    admin.delete(rig.topic)
     time.sleep(3)
-    ground.set_up()
+    rig.set_up()
     is_refused(job.wait(), "was deleted and created again", "no longer holds the records")
-    is_refused(ground.start_job().wait(), "Topic winds was deleted and created again")
+    is_refused(rig.start_job().wait(), "Topic winds was deleted and created again")
 
-    both_ways_on(ground, "recreated")
+    both_ways_on(rig, "recreated")
 
 
-def test_a_checkpoint_that_is_ahead_of_the_topic(ground: ProvingGround) -> None:
-    before = ground.posted().values
-    ground.checkpoint = ground.folder / "ahead"
-    ground.start_turbines()
-    job = ground.start_job()
-    ground.wait_for_posts()
-    ground.verify(besides=before)
-    ground.broker.stop()
-    saved = ground.folder / "saved"
-    shutil.copytree(ground.broker.data_dir, saved)
-    ground.broker.start()
-    ground.start_turbines()
-    ground.wait_for_posts()
-    ground.stop_turbines()
+def test_a_checkpoint_that_is_ahead_of_the_topic(rig: FaultRig) -> None:
+    before = rig.posted().values
+    rig.checkpoint = rig.folder / "ahead"
+    rig.start_turbines()
+    job = rig.start_job()
+    rig.wait_for_posts()
+    rig.verify(besides=before)
+    rig.broker.stop()
+    saved = rig.folder / "saved"
+    shutil.copytree(rig.broker.data_dir, saved)
+    rig.broker.start()
+    rig.start_turbines()
+    rig.wait_for_posts()
+    rig.stop_turbines()
     time.sleep(3)
     job.interrupt()
-    ground.broker.stop(graceful=False)
-    shutil.rmtree(ground.broker.data_dir)
-    Path(saved).rename(ground.broker.data_dir)
-    ground.broker.start()
-    is_refused(ground.start_job().wait(), "is ahead of topic winds (partition ")
+    rig.broker.stop(graceful=False)
+    shutil.rmtree(rig.broker.data_dir)
+    Path(saved).rename(rig.broker.data_dir)
+    rig.broker.start()
+    is_refused(rig.start_job().wait(), "is ahead of topic winds (partition ")
 
-    both_ways_on(ground, "ahead")
+    both_ways_on(rig, "ahead")

@@ -12,32 +12,32 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
-from promise import parse
-from proving_ground import GARBAGE, ProvingGround
-from sandbox_clients import Tenant
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.simulation.reading import Outcome
+from tests.support.fault_rig import GARBAGE, FaultRig
+from tests.support.oracle import parse
+from tests.support.sandbox_clients import Tenant
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProvingGround]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
     """A job that was started before there was a topic."""
-    with ProvingGround(tmp_path_factory.mktemp("ground")) as ground:
-        ground.start_job()
-        ground.job.wait_to_say("There is no topic winds")  # type: ignore[union-attr]
-        ground.set_up()
-        ground.publish(b'{"geoZone":"Zone 0", "windSpeed":7}')
-        ground.wait_for_posts()
-        yield ground
+    with FaultRig(tmp_path_factory.mktemp("rig")) as rig:
+        rig.start_job()
+        rig.job.wait_to_say("There is no topic winds")  # type: ignore[union-attr]
+        rig.set_up()
+        rig.publish(b'{"geoZone":"Zone 0", "windSpeed":7}')
+        rig.wait_for_posts()
+        yield rig
 
 
 @pytest.fixture
-def ground(started: ProvingGround) -> Iterator[ProvingGround]:
+def rig(started: FaultRig) -> Iterator[FaultRig]:
     assert started.job is not None
     assert started.job.is_running(), started.job.said
     try:
@@ -47,72 +47,72 @@ def ground(started: ProvingGround) -> Iterator[ProvingGround]:
 
 
 @pytest.mark.long
-def test_a_topic_that_is_missing_at_the_start_is_waited_for(ground: ProvingGround) -> None:
-    assert ground.job is not None
-    ground.job.wait_to_say("Topic winds is there now, with 2 partitions.")
-    assert "Waiting for it; `pacifictool setup` creates it." in ground.job.said
-    ground.start_turbines()
-    ground.publish(*GARBAGE)
-    ground.wait_for_posts(3)
+def test_a_topic_that_is_missing_at_the_start_is_waited_for(rig: FaultRig) -> None:
+    assert rig.job is not None
+    rig.job.wait_to_say("Topic winds is there now, with 2 partitions.")
+    assert "Waiting for it; `pacifictool setup` creates it." in rig.job.said
+    rig.start_turbines()
+    rig.publish(*GARBAGE)
+    rig.wait_for_posts(3)
 
-    assert ground.verify().rejected == len(GARBAGE)
+    assert rig.verify().rejected == len(GARBAGE)
 
 
 @pytest.mark.long
-def test_a_second_job_on_the_same_checkpoint_is_refused_and_the_first_goes_on(ground: ProvingGround) -> None:
-    ground.start_turbines()
-    second = ground.aggregate("--starting-offsets", "earliest").wait()
+def test_a_second_job_on_the_same_checkpoint_is_refused_and_the_first_goes_on(rig: FaultRig) -> None:
+    rig.start_turbines()
+    second = rig.aggregate("--starting-offsets", "earliest").wait()
     assert second.code == 1
     error = second.document["error"]
     assert error["kind"] == "checkpoint-in-use"
-    assert str(ground.checkpoint) in error["message"]
+    assert str(rig.checkpoint) in error["message"]
     assert "--checkpoint" in error["hint"]
-    ground.wait_for_posts(3)
+    rig.wait_for_posts(3)
 
-    ground.verify()
+    rig.verify()
 
 
 @pytest.mark.long
-def test_partitions_that_are_added_while_it_runs_are_picked_up(ground: ProvingGround) -> None:
-    ground.start_turbines()
-    KafkaAdmin(KafkaEndpoint(ground.broker.bootstrap)).add_partitions(ground.topic, 4)
-    producer = Producer({"bootstrap.servers": ground.broker.bootstrap})
+def test_partitions_that_are_added_while_it_runs_are_picked_up(rig: FaultRig) -> None:
+    rig.start_turbines()
+    KafkaAdmin(KafkaEndpoint(rig.broker.bootstrap)).add_partitions(rig.topic, 4)
+    producer = Producer({"bootstrap.servers": rig.broker.bootstrap})
     for number in range(100):
-        producer.produce(ground.topic, b'{"geoZone":"Zone %d", "windSpeed":%d}' % (number % 3, number), partition=3)
+        producer.produce(rig.topic, b'{"geoZone":"Zone %d", "windSpeed":%d}' % (number % 3, number), partition=3)
         producer.poll(0.01)
     assert producer.flush(20) == 0
 
-    ground.verify()
+    rig.verify()
     # The platform's producer may have found the new partition, too.
-    assert sum(record.partition == 3 for record in ground.records()) >= 100
+    assert sum(record.partition == 3 for record in rig.records()) >= 100
 
 
-def test_a_broker_that_is_killed_and_comes_back(ground: ProvingGround) -> None:
-    assert ground.job is not None
-    turbines = ground.start_turbines()
-    ground.wait_for_posts()
-    ground.restart_broker(pause_seconds=5)
-    ground.job.wait_to_say(f"Kafka at {ground.broker.bootstrap} does not respond.")
-    ground.job.wait_to_say("Kafka serves topic winds again.")
+def test_a_broker_that_is_killed_and_comes_back(rig: FaultRig) -> None:
+    assert rig.job is not None
+    turbines = rig.start_turbines()
+    rig.wait_for_posts()
+    rig.restart_broker(pause_seconds=5)
+    rig.job.wait_to_say(f"Kafka at {rig.broker.bootstrap} does not respond.")
+    rig.job.wait_to_say("Kafka serves topic winds again.")
     acknowledged = turbines.fleet.snapshot().acknowledged
     turbines.wait_for(lambda summary: summary.acknowledged > acknowledged + 100)
 
-    ground.verify()
+    rig.verify()
 
 
-def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(ground: ProvingGround) -> None:
-    turbines = ground.start_turbines(refused_retry_seconds=1.0)
+def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(rig: FaultRig) -> None:
+    turbines = rig.start_turbines(refused_retry_seconds=1.0)
     turbines.wait_for(lambda summary: summary.online == 6 and summary.acknowledged > 60)
-    tenant = Tenant(ground.platform.url)
+    tenant = Tenant(rig.platform.url)
     [device] = tenant.get("/api/tenant/devices?limit=1&textSearch=Turbine 002")["data"]
     credentials = tenant.get(f"/api/device/{device['id']['id']}/credentials")
     tenant.post("/api/device/credentials", credentials | {"credentialsId": "revoked-and-replaced"})
     # Here a session that stands goes on; the next login is refused.
-    ground.restart_platform()
+    rig.restart_platform()
     turbines.wait_for(lambda summary: summary.online == 5 and bool(summary.refused))
     before = turbines.fleet.snapshot()
     turbines.wait_for(lambda summary: summary.acknowledged > before.acknowledged + 100)
-    summary = ground.stop_turbines()
+    summary = rig.stop_turbines()
 
     assert list(summary.refused) == ["Turbine 002"]
     assert "refused" in summary.refused["Turbine 002"]
@@ -120,12 +120,12 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(ground:
     assert {reading.device for reading in turbines.readings if reading.outcome is Outcome.LOST} <= {"Turbine 002"}
     credentials = tenant.get(f"/api/device/{device['id']['id']}/credentials")
     assert credentials["credentialsId"] == "revoked-and-replaced"
-    ground.verify()
+    rig.verify()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "trouble",
+    "fault",
     [
         ("--access-token-seconds", "3"),
         ("--rest-latency-seconds", "2"),
@@ -133,59 +133,59 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(ground:
     ],
     ids=lambda options: options[0].removeprefix("--"),
 )
-def test_a_platform_that_makes_trouble_over_rest(ground: ProvingGround, trouble: tuple[str, str]) -> None:
-    ground.start_turbines()
-    ground.restart_platform(*trouble)
+def test_a_platform_that_misbehaves_over_rest(rig: FaultRig, fault: tuple[str, str]) -> None:
+    rig.start_turbines()
+    rig.restart_platform(*fault)
     time.sleep(7)
-    posted = sum(map(len, ground.posted().values.values()))
+    posted = sum(map(len, rig.posted().values.values()))
 
-    verdict = ground.verify()
+    verdict = rig.verify()
     assert verdict.windows > posted > 0
-    ground.restart_platform()
+    rig.restart_platform()
 
 
 @pytest.mark.long
-def test_refusals_of_every_kind_are_waited_out_and_shown(ground: ProvingGround) -> None:
-    assert ground.job is not None
-    ground.start_turbines()
-    ground.wait_for_posts()
+def test_refusals_of_every_kind_are_waited_out_and_shown(rig: FaultRig) -> None:
+    assert rig.job is not None
+    rig.start_turbines()
+    rig.wait_for_posts()
     for status in (401, 403, 429, 503):
-        ground.proxy.answer(status, f"trouble {status}")
-        ground.job.wait_to_say(f"trouble {status}")
-        said = ground.job.said
-        assert "results wait; trying again in" in said[said.index(f"trouble {status}") :]
-    ground.proxy.break_off()
+        rig.proxy.respond(status, f"injected {status}")
+        rig.job.wait_to_say(f"injected {status}")
+        said = rig.job.said
+        assert "results wait; trying again in" in said[said.index(f"injected {status}") :]
+    rig.proxy.break_off()
     time.sleep(1)
-    ground.proxy.heal()
-    ground.job.wait_to_say("Results are delivered again")
+    rig.proxy.heal()
+    rig.job.wait_to_say("Results are delivered again")
 
-    ground.verify()
+    rig.verify()
 
 
 @pytest.mark.long
-def test_half_open_connections_are_given_up_and_nothing_is_skipped(ground: ProvingGround) -> None:
-    assert ground.job is not None
-    ground.start_turbines()
-    ground.wait_for_posts()
-    ground.proxy.swallow()
-    ground.job.wait_to_say("within 30 s")
-    ground.proxy.heal()
+def test_half_open_connections_are_given_up_and_nothing_is_skipped(rig: FaultRig) -> None:
+    assert rig.job is not None
+    rig.start_turbines()
+    rig.wait_for_posts()
+    rig.proxy.swallow()
+    rig.job.wait_to_say("within 30 s")
+    rig.proxy.heal()
 
-    ground.verify()
+    rig.verify()
 
 
 def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_in_silence(
-    ground: ProvingGround,
+    rig: FaultRig,
 ) -> None:
-    path = ground.write_scenario("hundred.toml", prefix="Hundred ", turbines=100, zones=100, rate=2, partitions=4)
-    ground.set_up("-s", str(path), "--add-partitions")
-    turbines = ground.start_turbines(scenario=load_scenario(path))
+    path = rig.write_scenario("hundred.toml", prefix="Hundred ", turbines=100, zones=100, rate=2, partitions=4)
+    rig.set_up("-s", str(path), "--add-partitions")
+    turbines = rig.start_turbines(scenario=load_scenario(path))
     turbines.wait_for(lambda summary: summary.online == 100 and summary.acknowledged > 300)
-    ground.restart_platform(pause_seconds=1.0)
+    rig.restart_platform(pause_seconds=1.0)
     turbines.wait_for(lambda summary: summary.reconnects == 100)
     acknowledged = turbines.fleet.snapshot().acknowledged
     turbines.wait_for(lambda summary: summary.acknowledged > acknowledged + 300)
-    summary = ground.stop_turbines()
+    summary = rig.stop_turbines()
 
     assert summary.generated == len(turbines.readings) == summary.acknowledged + summary.lost
     assert len(summary.losses) == min(summary.lost, 100)
@@ -195,11 +195,11 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     most: dict[str, Counter[int]] = defaultdict(Counter)
     for reading in turbines.readings:
         zone = reading.device.replace("Turbine 0", "Zone ").replace("Zone 0", "Zone ")
-        generated[zone][int(reading.value)] += 1
-        acknowledged_of[zone][int(reading.value)] += reading.outcome is Outcome.ACKNOWLEDGED
-        most[zone][int(reading.value)] += 1 + reading.resent
+        generated[zone][int(reading.values["windSpeed"])] += 1
+        acknowledged_of[zone][int(reading.values["windSpeed"])] += reading.outcome is Outcome.ACKNOWLEDGED
+        most[zone][int(reading.values["windSpeed"])] += 1 + reading.resent
     in_topic: dict[str, Counter[int]] = defaultdict(Counter)
-    for record in ground.records():
+    for record in rig.records():
         parsed = parse(record.value)
         if parsed is not None and parsed[0].startswith("Hundred"):
             in_topic[parsed[0]][int(parsed[1])] += 1
@@ -209,7 +209,7 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
         assert acknowledged_of[zone] <= values, f"{zone}: acknowledged, but not in the topic"
         assert values <= most[zone], f"{zone}: more often in the topic than it was sent"
     # On the device, each reading stands once, at its own time and with its own value.
-    tenant = Tenant(ground.platform.url)
+    tenant = Tenant(rig.platform.url)
     [device] = tenant.get("/api/tenant/devices?limit=1&textSearch=Hundred Turbine 007")["data"]
     points = tenant.get(
         f"/api/plugins/telemetry/DEVICE/{device['id']['id']}/values/timeseries"
@@ -218,26 +218,28 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     of_device = [reading for reading in turbines.readings if reading.device == "Hundred Turbine 007"]
     stored = {point["ts"]: int(point["value"]) for point in points}
     assert len(stored) == len(points)
-    assert stored.items() <= {reading.ts_ms: reading.value for reading in of_device}.items()
+    assert stored.items() <= {reading.ts_ms: reading.values["windSpeed"] for reading in of_device}.items()
     assert (
         stored.items()
-        >= {reading.ts_ms: reading.value for reading in of_device if reading.outcome is Outcome.ACKNOWLEDGED}.items()
+        >= {
+            reading.ts_ms: reading.values["windSpeed"]
+            for reading in of_device
+            if reading.outcome is Outcome.ACKNOWLEDGED
+        }.items()
     )
 
-    ground.verify()
+    rig.verify()
 
 
 @pytest.mark.long
-def test_in_the_end_nothing_changes_any_more_and_a_replay_changes_nothing(ground: ProvingGround) -> None:
-    assert ground.job is not None
-    ground.start_turbines()
-    ground.wait_for_posts()
-    verdict = ground.finish()
+def test_in_the_end_nothing_changes_any_more_and_a_replay_changes_nothing(rig: FaultRig) -> None:
+    assert rig.job is not None
+    rig.start_turbines()
+    rig.wait_for_posts()
+    verdict = rig.finish()
 
-    replay = ground.aggregate(
-        "--starting-offsets", "earliest", "--available-now", checkpoint=ground.folder / "replay"
-    ).wait()
+    replay = rig.aggregate("--starting-offsets", "earliest", "--available-now", checkpoint=rig.folder / "replay").wait()
     assert replay.code == 0, replay.stderr
     assert replay.document["windows_posted"] >= verdict.windows
-    assert ground.compare() == verdict
-    ground.start_job()
+    assert rig.compare() == verdict
+    rig.start_job()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_simulation import prepared, simulate
 
 from pacifictool.local.stack import LocalStack
+from tests.support.crash_simulation import prepared, simulate
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.usefixtures("strace")]
 
@@ -21,7 +21,7 @@ def strace() -> None:
     subprocess.run([script, "strace", "strace"], check=True)
 
 
-def test_after_a_power_cut_at_any_moment_every_mean_is_right(stack: LocalStack, tmp_path: Path) -> None:
+def test_after_a_power_cut_at_any_point_every_mean_is_right(stack: LocalStack, tmp_path: Path) -> None:
     with prepared(tmp_path / "simulation", stack.broker.bootstrap) as simulation:
         assert simulation.record() > 200
         outcome = simulate(simulation, cases=25, seed=7)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from harness import kept_variables
 
 import pacifictool
+from tests.support.command_line import kept_variables
 
 PASSWORD, API_KEY, TOKEN, KAFKA_PASSWORD, STDIN = (
     f"{name}-that-must-not-leave" for name in ("password", "tb_api-key", "token", "kafka-password", "stdin")
@@ -30,7 +30,7 @@ FAR_AWAY = "192.0.2.1"
 
 
 class Listener:
-    """A server that notes each connection and what it is sent, and never answers."""
+    """A server that notes each connection and what it is sent, and never responds."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []

@@ -9,12 +9,9 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from harness import CommandLine
-from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
-from tls import Pki
 
 from pacifictool.analytics.engine.failures import spark_failure
-from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult, Rules
+from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.errors import KafkaError, PacificToolError, SettingsError
@@ -22,6 +19,10 @@ from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import CommandLine
+from tests.support.scenarios import mean_rules
+from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
+from tests.support.tls import Pki
 
 pytestmark = pytest.mark.kafka
 
@@ -77,9 +78,8 @@ def test_our_client_gets_in(kafka: SecureKafka, pki: Pki, way: str) -> None:
 
 
 def read_by_spark(spark: SparkRuntime, endpoint: KafkaEndpoint, topic: str) -> BatchResult:
-    rules = Rules(10_000, "geoZone", "windSpeed", minimum=0, maximum=1e9)
-    reader = BatchReader(spark, endpoint, topic, rules)
-    return reader.read([OffsetRange(0, 0, 1)], BatchContext(0, 2**62, 0))
+    reader = BatchReader(spark, endpoint, topic, mean_rules())
+    return reader.read([OffsetRange(0, 0, 1)], BatchContext({}, 2**62, 0))
 
 
 @pytest.mark.spark
@@ -165,7 +165,9 @@ REFUSALS = (
 
 
 @pytest.mark.parametrize("fault", REFUSALS)
-def test_a_refusal_is_told_at_once_in_one_sentence_with_a_hint(kafka: SecureKafka, strangers: Pki, fault: str) -> None:
+def test_a_refusal_is_reported_at_once_in_one_sentence_with_a_hint(
+    kafka: SecureKafka, strangers: Pki, fault: str
+) -> None:
     endpoint, words, hint = refusals(kafka, strangers)[fault]
     calls: list[Callable[[KafkaAdmin], object]] = [
         lambda admin: admin.check_reachable(),
@@ -182,7 +184,7 @@ def test_a_refusal_is_told_at_once_in_one_sentence_with_a_hint(kafka: SecureKafk
         assert WRONG_PASSWORD not in f"{error.message} {error.hint} {error.details}"
 
 
-def test_no_tls_where_it_is_spoken_is_told_apart_from_silence(kafka: SecureKafka) -> None:
+def test_plain_text_to_a_tls_port_is_distinguished_from_silence(kafka: SecureKafka) -> None:
     with pytest.raises(KafkaError, match="requires TLS, which is not configured") as caught:
         KafkaAdmin(kafka.endpoint("TLS"), timeout_seconds=1).check_reachable()
     assert "-X security.protocol=SSL" in str(caught.value.hint)
@@ -197,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_named(kafka: SecureKafka, tmp_path: Path,
 
 def test_a_file_that_holds_no_certificate_is_a_sentence(kafka: SecureKafka, tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
-    nonsense.write_text("this is no certificate")
+    nonsense.write_text("this is not a certificate")
     with pytest.raises(PacificToolError) as caught:
         KafkaAdmin(kafka.tls(ssl_ca_location=nonsense)).check_reachable()
     assert "ssl.ca.location" in caught.value.message

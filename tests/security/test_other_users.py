@@ -19,16 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import other_user
 import pytest
-from demo_result import assert_held
-from harness import kept_variables
-from openings import Opening, family, openings
-from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
-from promise import judge, read_platform
 
 from pacifictool.kafka.records import read_records
 from pacifictool.settings import KafkaEndpoint, read_properties
+from tests.support import other_user
+from tests.support.command_line import kept_variables
+from tests.support.demo_result import assert_held
+from tests.support.open_sockets import OpenSocket, family, open_sockets
+from tests.support.oracle import compare_windows, read_platform
+from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
 
@@ -63,7 +64,7 @@ EXPLAINED = {
 
 
 @dataclass
-class Place:
+class UserPrograms:
     """Programs that run for one user, in a folder that every user can enter."""
 
     folder: Path
@@ -110,19 +111,19 @@ class Place:
         return json.loads((self.folder / f"{name}.out").read_text())
 
     def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-        until = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < until, f"{what} did not come: {self.all_said()}"
+        def found_or_ended() -> Any:
+            found = condition()
             for name, process in self.processes.items():
-                assert process.poll() in (None, 0), f"{name} ended: {self.said(name)}"
-            time.sleep(0.2)
-        return found
+                assert found or process.poll() in (None, 0), f"{name} ended: {self.said(name)}"
+            return found
+
+        return wait_until(found_or_ended, lambda: f"{what}: {self.all_said()}", seconds)
 
     def all_said(self) -> str:
         return "\n".join(f"{name}: {self.said(name)[-2000:]}" for name in self.processes)
 
-    def found_openings(self) -> set[Opening]:
-        return openings(family(self.roots))
+    def found_sockets(self) -> set[OpenSocket]:
+        return open_sockets(family(self.roots))
 
     def end(self) -> None:
         for process in self.processes.values():
@@ -150,14 +151,14 @@ def open_folder() -> Iterator[Path]:
 class Tried:
     """A sandbox, a running job, a fleet with metrics and a page; and what another user found when all were tried."""
 
-    place: Place
+    programs: UserPrograms
     sandbox: dict[str, Any]
-    openings: set[Opening]
+    open_sockets: set[OpenSocket]
     report: dict[str, Any]
 
     def found(self, role: str) -> dict[str, list[str]]:
         """What was of use, by port and attack."""
-        ports = {opening.port for opening in self.openings if opening.role == role}
+        ports = {opening.port for opening in self.open_sockets if opening.role == role}
         assert ports, f"no port of {role}"
         tried = {key: got for key, got in self.report["found"].items() if key.partition(" ")[0] in map(str, ports)}
         assert len(tried) == len(ports) * len(other_user.ATTACKS)
@@ -166,44 +167,46 @@ class Tried:
 
 @pytest.fixture(scope="module")
 def tried(open_folder: Path) -> Iterator[Tried]:
-    place = Place(open_folder)
+    programs = UserPrograms(open_folder)
     (open_folder / "scenario.toml").write_text(SCENARIO)
-    sandbox = place.call("sandbox", "up", "--free-ports")
+    sandbox = programs.call("sandbox", "up", "--free-ports")
     try:
-        place.roots.append(sandbox["pid"])
+        programs.roots.append(sandbox["pid"])
         reached = {
             "PACIFICTOOL_URL": sandbox["url"],
             "PACIFICTOOL_MQTT": sandbox["mqtt"],
             "PACIFICTOOL_KAFKA": sandbox["kafka"],
             "PACIFICTOOL_SCENARIO": str(open_folder / "scenario.toml"),
         }
-        place.call("setup", **reached)
-        place.start("aggregate", "--starting-offsets", "earliest", **reached)
-        place.start("simulate", "--metrics", "0", **reached)
-        place.start("watch", "--web", "--no-open", **reached)
-        place.wait_for(lambda: read_platform(sandbox["url"]).values.get("Zone B"), "a mean")
-        place.wait_for(lambda: {"simulate", "watch"} <= {each.role for each in place.found_openings()}, "all ports")
-        found = place.found_openings()
+        programs.call("setup", **reached)
+        programs.start("aggregate", "--starting-offsets", "earliest", **reached)
+        programs.start("simulate", "--metrics", "0", **reached)
+        programs.start("watch", "--web", "--no-open", **reached)
+        programs.wait_for(lambda: read_platform(sandbox["url"]).values.get("Zone B"), "a mean")
+        programs.wait_for(
+            lambda: {"simulate", "watch"} <= {each.role for each in programs.found_sockets()}, "all ports"
+        )
+        found = programs.found_sockets()
         report = as_another_user(
             {
                 "ports": sorted(each.port for each in found if each.kind == "tcp"),
                 "brokers": [each.port for each in found if each.role == "broker"],
                 "token": DEMO_TOKEN,
                 "topic": TOPIC,
-                "folders": [str(place.state), str(open_folder / "tmp")],
-                "pids": [process.pid for process in family(place.roots)],
+                "folders": [str(programs.state), str(open_folder / "tmp")],
+                "pids": [process.pid for process in family(programs.roots)],
             }
         )
-        yield Tried(place, sandbox, found, report)
+        yield Tried(programs, sandbox, found, report)
     finally:
-        place.end()
-        place.call("sandbox", "down")
+        programs.end()
+        programs.call("sandbox", "down")
 
 
 def test_every_port_is_one_that_the_table_explains(tried: Tried) -> None:
-    counted = Counter((opening.role, opening.kind) for opening in tried.openings)
+    counted = Counter((opening.role, opening.kind) for opening in tried.open_sockets)
     unexplained = {key: number for key, number in counted.items() if number > EXPLAINED.get(key, 0)}
-    assert unexplained == {}, tried.openings
+    assert unexplained == {}, tried.open_sockets
     assert counted.keys() >= {("platform", "tcp"), ("broker", "tcp"), ("simulate", "tcp"), ("watch", "tcp")}
 
 
@@ -214,7 +217,7 @@ def test_another_user_gets_nothing_from_the_ports_of(role: str, tried: Tried) ->
 
 @pytest.mark.parametrize("role", ["Spark", "job"])
 def test_another_user_gets_nothing_from_the_job(role: str, tried: Tried) -> None:
-    if any(opening.role == role for opening in tried.openings):  # a job without any port is as good
+    if any(opening.role == role for opening in tried.open_sockets):  # a job without any port is as good
         assert tried.found(role) == {}
 
 
@@ -227,23 +230,27 @@ def test_the_password_of_kafka_is_in_no_command_line_and_in_no_log(tried: Tried)
     password = properties["sasl.password"]
     assert len(tried.report["arguments"]) >= 8
     assert not any(password in line for line in tried.report["arguments"])
-    logs = [*tried.place.state.rglob("*.log"), *tried.place.folder.glob("*.err"), *tried.place.folder.glob("*.out")]
+    logs = [
+        *tried.programs.state.rglob("*.log"),
+        *tried.programs.folder.glob("*.err"),
+        *tried.programs.folder.glob("*.out"),
+    ]
     assert any(path.name == "broker.log" for path in logs)
     assert [path for path in logs if password in path.read_text(errors="replace")] == []
 
 
 def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
-    place, url = tried.place, tried.sandbox["url"]
+    programs, url = tried.programs, tried.sandbox["url"]
     endpoint = KafkaEndpoint(tried.sandbox["kafka"], read_properties(Path(tried.sandbox["kafka_config"])))
     for name in ("aggregate", "simulate", "watch"):
-        assert place.processes[name].poll() is None, place.said(name)
-    assert place.call("sandbox", "status")["running"] is True
-    place.processes["simulate"].terminate()
-    place.processes["simulate"].wait(30)
-    assert place.document("simulate")["lost"] == 0
+        assert programs.processes[name].poll() is None, programs.said(name)
+    assert programs.call("sandbox", "status")["running"] is True
+    programs.processes["simulate"].terminate()
+    programs.processes["simulate"].wait(30)
+    assert programs.document("simulate")["lost"] == 0
 
     def differences() -> tuple[str, ...]:
-        verdict = judge(
+        verdict = compare_windows(
             read_records(endpoint, TOPIC), {}, read_platform(url), window_ms=WINDOW_MS, lateness_ms=LATENESS_MS
         )
         assert verdict.records > 50
@@ -252,23 +259,23 @@ def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
     until = time.monotonic() + 60
     while (left := differences()) and time.monotonic() < until:
         time.sleep(0.5)
-    assert left == (), place.said("aggregate")
+    assert left == (), programs.said("aggregate")
     assert MARK.encode() not in b"".join(record.value or b"" for record in read_records(endpoint, TOPIC))
     assert MARK not in demo_keys(url)
-    log = (place.state / "sandbox" / "platform" / "sandbox.log").read_text()
+    log = (programs.state / "sandbox" / "platform" / "sandbox.log").read_text()
     assert log.count(f"uid {other_user.UID}") == 1, log
 
 
 @pytest.mark.parametrize("generation", [pytest.param("1", marks=pytest.mark.long), "4"])
 def test_a_demo_that_another_user_tries_to_disturb_plays_to_its_end(generation: str, open_folder: Path) -> None:
-    place = Place(open_folder)
+    programs = UserPrograms(open_folder)
     began = time.time()
-    demo = place.start("demo", "--fast", "--generation", generation)
+    demo = programs.start("demo", "--fast", "--generation", generation)
     try:
-        place.wait_for(lambda: "Spark" in {each.role for each in place.found_openings()}, "Spark")
+        programs.wait_for(lambda: "Spark" in {each.role for each in programs.found_sockets()}, "Spark")
         # Its ports come one after the other.
         time.sleep(3)
-        found = place.found_openings()
+        found = programs.found_sockets()
         platform = {each.port for each in found if each.role == "platform"}
         url = next(
             f"http://127.0.0.1:{port}"
@@ -281,7 +288,7 @@ def test_a_demo_that_another_user_tries_to_disturb_plays_to_its_end(generation: 
             "token": DEMO_TOKEN,
             "topic": "weather-stations-data",
             "folders": [str(open_folder / "tmp")],
-            "pids": [process.pid for process in family(place.roots)],
+            "pids": [process.pid for process in family(programs.roots)],
         }
         report = as_another_user(target)
         if demo.poll() is None:
@@ -289,10 +296,10 @@ def test_a_demo_that_another_user_tries_to_disturb_plays_to_its_end(generation: 
                 assert MARK not in demo_keys(url)
         demo.wait(200)
     finally:
-        place.end()
+        programs.end()
     useful = {key: got for key, got in report["found"].items() if got}
     ours = {str(each.port) for each in found if each.role in ("platform", "broker")}
     assert {key: got for key, got in useful.items() if key == "files" or key.partition(" ")[0] in ours} == {}
-    assert demo.returncode == 0, place.said("demo")
-    assert_held(place.document("demo"), since=began)
+    assert demo.returncode == 0, programs.said("demo")
+    assert_held(programs.document("demo"), since=began)
     assert useful == {}

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import CommandLine, Outcome
-from sandbox_clients import Tenant
-from tls import Pki, TlsFront
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.settings import TlsFiles
+from tests.support.command_line import CommandLine, Outcome
+from tests.support.sandbox_clients import Tenant
+from tests.support.tls import Pki, TlsFront
 
 NO_FILES = TlsFiles()
 _numbers = itertools.count(1)
@@ -148,10 +148,13 @@ def test_a_certificate_that_proves_nothing_is_refused(
             )
         )
         assert platform.rest.passed_in == platform.mqtt.passed_in == 0
-    for told, address in ((over_rest, f"https://127.0.0.1:{platform.rest.port}"), (over_mqtt, str(platform.mqtt.port))):
-        assert words in told, told
-        assert address in told
-        assert token not in told
+    for message, address in (
+        (over_rest, f"https://127.0.0.1:{platform.rest.port}"),
+        (over_mqtt, str(platform.mqtt.port)),
+    ):
+        assert words in message, message
+        assert address in message
+        assert token not in message
     if fault == "unknown authority":
         assert "--ca-file" in over_rest
         assert "--ca-file" in over_mqtt
@@ -188,6 +191,6 @@ def test_protocols_of_yesterday_are_not_spoken(
         context.minimum_version = protocol
         context.maximum_version = protocol
     with fronted(sandbox, context, command_line) as platform:
-        told = refusal(platform.run("asset", "list", tls=TlsFiles(pki.ca_file)))
-        assert "No TLS connection" in told
+        message = refusal(platform.run("asset", "list", tls=TlsFiles(pki.ca_file)))
+        assert "No TLS connection" in message
         assert platform.rest.passed_in == 0

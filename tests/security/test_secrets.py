@@ -13,24 +13,24 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from demo_result import assert_held
-from harness import CommandLine, kept_variables
-from sandbox_clients import Tenant
-from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
-from secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
-from tls import Pki
-from watching import Watched, files_below, look_at, open_to_others, texts_in, watch
 
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
+from tests.support.command_line import CommandLine, kept_variables
+from tests.support.demo_result import assert_held
+from tests.support.process_monitor import Observation, files_below, look_at, observe, open_to_others, texts_in
+from tests.support.sandbox_clients import Tenant
+from tests.support.scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
+from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
+from tests.support.tls import Pki
 
 JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}")
 PASSWORD = "rest-password-that-nobody-may-see"
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Everything that a command writes without being told where goes below `folder`."""
+    """Everything that a command writes to a default place goes below `folder`."""
     temporary = folder / "tmp"
     temporary.mkdir()
     return {**kept_variables(), "TMPDIR": str(temporary), "PACIFICTOOL_STATE": str(folder / "state"), **more}
@@ -113,7 +113,7 @@ def test_an_aggregation_with_every_kind_of_secret_keeps_them_all(
         files.key_file.read_text().splitlines()[1],
     ]
 
-    watched = watch(
+    observation = observe(
         [
             *("aggregate", "-s", "scenario.toml", "-o", "json", "--verbose", "--debug"),
             *("--url", platform.server.url, "--kafka", endpoint.bootstrap, "--kafka-config", str(properties)),
@@ -123,40 +123,40 @@ def test_an_aggregation_with_every_kind_of_secret_keeps_them_all(
         folder=tmp_path,
         forbidden=secrets,
     )
-    assert watched.code == 0, watched.stderr
-    assert json.loads(watched.stdout)["rejects"] == {"not one valid JSON value": 1}
+    assert observation.code == 0, observation.stderr
+    assert json.loads(observation.stdout)["rejects"] == {"not one valid JSON value": 1}
     assert len(platform.means) == 1
     assert platform.server.logins[0].json["password"] == PASSWORD
     tokens = platform.tokens()
     assert tokens
 
-    shown = "\n".join([*watched.arguments, watched.stdout, watched.stderr])
+    shown = "\n".join([*observation.arguments, observation.stdout, observation.stderr])
     assert [secret for secret in [*secrets, *tokens] if secret in shown] == []
-    assert any("java" in arguments for arguments in watched.arguments)
-    assert watched.found == {}
+    assert any("java" in arguments for arguments in observation.arguments)
+    assert observation.found == {}
     assert texts_in(tmp_path, [*secrets, *tokens]) == {}
     assert jwts_below(tmp_path) == []
     assert (tmp_path / "checkpoint" / "spark.log").exists()
     assert open_to_others(tmp_path / "checkpoint") == []
-    assert watched.listening
-    assert watched.beyond_loopback() == set()
+    assert observation.listening
+    assert observation.beyond_loopback() == set()
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Watched]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Observation]:
     """The folder that `demo --keep` left, and what was seen of the demo while it ran."""
     folder = tmp_path_factory.mktemp("demo")
     began = time.time()
-    watched = watch(
+    observation = observe(
         ["demo", "--fast", "--keep", "--verbose", "-o", "json"],
         environ=environment(folder, {"PACIFICTOOL_PASSWORD": PASSWORD}),
         folder=folder,
         forbidden=[PASSWORD],
     )
-    assert watched.code == 0, watched.stderr
-    assert_held(json.loads(watched.stdout), since=began)
+    assert observation.code == 0, observation.stderr
+    assert_held(json.loads(observation.stdout), since=began)
     (kept,) = (folder / "tmp").glob("pacifictool-*")
-    return kept, watched
+    return kept, observation
 
 
 def device_tokens(platform_folder: Path) -> list[str]:
@@ -180,34 +180,34 @@ def device_tokens(platform_folder: Path) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.spark
-def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Watched]) -> None:
-    kept, watched = demo
+def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Observation]) -> None:
+    kept, observation = demo
     tokens = device_tokens(kept / "platform")
     assert len(tokens) >= 3
-    shown = "\n".join([*watched.arguments, watched.stdout, watched.stderr])
+    shown = "\n".join([*observation.arguments, observation.stdout, observation.stderr])
     assert [token for token in tokens if token in shown] == []
     assert PASSWORD not in shown
-    assert watched.found == {}
+    assert observation.found == {}
     assert JWT.search(shown.encode()) is None
     assert jwts_below(kept) == []
     found = texts_in(kept, tokens)
     assert {Path(path).name for path in found.values()} <= {"sandbox.db", "sandbox.db-wal"}
-    programs = "\n".join(watched.arguments)
+    programs = "\n".join(observation.arguments)
     for part in ("pacifictool.sandbox", "kafka.Kafka", "org.apache.spark.deploy.SparkSubmit"):
-        assert part in programs  # that they were looked at is what makes the above worth something
+        assert part in programs  # without it the checks above prove nothing
 
 
 @pytest.mark.long
 @pytest.mark.spark
-def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Watched]) -> None:
-    _, watched = demo
-    assert len({port for _, _, port in watched.listening}) >= 5  # REST, MQTT, broker, controller, Spark's
-    assert watched.beyond_loopback() == set()
+def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Observation]) -> None:
+    _, observation = demo
+    assert len({port for _, _, port in observation.listening}) >= 5  # REST, MQTT, broker, controller, Spark's
+    assert observation.beyond_loopback() == set()
 
 
 @pytest.mark.long
 @pytest.mark.spark
-def test_what_the_demo_keeps_only_its_owner_can_read(demo: tuple[Path, Watched]) -> None:
+def test_what_the_demo_keeps_only_its_owner_can_read(demo: tuple[Path, Observation]) -> None:
     kept, _ = demo
     assert open_to_others(kept) == []
     # Should someone move the folder to where others get in, the files that hold secrets still guard themselves.
@@ -225,10 +225,10 @@ def test_a_sandbox_in_a_folder_that_others_can_enter_keeps_what_is_in_it_to_itse
     data.chmod(0o755)
     environ = environment(tmp_path, {})
     up = ("sandbox", "up", "--free-ports", "--data", str(data), "-o", "json")
-    watched = watch(list(up), environ=environ, folder=tmp_path)
+    observation = observe(list(up), environ=environ, folder=tmp_path)
     try:
-        assert watched.code == 0, watched.stderr
-        state = json.loads(watched.stdout)
+        assert observation.code == 0, observation.stderr
+        state = json.loads(observation.stdout)
         reached = {
             "PACIFICTOOL_URL": state["url"],
             "PACIFICTOOL_MQTT": state["mqtt"],
@@ -236,7 +236,7 @@ def test_a_sandbox_in_a_folder_that_others_can_enter_keeps_what_is_in_it_to_itse
             "PACIFICTOOL_KAFKA_CONFIG": state["kafka_config"],
         }
         assert command_line("setup", "-o", "json", environ=reached).code == 0
-        from_outside = Watched()
+        from_outside = Observation()
         look_at(state["pid"], from_outside)
         assert from_outside.beyond_loopback() == set()
         assert len(from_outside.listening) >= 4
@@ -294,7 +294,7 @@ def test_no_failure_repeats_a_secret(
     assert PASSWORD not in outcome.stdout + outcome.stderr
 
 
-def test_tokens_are_only_told_to_who_asks_for_them(
+def test_tokens_are_only_shown_to_who_asks_for_them(
     sandbox: SandboxProcess, tenant: Tenant, command_line: CommandLine
 ) -> None:
     environ = {"PACIFICTOOL_URL": sandbox.url, "PACIFICTOOL_MQTT": f"127.0.0.1:{sandbox.mqtt_port}"}

@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import other_user
 import pytest
-from openings import family, openings
-from other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
 from pacifictool.local.launcher import SandboxProcess
+from tests.support import other_user
+from tests.support.open_sockets import family, open_sockets
+from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_another_user_gets_something_only_from_a_shared_platform(
     with SandboxProcess(open_folder / "platform", options=options) as sandbox:
         assert sandbox._process is not None
         processes = family([sandbox._process.pid])
-        ports = {opening.port for opening in openings(processes)}
+        ports = {opening.port for opening in open_sockets(processes)}
         assert ports == {sandbox.http_port, sandbox.mqtt_port}
         report = as_another_user(
             {

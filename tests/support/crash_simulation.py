@@ -1,6 +1,6 @@
 """Cuts the power of a job at hundreds of moments, and has it go on from whatever its disk may hold then.
 
-One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case takes a moment of it, loses any
+One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case takes a crash_point of it, loses any
 subset of what was not synced by then, starts the job on what is left, and compares what the platform shows afterwards
 with the topic, recomputed by a program of its own. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
 line at the end.
@@ -23,12 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 from uuid import uuid4
 
 from confluent_kafka import Producer
-from local_spark import local_spark
-from recorded_job import BATCH_RECORDS
-from unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.config import JobConfig
@@ -36,15 +34,18 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
-from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
+from tests.support.recorded_job import BATCH_RECORDS
+from tests.support.scenarios import mean_in, mean_rules
+from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 Shown = dict[tuple[str, int], tuple[int, float]]
 """What the platform shows: (zone, window end in ms) → (count, mean)."""
@@ -74,7 +75,7 @@ class Outcome:
 
 
 class _Platform(Sink):
-    """Remembers the newest value of each zone and window."""
+    """Remembers the newest value of each entity and window."""
 
     name = "file"
     target = "file"
@@ -82,14 +83,14 @@ class _Platform(Sink):
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            self.shown[result.zone, result.window_end_ms] = (result.count, result.mean)
+            self.shown[result.entity, result.window_end_ms] = (result.count, mean_in(result))
         callback.accepted(results)
 
 
 class CrashSimulation:
-    """A recorded run, to be cut off at any moment."""
+    """A recorded run, to be cut off at any crash_point."""
 
     def __init__(self, bootstrap: str, spark: SparkRuntime, folder: Path) -> None:
         self._endpoint = KafkaEndpoint(bootstrap)
@@ -133,8 +134,8 @@ class CrashSimulation:
 
     def case(self, random_: random.Random) -> tuple[int, list[str]]:
         """Cuts the power once and lets the job go on. Returns the windows compared, and what differs."""
-        moment = random_.randrange(1, len(self._events) + 1)
-        played = self._events[:moment]
+        crash_point = random_.randrange(1, len(self._events) + 1)
+        played = self._events[:crash_point]
         disk = Disk(self._checkpoint)
         disk.play(played)
         folder = self._folder / "case"
@@ -143,17 +144,19 @@ class CrashSimulation:
         try:
             invalid = self._run_job(folder, shown)
         except Exception as error:  # noqa: BLE001 - whatever a damaged store leads to is a difference
-            return 0, [f"at system call {moment}: the job does not go on: {error!r}"]
+            return 0, [f"at system call {crash_point}: the job does not go on: {error!r}"]
         finally:
             shutil.rmtree(folder)
         differences = [
-            f"at system call {moment}: {zone} at {ts}: {shown.get((zone, ts))} instead of {value}"
+            f"at system call {crash_point}: {zone} at {ts}: {shown.get((zone, ts))} instead of {value}"
             for (zone, ts), value in self._expected.items()
             if shown.get((zone, ts)) != value
         ]
-        differences += [f"at system call {moment}: {key} is too much" for key in shown.keys() - self._expected.keys()]
+        differences += [
+            f"at system call {crash_point}: {key} is too much" for key in shown.keys() - self._expected.keys()
+        ]
         if invalid != self._garbage:
-            differences.append(f"at system call {moment}: {len(invalid ^ self._garbage)} invalid records differ")
+            differences.append(f"at system call {crash_point}: {len(invalid ^ self._garbage)} invalid records differ")
         return len(self._expected), differences
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class CrashSimulation:
         config = JobConfig(
             kafka=self._endpoint,
             topic=self._topic,
-            aggregation=Aggregation.model_validate({"window": 1.0}),
+            rules=mean_rules(window=1),
             checkpoint=folder,
             spark=self._spark._settings,
             starting_offsets="earliest",
@@ -239,17 +242,16 @@ def prepared(folder: Path, bootstrap: str | None = None) -> Iterator[CrashSimula
     settings = local_spark(java)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     (folder / "spark").mkdir(parents=True)
-    most, planner.MOST_RECORDS = planner.MOST_RECORDS, BATCH_RECORDS
-    try:
-        with SparkRuntime(settings, folder / "spark") as spark:
-            if bootstrap is not None:
-                yield CrashSimulation(bootstrap, spark, folder)
-                return
-            with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
-                broker.start()
-                yield CrashSimulation(broker.bootstrap, spark, folder)
-    finally:
-        planner.MOST_RECORDS = most  # type: ignore[misc]
+    with (
+        mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS),
+        SparkRuntime(settings, folder / "spark") as spark,
+    ):
+        if bootstrap is not None:
+            yield CrashSimulation(bootstrap, spark, folder)
+            return
+        with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
+            broker.start()
+            yield CrashSimulation(broker.bootstrap, spark, folder)
 
 
 def main() -> None:

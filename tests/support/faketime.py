@@ -31,7 +31,7 @@ class SteppingClock:
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """From now on it is ahead by so many seconds."""
+        """From now on it is ahead by this many seconds."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n", encoding="utf-8")
         new.replace(self.file)

@@ -1,4 +1,4 @@
-"""Injures a proving ground at random, by a seed, and compares every window again and again.
+"""Injects faults into the rig at random, by a seed, and compares every window again and again.
 
 tests/faults/test_random_faults.py runs it for a minute, `make soak MINUTES=30` for as long as one likes. As a program it
 prints one JSON document: windows compared, faults injected by kind, differences. Exit code 1 when there are any.
@@ -22,16 +22,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import faketime
-import power_cut
 import psutil
-from faketime import SteppingClock
-from promise import Verdict
-from proving_ground import GARBAGE, PATIENCE_SECONDS, Job, ProvingGround
-from small_disk import SmallDisk
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support import faketime, power_cut
+from tests.support.faketime import SteppingClock
+from tests.support.fault_rig import GARBAGE, TIMEOUT_SECONDS, FaultRig, Job
+from tests.support.oracle import Comparison
+from tests.support.small_disk import SmallDisk
+from tests.support.waiting import wait_until
 
 DISK_MEGABYTES = 256
 MOST_PARTITIONS = 8
@@ -39,7 +39,7 @@ COMPARE_EVERY = 5
 """Faults between two comparisons."""
 CLOCK_STEPS = (-3600, -60, 0, 60, 3600)
 """Seconds by which the job's clock is wrong."""
-TROUBLES = (
+PLATFORM_FAULTS = (
     ("--access-token-seconds", "3"),
     ("--rest-latency-seconds", "1"),
     ("--rest-failing-share", "0.2"),
@@ -47,11 +47,11 @@ TROUBLES = (
 
 
 class FaultSchedule:
-    """Random faults on one ground whose job must live, or go on after it was started again."""
+    """Random faults on one rig whose job must live, or go on after it was started again."""
 
     def __init__(
         self,
-        ground: ProvingGround,
+        rig: FaultRig,
         disk: SmallDisk,
         clock: SteppingClock,
         *,
@@ -59,7 +59,7 @@ class FaultSchedule:
         tell: Callable[[str], None],
     ) -> None:
         """The job's checkpoint lies on `disk`, and its clock is `clock`. `tell` gets a line for each fault."""
-        self._ground = ground
+        self._rig = rig
         self._disk = disk
         self._clock = clock
         self._random = random.Random(seed)
@@ -73,37 +73,37 @@ class FaultSchedule:
             "job's Java killed": self._kill_java,
             "job frozen": self._freeze_job,
             "disk full": self._fill_disk,
-            "broker killed": lambda: ground.restart_broker(pause_seconds=self._seconds(0, 5)),
-            "platform killed": lambda: ground.restart_platform(pause_seconds=self._seconds(0, 3)),
-            "platform in trouble": self._trouble_platform,
+            "broker killed": lambda: rig.restart_broker(pause_seconds=self._seconds(0, 5)),
+            "platform killed": lambda: rig.restart_platform(pause_seconds=self._seconds(0, 3)),
+            "faulty platform": self._disturb_platform,
             "connections broken": self._break_off,
             "connections half-open": self._swallow,
             "platform refuses": self._refuse,
-            "garbage": lambda: ground.publish(*self._random.choices(GARBAGE, k=20)),
+            "garbage": lambda: rig.publish(*self._random.choices(GARBAGE, k=20)),
             "partition added": self._add_partition,
         }
 
-    def run(self, seconds: float, *, besides: tuple[str, ...] = ()) -> Verdict:
+    def run(self, seconds: float, *, besides: tuple[str, ...] = ()) -> Comparison:
         """Injects faults for so long, each kind once before any comes again, and compares. `besides`: kinds left out.
 
         Raises AssertionError with the differences, or when the job ends for no reason.
         """
-        ground = self._ground
+        rig = self._rig
         until = time.monotonic() + seconds
         bag: list[str] = []
-        ground.start_job()
+        rig.start_job()
         while time.monotonic() < until:
-            ground.start_turbines()
-            ground.wait_for_posts()
+            rig.start_turbines()
+            rig.wait_for_posts()
             for _ in range(COMPARE_EVERY):
                 if time.monotonic() > until:
                     break
                 bag = bag or self._random.sample(kinds := sorted(self._kinds.keys() - set(besides)), len(kinds))
                 self._inject(bag.pop())
                 time.sleep(self._seconds(0, 3))
-            verdict = ground.verify()
+            verdict = rig.verify()
             self._tell(f"{verdict.windows} windows compared, no difference")
-        return ground.finish()
+        return rig.finish()
 
     def _inject(self, kind: str) -> None:
         self._tell(kind)
@@ -115,7 +115,7 @@ class FaultSchedule:
 
     @property
     def _job(self) -> Job:
-        job = self._ground.job
+        job = self._rig.job
         assert job is not None
         assert job.is_running(), f"the job ended by itself:\n{job.said}"
         return job
@@ -125,7 +125,7 @@ class FaultSchedule:
     def _restart_job(self) -> None:
         """Now and then the new job is killed while it starts."""
         while True:
-            self._ground.start_job()
+            self._rig.start_job()
             if self._random.random() < 0.6:
                 return
             time.sleep(self._seconds(0, 6))
@@ -138,7 +138,7 @@ class FaultSchedule:
 
     def _cut_power(self) -> None:
         self._job.cut_power()
-        power_cut.tear(self._ground.checkpoint, self._random)
+        power_cut.tear(self._rig.checkpoint, self._random)
         self._restart_job()
 
     def _step_clock(self) -> None:
@@ -156,14 +156,15 @@ class FaultSchedule:
 
     def _kill_java(self) -> None:
         job = self._job
-        until = time.monotonic() + PATIENCE_SECONDS
-        while True:
+
+        def is_killed() -> bool:
             try:
                 job.java().kill()
-                break
             except (LookupError, psutil.NoSuchProcess):
-                assert time.monotonic() < until, job.said
-                time.sleep(0.1)
+                return False
+            return True
+
+        wait_until(is_killed, lambda: job.said, TIMEOUT_SECONDS)
         assert job.wait().code == 1, job.said
         self._restart_job()
 
@@ -181,21 +182,21 @@ class FaultSchedule:
     def _fill_disk(self) -> None:
         job = self._job
         self._disk.fill(job.process.pid)
-        self._ground.publish(b"a reject that has to be kept")
+        self._rig.publish(b"not a record: has to be kept")
         outcome = job.wait()
         self._disk.free()
         assert outcome.code == 1, job.said
         assert outcome.document["error"]["kind"] == "storage-full", outcome.stdout
         self._restart_job()
 
-    def _trouble_platform(self) -> None:
-        self._ground.restart_platform(*self._random.choice(TROUBLES))
+    def _disturb_platform(self) -> None:
+        self._rig.restart_platform(*self._random.choice(PLATFORM_FAULTS))
         time.sleep(self._seconds(3, 8))
-        self._ground.restart_platform()
+        self._rig.restart_platform()
 
     @contextmanager
     def _proxy_for(self, seconds: float) -> Iterator[Any]:
-        proxy = self._ground.mqtt_proxy if self._ground.sink == "gateway" else self._ground.proxy
+        proxy = self._rig.mqtt_proxy if self._rig.sink == "gateway" else self._rig.proxy
         yield proxy
         time.sleep(seconds)
         proxy.heal()
@@ -210,33 +211,33 @@ class FaultSchedule:
 
     def _refuse(self) -> None:
         # A login that is refused while the job starts ends it, as it should.
-        self._ground.wait_for_posts()
-        self._ground.proxy.answer(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
+        self._rig.wait_for_posts()
+        self._rig.proxy.respond(self._random.choice((401, 403, 408, 429, 500, 502, 503)))
         time.sleep(self._seconds(1, 5))
-        self._ground.proxy.break_off()  # also the connections that were answered by the proxy itself
-        self._ground.proxy.heal()
+        self._rig.proxy.break_off()  # also the connections to which the proxy itself responded
+        self._rig.proxy.heal()
 
     def _add_partition(self) -> None:
-        admin = KafkaAdmin(KafkaEndpoint(self._ground.broker.bootstrap))
-        partitions = len(admin.offsets(self._ground.topic))
+        admin = KafkaAdmin(KafkaEndpoint(self._rig.broker.bootstrap))
+        partitions = len(admin.offsets(self._rig.topic))
         if partitions < MOST_PARTITIONS:
-            admin.add_partitions(self._ground.topic, partitions + 1)
+            admin.add_partitions(self._rig.topic, partitions + 1)
 
 
 @contextmanager
 def scheduled(
     folder: Path, *, seed: int, sink: str = "rest", tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[FaultSchedule]:
-    """A ground of its own, set up, with the job's checkpoint on a small disk."""
+    """A rig of its own, set up, with the job's checkpoint on a small disk."""
     with (
         SmallDisk(folder / "disk", megabytes=DISK_MEGABYTES) as disk,
-        ProvingGround(folder, sink=sink) as ground,
+        FaultRig(folder, sink=sink) as rig,
     ):
-        ground.checkpoint = disk.folder / "job"
+        rig.checkpoint = disk.folder / "job"
         clock = SteppingClock(folder / "clock")
-        ground.launcher = (sys.executable, faketime.__file__, str(clock.file))
-        ground.set_up(*(["--gateway"] if sink == "gateway" else []))
-        yield FaultSchedule(ground, disk, clock, seed=seed, tell=tell)
+        rig.launcher = (sys.executable, faketime.__file__, str(clock.file))
+        rig.set_up(*(["--gateway"] if sink == "gateway" else []))
+        yield FaultSchedule(rig, disk, clock, seed=seed, tell=tell)
 
 
 def _send(member: psutil.Process, number: signal.Signals) -> None:
@@ -257,7 +258,7 @@ def main() -> int:
         sys.stderr.write(f"{time.monotonic() - began:7.1f} s  {line}\n")
 
     differences: list[str] = []
-    verdict: Verdict | None = None
+    verdict: Comparison | None = None
     with (
         tempfile.TemporaryDirectory(prefix="pacifictool-soak-") as name,
         scheduled(Path(name), seed=arguments.seed, sink=arguments.sink, tell=tell) as schedule,

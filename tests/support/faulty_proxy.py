@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback interface that a test can make break off, swallow or answer what it should pass on."""
+"""A TCP proxy on the loopback interface that a test can make break off, swallow or respond to what it should pass on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Mode(Enum):
     PASS = auto()
     BREAK_OFF = auto()
     SWALLOW = auto()
-    ANSWER = auto()
+    RESPOND = auto()
 
 
 class _Connection:
@@ -33,7 +33,7 @@ class _Connection:
 
 
 class FaultyProxy:
-    """Passes on until told otherwise; see `break_off`, `swallow`, `answer` and `heal`, which act at once.
+    """Passes on by default; see `break_off`, `swallow`, `respond` and `heal`, which act at once.
 
     `target_port` may be changed; connections made from then on go there.
     """
@@ -41,10 +41,10 @@ class FaultyProxy:
     def __init__(self, target_port: int, port: int = 0) -> None:
         self.target_port = target_port
         self.port = port
-        self.answered = 0
-        """Requests that the proxy answered by itself."""
+        self.responded = 0
+        """Requests to which the proxy responded itself."""
         self._mode = _Mode.PASS
-        self._answer = b""
+        self._response = b""
         self._connections: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-proxy", daemon=True)
@@ -78,12 +78,12 @@ class FaultyProxy:
         """Connections stay open, and nothing gets through them any more in either direction."""
         self._switch(_Mode.SWALLOW)
 
-    def answer(self, status: int, message: str = "trouble") -> None:
-        """Every HTTP request is answered with this status in the platform's form; the server hears of none."""
+    def respond(self, status: int, message: str = "injected") -> None:
+        """Every HTTP request gets this status in the platform's form; none reaches the server."""
         body = json.dumps({"status": status, "message": message, "errorCode": 10, "timestamp": 0}).encode()
         lines = [f"HTTP/1.1 {status} Trouble", f"Content-Length: {len(body)}", "Content-Type: application/json"]
-        self._answer = "\r\n".join([*lines, "", ""]).encode() + body
-        self._switch(_Mode.ANSWER)
+        self._response = "\r\n".join([*lines, "", ""]).encode() + body
+        self._switch(_Mode.RESPOND)
 
     def _switch(self, mode: _Mode) -> None:
         def act() -> None:
@@ -111,8 +111,8 @@ class FaultyProxy:
         try:
             if self._mode is _Mode.BREAK_OFF:
                 return
-            if self._mode is _Mode.ANSWER:
-                await self._answer_all(reader, writer)
+            if self._mode is _Mode.RESPOND:
+                await self._respond_to_all(reader, writer)
                 return
             connection.is_dead = self._mode is _Mode.SWALLOW
             if connection.is_dead:
@@ -139,15 +139,15 @@ class FaultyProxy:
             await asyncio.Event().wait()
         connection.abort()
 
-    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond_to_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 for line in head.lower().split(b"\r\n"):
                     if line.startswith(b"content-length:"):
                         await reader.readexactly(int(line.partition(b":")[2]))
-                self.answered += 1
-                writer.write(self._answer)
+                self.responded += 1
+                writer.write(self._response)
                 await writer.drain()
 
 

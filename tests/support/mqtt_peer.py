@@ -60,7 +60,7 @@ class ScriptedPeer:
         self.on_connect: Callable[[str, int], int | None] = lambda _user_name, _connection: 0
         """Called with user name and number of the connection; returns the CONNACK return code, None: no CONNACK."""
         self.on_publish: Callable[[Received], Reaction] = lambda _message: Reaction.ACKNOWLEDGE
-        self.answers_pings = True
+        self.responds_to_pings = True
         self.received: list[Received] = []
         self.connections = 0
         self.disconnects = 0
@@ -143,7 +143,7 @@ class ScriptedPeer:
                             return
                     elif kind == _PING:
                         self.pings += 1
-                        if self.answers_pings:
+                        if self.responds_to_pings:
                             connection.sendall(b"\xd0\x00")
                     elif kind == _DISCONNECT:
                         self.disconnects += 1

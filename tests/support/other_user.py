@@ -44,7 +44,7 @@ GUESSES: tuple[Mapping[str, str], ...] = (
 
 # Spark's network layer: message types of org.apache.spark.network.protocol.Message.
 _RPC_REQUEST, _RPC_RESPONSE = 3, 4
-_USEFUL_FRAMES = {1: "a block", _RPC_RESPONSE: "an answer", 7: "a stream"}
+_USEFUL_FRAMES = {1: "a block", _RPC_RESPONSE: "a response", 7: "a stream"}
 _STREAM_REQUEST = 6
 
 
@@ -87,7 +87,7 @@ def _mqtt(kind: int, body: bytes) -> bytes:
 
 
 def mqtt(port: int, target: Mapping[str, Any]) -> Iterator[str]:
-    """A device's own token; once patiently, once as a client that is gone before anybody can look whose it was."""
+    """A device's own token; once waiting for the response, once gone before anybody can see whose connection it was."""
     connect = _mqtt(0x10, _mqtt_text("MQTT") + b"\x04\x82\x00\x3c" + _mqtt_text("") + _mqtt_text(target["token"]))
     reply = talk(port, connect, size=2)
     if reply[:1] == b"\x20":
@@ -220,7 +220,7 @@ def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
 
 def demo_keys(url: str) -> list[str]:
     """What the demo device whose token the other user has, has sent."""
-    from sandbox_clients import Tenant
+    from tests.support.sandbox_clients import Tenant
 
     tenant = Tenant(url)
     device = tenant.get("/api/tenant/devices?deviceName=Test%20Device%20A1")["id"]["id"]

@@ -88,7 +88,7 @@ def _checksum(data: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]
 
 
 def leave_notes_of_version_0_1(folder: Path) -> None:
-    """Spark's notes and the ledger of an earlier version beside the store, torn: nothing may be read from them."""
+    """Spark's notes and the state store of an earlier version next to the new one, torn: nothing may be read from them."""
     for name in ("metadata", "sources/0/0", "offsets/0", "offsets/1", "commits/0"):
         path = folder / "spark" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -148,8 +148,8 @@ class Tenant:
     def _login(self) -> None:
         self._session.headers.pop("X-Authorization", None)
         self._logged_in_at = time.monotonic()
-        answer = self._good(self._session.post(f"{self.url}/api/auth/login", json=self._account, timeout=30))
-        self._session.headers["X-Authorization"] = f"Bearer {answer.json()['token']}"
+        response = self._good(self._session.post(f"{self.url}/api/auth/login", json=self._account, timeout=30))
+        self._session.headers["X-Authorization"] = f"Bearer {response.json()['token']}"
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> requests.Response:
         """Any request; `body` is sent as JSON. A login that would soon expire is renewed first."""
@@ -165,17 +165,17 @@ class Tenant:
 
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON of a POST, None for an empty body. Raises AssertionError for an error status."""
-        answer = self._good(self.call("POST", path, body))
-        return answer.json() if answer.content else None
+        response = self._good(self.call("POST", path, body))
+        return response.json() if response.content else None
 
     def delete(self, path: str) -> None:
         self._good(self.call("DELETE", path))
 
     @staticmethod
-    def _good(answer: requests.Response) -> requests.Response:
-        if answer.status_code != 200:
-            raise AssertionError(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}")
-        return answer
+    def _good(response: requests.Response) -> requests.Response:
+        if response.status_code != 200:
+            raise AssertionError(f"{response.request.method} {response.url}: {response.status_code} {response.text}")
+        return response
 
     def device(self, name: str, type_: str = "WeatherStation", **more: Any) -> tuple[str, str]:
         """Creates a device; its id and token."""

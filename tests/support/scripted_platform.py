@@ -1,4 +1,4 @@
-"""A platform for tests that does what it is told: answers, fails, drops connections, talks nonsense.
+"""A platform for tests that follows a script: responds, fails, drops connections, talks nonsense.
 
 For faults that no server gives on demand. Everything else is better tested against a sandbox.
 """
@@ -50,7 +50,7 @@ class Reply:
     drop: bool = False
     """Close the connection without a word."""
     raw: bytes | None = None
-    """Write these bytes instead of an HTTP answer and close the connection."""
+    """Write these bytes instead of an HTTP response and close the connection."""
     delay_seconds: float = 0.0
     trickle_seconds: float = 0.0
     """Send the body byte by byte, with a pause after each."""
@@ -82,7 +82,7 @@ def make_token(scope: str, lifetime_seconds: float, *, issued_at: float | None =
 
 
 class ScriptedPlatform:
-    """An HTTP server on the loopback interface that knows how to log in, and for the rest what `on` told it.
+    """An HTTP server on the loopback interface that can log in and otherwise follows the script given to `on`.
 
     With an `ssl_context` it speaks TLS. Requests other than login and refresh are kept in `requests`, logins and
     refreshes in `logins` and `refreshes`.
@@ -102,7 +102,7 @@ class ScriptedPlatform:
         platform = self
 
         class Handler(_Handler):
-            answer = platform._answer
+            responder = platform._reply
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         if ssl_context is not None:
@@ -122,7 +122,7 @@ class ScriptedPlatform:
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def on(self, method: str, path: str, *replies: Reply | Responder) -> None:
-        """What to answer to a path (without its query), in turn; the last answer is repeated."""
+        """How to respond to a path (without its query), in turn; the last response is repeated."""
         self._replies[method, path] = list(replies)
 
     def count(self, method: str, path: str) -> int:
@@ -144,7 +144,7 @@ class ScriptedPlatform:
         self._thread.join()
         self._server.server_close()
 
-    def _answer(self, request: Request) -> Reply:
+    def _reply(self, request: Request) -> Reply:
         with self._lock:
             key = (request.method, request.path)
             log = {"/api/auth/login": self.logins, "/api/auth/token": self.refreshes}.get(request.path, self.requests)
@@ -156,7 +156,7 @@ class ScriptedPlatform:
         return reply(request) if callable(reply) else reply
 
     def tokens(self) -> Reply:
-        """The answer to a login that succeeds."""
+        """The response to a login that succeeds."""
         with self._lock:
             self._serial += 1
             serial = self._serial
@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 20
     disable_nagle_algorithm = True
-    answer: Responder
+    responder: Responder
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             body,
         )
-        reply = type(self).answer(request)
+        reply = type(self).responder(request)
         time.sleep(reply.delay_seconds)
         if reply.drop or reply.raw is not None:
             self.wfile.write(reply.raw or b"")

@@ -12,11 +12,12 @@ from confluent_kafka.admin import (
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from tls import Pki, chain_pem, pkcs8_pem
 
-from pacifictool.runtime import JavaRuntime, KafkaBroker
+from pacifictool.runtime.java import JavaRuntime
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
+from tests.support.tls import Pki, chain_pem, pkcs8_pem
 
 PLAIN_USER, SCRAM_USER = "plain-user", "scram-user"
 # What JAAS, properties files and shells treat specially.
@@ -50,9 +51,8 @@ class SecureKafka:
 
     def tls(self, listener: str = "TLS", **config: str | Path) -> KafkaEndpoint:
         """The same, for a listener that speaks TLS with a certificate of the authority."""
-        return self.endpoint(
-            listener, **({"security_protocol": "SSL", "ssl_ca_location": self.pki.ca_file} | dict(config))
-        )
+        defaults: dict[str, str | Path] = {"security_protocol": "SSL", "ssl_ca_location": self.pki.ca_file}
+        return self.endpoint(listener, **(defaults | config))
 
     def sasl(self, mechanism: str, username: str, password: str, listener: str = "SASL") -> KafkaEndpoint:
         """The same, for a listener that wants a login."""

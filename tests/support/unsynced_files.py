@@ -105,7 +105,7 @@ def _event(line: str) -> Event | None:
 
 
 def _plain(text: str) -> str:
-    """A path as `-y` prints it: bytes that are no letters as \\x.."""
+    """A path as `-y` prints it: bytes that are not letters as \\x.."""
     return bytes(text, "latin-1").decode("unicode_escape") if "\\" in text else text
 
 

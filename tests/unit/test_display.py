@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nasty_names import NASTY, is_shown, unseen_in
 from rich.table import Table
 from rich.text import Text
 
 import pacifictool
 from pacifictool.console import Console, styled
 from pacifictool.display import block, for_html, for_matplotlib, for_plotly, json_document, one_line
+from tests.support.nasty_names import NASTY, is_shown, unseen_in
 
 ANY_TEXT = st.one_of(
     st.text(st.characters(), max_size=40),

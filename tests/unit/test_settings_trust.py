@@ -1,4 +1,4 @@
-"""What a folder's file may say beside the user's own settings; tests/security tries hostile ones as whole commands."""
+"""What a folder's file may say next to the user's own settings; tests/security tries hostile ones as whole commands."""
 
 from __future__ import annotations
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pacifictool.analytics.engine.aggregates import StateLayout
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.windows import PartialSum, join_sum
+from pacifictool.analytics.windows import PartialAggregate, window_ends
 from pacifictool.kafka.config import java_properties
-from pacifictool.scenario import MAX_NAME_LENGTH
 from pacifictool.settings import KafkaEndpoint
 
 RECORDS_PER_TASK: Final = 500_000
@@ -32,58 +33,23 @@ before what it asks for: with Kafka's own 500 it holds up small batches by 0.1-0
 
 _SOURCES: Final = [
     Path(__file__).with_name("java") / f"{name}.java"
-    for name in ("RecordParser", "PartialAggregates", "PartitionReader", "BatchReader")
-]
-_PART = struct.Struct(">iqqqq")
-_GROUP = struct.Struct(">qqqqH")
+    for name in (
+        "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate",
+        "PartialAggregates", "PartitionReader", "BatchReader",
+    )
+]  # fmt: skip
+_PART = struct.Struct(">iqqqqq")
+_GROUP = struct.Struct(">iqH")
+_STATE = struct.Struct(">qi")
 _INVALID = struct.Struct(">iqqii")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Which records count, and into which windows. docs/operations.md says what a valid record is."""
-
-    window_ms: int
-    zone_key: str
-    value_key: str
-    minimum: float
-    maximum: float
-    max_skew_ms: int = 60_000
-    """How far a producer's timestamp may be ahead of the record's arrival."""
-
-    @property
-    def ahead_of_arrival(self) -> str:
-        """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
-        return f"timestamp more than {self.max_skew_ms / 1000:g} s ahead of its arrival"
-
-    def reasons(self) -> tuple[str, ...]:
-        """Why a record does not count, in the order of RecordParser.java and PartitionReader.java."""
-        zone, value = self.zone_key, self.value_key
-        return (
-            "no value (a tombstone)",
-            "empty",
-            "not UTF-8",
-            "not one valid JSON value",
-            "not a JSON object",
-            f"no {zone}",
-            f"{zone} is not a text",
-            f"{zone} holds control characters",
-            f"{zone} is blank",
-            f"{zone} is longer than {MAX_NAME_LENGTH} characters",
-            f"no {value}",
-            f"{value} is not a number",
-            f"{value} is not within {self.minimum:.15g} and {self.maximum:.15g}",
-            self.ahead_of_arrival,
-            "too late: its window was closed for good",
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
     """What the driver knows when a batch is read; all in milliseconds since the epoch."""
 
-    closed_until_ms: int
-    """Windows that end at or before this take no more records."""
+    closed_until_ms: Mapping[str, int]
+    """By analytics: windows that end at or before this take no more records."""
     arrived_ms: int
     """By then all records of the batch had arrived, by this machine's clock."""
     untimed_event_ms: int
@@ -96,8 +62,10 @@ class BatchResult:
 
     ranges: Sequence[OffsetRange]
     """What was read, a partition once. Shorter than what was asked for where a task held too much."""
-    sums: Sequence[PartialSum]
-    """Each window and zone once."""
+    partials: Sequence[PartialAggregate]
+    """Each window and group of an analytics once."""
+    valid: int
+    """Number of records without any fault."""
     invalid: Sequence[InvalidRecord]
     newest_ms: Mapping[int, int]
     """By partition: the newest event time among the records that count, never ahead of their arrival."""
@@ -108,19 +76,19 @@ class BatchResult:
 class BatchReader:
     """Reads batches of one topic by one set of rules."""
 
-    def __init__(self, runtime: SparkRuntime, endpoint: KafkaEndpoint, topic: str, rules: Rules) -> None:
+    def __init__(self, runtime: SparkRuntime, endpoint: KafkaEndpoint, topic: str, rules: RecordRules) -> None:
         """Raises SettingsError for Kafka properties that cannot be used."""
         self._runtime = runtime
         self._topic = topic
         self._rules = rules
-        self._reasons = rules.reasons()
+        self._layouts = [StateLayout(each) for each in rules.analytics]
         self._consumer = consumer_properties(endpoint)
 
     def read(self, ranges: Sequence[OffsetRange], context: BatchContext) -> BatchResult:
         """Reads the ranges. Raises Py4JError, or OSError when Spark's Java process is gone."""
         parts = [part for whole in ranges for part in whole.parts(RECORDS_PER_TASK)]
         self._runtime.add_java_sources(*_SOURCES)
-        jvm, rules = self._runtime.jvm, self._rules
+        jvm = self._runtime.jvm
         engine = jvm.pacifictool.analytics.engine
         reader = engine.PartitionReader(
             self._consumer,
@@ -128,57 +96,91 @@ class BatchReader:
             self._array(jvm.int, [part.partition for part in parts]),
             self._array(jvm.long, [part.start for part in parts]),
             self._array(jvm.long, [part.end for part in parts]),
-            rules.zone_key,
-            rules.value_key,
-            float(rules.minimum),
-            float(rules.maximum),
-            rules.window_ms,
-            self._array(
-                jvm.long,
-                [
-                    context.closed_until_ms,
-                    context.arrived_ms,
-                    context.arrived_ms + rules.max_skew_ms,
-                    context.untimed_event_ms,
-                ],
-            ),
+            self._record_rules(jvm),
+            self._array(engine.AnalyticsSpec, self._specs(jvm, context)),
+            self._array(jvm.long, [context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
             self._array(jvm.int, LIMITS),
         )
-        return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)))
+        return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)), context)
 
-    def _array(self, kind: Any, values: Sequence[int]) -> Any:
+    def _record_rules(self, jvm: Any) -> Any:
+        rules = self._rules
+        bounds = [rules.forwarding.bounds(key) for key in rules.numbers]
+        return jvm.pacifictool.analytics.engine.RecordRules(
+            self._array(jvm.String, rules.texts),
+            self._array(jvm.String, rules.numbers),
+            self._array(jvm.double, [float(each.min) for each in bounds]),
+            self._array(jvm.double, [float(each.max) for each in bounds]),
+            rules.time,
+            rules.forwarding.numbers_in_text,
+        )
+
+    def _specs(self, jvm: Any, context: BatchContext) -> list[Any]:
+        rules = self._rules
+        return [
+            jvm.pacifictool.analytics.engine.AnalyticsSpec(
+                self._array(jvm.int, [rules.texts.index(key) for key in each.group_by]),
+                each.window_ms,
+                each.slide_ms,
+                context.closed_until_ms.get(each.name, 0),
+                self._array(jvm.int, [int(part.kind) for part in layout.parts]),
+                self._array(jvm.int, [rules.column(part.key) for part in layout.parts]),
+                layout.counts_all,
+            )
+            for each, layout in zip(rules.analytics, self._layouts, strict=True)
+        ]
+
+    def _array(self, kind: Any, values: Sequence[Any]) -> Any:
         array = self._runtime.gateway.new_array(kind, len(values))
         for place, value in enumerate(values):
             array[place] = value
         return array
 
-    def _decoded(self, data: bytes) -> BatchResult:
+    def _decoded(self, data: bytes, context: BatchContext) -> BatchResult:
         """What BatchReader.java wrote."""
         (count,) = struct.unpack_from(">i", data)
         parts = list(_PART.iter_unpack(data[4 : (at := 4 + count * _PART.size)]))
-        (count,) = struct.unpack_from(">i", data, at)
-        groups = data[at + 4 : (at := at + 4 + count * _GROUP.size)]
-        sums = []
-        for window_end, number, high, low, size in _GROUP.iter_unpack(groups):
-            zone = data[at : (at := at + size)].decode("utf-8")
-            sums.append(PartialSum(zone, window_end, number, join_sum(high, low)))
+        partials, at = self._partials(data, at, context)
         (count,) = struct.unpack_from(">i", data, at)
         rows = data[at + 4 : (at := at + 4 + count * _INVALID.size)]
+        reasons: dict[int, str] = {}
         invalid = []
-        for partition, offset, timestamp, reason, size in _INVALID.iter_unpack(rows):
+        for partition, offset, timestamp, code, size in _INVALID.iter_unpack(rows):
             value = None if size < 0 else data[at : (at := at + size)]
-            invalid.append(
-                InvalidRecord(
-                    self._topic, partition, offset, self._reasons[reason], timestamp if timestamp >= 0 else None, value
-                )
-            )
+            reason = reasons.get(code) or reasons.setdefault(code, self._rules.reason(code))
+            known_ms = timestamp if timestamp >= 0 else None
+            invalid.append(InvalidRecord(self._topic, partition, offset, reason, known_ms, value))
         return BatchResult(
             ranges=_joined(OffsetRange(partition, start, end) for partition, start, end, *_ in parts),
-            sums=sums,
+            partials=partials,
+            valid=sum(part[5] for part in parts),
             invalid=invalid,
             newest_ms=_newest(parts),
             without_timestamp=sum(part[4] for part in parts),
         )
+
+    def _partials(self, data: bytes, at: int, context: BatchContext) -> tuple[list[PartialAggregate], int]:
+        """What each window gets, and where in `data` it ends. The records of a slide count in all its windows."""
+        (count,) = struct.unpack_from(">i", data, at)
+        at += 4
+        windows: dict[tuple[int, str, int], PartialAggregate] = {}
+        for _ in range(count):
+            index, slide_end, size = _GROUP.unpack_from(data, at)
+            at += _GROUP.size
+            group = data[at : (at := at + size)].decode("utf-8")
+            number, size = _STATE.unpack_from(data, at)
+            at += _STATE.size
+            state = data[at : (at := at + size)]
+            analytics = self._rules.analytics[index]
+            closed_ms = context.closed_until_ms.get(analytics.name, 0)
+            for end in window_ends(analytics, slide_end, after_ms=closed_ms):
+                key = (index, group, end)
+                if (before := windows.get(key)) is None:
+                    windows[key] = PartialAggregate(analytics.name, group, end, number, state)
+                else:
+                    merged = self._layouts[index].merge(before.state, state)
+                    windows[key] = PartialAggregate(analytics.name, group, end, before.count + number, merged)
+        return list(windows.values()), at
 
 
 def consumer_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
@@ -212,7 +214,7 @@ def _joined(parts: Any) -> list[OffsetRange]:
 
 def _newest(parts: Sequence[tuple[int, ...]]) -> dict[int, int]:
     newest: dict[int, int] = {}
-    for partition, _start, _end, event_ms, _without in parts:
+    for partition, _start, _end, event_ms, *_ in parts:
         if event_ms >= 0:
             newest[partition] = max(event_ms, newest.get(partition, event_ms))
     return newest

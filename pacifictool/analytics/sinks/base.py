@@ -5,34 +5,34 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 
 
 class DeliveryCallback(ABC):
     """Where a sink says what became of each result. Its methods may be called from several threads."""
 
     @abstractmethod
-    def accepted(self, results: Iterable[WindowMean]) -> None:
+    def accepted(self, results: Iterable[WindowResult]) -> None:
         """The target holds these results: they would survive its restart, also by `kill -9`.
 
         An acknowledgement that says less, such as "queued", is not enough.
         """
 
     @abstractmethod
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+    def refused(self, results: Iterable[WindowResult], reason: str) -> None:
         """The target will never take these results, however often they are sent."""
 
 
 class Sink(ABC):
-    """Takes window means to where people see them.
+    """Takes results to where people see them.
 
     The contract:
 
-    - A result is keyed by zone and window end. Writing it again overwrites: after a crash results come again, and
-      a window that got late records comes again with another mean.
-    - `deliver` gets results sorted by window end, each (zone, window end) once, except that the newest window of a
-      zone may come once more at the end. It writes the results *of one zone* in the order given, because a platform's
-      "latest" value is the one written last. Different zones may be written in any order or at once.
+    - A result is keyed by its entity, its time and the keys of its values. Writing it again overwrites: after a crash
+      results come again, and a window that got late records comes again with other values.
+    - `deliver` gets results sorted by window end, each window of an analytics and a group once; behind them the newest
+      ones may come once more. It writes the results *of one entity* in the order given, because a platform's
+      "latest" value is the one written last. Different entities may be written in any order or at once.
     - `deliver` returns when every result is accepted or refused, and calls back for each. It reports parts as they are
       done; what it did not report is delivered again.
     - A fault that may pass (no connection, 401, 5xx, timeout) raises a PacificToolError. The caller waits and calls
@@ -47,16 +47,16 @@ class Sink(ABC):
     """Where the results go, for people and for the checkpoint's identity: "rest http://localhost:8080". No secrets."""
 
     @abstractmethod
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         """Writes the results. Raises PacificToolError for a fault that may pass."""
 
     def close(self) -> None:  # noqa: B027 - most sinks hold nothing
         """Lets go of connections and threads. Can be called twice."""
 
 
-def by_zone(results: Iterable[WindowMean]) -> dict[str, list[WindowMean]]:
-    """The results of each zone, in the order given."""
-    zones: dict[str, list[WindowMean]] = {}
+def by_entity(results: Iterable[WindowResult]) -> dict[str, list[WindowResult]]:
+    """The results of each entity, in the order given."""
+    entities: dict[str, list[WindowResult]] = {}
     for result in results:
-        zones.setdefault(result.zone, []).append(result)
-    return zones
+        entities.setdefault(result.entity, []).append(result)
+    return entities

@@ -1,7 +1,7 @@
-"""The gateway sink: the tutorial's Analytics Gateway, one MQTT session that publishes for one virtual device a zone.
+"""The gateway sink: the tutorial's Analytics Gateway, one MQTT session that publishes for one virtual device an entity.
 
-`v1/gateway/connect` once per zone and session makes the device with its type, `v1/gateway/telemetry` carries the
-means of many zones in one message (docs/servers/1.x.md#gateway, docs/servers/4.x.md#gateway).
+`v1/gateway/connect` once per entity and session makes the device with its type, `v1/gateway/telemetry` carries the
+means of many entities in one message (docs/servers/1.x.md#gateway, docs/servers/4.x.md#gateway).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import dropwhile
 from typing import Final
 
-from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_zone
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_entity
 from pacifictool.analytics.sinks.gateway_messages import Message, Packer, connects
 from pacifictool.analytics.sinks.stored import StoredResults
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import MqttError, PacificToolError, PlatformError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
@@ -25,7 +25,7 @@ from pacifictool.settings import MqttEndpoint, Secret
 ACKNOWLEDGEMENT_SECONDS: Final = 15.0
 """A silence of this length with messages in flight is a failure. A busy 1.x server responds within two seconds."""
 MESSAGES_IN_FLIGHT: Final = 4
-"""Each holds some 600 zones: enough to keep a server busy while acknowledgements travel."""
+"""Each holds some 600 entities: enough to keep a server busy while acknowledgements travel."""
 CONNECTS_IN_FLIGHT: Final = 100
 """Each may create a device; a 4.3.1 server makes some 50 a second (docs/servers/4.x.md#devices-and-assets, row 11)."""
 
@@ -41,15 +41,15 @@ _POLL_SECONDS: Final = 0.1
 _FIRST_READ_PAUSE_SECONDS: Final = 0.05
 _LONGEST_READ_PAUSE_SECONDS: Final = 0.8
 _CLOSE_SECONDS: Final = 1.0
-_NAMED_ZONES: Final = 3
+_NAMED: Final = 3
 
 
 class GatewaySink(Sink):
-    """Publishes `{zone: [{"ts": window end, "values": {value_key: mean}}], …}` through a gateway device.
+    """Publishes `{entity: [{"ts": …, "values": {…}}], …}` through a gateway device; results of assets, too.
 
-    A message that the platform does not acknowledge says nothing about which of its zones is to blame. Its zones
-    become questionable: they come last, with one message in flight and ever fewer zones in it, until each is either
-    acknowledged or alone. So a zone that the platform cannot take holds up others for some minutes at most.
+    A message that the platform does not acknowledge says nothing about which of its entities is to blame. Its entities
+    become questionable: they come last, with one message in flight and ever fewer entities in it, until each is either
+    acknowledged or alone. So an entity that the platform cannot take holds up others for some minutes at most.
 
     From 2.0 on a PUBACK says that a message is in the server's queue, which may be lost with the server. There a result
     is accepted when it can be read back. One that was acknowledged is not sent again while it may still be in the
@@ -65,7 +65,6 @@ class GatewaySink(Sink):
         *,
         device: str,
         entity_type: str,
-        value_key: str,
         acks_per_device: bool | None,
         stored: StoredResults | None,
         acknowledgement_seconds: float = ACKNOWLEDGEMENT_SECONDS,
@@ -85,7 +84,6 @@ class GatewaySink(Sink):
         self._look_up_token = token
         self._device = device
         self._entity_type = entity_type
-        self._value_key = value_key
         self._acks_per_device = acks_per_device
         self._stored = stored
         self._acknowledgement_seconds = acknowledgement_seconds
@@ -95,30 +93,30 @@ class GatewaySink(Sink):
         self._token: Secret | None = None
         self._session: PipelinedSession | None = None
         self._connected: set[str] = set()
-        """Zones whose device is connected in this session."""
+        """Entities whose device is connected in this session."""
         self._questionable: dict[str, int] = {}
-        """How many zones may share the next message with this one; in the order of their last failure."""
-        self._queued: dict[tuple[str, int], tuple[float, float]] = {}
-        """Mean, and monotonic seconds of the PUBACK, by zone and window end: acknowledged in this session, not read
+        """How many entities may share the next message with this one; in the order of their last failure."""
+        self._queued: dict[tuple[str, str, int], tuple[Mapping[str, float], float]] = {}
+        """Values, and monotonic seconds of the PUBACK, by `_key`: acknowledged in this session, not read
         back yet."""
         self._lock = threading.Lock()
         """Held by whoever uses the session: a delivery, or the thread that keeps it alive between deliveries."""
         self._closed = threading.Event()
         self._keep_alive: threading.Thread | None = None
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
-        zones: dict[str, list[WindowMean]] = {}
-        for zone, batch in by_zone(results).items():
-            reason = unfit_name(zone)
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
+        entities: dict[str, list[WindowResult]] = {}
+        for entity, batch in by_entity(results).items():
+            reason = unfit_name(entity)
             if reason is None:
-                zones[zone] = batch
+                entities[entity] = batch
             else:
                 callback.refused(batch, reason)
         with self._lock:
             try:
-                failure: PacificToolError | None = self._deliver(self._unqueued(zones), callback)
+                failure: PacificToolError | None = self._deliver(self._unqueued(entities), callback)
                 if self._stored is not None:
-                    unread = self._read_back(self._stored, zones, callback)
+                    unread = self._read_back(self._stored, entities, callback)
                     failure = failure or unread
             except BaseException:
                 self._drop_session()
@@ -135,43 +133,43 @@ class GatewaySink(Sink):
         if self._keep_alive is not None:
             self._keep_alive.join(_CLOSE_SECONDS)
 
-    def _deliver(self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback) -> MqttError | None:
-        trusted = {zone: results for zone, results in zones.items() if zone not in self._questionable}
+    def _deliver(self, entities: Mapping[str, list[WindowResult]], callback: DeliveryCallback) -> MqttError | None:
+        trusted = {entity: results for entity, results in entities.items() if entity not in self._questionable}
         failure = self._send(trusted, callback) if trusted else None
-        for group in self._questionable_groups(zones):
+        for group in self._questionable_groups(entities):
             if failure is None:
-                failure = self._send({zone: zones[zone] for zone in group}, callback, alone=True)
+                failure = self._send({entity: entities[entity] for entity in group}, callback, alone=True)
         return failure
 
-    def _questionable_groups(self, zones: Iterable[str]) -> list[list[str]]:
-        present = set(zones)
+    def _questionable_groups(self, entities: Iterable[str]) -> list[list[str]]:
+        present = set(entities)
         groups: list[list[str]] = []
-        for zone, limit in self._questionable.items():
-            if zone in present:
+        for entity, limit in self._questionable.items():
+            if entity in present:
                 if groups and len(groups[-1]) < limit == self._questionable[groups[-1][0]]:
-                    groups[-1].append(zone)
+                    groups[-1].append(entity)
                 else:
-                    groups.append([zone])
+                    groups.append([entity])
         return groups
 
     def _send(
-        self, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback, *, alone: bool = False
+        self, entities: Mapping[str, list[WindowResult]], callback: DeliveryCallback, *, alone: bool = False
     ) -> MqttError | None:
         """Connects and publishes, `alone` with one message in flight. Returns the failure of single messages.
 
         Raises MqttError when there is no session or it ended, PacificToolError when the sink is closed.
         """
         session = self._open_session()
-        new = connects([zone for zone in zones if zone not in self._connected], self._entity_type)
+        new = connects([entity for entity in entities if entity not in self._connected], self._entity_type)
         failure = self._exchange(
             session,
             lambda: next(new, None),
-            lambda message: self._connected.update(message.zones),
+            lambda message: self._connected.update(message.entities),
             at_once=1 if alone else CONNECTS_IN_FLIGHT,
         )
-        connected = {zone: results for zone, results in zones.items() if zone in self._connected}
+        connected = {entity: results for entity, results in entities.items() if entity in self._connected}
         unknown = self._acks_per_device is None
-        packer = Packer(connected, self._value_key, zones_per_message=1 if unknown else None)
+        packer = Packer(connected, entities_per_message=1 if unknown else None)
         at_once = CONNECTS_IN_FLIGHT if unknown else MESSAGES_IN_FLIGHT
 
         def accept(message: Message) -> None:
@@ -179,9 +177,9 @@ class GatewaySink(Sink):
                 callback.accepted(message.results)
             else:
                 now = time.monotonic()
-                self._queued |= {_key(result): (result.mean, now) for result in message.results}
-            for zone in message.zones:
-                self._questionable.pop(zone, None)
+                self._queued |= {_key(result): (result.values, now) for result in message.results}
+            for entity in message.entities:
+                self._questionable.pop(entity, None)
             packer.confirmed(message)
 
         telemetry = self._exchange(session, packer.next, accept, at_once=1 if alone else at_once)
@@ -205,7 +203,7 @@ class GatewaySink(Sink):
         try:
             while True:
                 while len(in_flight) < at_once and (message := next_message()) is not None:
-                    acknowledgements = len(message.zones) if self._acks_per_device else 1
+                    acknowledgements = len(message.entities) if self._acks_per_device else 1
                     in_flight[session.publish(message.topic, message.payload, acknowledgements=acknowledgements)] = (
                         message
                     )
@@ -225,25 +223,25 @@ class GatewaySink(Sink):
             self._mark_questionable(in_flight.values())
             raise
 
-    def _unqueued(self, zones: Mapping[str, list[WindowMean]]) -> dict[str, list[WindowMean]]:
-        """What has to be sent: of each zone the first result that is not queued already, and those behind it."""
+    def _unqueued(self, entities: Mapping[str, list[WindowResult]]) -> dict[str, list[WindowResult]]:
+        """What has to be sent: of each entity the first result that is not queued already, and those behind it."""
         since = time.monotonic() - self._resend_seconds
 
-        def is_queued(result: WindowMean) -> bool:
-            mean, at = self._queued.get(_key(result), (None, 0.0))
-            return mean == result.mean and at > since
+        def is_queued(result: WindowResult) -> bool:
+            values, at = self._queued.get(_key(result), (None, 0.0))
+            return values == result.values and at > since
 
-        unqueued = {zone: list(dropwhile(is_queued, results)) for zone, results in zones.items()}
-        return {zone: results for zone, results in unqueued.items() if results}
+        unqueued = {entity: list(dropwhile(is_queued, results)) for entity, results in entities.items()}
+        return {entity: results for entity, results in unqueued.items() if results}
 
     def _read_back(
-        self, stored: StoredResults, zones: Mapping[str, list[WindowMean]], callback: DeliveryCallback
+        self, stored: StoredResults, entities: Mapping[str, list[WindowResult]], callback: DeliveryCallback
     ) -> PacificToolError | None:
         """Accepts what was acknowledged as soon as it can be read. Returns the failure when some of it cannot.
 
         Raises MqttError when the session ended, PacificToolError when the sink is closed.
         """
-        waiting = [result for results in zones.values() for result in results if _key(result) in self._queued]
+        waiting = [result for results in entities.values() for result in results if _key(result) in self._queued]
         session = self._open_session() if waiting else None
         began, pause = time.monotonic(), _FIRST_READ_PAUSE_SECONDS
         while session is not None and waiting:
@@ -277,13 +275,13 @@ class GatewaySink(Sink):
             if time.monotonic() >= until:
                 return
 
-    def _not_stored(self, results: Iterable[WindowMean]) -> MqttError:
-        zones = list(by_zone(results))
+    def _not_stored(self, results: Iterable[WindowResult]) -> MqttError:
+        entities = list(by_entity(results))
         # Somebody may have deleted the device: it is connected, and so made, once more.
-        self._connected.difference_update(zones)
+        self._connected.difference_update(entities)
         return MqttError(
-            f"The platform acknowledged what gateway {self._device!r} sent for {_named(zones)}, but does not show it "
-            f"{self._stored_seconds:g} s later.",
+            f"The platform acknowledged what gateway {self._device!r} sent for {_named(entities)}, but does not show "
+            f"it {self._stored_seconds:g} s later.",
             hint="A queue that is long takes its time. If it lasts, look at the rule chain of these devices' profile: "
             'it must save what "Post telemetry" brings, with the values as they were sent.',
             failure=Failure.UNCONFIRMED,
@@ -292,15 +290,15 @@ class GatewaySink(Sink):
 
     def _mark_questionable(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            for zone in message.zones:
-                # To the end, behind zones that have waited longer.
-                self._questionable.pop(zone, None)
-                self._questionable[zone] = max(1, len(message.zones) // 2)
+            for entity in message.entities:
+                # To the end, behind entities that have waited longer.
+                self._questionable.pop(entity, None)
+                self._questionable[entity] = max(1, len(message.entities) // 2)
 
     def _unconfirmed(self, messages: Iterable[Message]) -> MqttError:
-        zones = [zone for message in messages for zone in message.zones]
+        entities = [entity for message in messages for entity in message.entities]
         return MqttError(
-            f"The platform did not acknowledge what gateway {self._device!r} sent for {_named(zones)} "
+            f"The platform did not acknowledge what gateway {self._device!r} sent for {_named(entities)} "
             f"within {self._acknowledgement_seconds:g} s.",
             hint="It says nothing when it cannot make a device of that name, when a rule fails, or when the gateway "
             "was not a gateway at its last CONNECT.",
@@ -352,13 +350,13 @@ class GatewaySink(Sink):
                     self._lock.release()
 
 
-def _key(result: WindowMean) -> tuple[str, int]:
-    return result.zone, result.window_end_ms
+def _key(result: WindowResult) -> tuple[str, str, int]:
+    return result.entity, result.analytics, result.window_end_ms
 
 
-def _named(zones: Sequence[str]) -> str:
-    named = ", ".join(repr(zone) for zone in zones[:_NAMED_ZONES])
-    return f"{named} and {len(zones) - _NAMED_ZONES} more" if len(zones) > _NAMED_ZONES else named
+def _named(entities: Sequence[str]) -> str:
+    named = ", ".join(repr(entity) for entity in entities[:_NAMED])
+    return f"{named} and {len(entities) - _NAMED} more" if len(entities) > _NAMED else named
 
 
 def gateway_target(endpoint: MqttEndpoint, device: str) -> str:
@@ -366,15 +364,15 @@ def gateway_target(endpoint: MqttEndpoint, device: str) -> str:
     return f"gateway {endpoint} as {device}"
 
 
-def unfit_name(zone: str) -> str | None:
-    """Why no device can be called like this zone; None when one can."""
-    if not zone:
+def unfit_name(entity: str) -> str | None:
+    """Why no device can be called like this entity; None when one can."""
+    if not entity:
         return "a device without a name is impossible"
-    if len(zone) > MAX_NAME_LENGTH:
-        return f"names of devices have at most {MAX_NAME_LENGTH} characters, this one has {len(zone)}"
+    if len(entity) > MAX_NAME_LENGTH:
+        return f"names of devices have at most {MAX_NAME_LENGTH} characters, this one has {len(entity)}"
     try:
-        zone.encode()
+        entity.encode()
     except UnicodeEncodeError:
-        # A surrogate: the platform would replace it, and two zones would share a device.
+        # A surrogate: the platform would replace it, and two entities would share a device.
         return "the name is not valid Unicode"
     return None

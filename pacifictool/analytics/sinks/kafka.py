@@ -1,4 +1,5 @@
-"""The Kafka sink: one JSON record a result on a topic of its own, for whoever wants the means without the platform."""
+"""The Kafka sink: one JSON record a window and group on a topic of its own, for whoever wants the results without the
+platform."""
 
 from __future__ import annotations
 
@@ -11,16 +12,17 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import KafkaError, PacificToolError, UsageError
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin, no_connection, reason_of, unreachable
 from pacifictool.rest.values import encode_object
+from pacifictool.scenario import Analytics
 from pacifictool.settings import KafkaEndpoint
 
 DELIVERY_SECONDS: Final = 20.0
 """How long one delivery may take before the job hears of it."""
-OWN_KEYS: Final = ("ts", "count")
+OWN_KEYS: Final = ("ts", "count", "analytics")
 
 _POLL_SECONDS: Final = 0.1
 _BROKER_DEFAULT: Final = -1
@@ -29,10 +31,11 @@ _NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
 
 
 class KafkaSink(Sink):
-    """Writes `{zone_key: zone, value_key: mean, "ts": window end, "count": records}` with the zone as the key.
+    """Writes the values of the group and the results by their keys, with the name of the entity as the record's key:
+    `{"geoZone": "Zone A", "windSpeed": 32.5, "ts": …, "count": records, "analytics": "zones"}`.
 
     The record's timestamp is the end of the window. A corrected or repeated window is one more record: the last
-    record of a zone and `ts` counts. The records of one zone are in one partition and in order.
+    record of an analytics, entity and `ts` counts. The records of one entity are in one partition and in order.
     """
 
     name = "kafka"
@@ -41,29 +44,29 @@ class KafkaSink(Sink):
         self,
         endpoint: KafkaEndpoint,
         topic: str,
+        analytics: Sequence[Analytics],
         *,
-        zone_key: str,
-        value_key: str,
         delivery_seconds: float = DELIVERY_SECONDS,
     ) -> None:
         """Connects with the first delivery. Raises UsageError when a key of the scenario is one of `OWN_KEYS`."""
-        for key in (zone_key, value_key):
-            if key in OWN_KEYS:
+        for each in analytics:
+            keys = [*each.group_by, *each.telemetry]
+            if (key := next((key for key in keys if key in OWN_KEYS or keys.count(key) > 1), None)) is not None:
                 raise UsageError(
-                    f"The key {key!r} of the scenario cannot be in a result record, which has a {key!r} of its own.",
+                    f"The key {key!r} of analytics {each.name!r} cannot be in a result record, which has one "
+                    "of its own.",
                     hint="Rename the key, or use another --sink.",
                 )
         self.target = kafka_target(endpoint, topic)
         self._endpoint = endpoint
         self._topic = topic
-        self._zone_key = zone_key
-        self._value_key = value_key
+        self._group_keys = {each.name: each.group_by for each in analytics}
         self._delivery_seconds = delivery_seconds
         self._topic_exists = False
         self._producer: Producer | None = None
         self._closed = threading.Event()
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         producer = self._producer or self._open()
         batch = _Batch(len(results), callback)
         try:
@@ -90,18 +93,19 @@ class KafkaSink(Sink):
     def close(self) -> None:
         self._closed.set()
 
-    def _produce(self, producer: Producer, result: WindowMean, batch: _Batch) -> None:
+    def _produce(self, producer: Producer, result: WindowResult, batch: _Batch) -> None:
         try:
-            key = result.zone.encode()
+            key = result.entity.encode()
         except UnicodeEncodeError:
-            batch.refuse(result, "the zone's name is not valid Unicode")
+            batch.refuse(result, "the name of its entity is not valid Unicode")
             return
         value = encode_object(
             {
-                self._zone_key: result.zone,
-                self._value_key: result.mean,
-                "ts": result.window_end_ms,
+                **dict(zip(self._group_keys[result.analytics], result.group, strict=True)),
+                **result.values,
+                "ts": result.ts_ms,
                 "count": result.count,
+                "analytics": result.analytics,
             }
         )
         while True:
@@ -162,10 +166,10 @@ class _Batch:
         self.failure: str | None = None
         """The first failure that may pass."""
         self._callback = callback
-        self._accepted: list[WindowMean] = []
-        self._refused: list[tuple[WindowMean, str]] = []
+        self._accepted: list[WindowResult] = []
+        self._refused: list[tuple[WindowResult, str]] = []
 
-    def responded(self, result: WindowMean, error: Any, _message: Any) -> None:
+    def responded(self, result: WindowResult, error: Any, _message: Any) -> None:
         """The broker's response; `error` is librdkafka's, None for success."""
         self.missing -= 1
         if error is None:
@@ -175,7 +179,7 @@ class _Batch:
         else:
             self.failure = self.failure or reason_of(KafkaException(error))
 
-    def refuse(self, result: WindowMean, reason: str) -> None:
+    def refuse(self, result: WindowResult, reason: str) -> None:
         self.missing -= 1
         self._refused.append((result, reason))
 

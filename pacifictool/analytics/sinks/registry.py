@@ -66,19 +66,21 @@ def _rest_target(options: SinkOptions) -> str:
 
 @contextmanager
 def _open_rest(options: SinkOptions) -> Iterator[Sink]:
+    with options.connect() as platform, closing(rest_sink(platform, options.scenario)) as sink:
+        yield sink
+
+
+def rest_sink(platform: Platform, scenario: Scenario) -> Sink:
+    """The sink that posts the results of a scenario over REST; close it."""
     from pacifictool.analytics.sinks.rest import RestSink
 
-    with options.connect() as platform:
-        sink = RestSink(
-            platform.assets,
-            platform.telemetry,
-            url=platform.url,
-            entity_type=options.scenario.platform.entity_type,
-            value_key=options.scenario.aggregation.value_key,
-            connections=platform.telemetry.writes_at_once(),
-        )
-        with closing(sink):
-            yield sink
+    return RestSink(
+        {"asset": platform.assets, "device": platform.devices},
+        platform.telemetry,
+        url=platform.url,
+        entity_type=scenario.asset_type,
+        connections=platform.telemetry.writes_at_once(),
+    )
 
 
 # --- gateway ---------------------------------------------------------------------------------------------------------
@@ -101,12 +103,9 @@ def _open_gateway(options: SinkOptions) -> Iterator[Sink]:
             options.settings.mqtt,
             lambda: gateway_token(platform, options.gateway_device),
             device=options.gateway_device,
-            entity_type=options.scenario.platform.entity_type,
-            value_key=options.scenario.aggregation.value_key,
+            entity_type=options.scenario.asset_type,
             acks_per_device=_acks_per_device(platform),
-            stored=None
-            if platform.generation() == "1.x"
-            else DeviceReader(platform, options.scenario.aggregation.value_key),
+            stored=None if platform.generation() == "1.x" else DeviceReader(platform),
         )
         with closing(sink):
             yield sink
@@ -147,7 +146,7 @@ def gateway_token(platform: Platform, name: str) -> Secret:
 
 def result_topic(options: SinkOptions) -> str:
     """The topic for results. Raises UsageError when it would be the topic that the job reads."""
-    source = options.scenario.kafka.topic
+    source = options.scenario.forwarding.topic
     topic = options.result_topic or f"{source}-means"
     if topic == source:
         raise UsageError(
@@ -172,13 +171,7 @@ def _kafka_target(options: SinkOptions) -> str:
 def _open_kafka(options: SinkOptions) -> Iterator[Sink]:
     from pacifictool.analytics.sinks.kafka import KafkaSink
 
-    aggregation = options.scenario.aggregation
-    sink = KafkaSink(
-        options.settings.kafka,
-        result_topic(options),
-        zone_key=aggregation.zone_key,
-        value_key=aggregation.value_key,
-    )
+    sink = KafkaSink(options.settings.kafka, result_topic(options), options.scenario.analytics)
     with closing(sink):
         yield sink
 

@@ -1,4 +1,4 @@
-"""The REST sink: one asset per zone, created when missing, several zones at once, each in time order."""
+"""The REST sink: an asset or a device for each group, created when missing, several at once, each in time order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
-from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_zone
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_entity
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -17,70 +17,72 @@ from pacifictool.errors import (
     PlatformError,
     PlatformUnreachable,
 )
-from pacifictool.rest.entities import Asset
+from pacifictool.rest.entities import Asset, Device
+
+Entity = Asset | Device
 
 CONNECTIONS = 8
-"""Zones written at once, unless the platform should be given more."""
+"""Entities written at once, unless the platform should be given more."""
 GIVE_WAY_AFTER = 16
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
 
 
-class AssetStore(Protocol):
-    """What the sink needs of `Platform.assets`."""
+class EntityStore(Protocol):
+    """What the sink needs of `Platform.assets` and `Platform.devices`."""
 
-    def find(self, name: str) -> Asset | None: ...
+    def find(self, name: str) -> Entity | None: ...
 
-    def create(self, name: str, type: str) -> Asset: ...  # noqa: A002 - the platform's word
+    def create(self, name: str, type: str) -> Entity: ...  # noqa: A002 - the platform's word
 
-    def get_or_create(self, name: str, type: str) -> Asset: ...  # noqa: A002
+    def get_or_create(self, name: str, type: str) -> Entity: ...  # noqa: A002
 
 
 class TelemetryWriter(Protocol):
     """What the sink needs of `Platform.telemetry`."""
 
-    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None: ...
+    def write(self, entity: Entity, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None: ...
 
 
 class RestSink(Sink):
-    """Posts `{"ts": window end, "values": {value_key: mean}}` to the asset named after the zone."""
+    """Posts `{"ts": …, "values": {…}}`, all results of a window, to the entity of the group."""
 
     name = "rest"
 
     def __init__(
         self,
-        assets: AssetStore,
+        stores: Mapping[str, EntityStore],
         telemetry: TelemetryWriter,
         *,
         url: str,
         entity_type: str,
-        value_key: str,
         connections: int = CONNECTIONS,
     ) -> None:
-        """`entity_type` is the type of assets that have to be created; `connections` zones are written at once.
+        """`stores` by kind of entity: "asset" and "device". `entity_type` is the type of those that have to be created;
+        `connections` of them are written at once.
 
         Nothing is sent before the first delivery.
         """
         self.target = f"rest {url}"
-        self._asset_store = assets
+        self._stores = stores
         self._telemetry = telemetry
         self._entity_type = entity_type
-        self._value_key = value_key
-        self._known: dict[str, Asset] = {}
+        self._known: dict[tuple[str, str], Entity] = {}
         self._likely_new = False
-        """Whether the last asset looked for was missing: then the next is created without looking."""
+        """Whether the last entity looked for was missing: then the next is created without looking."""
         self._closed = threading.Event()
         self._connections = connections
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         failures: list[PacificToolError] = []
         in_a_row = 0
         running: set[Future[PacificToolError | None]] = set()
-        zones = iter(by_zone(results).values())
+        kinds = (by_entity(each for each in results if each.entity_kind == kind) for kind in self._stores)
+        entities = (batch for found in kinds for batch in found.values())
         while True:
             give_way = in_a_row >= GIVE_WAY_AFTER or self._closed.is_set()
-            while not give_way and len(running) < 2 * self._connections and (batch := next(zones, None)) is not None:
-                running.add(self._pool.submit(self._deliver_zone, batch, callback))
+            while not give_way and len(running) < 2 * self._connections and (batch := next(entities, None)) is not None:
+                running.add(self._pool.submit(self._deliver_entity, batch, callback))
             if not running:
                 break
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -100,11 +102,11 @@ class RestSink(Sink):
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver_zone(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> PacificToolError | None:
+    def _deliver_entity(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> PacificToolError | None:
         try:
             self._write(results)
         except (InvalidRequest, AlreadyExists) as error:
-            # AlreadyExists: a database that takes two names for one; the other zone's asset is not ours to write to.
+            # AlreadyExists: a database that takes two names for one; the other one is not ours to write to.
             if not _is_final(error):
                 return error
             callback.refused(results, error.message)
@@ -114,34 +116,35 @@ class RestSink(Sink):
             callback.accepted(results)
         return None
 
-    def _write(self, results: Sequence[WindowMean]) -> None:
-        zone = results[0].zone
-        rows = [(result.window_end_ms, {self._value_key: result.mean}) for result in results]
-        asset = self._known.get(zone)
-        if asset is not None:
+    def _write(self, results: Sequence[WindowResult]) -> None:
+        place = results[0].entity_kind, results[0].entity
+        rows = [(result.ts_ms, result.values) for result in results]
+        entity = self._known.get(place)
+        if entity is not None:
             try:
-                self._telemetry.write(asset, rows)
+                self._telemetry.write(entity, rows)
             except NotFound:
-                # Somebody deleted the asset: it is made again below.
-                del self._known[zone]
+                # Somebody deleted it: it is made again below.
+                del self._known[place]
             else:
                 return
-        asset = self._known[zone] = self._find_or_create(zone)
-        self._telemetry.write(asset, rows)
+        entity = self._known[place] = self._find_or_create(*place)
+        self._telemetry.write(entity, rows)
 
-    def _find_or_create(self, zone: str) -> Asset:
-        """Saves one request in three when a platform sees thousands of zones for the first time."""
+    def _find_or_create(self, kind: str, name: str) -> Entity:
+        """Saves one request in three when a platform sees thousands of groups for the first time."""
+        store = self._stores[kind]
         if self._likely_new:
             try:
-                return self._asset_store.create(zone, self._entity_type)
+                return store.create(name, self._entity_type)
             except AlreadyExists:
                 self._likely_new = False
         else:
-            asset = self._asset_store.find(zone)
-            if asset is not None:
-                return asset
+            entity = store.find(name)
+            if entity is not None:
+                return entity
             self._likely_new = True
-        return self._asset_store.get_or_create(zone, self._entity_type)
+        return store.get_or_create(name, self._entity_type)
 
 
 def _is_final(error: PlatformError) -> bool:

@@ -1,7 +1,7 @@
-"""Reads results back from the devices of their zones, for servers whose PUBACK does not say that they are stored.
+"""Reads results back from the devices of their entities, for servers whose PUBACK does not say that they are stored.
 
 The latest values of two thousand devices come with one request where the server has entity queries (3.1 and later).
-Only what the latest value cannot show, a window older than it, is read zone by zone.
+Only what the latest value cannot show, a window older than it, is read entity by entity.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from pacifictool.analytics.sinks.base import by_zone
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.sinks.base import by_entity
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import NotFound
 from pacifictool.rest import Platform
 from pacifictool.rest.entities import EntityId
@@ -31,56 +31,64 @@ Found = TypeVar("Found")
 class StoredResults(Protocol):
     """Tells which results the platform holds."""
 
-    def among(self, results: Sequence[WindowMean]) -> list[WindowMean]:
+    def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
         """Those of `results` that can be read from the platform now. Raises PlatformError."""
 
 
 class DeviceReader(StoredResults):
-    """Looks for results in the time series `value_key` of the devices named after their zones."""
+    """Looks for results in the time series of the devices named after their entities.
 
-    def __init__(self, platform: Platform, value_key: str) -> None:
+    One of a result's values is looked for: a server stores all values of one message and time together.
+    """
+
+    def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._key = value_key
         self._queries = DeviceQueries(platform.session)
         self._has_queries = platform.generation() != "2.x"
         self._ids: dict[str, str] = {}
         """Of devices, by name."""
 
-    def among(self, results: Sequence[WindowMean]) -> list[WindowMean]:
-        zones = by_zone(results)
-        latest = self._latest(zones)
-        found: list[WindowMean] = []
-        older: dict[str, list[WindowMean]] = {}
-        for zone, (ts_ms, value) in latest.items():
-            for result in zones[zone]:
-                if result.window_end_ms == ts_ms:
-                    if _is_mean(value, result):
+    def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
+        keys: dict[str, list[WindowResult]] = {}
+        for result in results:
+            keys.setdefault(_key_of(result), []).append(result)
+        return [result for key, some in keys.items() for result in self._among(key, some)]
+
+    def _among(self, key: str, results: Sequence[WindowResult]) -> list[WindowResult]:
+        entities = by_entity(results)
+        latest = self._latest(entities, key)
+        found: list[WindowResult] = []
+        older: dict[str, list[WindowResult]] = {}
+        for entity, (ts_ms, value) in latest.items():
+            for result in entities[entity]:
+                if result.ts_ms == ts_ms:
+                    if _is_stored(value, result):
                         found.append(result)
-                elif result.window_end_ms < ts_ms:
-                    older.setdefault(zone, []).append(result)
-        for some in self._at_once(lambda zone: self._in_history(older[zone]), older):
+                elif result.ts_ms < ts_ms:
+                    older.setdefault(entity, []).append(result)
+        for some in self._at_once(lambda entity: self._in_history(older[entity], key), older):
             found += some
         return found
 
-    def _in_history(self, results: Sequence[WindowMean]) -> list[WindowMean]:
-        """Those of one zone's results that its time series holds."""
-        ends = [result.window_end_ms for result in results]
-        device = self._entity(results[0].zone)
-        points = self._platform.telemetry.range(device, self._key, min(ends), max(ends) + 1)
+    def _in_history(self, results: Sequence[WindowResult], key: str) -> list[WindowResult]:
+        """Those of one entity's results that its time series holds."""
+        times = [result.ts_ms for result in results]
+        device = self._entity(results[0].entity)
+        points = self._platform.telemetry.range(device, key, min(times), max(times) + 1)
         values = {point.ts_ms: point.value for point in points}
-        return [result for result in results if _is_mean(values.get(result.window_end_ms), result)]
+        return [result for result in results if _is_stored(values.get(result.ts_ms), result)]
 
-    def _latest(self, zones: Iterable[str]) -> dict[str, tuple[int, Value | None]]:
-        """Time and value of the latest point of each zone that has one; numbers may still be text."""
-        self._learn_ids(zone for zone in zones if zone not in self._ids)
-        names = {self._ids[zone]: zone for zone in zones if zone in self._ids}
+    def _latest(self, entities: Iterable[str], key: str) -> dict[str, tuple[int, Value | None]]:
+        """Time and value of the latest point of each entity that has one; numbers may still be text."""
+        self._learn_ids(entity for entity in entities if entity not in self._ids)
+        names = {self._ids[entity]: entity for entity in entities if entity in self._ids}
         if not self._has_queries:
-            return self._latest_singly(names.values())
+            return self._latest_singly(names.values(), key)
         try:
-            found = self._queries.latest(list(names), self._key)
+            found = self._queries.latest(list(names), key)
         except NotFound:
             self._has_queries = False
-            return self._latest_singly(names.values())
+            return self._latest_singly(names.values(), key)
         for identifier in names.keys() - found.keys():
             # Deleted; should there be another of that name, it is found the next time.
             del self._ids[names[identifier]]
@@ -88,27 +96,28 @@ class DeviceReader(StoredResults):
             names[identifier]: point for identifier, point in found.items() if point is not None
         }
         empty = [names[identifier] for identifier, point in found.items() if point is None]
-        if empty and self._is_hidden_from_queries(empty[0]):
+        if empty and self._is_hidden_from_queries(empty[0], key):
             self._has_queries = False
-            points |= self._latest_singly(empty)
+            points |= self._latest_singly(empty, key)
         return points
 
-    def _is_hidden_from_queries(self, zone: str) -> bool:
+    def _is_hidden_from_queries(self, entity: str, key: str) -> bool:
         """Whether the device has a latest value that queries do not show: a server may keep them in Cassandra."""
-        if not self._latest_singly([zone]):
+        if not self._latest_singly([entity], key):
             return False
         # It may have been stored since the query.
-        return self._queries.latest([self._ids[zone]], self._key).get(self._ids[zone]) is None
+        return self._queries.latest([self._ids[entity]], key).get(self._ids[entity]) is None
 
-    def _latest_singly(self, zones: Iterable[str]) -> dict[str, tuple[int, Value | None]]:
-        def read(zone: str) -> tuple[str, Point | None]:
+    def _latest_singly(self, entities: Iterable[str], key: str) -> dict[str, tuple[int, Value | None]]:
+        def read(entity: str) -> tuple[str, Point | None]:
             try:
-                return zone, self._platform.telemetry.latest(self._entity(zone), [self._key])[self._key]
+                return entity, self._platform.telemetry.latest(self._entity(entity), [key])[key]
             except NotFound:
-                self._ids.pop(zone, None)
-                return zone, None
+                self._ids.pop(entity, None)
+                return entity, None
 
-        return {zone: (point.ts_ms, point.value) for zone, point in self._at_once(read, zones) if point is not None}
+        found = self._at_once(read, entities)
+        return {entity: (point.ts_ms, point.value) for entity, point in found if point is not None}
 
     def _learn_ids(self, names: Iterable[str]) -> None:
         missing = set(names)
@@ -134,20 +143,24 @@ class DeviceReader(StoredResults):
                 return
         yield from ((device.name, device.id) for device in self._platform.devices.list())
 
-    def _entity(self, zone: str) -> EntityId:
-        return EntityId("DEVICE", self._ids[zone])
+    def _entity(self, entity: str) -> EntityId:
+        return EntityId("DEVICE", self._ids[entity])
 
-    def _at_once(self, read: Callable[[str], Found], zones: Iterable[str]) -> list[Found]:
-        if not (waiting := list(zones)):
+    def _at_once(self, read: Callable[[str], Found], entities: Iterable[str]) -> list[Found]:
+        if not (waiting := list(entities)):
             return []
         with ThreadPoolExecutor(min(len(waiting), self._platform.telemetry.writes_at_once())) as pool:
             return list(pool.map(read, waiting))
 
 
-def _is_mean(value: Value | None, result: WindowMean) -> bool:
+def _key_of(result: WindowResult) -> str:
+    return next(iter(result.values))
+
+
+def _is_stored(value: Value | None, result: WindowResult) -> bool:
     if value is None or isinstance(value, bool):
         return False
     try:
-        return math.isclose(float(value), result.mean, rel_tol=_DIGITS, abs_tol=_DIGITS)
+        return math.isclose(float(value), result.values[_key_of(result)], rel_tol=_DIGITS, abs_tol=_DIGITS)
     except (ValueError, OverflowError):
         return False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import lock, migration
-from pacifictool.analytics.state.schema import FILE_NAME
+from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME
 from pacifictool.analytics.state.store import StateStore, sync_folder
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch, StorageFull
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full
 from pacifictool.runtime.own_folder import CHECKPOINT, claim
 
@@ -21,10 +22,7 @@ _TITLES = {
     "topic": "topic",
     "topic_id": "topic id (it changes when a topic is deleted and created again)",
     "cluster_id": "Kafka cluster id",
-    "window_ms": "window in ms",
-    "zone_key": "key of the zone",
-    "value_key": "key of the value",
-    "valid": "valid range",
+    "records": "records",
     "target": "target of the results",
 }
 TWO_WAYS_ON = (
@@ -49,6 +47,7 @@ class Checkpoint:
         self,
         folder: Path,
         topic: str,
+        rules: RecordRules,
         *,
         gives_up: Callable[[], bool] = lambda: False,
         reporter: Reporter = SILENT,
@@ -75,9 +74,9 @@ class Checkpoint:
         try:
             shutil.rmtree(self.tmp, ignore_errors=True)
             self.tmp.mkdir(mode=0o700, exist_ok=True)
-            if migration.bring_over(folder, topic):
+            if migration.bring_over(folder, topic, rules):
                 reporter.info(f"The checkpoint in {folder} is brought over from an earlier version.")
-            self.store = StateStore(folder / FILE_NAME, gives_up=gives_up, reporter=reporter)
+            self.store = StateStore(folder / FILE_NAME, rules, gives_up=gives_up, reporter=reporter)
         except OSError as error:
             os.close(self._lock)
             raise _translated(error, folder) from error
@@ -93,11 +92,12 @@ class Checkpoint:
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Compares with the job that made the folder, or notes `identity` in a new one.
 
-        A value None means "could not be found out" and matches anything. Raises CheckpointMismatch.
+        A value None means "could not be found out" and matches anything; what is new, such as an analytics that was
+        added, is noted. Raises CheckpointMismatch.
         """
         known = self.store.identity_document()
         differences = {
-            name: f"{_TITLES.get(name, name)}: {known[name]!r} there, {value!r} now"
+            name: "; ".join(_differences(_title(name), known[name], value))
             for name, value in identity.items()
             if value is not None and known.get(name) is not None and known[name] != value
         }
@@ -127,6 +127,20 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name) or name.replace(ANALYTICS, "analytics ", 1)
+
+
+def _differences(title: str, before: Any, now: Any) -> Iterator[str]:
+    """In words; of two objects only the members that differ."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in dict.fromkeys((*before, *now)):
+            if before.get(name) != now.get(name):
+                yield from _differences(f"{title}, {name}", before.get(name), now.get(name))
+    else:
+        yield f"{title}: {before!r} there, {now!r} now"
 
 
 def another_topic(topic: str) -> CheckpointMismatch:

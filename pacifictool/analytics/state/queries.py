@@ -6,16 +6,15 @@ import json
 import sqlite3
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pacifictool.analytics.state.schema import INVALID
-from pacifictool.analytics.windows import join_sum
 
 _PAGE: Final = 1000
 _LARGEST: Final = 2**63 - 1
-_WINDOW: Final = "SELECT zone, window_end, count, high, low, delivered FROM windows "
+_WINDOW: Final = "SELECT analytics, group_key, window_end, count, state, delivered FROM windows "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,22 @@ class OffsetRange:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowTotal:
-    """One window of one zone as it stands in the store."""
+class WindowState:
+    """One window of one group as it stands in the store."""
 
-    zone: str
+    analytics: str
+    group: str
+    """See windows.join_group."""
     window_end_ms: int
     count: int
-    total: int
-    """Sum of the values in units of 1e-9."""
+    state: bytes
+    """See engine.aggregates.StateLayout."""
     delivered: int
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """What its windows follow one another in: analytics and group."""
+        return self.analytics, self.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +123,10 @@ class StateQueries(ABC):
         """This machine's clock when the last batch was planned."""
         return self._state_int("arrival_ms")
 
-    @property
-    def closed_until_ms(self) -> int:
-        """Windows that end at or before this take no more records. It never falls, whatever the lateness is now."""
-        return self._state_int("closed_until_ms") or 0
+    def closed_until_ms(self) -> dict[str, int]:
+        """By analytics: windows that end at or before this take no more records. It never falls, whatever the lateness
+        is now."""
+        return {str(name): int(value) for name, value in json.loads(self.state("closed_until_ms") or "{}").items()}
 
     # --- the topic -----------------------------------------------------------------------------------------------
 
@@ -144,45 +150,52 @@ class StateQueries(ABC):
     # --- windows -------------------------------------------------------------------------------------------------
 
     def due_windows(self) -> int:
-        """How many (window, zone) pairs are not delivered as they stand."""
+        """How many (window, group) pairs are not delivered as they stand."""
         ((due,),) = self._query("SELECT count(*) FROM windows WHERE count <> delivered")
         return int(due)
 
-    def due(self, until_ms: int | None, limit: int, after: WindowTotal | None = None) -> list[WindowTotal]:
+    def due(self, until_ms: int | None, limit: int, after: WindowState | None = None) -> list[WindowState]:
         """Windows that end at or before `until_ms` (None: all) and whose count has not been delivered, oldest first.
 
         At most `limit`, and only those after `after` in that order.
         """
         rows = self._query(
-            _WINDOW + "WHERE count <> delivered AND window_end <= ? AND (window_end, zone) > (?, ?) "
-            "ORDER BY window_end, zone LIMIT ?",
+            _WINDOW + "WHERE count <> delivered AND window_end <= ? AND (window_end, analytics, group_key) > (?, ?, ?) "
+            "ORDER BY window_end, analytics, group_key LIMIT ?",
             (
                 until_ms if until_ms is not None else _LARGEST,
-                after.window_end_ms if after is not None else -_LARGEST,
-                after.zone if after is not None else "",
+                *((after.window_end_ms, *after.series) if after is not None else (-_LARGEST, "", "")),
                 limit,
             ),
         )
-        return [_window(row) for row in rows]
+        return [WindowState(*row) for row in rows]
 
-    def newest_delivered(self, zones: Iterable[str]) -> dict[str, WindowTotal]:
-        """For each zone the newest window that has been delivered, as it stands now."""
+    def newest_delivered(self, before: Mapping[tuple[str, str], int | None]) -> dict[tuple[str, str], WindowState]:
+        """Of each series, an analytics and a group, the newest window that has been delivered, as it stands now; of
+        those that end before the given time (None: of all)."""
+        wanted = [(*series, _LARGEST if end is None else end) for series, end in before.items()]
         rows = self._query(
-            "SELECT zone, window_end, count, high, low, delivered FROM json_each(?) AS wanted JOIN windows "
-            "ON zone = wanted.value AND window_end = "
-            "(SELECT max(window_end) FROM windows WHERE zone = wanted.value AND delivered > 0)",
-            (json.dumps(list(zones)),),
+            "SELECT w.analytics, w.group_key, w.window_end, w.count, w.state, w.delivered FROM json_each(?) AS wanted "
+            "JOIN windows AS w ON w.analytics = wanted.value ->> 0 AND w.group_key = wanted.value ->> 1 "
+            "AND w.window_end = (SELECT max(window_end) FROM windows WHERE analytics = wanted.value ->> 0 "
+            "AND group_key = wanted.value ->> 1 AND delivered > 0 AND window_end < wanted.value ->> 2)",
+            (json.dumps(wanted),),
         )
-        return {row[0]: _window(row) for row in rows}
+        return {found.series: found for found in (WindowState(*row) for row in rows)}
 
-    def window(self, window_end_ms: int, zone: str) -> WindowTotal | None:
+    def window(self, analytics: str, group: str, window_end_ms: int) -> WindowState | None:
         """One window; None when nothing was counted into it, or when it is delivered and takes no more records."""
-        rows = self._query(_WINDOW + "WHERE window_end = ? AND zone = ?", (window_end_ms, zone))
-        return _window(rows[0]) if rows else None
+        rows = self._query(
+            _WINDOW + "WHERE analytics = ? AND window_end = ? AND group_key = ?", (analytics, window_end_ms, group)
+        )
+        return WindowState(*rows[0]) if rows else None
 
-    def refusal(self, window_end_ms: int, zone: str) -> str | None:
-        """Why the target will never take this window's mean; None when it did not say so."""
-        rows = self._query("SELECT reason FROM refused WHERE window_end = ? AND zone = ?", (window_end_ms, zone))
+    def refusal(self, analytics: str, group: str, window_end_ms: int) -> str | None:
+        """Why the target will never take this window's results; None when it did not say so."""
+        rows = self._query(
+            "SELECT reason FROM refused WHERE analytics = ? AND window_end = ? AND group_key = ?",
+            (analytics, window_end_ms, group),
+        )
         return str(rows[0][0]) if rows else None
 
     # --- invalid records -----------------------------------------------------------------------------------------
@@ -230,11 +243,6 @@ class StateQueries(ABC):
 def _ranges(document: Mapping[str, Sequence[int]]) -> Iterator[OffsetRange]:
     for partition, (start, end) in document.items():
         yield OffsetRange(int(partition), int(start), int(end))
-
-
-def _window(row: Sequence[Any]) -> WindowTotal:
-    zone, window_end, count, high, low, delivered = row
-    return WindowTotal(zone, window_end, count, join_sum(high, low), delivered)
 
 
 def _invalid_record(row: Sequence[Any]) -> InvalidRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch, StateQueries
-from pacifictool.analytics.state.schema import FILE_NAME, VERSION
+from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME, VERSION
 from pacifictool.analytics.windows import arrival_without_timestamp_ms, trigger_interval_ms
 from pacifictool.errors import AggregationError
 
@@ -26,10 +26,10 @@ class JobIdentity:
 
     topic: str
     topic_id: str | None
-    window_ms: int
-    value_key: str
     target: str
-    """Where its means go, for example "rest http://localhost:8080"."""
+    """Where its results go, for example "rest http://localhost:8080"."""
+    analytics: Mapping[str, Mapping[str, Any]]
+    """By name, what each computes: `group_by`, `window_ms`, `slide_ms`, `telemetry`, `entity`, …; see JobConfig."""
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self | None:
@@ -38,9 +38,12 @@ class JobIdentity:
             return cls(
                 topic=str(document["topic"]),
                 topic_id=document.get("topic_id"),
-                window_ms=int(document["window_ms"]),
-                value_key=str(document["value_key"]),
                 target=str(document["target"]),
+                analytics={
+                    name.removeprefix(ANALYTICS): dict(what)
+                    for name, what in document.items()
+                    if name.startswith(ANALYTICS)
+                },
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -104,11 +107,10 @@ class JobView(StateQueries):
                     return batch
         return None
 
-    def untimed_window_end_ms(self, batch: CountedBatch) -> int:
-        """Into which window the batch's records without timestamp were counted."""
-        window_ms = self.identity.window_ms
-        arrived_ms = arrival_without_timestamp_ms(batch.planned_ms, trigger_interval_ms(window_ms))
-        return (arrived_ms // window_ms + 1) * window_ms
+    def untimed_event_ms(self, batch: CountedBatch) -> int:
+        """At which time the batch's records without timestamp were counted."""
+        slides = [int(each["slide_ms"]) for each in self.identity.analytics.values()]
+        return arrival_without_timestamp_ms(batch.planned_ms, trigger_interval_ms(min(slides)))
 
     def _connect(self) -> sqlite3.Connection:
         # Read only: the job is the only one that writes. Where not even SQLite's files next to the store can be made,

@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, StateQueries, is_locked
+from pacifictool.analytics.engine.aggregates import StateLayout
+from pacifictool.analytics.engine.records import RecordRules
+from pacifictool.analytics.state import migration
+from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, StateQueries, WindowState, is_locked
 from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES, TABLES, VERSION
-from pacifictool.analytics.windows import PartialSum, split_sum
+from pacifictool.analytics.windows import PartialAggregate
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import FULL
 
 COMPRESS_BEYOND: Final = 1024
@@ -41,14 +44,16 @@ class BatchOutcome:
 
     ranges: Sequence[OffsetRange]
     """What was read, a partition once."""
-    sums: Sequence[PartialSum]
+    partials: Sequence[PartialAggregate]
+    valid: int
+    """Number of records without any fault."""
     invalid: Sequence[InvalidRecord] = ()
     newest_ms: Mapping[int, int] = field(default_factory=dict)
     """By partition: the newest event time among its records that were counted."""
     watermark_ms: int | None = None
     """The newest event time of the batch."""
-    closed_until_ms: int = 0
-    """Windows that end at or before this take no more records from now on."""
+    closed_until_ms: Mapping[str, int] = field(default_factory=dict)
+    """By analytics: windows that end at or before this take no more records from now on."""
     planned_ms: int = 0
     """This machine's clock when the batch was planned."""
     done_ms: int = 0
@@ -56,7 +61,7 @@ class BatchOutcome:
     @property
     def records(self) -> int:
         """How many records the batch held."""
-        return sum(part.count for part in self.sums) + len(self.invalid)
+        return self.valid + len(self.invalid)
 
 
 class StateStore(StateQueries):
@@ -67,10 +72,17 @@ class StateStore(StateQueries):
     """
 
     def __init__(
-        self, path: Path, *, gives_up: Callable[[], bool] = lambda: False, reporter: Reporter = SILENT
+        self,
+        path: Path,
+        rules: RecordRules,
+        *,
+        gives_up: Callable[[], bool] = lambda: False,
+        reporter: Reporter = SILENT,
     ) -> None:
         """Creates the file when missing. Waits for locks end with AggregationError once `gives_up` returns True."""
         self.path = path
+        self._rules = rules
+        self._layouts = {each.name: StateLayout(each) for each in rules.analytics}
         self._gives_up = gives_up
         self._reporter = reporter
         self._lock = threading.RLock()
@@ -85,8 +97,12 @@ class StateStore(StateQueries):
         # the disk.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.create_function("merged", 3, self._merged, deterministic=True)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
+        if version == 2:
+            with self._transaction():
+                migration.upgrade(self._db, self._rules)
+        elif version == 0:
             with self._transaction():
                 for statement in TABLES.split(";\n"):
                     self._db.execute(statement)
@@ -139,21 +155,24 @@ class StateStore(StateQueries):
                 "newest = max(ifnull(newest, 0), ifnull(excluded.newest, newest))",
                 [(each.partition, each.end, batch.newest_ms.get(each.partition)) for each in batch.ranges],
             )
-            self._add_sums(batch.sums)
+            self._add_partials(batch.partials)
             self._add_invalid(batch.invalid)
             self._note_batch(number, batch)
             self._note_time(batch)
             self._count("batches", 1)
-            self._count("valid", sum(part.count for part in batch.sums))
+            self._count("valid", batch.valid)
         return number
 
-    def _add_sums(self, sums: Sequence[PartialSum]) -> None:
+    def _add_partials(self, partials: Sequence[PartialAggregate]) -> None:
         self._db.executemany(
-            "INSERT INTO windows (window_end, zone, count, high, low) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (window_end, zone) DO UPDATE "
-            "SET count = count + excluded.count, high = high + excluded.high, low = low + excluded.low",
-            [(part.window_end_ms, part.zone, part.count, *split_sum(part.total)) for part in sums],
+            "INSERT INTO windows (analytics, window_end, group_key, count, state) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
+            "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
+            [(part.analytics, part.window_end_ms, part.group, part.count, part.state) for part in partials],
         )
+
+    def _merged(self, analytics: str, one: bytes, other: bytes) -> bytes:
+        return self._layouts[analytics].merge(one, other)
 
     def _add_invalid(self, records: Sequence[InvalidRecord]) -> None:
         self._db.executemany(
@@ -176,45 +195,64 @@ class StateStore(StateQueries):
         if newest is not None and newest > (self.watermark_ms or -1):
             self._set("watermark_ms", newest)
             self._set("seen_at_ms", batch.planned_ms)
-        if batch.closed_until_ms > self.closed_until_ms:
-            self._set("closed_until_ms", batch.closed_until_ms)
+        closed = self.closed_until_ms()
+        self._set(
+            "closed_until_ms",
+            json.dumps(
+                closed | {name: max(until, closed.get(name, 0)) for name, until in batch.closed_until_ms.items()}
+            ),
+        )
 
     # --- delivering ----------------------------------------------------------------------------------------------
 
-    def mark_delivered(self, delivered: Sequence[tuple[int, str, int]]) -> None:
-        """The target has acknowledged these windows, given as (window_end_ms, zone, count)."""
+    def mark_delivered(self, delivered: Sequence[WindowState], *, posted: bool = True) -> None:
+        """The target has acknowledged these windows, as they stood when they were read; or, unless `posted`, there was
+        nothing to post of them."""
         with self._transaction():
+            if not posted:
+                self._update_delivered(delivered)
+                return
+            keys = [(window.analytics, window.window_end_ms, window.group) for window in delivered]
             ((corrections,),) = self._db.execute(
-                "SELECT count(*) FROM json_each(?) AS done JOIN windows "
-                "ON window_end = json_extract(done.value, '$[0]') AND zone = json_extract(done.value, '$[1]') "
-                "WHERE delivered > 0",
-                (json.dumps(delivered),),
+                "SELECT count(*) FROM json_each(?) AS done JOIN windows ON analytics = done.value ->> 0 "
+                "AND window_end = done.value ->> 1 AND group_key = done.value ->> 2 WHERE delivered > 0",
+                (json.dumps(keys),),
             )
-            self._update_delivered([(count, window_end, zone) for window_end, zone, count in delivered])
+            self._update_delivered(delivered)
             self._count("posted", len(delivered))
             self._count("corrections", corrections)
 
-    def mark_refused(self, refused: Sequence[tuple[int, str, int, str]]) -> None:
-        """The target will never take these windows, given as (window_end_ms, zone, count, reason)."""
+    def mark_refused(self, refused: Sequence[WindowState], reason: str) -> None:
+        """The target will never take these windows, for this reason."""
         with self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", refused)
-            self._update_delivered([(count, window_end, zone) for window_end, zone, count, _ in refused])
+            self._db.executemany(
+                "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?)",
+                [(each.analytics, each.window_end_ms, each.group, each.count, reason) for each in refused],
+            )
+            self._update_delivered(refused)
             self._count("refused", len(refused))
 
-    def _update_delivered(self, counts: Sequence[tuple[int, int, str]]) -> None:
-        self._db.executemany("UPDATE windows SET delivered = ? WHERE window_end = ? AND zone = ?", counts)
+    def _update_delivered(self, windows: Sequence[WindowState]) -> None:
+        self._db.executemany(
+            "UPDATE windows SET delivered = ? WHERE analytics = ? AND window_end = ? AND group_key = ?",
+            [(window.count, window.analytics, window.window_end_ms, window.group) for window in windows],
+        )
 
     def forget_closed(self) -> int:
         """Drops windows that are delivered and closed. Returns how many.
 
-        Those of a zone with something left to deliver stay: after an older window its newest one is posted again.
+        Those of a group with something left to deliver stay: after an older window its newest one is posted again.
         """
         with self._transaction():
-            return self._db.execute(
-                "DELETE FROM windows WHERE count = delivered AND window_end <= ?1 "
-                "AND zone NOT IN (SELECT zone FROM windows WHERE count <> delivered AND window_end <= ?1)",
-                (self.closed_until_ms,),
-            ).rowcount
+            return sum(
+                self._db.execute(
+                    "DELETE FROM windows WHERE analytics = ?1 AND count = delivered AND window_end <= ?2 AND group_key "
+                    "NOT IN (SELECT group_key FROM windows WHERE analytics = ?1 AND count <> delivered "
+                    "AND window_end <= ?2)",
+                    (analytics, until_ms),
+                ).rowcount
+                for analytics, until_ms in self.closed_until_ms().items()
+            )
 
     # --- inside --------------------------------------------------------------------------------------------------
 

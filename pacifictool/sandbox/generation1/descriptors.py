@@ -71,7 +71,7 @@ DESCRIPTORS: dict[str, Descriptor] = {
 
 
 def is_valid(descriptor: Descriptor, configuration: Any) -> bool:
-    """Whether a configuration holds what the class demands."""
+    """Whether a configuration has what the class requires."""
     return isinstance(configuration, dict) and all(
         isinstance(configuration.get(key), type_) for key, type_ in descriptor.required.items()
     )

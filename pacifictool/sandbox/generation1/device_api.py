@@ -5,18 +5,19 @@ docs/servers/1.x.md#mqtt, docs/servers/1.x.md#gateway, docs/servers/1.x.md#http-
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
-from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, requested_attributes
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.generation1.engine import POST_ATTRIBUTES, POST_TELEMETRY, Done, RuleEngine, RuleMessage
+from pacifictool.sandbox.ids import now_ms
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_USERNAME, NOT_AUTHORISED, DeviceSession, Dialect
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import (
     PayloadRefused,
+    json_bytes,
     parse_json,
     parse_reading,
     parse_telemetry,
@@ -86,7 +87,7 @@ class DeviceApi1:
 
     def shared_attributes_changed(self, device_id: str, document: dict[str, Any]) -> None:
         """Notifies subscribed devices of changed or deleted shared attributes."""
-        payload = _json(document)
+        payload = json_bytes(document)
         for session in list(self._sessions.get(device_id, ())):
             session.publish(ATTRIBUTES, payload)
 
@@ -129,9 +130,9 @@ class DeviceApi1:
         if not isinstance(document, dict):
             session.close()
             return
-        answer = _json(requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys")))
+        response = json_bytes(requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys")))
         number = topic.removeprefix(_ATTRIBUTES_REQUEST)
-        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", answer, pattern=f"{_ATTRIBUTES_RESPONSE}+")
+        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", response, pattern=f"{_ATTRIBUTES_RESPONSE}+")
         if qos:
             session.puback(packet_id)
 
@@ -139,7 +140,7 @@ class DeviceApi1:
         self, session: DeviceSession, gateway: SandboxDevice, topic: str, payload: bytes, qos: int, packet_id: int
     ) -> None:
         """Gateway messages: one PUBACK for each device in it; an invalid one gets none, and what it created stays."""
-        answer = self._acknowledge(session, qos, packet_id)
+        done = self._acknowledge(session, qos, packet_id)
         try:
             document = parse_json(payload)
             if not isinstance(document, dict):
@@ -150,16 +151,16 @@ class DeviceApi1:
                     return
                 if topic == "connect":
                     self._device_of_gateway(gateway, name, type_ if isinstance(type_, str) and type_ else "default")
-                self._store.after_commit(partial(answer, None))
+                self._store.after_commit(partial(done, None))
             elif topic in ("telemetry", "attributes"):
                 now = now_ms()
                 for name, content in document.items():
                     device = self._device_of_gateway(gateway, name, "default")
-                    self._engine.process(device, _gateway_message(topic, content), now, answer)
+                    self._engine.process(device, _gateway_message(topic, content), now, done)
         except PayloadRefused:
             return
         finally:
-            self._store.after_commit(lambda: None)
+            self._store.commit_later()
 
     def _device_of_gateway(self, gateway: SandboxDevice, name: str, type_: str) -> SandboxDevice:
         tenant = gateway.entity.tenant
@@ -167,11 +168,7 @@ class DeviceApi1:
         if entity is None:
             entity = self._entities.create("DEVICE", tenant, name, type_, customer=gateway.entity.customer)
             self._entities.relate(gateway.entity, entity, "Created")
-        return self._devices.of(entity)
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        return self._devices.for_entity(entity)
 
 
 def parse_message(topic: str, payload: bytes) -> RuleMessage:

@@ -62,14 +62,14 @@ def _merge(readings: list[tuple[int, Values]]) -> list[tuple[int, Values]]:
     if len(readings) == 1:
         return readings
     merged: dict[int, Values] = {}
-    for stamp, values in readings:
-        merged[stamp] = merged.get(stamp, {}) | values
+    for timestamp, values in readings:
+        merged[timestamp] = merged.get(timestamp, {}) | values
     capacity = 16
     while len(merged) > capacity * 0.75:
         capacity *= 2
 
-    def bucket(stamp: int) -> int:
-        folded = (stamp ^ (stamp >> 32)) & 0xFFFFFFFF
+    def bucket(timestamp: int) -> int:
+        folded = (timestamp ^ (timestamp >> 32)) & 0xFFFFFFFF
         return (folded ^ (folded >> 16)) & (capacity - 1)
 
     return sorted(merged.items(), key=lambda item: bucket(item[0]))
@@ -227,8 +227,8 @@ class RuleEngine:
         """Stores a message, runs the rules and calls `done`, never before this call returns."""
         if message.type == POST_TELEMETRY:
             if not device.is_deleted:
-                for stamp, values in message.readings:
-                    self._telemetry.add(device.entity.born, stamp, values)
+                for timestamp, values in message.readings:
+                    self._telemetry.add(device.entity.born, timestamp, values)
         elif message.type == POST_ATTRIBUTES:
             self._devices.put_attributes(device, CLIENT, message.values, now_ms)
         self._advance(_Flow(device, message, self._chain(device.entity.tenant), done))
@@ -258,7 +258,7 @@ class RuleEngine:
                 return
             record = ProducerRecord(text.encode("utf-8", "replace"))
             if running.sync:
-                self._store.after_commit(_nothing)
+                self._store.commit_later()
                 forwarder.send(running.topic, record, partial(self._sent, flow, running.rule))
                 return
             forwarder.send(running.topic, record, _ignore)
@@ -278,16 +278,12 @@ class RuleEngine:
 def _template_context(device: SandboxDevice, message: RuleMessage) -> dict[str, Any]:
     context: dict[str, Any] = dict(_view(device).maps)
     if message.type == POST_TELEMETRY:
-        for stamp, values in _merge(message.readings):
+        for timestamp, values in _merge(message.readings):
             for key, value in values.items():
-                context[key] = TemplateReading(key, stamp, value)
+                context[key] = TemplateReading(key, timestamp, value)
     entity = device.entity
     context["deviceId"], context["deviceName"], context["deviceType"] = entity.id, entity.name, entity.type
     return context
-
-
-def _nothing() -> None:
-    """For commits without a callback."""
 
 
 def _ignore(_error: str | None) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from pacifictool.sandbox.kafka import (
-    REQUESTS_UNDER_WAY,
-    SHORTEST_LINGER_MS,
     Forwarder,
     LoginProperties,
     ProducerTopic,
     check_addresses,
     construction_failed,
+    producer_properties,
 )
 
 _log = logging.getLogger("pacifictool.sandbox.kafka")
@@ -31,8 +30,6 @@ _SERIALIZERS = {
     f"org.apache.kafka.common.serialization.{name}Serializer"
     for name in ("String", "ByteArray", "Bytes", "ByteBuffer", "Integer", "Long", "Double")
 }
-_PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
 def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,25 +38,8 @@ def _properties(configuration: Mapping[str, Any]) -> dict[str, Any]:
         for item in configuration.get("otherProperties") or []
         if isinstance(item, dict) and "key" in item and "value" in item
     }
-    buffer_kib = max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024)
-    properties: dict[str, Any] = {
-        "bootstrap.servers": configuration["bootstrapServers"],
-        "acks": configuration.get("acks", -1),
-        "retries": int(configuration.get("retries") or 0),
-        "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
-        "linger.ms": max(SHORTEST_LINGER_MS, int(configuration.get("linger") or 0)),
-        "max.in.flight.requests.per.connection": REQUESTS_UNDER_WAY,
-        "queue.buffering.max.kbytes": buffer_kib,
-        "message.timeout.ms": int(others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)),
-        "reconnect.backoff.max.ms": 1000,
-        # An unavailable broker would fill the log with a line per attempt; the rule's ERROR events give the reason.
-        "log_level": 2,
-    }
-    return properties | {
-        ("message.max.bytes" if key == "max.request.size" else key): value
-        for key, value in others.items()
-        if key in _PASSED_ON
-    }
+    timeout = others.get("request.timeout.ms", _REQUEST_TIMEOUT_MS)
+    return producer_properties(configuration, others, acks=configuration.get("acks", -1), timeout_ms=timeout)
 
 
 class KafkaForwarder(Forwarder):

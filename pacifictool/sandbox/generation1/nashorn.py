@@ -18,7 +18,7 @@ from typing import Any
 
 import quickjs
 
-from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused, limited_context, refuse_newer_syntax
+from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused, first_line, limited_context, refuse_newer_syntax
 from pacifictool.sandbox.values import Values, json_value
 
 _PRELUDE = """
@@ -83,7 +83,7 @@ class Script:
         try:
             self._context.eval(f"throw 'parsed';\n{text}")
         except quickjs.JSException as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             if reason != "parsed":
                 raise ScriptRefused(f"Can't compile script: {reason}") from None
 
@@ -96,9 +96,9 @@ class Script:
         try:
             result = self._call(self._bind(names, scopes))
         except (quickjs.JSException, quickjs.StackOverflow) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             if reason == "null":
-                reason = "InternalError: out of memory"  # So much that the engine could not make its error object.
+                reason = "InternalError: out of memory"  # Not even enough for the error object.
             if reason.startswith("InternalError"):
                 # The state of the script's engine must not fail every later message.
                 self._compile(self._text)
@@ -112,10 +112,6 @@ def _call(expression: str, text: str) -> str:
     """The statement that evaluates `expression`, which stands for the script `text`."""
     statement = _STATEMENT.format(script=expression)
     return _WITH_THIS.format(statement=statement) if _THIS.search(text) else statement
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def compile_filter(text: str) -> Script:

@@ -16,6 +16,7 @@ from pacifictool.sandbox.http import (
     TextPageLink,
     UserHandler,
     empty_response,
+    id_of,
     json_response,
     read_object,
     uuid_parameter,
@@ -46,7 +47,7 @@ class ComponentController:
             return json_response([item.document(for_tenant=user.tenant) for item in self._visible(name, user)])
 
         async def page(request: Request, user: SandboxUser) -> Response:
-            link = TextPageLink.of(request)
+            link = TextPageLink.from_request(request)
             prefix = link.text_search or ""
             own = [
                 item
@@ -123,10 +124,7 @@ class ComponentController:
 
     def _old(self, name: str, document: dict[str, Any], user: SandboxUser) -> StoredComponent | None:
         reference = document.get("id")
-        if reference is None:
-            return None
-        identifier = reference.get("id") if isinstance(reference, dict) else reference
-        return self._find(name, str(identifier), user, to_change=True)
+        return None if reference is None else self._find(name, id_of(reference), user, to_change=True)
 
     async def _plugin_by_token(self, request: Request, user: SandboxUser) -> Response:
         token = request.path_params["token"]

@@ -13,7 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.http import Api, TextPageLink, empty_response, json_response, read_object, uuid_parameter
+from pacifictool.sandbox.http import (
+    Api,
+    TextPageLink,
+    empty_response,
+    id_of,
+    json_response,
+    read_object,
+    uuid_parameter,
+)
 from pacifictool.sandbox.ids import IdFactory, created_ms, uuid_time
 from pacifictool.sandbox.refusals import bad_request, not_found
 from pacifictool.sandbox.store import Store
@@ -41,8 +49,7 @@ class DashboardController1:
     async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         reference = document.get("id")
-        identifier = reference.get("id") if isinstance(reference, dict) else reference
-        old = None if identifier is None else self._find(str(identifier), user)
+        old = None if reference is None else self._find(id_of(reference), user)
         title = document.get("title")
         if not isinstance(title, str) or not title.strip():
             raise bad_request("Dashboard title should be specified!")
@@ -73,7 +80,7 @@ class DashboardController1:
         return empty_response()
 
     async def _page(self, request: Request, user: SandboxUser) -> Response:
-        link = TextPageLink.of(request)
+        link = TextPageLink.from_request(request)
         prefix = link.text_search or ""
         rows = self._store.rows(
             "SELECT document FROM component WHERE kind = ? AND tenant = ? AND born > ? ORDER BY born",

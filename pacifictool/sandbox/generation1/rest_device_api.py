@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SandboxDevice, SandboxDevices, requested_attributes
 from pacifictool.sandbox.generation1.device_api import (
     ATTRIBUTES,
     TELEMETRY,
@@ -15,6 +15,7 @@ from pacifictool.sandbox.generation1.device_api import (
 )
 from pacifictool.sandbox.generation1.engine import RuleEngine
 from pacifictool.sandbox.http import Api, empty_response, json_response, read_body
+from pacifictool.sandbox.ids import now_ms
 from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal
 from pacifictool.sandbox.values import PayloadRefused
 
@@ -47,15 +48,15 @@ class HttpDeviceController1:
             message = parse_message(topic, body)
         except PayloadRefused:
             raise TextRefusal(400) from None
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
         def done(error: str | None) -> None:
-            if not answer.done():
-                answer.set_result(error)
+            if not result.done():
+                result.set_result(error)
 
         self._engine.process(device, message, now_ms(), done)
         try:
-            failure = await asyncio.wait_for(answer, TIMEOUT_SECONDS)
+            failure = await asyncio.wait_for(result, TIMEOUT_SECONDS)
         except TimeoutError:
             failure = "timed out"
         if failure is not None:

@@ -11,7 +11,15 @@ from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.devices import SandboxDevices
 from pacifictool.sandbox.entities import Entities, Entity, NameTaken, TokenTaken
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
-from pacifictool.sandbox.http import Api, TextPageLink, empty_response, json_response, read_object, uuid_parameter
+from pacifictool.sandbox.http import (
+    Api,
+    TextPageLink,
+    empty_response,
+    id_of,
+    json_response,
+    read_object,
+    uuid_parameter,
+)
 from pacifictool.sandbox.ids import NULL_UUID
 from pacifictool.sandbox.refusals import GENERAL, FrameworkRefusal, PlatformRefusal, bad_request, forbidden, not_found
 from pacifictool.sandbox.store import Store
@@ -75,14 +83,14 @@ class EntityController1:
         entity = self._entities.find(kind, str(uuid_parameter(identifier)))
         if entity is None:
             raise not_found()
-        if entity.tenant != user.tenant or (user.authority == "CUSTOMER_USER" and entity.customer != user.customer):
+        if not user.may_see(entity.tenant, entity.customer):
             raise forbidden()
         return entity
 
     async def _save(self, kind: str, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
         name, type_ = _text(document, "name"), _text(document, "type")
-        old = self.find(kind, _id(document["id"]), user) if document.get("id") is not None else None
+        old = self.find(kind, id_of(document["id"]), user) if document.get("id") is not None else None
         if old is None and user.authority == "CUSTOMER_USER":
             raise forbidden()
         word = kind.capitalize()
@@ -94,7 +102,7 @@ class EntityController1:
             # docs/servers/1.x.md#devices, row 4; the refusal itself was not observed.
             raise PlatformRefusal(500, "could not execute statement", GENERAL)
         customer = document.get("customerId")
-        customer_id = NULL_UUID if customer is None else str(uuid_parameter(_id(customer)))
+        customer_id = NULL_UUID if customer is None else str(uuid_parameter(id_of(customer)))
         information = document.get("additionalInfo")
         try:
             if old is None:
@@ -131,7 +139,7 @@ class EntityController1:
         if "limit" not in query:
             # The request matches the route of a single tenant then.
             raise bad_request(f"Invalid UUID string: {kind.lower()}s")
-        link = TextPageLink.of(request)
+        link = TextPageLink.from_request(request)
         found = self._entities.page(
             kind, user.tenant, link.limit, after=link.after, type_=query.get("type") or None, prefix=link.text_search
         )
@@ -146,12 +154,12 @@ class EntityController1:
 
     async def _save_credentials(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
-        device = self.find("DEVICE", _id(document.get("deviceId")), user)
+        device = self.find("DEVICE", id_of(document.get("deviceId")), user)
         token = _text(document, "credentialsId")
         if not token:
             raise bad_request("Device credentials id should be specified!")
         if document.get("credentialsType") != "ACCESS_TOKEN":
-            raise bad_request("The sandbox knows ACCESS_TOKEN credentials only!")
+            raise bad_request("The sandbox supports only ACCESS_TOKEN credentials!")
         try:
             self._entities.change_token(device.id, token, _text(document, "credentialsValue") or None)
         except TokenTaken:
@@ -184,9 +192,3 @@ def _text(document: dict[str, Any], key: str) -> str:
             "org.springframework.http.converter.HttpMessageNotReadableException",
         )
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _id(document: Any) -> str:
-    """The `id` of an entity reference such as `{"entityType":"DEVICE","id":"…"}`."""
-    identifier = document.get("id") if isinstance(document, dict) else document
-    return str(identifier)

@@ -11,23 +11,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices
 from pacifictool.sandbox.entities import Entities, Entity
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
-from pacifictool.sandbox.http import Api, empty_response, json_response, read_body, strict_json
-from pacifictool.sandbox.ids import parse_uuid
-from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal, forbidden
+from pacifictool.sandbox.http import empty_response, json_response, read_body, strict_json
+from pacifictool.sandbox.ids import now_ms, parse_uuid
+from pacifictool.sandbox.refusals import FrameworkRefusal, TextRefusal
+from pacifictool.sandbox.rest_telemetry import TelemetryController, attribute_list, path_parts
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import AGGREGATIONS, AttributeStore, TelemetryStore
-from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, json_value, parse_json, parse_telemetry
+from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, parse_json, parse_telemetry
 
 _ENTITY_TYPES = ("TENANT", "CUSTOMER", "USER", "RULE", "PLUGIN", "DASHBOARD", "ASSET", "DEVICE", "ALARM")
 _DEFAULT_LIMIT = 100
 _LONG_MAX = 2**63 - 1
 
 
-class TelemetryController1:
-    """One handler per method, which parses the path after the prefix as the server's telemetry plugin does."""
+class TelemetryController1(TelemetryController):
+    """The paths are parsed as the server's telemetry plugin does."""
 
     def __init__(
         self,
@@ -38,53 +39,27 @@ class TelemetryController1:
         attributes: AttributeStore,
         device_api: DeviceApi1,
     ) -> None:
-        self._store = store
-        self._entities = entities
-        self._devices = devices
+        super().__init__(store, entities, devices, attributes, device_api.shared_attributes_changed)
         self._telemetry = telemetry
-        self._attributes = attributes
-        self._device_api = device_api
-
-    def add_routes(self, api: Api) -> None:
-        path, authorities = "/api/plugins/telemetry/{rest:path}", ("TENANT_ADMIN", "CUSTOMER_USER")
-        api.route(("GET",), path, self._get, authorities)
-        api.route(("POST",), path, self._post, authorities)
-        api.route(("DELETE",), path, self._delete, authorities)
-
-    def _entity(self, kind: str, identifier: str, user: SandboxUser) -> Entity:
-        entity = self._entities.find(kind, identifier)
-        if entity is None:
-            raise TextRefusal(404, f"{kind.capitalize()} with requested id wasn't found!")
-        if entity.tenant != user.tenant or (user.authority == "CUSTOMER_USER" and entity.customer != user.customer):
-            raise forbidden()
-        return entity
 
     async def _get(self, request: Request, user: SandboxUser) -> Response:
-        parts = _parts(request)
+        parts = path_parts(request)
         if len(parts) not in (4, 5) or parts[2] not in ("keys", "values"):
             raise TextRefusal(400)
-        kind, identifier = _reference(parts[0], parts[1])
+        reference = _reference(parts[0], parts[1])
         what, scope = parts[3], parts[4] if len(parts) == 5 else None
         if what == "timeseries":
             if parts[2] == "keys":
-                return json_response(self._telemetry.keys(self._entity(kind, identifier, user).born))
-            return self._values(request, kind, identifier, user)
+                return json_response(self._telemetry.keys(self._entity(reference, user).born))
+            return self._values(request, reference, user)
         if what != "attributes":
             raise TextRefusal(400)
-        found = self._attributes.get(self._entity(kind, identifier, user).born, scope)
+        found = self._attributes.get(self._entity(reference, user).born, scope)
         if parts[2] == "keys":
             return json_response([key for key, _, _ in found])
-        wanted = request.query_params.get("keys")
-        keys = None if not wanted else wanted.split(",")
-        return json_response(
-            [
-                {"lastUpdateTs": updated, "key": key, "value": json_value(value)}
-                for key, value, updated in found
-                if keys is None or key in keys
-            ]
-        )
+        return json_response(attribute_list(request, found))
 
-    def _values(self, request: Request, kind: str, identifier: str, user: SandboxUser) -> Response:
+    def _values(self, request: Request, reference: tuple[str, str], user: SandboxUser) -> Response:
         query = request.query_params
         if not query.get("keys"):
             raise FrameworkRefusal(
@@ -99,7 +74,7 @@ class TelemetryController1:
         limit = _number(request, "limit")
         if start is None and end is None and interval is None:
             _check_answerable(keys, 1)
-            entity = self._entity(kind, identifier, user)
+            entity = self._entity(reference, user)
             return json_response({key: [self._latest(entity, key)] for key in keys})
         if start is None or end is None or interval is None or interval < 0:
             raise TextRefusal(400)
@@ -112,7 +87,7 @@ class TelemetryController1:
             )
         limit = _DEFAULT_LIMIT if limit is None else limit
         _check_answerable(keys, limit)
-        entity = self._entity(kind, identifier, user)
+        entity = self._entity(reference, user)
         document = {}
         for key in keys:
             if aggregation == "NONE":
@@ -120,7 +95,7 @@ class TelemetryController1:
             else:
                 points = self._telemetry.aggregate(entity.born, key, start, end, interval, aggregation)
             if points:
-                document[key] = [{"ts": stamp, "value": value} for stamp, value in points]
+                document[key] = [{"ts": timestamp, "value": value} for timestamp, value in points]
         return json_response(document)
 
     def _latest(self, entity: Entity, key: str) -> dict[str, Any]:
@@ -128,7 +103,7 @@ class TelemetryController1:
         return {"ts": now_ms(), "value": None} if found is None else {"ts": found[0], "value": found[1]}
 
     async def _post(self, request: Request, user: SandboxUser) -> Response:
-        parts = _parts(request)
+        parts = path_parts(request)
         if len(parts) == 2:
             return await self._post_attributes(request, user, _reference("DEVICE", parts[0]), parts[1])
         if len(parts) == 3:
@@ -152,9 +127,9 @@ class TelemetryController1:
             raise TextRefusal(400, str(error)) from None
         if not any(values for _, values in readings):
             raise TextRefusal(400, "No timeseries data found in request body!")
-        entity = self._entity(*reference, user)
-        for stamp, values in readings:
-            self._telemetry.add(entity.born, stamp, values)
+        entity = self._entity(reference, user)
+        for timestamp, values in readings:
+            self._telemetry.add(entity.born, timestamp, values)
         self._store.commit()
         return empty_response()
 
@@ -164,18 +139,11 @@ class TelemetryController1:
         if scope not in (SERVER, SHARED):
             raise TextRefusal(400)
         values = _attribute_values(await read_body(request))
-        entity = self._entity(*reference, user)
-        if entity.kind == "DEVICE":
-            self._devices.put_attributes(self._devices.of(entity), scope, values, now_ms())
-        else:
-            self._attributes.put(entity.born, scope, values, now_ms())
-        self._store.commit()
-        if entity.kind == "DEVICE" and scope == SHARED:
-            self._device_api.shared_attributes_changed(entity.id, dict(values))
-        return empty_response()
+        entity = self._entity(reference, user)
+        return self._put_attributes(entity, scope, values, lambda value: value)
 
     async def _delete(self, request: Request, user: SandboxUser) -> Response:
-        parts = _parts(request)
+        parts = path_parts(request)
         if len(parts) == 2:
             reference, scope = _reference("DEVICE", parts[0]), parts[1]
         elif len(parts) == 3:
@@ -185,20 +153,8 @@ class TelemetryController1:
         keys = [key for key in request.query_params.get("keys", "").split(",") if key]
         if scope not in (SERVER, SHARED, CLIENT) or not keys:
             raise TextRefusal(400)
-        entity = self._entity(*reference, user)
-        if entity.kind == "DEVICE":
-            self._devices.delete_attributes(self._devices.of(entity), scope, keys)
-        else:
-            self._attributes.delete(entity.born, scope, keys)
-        self._store.commit()
-        if entity.kind == "DEVICE" and scope == SHARED:
-            self._device_api.shared_attributes_changed(entity.id, {"deleted": keys})
-        return empty_response()
-
-
-def _parts(request: Request) -> list[str]:
-    rest: str = request.path_params["rest"]
-    return rest.strip("/").split("/")
+        entity = self._entity(reference, user)
+        return self._delete_attributes(entity, scope, keys)
 
 
 def _reference(kind: str, identifier: str) -> tuple[str, str]:

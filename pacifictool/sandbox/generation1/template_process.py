@@ -64,7 +64,7 @@ class TemplateProcess:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
-            self._end()  # Ended between two templates, from outside.
+            self._end()  # It was killed between two templates.
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pacifictool.sandbox.generation1.template_worker"],
@@ -79,7 +79,7 @@ class TemplateProcess:
         assert process is not None
         self._process = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)  # It may be ending by itself, with an exit code to report.
+            process.wait(0.1)  # It may be about to exit with a code of its own.
         process.kill()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -17,12 +17,12 @@ _DATA_TYPES = {str: "STRING", int: "LONG", float: "DOUBLE", bool: "BOOLEAN"}
 class TemplateReading(dict[str, Any]):
     """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.dataType`, `.key`, `.ts`."""
 
-    def __init__(self, key: str, stamp: int, value: Value) -> None:
+    def __init__(self, key: str, timestamp: int, value: Value) -> None:
         text = java_text(value)
-        super().__init__(key=key, ts=stamp, value=value, valueAsString=text, dataType=_DATA_TYPES[type(value)])
+        super().__init__(key=key, ts=timestamp, value=value, valueAsString=text, dataType=_DATA_TYPES[type(value)])
         self["getValueAsString"] = lambda: text
         self["getKey"] = lambda: key
-        self["getTs"] = lambda: stamp
+        self["getTs"] = lambda: timestamp
         self["getValue"] = lambda: value
 
     def __str__(self) -> str:

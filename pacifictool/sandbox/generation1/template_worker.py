@@ -1,8 +1,8 @@
 """A process that compiles and renders templates, with limits that the kernel enforces.
 
-airspeed is Python without limits: a template may loop over a range of a thousand million, double a text until memory
-is full, or multiply numbers of a million digits, and most of that happens in single operations that nothing within
-the process can interrupt. So the kernel ends this process when a template uses up its time, and refuses it memory.
+airspeed has no limits: a template may loop over a range of a billion, double a text until memory is full, or multiply
+numbers of a million digits, and most of that happens in single operations that nothing within the process can
+interrupt. So the kernel ends this process when a template uses up its time, and limits its memory.
 
 Reads requests from standard input and writes responses to standard output, each a length of four bytes and JSON. Ends
 with its standard input. `template_process` is the other side.

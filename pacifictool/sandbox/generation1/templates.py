@@ -1,6 +1,6 @@
 """Velocity templates of rule actions, rendered by airspeed.
 
-airspeed resolves names with `getattr`, so a template could walk from any value to the interpreter's inside. Templates
+airspeed resolves names with `getattr`, so a template could reach the interpreter's internals from any value. Templates
 are therefore refused when they use a name with a leading underscore, `format` (which does the same in a text) or a
 directive that evaluates further template text (#evaluate, #parse, #include). Those of the usual form, as nearly all
 are, are filled in by `template_parts`; airspeed renders the others in a process with limits on time and memory.

@@ -7,10 +7,9 @@ a second one ends the first (docs/servers/4.x.md#mqtt, rows 4 and 5).
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
-from pacifictool.sandbox.devices import SERVER, SandboxDevice, SandboxDevices, now_ms, requested_attributes
+from pacifictool.sandbox.devices import SERVER, SandboxDevice, SandboxDevices, requested_attributes
 from pacifictool.sandbox.entities import Entity
 from pacifictool.sandbox.faults import Faults, RateLimiter
 from pacifictool.sandbox.generation4.engine import RuleEngine4
@@ -18,10 +17,11 @@ from pacifictool.sandbox.generation4.entities import Details, Entities4
 from pacifictool.sandbox.generation4.messages import POST_ATTRIBUTES, POST_TELEMETRY
 from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.generation4.readings import message_data, parse_json, parse_telemetry, parse_values
+from pacifictool.sandbox.ids import now_ms
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_CLIENT_ID, NOT_AUTHORISED, DeviceSession, Dialect
 from pacifictool.sandbox.mqtt.wire import Connect
 from pacifictool.sandbox.store import Store
-from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values
+from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, json_bytes
 
 _ME = "v1/devices/me"
 TELEMETRY, ATTRIBUTES = f"{_ME}/telemetry", f"{_ME}/attributes"
@@ -44,12 +44,12 @@ class NothingToDo(PayloadRefused):
 class _SessionState4:
     """The device of a session, and whether it was a gateway when it connected."""
 
-    __slots__ = ("device", "has_spoken", "is_gateway")
+    __slots__ = ("device", "has_published", "is_gateway")
 
     def __init__(self, device: SandboxDevice) -> None:
         self.device = device
         self.is_gateway = device.entity.is_gateway
-        self.has_spoken = False
+        self.has_published = False
 
 
 class DeviceApi4:
@@ -60,7 +60,7 @@ class DeviceApi4:
         suback=0x90,
         unsuback=0xB0,
         session_present=lambda connect, code: int(code == ACCEPTED and not connect.is_clean),
-        speaks_5=True,
+        supports_5=True,
         requires_connect=False,
     )
 
@@ -106,7 +106,7 @@ class DeviceApi4:
     def _note(self, device: SandboxDevice, values: Values) -> None:
         """Stores server attributes such as `active`, which every device has after its first connection."""
         self._devices.put_attributes(device, SERVER, values, now_ms())
-        self._store.after_commit(lambda: None)
+        self._store.commit_later()
 
     def on_subscribe(self, session: DeviceSession, topic: str, qos: int) -> int:
         return min(qos, 1) if topic in _SUBSCRIBABLE else 0x80
@@ -121,15 +121,15 @@ class DeviceApi4:
         """Notifies a subscribed device of changed or deleted shared attributes."""
         session = self._sessions.get(device_id)
         if session is not None:
-            session.publish(ATTRIBUTES, _json(document))
+            session.publish(ATTRIBUTES, json_bytes(document))
 
     def on_publish(self, session: DeviceSession, topic: str, payload: bytes, qos: int, packet_id: int) -> None:
         context: _SessionState4 = session.context
         if not self.admits(context.device):
             session.close()
             return
-        if not context.has_spoken:
-            context.has_spoken = True
+        if not context.has_published:
+            context.has_published = True
             self._note(context.device, {"lastActivityTime": now_ms()})
         try:
             if topic in (TELEMETRY, ATTRIBUTES):
@@ -167,10 +167,10 @@ class DeviceApi4:
 
     def _post_telemetry(self, device: SandboxDevice, document: Any) -> None:
         metadata = _metadata(device)
-        for stamp, values in parse_telemetry(document, now_ms(), accepts_null=True):
+        for timestamp, values in parse_telemetry(document, now_ms(), accepts_null=True):
             if values:
                 data = message_data(values)
-                self._enqueue(device, POST_TELEMETRY, data, metadata | {"ts": str(stamp)})
+                self._enqueue(device, POST_TELEMETRY, data, metadata | {"ts": str(timestamp)})
 
     def _post_attributes(self, device: SandboxDevice, document: Any) -> None:
         values = parse_values(document, accepts_null=True)
@@ -191,7 +191,7 @@ class DeviceApi4:
             raise InvalidJson("an object is needed")
         response = requested_attributes(device, document.get("clientKeys"), document.get("sharedKeys"))
         number = topic.removeprefix(_ATTRIBUTES_REQUEST)
-        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", _json(response), pattern=f"{_ATTRIBUTES_RESPONSE}+")
+        session.publish(f"{_ATTRIBUTES_RESPONSE}{number}", json_bytes(response), pattern=f"{_ATTRIBUTES_RESPONSE}+")
 
     def _on_gateway(self, gateway: SandboxDevice, topic: str, payload: bytes) -> None:
         """Gateway messages. What a malformed message did before its error is kept."""
@@ -212,18 +212,18 @@ class DeviceApi4:
         elif topic == "attributes":
             for name, content in document.items():
                 self._post_attributes(self._device_behind(gateway, name, ""), content)
-        self._store.after_commit(lambda: None)
+        self._store.commit_later()
 
     def _device_behind(self, gateway: SandboxDevice, name: str, type_: str) -> SandboxDevice:
         tenant = gateway.entity.tenant
         entity = self._entities.find_by_name("DEVICE", tenant, name)
         if entity is None:
             entity = self._create_behind(gateway, name, type_ or "default")
-        return self._devices.of(entity)
+        return self._devices.for_entity(entity)
 
     def _create_behind(self, gateway: SandboxDevice, name: str, type_: str) -> Entity:
         owner = gateway.entity
-        self._profiles.named("DEVICE", owner.tenant, type_)
+        self._profiles.get_or_create("DEVICE", owner.tenant, type_)
         entity = self._entities.create(
             "DEVICE",
             owner.tenant,
@@ -234,13 +234,9 @@ class DeviceApi4:
         )
         self._entities.save_details(entity, Details())
         self._entities.relate(owner, entity, "Created")
-        self._note(self._devices.of(entity), {"active": True})
+        self._note(self._devices.for_entity(entity), {"active": True})
         return entity
 
 
 def _metadata(device: SandboxDevice) -> dict[str, str]:
     return {"deviceType": device.entity.type, "deviceName": device.entity.name}
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

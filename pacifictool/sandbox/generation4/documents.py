@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from pacifictool.sandbox.generation4.refusals import not_found, stale
+from pacifictool.sandbox.http import id_of
 from pacifictool.sandbox.ids import IdFactory, created_ms, parse_uuid, uuid_time
 from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
@@ -32,11 +33,6 @@ DETAILS = "DETAILS"
 def reference(kind: str, identifier: str) -> Document:
     """A reference to another document."""
     return {"entityType": kind, "id": identifier}
-
-
-def id_of(document: Any) -> str:
-    """The `id` of a reference such as `{"entityType":"DEVICE","id":"…"}`, or of a text; "None" if there is none."""
-    return str(document.get("id") if isinstance(document, dict) else document)
 
 
 class Documents:
@@ -71,6 +67,10 @@ class Documents:
             raise not_found(kind, identifier)
         return found
 
+    def referenced(self, kind: str, document: Document, tenant: str) -> Document | None:
+        """The stored document that a body with an `id` changes; None for a new one. Raises 400 and 404 refusals."""
+        return None if document.get("id") is None else self.require(kind, id_of(document["id"]), tenant)
+
     def find_by_name(self, kind: str, tenant: str, name: str, key: str = "name") -> Document | None:
         return next((item for item in self.all(kind, tenant) if item[key] == name), None)
 
@@ -90,6 +90,12 @@ class Documents:
             (uuid_time(identifier), str(identifier), kind, tenant, json.dumps(document)),
         )
         return document
+
+    def save(self, kind: str, tenant: str, old: Document | None, content: Document, version: Any) -> Document:
+        """Creates a document, or changes `old`. Raises the 409 refusal as `change` does."""
+        if old is None:
+            return self.create(kind, tenant, content)
+        return self.change(kind, old, content, version=version)
 
     def change(self, kind: str, old: Document, changes: Document, *, version: Any = None) -> Document:
         """Stores changes of a document. Raises the 409 refusal if `version` is given and is not the current one."""

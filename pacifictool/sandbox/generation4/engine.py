@@ -135,7 +135,7 @@ class RuleEngine4:
             chain = self._profiles.default_rule_chain(*key)
             self._entry[key] = self._roots.get(entity.tenant) if chain is None else chain
         self._enter(self._entry[key], ChainMessage(type_, device, data, metadata), None, 0)
-        self._store.after_commit(_nothing)
+        self._store.commit_later()
 
     def _enter(self, chain: str | None, message: ChainMessage, relation: str | None, step: int) -> None:
         """Passes a message to the first node of a chain; drops it if the chain was deleted."""
@@ -177,7 +177,7 @@ class RuleEngine4:
     def _tell(self, running: _Running, step: int, relation: str, message: ChainMessage, error: str | None) -> None:
         if running.is_debugged(failed=relation == FAILURE):
             self._events.debug(running.tenant, running.id, "OUT", message, relation, error)
-            self._store.after_commit(_nothing)
+            self._store.commit_later()
         for following in running.next.get(relation, ()):
             self._visit(following, message, relation, step + 1)
 
@@ -185,7 +185,3 @@ class RuleEngine4:
         """Stops all nodes."""
         for chain in self._chains.values():
             self._close(chain.nodes)
-
-
-def _nothing() -> None:
-    """For commits without a callback."""

@@ -60,7 +60,7 @@ class Entities4(Entities):
     def document(self, entity: Entity, details: Details | None = None) -> Document:
         """The entity as REST shows it."""
         details = details or self.details(entity)
-        profile = self._profiles.named(entity.kind, entity.tenant, entity.type)
+        profile = self._profiles.get_or_create(entity.kind, entity.tenant, entity.type)
         is_device = entity.kind == "DEVICE"
         document = entity.document()
         information = document.pop("additionalInfo")

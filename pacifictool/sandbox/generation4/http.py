@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from pacifictool.sandbox.generation4.refusals import (
     general,
 )
 from pacifictool.sandbox.generation4.tokens import TokenIssuer4
-from pacifictool.sandbox.http import read_body, strict_json
+from pacifictool.sandbox.http import platform_document, read_body, strict_json
 from pacifictool.sandbox.refusals import (
     BAD_REQUEST,
     GENERAL,
@@ -74,13 +73,13 @@ class Api4(http.Api):
             return Response(status_code=302, headers={"Location": str(request.base_url.replace(path=LOGIN_PAGE))})
         if isinstance(refusal, LimitReached):
             return json_response(
-                _document(refusal) | {"entityType": refusal.kind, "limit": refusal.limit}, status=refusal.status
+                platform_document(refusal) | {"entityType": refusal.kind, "limit": refusal.limit}, status=refusal.status
             )
         if isinstance(refusal, FrameworkRefusal):
             # Not in the framework's own shape.
             refusal = PlatformRefusal(refusal.status, refusal.message, GENERAL)
         if isinstance(refusal, PlatformRefusal):
-            return json_response(_document(refusal), status=refusal.status)
+            return json_response(platform_document(refusal), status=refusal.status)
         return http.error_response(refusal, request.url.path)
 
     def unknown(self, request: Request, *, is_known_path: bool) -> Refusal:
@@ -90,15 +89,6 @@ class Api4(http.Api):
         return PlatformRefusal(
             404, f"No static resource {path if path.startswith('api') else 'index.html'}.", NOT_FOUND
         )
-
-
-def _document(refusal: PlatformRefusal) -> dict[str, Any]:
-    return {
-        "status": refusal.status,
-        "message": refusal.message,
-        "errorCode": refusal.error_code,
-        "timestamp": time.time_ns() // 1_000_000,
-    }
 
 
 async def read_json(request: Request) -> Any:
@@ -159,7 +149,7 @@ class PageLink:
         return "pageSize" in request.query_params and "page" in request.query_params
 
     @classmethod
-    def of(cls, request: Request) -> PageLink:
+    def from_request(cls, request: Request) -> PageLink:
         """Raises 400 refusals."""
         size, number = integer(request, "pageSize"), integer(request, "page")
         for name, value in (("pageSize", size), ("page", number)):
@@ -191,7 +181,7 @@ class PageLink:
             raise PlatformRefusal(500, "Database error", DATABASE)
         return columns[self.sort]
 
-    def answer(self, data: Sequence[Any], total: int) -> Response:
+    def response(self, data: Sequence[Any], total: int) -> Response:
         """A page of `total` items in all."""
         pages = math.ceil(total / self.size)
         return json_response(
@@ -212,7 +202,7 @@ class PageLink:
             items = [item for item in items if wanted.search(str(item[name]))]
         key = self.column(keys, "id")
         ordered = sorted(items, key=lambda item: _sortable(item, key), reverse=self.is_descending)
-        return self.answer([show(item) for item in ordered[self.offset : self.offset + self.size]], len(items))
+        return self.response([show(item) for item in ordered[self.offset : self.offset + self.size]], len(items))
 
 
 def _pattern(search: str) -> re.Pattern[str]:

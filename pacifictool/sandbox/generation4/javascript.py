@@ -11,7 +11,7 @@ from typing import Any
 
 import quickjs
 
-from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused, limited_context, refuse_newer_syntax
+from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused, first_line, limited_context, refuse_newer_syntax
 
 _FRAME = """
 (function (script) {
@@ -36,14 +36,14 @@ class JavaScript:
         try:
             self._call = self._context.eval(_FRAME)(self._text)
         except quickjs.JSException as error:
-            raise ScriptRefused(f"Can't compile script: {str(error).strip().partition(chr(10))[0]}") from None
+            raise ScriptRefused(f"Can't compile script: {first_line(error)}") from None
 
     def run(self, data: Any, metadata: dict[str, str], message_type: str) -> Any:
         """What the script returns, as JSON values; None for nothing. Raises ScriptFailed."""
         try:
             text = self._call(json.dumps(data), json.dumps(metadata), message_type)
         except (quickjs.JSException, quickjs.StackOverflow) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             if reason.startswith("InternalError") or reason == "null":
                 # The state of the script's engine must not fail every later message.
                 self._compile()

@@ -17,13 +17,12 @@ from confluent_kafka import KafkaException, Producer
 from pacifictool.sandbox.generation4.messages import FAILURE, SUCCESS, ChainMessage, Tell
 from pacifictool.sandbox.generation4.readings import dump, metadata_text
 from pacifictool.sandbox.kafka import (
-    REQUESTS_UNDER_WAY,
-    SHORTEST_LINGER_MS,
     Forwarder,
     LoginProperties,
     ProducerRecord,
     check_addresses,
     construction_failed,
+    producer_properties,
 )
 
 _log = logging.getLogger("pacifictool.sandbox.kafka")
@@ -32,42 +31,22 @@ HEADER_PREFIX = "tb_msg_md_"
 _DELIVERY_TIMEOUT_MS = 120_000
 _MAX_BLOCK_MS = 60_000
 _PATTERN = re.compile(r"\$(\{|\[)([^}\]]+)[}\]]")
-_PASSED_ON = frozenset({"client.id", "compression.type", "security.protocol", "max.request.size"})
-"""Java producer properties among `otherProperties` that mean the same to librdkafka; the others are ignored."""
 
 
-def _properties(configuration: Mapping[str, Any], others: Mapping[str, str]) -> dict[str, Any]:
-    timeout = int(others.get("delivery.timeout.ms", others.get("request.timeout.ms", _DELIVERY_TIMEOUT_MS)))
-    properties: dict[str, Any] = {
-        "bootstrap.servers": configuration["bootstrapServers"],
-        "acks": configuration.get("acks") or "-1",
-        "retries": int(configuration.get("retries") or 0),
-        "batch.size": max(1, int(configuration.get("batchSize") or 16_384)),
-        "linger.ms": max(SHORTEST_LINGER_MS, int(configuration.get("linger") or 0)),
-        "max.in.flight.requests.per.connection": REQUESTS_UNDER_WAY,
-        "queue.buffering.max.kbytes": max(1, int(configuration.get("bufferMemory") or 33_554_432) // 1024),
-        "message.timeout.ms": timeout,
-        "reconnect.backoff.max.ms": 1000,
-        # An unavailable broker would fill the log with a line per attempt; the node's events give the reason.
-        "log_level": 2,
-    }
-    return properties | {
-        ("message.max.bytes" if key == "max.request.size" else key): value
-        for key, value in others.items()
-        if key in _PASSED_ON
-    }
+class _Forwarder4(Forwarder):
+    def metadata_failure(self, topic: str, reason: str) -> str:
+        return f"Topic {topic} not present in metadata after {self.max_block_seconds * 1000:.0f} ms."
 
 
 class KafkaNode:
     """Create it with `start`."""
 
-    def __init__(self, configuration: Mapping[str, Any], forwarder: Forwarder, max_block_ms: int) -> None:
+    def __init__(self, configuration: Mapping[str, Any], forwarder: Forwarder) -> None:
         self._topic: str = configuration["topicPattern"]
         self._key: str | None = configuration.get("keyPattern") or None
         self._adds_headers = configuration.get("addMetadataKeyValuesAsKafkaHeaders") is True
         self._charset: str = configuration.get("kafkaHeadersCharset") or "UTF-8"
         self._forwarder = forwarder
-        self._max_block_ms = max_block_ms
 
     @classmethod
     async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaNode:
@@ -81,11 +60,14 @@ class KafkaNode:
         others = {str(key): str(value) for key, value in (given if isinstance(given, dict) else {}).items()}
         await check_addresses(bootstrap)
         try:
-            block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
-            producer = Producer({**_properties(configuration, others), **login(bootstrap, others)}, logger=_log)
+            block_seconds = int(others.get("max.block.ms", _MAX_BLOCK_MS)) / 1000
+            timeout = others.get("delivery.timeout.ms", others.get("request.timeout.ms", _DELIVERY_TIMEOUT_MS))
+            acks = configuration.get("acks") or "-1"
+            properties = producer_properties(configuration, others, acks=acks, timeout_ms=timeout)
+            producer = Producer({**properties, **login(bootstrap, others)}, logger=_log)
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
-        return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)
+        return cls(configuration, _Forwarder4(producer, block_seconds))
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
         topic = _fill(self._topic, message)
@@ -101,8 +83,6 @@ class KafkaNode:
             if error is None:
                 tell(SUCCESS, message, None)
                 return
-            if error.startswith("Failed to update metadata"):
-                error = f"Topic {topic} not present in metadata after {self._max_block_ms} ms."
             error = f"class org.apache.kafka.common.errors.TimeoutException: {error}"
             tell(FAILURE, message.changed(metadata=message.metadata | {"error": error}), error)
 

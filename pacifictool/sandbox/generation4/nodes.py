@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices
 from pacifictool.sandbox.generation4.javascript import JavaScript
 from pacifictool.sandbox.generation4.kafka_node import KafkaNode
 from pacifictool.sandbox.generation4.messages import (
@@ -24,10 +24,11 @@ from pacifictool.sandbox.generation4.messages import (
 )
 from pacifictool.sandbox.generation4.readings import metadata_text, parse_values
 from pacifictool.sandbox.generation4.tbel import Tbel
+from pacifictool.sandbox.ids import now_ms
 from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.scripting import ScriptFailed
 from pacifictool.sandbox.telemetry import TelemetryStore
-from pacifictool.sandbox.values import PayloadRefused
+from pacifictool.sandbox.values import PayloadRefused, Values
 
 _PREFIX = "org.thingsboard.rule.engine."
 KAFKA = f"{_PREFIX}kafka.TbKafkaNode"
@@ -202,12 +203,13 @@ class GetAttributes(_Closing):
             tell(SUCCESS, message, None)
 
 
-class SaveTelemetry(_Closing):
-    def __init__(self, tools: Tools) -> None:
-        self._telemetry = tools.telemetry
+class _Saving(_Closing):
+    """Stores the values of messages of one type."""
+
+    accepted_type: str
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
-        if message.type != POST_TELEMETRY:
+        if message.type != self.accepted_type:
             tell(FAILURE, message, f"Unsupported msg type: {message.type}")
             return
         try:
@@ -215,15 +217,30 @@ class SaveTelemetry(_Closing):
         except PayloadRefused as error:
             tell(FAILURE, message, str(error))
             return
-        stamp = message.metadata.get("ts", "")
-        if not message.device.is_deleted:
-            self._telemetry.add(
-                message.device.entity.born, int(stamp) if stamp.lstrip("-").isdigit() else now_ms(), values
-            )
+        self._save(message, values)
         tell(SUCCESS, message, None)
 
+    def _save(self, message: ChainMessage, values: Values) -> None:
+        raise NotImplementedError
 
-class SaveAttributes(_Closing):
+
+class SaveTelemetry(_Saving):
+    accepted_type = POST_TELEMETRY
+
+    def __init__(self, tools: Tools) -> None:
+        self._telemetry = tools.telemetry
+
+    def _save(self, message: ChainMessage, values: Values) -> None:
+        timestamp = message.metadata.get("ts", "")
+        if not message.device.is_deleted:
+            self._telemetry.add(
+                message.device.entity.born, int(timestamp) if timestamp.lstrip("-").isdigit() else now_ms(), values
+            )
+
+
+class SaveAttributes(_Saving):
+    accepted_type = POST_ATTRIBUTES
+
     def __init__(self, configuration: Mapping[str, Any], tools: Tools) -> None:
         scope = configuration.get("scope") or CLIENT
         if scope not in (CLIENT, SERVER, SHARED):
@@ -231,17 +248,8 @@ class SaveAttributes(_Closing):
         self._scope: str = scope
         self._devices = tools.devices
 
-    def process(self, message: ChainMessage, tell: Tell) -> None:
-        if message.type != POST_ATTRIBUTES:
-            tell(FAILURE, message, f"Unsupported msg type: {message.type}")
-            return
-        try:
-            values = parse_values(message.data, accepts_null=True)
-        except PayloadRefused as error:
-            tell(FAILURE, message, str(error))
-            return
+    def _save(self, message: ChainMessage, values: Values) -> None:
         self._devices.put_attributes(message.device, self._scope, values, now_ms())
-        tell(SUCCESS, message, None)
 
 
 class PassOn(_Closing):
@@ -262,14 +270,14 @@ class ChainInput(_Closing):
         self.goes_to_default = configuration.get("forwardMsgToDefaultRuleChain") is True
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
-        raise NotImplementedError("the engine walks into chains itself")
+        raise NotImplementedError("the engine follows chains itself")
 
 
 class ChainOutput(_Closing):
     """The return to the input node, with the node's name as relation; the engine follows it."""
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
-        raise NotImplementedError("the engine walks out of chains itself")
+        raise NotImplementedError("the engine follows chains itself")
 
 
 @dataclass(frozen=True, slots=True)

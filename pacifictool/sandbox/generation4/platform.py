@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 
 from pacifictool.sandbox.auth import Users
-from pacifictool.sandbox.devices import SERVER, SandboxDevices, now_ms
+from pacifictool.sandbox.devices import SERVER, SandboxDevices
 from pacifictool.sandbox.entities import DEMO_DEVICES, install_demo
 from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.demo_data import install_rule_chains
@@ -27,7 +27,7 @@ from pacifictool.sandbox.generation4.rest_telemetry import TelemetryController4
 from pacifictool.sandbox.generation4.rule_chains import RuleChains
 from pacifictool.sandbox.generation4.telemetry import TelemetryStore4
 from pacifictool.sandbox.generation4.tokens import TokenIssuer4
-from pacifictool.sandbox.ids import IdFactory
+from pacifictool.sandbox.ids import IdFactory, now_ms
 from pacifictool.sandbox.kafka import LoginProperties
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import AttributeStore
@@ -77,12 +77,12 @@ class Platform4:
 
     def _install(self, tenant: str, entities: Entities4, profiles: Profiles, devices: SandboxDevices) -> None:
         for kind in ("DEVICE", "ASSET"):
-            profiles.named(kind, tenant, "")
+            profiles.get_or_create(kind, tenant, "")
         for name, _, _ in DEMO_DEVICES:
             entity = entities.find_by_name("DEVICE", tenant, name)
             assert entity is not None
             entities.save_details(entity, Details())
-            devices.put_attributes(devices.of(entity), SERVER, {"active": False}, now_ms())
+            devices.put_attributes(devices.for_entity(entity), SERVER, {"active": False}, now_ms())
         install_rule_chains(self._chains, tenant)
 
     async def start(self) -> None:

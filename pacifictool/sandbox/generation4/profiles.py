@@ -48,7 +48,7 @@ class Profiles:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
-    def named(self, kind: str, tenant: str, name: str) -> Document:
+    def get_or_create(self, kind: str, tenant: str, name: str) -> Document:
         """The profile of a type of DEVICE or ASSET; "" is the default one. A new one is not committed yet."""
         profiles = profile_kind(kind)
         found = self._documents.find_by_name(profiles, tenant, name or DEFAULT)

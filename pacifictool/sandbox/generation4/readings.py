@@ -84,11 +84,11 @@ def parse_values(document: Any, *, accepts_null: bool) -> Values:
 def _timestamp(value: Any) -> int:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
-            stamp = int(value)
+            timestamp = int(value)
         except (ValueError, OverflowError):
             raise PayloadRefused(f'For input string: "{value}"') from None
-        if _LONG_MIN <= stamp <= _LONG_MAX:
-            return stamp
+        if _LONG_MIN <= timestamp <= _LONG_MAX:
+            return timestamp
     raise PayloadRefused(f'For input string: "{value}"')
 
 
@@ -97,8 +97,8 @@ def parse_telemetry(document: Any, now_ms: int, *, accepts_null: bool) -> list[t
     readings = []
     for element in document if type(document) is list else [document]:
         if type(element) is dict and "ts" in element and "values" in element:
-            stamp = _timestamp(element["ts"])
-            readings.append((stamp, parse_values(element["values"], accepts_null=accepts_null)))
+            timestamp = _timestamp(element["ts"])
+            readings.append((timestamp, parse_values(element["values"], accepts_null=accepts_null)))
         else:
             readings.append((now_ms, parse_values(element, accepts_null=accepts_null)))
     return readings

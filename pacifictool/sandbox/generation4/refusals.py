@@ -38,5 +38,5 @@ def stale(kind: str) -> PlatformRefusal:
 
 
 def general(message: str) -> PlatformRefusal:
-    """Status 500, which the server also uses for many faults of the client."""
+    """Status 500, which the server also uses for many client errors."""
     return PlatformRefusal(500, message, 2)

@@ -5,8 +5,6 @@ docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,13 +12,11 @@ from pacifictool.sandbox.auth import SandboxUser, Users
 from pacifictool.sandbox.generation4.documents import API_KEY, Document, Documents
 from pacifictool.sandbox.generation4.http import Api4, PageLink, json_response, read_object, text_of
 from pacifictool.sandbox.generation4.tokens import TokenIssuer4
-from pacifictool.sandbox.http import empty_response, read_body, strict_json
+from pacifictool.sandbox.http import LOGIN_MEDIA_TYPE, empty_response, read_credentials
 from pacifictool.sandbox.refusals import bad_request, forbidden, unauthenticated
 from pacifictool.sandbox.store import Store
 
 VERSION = "4.3.1"
-# Sic: these responses name another character set than all the others.
-_LOGIN_MEDIA_TYPE = "application/json;charset=ISO-8859-1"
 _PASSWORD_POLICY = {
     "minimumLength": 6,
     "maximumLength": 72,
@@ -45,9 +41,7 @@ class AuthController:
         self._documents = documents
 
     def add_routes(self, api: Api4) -> None:
-        for path, handler in (("/api/auth/login", self._login), ("/api/auth/token", self._refresh)):
-            api.open_route(("POST",), path, handler)
-            api.open_route(("GET", "PUT", "DELETE", "PATCH"), path, _wrong_method)
+        api.login_routes(self._login, self._refresh)
         api.route(("POST",), "/api/auth/logout", self._logout)
         api.route(("GET",), "/api/auth/user", _current_user)
         api.route(("POST",), "/api/apiKey", self._create_key)
@@ -60,19 +54,19 @@ class AuthController:
         api.open_route(("GET",), "/api/noauth/userPasswordPolicy", _password_policy)
 
     async def _login(self, request: Request) -> Response:
-        document = await _credentials(request)
+        document = await read_credentials(request)
         name, password = document.get("username"), document.get("password")
         if not (isinstance(name, str) and name and isinstance(password, str) and password):
             raise unauthenticated()
         if self._users.find(name) is None:
             raise unauthenticated("Invalid username or password")
-        return json_response(self._tokens.login(self._users.login(name, password)), media_type=_LOGIN_MEDIA_TYPE)
+        return json_response(self._tokens.login(self._users.login(name, password)), media_type=LOGIN_MEDIA_TYPE)
 
     async def _refresh(self, request: Request) -> Response:
-        token = (await _credentials(request)).get("refreshToken")
+        token = (await read_credentials(request)).get("refreshToken")
         if not isinstance(token, str) or not token:
             raise unauthenticated()
-        return json_response(self._tokens.renew(token), media_type=_LOGIN_MEDIA_TYPE)
+        return json_response(self._tokens.renew(token), media_type=LOGIN_MEDIA_TYPE)
 
     async def _logout(self, request: Request, _user: SandboxUser) -> Response:
         header = request.headers.get("x-authorization") or request.headers.get("authorization") or ""
@@ -102,7 +96,7 @@ class AuthController:
             for key in self._documents.all(API_KEY, user.tenant)
             if key["userId"]["id"] == request.path_params["user"] == user.id
         ]
-        return PageLink.of(request).page(
+        return PageLink.from_request(request).page(
             keys, {"createdTime": "createdTime", "description": "description"}, _key_document, name="description"
         )
 
@@ -127,23 +121,6 @@ class AuthController:
 def _key_document(key: Document) -> Document:
     hidden = ("value", "email", "version")
     return {name: value for name, value in key.items() if name not in hidden} | {"expired": False}
-
-
-async def _credentials(request: Request) -> dict[str, Any]:
-    body = await read_body(request)
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise unauthenticated()
-    try:
-        document = strict_json(body)
-    except ValueError:
-        raise unauthenticated() from None
-    if not isinstance(document, dict):
-        raise unauthenticated()
-    return document
-
-
-async def _wrong_method(_request: Request) -> Response:
-    raise unauthenticated("Authentication method not supported")
 
 
 async def _current_user(_request: Request, user: SandboxUser) -> Response:

@@ -10,17 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.devices import SERVER, SandboxDevices, now_ms
+from pacifictool.sandbox.devices import SERVER, SandboxDevices
 from pacifictool.sandbox.entities import Entity, NameTaken, TokenTaken
 from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
-from pacifictool.sandbox.generation4.documents import Document, Documents, id_of
+from pacifictool.sandbox.generation4.documents import Document, Documents
 from pacifictool.sandbox.generation4.entities import Details, Entities4
 from pacifictool.sandbox.generation4.http import Api4, PageLink, json_response, read_object, text_of
 from pacifictool.sandbox.generation4.profiles import Profiles, profile_kind
 from pacifictool.sandbox.generation4.refusals import LimitReached, not_found, stale
-from pacifictool.sandbox.http import empty_response, uuid_parameter
-from pacifictool.sandbox.ids import NULL_UUID
+from pacifictool.sandbox.http import empty_response, id_of, uuid_parameter
+from pacifictool.sandbox.ids import NULL_UUID, now_ms
 from pacifictool.sandbox.refusals import bad_request, forbidden
 from pacifictool.sandbox.refusals import not_found as not_found_by_name
 from pacifictool.sandbox.store import Store
@@ -114,12 +114,14 @@ class EntityController4:
         entity = self._entities.find(kind, str(uuid_parameter(identifier)))
         if entity is None:
             raise not_found(kind, identifier)
-        if entity.tenant != user.tenant or (user.authority == "CUSTOMER_USER" and entity.customer != user.customer):
+        if not user.may_see(entity.tenant, entity.customer):
             raise forbidden()
         return entity
 
     def _info(self, entity: Entity) -> Document:
-        is_active = entity.kind == "DEVICE" and self._devices.of(entity).attributes[SERVER].get("active") is True
+        is_active = (
+            entity.kind == "DEVICE" and self._devices.for_entity(entity).attributes[SERVER].get("active") is True
+        )
         return self._entities.info(entity, is_active=is_active)
 
     def _save(
@@ -148,14 +150,14 @@ class EntityController4:
         customer = document.get("customerId")
         customer_id = NULL_UUID if customer is None else str(uuid_parameter(id_of(customer)))
         information = document.get("additionalInfo")
-        self._profiles.named(kind, user.tenant, type_)
+        self._profiles.get_or_create(kind, user.tenant, type_)
         try:
             if old is None:
                 entity = self._entities.create(
                     kind, user.tenant, name, type_, customer=customer_id, additional_info=information, token=token
                 )
                 if kind == "DEVICE":
-                    self._devices.put_attributes(self._devices.of(entity), SERVER, {"active": False}, now_ms())
+                    self._devices.put_attributes(self._devices.for_entity(entity), SERVER, {"active": False}, now_ms())
             else:
                 entity = old
                 entity.name, entity.type, entity.additional_info = name, type_, information
@@ -199,17 +201,17 @@ class EntityController4:
                 raise not_found_by_name()
             return json_response(self._entities.document(entity))
         link, found, total = self._page(kind, request, user)
-        return link.answer([self._entities.document(entity) for entity in found], total)
+        return link.response([self._entities.document(entity) for entity in found], total)
 
     def _infos(self, kind: str, request: Request, user: SandboxUser) -> Response:
         link, found, total = self._page(kind, request, user)
-        return link.answer([self._info(entity) for entity in found], total)
+        return link.response([self._info(entity) for entity in found], total)
 
     def _page(self, kind: str, request: Request, user: SandboxUser) -> tuple[PageLink, list[Entity], int]:
         if not PageLink.given(request):
             # The request matches the route of a single tenant then.
             raise bad_request(f"Invalid UUID string: {request.url.path.rpartition('/')[2]}")
-        query, link = request.query_params, PageLink.of(request)
+        query, link = request.query_params, PageLink.from_request(request)
         type_ = query.get("type") or None
         profile = query.get(f"{kind.lower()}ProfileId")
         if profile:
@@ -278,5 +280,5 @@ def _token(document: dict[str, Any]) -> str:
     if not token:
         raise bad_request("Device credentials id should be specified!")
     if document.get("credentialsType") != "ACCESS_TOKEN":
-        raise bad_request("The sandbox knows ACCESS_TOKEN credentials only!")
+        raise bad_request("The sandbox supports only ACCESS_TOKEN credentials!")
     return token

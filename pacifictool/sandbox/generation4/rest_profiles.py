@@ -18,14 +18,13 @@ from pacifictool.sandbox.generation4.documents import (
     RULE_CHAIN,
     Document,
     Documents,
-    id_of,
 )
 from pacifictool.sandbox.generation4.engine import RuleEngine4
 from pacifictool.sandbox.generation4.entities import Entities4
 from pacifictool.sandbox.generation4.http import Api4, PageLink, json_response, read_object, text_of
 from pacifictool.sandbox.generation4.profiles import TEMPLATES, Profiles
 from pacifictool.sandbox.generation4.refusals import words
-from pacifictool.sandbox.http import empty_response
+from pacifictool.sandbox.http import empty_response, id_of
 from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
 
@@ -64,14 +63,14 @@ class ProfileController:
             return self._delete(kind, self._documents.require(kind, request.path_params["id"], user.tenant))
 
         async def page(request: Request, user: SandboxUser) -> Response:
-            return PageLink.of(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS)
+            return PageLink.from_request(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS)
 
         async def infos(request: Request, user: SandboxUser) -> Response:
-            return PageLink.of(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS, _info)
+            return PageLink.from_request(request).page(self._documents.all(kind, user.tenant), _SORT_KEYS, _info)
 
         async def default_info(_request: Request, user: SandboxUser) -> Response:
             entity_kind = "DEVICE" if kind == DEVICE_PROFILE else "ASSET"
-            found = self._profiles.named(entity_kind, user.tenant, "")
+            found = self._profiles.get_or_create(entity_kind, user.tenant, "")
             self._store.commit()
             return json_response(_info(found))
 
@@ -83,9 +82,7 @@ class ProfileController:
         api.route(("DELETE",), f"/api/{name}/{{id}}", delete, _TENANT)
 
     def _save(self, kind: str, document: Document, user: SandboxUser) -> Response:
-        old = None
-        if document.get("id") is not None:
-            old = self._documents.require(kind, id_of(document["id"]), user.tenant)
+        old = self._documents.referenced(kind, document, user.tenant)
         word, name = words(kind), text_of(document, "name")
         if not name.strip():
             raise bad_request(f"{word} name should be specified!")
@@ -103,10 +100,7 @@ class ProfileController:
             self._documents.require(RULE_CHAIN, id_of(chain), user.tenant)
         content = {field: document.get(field, default) for field, default in TEMPLATES[kind].items()}
         content["default"] = old is not None and old["default"]
-        if old is None:
-            saved = self._documents.create(kind, user.tenant, content)
-        else:
-            saved = self._documents.change(kind, old, content, version=document.get("version"))
+        saved = self._documents.save(kind, user.tenant, old, content, document.get("version"))
         self._store.commit()
         self._engine.profiles_changed()
         return json_response(saved)
@@ -150,17 +144,12 @@ class DashboardController4:
 
     async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
-        old = None
-        if document.get("id") is not None:
-            old = self._documents.require(DASHBOARD, id_of(document["id"]), user.tenant)
+        old = self._documents.referenced(DASHBOARD, document, user.tenant)
         if not text_of(document, "title").strip():
             raise bad_request("Dashboard title should be specified!")
         content: dict[str, Any] = {field: document.get(field) for field in _DASHBOARD_FIELDS}
         content |= {"mobileHide": document.get("mobileHide") is True, "name": document["title"], "resources": None}
-        if old is None:
-            saved = self._documents.create(DASHBOARD, user.tenant, content)
-        else:
-            saved = self._documents.change(DASHBOARD, old, content, version=document.get("version"))
+        saved = self._documents.save(DASHBOARD, user.tenant, old, content, document.get("version"))
         self._store.commit()
         return json_response(saved, media_type=_DASHBOARD_MEDIA_TYPE)
 
@@ -178,7 +167,7 @@ class DashboardController4:
     async def _page(self, request: Request, user: SandboxUser) -> Response:
         if not PageLink.given(request):
             raise bad_request("Invalid UUID string: dashboards")
-        return PageLink.of(request).page(
+        return PageLink.from_request(request).page(
             self._documents.all(DASHBOARD, user.tenant),
             {"createdTime": "createdTime", "title": "title", "id": "id"},
             _without_configuration,

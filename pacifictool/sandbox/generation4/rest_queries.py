@@ -69,7 +69,7 @@ def _conditions(entity_filter: dict[str, Any]) -> tuple[str, str, tuple[str, ...
             return kind, "id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
         case {"type": "entityName", "entityType": str(kind), "entityNameFilter": str(beginning)}:
             return kind, "search_name LIKE ?", (f"{beginning.lower()}%",)
-    raise general(f"JSON parse error: the sandbox knows no entity filter {str(entity_filter)[:100]}")
+    raise general(f"JSON parse error: the sandbox does not support the entity filter {str(entity_filter)[:100]}")
 
 
 def _entity_data(kind: str, row: tuple[Any, ...], fields: list[str], points: list[tuple[str, dict[int, Point]]]) -> str:
@@ -88,9 +88,9 @@ def _entity_data(kind: str, row: tuple[Any, ...], fields: list[str], points: lis
 
 
 def _shown(point: Point | None) -> str:
-    """A key without any value has an empty one of the year 1970."""
+    """The value as JSON; empty and with timestamp 0 for a key that has none."""
     if point is None:
         return '{"ts":0,"value":""}'
-    stamp, value = point
+    timestamp, value = point
     text = f'"{java_double(value)}"' if type(value) is float else json.dumps(java_text(value))
-    return f'{{"ts":{stamp},"value":{text}}}'
+    return f'{{"ts":{timestamp},"value":{text}}}'

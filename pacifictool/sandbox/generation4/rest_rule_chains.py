@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.generation4.documents import Document, id_of
+from pacifictool.sandbox.generation4.documents import Document
 from pacifictool.sandbox.generation4.http import (
     Api4,
     PageLink,
@@ -22,10 +21,9 @@ from pacifictool.sandbox.generation4.nodes import compile_script
 from pacifictool.sandbox.generation4.readings import dump, parse_json
 from pacifictool.sandbox.generation4.rule_chains import RuleChains, chain_document, metadata_document
 from pacifictool.sandbox.http import empty_response, uuid_parameter
-from pacifictool.sandbox.ids import created_ms, uuid_of_time
 from pacifictool.sandbox.refusals import bad_request, forbidden
+from pacifictool.sandbox.rest_events import EventController, event_document
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
-from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import PayloadRefused
 
 _TENANT = ("TENANT_ADMIN",)
@@ -56,10 +54,7 @@ class RuleChainController:
 
     async def _save(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
-        old = None
-        if document.get("id") is not None:
-            old = self._chains.require(id_of(document["id"]), user.tenant)
-        return json_response(chain_document(await self._chains.save(document, user.tenant, old)))
+        return json_response(chain_document(await self._chains.save(document, user.tenant)))
 
     async def _save_metadata(self, request: Request, user: SandboxUser) -> Response:
         return json_response(
@@ -89,7 +84,7 @@ class RuleChainController:
             raise bad_request(_CONDITIONS.format("" if query else "{}"))
         # Chains for edge servers are listed separately.
         chains = self._chains.all(user.tenant, query.get("type") or "CORE")
-        return PageLink.of(request).page(chains, _SORT_KEYS, chain_document)
+        return PageLink.from_request(request).page(chains, _SORT_KEYS, chain_document)
 
     async def _export(self, request: Request, user: SandboxUser) -> Response:
         limit = integer(request, "limit")
@@ -125,18 +120,11 @@ async def _test_script(request: Request, _user: SandboxUser) -> Response:
     return json_response({"output": output, "error": error})
 
 
-class EventController4:
+class EventController4(EventController):
     """`GET /api/events/{type}/{id}[/{eventType}]?tenantId=&pageSize=&page=`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def add_routes(self, api: Api4) -> None:
-        for path in ("/api/events/{kind}/{id}", "/api/events/{kind}/{id}/{type}"):
-            api.route(("GET",), path, self._events, ("SYS_ADMIN", "TENANT_ADMIN", "CUSTOMER_USER"))
-
     async def _events(self, request: Request, user: SandboxUser) -> Response:
-        query, link = request.query_params, PageLink.of(request)
+        query, link = request.query_params, PageLink.from_request(request)
         tenant = str(uuid_parameter(query.get("tenantId", "")))
         if tenant != user.tenant:
             raise forbidden()
@@ -153,17 +141,4 @@ class EventController4:
             f" ORDER BY born {'DESC' if descends else 'ASC'} LIMIT ? OFFSET ?",
             (*parameters, link.size, min(link.offset, 2**62)),
         )
-        return link.answer([_event(row, tenant, kind, entity) for row in rows], total[0])
-
-
-def _event(row: tuple[Any, ...], tenant: str, kind: str, entity: str) -> Document:
-    identifier = uuid_of_time(row[0])
-    return {
-        "id": {"id": str(identifier)},
-        "createdTime": created_ms(identifier),
-        "tenantId": {"entityType": "TENANT", "id": tenant},
-        "type": row[1],
-        "uid": str(identifier),
-        "entityId": {"entityType": kind, "id": entity},
-        "body": json.loads(row[2]),
-    }
+        return link.response([event_document(row, tenant, kind, entity) for row in rows], total[0])

@@ -12,17 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices, now_ms
+from pacifictool.sandbox.devices import CLIENT, SERVER, SHARED, SandboxDevices
 from pacifictool.sandbox.entities import Entity
 from pacifictool.sandbox.faults import Faults
 from pacifictool.sandbox.generation4.device_api import DeviceApi4
 from pacifictool.sandbox.generation4.entities import Entities4
-from pacifictool.sandbox.generation4.http import Api4, integer, json_response
+from pacifictool.sandbox.generation4.http import integer, json_response
 from pacifictool.sandbox.generation4.readings import metadata_text, parse_json, parse_telemetry, parse_values
 from pacifictool.sandbox.generation4.refusals import general
 from pacifictool.sandbox.generation4.telemetry import Point, TelemetryStore4
 from pacifictool.sandbox.http import empty_response, read_body, uuid_parameter
-from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, TextRefusal, bad_request, forbidden
+from pacifictool.sandbox.ids import now_ms
+from pacifictool.sandbox.refusals import NOT_FOUND, PlatformRefusal, TextRefusal, bad_request
+from pacifictool.sandbox.rest_telemetry import TelemetryController, attribute_list, path_parts
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.telemetry import AGGREGATIONS, AttributeStore
 from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Value, Values, java_text, json_value
@@ -36,8 +38,8 @@ _DEFAULT_LIMIT = 100
 _MAX_INTERVALS = 700
 
 
-class TelemetryController4:
-    """One handler per method, which parses the path after the prefix."""
+class TelemetryController4(TelemetryController):
+    """The paths are parsed as the server's controller does."""
 
     def __init__(
         self,
@@ -49,31 +51,12 @@ class TelemetryController4:
         device_api: DeviceApi4,
         faults: Faults,
     ) -> None:
-        self._store = store
-        self._entities = entities
-        self._devices = devices
+        super().__init__(store, entities, devices, attributes, device_api.shared_attributes_changed)
         self._telemetry = telemetry
-        self._attributes = attributes
-        self._device_api = device_api
         self._latency_seconds = faults.telemetry_latency_seconds
 
-    def add_routes(self, api: Api4) -> None:
-        path, authorities = "/api/plugins/telemetry/{rest:path}", ("TENANT_ADMIN", "CUSTOMER_USER")
-        api.route(("GET",), path, self._get, authorities)
-        api.route(("POST",), path, self._post, authorities)
-        api.route(("DELETE",), path, self._delete, authorities)
-
-    def _entity(self, reference: tuple[str, str], user: SandboxUser) -> Entity:
-        kind, identifier = reference
-        entity = self._entities.find(kind, identifier)
-        if entity is None:
-            raise TextRefusal(404, f"{kind.capitalize()} with requested id wasn't found!")
-        if entity.tenant != user.tenant or (user.authority == "CUSTOMER_USER" and entity.customer != user.customer):
-            raise forbidden()
-        return entity
-
     async def _get(self, request: Request, user: SandboxUser) -> Response:
-        match _parts(request):
+        match path_parts(request):
             case [kind, identifier, "keys", "timeseries"]:
                 return json_response(self._telemetry.keys(self._entity(_reference(kind, identifier), user).born))
             case [kind, identifier, "keys", "attributes", *scope]:
@@ -82,21 +65,9 @@ class TelemetryController4:
             case [kind, identifier, "values", "timeseries"]:
                 return self._values(request, self._entity(_reference(kind, identifier), user))
             case [kind, identifier, "values", "attributes", *scope]:
-                return self._attribute_values(
-                    request, self._entity(_reference(kind, identifier), user), _optional(scope)
-                )
+                entity = self._entity(_reference(kind, identifier), user)
+                return json_response(attribute_list(request, self._attributes.get(entity.born, _optional(scope))))
         raise _no_such_path(request)
-
-    def _attribute_values(self, request: Request, entity: Entity, scope: str | None) -> Response:
-        wanted = request.query_params.get("keys")
-        keys = None if not wanted else wanted.split(",")
-        return json_response(
-            [
-                {"lastUpdateTs": updated, "key": key, "value": json_value(value)}
-                for key, value, updated in self._attributes.get(entity.born, scope)
-                if keys is None or key in keys
-            ]
-        )
 
     def _values(self, request: Request, entity: Entity) -> Response:
         query = request.query_params
@@ -139,7 +110,7 @@ class TelemetryController4:
     async def _post(self, request: Request, user: SandboxUser) -> Response:
         if self._latency_seconds:
             await asyncio.sleep(self._latency_seconds)
-        match _parts(request):
+        match path_parts(request):
             case [kind, identifier, "timeseries", _]:
                 return await self._post_timeseries(request, user, _reference(kind, identifier))
             case [kind, identifier, "timeseries", _, ttl]:
@@ -165,8 +136,8 @@ class TelemetryController4:
         if not any(values for _, values in readings):
             raise TextRefusal(400, "No time series data found in request body!")
         entity = self._entity(reference, user)
-        for stamp, values in readings:
-            self._telemetry.add(entity.born, stamp, values)
+        for timestamp, values in readings:
+            self._telemetry.add(entity.born, timestamp, values)
         self._store.commit()
         return empty_response()
 
@@ -178,19 +149,11 @@ class TelemetryController4:
             raise TextRefusal(400, f"Invalid scope: {scope}")
         values = _attribute_values(await read_body(request))
         entity = self._entity(reference, user)
-        if entity.kind == "DEVICE":
-            self._devices.put_attributes(self._devices.of(entity), scope, values, now_ms())
-        else:
-            self._attributes.put(entity.born, scope, values, now_ms())
-        self._store.commit()
-        if entity.kind == "DEVICE" and scope == SHARED:
-            document = {key: json_value(value) for key, value in values.items()}
-            self._device_api.shared_attributes_changed(entity.id, document)
-        return empty_response()
+        return self._put_attributes(entity, scope, values, json_value)
 
     async def _delete(self, request: Request, user: SandboxUser) -> Response:
         keys = [key for key in request.query_params.get("keys", "").split(",") if key]
-        match _parts(request):
+        match path_parts(request):
             case [kind, identifier, "timeseries", "delete"]:
                 return self._delete_timeseries(request, user, _reference(kind, identifier), keys)
             case [kind, identifier, scope]:
@@ -203,14 +166,7 @@ class TelemetryController4:
         if not keys:
             raise TextRefusal(400, "Empty keys: ")
         entity = self._entity(reference, user)
-        if entity.kind == "DEVICE":
-            self._devices.delete_attributes(self._devices.of(entity), scope, keys)
-        else:
-            self._attributes.delete(entity.born, scope, keys)
-        self._store.commit()
-        if entity.kind == "DEVICE" and scope == SHARED:
-            self._device_api.shared_attributes_changed(entity.id, {"deleted": keys})
-        return empty_response()
+        return self._delete_attributes(entity, scope, keys)
 
     def _delete_timeseries(
         self, request: Request, user: SandboxUser, reference: tuple[str, str], keys: list[str]
@@ -231,11 +187,6 @@ class TelemetryController4:
                 self._telemetry.delete_range(entity.born, key, start, end)
         self._store.commit()
         return empty_response()
-
-
-def _parts(request: Request) -> list[str]:
-    rest: str = request.path_params["rest"]
-    return rest.strip("/").split("/")
 
 
 def _no_such_path(request: Request) -> PlatformRefusal:

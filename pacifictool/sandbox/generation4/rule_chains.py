@@ -6,14 +6,14 @@ docs/servers/4.x.md#rule-chains, rows 1, 2, 3 and 4.
 from __future__ import annotations
 
 import copy
-import time
 from typing import Any
 
-from pacifictool.sandbox.generation4.documents import DEVICE_PROFILE, RULE_CHAIN, Document, Documents, id_of, reference
+from pacifictool.sandbox.generation4.documents import DEVICE_PROFILE, RULE_CHAIN, Document, Documents, reference
 from pacifictool.sandbox.generation4.engine import RuleEngine4
 from pacifictool.sandbox.generation4.nodes import INPUT, upgraded
 from pacifictool.sandbox.generation4.refusals import general
-from pacifictool.sandbox.ids import IdFactory, created_ms
+from pacifictool.sandbox.http import id_of
+from pacifictool.sandbox.ids import IdFactory, created_ms, now_ms
 from pacifictool.sandbox.refusals import bad_request
 from pacifictool.sandbox.store import Store
 
@@ -47,8 +47,9 @@ class RuleChains:
     def require(self, identifier: str, tenant: str) -> Document:
         return self._documents.require(RULE_CHAIN, identifier, tenant)
 
-    async def save(self, document: Document, tenant: str, old: Document | None) -> Document:
-        """Creates a chain, or renames `old`; names need not be unique."""
+    async def save(self, document: Document, tenant: str) -> Document:
+        """Creates a chain, or renames the one with the document's id; names need not be unique."""
+        old = self._documents.referenced(RULE_CHAIN, document, tenant)
         name = document.get("name")
         if not isinstance(name, str) or not name.strip():
             raise bad_request("Rule chain name should be specified!")
@@ -178,8 +179,8 @@ class RuleChains:
         for given in document.get("ruleChains") or []:
             named = [chain for chain in self.all(tenant) if chain["name"] == given.get("name")]
             existing = named[0] if overwrite and named else None
-            content = {**given, "root": False, "version": None}
-            saved = await self.save(content, tenant, existing)
+            identifier = None if existing is None else existing["id"]
+            saved = await self.save({**given, "id": identifier, "root": False, "version": None}, tenant)
             chains[id_of(given.get("id"))] = saved
             results.append(
                 {"ruleChainId": saved["id"], "ruleChainName": saved["name"], "updated": existing is not None}
@@ -224,7 +225,7 @@ def _debug_settings(node: Document) -> Document | None:
         given = {"failuresEnabled": True, "allEnabled": True}
     until = given.get("allEnabledUntil") or 0
     if given.get("allEnabled") is True:
-        until = time.time_ns() // 1_000_000 + DEBUG_MINUTES * 60_000
+        until = now_ms() + DEBUG_MINUTES * 60_000
     return {
         "failuresEnabled": given.get("failuresEnabled") is True,
         "allEnabled": False,

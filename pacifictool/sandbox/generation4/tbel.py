@@ -41,7 +41,7 @@ _KEYWORDS = frozenset(re.findall(r"\w+", _WORDS))
 
 
 def _refused(what: str) -> ScriptRefused:
-    return ScriptRefused(f"The sandbox's TBEL does not know {what}; write it simpler, or use scriptLang JS")
+    return ScriptRefused(f"The sandbox's TBEL does not support {what}; simplify the script, or use scriptLang JS")
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -67,7 +67,7 @@ class Tbel:
         try:
             self._statements = parser.program()
         except RecursionError:
-            raise _refused("an expression nested so deeply") from None
+            raise _refused("an expression that is nested this deeply") from None
         self._changes_values = parser.changes_values
 
     def run(self, data: Any, metadata: dict[str, str], message_type: str) -> Any:
@@ -115,7 +115,7 @@ class _Parser:
     def _name(self) -> str:
         kind, text = self._tokens[self._at]
         if kind != "name" or text in _KEYWORDS:
-            raise _refused(repr(text) if text else "this end")
+            raise _refused(repr(text) if text else "a script that ends here")
         self._at += 1
         return text
 
@@ -188,7 +188,7 @@ class _Parser:
         if owner_and_key is None:
             kind, text = self._tokens[start]
             if kind != "name":
-                raise _refused("an assignment to this")
+                raise _refused("this kind of assignment")
             return op.assign_name(text, value)
         self.changes_values = True
         owner, key = owner_and_key

@@ -51,10 +51,10 @@ class TelemetryStore4(TelemetryStore):
         return [(row[0], stored_value(row[1], row[2])) for row in rows]
 
     def buckets(self, entity: int, key: str, start: int, end: int, interval: int, aggregation: str) -> list[Point]:
-        """One value for each bucket of `interval` ms that has any, stamped with its middle, oldest first."""
+        """One value per bucket of `interval` ms that is not empty, at the middle of the bucket; oldest first."""
         found: dict[int, list[Value]] = {}
-        for stamp, value in self.values(entity, key, start, end, None, ascending=True):
-            found.setdefault((stamp - start) // interval, []).append(value)
+        for timestamp, value in self.values(entity, key, start, end, None, ascending=True):
+            found.setdefault((timestamp - start) // interval, []).append(value)
         points = []
         for bucket, values in found.items():
             aggregated = _aggregate(values, aggregation)

@@ -1,4 +1,4 @@
-"""MQTT sessions on asyncio, one small protocol object a connection.
+"""MQTT sessions on asyncio, one small protocol object per connection.
 
 No broker library fits: on this platform a PUBACK is the result of the rule engine and may come late, never, out of
 order or several times with one id; client ids are ignored; a malformed payload closes the connection. The
@@ -42,8 +42,8 @@ class Dialect:
     unsuback: int
     session_present: Callable[[wire.Connect, int], int]
     """The session-present flag of a CONNACK, given the CONNECT and the return code."""
-    speaks_5: bool = False
-    """Whether MQTT 5 is spoken; if not, such a CONNECT closes the connection."""
+    supports_5: bool = False
+    """Whether MQTT 5 is supported; if not, such a CONNECT closes the connection."""
     requires_connect: bool = True
     """Whether a packet before CONNECT closes the connection; else it is ignored."""
 
@@ -76,7 +76,7 @@ class DeviceSession:
         """Whether the device speaks MQTT 5."""
 
     def puback(self, packet_id: int) -> None:
-        """Acknowledges a PUBLISH; acknowledgements of one loop turn leave together."""
+        """Acknowledges a PUBLISH; acknowledgements of one turn of the event loop are sent together."""
         if self.is_closed:
             return
         if not self._acks:
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
             self._api.on_close(self.session)
 
     def pause_writing(self) -> None:
-        # A device that does not read its acknowledgements is not read any further.
+        # Nothing more is read from a device that does not read its acknowledgements.
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
             if kind != wire.CONNECT:
                 self._no_connect()
                 return
-            self._connect(wire.parse_connect(body, speaks_5=self._api.dialect.speaks_5))
+            self._connect(wire.parse_connect(body, supports_5=self._api.dialect.supports_5))
         elif kind == wire.PUBLISH:
             self._api.on_publish(self.session, *wire.parse_publish(first, body, is_5=self.session.is_5))
         elif kind == wire.PINGREQ:
@@ -204,7 +204,7 @@ class _Connection(asyncio.Protocol):
 
     def _no_connect(self) -> None:
         if self._api.dialect.requires_connect:
-            raise wire.ProtocolError("the first packet is no CONNECT")
+            raise wire.ProtocolError("the first packet is not a CONNECT")
 
     def _connect(self, connect: wire.Connect) -> None:
         self.session.is_5 = connect.level == wire.MQTT_5

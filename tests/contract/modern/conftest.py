@@ -10,10 +10,10 @@ import pytest
 
 from pacifictool.errors import PacificToolError
 from tests.contract.api import Api
+from tests.contract.factories import Made
+from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import FOURTH, Server, named_server, sandbox_server
-from tests.contract.workshop import Made
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +36,10 @@ def api(server: Server) -> Api:
 
 
 @pytest.fixture(scope="session")
-def workshop(api: Api) -> Iterator[ModernWorkshop]:
-    workshop = ModernWorkshop(api)
-    yield workshop
-    left = workshop.clean_up()
+def factory(api: Api) -> Iterator[ModernEntityFactory]:
+    factory = ModernEntityFactory(api)
+    yield factory
+    left = factory.clean_up()
     assert not left, f"Left behind on the server: {left}"
 
 
@@ -55,5 +55,5 @@ def connect(server: Server) -> Iterator[ModernConnect]:
 
 
 @pytest.fixture
-def device(workshop: ModernWorkshop) -> Made:
-    return workshop.device()
+def device(factory: ModernEntityFactory) -> Made:
+    return factory.device()

@@ -14,7 +14,7 @@ import requests
 
 from tests.contract.api import UNAUTHENTICATED, Api, refusal
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.modern.factories import ModernEntityFactory
 
 BAD_LOGIN = (401, 10, "Invalid username or password")
 SECTION = "modern 1"
@@ -137,11 +137,11 @@ def test_errors_have_the_platforms_shape(api: Api, fact: Facts) -> None:
     fact.holds(SECTION, "its message", text[2].startswith("Content-Type 'text/plain"), text[2])
 
 
-def test_api_keys(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
+def test_api_keys(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
     user = api.user["id"]
     blank = api.call("POST", "/api/apiKey", json={"userId": user, "description": "", "enabled": True})
     fact(SECTION, "a key needs a description", blank.status_code, 400)
-    body = {"userId": user, "description": workshop.name("key"), "enabled": True}
+    body = {"userId": user, "description": factory.name("key"), "enabled": True}
     created = api.call("POST", "/api/apiKey", json=body).json()
     path = f"/api/apiKey/{created['id']['id']}"
     try:

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from tests.contract.api import NOBODY, Api, refusal
+from tests.contract.factories import Made
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
-from tests.contract.workshop import Made
+from tests.contract.modern.factories import ModernEntityFactory
 
 SECTION = "modern 2"
 NOT_FOUND_BY_NAME = (404, 32, "Requested item wasn't found!")
 
 
 @pytest.fixture(scope="module")
-def crowd(workshop: ModernWorkshop) -> list[Made]:
+def crowd(factory: ModernEntityFactory) -> list[Made]:
     """Five devices with a type of their own, in order of creation."""
-    type_ = workshop.name("crowd")
-    return [workshop.device(f"crowd-{number}", type=type_) for number in range(5)]
+    type_ = factory.name("crowd")
+    return [factory.device(f"crowd-{number}", type=type_) for number in range(5)]
 
 
 def page(api: Api, crowd: list[Made], **query: Any) -> dict[str, Any]:
@@ -27,57 +27,57 @@ def page(api: Api, crowd: list[Made], **query: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_new_device(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    name = workshop.name("station")
-    saved = workshop.create("device", {"name": name, "type": workshop.type, "nosuch": 1})
+def test_a_new_device(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    name = factory.name("station")
+    saved = factory.create("device", {"name": name, "type": factory.type, "nosuch": 1})
     fact(SECTION, "its version", saved["version"], 1)
     fact(SECTION, "left-out label and additionalInfo", (saved["label"], saved["additionalInfo"]), (None, None))
     fact(SECTION, "it has a profile", saved["deviceProfileId"]["entityType"], "DEVICE_PROFILE")
     profile = api.get(f"/api/deviceProfile/{saved['deviceProfileId']['id']}")
-    fact(SECTION, "an unknown type makes a profile of that name", profile["name"], workshop.type)
+    fact(SECTION, "an unknown type makes a profile of that name", profile["name"], factory.type)
     fact(SECTION, "which leads to no rule chain", profile["defaultRuleChainId"], None)
-    untyped = workshop.create("device", {"name": workshop.name("untyped")})
+    untyped = factory.create("device", {"name": factory.name("untyped")})
     fact(SECTION, "without a type", untyped["type"], "default")
-    again = workshop.post("device", {"name": name, "type": workshop.type})
+    again = factory.post("device", {"name": name, "type": factory.type})
     fact(SECTION, "a name twice", refusal(again), (400, 31, "Device with such name already exists!"))
-    unique = workshop.create("device", {"name": name, "type": workshop.type}, nameConflictPolicy="UNIQUIFY")
+    unique = factory.create("device", {"name": name, "type": factory.type}, nameConflictPolicy="UNIQUIFY")
     fact.holds(SECTION, "UNIQUIFY", unique["name"].startswith(f"{name}_"), unique["name"])
 
 
-def test_versions(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    saved = workshop.create("device", {"name": workshop.name("versions"), "type": workshop.type, "label": "a"})
-    changed = workshop.create("device", saved | {"label": "b"})
+def test_versions(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    saved = factory.create("device", {"name": factory.name("versions"), "type": factory.type, "label": "a"})
+    changed = factory.create("device", saved | {"label": "b"})
     fact(SECTION, "a change is a version more", (changed["label"], changed["version"]), ("b", 2))
-    stale = workshop.post("device", saved | {"label": "c"})
+    stale = factory.post("device", saved | {"label": "c"})
     expected = (409, 35, "Device was already changed by someone else")
     fact(SECTION, "a stale version", refusal(stale), expected)
-    forced = workshop.create("device", {key: value for key, value in saved.items() if key not in ("version", "label")})
+    forced = factory.create("device", {key: value for key, value in saved.items() if key not in ("version", "label")})
     fact(SECTION, "without a version it always wins, and what is left out is null", forced["label"], None)
-    asset = workshop.create("asset", {"name": workshop.name("versions"), "type": workshop.type})
-    workshop.create("asset", asset | {"label": "b"})
-    fact(SECTION, "a stale version of an asset", workshop.post("asset", asset).status_code, 409)
+    asset = factory.create("asset", {"name": factory.name("versions"), "type": factory.type})
+    factory.create("asset", asset | {"label": "b"})
+    fact(SECTION, "a stale version of an asset", factory.post("asset", asset).status_code, 409)
 
 
-def test_credentials(api: Api, workshop: ModernWorkshop, device: Made, fact: Facts) -> None:
+def test_credentials(api: Api, factory: ModernEntityFactory, device: Made, fact: Facts) -> None:
     path = f"/api/device/{device.id}/credentials"
     credentials = api.get(path)
     fact(SECTION, "a token of 20 characters", len(credentials["credentialsId"]), 20)
-    token = workshop.name("token")[:20] + "T"
-    made = workshop.create("device", {"name": workshop.name("with-token"), "type": workshop.type}, accessToken=token)
+    token = factory.name("token")[:20] + "T"
+    made = factory.create("device", {"name": factory.name("with-token"), "type": factory.type}, accessToken=token)
     found = api.get(f"/api/device/{made['id']['id']}/credentials")["credentialsId"]
     fact(SECTION, "a token at creation", found, token)
-    name = workshop.name("second-with-token")
-    taken = workshop.post("device", {"name": name, "type": workshop.type}, accessToken=token)
+    name = factory.name("second-with-token")
+    taken = factory.post("device", {"name": name, "type": factory.type}, accessToken=token)
     in_use = (400, 31, "Device credentials are already assigned to another device!")
     fact(SECTION, "a token in use", refusal(taken), in_use)
-    fact(SECTION, "then no device is made", workshop.find_device(name), None)
+    fact(SECTION, "then no device is made", factory.find_device(name), None)
     both = {
-        "device": {"name": workshop.name("with-credentials"), "type": workshop.type},
+        "device": {"name": factory.name("with-credentials"), "type": factory.type},
         "credentials": {"credentialsType": "ACCESS_TOKEN", "credentialsId": f"{token}2"},
     }
     response = api.call("POST", "/api/device-with-credentials", json=both)
     fact(SECTION, "device-with-credentials", response.status_code, 200)
-    workshop.remember("device", response.json()["id"]["id"])
+    factory.remember("device", response.json()["id"]["id"])
     changed = api.call("POST", "/api/device/credentials", json=credentials | {"credentialsId": token})
     fact(SECTION, "changing to a token in use", refusal(changed), in_use)
     without_id = {key: value for key, value in credentials.items() if key != "id"}
@@ -88,11 +88,11 @@ def test_credentials(api: Api, workshop: ModernWorkshop, device: Made, fact: Fac
     fact(SECTION, "another token", (good.status_code, good.json()["credentialsId"]), (200, f"{token}3"))
 
 
-def test_deleting(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    device = workshop.device("to-delete")
+def test_deleting(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    device = factory.device("to-delete")
     deleted = api.call("DELETE", f"/api/device/{device.id}")
     fact(SECTION, "deleting", (deleted.status_code, deleted.content), (200, b""))
-    workshop.forget("device", device.id)
+    factory.forget("device", device.id)
     gone = (404, 32, f"Device with id [{device.id}] is not found")
     fact(SECTION, "deleting again", refusal(api.call("DELETE", f"/api/device/{device.id}")), gone)
     fact(SECTION, "getting it", refusal(api.call("GET", f"/api/device/{device.id}")), gone)
@@ -102,9 +102,9 @@ def test_deleting(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
 
 
 @pytest.mark.parametrize("kind", ["device", "asset"])
-def test_looking_up_by_name(api: Api, workshop: ModernWorkshop, fact: Facts, kind: str) -> None:
-    name = workshop.name(f"{kind}-by-name")
-    saved = workshop.create(kind, {"name": name, "type": workshop.type})
+def test_looking_up_by_name(api: Api, factory: ModernEntityFactory, fact: Facts, kind: str) -> None:
+    name = factory.name(f"{kind}-by-name")
+    saved = factory.create(kind, {"name": name, "type": factory.type})
     path = f"/api/tenant/{kind}s"
     fact(SECTION, f"an {kind} by its name", api.get(path, **{f"{kind}Name": name})["id"], saved["id"])
     for other in (name.upper(), name[:-1]):
@@ -168,26 +168,26 @@ def test_infos_and_bare_lists(api: Api, crowd: list[Made], fact: Facts) -> None:
     fact.holds(SECTION, "types in use", crowd[0].type in {entry["type"] for entry in types}, types)
 
 
-def test_profiles(api: Api, workshop: ModernWorkshop, crowd: list[Made], fact: Facts) -> None:
+def test_profiles(api: Api, factory: ModernEntityFactory, crowd: list[Made], fact: Facts) -> None:
     infos = api.get("/api/deviceProfileInfos", pageSize=10, page=0, textSearch=crowd[0].type)["data"]
     fact(SECTION, "a profile by its name", [info["name"] for info in infos], [crowd[0].type])
     used = api.call("DELETE", f"/api/deviceProfile/{infos[0]['id']['id']}")
     expected = (400, 31, "The device profile referenced by the devices cannot be deleted!")
     fact(SECTION, "a profile in use", refusal(used), expected)
     document = {
-        "name": workshop.name("profile"),
+        "name": factory.name("profile"),
         "type": "DEFAULT",
         "transportType": "DEFAULT",
         "profileData": {"configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"}},
     }
-    saved = workshop.create("deviceProfile", document)
+    saved = factory.create("deviceProfile", document)
     fact(SECTION, "a profile of our own", (saved["name"], saved["version"]), (document["name"], 1))
-    fact(SECTION, "a profile without data", workshop.post("deviceProfile", {"name": "x"}).status_code, 400)
+    fact(SECTION, "a profile without data", factory.post("deviceProfile", {"name": "x"}).status_code, 400)
 
 
-def test_assets(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    name = workshop.name("zone")
-    saved = workshop.create("asset", {"name": name, "type": workshop.type})
+def test_assets(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    name = factory.name("zone")
+    saved = factory.create("asset", {"name": name, "type": factory.type})
     fact(SECTION, "an asset's profile", saved["assetProfileId"]["entityType"], "ASSET_PROFILE")
-    again = workshop.post("asset", {"name": name, "type": workshop.type})
+    again = factory.post("asset", {"name": name, "type": factory.type})
     fact(SECTION, "a name twice", refusal(again), (400, 31, "Asset with such name already exists!"))

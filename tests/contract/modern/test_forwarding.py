@@ -1,6 +1,6 @@
 """docs/servers/4.x.md#forwarding-to-kafka: from a device through a rule chain to Kafka, record by record.
 
-A PUBACK only says that a message was queued, so every look at the topic waits; where nothing must come, a message that
+A PUBACK only says that a message was queued, so every read_events at the topic waits; where nothing must come, a message that
 must comes after it.
 """
 
@@ -18,15 +18,15 @@ import pytest
 from pacifictool.kafka.topics import CREATE_TIME
 from pacifictool.rest import RecordAttribute, RecordSpec, rule_chain_descriptor
 from tests.contract.api import Api
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
 from tests.contract.modern.chains import node, old_fashioned, weather_stations, with_kafka
+from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.modern.test_mqtt import device_post
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
 from tests.contract.wire import ATTRIBUTES, TELEMETRY
-from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 3"
 START = 1_795_470_000_000
@@ -36,28 +36,28 @@ _marks = itertools.count(900_001)
 class Way:
     """A topic, a chain of ours hooked into the root chain, and the type that only this run's devices say they have."""
 
-    def __init__(self, server: Server, workshop: ModernWorkshop, topic: Topic) -> None:
+    def __init__(self, server: Server, factory: ModernEntityFactory, topic: Topic) -> None:
         self.server = server
-        self.workshop = workshop
+        self.factory = factory
         self.topic = topic
-        self.device_type = workshop.name("Station")
+        self.device_type = factory.name("Station")
         self.body = weather_stations(self.device_type, server.kafka_address, topic.name)
-        self.chain = workshop.chain()
-        self.saved = workshop.save_metadata(self.chain, self.body)
-        self.root_before = workshop.hook(self.chain)
+        self.chain = factory.chain()
+        self.saved = factory.save_metadata(self.chain, self.body)
+        self.root_before = factory.hook(self.chain)
 
     def use(self, body: dict[str, Any]) -> None:
         """Gives the chain other nodes."""
-        self.saved = self.workshop.save_metadata(self.chain, body)
+        self.saved = self.factory.save_metadata(self.chain, body)
         for found in self.saved["nodes"]:
-            event = self.workshop.life_cycle(found)
+            event = self.factory.life_cycle(found)
             assert event["success"], event
 
     def station(
         self, connect: ModernConnect, *, zone: Any = "Zone A", device_type: str = ""
     ) -> tuple[Made, ModernWire]:
         """A device that says what it is, and its session."""
-        device = self.workshop.device("station")
+        device = self.factory.device("station")
         wire = connect(device)
         wire.deliver(ATTRIBUTES, json.dumps({"deviceType": device_type or self.device_type, "geoZone": zone}))
         return device, wire
@@ -68,13 +68,13 @@ class Way:
 
 
 @pytest.fixture(scope="module")
-def way(server: Server, workshop: ModernWorkshop) -> Iterator[Way]:
-    with Topic(server.settings.kafka, workshop.name("topic"), timestamp_type=CREATE_TIME) as topic:
-        way = Way(server, workshop, topic)
+def way(server: Server, factory: ModernEntityFactory) -> Iterator[Way]:
+    with Topic(server.settings.kafka, factory.name("topic"), timestamp_type=CREATE_TIME) as topic:
+        way = Way(server, factory, topic)
         yield way
-        workshop.unhook()
-        # The server's producer would make a deleted topic anew.
-        workshop.save_metadata(way.chain, {"firstNodeIndex": None, "nodes": [], "connections": []})
+        factory.unhook()
+        # The server's producer would create a deleted topic again.
+        factory.save_metadata(way.chain, {"firstNodeIndex": None, "nodes": [], "connections": []})
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def zone_a(literal: str) -> str:
 
 
 def forwarded(way: Way, turbine: ModernWire, *payloads: str, wire: ModernWire | None = None) -> list[str]:
-    """What messages of `wire` leave in the topic; a mark of the turbine's, sent after them, ends the look."""
+    """What messages of `wire` leave in the topic; a mark of the turbine's, sent after them, ends the read_events."""
     start, mark = way.topic.end(), zone_a(str(number := next(_marks)))
     for payload in payloads:
         (wire or turbine).deliver(TELEMETRY, payload)
@@ -146,8 +146,8 @@ def test_other_keys_are_dropped(way: Way, turbine: ModernWire, fact: Facts) -> N
 def test_arrays_make_a_record_per_element(way: Way, turbine: ModernWire, fact: Facts) -> None:
     expected = [zone_a("7"), zone_a("8")]
     fact(SECTION, "an array", forwarded(way, turbine, '[{"windSpeed":7},{"windSpeed":8}]'), expected)
-    stamped = [{"ts": START + number, "values": {"windSpeed": number}} for number in (7, 8)]
-    fact(SECTION, "an array with times", forwarded(way, turbine, json.dumps(stamped)), expected)
+    with_times = [{"ts": START + number, "values": {"windSpeed": number}} for number in (7, 8)]
+    fact(SECTION, "an array with times", forwarded(way, turbine, json.dumps(with_times)), expected)
     one = {"ts": START, "values": {"windSpeed": 7}}
     fact(SECTION, "one with a time", forwarded(way, turbine, json.dumps(one)), [zone_a("7")])
 
@@ -166,7 +166,7 @@ def test_devices_that_are_dropped(way: Way, turbine: ModernWire, connect: Modern
     fact(SECTION, "another deviceType", forwarded(way, turbine, '{"windSpeed":4}', wire=other), [])
     _, empty = way.station(connect, zone="")
     fact(SECTION, "an empty zone", forwarded(way, turbine, '{"windSpeed":4}', wire=empty), [])
-    device = way.workshop.device("mute")
+    device = way.factory.device("mute")
     mute = connect(device)
     fact(SECTION, "no attributes", forwarded(way, turbine, '{"windSpeed":4}', wire=mute), [])
     said = {"deviceType": way.device_type, "geoZone": "Zone A"}
@@ -194,9 +194,9 @@ def test_other_ways_in(way: Way, server: Server, connect: ModernConnect, api: Ap
     fact(SECTION, "telemetry over HTTP is forwarded, telemetry over REST is not", found, [zone_a("56")])
 
 
-def test_gateway_telemetry(way: Way, workshop: ModernWorkshop, connect: ModernConnect, fact: Facts) -> None:
-    gateway = connect(workshop.device("gateway", additionalInfo={"gateway": True}))
-    name = workshop.name_for_gateway()
+def test_gateway_telemetry(way: Way, factory: ModernEntityFactory, connect: ModernConnect, fact: Facts) -> None:
+    gateway = connect(factory.device("gateway", additionalInfo={"gateway": True}))
+    name = factory.name_for_gateway()
     said = {"deviceType": way.device_type, "geoZone": "Zone A"}
     gateway.deliver("v1/gateway/attributes", json.dumps({name: said}))
     start = way.topic.end()
@@ -238,7 +238,7 @@ def test_records_of_several_attributes_and_keys(way: Way, connect: ModernConnect
     record = RecordSpec(way.device_type, attributes, ("temp-celsius", "site"), device=True)
     body = rule_chain_descriptor("", way.topic.name, record)["metadata"]
     body["nodes"][3]["configuration"]["bootstrapServers"] = way.server.kafka_address
-    device = way.workshop.device("cold room")
+    device = way.factory.device("cold room")
     wire = connect(device)
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.device_type, "site id": "North", "tier": "no"}))
     assert api.call("POST", f"{device.path}/SERVER_SCOPE", json={"tier": "gold"}).status_code == 200
@@ -277,7 +277,7 @@ def test_keys_and_headers(way: Way, connect: ModernConnect, fact: Facts) -> None
 def test_kafka_out_of_reach(way: Way, turbine: ModernWire, connect: ModernConnect, api: Api, fact: Facts) -> None:
     device, wire = way.station(connect)
     try:
-        way.workshop.save_metadata(way.chain, with_kafka(way.body, bootstrapServers="no-such-host.invalid:9092"))
+        way.factory.save_metadata(way.chain, with_kafka(way.body, bootstrapServers="no-such-host.invalid:9092"))
         wire.deliver(TELEMETRY, '{"windSpeed":77}')
     finally:
         way.use(way.body)
@@ -290,17 +290,17 @@ def test_kafka_out_of_reach(way: Way, turbine: ModernWire, connect: ModernConnec
 
 
 def test_a_profile_with_a_chain_of_its_own_goes_round_the_root_chain(
-    way: Way, turbine: ModernWire, workshop: ModernWorkshop, connect: ModernConnect, api: Api, fact: Facts
+    way: Way, turbine: ModernWire, factory: ModernEntityFactory, connect: ModernConnect, api: Api, fact: Facts
 ) -> None:
     profile = {
-        "name": workshop.name("round"),
+        "name": factory.name("round"),
         "type": "DEFAULT",
         "transportType": "DEFAULT",
         "profileData": {"configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"}},
         "defaultRuleChainId": way.chain["id"],
     }
-    saved = workshop.create("deviceProfile", profile)
-    device = workshop.device("round", deviceProfileId=saved["id"])
+    saved = factory.create("deviceProfile", profile)
+    device = factory.device("round", deviceProfileId=saved["id"])
     fact(SECTION, "the profile gives the type", device.type, profile["name"])
     wire = connect(device)
     wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.device_type, "geoZone": "Zone A"}))
@@ -310,9 +310,9 @@ def test_a_profile_with_a_chain_of_its_own_goes_round_the_root_chain(
 
 
 def test_a_hook_keeps_the_root_chain_and_a_deleted_chain_leaves_it_dangling(
-    way: Way, workshop: ModernWorkshop, turbine: ModernWire, connect: ModernConnect, api: Api, fact: Facts
+    way: Way, factory: ModernEntityFactory, turbine: ModernWire, connect: ModernConnect, api: Api, fact: Facts
 ) -> None:
-    hooked = workshop.metadata(workshop.root_id)
+    hooked = factory.metadata(factory.root_id)
     kept = {one["id"]["id"] for one in way.root_before["nodes"]}
     fact(
         SECTION,
@@ -320,14 +320,14 @@ def test_a_hook_keeps_the_root_chain_and_a_deleted_chain_leaves_it_dangling(
         kept - {one["id"]["id"] for one in hooked["nodes"]},
         set(),
     )
-    doomed = workshop.chain()
+    doomed = factory.chain()
     filter_ = node("org.thingsboard.rule.engine.filter.TbMsgTypeFilterNode", "any", {"messageTypes": []})
-    workshop.save_metadata(doomed, {"firstNodeIndex": 0, "nodes": [filter_], "connections": []})
-    workshop.hook(doomed)
+    factory.save_metadata(doomed, {"firstNodeIndex": 0, "nodes": [filter_], "connections": []})
+    factory.hook(doomed)
     deleted = api.call("DELETE", f"/api/ruleChain/{doomed['id']['id']}")
     fact(SECTION, "a chain that the root chain leads to can be deleted", deleted.status_code, 200)
-    workshop.forget("ruleChain", doomed["id"]["id"])
-    names = [one["name"] for one in workshop.metadata(workshop.root_id)["nodes"]]
+    factory.forget("ruleChain", doomed["id"]["id"])
+    names = [one["name"] for one in factory.metadata(factory.root_id)["nodes"]]
     fact.holds(SECTION, "the node that led to it stays", doomed["name"] in names, names)
     fact(SECTION, "the others go on", forwarded(way, turbine, '{"windSpeed":9}'), [zone_a("9")])
 
@@ -341,11 +341,11 @@ def test_debug_events_show_failures(way: Way, api: Api, turbine: ModernWire, fac
         found = way.saved["nodes"][2]
         query = {"tenantId": api.tenant_id, "pageSize": 10, "page": 0}
 
-        def look() -> list[dict[str, Any]]:
+        def read_events() -> list[dict[str, Any]]:
             page = api.get(f"/api/events/RULE_NODE/{found['id']['id']}/DEBUG_RULE_NODE", **query)
             return [event["body"] for event in page["data"] if event["body"].get("relationType") == "Failure"]
 
-        bodies = eventually(look, bool)
+        bodies = eventually(read_events, bool)
         fact.holds(SECTION, "a filter that gives no Boolean fails", bool(bodies and bodies[0].get("error")), bodies)
     finally:
         way.use(way.body)

@@ -10,12 +10,12 @@ import pytest
 import requests
 
 from tests.contract.api import Api, bare, silent
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
+from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.modern.wire import CONNACK, ModernConnect, ModernWire, puback, publish_packet_5, refused
-from tests.contract.modern.workshop import ModernWorkshop
 from tests.contract.server import Server
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, connect_packet, subscribe_packet
-from tests.contract.workshop import Made, eventually
 
 SECTION = "modern 5"
 NOWHERE = "20 characters without"
@@ -29,7 +29,7 @@ def wire(server: Server) -> Iterator[ModernWire]:
         yield wire
 
 
-def answer(wire: ModernWire, packet: bytes) -> Any:
+def response_to(wire: ModernWire, packet: bytes) -> Any:
     wire.send(packet)
     return wire.receive()
 
@@ -40,24 +40,24 @@ def test_accepted_connections(
     wire: ModernWire, device: Made, fact: Facts, level: int, client_id: str, password: str | None
 ) -> None:
     packet = connect_packet(device.token, level=level, client_id=client_id, password=password)
-    fact(SECTION, f"CONNECT level {level}, id {client_id!r}, password {password!r}", answer(wire, packet), CONNACK)
+    fact(SECTION, f"CONNECT level {level}, id {client_id!r}, password {password!r}", response_to(wire, packet), CONNACK)
 
 
 def test_a_lasting_session(wire: ModernWire, device: Made, fact: Facts) -> None:
     packet = connect_packet(device.token, clean=False)
-    fact(SECTION, "clean=false: session present", answer(wire, packet), bytes.fromhex("20020100"))
+    fact(SECTION, "clean=false: session present", response_to(wire, packet), bytes.fromhex("20020100"))
 
 
 def test_mqtt_5(wire: ModernWire, server: Server, device: Made, fact: Facts) -> None:
-    accepted = answer(wire, connect_packet(device.token, level=5))
+    accepted = response_to(wire, connect_packet(device.token, level=5))
     fact(SECTION, "CONNECT of MQTT 5", accepted, bytes.fromhex("2003000000"))
-    good = answer(wire, publish_packet_5(TELEMETRY, '{"windSpeed":31}', 1))
+    good = response_to(wire, publish_packet_5(TELEMETRY, '{"windSpeed":31}', 1))
     fact.holds(SECTION, "PUBLISH of MQTT 5", good[:4] == puback(1)[:1] + good[1:2] + (1).to_bytes(2), good)
-    bad = answer(wire, publish_packet_5(TELEMETRY, "{bad", 2))
+    bad = response_to(wire, publish_packet_5(TELEMETRY, "{bad", 2))
     fact(SECTION, "a malformed payload: PUBACK with a reason", (bad[:1], bad[2:5]), (b"\x40", b"\x00\x02\x99"))
     fact(SECTION, "and the session stays", wire.is_alive(), True)
     with ModernWire(server.settings.mqtt) as other:
-        fact(SECTION, "a bad token", answer(other, connect_packet(NOWHERE, level=5)), bytes.fromhex("2003008600"))
+        fact(SECTION, "a bad token", response_to(other, connect_packet(NOWHERE, level=5)), bytes.fromhex("2003008600"))
         fact(SECTION, "then DISCONNECT", other.receive(), bytes.fromhex("e0028600"))
         fact(SECTION, "and the end", other.receive(), CLOSED)
 
@@ -67,7 +67,7 @@ def test_mqtt_5(wire: ModernWire, server: Server, device: Made, fact: Facts) -> 
     [(NOWHERE, "contract", 5), ("", "contract", 5), (None, "contract", 2), (None, "", 5)],
 )
 def test_refused_connections(wire: ModernWire, fact: Facts, username: str | None, client_id: str, code: int) -> None:
-    found = answer(wire, connect_packet(username, client_id=client_id))
+    found = response_to(wire, connect_packet(username, client_id=client_id))
     fact(SECTION, f"CONNECT of {username!r} as {client_id!r}", found, refused(code))
     fact(SECTION, "then it is closed", wire.receive(), CLOSED)
 
@@ -108,7 +108,7 @@ def test_telemetry(device: Made, connect: ModernConnect, fact: Facts, payload: s
     fact(SECTION, f"telemetry {payload[:60]!r}", wire.receive(), wanted)
 
 
-def test_an_empty_array_is_not_answered(device: Made, connect: ModernConnect, fact: Facts) -> None:
+def test_an_empty_array_gets_no_response(device: Made, connect: ModernConnect, fact: Facts) -> None:
     wire = connect(device)
     wire.publish(TELEMETRY, "[]")
     fact(SECTION, "telemetry []", wire.receive(1), SILENT)
@@ -127,10 +127,10 @@ def test_other_topics(device: Made, connect: ModernConnect, fact: Facts) -> None
         wire.send(subscribe_packet(topic, 77))
         fact(SECTION, f"SUBSCRIBE {topic}", wire.receive(), bytes.fromhex("9003004d80"))
     packet_id = wire.publish(TELEMETRY, '{"windSpeed":2}', qos=2)
-    fact(SECTION, "QoS 2 is answered by a PUBACK", wire.receive(), puback(packet_id))
+    fact(SECTION, "QoS 2 gets a PUBACK", wire.receive(), puback(packet_id))
 
 
-def test_before_connect_nothing_is_answered(wire: ModernWire, fact: Facts) -> None:
+def test_before_connect_nothing_gets_a_response(wire: ModernWire, fact: Facts) -> None:
     wire.publish(TELEMETRY, '{"windSpeed":1}')
     fact(SECTION, "PUBLISH before CONNECT", wire.receive(1.5), SILENT)
 
@@ -155,29 +155,29 @@ def test_attributes_and_asking_for_them(device: Made, connect: ModernConnect, fa
 
 
 def test_changed_credentials_and_deletion_end_the_session(
-    api: Api, workshop: ModernWorkshop, connect: ModernConnect, fact: Facts
+    api: Api, factory: ModernEntityFactory, connect: ModernConnect, fact: Facts
 ) -> None:
-    device = workshop.device("changing")
+    device = factory.device("changing")
     wire = connect(device)
     credentials = api.get(f"/api/device/{device.id}/credentials")
-    token = workshop.name("T")[:20] + "N"
+    token = factory.name("T")[:20] + "N"
     api.call("POST", "/api/device/credentials", json=credentials | {"credentialsId": token})
     fact(SECTION, "a changed token ends the session", wire.receive(), CLOSED)
     second = connect(Made("DEVICE", device.id, device.name, device.type, token))
     assert api.call("DELETE", f"/api/device/{device.id}").status_code == 200
-    workshop.forget("device", device.id)
+    factory.forget("device", device.id)
     fact(SECTION, "deletion ends the session", second.receive(), CLOSED)
 
 
-def test_gateway(api: Api, workshop: ModernWorkshop, connect: ModernConnect, fact: Facts) -> None:
-    gateway = workshop.device("gateway", additionalInfo={"gateway": True})
+def test_gateway(api: Api, factory: ModernEntityFactory, connect: ModernConnect, fact: Facts) -> None:
+    gateway = factory.device("gateway", additionalInfo={"gateway": True})
     wire = connect(gateway)
-    names = [workshop.name_for_gateway() for _ in range(3)]
+    names = [factory.name_for_gateway() for _ in range(3)]
     content = {name: [{"ts": 1_795_470_000_000, "values": {"windSpeed": 7}}] for name in names[:2]}
     packet_id = wire.publish("v1/gateway/telemetry", json.dumps(content))
     fact(SECTION, "two devices: one PUBACK", wire.receive_many(1), [puback(packet_id)])
     fact(SECTION, "and no second", wire.receive(1), SILENT)
-    found = eventually(lambda: workshop.find_device(names[0]), bool)
+    found = eventually(lambda: factory.find_device(names[0]), bool)
     assert found is not None
     fact(SECTION, "a new device's type", found["type"], "default")
     fact(SECTION, "and its gateway", found["additionalInfo"]["lastConnectedGateway"], gateway.id)
@@ -187,9 +187,9 @@ def test_gateway(api: Api, workshop: ModernWorkshop, connect: ModernConnect, fac
         return api.get(path, keys="windSpeed")["windSpeed"][0]["value"]
 
     fact(SECTION, "its telemetry", eventually(value, "7".__eq__), "7")
-    wire.deliver("v1/gateway/connect", json.dumps({"device": names[2], "type": workshop.type}))
-    typed = eventually(lambda: workshop.find_device(names[2]), bool)
-    fact(SECTION, "connect sets a type", typed and typed["type"], workshop.type)
+    wire.deliver("v1/gateway/connect", json.dumps({"device": names[2], "type": factory.type}))
+    typed = eventually(lambda: factory.find_device(names[2]), bool)
+    fact(SECTION, "connect sets a type", typed and typed["type"], factory.type)
     packet_id = wire.publish("v1/gateway/telemetry", json.dumps({names[0]: [{"windSpeed": 8}]}))
     fact(SECTION, "an array without times", wire.receive(), puback(packet_id))
     wire.publish("v1/gateway/telemetry", json.dumps({names[0]: {"windSpeed": 8}}))

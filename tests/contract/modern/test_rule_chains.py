@@ -10,21 +10,21 @@ import pytest
 from tests.contract.api import NOBODY, Api, refusal
 from tests.contract.facts import Facts
 from tests.contract.modern.chains import KAFKA, TYPE_FILTER, node, old_fashioned, weather_stations
-from tests.contract.modern.workshop import ModernWorkshop
+from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.server import Server
 
 SECTION = "modern 3"
 
 
 @pytest.fixture
-def chain(workshop: ModernWorkshop) -> dict[str, Any]:
-    return workshop.chain()
+def chain(factory: ModernEntityFactory) -> dict[str, Any]:
+    return factory.chain()
 
 
 @pytest.fixture
-def body(server: Server, workshop: ModernWorkshop) -> dict[str, Any]:
+def body(server: Server, factory: ModernEntityFactory) -> dict[str, Any]:
     """Metadata of five nodes."""
-    return weather_stations(workshop.type, server.kafka_address, f"{workshop.type}-unused")
+    return weather_stations(factory.type, server.kafka_address, f"{factory.type}-unused")
 
 
 def metadata_call(api: Api, chain: dict[str, Any], metadata: dict[str, Any], **more: Any) -> Any:
@@ -35,27 +35,27 @@ def ids(metadata: dict[str, Any]) -> list[str]:
     return [found["id"]["id"] for found in metadata["nodes"]]
 
 
-def test_a_new_chain(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    name = workshop.name("chain")
-    saved = workshop.create("ruleChain", {"name": name})
+def test_a_new_chain(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    name = factory.name("chain")
+    saved = factory.create("ruleChain", {"name": name})
     shown = (saved["type"], saved["root"], saved["firstRuleNodeId"], saved["version"])
     fact(SECTION, "a name suffices", shown, ("CORE", False, None, 1))
-    second = workshop.create("ruleChain", {"name": name})
+    second = factory.create("ruleChain", {"name": name})
     fact.holds(SECTION, "a name twice makes a second chain", second["id"] != saved["id"], second["id"])
     page = api.get("/api/ruleChains", pageSize=10, page=0, textSearch=name)
     fact(SECTION, "both are found by name", page["totalElements"], 2)
-    root = workshop.post("ruleChain", {"name": name, "root": True})
+    root = factory.post("ruleChain", {"name": name, "root": True})
     expected = (400, 31, "Another root rule chain is present in scope of current tenant!")
     fact(SECTION, "a second root chain", refusal(root), expected)
-    stale = workshop.post("ruleChain", saved | {"version": 99})
+    stale = factory.post("ruleChain", saved | {"version": 99})
     fact(SECTION, "a stale version", refusal(stale), (409, 35, "Rule chain was already changed by someone else"))
 
 
-def test_the_root_chain(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
+def test_the_root_chain(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
     page = api.get("/api/ruleChains", pageSize=100, page=0, type="CORE")
     roots = [found for found in page["data"] if found["root"]]
     fact(SECTION, "there is one root chain", len(roots), 1)
-    metadata = workshop.metadata(roots[0]["id"]["id"])
+    metadata = factory.metadata(roots[0]["id"]["id"])
     kinds = {found["type"].rpartition(".")[2] for found in metadata["nodes"]}
     needed = {"TbMsgTypeSwitchNode", "TbMsgTimeseriesNode", "TbMsgAttributesNode"}
     fact(SECTION, "it stores telemetry and attributes by the type of message", needed - kinds, set())
@@ -72,16 +72,18 @@ def test_the_root_chain(api: Api, workshop: ModernWorkshop, fact: Facts) -> None
     fact.holds(SECTION, "also has the chains of edges", "EDGE" in kinds, kinds)
 
 
-def test_metadata(workshop: ModernWorkshop, api: Api, chain: dict[str, Any], body: dict[str, Any], fact: Facts) -> None:
-    first = workshop.save_metadata(chain, body)
+def test_metadata(
+    factory: ModernEntityFactory, api: Api, chain: dict[str, Any], body: dict[str, Any], fact: Facts
+) -> None:
+    first = factory.save_metadata(chain, body)
     fact(SECTION, "metadata are the second version", first["version"], 2)
     fact(SECTION, "five nodes with ids", len(set(ids(first))), 5)
     fact(SECTION, "the first node", first["firstNodeIndex"], 0)
     found = api.get(f"/api/ruleChain/{chain['id']['id']}")
     fact(SECTION, "the chain names its first node", found["firstRuleNodeId"]["id"], ids(first)[0])
-    echoed = workshop.save_metadata(chain, workshop.metadata(chain["id"]["id"]))
+    echoed = factory.save_metadata(chain, factory.metadata(chain["id"]["id"]))
     fact(SECTION, "with ids the nodes stay", set(ids(echoed)), set(ids(first)))
-    again = workshop.save_metadata(chain, body)
+    again = factory.save_metadata(chain, body)
     fact(SECTION, "without ids they are replaced", set(ids(again)) & set(ids(first)), set())
     fact.holds(SECTION, "the version grows", again["version"] > echoed["version"] >= 2, again["version"])
     stale = metadata_call(api, chain, body, version=1)
@@ -113,7 +115,7 @@ def test_other_refusals(api: Api, chain: dict[str, Any], body: dict[str, Any], f
 
 
 def test_nearly_everything_is_saved_and_events_tell(
-    workshop: ModernWorkshop, server: Server, chain: dict[str, Any], fact: Facts
+    factory: ModernEntityFactory, server: Server, chain: dict[str, Any], fact: Facts
 ) -> None:
     unresolvable = {"topicPattern": "t", "bootstrapServers": "no-such-host.invalid:9092", "acks": "-1"}
     serializers = unresolvable | {"bootstrapServers": server.kafka_address, "keySerializer": "x"}
@@ -127,8 +129,8 @@ def test_nearly_everything_is_saved_and_events_tell(
         node("org.thingsboard.rule.engine.filter.TbJsFilterNode", "bad script", bad_script),
         node(TYPE_FILTER, "", {"messageTypes": []}),
     ]
-    saved = workshop.save_metadata(chain, {"firstNodeIndex": 0, "nodes": nodes, "connections": []})
-    events = [workshop.life_cycle(found) for found in saved["nodes"]]
+    saved = factory.save_metadata(chain, {"firstNodeIndex": 0, "nodes": nodes, "connections": []})
+    events = [factory.life_cycle(found) for found in saved["nodes"]]
     outcomes = {found["name"]: event["success"] for found, event in zip(saved["nodes"], events, strict=True)}
     expected = {
         "good": True, "unknown class": False, "empty": False, "unresolvable": False,
@@ -140,32 +142,34 @@ def test_nearly_everything_is_saved_and_events_tell(
     fact.holds(SECTION, "an unknown class", "ClassNotFoundException: org.nosuch.Node" in error, error)
 
 
-def test_a_producer_that_reaches_nobody_starts(workshop: ModernWorkshop, chain: dict[str, Any], fact: Facts) -> None:
+def test_a_producer_that_reaches_nobody_starts(
+    factory: ModernEntityFactory, chain: dict[str, Any], fact: Facts
+) -> None:
     dead = {"topicPattern": "t", "bootstrapServers": "127.0.0.1:1", "acks": "-1"}
-    saved = workshop.save_metadata(
+    saved = factory.save_metadata(
         chain, {"firstNodeIndex": 0, "nodes": [node(KAFKA, "dead", dead, 1)], "connections": []}
     )
-    fact(SECTION, "a dead port", workshop.life_cycle(saved["nodes"][0])["success"], True)
+    fact(SECTION, "a dead port", factory.life_cycle(saved["nodes"][0])["success"], True)
 
 
 def test_configurations_of_older_servers_are_brought_up_to_date(
-    workshop: ModernWorkshop, server: Server, chain: dict[str, Any], fact: Facts
+    factory: ModernEntityFactory, server: Server, chain: dict[str, Any], fact: Facts
 ) -> None:
-    body = old_fashioned(workshop.type, server.kafka_address, f"{workshop.type}-unused")
-    saved = workshop.save_metadata(chain, body)
-    found = workshop.metadata(chain["id"]["id"])
+    body = old_fashioned(factory.type, server.kafka_address, f"{factory.type}-unused")
+    saved = factory.save_metadata(chain, body)
+    found = factory.metadata(chain["id"]["id"])
     by_name = {one["name"]: one for one in found["nodes"]}
     fact(SECTION, "fetchTo is added", by_name["Client attributes"]["configuration"]["fetchTo"], "METADATA")
     kept = [key for key in by_name["Kafka"]["configuration"] if key.endswith("Serializer")]
     fact(SECTION, "serializers are dropped", kept, [])
     versions = (by_name["Client attributes"]["configurationVersion"], by_name["Kafka"]["configurationVersion"])
     fact(SECTION, "their versions", versions, (1, 1))
-    outcomes = {workshop.life_cycle(one)["success"] for one in saved["nodes"]}
+    outcomes = {factory.life_cycle(one)["success"] for one in saved["nodes"]}
     fact(SECTION, "all of them run", outcomes, {True})
 
 
 def test_importing(
-    api: Api, workshop: ModernWorkshop, body: dict[str, Any], chain: dict[str, Any], fact: Facts
+    api: Api, factory: ModernEntityFactory, body: dict[str, Any], chain: dict[str, Any], fact: Facts
 ) -> None:
     reference = {"entityType": "RULE_CHAIN", "id": NOBODY}
     document = {
@@ -176,38 +180,38 @@ def test_importing(
     shown = {"ruleChainId": chain["id"], "ruleChainName": chain["name"], "updated": True}
     found = {key: over.json()[0].get(key) for key in shown}
     fact(SECTION, "overwriting finds a chain by its name and keeps its id", found, shown)
-    fact(SECTION, "with its nodes", len(workshop.metadata(chain["id"]["id"])["nodes"]), 5)
+    fact(SECTION, "with its nodes", len(factory.metadata(chain["id"]["id"])["nodes"]), 5)
     beside = api.call("POST", "/api/ruleChains/import", json=document, params={"overwrite": "false"}).json()[0]
-    workshop.remember("ruleChain", beside["ruleChainId"]["id"])
+    factory.remember("ruleChain", beside["ruleChainId"]["id"])
     fact.holds(SECTION, "else it is another chain", beside["ruleChainId"] != chain["id"], beside)
 
 
-def test_deleting(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
-    used, unused = workshop.chain(), workshop.chain()
+def test_deleting(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
+    used, unused = factory.chain(), factory.chain()
     profile = {
-        "name": workshop.name("profile"),
+        "name": factory.name("profile"),
         "type": "DEFAULT",
         "transportType": "DEFAULT",
         "profileData": {"configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"}},
         "defaultRuleChainId": used["id"],
     }
-    saved = workshop.create("deviceProfile", profile)
+    saved = factory.create("deviceProfile", profile)
     fact(SECTION, "a profile names its chain", saved["defaultRuleChainId"], used["id"])
     deleted = api.call("DELETE", f"/api/ruleChain/{used['id']['id']}")
     expected = (400, 31, "The rule chain referenced by the device profiles cannot be deleted!")
     fact(SECTION, "a chain that a profile names", refusal(deleted), expected)
     free = api.call("DELETE", f"/api/ruleChain/{unused['id']['id']}")
     fact(SECTION, "any other", (free.status_code, free.content), (200, b""))
-    workshop.forget("ruleChain", unused["id"]["id"])
+    factory.forget("ruleChain", unused["id"]["id"])
     gone = refusal(api.call("GET", f"/api/ruleChain/{unused['id']['id']}"))
     fact(SECTION, "then it is gone", gone, (404, 32, f"Rule chain with id [{unused['id']['id']}] is not found"))
 
 
-def test_debugging_ends_by_itself(workshop: ModernWorkshop, api: Api, chain: dict[str, Any], fact: Facts) -> None:
+def test_debugging_ends_by_itself(factory: ModernEntityFactory, api: Api, chain: dict[str, Any], fact: Facts) -> None:
     watched = node(TYPE_FILTER, "watched", {"messageTypes": []})
     watched["debugSettings"] = {"failuresEnabled": True, "allEnabled": True}
     now = api.server_time_ms()
-    saved = workshop.save_metadata(chain, {"firstNodeIndex": 0, "nodes": [watched], "connections": []})
+    saved = factory.save_metadata(chain, {"firstNodeIndex": 0, "nodes": [watched], "connections": []})
     until = saved["nodes"][0]["debugSettings"]["allEnabledUntil"]
     fact.holds(SECTION, "allEnabled is for 15 minutes", abs(until - now - 900_000) < 60_000, until - now)
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from tests.contract.api import NOBODY, Api, plain, refusal, text_error
+from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
-from tests.contract.modern.workshop import ModernWorkshop
-from tests.contract.workshop import Made, eventually
+from tests.contract.modern.factories import ModernEntityFactory
 
 SECTION = "modern 4"
 START = 1_795_470_000_000
 
 
 @pytest.fixture
-def asset(workshop: ModernWorkshop) -> Made:
-    return workshop.asset()
+def asset(factory: ModernEntityFactory) -> Made:
+    return factory.asset()
 
 
 def post(api: Api, made: Made, body: Any, *, path: str = "timeseries/ANY") -> Any:
@@ -77,7 +77,7 @@ def test_refused_telemetry(api: Api, asset: Made, fact: Facts, body: str, text: 
     fact(SECTION, f"telemetry {body}", plain(post(api, asset, body)), text_error(400, text))
 
 
-def test_more_telemetry(api: Api, asset: Made, workshop: ModernWorkshop, fact: Facts) -> None:
+def test_more_telemetry(api: Api, asset: Made, factory: ModernEntityFactory, fact: Facts) -> None:
     fact(SECTION, "a time that is none", post(api, asset, '{"ts":"abc","values":{"a":1}}').status_code, 400)
     fact(SECTION, "a negative time", post(api, asset, {"ts": -5, "values": {"a": 1}}).status_code, 200)
     fact(SECTION, "an array without times", post(api, asset, [{"a": 1}, {"a": 2}]).status_code, 200)
@@ -158,15 +158,18 @@ def test_attributes(api: Api, device: Made, fact: Facts) -> None:
 def test_times_are_those_of_now(api: Api, asset: Made, fact: Facts) -> None:
     before = api.server_time_ms()
     post(api, asset, {"windSpeed": 1})
-    stamp = latest(api, asset)["windSpeed"][0]["ts"]
+    timestamp = latest(api, asset)["windSpeed"][0]["ts"]
     fact.holds(
-        SECTION, "without a time it is now", before - 1000 <= stamp <= before + 60_000, (before, stamp, time.time())
+        SECTION,
+        "without a time it is now",
+        before - 1000 <= timestamp <= before + 60_000,
+        (before, timestamp, time.time()),
     )
 
 
-def test_latest_values_of_many_devices(api: Api, workshop: ModernWorkshop, fact: Facts) -> None:
+def test_latest_values_of_many_devices(api: Api, factory: ModernEntityFactory, fact: Facts) -> None:
     """What `aggregate --sink gateway` reads back with; the shape is that of the public documentation."""
-    full, empty = workshop.device(), workshop.device()
+    full, empty = factory.device(), factory.device()
     post(api, full, {"ts": START, "values": {"windSpeed": 100 / 7}})
     unknown = "784f394c-42b6-435a-983c-b7beff2784f9"
     newest_first = {"key": {"type": "ENTITY_FIELD", "key": "createdTime"}, "direction": "DESC"}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from pacifictool.settings import MqttEndpoint
+from tests.contract.factories import Made
 from tests.contract.wire import Wire, connect_packet
-from tests.contract.workshop import Made
 
 CONNACK: Final = bytes.fromhex("20020000")
 
@@ -34,8 +34,8 @@ class ModernWire(Wire):
 
     def deliver(self, topic: str, payload: str | bytes) -> None:
         packet_id = self.publish(topic, payload)
-        answer = self.receive()
-        assert answer == puback(packet_id), f"PUBLISH to {topic} was answered by {answer!r}"
+        response = self.receive()
+        assert response == puback(packet_id), f"PUBLISH to {topic} got {response!r}"
 
 
 ModernConnect = Callable[[Made], ModernWire]
@@ -45,8 +45,8 @@ def connected(endpoint: MqttEndpoint, token: str) -> ModernWire:
     """A device's session."""
     wire = ModernWire(endpoint)
     wire.send(connect_packet(token))
-    answer = wire.receive()
-    if answer != CONNACK:
+    response = wire.receive()
+    if response != CONNACK:
         wire.close()
-        raise AssertionError(f"CONNECT was answered by {answer!r}")
+        raise AssertionError(f"CONNECT got {response!r}")
     return wire

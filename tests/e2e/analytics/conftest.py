@@ -15,30 +15,31 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from local_spark import local_spark
 
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
-from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
+from pacifictool.analytics.windows import UNITS, WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.reporting import SilentReporter
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
-from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
+from tests.support.local_spark import local_spark
+from tests.support.recorders import RecordingReporter
+from tests.support.scenarios import mean_in, mean_rules
+from tests.support.waiting import wait_until
 
 Values = dict[tuple[str, int], tuple[int, float]]
 """(Zone, window end in ms) → (count, mean)."""
 
 
 class KeepingSink(Sink):
-    """Keeps results in SQLite by zone and window end, as a platform does: a repeat overwrites, the last is latest."""
+    """Keeps results in SQLite by entity and window end, as a platform does: a repeat overwrites, the last is latest."""
 
     name = "keeping"
     target = "keeping"
@@ -53,12 +54,15 @@ class KeepingSink(Sink):
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None)
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         with self._open() as database:
             database.execute("BEGIN")  # else each row is a transaction
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
-                [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],
+                [
+                    (result.entity, result.window_end_ms, result.count, mean_in(result), time.time())
+                    for result in results
+                ],
             )
         callback.accepted(results)
 
@@ -75,20 +79,12 @@ class KeepingSink(Sink):
         return {zone: ts for zone, ts, *_ in self.posts()}
 
 
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
-
-
 @dataclass
 class Running:
     """A job in a thread of its own."""
 
     job: AggregationJob
-    reporter: Notes
+    reporter: RecordingReporter
     stop: threading.Event = field(default_factory=threading.Event)
     summary: JobSummary | None = None
     error: BaseException | None = None
@@ -112,16 +108,17 @@ class Running:
         return self.summary
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            if self.error is not None:
+        def holds() -> object:
+            held = condition()
+            if not held and self.error is not None:
                 raise self.error
-            assert time.monotonic() < until, "the job did not get there in time"
-            time.sleep(0.05)
+            return held
+
+        wait_until(holds, "the job", seconds)
 
 
 @dataclass
-class Workshop:
+class JobFactory:
     """Everything that a test of the job needs."""
 
     broker: KafkaBroker
@@ -143,12 +140,12 @@ class Workshop:
         return Producer({"bootstrap.servers": self.broker.bootstrap, "linger.ms": 5, **config})
 
     def config(
-        self, topic: str, *, checkpoint: str = "job", aggregation: Mapping[str, Any] | None = None, **options: Any
+        self, topic: str, *, checkpoint: str = "job", analytics: Mapping[str, Any] | None = None, **options: Any
     ) -> JobConfig:
         return JobConfig(
             kafka=self.endpoint,
             topic=topic,
-            aggregation=Aggregation.model_validate({"window": 1.0} | dict(aggregation or {})),
+            rules=mean_rules(**{"window": 1, **(analytics or {})}),
             checkpoint=self.folder / checkpoint,
             spark=local_spark(self.java),
             **{"starting_offsets": "earliest", **options},
@@ -170,13 +167,13 @@ class Workshop:
         progress: Callable[[JobProgress], None] | None = None,
         **options: Any,
     ) -> Running:
-        notes = Notes()
+        notes = RecordingReporter()
         job = AggregationJob(
             self.config(topic, **options), sink, reporter=notes, progress=progress, runtime=self.runtime
         )
         return Running(job, notes)
 
-    def truth(
+    def expected_values(
         self, topic: str, valid: Callable[[bytes | None], tuple[str, float] | None], window_ms: int = 1000
     ) -> Values:
         """The means recomputed from the topic by another consumer, with fractions."""
@@ -188,7 +185,7 @@ class Workshop:
                 key = (zone, record.timestamp_ms // window_ms * window_ms + window_ms)
                 count, total = sums.get(key, (0, 0))
                 sums[key] = (count + 1, total + round(Fraction(number * UNITS)))
-        return {key: (count, exact_mean(total, count)) for key, (count, total) in sums.items()}
+        return {key: (count, float(Fraction(total, count * UNITS))) for key, (count, total) in sums.items()}
 
 
 @pytest.fixture(scope="session")
@@ -212,6 +209,6 @@ def shared(
 
 
 @pytest.fixture
-def workshop(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> Workshop:
+def jobs(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> JobFactory:
     broker, jars, runtime = shared
-    return Workshop(broker, java, jars, runtime, tmp_path)
+    return JobFactory(broker, java, jars, runtime, tmp_path)

@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[3]))
+
 from pacifictool.analytics import job, planner
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.analytics.windows import WindowMean
-from pacifictool.scenario import Aggregation
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.settings import KafkaEndpoint
+from tests.support.scenarios import mean_in, mean_rules
 
 
 class PlatformFile(Sink):
@@ -32,18 +34,18 @@ class PlatformFile(Sink):
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         with sqlite3.connect(self._path, timeout=30) as database:
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, 0)",
-                [(result.zone, result.window_end_ms, result.count, result.mean) for result in results],
+                [(result.entity, result.window_end_ms, result.count, mean_in(result)) for result in results],
             )
         database.close()
         callback.accepted(results)
 
 
 def die_after(owner: Any, name: str, *, times: int = 1) -> None:
-    """Makes this process kill itself after `owner.name` has been called so many times."""
+    """Makes this process kill itself after `owner.name` has been called that many times."""
     original: Callable[..., Any] = getattr(owner, name)
     calls = 0
 
@@ -58,7 +60,7 @@ def die_after(owner: Any, name: str, *, times: int = 1) -> None:
     setattr(owner, name, deadly)
 
 
-MOMENTS: dict[str, Callable[[], None]] = {
+KILL_POINTS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
     "after the batch is applied": lambda: die_after(StateStore, "apply"),
     "within a batch's transaction": lambda: die_after(StateStore, "_add_invalid"),
@@ -70,17 +72,16 @@ MOMENTS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
-    MOMENTS[settings["moment"]]()
+    KILL_POINTS[settings["kill_point"]]()
     if "clock" in settings:
-        sys.path.append(str(Path(__file__).parents[2] / "support"))
-        from faketime import use_stepping_clock
+        from tests.support.faketime import use_stepping_clock
 
         use_stepping_clock(Path(settings["clock"]))
     vars(planner)["MOST_RECORDS"] = settings.get("most_records", planner.MOST_RECORDS)
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
-        aggregation=Aggregation.model_validate({"window": settings.get("window", 1.0)}),
+        rules=mean_rules(window=settings.get("window", 1)),
         checkpoint=Path(settings["checkpoint"]),
         spark=SparkSettings(
             Path(settings["java_home"]),

@@ -14,11 +14,11 @@ from uuid import uuid4
 import psutil
 import pytest
 from confluent_kafka import Producer
-from harness import kept_variables, variables_of
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
+from tests.support.command_line import kept_variables, variables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 

@@ -1,4 +1,4 @@
-"""Every valid record counts exactly, every other one is in the reject store: real Kafka, real Spark."""
+"""Every valid record counts exactly, every other one is kept as a dead letter: real Kafka, real Spark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pacifictool.kafka.topics import CREATE_TIME
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be imported
 
 GARBAGE: list[bytes | None] = [
     b"hello",
@@ -24,7 +24,7 @@ GARBAGE: list[bytes | None] = [
     b"null",
     b"[]",
     b"{}",
-    b'{"geoZone":"Zone A", "windSpeed":"31"}',
+    b'{"geoZone":"Zone A", "windSpeed":"thirty-one"}',
     b'{"geoZone":"Zone A", "windSpeed":true}',
     b'{"geoZone":"Zone A", "windSpeed":null}',
     b'{"geoZone":7, "windSpeed":31}',
@@ -58,10 +58,10 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
 
 
 @pytest.mark.long
-def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(workshop: Workshop) -> None:
+def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(jobs: JobFactory) -> None:
     random_ = random.Random(7)
-    topic = workshop.topic(partitions=3)
-    producer = workshop.producer(**{"queue.buffering.max.messages": 200_000, "message.max.bytes": 2_000_000})
+    topic = jobs.topic(partitions=3)
+    producer = jobs.producer(**{"queue.buffering.max.messages": 200_000, "message.max.bytes": 2_000_000})
     zones = ["Zone A", "Zone B", "Österreich", 'with "quotes"', "a/b"]
     # Huge garbage is rare, so that the test stays below 100 MB of records.
     kinds = [value for value in GARBAGE if len(value or b"") < 10_000]
@@ -78,41 +78,41 @@ def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(workshop
         if number % 25_000 == 24_999:
             producer.flush()
             time.sleep(0.4)
-    sink = workshop.sink()
+    sink = jobs.sink()
 
-    summary = workshop.run(topic, sink)
+    summary = jobs.run(topic, sink)
 
-    truth = workshop.truth(topic, reading)
-    assert len({ts for _, ts in truth}) >= 2
-    assert sink.values() == truth
-    assert len(sink.posts()) == len(truth)
+    expected = jobs.expected_values(topic, reading)
+    assert len({ts for _, ts in expected}) >= 2
+    assert sink.values() == expected
+    assert len(sink.posts()) == len(expected)
     assert (summary.records, summary.valid, sum(summary.rejects.values())) == (100_000, 99_000, 1000)
-    assert (summary.windows_posted, summary.corrections, summary.open_windows) == (len(truth), 0, 0)
-    view = JobView(workshop.folder / "job")
+    assert (summary.windows_posted, summary.corrections, summary.open_windows) == (len(expected), 0, 0)
+    view = JobView(jobs.folder / "job")
     kept = {(record.partition, record.offset): record.value for record in view.invalid_records()}
     reasons = {record.reason for record in view.invalid_records()}
     view.close()
     assert kept == {
         (record.partition, record.offset): record.value
-        for record in read_records(workshop.endpoint, topic)
+        for record in read_records(jobs.endpoint, topic)
         if reading(record.value) is None
     }
     assert reasons == set(summary.rejects)
     assert len(reasons) >= 11
 
-    again = workshop.run(topic, sink)
+    again = jobs.run(topic, sink)
     assert (again.records, again.windows_posted) == (0, 0)
 
-    other = workshop.sink("replay")
-    workshop.run(topic, other, checkpoint="replay")
-    assert other.values() == truth
+    other = jobs.sink("replay")
+    jobs.run(topic, other, checkpoint="replay")
+    assert other.values() == expected
 
 
-def test_stragglers_correct_their_window_and_the_newest_stays_the_latest(workshop: Workshop) -> None:
-    topic = workshop.topic(timestamp_type=CREATE_TIME)
-    producer = workshop.producer()
+def test_late_records_correct_their_window_and_the_newest_stays_the_latest(jobs: JobFactory) -> None:
+    topic = jobs.topic(timestamp_type=CREATE_TIME)
+    producer = jobs.producer()
     base = int(time.time()) * 1000 - 20_000
-    sink = workshop.sink()
+    sink = jobs.sink()
 
     def send(zone: str, wind: float, at_ms: int) -> None:
         producer.produce(topic, json.dumps({"geoZone": zone, "windSpeed": wind}), timestamp=at_ms)
@@ -120,7 +120,7 @@ def test_stragglers_correct_their_window_and_the_newest_stays_the_latest(worksho
     for second in range(6):
         send("A", 10, base + 1000 * second + 500)
     producer.flush()
-    running = workshop.start(topic, sink, aggregation={"lateness": "3s"})
+    running = jobs.start(topic, sink, analytics={"lateness": "3s"})
     running.wait_for(lambda: len(sink.values()) == 6)
     assert sink.latest() == {"A": base + 6000}
 
@@ -140,13 +140,13 @@ def test_stragglers_correct_their_window_and_the_newest_stays_the_latest(worksho
     assert summary.rejects == {"too late: its window was closed for good": 1}
 
 
-def test_the_last_window_is_posted_soon_after_its_end_without_later_records(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    producer = workshop.producer()
-    sink = workshop.sink()
+def test_the_last_window_is_posted_soon_after_its_end_without_later_records(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    producer = jobs.producer()
+    sink = jobs.sink()
     producer.produce(topic, b'{"geoZone":"warm-up", "windSpeed":1}')
     producer.flush()
-    running = workshop.start(topic, sink, aggregation={"window": "2s"})
+    running = jobs.start(topic, sink, analytics={"window": "2s"})
     running.wait_for(sink.values)
     for _ in range(3):
         time.sleep(2 - time.time() % 2 + 0.2)

@@ -23,10 +23,12 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import CheckpointInUse, CheckpointMismatch, KafkaUnreachable
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.scenarios import mean_rules
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be imported
 
 
 def reading(value: bytes | None) -> tuple[str, float] | None:
@@ -36,15 +38,15 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
     return document["geoZone"], float(document["windSpeed"])
 
 
-def command(workshop: Workshop, topic: str, moment: str, duration: float | None = None) -> list[str]:
+def command(jobs: JobFactory, topic: str, kill_point: str, duration: float | None = None) -> list[str]:
     settings = {
-        "moment": moment,
-        "bootstrap": workshop.broker.bootstrap,
+        "kill_point": kill_point,
+        "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
-        "checkpoint": str(workshop.folder / "job"),
-        "java_home": str(workshop.java.home),
-        "jars": [str(jar) for jar in workshop.jars],
-        "platform": str(workshop.folder / "platform.sqlite"),
+        "checkpoint": str(jobs.folder / "job"),
+        "java_home": str(jobs.java.home),
+        "jars": [str(jar) for jar in jobs.jars],
+        "platform": str(jobs.folder / "platform.sqlite"),
         "duration": duration,
     }
     return [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
@@ -53,8 +55,8 @@ def command(workshop: Workshop, topic: str, moment: str, duration: float | None 
 class Feed:
     """Produces records until stopped, garbage among them."""
 
-    def __init__(self, workshop: Workshop, topic: str) -> None:
-        self._producer = workshop.producer()
+    def __init__(self, jobs: JobFactory, topic: str) -> None:
+        self._producer = jobs.producer()
         self._topic = topic
         self._stop = threading.Event()
         self._random = random.Random(1)
@@ -75,16 +77,16 @@ class Feed:
         self._producer.flush()
 
 
-def rejects_of(workshop: Workshop) -> tuple[int, int]:
+def dead_letters(jobs: JobFactory) -> tuple[int, int]:
     """How many invalid records were counted, and how many are kept."""
-    view = JobView(workshop.folder / "job")
+    view = JobView(jobs.folder / "job")
     counted = sum(view.invalid_counts().values())
     kept = sum(1 for _ in view.invalid_records())
     view.close()
     return counted, kept
 
 
-MOMENTS = (
+KILL_POINTS = (
     "within a batch's transaction",
     "after results are posted",
     "after the batch is applied",
@@ -94,37 +96,34 @@ MOMENTS = (
 
 @pytest.mark.timeout(300)
 @pytest.mark.long
-def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    sink = workshop.sink()
-    feed = Feed(workshop, topic)
+def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    sink = jobs.sink()
+    feed = Feed(jobs, topic)
     try:
-        for moment in MOMENTS:
-            done = subprocess.run(command(workshop, topic, moment, duration=60), check=False, timeout=60)
-            assert done.returncode == -signal.SIGKILL, moment
+        for kill_point in KILL_POINTS:
+            done = subprocess.run(command(jobs, topic, kill_point, duration=60), check=False, timeout=60)
+            assert done.returncode == -signal.SIGKILL, kill_point
     finally:
         feed.close()
-    workshop.run(topic, sink)
+    jobs.run(topic, sink)
 
-    truth = workshop.truth(topic, reading)
-    assert sink.values() == truth
-    assert sink.latest() == {zone: max(ts for other, ts in truth if other == zone) for zone in "ABC"}
-    counted, kept = rejects_of(workshop)
+    expected = jobs.expected_values(topic, reading)
+    assert sink.values() == expected
+    assert sink.latest() == {zone: max(ts for other, ts in expected if other == zone) for zone in "ABC"}
+    counted, kept = dead_letters(jobs)
     assert counted == kept > 0
 
 
-def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes_on(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    sink = workshop.sink()
-    feed = Feed(workshop, topic)
+def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes_on(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    sink = jobs.sink()
+    feed = Feed(jobs, topic)
     try:
-        with subprocess.Popen(command(workshop, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
+        with subprocess.Popen(command(jobs, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             program.stdout.readline()
-            until = time.monotonic() + 90
-            while not sink.values():
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            wait_until(sink.values, seconds=90)
             children = psutil.Process(program.pid).children(recursive=True)
             asked = time.monotonic()
             program.send_signal(signal.SIGINT)
@@ -135,84 +134,84 @@ def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes
     finally:
         feed.close()
     assert summary["stopped_by"] == "stop"
-    workshop.run(topic, sink)
+    jobs.run(topic, sink)
 
-    assert sink.values() == workshop.truth(topic, reading)
+    assert sink.values() == jobs.expected_values(topic, reading)
 
 
-def test_a_topic_that_comes_later_is_waited_for(workshop: Workshop) -> None:
+def test_a_topic_that_comes_later_is_waited_for(jobs: JobFactory) -> None:
     topic = f"later-{time.time_ns()}"
-    sink = workshop.sink()
-    running = workshop.start(topic, sink)
+    sink = jobs.sink()
+    running = jobs.start(topic, sink)
     time.sleep(1.5)
     assert running.error is None
     assert any("no topic" in warning for warning in running.reporter.warnings)
-    KafkaAdmin(workshop.endpoint).create(topic, partitions=1, replication=1)
-    producer = workshop.producer()
+    KafkaAdmin(jobs.endpoint).create(topic, partitions=1, replication=1)
+    producer = jobs.producer()
     producer.produce(topic, b'{"geoZone":"A", "windSpeed":3}')
     producer.flush()
     running.wait_for(lambda: list(sink.values().values()) == [(1, 3.0)])
     running.finish()
 
 
-def test_another_job_or_topic_on_the_same_checkpoint_is_refused(workshop: Workshop) -> None:
-    topic, other = workshop.topic(), workshop.topic()
-    sink = workshop.sink()
-    workshop.run(topic, sink)
+def test_another_job_or_topic_on_the_same_checkpoint_is_refused(jobs: JobFactory) -> None:
+    topic, other = jobs.topic(), jobs.topic()
+    sink = jobs.sink()
+    jobs.run(topic, sink)
     with pytest.raises(CheckpointMismatch, match=f"'{topic}' there, '{other}' now"):
-        workshop.run(other, sink)
-    with pytest.raises(CheckpointMismatch, match="window in ms"):
-        workshop.run(topic, sink, aggregation={"window": "5s"})
-    running = workshop.start(topic, sink)
+        jobs.run(other, sink)
+    with pytest.raises(CheckpointMismatch, match="analytics zones, window_ms: 1000 there, 5000 now"):
+        jobs.run(topic, sink, analytics={"window": "5s"})
+    running = jobs.start(topic, sink)
     running.wait_for(lambda: running.job._tracker.phase == "running")
     with pytest.raises(CheckpointInUse):
-        workshop.run(topic, sink)
+        jobs.run(topic, sink)
     running.finish()
 
-    KafkaAdmin(workshop.endpoint).delete(topic)
+    KafkaAdmin(jobs.endpoint).delete(topic)
     time.sleep(1)
-    KafkaAdmin(workshop.endpoint).create(topic, partitions=2, replication=1)
+    KafkaAdmin(jobs.endpoint).create(topic, partitions=2, replication=1)
     with pytest.raises(CheckpointMismatch, match="deleted and created again"):
-        workshop.run(topic, sink)
+        jobs.run(topic, sink)
 
 
-def test_a_topic_that_is_created_again_under_a_running_job_ends_it_with_the_reason(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    running = workshop.start(topic, workshop.sink())
+def test_a_topic_that_is_created_again_under_a_running_job_ends_it_with_the_reason(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    running = jobs.start(topic, jobs.sink())
     running.wait_for(lambda: running.job._tracker.phase == "running")
-    KafkaAdmin(workshop.endpoint).delete(topic)
+    KafkaAdmin(jobs.endpoint).delete(topic)
     time.sleep(1)
-    KafkaAdmin(workshop.endpoint).create(topic, partitions=2, replication=1)
+    KafkaAdmin(jobs.endpoint).create(topic, partitions=2, replication=1)
     with pytest.raises(CheckpointMismatch, match=r"created again|no longer holds"):
         running.wait_for(lambda: False, 40)
 
 
 @pytest.mark.long
-def test_a_broker_that_restarts_is_waited_for(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    sink = workshop.sink()
-    producer = workshop.producer()
+def test_a_broker_that_restarts_is_waited_for(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    sink = jobs.sink()
+    producer = jobs.producer()
     producer.produce(topic, b'{"geoZone":"A", "windSpeed":3}')
     producer.flush()
-    running = workshop.start(topic, sink)
+    running = jobs.start(topic, sink)
     running.wait_for(sink.values)
-    workshop.broker.stop(graceful=False)
+    jobs.broker.stop(graceful=False)
     time.sleep(4)
     assert running.error is None
-    workshop.broker.start()
+    jobs.broker.start()
     producer.produce(topic, b'{"geoZone":"B", "windSpeed":5}')
     producer.flush(30)
     running.wait_for(lambda: {zone for zone, _ in sink.values()} == {"A", "B"}, 60)
     running.finish()
-    assert sink.values() == workshop.truth(topic, reading)
+    assert sink.values() == jobs.expected_values(topic, reading)
 
 
-def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(workshop: Workshop) -> None:
-    topic = workshop.topic(timestamp_type=CREATE_TIME)
+def test_records_without_timestamp_count_by_their_arrival_and_are_reported(jobs: JobFactory) -> None:
+    topic = jobs.topic(timestamp_type=CREATE_TIME)
     # As the client of 1.x, which speaks the protocol of Kafka 0.9 (docs/servers/1.x.md#forwarding-to-kafka, row 2).
-    old = workshop.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
-    sink = workshop.sink()
-    running = workshop.start(topic, sink, aggregation={"window": "2s"})
+    old = jobs.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
+    sink = jobs.sink()
+    running = jobs.start(topic, sink, analytics={"window": "2s"})
     running.wait_for(lambda: running.job._tracker.phase == "running")
     before = time.time()
     for wind in (1, 2, 6):
@@ -227,29 +226,29 @@ def test_records_without_time_stamp_count_by_their_arrival_and_are_told_of(works
     assert [warning for warning in running.reporter.warnings if "no timestamp" in warning] != []
 
 
-def test_a_start_from_a_time_and_from_the_latest(workshop: Workshop) -> None:
-    topic = workshop.topic(timestamp_type=CREATE_TIME)
-    producer = workshop.producer()
+def test_a_start_from_a_time_and_from_the_latest(jobs: JobFactory) -> None:
+    topic = jobs.topic(timestamp_type=CREATE_TIME)
+    producer = jobs.producer()
     now = int(time.time() * 1000)
     for seconds, wind in ((-60, 1), (-30, 2), (-10, 3)):
         producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % wind, timestamp=now + seconds * 1000, partition=0)
     producer.flush()
-    timed, latest = workshop.sink("timed"), workshop.sink("latest")
-    workshop.run(topic, timed, checkpoint="timed", starting_offsets=str(now - 40_000))
-    workshop.run(topic, latest, checkpoint="latest", starting_offsets="latest")
+    timed, latest = jobs.sink("timed"), jobs.sink("latest")
+    jobs.run(topic, timed, checkpoint="timed", starting_offsets=str(now - 40_000))
+    jobs.run(topic, latest, checkpoint="latest", starting_offsets="latest")
 
     assert sorted(mean for _, mean in timed.values().values()) == [2.0, 3.0]
     assert latest.values() == {}
 
 
-def test_latest_means_the_moment_the_job_began(workshop: Workshop) -> None:
-    topic = workshop.topic()
-    producer = workshop.producer()
+def test_latest_means_the_time_when_the_job_started(jobs: JobFactory) -> None:
+    topic = jobs.topic()
+    producer = jobs.producer()
     producer.produce(topic, b'{"geoZone":"A", "windSpeed":1}')
     producer.flush()
-    sink = workshop.sink()
+    sink = jobs.sink()
     phases: list[str] = []
-    running = workshop.start(
+    running = jobs.start(
         topic, sink, starting_offsets="latest", progress=lambda progress: phases.append(progress.phase)
     )
     running.wait_for(lambda: "running" in phases)
@@ -262,22 +261,22 @@ def test_latest_means_the_moment_the_job_began(workshop: Workshop) -> None:
     assert {zone for zone, _ in sink.values()} == {"B"}
 
 
-def test_latest_does_not_move_on_when_a_start_comes_to_nothing(workshop: Workshop) -> None:
-    topic = workshop.topic(partitions=1)
-    admin = KafkaAdmin(workshop.endpoint)
+def test_latest_does_not_move_on_when_a_start_comes_to_nothing(jobs: JobFactory) -> None:
+    topic = jobs.topic(partitions=1)
+    admin = KafkaAdmin(jobs.endpoint)
     found = []
     for _ in range(2):
-        with Checkpoint(workshop.folder / "job", topic) as checkpoint:
+        with Checkpoint(jobs.folder / "job", topic, mean_rules()) as checkpoint:
             fix_start(checkpoint, admin, topic, "latest", appeared=False)
             found.append(checkpoint.store.starting_offsets())
-        producer = workshop.producer()
+        producer = jobs.producer()
         producer.produce(topic, b"{}", partition=0)
         producer.flush()
 
     assert found == [{0: 0}, {0: 0}]
 
 
-def test_an_unreachable_kafka_is_told_when_the_job_starts(workshop: Workshop) -> None:
-    config = replace(workshop.config("t", available_now=True), kafka=KafkaEndpoint("127.0.0.1:1"))
+def test_an_unreachable_kafka_is_reported_when_the_job_starts(jobs: JobFactory) -> None:
+    config = replace(jobs.config("t", available_now=True), kafka=KafkaEndpoint("127.0.0.1:1"))
     with pytest.raises(KafkaUnreachable):
-        AggregationJob(config, workshop.sink(), runtime=workshop.runtime).run(threading.Event())
+        AggregationJob(config, jobs.sink(), runtime=jobs.runtime).run(threading.Event())

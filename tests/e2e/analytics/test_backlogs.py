@@ -18,14 +18,14 @@ import pytest
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.engine import reader
-from pacifictool.analytics.progress import JobProgress
+from pacifictool.analytics.job_progress import JobProgress
 from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.windows import UNITS, exact_mean
+from pacifictool.analytics.windows import UNITS
 from pacifictool.kafka.topics import CREATE_TIME
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be imported
 Values = dict[tuple[str, int], tuple[int, float]]
 
 WINDOW_MS = 10_000
@@ -33,15 +33,15 @@ WEIGHTS = (8, 3, 1)
 """How many zones of twelve each partition has: they hold more or less, and advance unevenly."""
 
 
-def command(workshop: Workshop, topic: str, moment: str, **more: Any) -> list[str]:
+def command(jobs: JobFactory, topic: str, kill_point: str, **more: Any) -> list[str]:
     settings = {
-        "moment": moment,
-        "bootstrap": workshop.broker.bootstrap,
+        "kill_point": kill_point,
+        "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
-        "checkpoint": str(workshop.folder / "job"),
-        "java_home": str(workshop.java.home),
-        "jars": [str(jar) for jar in workshop.jars],
-        "platform": str(workshop.folder / "platform.sqlite"),
+        "checkpoint": str(jobs.folder / "job"),
+        "java_home": str(jobs.java.home),
+        "jars": [str(jar) for jar in jobs.jars],
+        "platform": str(jobs.folder / "platform.sqlite"),
         "duration": None,
         "window": WINDOW_MS / 1000,
         **more,
@@ -49,10 +49,10 @@ def command(workshop: Workshop, topic: str, moment: str, **more: Any) -> list[st
     return [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
 
 
-def fill(workshop: Workshop, topic: str, *, zones: int, hours: float, records: int) -> Values:
+def fill(jobs: JobFactory, topic: str, *, zones: int, hours: float, records: int) -> Values:
     """Writes records of all zones in turn, evenly over the last hours, and gives the means of their windows."""
     random_ = random.Random(5)
-    producer = workshop.producer(**{"queue.buffering.max.messages": 1_000_000, "linger.ms": 50})
+    producer = jobs.producer(**{"queue.buffering.max.messages": 1_000_000, "linger.ms": 50})
     names = [f"Zone {number:06d}" for number in range(zones)]
     partitions = [random_.choices(range(len(WEIGHTS)), WEIGHTS)[0] for _ in range(zones)]
     end = int(time.time() * 1000) // WINDOW_MS * WINDOW_MS - 60_000
@@ -60,38 +60,38 @@ def fill(workshop: Workshop, topic: str, *, zones: int, hours: float, records: i
     sums: dict[tuple[str, int], tuple[int, int]] = {}
     for number in range(records):
         zone = number % zones
-        stamp = start + (end - start) * number // records
+        timestamp = start + (end - start) * number // records
         wind = number % 1000 / 8
         value = b'{"geoZone":"%s", "windSpeed":%r}' % (names[zone].encode(), wind)
         while True:
             try:
-                producer.produce(topic, value, timestamp=stamp, partition=partitions[zone])
+                producer.produce(topic, value, timestamp=timestamp, partition=partitions[zone])
                 break
             except BufferError:
                 producer.poll(0.1)
         if number % 1000 == 0:
             producer.poll(0)
-        key = (names[zone], stamp // WINDOW_MS * WINDOW_MS + WINDOW_MS)
+        key = (names[zone], timestamp // WINDOW_MS * WINDOW_MS + WINDOW_MS)
         count, total = sums.get(key, (0, 0))
         sums[key] = (count + 1, total + int(Fraction(wind) * UNITS))
     assert producer.flush(60) == 0
-    return {key: (count, exact_mean(total, count)) for key, (count, total) in sums.items()}
+    return {key: (count, float(Fraction(total, count * UNITS))) for key, (count, total) in sums.items()}
 
 
 def test_144_000_windows_are_counted_in_bounded_batches_and_a_kill_repeats_one_of_them(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    jobs: JobFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 20_000
-    topic = workshop.topic(partitions=len(WEIGHTS), timestamp_type=CREATE_TIME)
-    truth = fill(workshop, topic, zones=200, hours=2, records=144_000)
-    assert len(truth) == 144_000
-    sink = workshop.sink()
+    topic = jobs.topic(partitions=len(WEIGHTS), timestamp_type=CREATE_TIME)
+    expected = fill(jobs, topic, zones=200, hours=2, records=144_000)
+    assert len(expected) == 144_000
+    sink = jobs.sink()
 
     killed = subprocess.run(
-        command(workshop, topic, "after the third batch is read", most_records=most), check=False, timeout=90
+        command(jobs, topic, "after the third batch is read", most_records=most), check=False, timeout=90
     )
     assert killed.returncode == -signal.SIGKILL
-    view = JobView(workshop.folder / "job")
+    view = JobView(jobs.folder / "job")
     counted = sum(view.next_offsets().values())
     view.close()
     assert 0.8 * 2 * most < counted <= 2 * most
@@ -104,15 +104,13 @@ def test_144_000_windows_are_counted_in_bounded_batches_and_a_kill_repeats_one_o
     def progress(now: JobProgress) -> None:
         shown.append(now.records)
 
-    running = workshop.start(
-        topic, sink, aggregation={"window": WINDOW_MS / 1000}, available_now=True, progress=progress
-    )
+    running = jobs.start(topic, sink, analytics={"window": WINDOW_MS / 1000}, available_now=True, progress=progress)
     running.wait_for(lambda: running.summary is not None, 120)
     summary = running.finish()
 
     assert (summary.records, summary.rejects, summary.open_windows) == (144_000 - counted, {}, 0)
-    assert sink.values() == truth
-    view = JobView(workshop.folder / "job")
+    assert sink.values() == expected
+    view = JobView(jobs.folder / "job")
     batches = view.batches()
     view.close()
     assert max(batch.records for batch in batches) <= most
@@ -123,13 +121,13 @@ def test_144_000_windows_are_counted_in_bounded_batches_and_a_kill_repeats_one_o
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_day_of_100_000_zones_is_counted_with_the_default_memory(workshop: Workshop) -> None:
-    topic = workshop.topic(partitions=len(WEIGHTS), timestamp_type=CREATE_TIME)
-    truth = fill(workshop, topic, zones=100_000, hours=24, records=1_000_000)
-    sink = workshop.sink()
+def test_a_day_of_100_000_zones_is_counted_with_the_default_memory(jobs: JobFactory) -> None:
+    topic = jobs.topic(partitions=len(WEIGHTS), timestamp_type=CREATE_TIME)
+    expected = fill(jobs, topic, zones=100_000, hours=24, records=1_000_000)
+    sink = jobs.sink()
     sizes: dict[str, list[int]] = {"python": [], "java": []}
     ended = threading.Event()
-    with subprocess.Popen(command(workshop, topic, "never"), stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(command(jobs, topic, "never"), stdout=subprocess.PIPE, text=True) as program:
         watcher = threading.Thread(target=watch_memory, args=(psutil.Process(program.pid), sizes, ended))
         watcher.start()
         stdout, _ = program.communicate(timeout=800)
@@ -139,7 +137,7 @@ def test_a_day_of_100_000_zones_is_counted_with_the_default_memory(workshop: Wor
     summary = json.loads(stdout.splitlines()[-1])
 
     assert (summary["records"], summary["rejects"], summary["open_windows"]) == (1_000_000, {}, 0)
-    assert sink.values() == truth
+    assert sink.values() == expected
     # The heap may have 1 GB; what Python holds does not grow with what was counted.
     assert max(sizes["java"]) < 1_700 << 20
     assert max(sizes["python"]) < 400 << 20

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faketime import SteppingClock
 
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME
+from tests.support.faketime import SteppingClock
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be imported
 
 AHEAD = "timestamp more than 60 s ahead of its arrival"
 SOON_SECONDS = 15.0
@@ -27,21 +28,21 @@ SOON_SECONDS = 15.0
 ZONES = ("A", "B", "C", "D")
 
 
-class Stamping:
+class TimedRecords:
     """Produces records with timestamps of the test's choice, and remembers how many of each zone are good."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self.topic = workshop.topic(timestamp_type=CREATE_TIME)
-        self._producer = workshop.producer()
+    def __init__(self, jobs: JobFactory) -> None:
+        self.topic = jobs.topic(timestamp_type=CREATE_TIME)
+        self._producer = jobs.producer()
         self.good = 0
 
-    def send(self, zone: str, stamp_ms: int, *, good: bool = True) -> None:
+    def send(self, zone: str, timestamp_ms: int, *, good: bool = True) -> None:
         value = json.dumps({"geoZone": zone, "windSpeed": 10})
-        self._producer.produce(self.topic, value, timestamp=stamp_ms, partition=self.good % 2)
+        self._producer.produce(self.topic, value, timestamp=timestamp_ms, partition=self.good % 2)
         self.good += good
 
     def send_good(self, count: int, *, seconds: float = 0.0) -> None:
-        """Of all zones, stamped as they are sent."""
+        """Of all zones, with the time of sending."""
         for number in range(count):
             self.send(ZONES[number % len(ZONES)], now())
             time.sleep(seconds / count)
@@ -56,12 +57,12 @@ def counted(sink: Any) -> int:
     return sum(count for count, _ in sink.values().values())
 
 
-def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(workshop: Workshop) -> None:
-    records = Stamping(workshop)
-    sink = workshop.sink()
+def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(jobs: JobFactory) -> None:
+    records = TimedRecords(jobs)
+    sink = jobs.sink()
     ahead = {"nanoseconds": now() * 1_000_000, "a day": now() + 86_400_000, "two minutes": now() + 120_000}
 
-    running = workshop.start(records.topic, sink)
+    running = jobs.start(records.topic, sink)
     # Small batches, with and without company.
     records.send("alone", ahead["nanoseconds"], good=False)
     records.send_good(1)
@@ -78,7 +79,7 @@ def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(workshop: Wo
     assert {zone for zone, _ in sink.values()} == set(ZONES)
     first = running.finish()
 
-    second = workshop.start(records.topic, sink)
+    second = jobs.start(records.topic, sink)
     records.send_good(8)
     second.wait_for(lambda: counted(sink) == records.good)
     again = second.finish()
@@ -86,15 +87,15 @@ def test_a_record_far_ahead_is_kept_as_invalid_and_all_others_count(workshop: Wo
     assert again.rejects == {}
     assert first.valid + again.valid == records.good
     assert max(ts for _, ts in sink.values()) < now() + 2000
-    stamps = {record.timestamp_ms for record in read_records(workshop.endpoint, records.topic)}
-    assert set(ahead.values()) < stamps
+    timestamps = {record.timestamp_ms for record in read_records(jobs.endpoint, records.topic)}
+    assert set(ahead.values()) < timestamps
 
 
-def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(workshop: Workshop) -> None:
-    records = Stamping(workshop)
-    sink = workshop.sink()
+def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(jobs: JobFactory) -> None:
+    records = TimedRecords(jobs)
+    sink = jobs.sink()
 
-    running = workshop.start(records.topic, sink, aggregation={"lateness": "2s"})
+    running = jobs.start(records.topic, sink, analytics={"lateness": "2s"})
     records.send_good(20, seconds=0.5)
     running.wait_for(lambda: counted(sink) == 20)
     ahead = now() + 30_000
@@ -106,7 +107,7 @@ def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(work
     assert "fast" not in {zone for zone, _ in sink.values()}
     running.finish()
 
-    rest = workshop.run(records.topic, sink, aggregation={"lateness": "2s"})
+    rest = jobs.run(records.topic, sink, analytics={"lateness": "2s"})
     assert rest.rejects == {}
     assert counted(sink) == records.good == 81
     assert sink.values()["fast", ahead // 1000 * 1000 + 1000] == (1, 10.0)
@@ -117,8 +118,8 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
     return document["geoZone"], float(document["windSpeed"])
 
 
-def feed(workshop: Workshop, topic: str, stop: threading.Event) -> None:
-    producer = workshop.producer()
+def feed(jobs: JobFactory, topic: str, stop: threading.Event) -> None:
+    producer = jobs.producer()
     number = 0
     while not stop.wait(0.02):
         producer.produce(topic, json.dumps({"geoZone": "ABC"[number % 3], "windSpeed": number}))
@@ -137,18 +138,18 @@ def feed(workshop: Workshop, topic: str, stop: threading.Event) -> None:
     ],
 )
 def test_a_clock_that_is_set_holds_nothing_up(
-    workshop: Workshop, tmp_path: Path, timestamp_type: str, steps: tuple[int, ...]
+    jobs: JobFactory, tmp_path: Path, timestamp_type: str, steps: tuple[int, ...]
 ) -> None:
-    topic = workshop.topic(timestamp_type=timestamp_type)
-    sink = workshop.sink()
+    topic = jobs.topic(timestamp_type=timestamp_type)
+    sink = jobs.sink()
     clock = SteppingClock(tmp_path / "clock")
     settings = {
         "moment": "never",
-        "bootstrap": workshop.broker.bootstrap,
+        "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
-        "checkpoint": str(workshop.folder / "job"),
-        "java_home": str(workshop.java.home),
-        "jars": [str(jar) for jar in workshop.jars],
+        "checkpoint": str(jobs.folder / "job"),
+        "java_home": str(jobs.java.home),
+        "jars": [str(jar) for jar in jobs.jars],
         "platform": str(sink.path),
         "duration": 200,
         "clock": str(clock.file),
@@ -157,7 +158,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
     }
     command = [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
     stop = threading.Event()
-    feeder = threading.Thread(target=feed, args=(workshop, topic, stop))
+    feeder = threading.Thread(target=feed, args=(jobs, topic, stop))
     feeder.start()
     program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -168,23 +169,26 @@ def test_a_clock_that_is_set_holds_nothing_up(
             wait_for_window(program, sink, after=time.time(), seconds=SOON_SECONDS)
         program.send_signal(signal.SIGINT)
         assert program.wait(10) == 0
-        log = (workshop.folder / "job" / "spark.log").read_text(encoding="utf-8")
+        log = (jobs.folder / "job" / "spark.log").read_text(encoding="utf-8")
         assert "Removing executor" not in log, log
     finally:
         stop.set()
         feeder.join()
         program.kill()
         program.communicate()
-    summary = workshop.run(topic, sink)
+    summary = jobs.run(topic, sink)
 
     assert summary.rejects == {}
-    assert sink.values() == workshop.truth(topic, reading)
+    assert sink.values() == jobs.expected_values(topic, reading)
 
 
 def wait_for_window(program: subprocess.Popen[str], sink: Any, *, after: float, seconds: float) -> None:
     """Returns when a window is posted that ends after this time, in seconds since the epoch."""
-    until = time.monotonic() + seconds
-    while max((ts for _, ts in sink.values()), default=0) <= after * 1000:
-        assert program.poll() is None
-        assert time.monotonic() < until, "nothing is posted any more"
-        time.sleep(0.1)
+
+    def is_posted() -> bool:
+        was_running = program.poll() is None
+        found = max((ts for _, ts in sink.values()), default=0) > after * 1000
+        assert found or was_running
+        return found
+
+    wait_until(is_posted, "another window", seconds)

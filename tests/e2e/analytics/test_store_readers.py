@@ -20,7 +20,7 @@ from pacifictool.analytics.state.reader import JobView
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
-Workshop = Any  # the fixture's class lives in conftest.py, which cannot be imported
+JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be imported
 
 READER = """
 import os, signal, sqlite3, sys
@@ -47,12 +47,12 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
 
 
 @contextmanager
-def fed(workshop: Workshop, topic: str) -> Iterator[None]:
+def fed(jobs: JobFactory, topic: str) -> Iterator[None]:
     """Within, a record comes each hundredth of a second."""
     stop = threading.Event()
 
     def produce() -> None:
-        producer = workshop.producer()
+        producer = jobs.producer()
         number = 0
         while not stop.wait(0.01):
             producer.produce(topic, b'{"geoZone":"%c", "windSpeed":%d}' % (b"ABC"[number % 3], number))
@@ -105,20 +105,20 @@ def fill(store: Path, topic: str, count: int) -> None:
 
 @pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_a_job_goes_on_while_many_invalid_records_are_read_and_a_reader_stands_still(
-    workshop: Workshop, count: int
+    jobs: JobFactory, count: int
 ) -> None:
-    topic = workshop.topic()
-    sink = workshop.sink()
-    store = workshop.folder / "job" / "state.sqlite"
-    with fed(workshop, topic):
-        first = workshop.start(topic, sink)
+    topic = jobs.topic()
+    sink = jobs.sink()
+    store = jobs.folder / "job" / "state.sqlite"
+    with fed(jobs, topic):
+        first = jobs.start(topic, sink)
         wait_for_later_windows(first, sink, 40)
         first.finish()
         fill(store, topic, count)
-        running = workshop.start(topic, sink)
+        running = jobs.start(topic, sink)
         wait_for_later_windows(running, sink, 40)
 
-        view = JobView(workshop.folder / "job")
+        view = JobView(jobs.folder / "job")
         read = 0
         for number, _record in enumerate(view.invalid_records(), 1):
             read = number
@@ -136,19 +136,19 @@ def test_a_job_goes_on_while_many_invalid_records_are_read_and_a_reader_stands_s
         wait_for_later_windows(running, sink)
         running.finish()
     assert [warning for warning in running.reporter.warnings if "locked" in warning] == []
-    workshop.run(topic, sink)
+    jobs.run(topic, sink)
 
-    assert sink.values() == workshop.truth(topic, reading)
+    assert sink.values() == jobs.expected_values(topic, reading)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seconds", [5, pytest.param(90, marks=pytest.mark.long)])
-def test_a_job_waits_for_a_lock_says_so_once_and_can_be_stopped_meanwhile(workshop: Workshop, seconds: int) -> None:
-    topic = workshop.topic()
-    sink = workshop.sink()
-    store = workshop.folder / "job" / "state.sqlite"
-    with fed(workshop, topic):
-        running = workshop.start(topic, sink)
+def test_a_job_waits_for_a_lock_says_so_once_and_can_be_stopped_meanwhile(jobs: JobFactory, seconds: int) -> None:
+    topic = jobs.topic()
+    sink = jobs.sink()
+    store = jobs.folder / "job" / "state.sqlite"
+    with fed(jobs, topic):
+        running = jobs.start(topic, sink)
         wait_for_later_windows(running, sink, 40)
         with program(LOCKER, store):
             time.sleep(seconds)
@@ -162,6 +162,6 @@ def test_a_job_waits_for_a_lock_says_so_once_and_can_be_stopped_meanwhile(worksh
             asked = time.monotonic()
             running.finish()
             assert time.monotonic() - asked < 2
-    workshop.run(topic, sink)
+    jobs.run(topic, sink)
 
-    assert sink.values() == workshop.truth(topic, reading)
+    assert sink.values() == jobs.expected_values(topic, reading)

@@ -19,6 +19,6 @@ def test_options_for_the_driver_come_from_sparks_property(given: str | None, opt
     assert found == ["-XX:TieredStopAtLevel=1", *options]
 
 
-def test_a_quotation_mark_without_its_partner_is_told() -> None:
+def test_a_quotation_mark_without_its_partner_is_reported() -> None:
     with pytest.raises(AggregationError, match=r"extraJavaOptions cannot be taken apart .*: no closing quotation"):
         driver_options({DRIVER_JAVA_OPTIONS: "-Dname='two words"})

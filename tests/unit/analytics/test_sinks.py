@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 import uuid
@@ -8,9 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
-from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -20,21 +19,8 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest.entities import Asset
-
-
-class Book(DeliveryCallback):
-    def __init__(self) -> None:
-        self.accepted_results: list[WindowMean] = []
-        self.refusals: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def accepted(self, results: Iterable[WindowMean]) -> None:
-        with self._lock:
-            self.accepted_results += results
-
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
-        with self._lock:
-            self.refusals |= {result.zone: reason for result in results}
+from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import window_result as result
 
 
 class FaultyPlatform:
@@ -84,16 +70,22 @@ class FaultyPlatform:
             self.written[str(entity.id)] += rows
 
 
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
+class Written:
+    """Takes telemetry to the platform that has the entity."""
+
+    def __init__(self, *platforms: FaultyPlatform) -> None:
+        self._platforms = platforms
+
+    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        next(each for each in self._platforms if entity in each.assets.values()).write(entity, rows)
 
 
 def sink(platform: FaultyPlatform) -> RestSink:
-    return RestSink(platform, platform, url="http://x", entity_type="WeatherStation", value_key="windSpeed")
+    return RestSink({"asset": platform}, platform, url="http://x", entity_type="WeatherStation")
 
 
 def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     results = [result("A", 10_000, 1.0), result("B", 10_000), result("A", 20_000, 2.0)]
     sink(platform).deliver(results, book)
 
@@ -108,12 +100,12 @@ def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
 def test_an_asset_is_looked_up_once_and_made_again_when_it_was_deleted() -> None:
     platform = FaultyPlatform()
     rest = sink(platform)
-    rest.deliver([result("A")], Book())
-    rest.deliver([result("A", 20_000)], Book())
+    rest.deliver([result("A")], RecordingCallback())
+    rest.deliver([result("A", 20_000)], RecordingCallback())
     assert len(platform.created) == 1
 
     del platform.assets["A"]
-    book = Book()
+    book = RecordingCallback()
     rest.deliver([result("A", 30_000)], book)
     assert len(platform.created) == 2
     assert platform.written[str(platform.assets["A"].id)] == [(30_000, {"windSpeed": 2.5})]
@@ -124,24 +116,24 @@ def test_new_zones_are_not_looked_for_and_known_ones_are_not_created() -> None:
     platform = FaultyPlatform()
     rest = sink(platform)
     for number in range(100):
-        rest.deliver([result(f"new {number}")], Book())
+        rest.deliver([result(f"new {number}")], RecordingCallback())
     assert len(platform.asked) == 100 + 2
 
     again = sink(platform)
     platform.asked.clear()
     for number in range(100):
-        again.deliver([result(f"new {number}", 20_000)], Book())
+        again.deliver([result(f"new {number}", 20_000)], RecordingCallback())
     assert len(platform.asked) == 100
     assert len(platform.created) == 100
 
-    book = Book()
+    book = RecordingCallback()
     again.deliver([result("newer")], book)
     again.deliver([result("new 7", 30_000)], book)
     assert len(book.accepted_results) == 2
 
 
 def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     rest = sink(platform)
     rest.deliver([result("first")], book)
     theirs = platform.create("second", "Building")
@@ -152,7 +144,7 @@ def test_an_asset_that_somebody_made_meanwhile_is_taken() -> None:
 
 
 def test_zones_are_written_at_once_but_not_too_many() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.05
     sink(platform).deliver([result(f"Z{n}") for n in range(40)], book)
 
@@ -160,10 +152,10 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
     assert 1 < platform.busiest <= CONNECTIONS
 
 
-def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
-    platform, book = FaultyPlatform(), Book()
+def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.1
-    more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
+    more = RestSink({"asset": platform}, platform, url="http://p", entity_type="T", connections=40)
     more.deliver([result(f"Z{n}") for n in range(80)], book)
 
     assert len(book.accepted_results) == 80
@@ -171,7 +163,7 @@ def test_a_platform_that_answers_slowly_is_given_more_at_once() -> None:
 
 
 def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.failing["Z3"] = ServerFault("The platform failed.")
     with pytest.raises(ServerFault):
         sink(platform).deliver([result(f"Z{n}") for n in range(30)], book)
@@ -180,8 +172,8 @@ def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
 
 
 def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
-    platform, book = FaultyPlatform(), Book()
-    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not answer.") for n in range(500)}
+    platform, book = FaultyPlatform(), RecordingCallback()
+    platform.failing = {f"Z{n}": PlatformUnreachable("The platform does not respond.") for n in range(500)}
     with pytest.raises(PlatformUnreachable):
         sink(platform).deliver([result(f"Z{n}") for n in range(500)], book)
 
@@ -190,17 +182,17 @@ def test_a_platform_that_is_down_is_not_asked_for_every_zone() -> None:
 
 
 def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     platform.failing["bad"] = InvalidRequest("Asset name is bad.")
     platform.failing["GOOD"] = AlreadyExists("The name is taken.")
     sink(platform).deliver([result("bad"), result("good"), result("GOOD")], book)
 
     assert book.refusals == {"bad": "Asset name is bad.", "GOOD": "The name is taken."}
-    assert [accepted.zone for accepted in book.accepted_results] == ["good"]
+    assert [accepted.entity for accepted in book.accepted_results] == ["good"]
 
 
 def test_a_login_that_fails_says_nothing_about_the_results() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     error = InvalidRequest("The platform refused POST /api/auth/login.", status=400)
     error.during_login = True
     platform.failing["A"] = error
@@ -210,10 +202,26 @@ def test_a_login_that_fails_says_nothing_about_the_results() -> None:
 
 
 def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
-    platform, book = FaultyPlatform(), Book()
+    platform, book = FaultyPlatform(), RecordingCallback()
     rest = sink(platform)
     rest.close()
     rest.close()
     with pytest.raises(PacificToolError):
         rest.deliver([result("A")], book)
     assert book.accepted_results == []
+
+
+def test_an_entity_gets_the_results_of_all_its_analytics_and_of_its_kind_alone() -> None:
+    assets, devices, book = FaultyPlatform(), FaultyPlatform(), RecordingCallback()
+    both = {"asset": assets, "device": devices}
+    hourly = dataclasses.replace(result("A", 3_600_000), analytics="hours", values={"readings": 7, "mean": 1.5})
+    own = dataclasses.replace(result("A"), analytics="devices", entity_kind="device", values={"gust": 9.0})
+    kinds = RestSink(both, Written(assets, devices), url="http://x", entity_type="WeatherStation")
+    kinds.deliver([result("A"), own, hourly], book)
+
+    assert assets.written[str(assets.assets["A"].id)] == [
+        (10_000, {"windSpeed": 2.5}),
+        (3_600_000, {"readings": 7, "mean": 1.5}),
+    ]
+    assert devices.written[str(devices.assets["A"].id)] == [(10_000, {"gust": 9.0})]
+    assert len(book.accepted_results) == 3

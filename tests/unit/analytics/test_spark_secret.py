@@ -10,23 +10,15 @@ from typing import Any
 import pytest
 
 from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
-from pacifictool.reporting import SilentReporter
-from pacifictool.runtime import default_cache_dir
-
-
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
+from pacifictool.runtime.cache import default_cache_dir
+from tests.support.recorders import RecordingReporter
 
 
 def settings_of(
     master: str | None, environ: Mapping[str, str] | None = None, conf: dict[str, str] | None = None
 ) -> tuple[Any, list[str]]:
     """Spark's settings for this master, and the warnings."""
-    notes = Notes()
+    notes = RecordingReporter()
     settings: Any = SimpleNamespace(jars_mirror=None, jars_folder=None)
     environ = {**os.environ, **(environ or {})}
     cache = default_cache_dir(os.environ)

@@ -71,7 +71,7 @@ def test_sparks_failures_in_plain_words(text: str, kind: type[PacificToolError],
     assert "\n" not in error.message
 
 
-def test_a_spark_without_kafkas_client_is_told_how_to_get_it(tmp_path: Path) -> None:
+def test_a_spark_without_kafkas_client_says_how_to_get_it(tmp_path: Path) -> None:
     text = 'Imported class "org.apache.kafka.clients.consumer.ConsumerRecord" could not be loaded'
     error = spark_failure(text, endpoint=ENDPOINT, topic="t", folder=tmp_path)
     assert error.message == "Spark has no Kafka client."

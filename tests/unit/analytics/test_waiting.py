@@ -6,15 +6,7 @@ import pytest
 
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import AuthenticationFailed, KafkaUnreachable, PacificToolError, PlatformUnreachable
-from pacifictool.reporting import SilentReporter
-
-
-class Notes(SilentReporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
+from tests.support.recorders import RecordingReporter
 
 
 class Clockless(threading.Event):
@@ -29,9 +21,9 @@ class Clockless(threading.Event):
         return self.is_set()
 
 
-def test_what_does_not_answer_is_tried_again_at_longer_and_longer_intervals() -> None:
+def test_what_does_not_respond_is_tried_again_at_longer_and_longer_intervals() -> None:
     failures: list[PacificToolError] = [KafkaUnreachable("Kafka is down.")] * 6 + [PlatformUnreachable("It is down.")]
-    notes, stop = Notes(), Clockless()
+    notes, stop = RecordingReporter(), Clockless()
 
     def attempt() -> str:
         if failures:
@@ -53,16 +45,16 @@ def test_a_stop_ends_the_wait_and_what_is_no_outage_is_not_waited_out() -> None:
         raise AuthenticationFailed("Wrong password.")
 
     stop = Clockless()
-    assert wait_until_reachable(down, stop, Notes(), waits=True) is None
+    assert wait_until_reachable(down, stop, RecordingReporter(), waits=True) is None
     with pytest.raises(AuthenticationFailed):
-        wait_until_reachable(refused, Clockless(), Notes(), waits=True)
+        wait_until_reachable(refused, Clockless(), RecordingReporter(), waits=True)
 
 
 def test_a_first_start_fails_at_once() -> None:
     def down() -> None:
         raise KafkaUnreachable("Kafka is down.")
 
-    notes, stop = Notes(), Clockless()
+    notes, stop = RecordingReporter(), Clockless()
     with pytest.raises(KafkaUnreachable):
         wait_until_reachable(down, stop, notes, waits=False)
     assert (notes.warnings, stop.waits) == ([], [])

@@ -1,28 +1,17 @@
 from __future__ import annotations
 
-import json
-import os
-import resource
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
 import typer
-from documents import parse
-from harness import CommandLine, Outcome
 
-import pacifictool
 from pacifictool.cli.app import COMMANDS, app
-
-HEAVY = ("rich", "requests", "pyspark", "paho", "confluent_kafka", "py4j", "uvicorn", "starlette", "psutil")
-"""Help imports none of these."""
-
-MAX_PROCESSOR_SECONDS = 0.3
+from tests.support.command_line import CommandLine
+from tests.support.documents import parse
 
 
 def command_paths() -> Iterator[tuple[str, ...]]:
@@ -43,28 +32,6 @@ def command_at(path: tuple[str, ...]) -> Any:
 
 
 each_command = pytest.mark.parametrize("path", list(command_paths()), ids=lambda path: " ".join(path) or "pacifictool")
-
-
-@each_command
-def test_every_command_explains_itself_without_heavy_imports(path: tuple[str, ...]) -> None:
-    code = (
-        "import sys\n"
-        "from pacifictool.cli.environment import Environment\n"
-        "from pacifictool.cli.main import run\n"
-        "code = run(sys.argv[1:], Environment())\n"
-        "import json\n"
-        "json.dump(sorted({name.partition('.')[0] for name in sys.modules}), sys.stderr)\n"
-        "sys.exit(int(code))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *path, "--help-all"], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"Usage: {' '.join(('pacifictool', *path))}")
-    for expected in ("--output", "--url", "--kafka", "--help", "--help-all"):
-        assert expected in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 120
-    assert set(json.loads(done.stderr)).isdisjoint(HEAVY)
 
 
 def help_of(*path: str, width: int = 80, option: str = "--help") -> str:
@@ -116,30 +83,6 @@ def test_the_list_of_commands_is_never_cut() -> None:
                 assert f"{name} {summary}" in shown
 
 
-def test_the_short_form_and_no_arguments_at_all_show_the_same_help(program: Callable[..., Outcome]) -> None:
-    full = program("--help")
-    assert full.code == 0
-    assert full.stderr == ""
-    assert program("-h").stdout == program().stdout == full.stdout
-    for name, entry in COMMANDS.items():
-        assert f"\n  {name} " in full.stdout
-        assert entry.summary.endswith(".")
-
-
-def test_help_takes_little_processor_time() -> None:
-    times = []
-    for _ in range(7):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-m", "pacifictool", "--help"], stdout=subprocess.DEVNULL, env=os.environ, check=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-        if times[-1] < MAX_PROCESSOR_SECONDS:
-            return  # on a busy machine, single runs take longer
-    pytest.fail(f"processor seconds: {times}")
-
-
 def test_every_option_and_argument_has_a_help_text() -> None:
     for path in command_paths():
         command = command_at(path)
@@ -181,11 +124,6 @@ def test_a_mistyped_word_gets_a_suggestion(
     outcome = command_line(*arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr.splitlines()[:2] == [f"Error: {message}", f"  {hint}"]
-
-
-def test_the_version_is_printed(program: Callable[..., Outcome]) -> None:
-    outcome = program("--version")
-    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"pacifictool {pacifictool.__version__}\n", "")
 
 
 def test_the_program_of_the_package_metadata_is_this_one() -> None:

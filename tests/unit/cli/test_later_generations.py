@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import CommandLine
-from scripted_platform import ScriptedPlatform
 
 from pacifictool.rest import tutorial_rule, tutorial_rule_chain
-from tests.unit.rest.chain_server import ChainServer
+from tests.support.chain_server import ChainServer
+from tests.support.command_line import CommandLine
+from tests.support.scripted_platform import ScriptedPlatform
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_rule_chain_of_ones_own_is_imported_and_behind_the_root_chain(
     ]
     again = command_line("import", "rule-chain", str(chain_file), "-o", "json", environ=environ)
     assert (again.document["unchanged"], again.document["created"]) == (2, 0)
-    assert len(chains.named("Mine")) == 1
+    assert len(chains.with_name("Mine")) == 1
 
 
 def test_a_rule_is_not_for_this_server(server: ScriptedPlatform, command_line: CommandLine, tmp_path: Path) -> None:

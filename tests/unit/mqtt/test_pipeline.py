@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from mqtt_peer import Reaction, Received, ScriptedPeer
 
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
 from pacifictool.settings import MqttEndpoint, Secret
+from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -134,20 +135,6 @@ def test_a_port_where_nothing_listens() -> None:
     assert failure_of(caught.value) is Failure.UNREACHABLE
 
 
-def test_polling_keeps_an_idle_session_alive(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    with session_at(endpoint, keepalive_seconds=1) as session:
-        assert confirmed_within(session, 3.5) == []
-        packet_id = session.publish("t", b"x")
-        assert confirmed_within(session, 0.3) == [packet_id]
-    assert peer.connections == 1
-
-
-def test_a_server_that_went_silent_is_detected(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
-    peer.answers_pings = False
-    with session_at(endpoint, keepalive_seconds=1) as session, pytest.raises(MqttError, match="went silent"):
-        confirmed_within(session, 5)
-
-
 def test_packet_ids_do_not_start_over_while_an_old_message_waits(
     peer: ScriptedPeer, endpoint: MqttEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +153,4 @@ def test_a_session_ends_with_disconnect(peer: ScriptedPeer, endpoint: MqttEndpoi
     with session_at(endpoint) as session:
         session.poll(0)
     session.close()
-    until = time.monotonic() + 2
-    while not peer.disconnects:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: peer.disconnects, seconds=2)

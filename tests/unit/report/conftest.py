@@ -44,9 +44,9 @@ def facts() -> RunFacts:
             lag=7,
             batches=(Batch(T0 + 12_000, 200, 0.9, 2.0), Batch(T0 + 22_000, 500, 1.1, 2.2)),
             rejects=(
-                InvalidRecords(T0 + WINDOW_MS, "the value is no number", 2),
+                InvalidRecords(T0 + WINDOW_MS, "the value is not a number", 2),
                 InvalidRecords(T0 + WINDOW_MS, "there is no zone", 1),
-                InvalidRecords(T0 + 2 * WINDOW_MS, "the value is no number", 3),
+                InvalidRecords(T0 + 2 * WINDOW_MS, "the value is not a number", 3),
             ),
         ),
     )

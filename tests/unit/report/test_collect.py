@@ -10,12 +10,12 @@ WINDOW_MS = 10_000
 T0 = 1_795_477_550_000
 
 
-def record(offset: int, stamp_ms: int | None, value: bytes | None) -> Record:
-    return Record(0, offset, stamp_ms, broker_time=True, key=None, value=value)
+def record(offset: int, timestamp_ms: int | None, value: bytes | None) -> Record:
+    return Record(0, offset, timestamp_ms, broker_time=True, key=None, value=value)
 
 
-def reading(offset: int, stamp_ms: int, speed: object, zone: object = "Zone A") -> Record:
-    return record(offset, stamp_ms, json.dumps({"geoZone": zone, "windSpeed": speed}).encode())
+def reading(offset: int, timestamp_ms: int, speed: object, zone: object = "Zone A") -> Record:
+    return record(offset, timestamp_ms, json.dumps({"geoZone": zone, "windSpeed": speed}).encode())
 
 
 def test_records_fall_into_windows_and_batches() -> None:
@@ -23,7 +23,7 @@ def test_records_fall_into_windows_and_batches() -> None:
         CountedBatch(5, T0, done_ms=T0 + 5_000, records=2, ranges=(OffsetRange(0, 2, 4),)),
     ]
     topic = _Topic("geoZone", "windSpeed", WINDOW_MS, T0, batches)
-    topic.add(reading(0, T0 - 1, "99"))  # before the time that is looked at
+    topic.add(reading(0, T0 - 1, "99"))  # before the time that is reported
     topic.add(reading(1, T0, "30"))  # of a batch whose begin nobody knows any more
     topic.add(reading(2, T0 + 1_000, "33"))
     topic.add(reading(3, T0 + 4_000, 36))

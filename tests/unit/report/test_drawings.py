@@ -17,10 +17,10 @@ from pacifictool.report.facts import RunFacts
 from pacifictool.report.write import write_report
 
 
-def milliseconds(moment: datetime | str) -> int:
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment).replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+def milliseconds(time: datetime | str) -> int:
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time).replace(tzinfo=UTC)
+    return round(time.timestamp() * 1000)
 
 
 def drawn_series(page: str) -> list[Any]:
@@ -44,7 +44,7 @@ def test_the_page_contains_exactly_the_facts(facts: RunFacts) -> None:
     waits = {trace["name"]: trace["y"] for trace in series if trace["name"].endswith(" wait")}
     assert waits == {"median wait": [0.9, 1.1], "longest wait": [2.0, 2.2]}
     rejects = {trace["name"]: trace["y"] for trace in series if trace["name"].startswith("invalid: ")}
-    assert rejects == {"invalid: the value is no number": [2, 3], "invalid: there is no zone": [1]}
+    assert rejects == {"invalid: the value is not a number": [2, 3], "invalid: there is no zone": [1]}
 
 
 def test_the_page_shows_the_turbines_ranges(facts: RunFacts) -> None:

@@ -12,31 +12,15 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from nasty_names import unseen_in
 
 from pacifictool.display import one_line
 from pacifictool.report import html, picture
 from pacifictool.report.facts import Band, InvalidRecords, RunFacts
 from pacifictool.report.write import write_report
+from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, UNSEEN, unseen_in
 
-NAMES = (
-    "<b>bold</b>",
-    "<a href='javascript:alert(1)'>click</a>",
-    "<script>alert(1)</script>",
-    "&lt;",
-    "&amp;quot;",
-    "$x^2$",
-    "a $ b",
-    "%{y}",
-    "{0} {name}",
-    "_hidden",
-    "back\\slash",
-    "\"quoted\" 'twice'",
-    "名前",
-    "\x1b[31mred",
-    "two\nlines",
-    "right\u202eto left",
-)
+NAMES = (*MARKUP[6:], LETTERS[1], CONTROLS[0], CONTROLS[5], UNSEEN[2])
+"""One of each kind is enough: each is drawn several times."""
 
 
 @pytest.fixture
@@ -91,10 +75,10 @@ def test_the_page_shows_every_name_and_interprets_none(nasty: RunFacts) -> None:
     assert unseen_in(json.dumps(series, ensure_ascii=False)) == []
     means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
     rejects = [trace for trace in series if trace["name"].startswith("invalid: ")]
-    for name, mean, reject in zip(NAMES, means, rejects, strict=True):
+    for name, mean, invalid in zip(NAMES, means, rejects, strict=True):
         assert as_plotly_reads(mean["name"]) == f"{one_line(name)}: mean"
-        assert as_plotly_reads(reject["name"]) == f"invalid: {one_line(name)}"
-        for trace in (mean, reject):
+        assert as_plotly_reads(invalid["name"]) == f"invalid: {one_line(name)}"
+        for trace in (mean, invalid):
             assert as_plotly_reads(trace["hovertemplate"].split("<extra>")[1].removesuffix("</extra>")) == one_line(
                 name
             )
@@ -108,7 +92,7 @@ def test_the_picture_shows_every_name_and_interprets_none(nasty: RunFacts, tmp_p
     assert unseen_in(path.read_text(encoding="utf-8")) == []
     texts = [text.strip() for text in ET.parse(path).getroot().itertext()]
     for zone in nasty.zones:
-        # The panel's title and the legends of rates and of rejects.
+        # The panel's title and the legends of rates and of invalid records.
         assert texts.count(re.sub(" +", " ", one_line(zone.name))) == 3, zone.name
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import NameChanged, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.rest.forwarding.chain_store import ChainStore
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.server_version import ServerVersion
+from tests.support.scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 TAKEN = platform_error(400, "Asset with such name already exists!", 31)
@@ -119,11 +119,11 @@ def test_a_changed_name_is_refused_with_the_id_of_what_was_made(
     server: ScriptedPlatform, platform: Platform, create: Callable[[Platform, str], Any], change: str
 ) -> None:
     changing, wanted, kept = CHANGES[change]
-    keeper = ChangingServer(server, changing)
+    changing_server = ChangingServer(server, changing)
     with pytest.raises(NameChanged) as raised:
         create(platform, wanted)
     error = raised.value
-    (document,) = keeper.kept
+    (document,) = changing_server.kept
     show = ascii if change == "composes" else repr  # else both would look the same
     assert f"{show(wanted)} as {show(kept)}" in error.message
     assert "created just now" in error.message
@@ -142,12 +142,12 @@ def test_a_name_that_is_kept_is_fine(
 
 @pytest.mark.parametrize("looks_up_changed", [False, True])
 def test_two_zones_never_become_one_asset(server: ScriptedPlatform, platform: Platform, looks_up_changed: bool) -> None:
-    keeper = ChangingServer(server, str.strip)
-    keeper.looks_up_changed = looks_up_changed
+    changing_server = ChangingServer(server, str.strip)
+    changing_server.looks_up_changed = looks_up_changed
     first = platform.assets.get_or_create("Zone A", "WeatherStation")
     with pytest.raises(PacificToolError) as raised:
         platform.assets.get_or_create("Zone A ", "WeatherStation")
-    assert len(keeper.kept) == 1
+    assert len(changing_server.kept) == 1
     assert platform.assets.find("Zone A ") is None
     if looks_up_changed:
         assert isinstance(raised.value, NameChanged)
@@ -155,7 +155,7 @@ def test_two_zones_never_become_one_asset(server: ScriptedPlatform, platform: Pl
         assert "there before" in raised.value.message
 
 
-def test_one_that_was_there_before_is_told_as_such(server: ScriptedPlatform, platform: Platform) -> None:
+def test_one_that_was_there_before_is_reported_as_such(server: ScriptedPlatform, platform: Platform) -> None:
     ChangingServer(server, str.strip).age_ms = 3_600_000
     with pytest.raises(NameChanged, match="there before"):
         platform.assets.create("Zone A ", "WeatherStation")
@@ -164,11 +164,11 @@ def test_one_that_was_there_before_is_told_as_such(server: ScriptedPlatform, pla
 def test_a_type_that_is_spelled_otherwise_is_refused_and_another_is_not(
     server: ScriptedPlatform, platform: Platform
 ) -> None:
-    keeper = ChangingServer(server, lambda text: text)
-    keeper.change_type = str.strip
+    changing_server = ChangingServer(server, lambda text: text)
+    changing_server.change_type = str.strip
     with pytest.raises(NameChanged, match="'Station ' as 'Station'"):
         platform.assets.create("Zone A", "Station ")
-    keeper.change_type = lambda _: "default"
+    changing_server.change_type = lambda _: "default"
     asset = platform.assets.create("Zone B", "Station")
     assert asset.type == "default"
 

@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 import pacifictool.rest
 from pacifictool.errors import NotAPlatform, PermissionDenied, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
+from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
 
 
 def settings_for(url: str, password: Secret | None) -> Settings:
@@ -51,7 +51,7 @@ def test_a_user_who_may_not(server: ScriptedPlatform, platform: Platform) -> Non
     assert caught.value.hint == "Log in as a tenant administrator (--username)."
 
 
-def test_an_answer_that_no_platform_gives(server: ScriptedPlatform, platform: Platform) -> None:
+def test_a_response_that_no_platform_gives(server: ScriptedPlatform, platform: Platform) -> None:
     server.on("GET", "/api/plugins", Reply(body=b"<html>", content_type="text/html"))
     with pytest.raises(NotAPlatform):
         platform.generation()

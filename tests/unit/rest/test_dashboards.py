@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, EMPTY, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.rest import DashboardSpec, Platform, Session, dashboard_configuration, dashboard_differences
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.server_version import parse_server_version
+from tests.support.scripted_platform import DROP, EMPTY, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": "7b2ee740-e799-11f1-9f43-213db154d0ac"}
 CONFLICT = platform_error(409, "Dashboard was already changed by someone else", 35)
@@ -20,7 +20,7 @@ class Shelf:
     def __init__(self, server: ScriptedPlatform) -> None:
         self.server = server
         self.documents: list[dict[str, Any]] = []
-        self.lose_next_answer = False
+        self.lose_next_response = False
         server.on("GET", "/api/tenant/dashboards", self._list)
         server.on("POST", "/api/dashboard", self._save)
 
@@ -56,8 +56,8 @@ class Shelf:
             if sent["version"] != saved["version"]:
                 return CONFLICT
             saved |= {"configuration": sent["configuration"], "version": saved["version"] + 1}
-        if self.lose_next_answer:
-            self.lose_next_answer = False
+        if self.lose_next_response:
+            self.lose_next_response = False
             return DROP
         return Reply(json=saved)
 
@@ -93,8 +93,8 @@ def test_a_dashboard_is_known_by_title_and_description(shelf: Shelf, platform: P
     assert found.id == first["id"]["id"]
 
 
-def test_a_creation_whose_answer_is_lost_makes_one_dashboard(shelf: Shelf, platform: Platform) -> None:
-    shelf.lose_next_answer = True
+def test_a_creation_whose_response_is_lost_makes_one_dashboard(shelf: Shelf, platform: Platform) -> None:
+    shelf.lose_next_response = True
     made = platform.dashboards.create("Gauges", {"description": "ours"})
     assert [each["id"]["id"] for each in shelf.documents] == [made.id]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AlreadyExists, ForwardingFailed, Interrupted
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import Plugin
 from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
+from tests.support.scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 OK = Reply(content_type="")
@@ -56,7 +56,7 @@ class Components:
         if fault == "lost on the way":
             return DROP
         self.add(kind, request.json)
-        return DROP if fault == "answer lost" else Reply(json=self.stored[kind][-1])
+        return DROP if fault == "response lost" else Reply(json=self.stored[kind][-1])
 
 
 def events(names: list[str], *, error: str | None = None) -> Reply:
@@ -84,9 +84,9 @@ def components(server: ScriptedPlatform) -> Components:
 
 
 @pytest.mark.parametrize(
-    "faults", [["answer lost"], ["", "answer lost"], ["lost on the way", "answer lost", "lost on the way"]]
+    "faults", [["response lost"], ["", "response lost"], ["lost on the way", "response lost", "lost on the way"]]
 )
-def test_broken_connections_make_no_twins(components: Components, platform: Platform, faults: list[str]) -> None:
+def test_broken_connections_make_no_duplicates(components: Components, platform: Platform, faults: list[str]) -> None:
     components.faults = list(faults)
     platform.forwarding.apply(SPEC)
     assert [len(stored) for stored in components.stored.values()] == [1, 1]
@@ -118,7 +118,7 @@ def test_what_is_active_is_not_activated_again(
     assert not [request for request in server.requests if request.method == "POST"]
 
 
-def test_a_start_is_judged_when_its_event_arrives(
+def test_a_start_is_classified_when_its_event_arrives(
     components: Components, server: ScriptedPlatform, platform: Platform
 ) -> None:
     assert SPEC.plugin is not None
@@ -153,6 +153,9 @@ def test_an_update_names_the_id_and_leaves_the_state_out(components: Components,
     assert SPEC.plugin is not None
     identifier = components.add("plugin", {**SPEC.plugin, "name": "old name"})
     components.server.on("POST", "/api/plugin", Reply(json=components.stored["plugin"][0]))
+    # The log is read before the update, before the start, and after it.
+    log = f"/api/events/PLUGIN/{identifier}"
+    components.server.on("GET", log, events([]), events([]), events(["ACTIVATED"]))
     platform.forwarding.apply(ForwardingSpec(plugin=SPEC.plugin))
     (update,) = (request.json for request in components.server.requests if request.path == "/api/plugin")
     assert update["id"] == {"entityType": "PLUGIN", "id": identifier}

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -20,6 +19,7 @@ from pacifictool.errors import (
 from pacifictool.rest import Device, EntityId, Platform, Session
 from pacifictool.server_version import parse_server_version
 from pacifictool.settings import Secret
+from tests.support.scripted_platform import EMPTY, Reply, Request, ScriptedPlatform, make_token, platform_error
 
 ID = "eb54ece0-e799-11f1-9f43-213db154d0ac"
 TENANT = "7b2ee740-e799-11f1-9f43-213db154d0ac"
@@ -152,12 +152,12 @@ def test_a_token_that_was_logged_out_is_replaced(server: ScriptedPlatform, sessi
 def test_a_range_begins_with_its_first_point(
     server: ScriptedPlatform, session: Session, version: str, asked: int
 ) -> None:
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         assert int(request.query["startTs"]) == asked
         points = [{"ts": ts, "value": "1"} for ts in (1001, 1000, 999) if int(request.query["startTs"]) <= ts]
         return Reply(json={"windSpeed": points})
 
-    server.on("GET", SERIES, answer)
+    server.on("GET", SERIES, response)
     platform = Platform(session, server_version=parse_server_version(version))
     found = platform.telemetry.range(EntityId.device(ID), "windSpeed", 1000, 1002)
     assert [point.ts_ms for point in found] == [1000, 1001]
@@ -207,12 +207,12 @@ def test_events_of_rule_nodes(server: ScriptedPlatform, session: Session, versio
     assert server.requests[-1].query == {"tenantId": TENANT, **query}
 
 
-def test_a_deletion_that_answers_nothing(server: ScriptedPlatform, modern: Platform) -> None:
+def test_a_deletion_that_responds_nothing(server: ScriptedPlatform, modern: Platform) -> None:
     server.on("DELETE", f"/api/device/{ID}", EMPTY)
     modern.devices.delete(ID)
 
 
-@pytest.mark.parametrize("said_beside_the_token", [True, False])
+@pytest.mark.parametrize("said_next_to_the_token", [True, False])
 @pytest.mark.parametrize(
     ("scope", "words"),
     [
@@ -221,9 +221,9 @@ def test_a_deletion_that_answers_nothing(server: ScriptedPlatform, modern: Platf
     ],
 )
 def test_a_login_that_wants_a_second_factor_is_no_login(
-    server: ScriptedPlatform, session: Session, scope: str, words: str, said_beside_the_token: bool
+    server: ScriptedPlatform, session: Session, scope: str, words: str, said_next_to_the_token: bool
 ) -> None:
-    if said_beside_the_token:
+    if said_next_to_the_token:
         half = {"token": make_token("TENANT_ADMIN", 300), "refreshToken": None, "scope": scope}
     else:
         half = {"token": make_token(scope, 300), "refreshToken": None}

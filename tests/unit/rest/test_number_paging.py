@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, Request, ScriptedPlatform
 
 from pacifictool.errors import UnexpectedAnswer
 from pacifictool.rest import Session
 from pacifictool.rest.paging import NumberPaging
+from tests.support.scripted_platform import Reply, Request, ScriptedPlatform
 
 PATH = "/api/tenant/things"
 IDS = [str(uuid.UUID(int=number)) for number in range(1, 1000)]
@@ -100,18 +100,18 @@ def empty_page(_request: Request) -> Reply:
 def changing_totals() -> Callable[[Request], Reply]:
     totals = itertools.cycle([50, 20])
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         item = {"id": {"id": IDS[int(request.query["page"])]}}
         return Reply(json={"data": [item], "totalElements": next(totals), "totalPages": 50, "hasNext": True})
 
-    return answer
+    return response
 
 
-@pytest.mark.parametrize("answer", [same_page, empty_page, changing_totals()])
+@pytest.mark.parametrize("response", [same_page, empty_page, changing_totals()])
 def test_a_server_that_repeats_itself_is_stopped(
-    server: ScriptedPlatform, session: Session, answer: Callable[[Request], Reply]
+    server: ScriptedPlatform, session: Session, response: Callable[[Request], Reply]
 ) -> None:
-    server.on("GET", PATH, answer)
+    server.on("GET", PATH, response)
     with pytest.raises(UnexpectedAnswer, match="endlessly"):
         list(NumberPaging(1).items(session, PATH, {}))
     assert server.count("GET", PATH) <= 6

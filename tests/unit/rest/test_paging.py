@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import Reply, Request, ScriptedPlatform
 
 from pacifictool.errors import UnexpectedAnswer
-from pacifictool.rest import Platform, Session
+from pacifictool.rest import Session
 from pacifictool.rest.paging import TextPaging
+from tests.support.scripted_platform import Reply, Request, ScriptedPlatform
 
 PATH = "/api/tenant/things"
 IDS = [str(uuid.UUID(int=number)) for number in range(1, 3000)]
@@ -22,7 +22,7 @@ def serve_items(total: int) -> Callable[[Request], Reply]:
     docs/servers/1.x.md#pages, rows 2 and 3.
     """
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         limit = int(request.query["limit"])
         offset = request.query.get("idOffset")
         start = 0 if offset is None else IDS.index(offset) + 1
@@ -31,7 +31,7 @@ def serve_items(total: int) -> Callable[[Request], Reply]:
         link = {"limit": limit, "textOffset": f"thing {ids[-1]} &?", "idOffset": ids[-1]} if full else None
         return Reply(json={"data": [{"id": {"id": one}} for one in ids], "nextPageLink": link, "hasNext": full})
 
-    return answer
+    return response
 
 
 def read(session: Session, page_size: int = 10, **params: str) -> list[dict[str, Any]]:
@@ -79,11 +79,11 @@ def endless_new_items() -> Callable[[Request], Reply]:
     )
 
 
-@pytest.mark.parametrize("answer", [endless_same, endless_new_offsets(), endless_new_items()])
+@pytest.mark.parametrize("response", [endless_same, endless_new_offsets(), endless_new_items()])
 def test_a_server_that_repeats_itself_is_stopped(
-    server: ScriptedPlatform, session: Session, answer: Callable[[Request], Reply]
+    server: ScriptedPlatform, session: Session, response: Callable[[Request], Reply]
 ) -> None:
-    server.on("GET", PATH, answer)
+    server.on("GET", PATH, response)
     with pytest.raises(UnexpectedAnswer, match="endlessly"):
         read(session)
     assert server.count("GET", PATH) <= 3
@@ -106,14 +106,3 @@ def test_pages_that_make_no_sense(server: ScriptedPlatform, session: Session, pa
     server.on("GET", PATH, Reply(json=page))
     with pytest.raises(UnexpectedAnswer):
         read(session)
-
-
-def test_more_than_one_page_of_a_sandbox(real: Platform, unique: str) -> None:
-    names = [f"{unique} device {number}" for number in range(130)]
-    for name in names:
-        real.devices.create(name, f"type {unique}")
-    paging = TextPaging(13)
-    found = [item["name"] for item in paging.items(real.session, "/api/tenant/devices", {"type": f"type {unique}"})]
-    assert found == names
-    assert [device.name for device in real.devices.list(type=f"type {unique}")] == names
-    assert len(list(real.devices.list(text_search=f"{unique} DEVICE 1"))) == 1 + 10 + 30

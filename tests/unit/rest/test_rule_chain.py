@@ -6,7 +6,6 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from scripted_platform import DROP, ScriptedPlatform
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -19,8 +18,9 @@ from pacifictool.errors import (
 from pacifictool.plan import Change
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
-from tests.unit.rest.chain_server import INPUT, KAFKA, ChainServer
-from tests.unit.rest.conftest import RecordingReporter
+from tests.support.chain_server import INPUT, KAFKA, ChainServer
+from tests.support.recorders import RecordingReporter
+from tests.support.scripted_platform import DROP, ScriptedPlatform
 
 VERSIONS = ["2.0", "2.5.6", "3.0", "3.2.2", "3.3.3", "3.6.4", "4.3.1"]
 NAME = "WindSpeed Telemetry Rule Chain"
@@ -63,7 +63,7 @@ def edges(metadata: dict[str, Any]) -> set[tuple[str, str, str]]:
 def test_one_body_is_sent_to_every_version(chains: ChainServer, platform: Platform, spec: ForwardingSpec) -> None:
     changes = platform.forwarding.apply(spec)
     assert actions(changes) == [(NAME, "created"), ("Root Rule Chain", "changed")]
-    (chain_id,) = chains.named(NAME)
+    (chain_id,) = chains.with_name(NAME)
     assert chains.created == [
         {
             "name": NAME,
@@ -95,7 +95,7 @@ def test_the_root_chain_is_sent_as_it_was_with_one_way_more(
 ) -> None:
     before = copy.deepcopy(chains.metadata[chains.root_id])
     platform.forwarding.apply(spec)
-    (chain_id,) = chains.named(NAME)
+    (chain_id,) = chains.with_name(NAME)
     sent = chains.saved[1]
     if not chains.version.at_least(3, 3, 3):
         assert sent == {
@@ -145,7 +145,7 @@ def test_the_root_chain_is_as_before_after_the_removal(
     assert chains.root_now() != before
     assert actions(platform.forwarding.remove(spec)) == [("Root Rule Chain", "changed"), (NAME, "deleted")]
     assert chains.root_now() == before
-    assert chains.named(NAME) == []
+    assert chains.with_name(NAME) == []
     assert platform.forwarding.remove(spec) == []
 
 
@@ -179,7 +179,7 @@ def test_another_address_of_kafka_changes_one_node_and_keeps_every_id(
     chains: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     platform.forwarding.apply(spec)
-    (chain_id,) = chains.named(NAME)
+    (chain_id,) = chains.with_name(NAME)
     ids = [node["id"] for node in chains.metadata[chain_id]["nodes"]]
     moved = ForwardingSpec(rule_chain=tutorial_rule_chain(), bootstrap_servers="other:9092", topic="readings")
     change, hook = platform.forwarding.apply(moved)
@@ -195,7 +195,7 @@ def test_a_chain_that_serves_another_topic_is_neither_changed_nor_deleted(
     chains: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     platform.forwarding.apply(spec)
-    (chain_id,) = chains.named(NAME)
+    (chain_id,) = chains.with_name(NAME)
     before = copy.deepcopy((chains.chains, chains.metadata))
     other = ForwardingSpec(rule_chain=tutorial_rule_chain(), bootstrap_servers="kafka:29092", topic="other")
     forwarding = platform.forwarding
@@ -214,7 +214,7 @@ def test_a_chain_that_serves_another_topic_is_neither_changed_nor_deleted(
     state = forwarding.inspect(spec)
     assert any("writes to 'elsewhere'; it is left alone" in note for note in state.notes)
     assert [str(change.action) for change in forwarding.remove(spec)] == ["changed", "deleted"]
-    assert chains.named(NAME) == [twin]
+    assert chains.with_name(NAME) == [twin]
 
 
 def test_two_chains_behind_one_root_come_and_go_without_touching_each_other(
@@ -233,14 +233,14 @@ def test_two_chains_behind_one_root_come_and_go_without_touching_each_other(
         assert platform.forwarding.inspect(last).ready
         platform.forwarding.remove(last)
         assert edges(chains.metadata[chains.root_id]) == edges(root)
-        assert (chains.named(NAME), chains.named("Second")) == ([], [])
+        assert (chains.with_name(NAME), chains.with_name("Second")) == ([], [])
 
 
 def test_settings_and_nodes_of_others_in_our_chain_survive(
     modern: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     platform.forwarding.apply(spec)
-    (chain_id,) = modern.named(NAME)
+    (chain_id,) = modern.with_name(NAME)
     touched = copy.deepcopy(modern.metadata[chain_id])
     touched["nodes"][3]["configuration"]["keyPattern"] = "${deviceName}"
     touched["nodes"][3]["additionalInfo"]["layoutX"] = 1
@@ -265,7 +265,7 @@ def test_the_order_of_a_servers_list_is_no_difference(
     modern: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     platform.forwarding.apply(spec)
-    (chain_id,) = modern.named(NAME)
+    (chain_id,) = modern.with_name(NAME)
     turned = modern.metadata[chain_id]
     turned["nodes"].reverse()
     turned["firstNodeIndex"] = 3
@@ -275,7 +275,7 @@ def test_the_order_of_a_servers_list_is_no_difference(
     assert actions(platform.forwarding.apply(spec)) == [(NAME, "unchanged"), ("Root Rule Chain", "unchanged")]
 
 
-def test_a_node_that_does_not_start_is_told_and_the_root_chain_left_alone(
+def test_a_node_that_does_not_start_is_reported_and_the_root_chain_left_alone(
     chains: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     before = chains.root_now()
@@ -292,7 +292,7 @@ def test_a_node_that_does_not_start_is_told_and_the_root_chain_left_alone(
     assert change.differences == (f"node 'Kafka' did not start: {reason}",)
     assert str(hook.action) == "changed"
     assert platform.forwarding.inspect(spec).ready
-    assert len(chains.named(NAME)) == 1
+    assert len(chains.with_name(NAME)) == 1
 
 
 def test_a_server_that_says_nothing_about_starts(
@@ -337,20 +337,20 @@ def test_a_chain_that_somebody_changes_all_the_time(
     assert len(modern.saved) == 3
 
 
-def test_a_creation_whose_answer_is_lost_makes_one_chain(
+def test_a_creation_whose_response_is_lost_makes_one_chain(
     modern: ChainServer, server: ScriptedPlatform, platform: Platform, spec: ForwardingSpec
 ) -> None:
-    # The chain that is there when the name is looked up was made by the request whose answer was lost.
+    # The chain that is there when the name is looked up was made by the request whose response was lost.
     def lose(request: Any) -> Any:
         modern.chains[modern.add_chain(NAME)]["createdTime"] = 2**53
         return DROP
 
     server.on("POST", "/api/ruleChain", lose, modern._create)
     platform.forwarding.apply(spec)
-    assert len(modern.named(NAME)) == 1
+    assert len(modern.with_name(NAME)) == 1
 
 
-def test_twins_are_told_and_the_one_in_use_is_taken(
+def test_duplicates_are_reported_and_the_one_in_use_is_taken(
     modern: ChainServer, platform: Platform, spec: ForwardingSpec, reporter: RecordingReporter
 ) -> None:
     older = modern.add_chain(NAME)
@@ -361,7 +361,7 @@ def test_twins_are_told_and_the_one_in_use_is_taken(
     (warning,) = reporter.warnings
     assert f"There are 2 rule chains named {NAME!r} ({older}, {younger}); the first is used." in warning
     platform.forwarding.remove(spec)
-    assert modern.named(NAME) == []
+    assert modern.with_name(NAME) == []
 
 
 def test_a_way_that_somebody_has_drawn_is_enough(
@@ -384,13 +384,13 @@ def test_a_chain_that_another_one_uses_stays(
 ) -> None:
     before = modern.root_now()
     platform.forwarding.apply(spec)
-    (chain_id,) = modern.named(NAME)
+    (chain_id,) = modern.with_name(NAME)
     other = modern.add_chain("Alarms")
     link = {"fromIndex": 0, "targetRuleChainId": {"id": chain_id}, "type": "Success", "additionalInfo": {}}
     filled = {**modern.metadata[other], "nodes": [{"type": "x", "name": "n", "configuration": {}}]}
     modern.store(other, {**filled, "ruleChainConnections": [link]})
     assert actions(platform.forwarding.remove(spec)) == [("Root Rule Chain", "changed"), (NAME, "unchanged")]
-    assert modern.named(NAME) == [chain_id]
+    assert modern.with_name(NAME) == [chain_id]
     assert modern.root_now() == before
     assert "stays: still used by 'Alarms'" in reporter.warnings[-1]
 
@@ -401,7 +401,7 @@ def test_profiles_that_lead_devices_astray(
 ) -> None:
     meant = ForwardingSpec(rule_chain=spec.rule_chain, device_type="WeatherStation")
     platform.forwarding.apply(meant)
-    (ours,) = modern.named(NAME)
+    (ours,) = modern.with_name(NAME)
     other = modern.add_chain("Thermostat")
     if whose == "leads on":
         nodes = [{"type": "x", "name": "n", "configuration": {}}]
@@ -423,7 +423,7 @@ def test_a_deletion_that_a_profile_forbids_is_explained(
     modern: ChainServer, platform: Platform, spec: ForwardingSpec
 ) -> None:
     platform.forwarding.apply(spec)
-    modern.add_profile("WeatherStation", modern.named(NAME)[0])
+    modern.add_profile("WeatherStation", modern.with_name(NAME)[0])
     with pytest.raises(InvalidRequest) as caught:
         platform.forwarding.remove(spec)
     assert caught.value.hint == ("Take the chain out of the device profiles that name it as their default rule chain.")
@@ -501,7 +501,7 @@ def test_an_exported_chain_with_links_of_old_versions(chains: ChainServer, platf
     assert actions(platform.forwarding.apply(spec)) == [(NAME, "unchanged"), ("Root Rule Chain", "unchanged")]
 
 
-def test_twins_of_nodes_are_told_apart_by_content(modern: ChainServer, platform: Platform) -> None:
+def test_duplicates_of_nodes_are_distinguished_by_content(modern: ChainServer, platform: Platform) -> None:
     exported = tutorial_rule_chain()
     exported["metadata"]["nodes"][1]["name"] = exported["metadata"]["nodes"][0]["name"] = "Same"
     spec = ForwardingSpec(rule_chain=exported)

@@ -69,7 +69,7 @@ def test_records_have_two_members_and_no_blank_between_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "answer"),
+    ("metadata", "response"),
     [
         (STATION, True),
         ({**STATION, "cs_geoZone": "5"}, True),
@@ -80,8 +80,8 @@ def test_records_have_two_members_and_no_blank_between_them() -> None:
         ({}, False),
     ],
 )
-def test_only_stations_with_a_zone_pass(metadata: dict[str, str], answer: bool) -> None:
-    assert passes({"windSpeed": 31}, metadata) is answer
+def test_only_stations_with_a_zone_pass(metadata: dict[str, str], response: bool) -> None:
+    assert passes({"windSpeed": 31}, metadata) is response
     assert passes({"temperature": 31}, metadata) is False
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_platform import DROP, Reply, Request, ScriptedPlatform
 
 import pacifictool.rest.telemetry as telemetry_module
-from pacifictool.errors import InvalidRequest, NotFound, PlatformUnreachable, UnexpectedAnswer
+from pacifictool.errors import InvalidRequest, PlatformUnreachable, UnexpectedAnswer
 from pacifictool.rest import EntityId, Platform, Point
+from tests.support.scripted_platform import DROP, Reply, Request, ScriptedPlatform
 
 ZONE = EntityId.asset("d7380000-e796-11f1-82e5-03a95f4b7a43")
 PREFIX = f"/api/plugins/telemetry/ASSET/{ZONE.id}"
@@ -112,18 +112,18 @@ def test_latest_of_no_key_asks_nothing(server: ScriptedPlatform, platform: Platf
 
 
 def test_latest_of_very_many_keys(server: ScriptedPlatform, platform: Platform) -> None:
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         keys = request.query["keys"].split(",")
         assert len(request.query["keys"]) < 2000
         return Reply(json={key: [{"ts": 5, "value": "7"}] for key in keys})
 
-    server.on("GET", READ, answer)
+    server.on("GET", READ, response)
     keys = [f"sensor {number}" for number in range(333)]
     assert platform.telemetry.latest(ZONE, keys) == dict.fromkeys(keys, Point(5, 7))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"a": "text"},
         {"a": [5]},
@@ -134,8 +134,8 @@ def test_latest_of_very_many_keys(server: ScriptedPlatform, platform: Platform) 
         [],
     ],
 )
-def test_answers_of_a_lying_server(server: ScriptedPlatform, platform: Platform, answer: Any) -> None:
-    server.on("GET", READ, Reply(json=answer))
+def test_responses_of_a_lying_server(server: ScriptedPlatform, platform: Platform, response: Any) -> None:
+    server.on("GET", READ, Reply(json=response))
     with pytest.raises(UnexpectedAnswer):
         platform.telemetry.latest(ZONE, ["a"])
     with pytest.raises(UnexpectedAnswer):
@@ -152,9 +152,9 @@ INSIDE: dict[str, Callable[[int, int, int], bool]] = {
 
 
 def series(stored: set[int], inside: Callable[[int, int, int], bool]) -> Callable[[Request], Reply]:
-    """Answers as a server does: newest first, cut off at the limit, {} for nothing."""
+    """Responds as a server does: newest first, cut off at the limit, {} for nothing."""
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         query = request.query
         assert query["interval"] == "0"
         start, end, limit = int(query["startTs"]), int(query["endTs"]), int(query["limit"])
@@ -162,7 +162,7 @@ def series(stored: set[int], inside: Callable[[int, int, int], bool]) -> Callabl
         found = sorted((ts for ts in stored if inside(start, ts, end)), reverse=True)[:limit]
         return Reply(json={query["keys"]: [{"ts": ts, "value": str(ts * 2)} for ts in found]} if found else {})
 
-    return answer
+    return response
 
 
 @pytest.mark.parametrize("kind", INSIDE)
@@ -198,59 +198,3 @@ def test_a_server_that_repeats_a_page_of_points_does_not_keep_us(
     server.on("GET", READ, Reply(json={"k": [{"ts": ts, "value": "1"} for ts in (5, 4, 3)]}))
     assert [point.ts_ms for point in platform.telemetry.range(ZONE, "k", 0, 10)] == [3, 4, 5]
     assert server.count("GET", READ) == 2
-
-
-# With a sandbox
-
-
-def test_what_is_written_is_read(real: Platform, unique: str) -> None:
-    zone = real.assets.create(f"Zone {unique}", "WeatherStation")
-    assert real.telemetry.keys(zone) == []
-    assert real.telemetry.latest(zone) == {}
-    values: dict[str, float | int | str | bool] = {
-        "float": 32.5,
-        "whole float": 1000.0,
-        "tiny": 1e-7,
-        "huge": 1.7976931348623157e308,
-        "int": 2**63 - 1,
-        "text": "gale 'é' \"",
-        "flag": True,
-    }
-    real.telemetry.write(zone, [(1_500_000_000_000, values)])
-    latest = real.telemetry.latest(zone, [*values, "nosuch"])
-    assert latest == {**{key: Point(1_500_000_000_000, value) for key, value in values.items()}, "nosuch": None}
-    assert sorted(real.telemetry.keys(zone)) == sorted(values)
-    real.telemetry.write_now(zone.entity_id, {"int": 5})
-    point = real.telemetry.latest(zone, ["int"])["int"]
-    assert point is not None
-    assert point.value == 5
-    assert point.ts_ms > 1_700_000_000_000
-
-
-def test_ranges_of_any_length(real: Platform, unique: str) -> None:
-    zone = real.assets.create(f"Zone {unique}", "WeatherStation")
-    start = 1_500_000_000_000
-    real.telemetry.write(zone, [(start + number, {"w": number / 4}) for number in range(25_000)])
-    points = real.telemetry.range(zone, "w", start, start + 25_000)
-    assert points == [Point(start + number, number / 4) for number in range(25_000)]
-    assert real.telemetry.range(zone, "w", start + 5, start + 8) == points[5:8]
-    assert real.telemetry.range(zone, "w", start, start + 25_000, limit=120) == points[-120:]
-    assert real.telemetry.range(zone, "w", start + 8, start + 5) == []
-    assert real.telemetry.range(zone, "nosuch", start, start + 10) == []
-    latest = real.telemetry.latest(zone, ["w"])["w"]
-    assert latest == points[-1]
-
-
-def test_writing_the_same_again_adds_nothing(real: Platform, unique: str) -> None:
-    zone = real.assets.create(f"Zone {unique}", "WeatherStation")
-    for value in (1.0, 2.0):
-        real.telemetry.write(zone, [(1_500_000_000_000, {"w": value})])
-    assert real.telemetry.range(zone, "w", 0, 2_000_000_000_000) == [Point(1_500_000_000_000, 2.0)]
-
-
-def test_an_entity_that_is_gone(real: Platform) -> None:
-    nobody = EntityId.asset("13814000-1dd2-11b2-8080-808080808081")
-    with pytest.raises(NotFound, match="Asset with requested id wasn't found"):
-        real.telemetry.write(nobody, [(1, {"a": 1})])
-    with pytest.raises(InvalidRequest, match="EntityType"):
-        real.telemetry.keys(EntityId("FOO", nobody.id))

@@ -34,7 +34,7 @@ def test_what_is_sent_is_json_and_reads_back(values: dict[str, Any]) -> None:
 
 
 @given(finite | longs | st.booleans())
-def test_what_a_java_server_would_answer_reads_back(value: float | bool) -> None:
+def test_what_a_java_server_would_response_reads_back(value: float | bool) -> None:
     # A double may come back as 1.0E-7, a long as digits.
     shown = str(value).lower() if isinstance(value, bool) else str(value).replace("e", "E")
     assert decode_text(shown, "k") == value

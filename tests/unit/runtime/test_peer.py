@@ -62,7 +62,7 @@ def test_the_owner_of_a_connection_is_known_until_it_is_closed(listens: str, con
     with connection(listens, connects) as (client, accepted):
         assert peer_uid(*ends(accepted)) == Path("/proc/self").stat().st_uid
         client.shutdown(socket.SHUT_WR)
-        assert peer_uid(*ends(accepted)) == Path("/proc/self").stat().st_uid  # it still waits for an answer
+        assert peer_uid(*ends(accepted)) == Path("/proc/self").stat().st_uid  # it still waits for a response
         peers = ends(accepted)
         client.close()
         # The kernel shows what is left of it as root's.
@@ -84,11 +84,11 @@ def test_a_listening_socket_at_the_place_of_a_closed_one_is_not_taken_for_it() -
                 assert attempt < 9
 
 
-def test_only_this_user_and_root_are_admitted_and_each_other_user_is_told_of_once(
+def test_only_this_user_and_root_are_admitted_and_each_other_user_is_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[str] = []
-    check = PeerCheck("the sandbox", told.append)
+    logged: list[str] = []
+    check = PeerCheck("the sandbox", logged.append)
     here = ("127.0.0.1", 1)
     monkeypatch.setattr(peer, "peer_uid", lambda *_: 0)
     assert check.admits(here, here)
@@ -97,7 +97,7 @@ def test_only_this_user_and_root_are_admitted_and_each_other_user_is_told_of_onc
         assert not check.admits(here, here)
     monkeypatch.setattr(peer, "peer_uid", lambda *_: None)
     assert not check.admits(here, here)
-    assert [text.partition(":")[0] for text in told] == [
+    assert [text.partition(":")[0] for text in logged] == [
         f"Refused a connection of the user with uid {uid} to the sandbox" for uid in (STRANGER, STRANGER + 1)
     ]
 

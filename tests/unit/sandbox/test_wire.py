@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_clients import connect_packet
 
 from pacifictool.sandbox.mqtt import wire
+from tests.support.sandbox_clients import connect_packet
 
 LIMIT = 1000
 

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 import requests
-from mqtt_peer import ScriptedPeer
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.errors import UsageError
@@ -16,18 +14,23 @@ from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
+from tests.support.mqtt_peer import ScriptedPeer
+from tests.support.waiting import wait_until
 
-DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), UniformModel(min=30, max=35), 50.0) for n in range(4)]
+DEVICES = [
+    SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), {"windSpeed": UniformModel(min=30, max=35)}, 50.0)
+    for n in range(4)
+]
 
 
 def scrape(port: int) -> dict[str, float]:
     """By name and labels, as Prometheus itself reads it."""
-    answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
-    assert answer.headers["Content-Type"].startswith("text/plain")
+    response = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
+    assert response.headers["Content-Type"].startswith("text/plain")
     return {
         sample.name.removeprefix("pacifictool_simulate_")
         + "".join(f" {value}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
@@ -39,10 +42,7 @@ def test_a_running_fleet_is_scraped(peer: ScriptedPeer, endpoint: MqttEndpoint) 
     with metrics_endpoint(fleet.snapshot, 0) as port:
         assert scrape(port)["devices online"] == 0
         thread.start()
-        until = time.monotonic() + 20
-        while fleet.snapshot().acknowledged < 100:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: fleet.snapshot().acknowledged >= 100, seconds=20)
         running = scrape(port)
         stop.set()
         thread.join()
@@ -59,7 +59,7 @@ def test_a_running_fleet_is_scraped(peer: ScriptedPeer, endpoint: MqttEndpoint) 
         scrape(port)
 
 
-def test_a_port_that_is_taken_is_told(peer: ScriptedPeer) -> None:
+def test_a_port_that_is_taken_is_reported(peer: ScriptedPeer) -> None:
     with (
         pytest.raises(UsageError, match=f"Metrics cannot be offered at 127.0.0.1:{peer.port}") as caught,
         metrics_endpoint(lambda: pytest.fail("never asked"), peer.port),
@@ -71,14 +71,14 @@ def test_a_port_that_is_taken_is_told(peer: ScriptedPeer) -> None:
 def test_other_users_of_the_machine_are_refused_unless_everybody_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whose, "IS_CHECKED", True)
     monkeypatch.setattr(whose, "peer_uid", lambda *_: 54321)
-    told: list[str] = []
+    warnings: list[str] = []
     with metrics_endpoint(
-        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, warn=told.append
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, warn=warnings.append
     ) as port:
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 403
-    assert len(told) == 1
+    assert len(warnings) == 1
     with metrics_endpoint(
-        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, "0.0.0.0", told.append
+        Fleet(MqttEndpoint("127.0.0.1", 1), DEVICES, FleetOptions()).snapshot, 0, "0.0.0.0", warnings.append
     ) as port:
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).status_code == 200
-    assert len(told) == 1
+    assert len(warnings) == 1

@@ -24,7 +24,7 @@ public final class BatchReader {
             numbers.add(Integer.valueOf(number));
         }
         List<byte[]> results = spark.parallelize(numbers, count).mapPartitions(reader).collect();
-        PartialAggregates merged = new PartialAggregates();
+        PartialAggregates merged = reader.empty();
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         DataOutputStream out = new DataOutputStream(bytes);
         int partitionStoppedEarly = -1;
@@ -39,6 +39,7 @@ public final class BatchReader {
             out.writeLong(in.readLong());
             out.writeLong(in.readLong());
             boolean stoppedEarly = in.readBoolean();
+            out.writeLong(in.readLong());
             out.writeLong(in.readLong());
             out.writeLong(in.readLong());
             partitionStoppedEarly = stoppedEarly ? partition : -1;

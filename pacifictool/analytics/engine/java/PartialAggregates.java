@@ -4,21 +4,27 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 
-/**
- * Counts and sums by window and group, and the invalid records: what a task makes of its range, and what the driver
- * makes of all tasks of a batch.
- */
+/** What a task makes of its range, and the driver of all tasks of a batch: groups by slide, and invalid records. */
 public final class PartialAggregates {
-    private final Group probe = new Group();
-    private final HashMap<Group, Group> groups = new HashMap<Group, Group>();
+    private final AnalyticsSpec[] specs;
+    private final GroupAggregate[] probes;
+    private final HashMap<GroupAggregate, GroupAggregate> groups = new HashMap<GroupAggregate, GroupAggregate>();
     private final List<InvalidRecord> invalid = new ArrayList<InvalidRecord>();
-    /** Bytes of names and of invalid records. */
+    /** Bytes of groups and of invalid records. */
     private long bytes;
+    private byte[] name = new byte[1024];
+
+    PartialAggregates(AnalyticsSpec[] specs) {
+        this.specs = specs;
+        this.probes = new GroupAggregate[specs.length];
+        for (int i = 0; i < specs.length; i++) {
+            probes[i] = new GroupAggregate(i, specs[i]);
+        }
+    }
 
     int groups() {
         return groups.size();
@@ -32,12 +38,39 @@ public final class PartialAggregates {
         return bytes;
     }
 
-    /** Adds one value, in units of 1e-9, to the group named by `name[start..end)`. */
-    void add(long windowEnd, byte[] name, int start, int end, long units) {
-        Group group = group(windowEnd, name, start, end);
-        group.count++;
-        group.high += units >> 32;
-        group.low += units & 0xffffffffL;
+    /** Adds a record to its group of one analytics, in the slide that ends at `slideEnd`. */
+    void add(int analytics, long slideEnd, RecordParser record, long event, int partition, long offset) {
+        int[] columns = specs[analytics].groupBy;
+        GroupAggregate group;
+        if (columns.length == 1) {
+            int column = columns[0];
+            group = group(
+                    analytics, slideEnd, record.textBytes[column], record.textStart[column], record.textEnd[column]);
+        } else {
+            group = group(analytics, slideEnd, name, 0, joinedName(columns, record));
+        }
+        boolean grows = specs[analytics].variable > 0;
+        int before = grows ? group.size() : 0;
+        group.add(record, event, partition, offset);
+        bytes += grows ? group.size() - before : 0;
+    }
+
+    /** Puts the group's texts into `name`, with a control character between them, which none of them holds. */
+    private int joinedName(int[] columns, RecordParser record) {
+        int at = 0;
+        for (int i = 0; i < columns.length; i++) {
+            int column = columns[i];
+            int size = record.textEnd[column] - record.textStart[column];
+            if (at + size + 1 > name.length) {
+                name = java.util.Arrays.copyOf(name, 2 * (at + size + 1));
+            }
+            if (i > 0) {
+                name[at++] = 0x1f;
+            }
+            System.arraycopy(record.textBytes[column], record.textStart[column], name, at, size);
+            at += size;
+        }
+        return at;
     }
 
     void addInvalid(int partition, long offset, long timestamp, int reason, byte[] value) {
@@ -45,31 +78,23 @@ public final class PartialAggregates {
         bytes += value == null ? 0 : value.length;
     }
 
-    private Group group(long windowEnd, byte[] name, int start, int end) {
-        probe.describe(windowEnd, name, start, end);
-        Group group = (Group) groups.get(probe);
+    private GroupAggregate group(int analytics, long slideEnd, byte[] name, int start, int end) {
+        GroupAggregate probe = probes[analytics];
+        probe.describe(slideEnd, name, start, end);
+        GroupAggregate group = (GroupAggregate) groups.get(probe);
         if (group == null) {
             group = probe.copy();
             groups.put(group, group);
-            bytes += group.end;
+            bytes += group.size();
         }
         return group;
     }
 
-    /** Groups first, all fixed parts before all names, then invalid records in the same way: reader.py decodes it. */
+    /** Groups first, then all fixed parts of invalid records before all values: reader.py decodes it. */
     void write(DataOutputStream out) throws IOException {
         out.writeInt(groups.size());
-        for (Iterator<Group> each = groups.values().iterator(); each.hasNext();) {
-            Group group = (Group) each.next();
-            out.writeLong(group.windowEnd);
-            out.writeLong(group.count);
-            out.writeLong(group.high);
-            out.writeLong(group.low);
-            out.writeShort(group.end);
-        }
-        for (Iterator<Group> each = groups.values().iterator(); each.hasNext();) {
-            Group group = (Group) each.next();
-            out.write(group.name, 0, group.end);
+        for (Iterator<GroupAggregate> each = groups.values().iterator(); each.hasNext();) {
+            ((GroupAggregate) each.next()).write(out);
         }
         out.writeInt(invalid.size());
         for (int i = 0; i < invalid.size(); i++) {
@@ -91,21 +116,12 @@ public final class PartialAggregates {
     /** Adds what another one has written. */
     void merge(DataInputStream in) throws IOException {
         int count = in.readInt();
-        long[] numbers = new long[4 * count];
-        int[] sizes = new int[count];
         for (int i = 0; i < count; i++) {
-            for (int field = 0; field < 4; field++) {
-                numbers[4 * i + field] = in.readLong();
-            }
-            sizes[i] = in.readUnsignedShort();
-        }
-        for (int i = 0; i < count; i++) {
-            byte[] name = new byte[sizes[i]];
+            int analytics = in.readInt();
+            long slideEnd = in.readLong();
+            byte[] name = new byte[in.readUnsignedShort()];
             in.readFully(name);
-            Group group = group(numbers[4 * i], name, 0, name.length);
-            group.count += numbers[4 * i + 1];
-            group.high += numbers[4 * i + 2];
-            group.low += numbers[4 * i + 3];
+            group(analytics, slideEnd, name, 0, name.length).merge(in);
         }
         int first = invalid.size();
         count = in.readInt();
@@ -136,47 +152,6 @@ public final class PartialAggregates {
             this.timestamp = timestamp;
             this.reason = reason;
             this.value = value;
-        }
-    }
-
-    /** One window of one group; equal to others by these, and found by them. */
-    private static final class Group {
-        private long windowEnd;
-        private byte[] name;
-        private int start;
-        private int end;
-        private int hash;
-        long count;
-        /** Sums of the halves of the values, so that they cannot overflow. */
-        long high;
-        long low;
-
-        void describe(long windowEnd, byte[] name, int start, int end) {
-            this.windowEnd = windowEnd;
-            this.name = name;
-            this.start = start;
-            this.end = end;
-            int hash = (int) (windowEnd ^ (windowEnd >>> 32));
-            for (int i = start; i < end; i++) {
-                hash = hash * 31 + name[i];
-            }
-            this.hash = hash;
-        }
-
-        Group copy() {
-            Group copy = new Group();
-            copy.describe(windowEnd, Arrays.copyOfRange(name, start, end), 0, end - start);
-            return copy;
-        }
-
-        public int hashCode() {
-            return hash;
-        }
-
-        public boolean equals(Object object) {
-            Group other = (Group) object;
-            return hash == other.hash && windowEnd == other.windowEnd
-                    && Arrays.equals(name, start, end, other.name, other.start, other.end);
         }
     }
 }

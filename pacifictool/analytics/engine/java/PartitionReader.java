@@ -28,9 +28,6 @@ import org.apache.spark.api.java.function.FlatMapFunction;
  * forgets type arguments; hence the casts.
  */
 public final class PartitionReader implements FlatMapFunction<Iterator<Integer>, byte[]> {
-    private static final int AHEAD_OF_ARRIVAL = 13;
-    private static final int TOO_LATE = 14;
-
     /** How long Kafka may take to bring the next record; Spark's own source waits as long. */
     private static final long TIMEOUT_NANOS = 120_000_000_000L;
     private static final Duration POLL = Duration.ofSeconds(1);
@@ -40,11 +37,9 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
     private final int[] partitions;
     private final long[] starts;
     private final long[] ends;
-    private final String groupKey;
-    private final String numberKey;
-    private final double minimum;
-    private final double maximum;
-    private final long windowMs;
+    private final RecordRules rules;
+    private final AnalyticsSpec[] specs;
+    private final boolean[] groups;
     private final long[] context;
     private final int[] limits;
 
@@ -53,31 +48,36 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
      * @param partitions of range 0, 1, ...
      * @param starts the first offset of each range
      * @param ends the offset after the last of each range
-     * @param context milliseconds since the epoch: windows that end at or before the first are closed; records arrived
-     *     at the second, at the latest; timestamps beyond the third are ahead of any arrival; records without timestamp
-     *     count at the fourth
+     * @param context milliseconds: records arrived by the first, since the epoch, at the latest; how far their times may
+     *     be ahead of that; records without timestamp count at the third
      * @param limits how many groups, invalid records, and bytes of both a task may hold
      */
     public PartitionReader(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
-            String groupKey, String numberKey, double minimum, double maximum, long windowMs,
-            long[] context, int[] limits) {
+            RecordRules rules, AnalyticsSpec[] specs, long[] context, int[] limits) {
         this.kafka = new HashMap<String, Object>(kafka);
         this.topic = topic;
         this.partitions = partitions;
         this.starts = starts;
         this.ends = ends;
-        this.groupKey = groupKey;
-        this.numberKey = numberKey;
-        this.minimum = minimum;
-        this.maximum = maximum;
-        this.windowMs = windowMs;
+        this.rules = rules;
+        this.specs = specs;
         this.context = context;
         this.limits = limits;
+        this.groups = new boolean[rules.textKeys.length];
+        for (int i = 0; i < specs.length; i++) {
+            for (int column = 0; column < specs[i].groupBy.length; column++) {
+                groups[specs[i].groupBy[column]] = true;
+            }
+        }
     }
 
     int ranges() {
         return partitions.length;
+    }
+
+    PartialAggregates empty() {
+        return new PartialAggregates(specs);
     }
 
     /**
@@ -103,6 +103,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         out.writeBoolean(range.position < ends[number]);
         out.writeLong(range.newest);
         out.writeLong(range.withoutTimestamp);
+        out.writeLong(range.valid);
         range.found.write(out);
         return Collections.singletonList(bytes.toByteArray()).iterator();
     }
@@ -110,12 +111,15 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
     private final class Range {
         private final TopicPartition place;
         private final long end;
-        private final RecordParser parser = new RecordParser(groupKey, numberKey, minimum, maximum);
-        private final PartialAggregates found = new PartialAggregates();
+        private final RecordParser parser = new RecordParser(rules);
+        private final PartialAggregates found = new PartialAggregates(specs);
+        private final long[] slideStarts = new long[specs.length];
         private long position;
         /** The newest event time of a record that counts. */
         private long newest = -1;
         private long withoutTimestamp;
+        /** Records without any fault. */
+        private long valid;
 
         Range(TopicPartition place, long start, long end) {
             this.place = place;
@@ -160,25 +164,82 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         private void add(ConsumerRecord<Object, byte[]> record) {
             byte[] value = (byte[]) record.value();
             int reason = parser.parse(value);
+            if (reason == Reason.VALID) {
+                reason = count(record);
+            }
+            if (reason == Reason.VALID) {
+                valid++;
+            } else {
+                found.addInvalid(record.partition(), record.offset(), record.timestamp(), reason, value);
+            }
+        }
+
+        /** Counts a record that is an object wherever it can be. Returns the first reason why something of it cannot. */
+        private int count(ConsumerRecord<Object, byte[]> record) {
+            boolean complete = parser.complete;
+            boolean hasNumber = complete || hasNumber();
+            int reason = complete ? Reason.VALID : firstFault(hasNumber);
             long timestamp = record.timestamp();
-            boolean hasTimestamp = timestamp >= 0;
             // The broker's own timestamps are times of arrival, on the only clock that counts.
             boolean arrivalIsKnown = record.timestampType() == TimestampType.LOG_APPEND_TIME;
-            long event = hasTimestamp ? timestamp : context[3];
-            if (reason == RecordParser.VALID && !arrivalIsKnown && event > context[2]) {
-                reason = AHEAD_OF_ARRIVAL;
+            long arrival = arrivalIsKnown ? timestamp : context[0];
+            long event = timestamp >= 0 ? timestamp : context[2];
+            if (rules.timeKey != null) {
+                if (parser.timeState != Reason.VALID) {
+                    return reason == Reason.VALID ? parser.timeState : reason;
+                }
+                event = parser.time;
             }
-            long windowEnd = event - event % windowMs + windowMs;
-            if (reason == RecordParser.VALID && windowEnd <= context[0]) {
-                reason = TOO_LATE;
+            boolean trusted = arrivalIsKnown && rules.timeKey == null;
+            if (!trusted && event > arrival + context[1]) {
+                return reason == Reason.VALID ? Reason.AHEAD_OF_ARRIVAL : reason;
             }
-            if (reason != RecordParser.VALID) {
-                found.addInvalid(record.partition(), record.offset(), timestamp, reason, value);
-                return;
+            boolean counts = false;
+            for (int i = 0; hasNumber && i < specs.length; i++) {
+                AnalyticsSpec spec = specs[i];
+                if (complete || spec.takes(parser)) {
+                    // Most records are of the same slide as the one before.
+                    if (event < slideStarts[i] || event >= slideStarts[i] + spec.slideMs) {
+                        slideStarts[i] = event - event % spec.slideMs;
+                    }
+                    long slideStart = slideStarts[i];
+                    if (slideStart + spec.windowMs > spec.closedUntilMs) {
+                        found.add(i, slideStart + spec.slideMs, parser, event, record.partition(), record.offset());
+                        counts = true;
+                    } else if (reason == Reason.VALID) {
+                        reason = Reason.TOO_LATE | i << Reason.COLUMN_BIT;
+                    }
+                }
             }
-            found.add(windowEnd, parser.group, parser.groupStart, parser.groupEnd, parser.units);
-            newest = Math.max(newest, arrivalIsKnown ? event : Math.min(event, context[1]));
-            withoutTimestamp += hasTimestamp ? 0 : 1;
+            if (counts) {
+                newest = Math.max(newest, trusted ? event : Math.min(event, arrival));
+                withoutTimestamp += timestamp >= 0 || rules.timeKey != null ? 0 : 1;
+            }
+            return reason;
+        }
+
+        private int firstFault(boolean hasNumber) {
+            for (int i = 0; i < groups.length; i++) {
+                if (groups[i] && parser.textState[i] != Reason.VALID) {
+                    return parser.textState[i] | i << Reason.COLUMN_BIT;
+                }
+            }
+            for (int i = 0; i < parser.numberState.length; i++) {
+                int state = parser.numberState[i];
+                if (state != Reason.VALID && state != Reason.NO_NUMBER) {
+                    return state | i << Reason.COLUMN_BIT;
+                }
+            }
+            return hasNumber ? Reason.VALID : Reason.NO_NUMBER;
+        }
+
+        private boolean hasNumber() {
+            for (int i = 0; i < parser.numberState.length; i++) {
+                if (parser.numberState[i] == Reason.VALID) {
+                    return true;
+                }
+            }
+            return false;
         }
     }
 }

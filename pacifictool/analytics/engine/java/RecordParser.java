@@ -10,91 +10,116 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
 
 /**
- * Parses one record: its group and its number, or the reason why it is invalid. The rules are those of
- * docs/operations.md, "Valid records"; reasons are numbered as in reader.py.
+ * Parses one record: the texts and numbers of its columns, or the reason why it is invalid. The rules are those of
+ * docs/operations.md, "Valid records".
  */
 public final class RecordParser {
-    /* Public, because Janino looks constants up from outside. */
-    public static final int VALID = -1;
-    public static final int NO_VALUE = 0;
-    public static final int EMPTY = 1;
-    public static final int NOT_UTF8 = 2;
-    public static final int NOT_JSON = 3;
-    public static final int NOT_AN_OBJECT = 4;
-    public static final int NO_GROUP = 5;
-    public static final int GROUP_NOT_TEXT = 6;
-    public static final int GROUP_WITH_CONTROLS = 7;
-    public static final int GROUP_BLANK = 8;
-    public static final int GROUP_TOO_LONG = 9;
-    public static final int NO_NUMBER = 10;
-    public static final int NOT_A_NUMBER = 11;
-    public static final int OUT_OF_RANGE = 12;
-
     private static final double UNITS = 1e9;
-    private static final int LONGEST_GROUP = 255;
+    private static final double LATEST_TIME = 253402300799999.0; // the end of the year 9999
     /** Powers of ten that a double holds exactly, as it does integers of 53 bits: their quotient is rounded once. */
     private static final double[] TENS = {
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17
     };
     private static final long EXACT = 1L << 53;
+    private static final Pattern NUMBER = Pattern.compile("-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?");
     private static final JsonFactory JSON =
             JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
-    private final String groupKey;
-    private final String numberKey;
-    private final byte[] beforeGroup;
-    private final byte[] beforeNumber;
-    private final double minimum;
-    private final double maximum;
+    private final RecordRules rules;
+    private final int texts;
+    private final int numbers;
+    private final byte[][] quotedKeys;
     private final CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder();
 
-    /** The bytes that hold the group's name, and where in them it stands; they may be those of the record. */
-    byte[] group;
-    int groupStart;
-    int groupEnd;
-    /** The number, in units of 1e-9. */
-    long units;
+    /** By column of text: VALID and its bytes, or why it is invalid. The bytes may be those of the record. */
+    final int[] textState;
+    final byte[][] textBytes;
+    final int[] textStart;
+    final int[] textEnd;
+    /** By column of numbers: VALID and the number in units of 1e-9, or why it is invalid; NO_NUMBER when absent. */
+    final int[] numberState;
+    final long[] units;
+    /** Whether all texts and numbers are there and valid, as they nearly always are. */
+    boolean complete;
+    /** The reading's own time. */
+    int timeState;
+    long time;
 
     private double number;
     private byte[] text;
     private int at;
 
-    RecordParser(String groupKey, String numberKey, double minimum, double maximum) {
-        this.groupKey = groupKey;
-        this.numberKey = numberKey;
-        this.beforeGroup = ('{' + quoted(groupKey)).getBytes(StandardCharsets.UTF_8);
-        this.beforeNumber = quoted(numberKey).getBytes(StandardCharsets.UTF_8);
-        this.minimum = minimum;
-        this.maximum = maximum;
+    RecordParser(RecordRules rules) {
+        this.rules = rules;
+        this.texts = rules.textKeys.length;
+        this.numbers = rules.numberKeys.length;
+        this.quotedKeys = new byte[texts + numbers + (rules.timeKey == null ? 0 : 1)][];
+        for (int i = 0; i < quotedKeys.length; i++) {
+            quotedKeys[i] = ('"' + new String(JsonStringEncoder.getInstance().quoteAsString(keyOf(i))) + "\":")
+                    .getBytes(StandardCharsets.UTF_8);
+        }
+        this.textState = new int[texts];
+        this.textBytes = new byte[texts][];
+        this.textStart = new int[texts];
+        this.textEnd = new int[texts];
+        this.numberState = new int[numbers];
+        this.units = new long[numbers];
     }
 
-    private static String quoted(String key) {
-        return '"' + new String(JsonStringEncoder.getInstance().quoteAsString(key)) + "\":";
+    /** Columns are the texts, then the numbers, then the reading's own time. */
+    private String keyOf(int column) {
+        if (column < texts) {
+            return rules.textKeys[column];
+        }
+        return column < texts + numbers ? rules.numberKeys[column - texts] : rules.timeKey;
     }
 
-    /** Parses a record's value. Returns VALID, or the reason why the record does not count. */
+    /** Parses a record's value. Returns VALID when its columns can be looked at, or why nothing of it counts. */
     int parse(byte[] value) {
         if (value == null) {
-            return NO_VALUE;
+            return Reason.NO_VALUE;
         }
-        int reason = isForwarded(value) ? VALID : parseJson(value);
-        if (reason != VALID) {
-            return reason;
+        if (isPlain(value)) {
+            return Reason.VALID;
         }
-        if (!(number >= minimum && number <= maximum)) {
-            return OUT_OF_RANGE;
+        clear();
+        return parseJson(value);
+    }
+
+    private void clear() {
+        complete = false;
+        for (int i = 0; i < texts; i++) {
+            textState[i] = Reason.NO_TEXT;
         }
-        units = (long) Math.rint(number * UNITS);
-        return VALID;
+        for (int i = 0; i < numbers; i++) {
+            numberState[i] = Reason.NO_NUMBER;
+        }
+        timeState = Reason.NO_TIME;
+    }
+
+    private void setNumber(int column, double value) {
+        if (value >= rules.minimum[column] && value <= rules.maximum[column]) {
+            numberState[column] = Reason.VALID;
+            units[column] = (long) Math.rint(value * UNITS);
+        } else {
+            numberState[column] = Reason.OUT_OF_RANGE;
+        }
+    }
+
+    private void setTime(double value) {
+        boolean whole = value >= 0 && value <= LATEST_TIME && value == Math.rint(value);
+        timeState = whole ? Reason.VALID : Reason.NOT_A_TIME;
+        time = (long) value;
     }
 
     // --- any JSON ------------------------------------------------------------------------------------------------
 
     private int parseJson(byte[] value) {
         if (value.length == 0) {
-            return EMPTY;
+            return Reason.EMPTY;
         }
         boolean ascii = true;
         boolean escaped = false;
@@ -105,16 +130,16 @@ public final class RecordParser {
             zero |= value[i] == 0;
         }
         if (!ascii && !isUtf8(value)) {
-            return NOT_UTF8;
+            return Reason.NOT_UTF8;
         }
         // Jackson takes a byte order mark, or zero bytes, for a sign of another encoding.
         if (zero || value[0] == (byte) 0xef) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
         try {
             return parseJson(JSON.createParser(value), escaped);
         } catch (IOException error) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
     }
 
@@ -130,26 +155,17 @@ public final class RecordParser {
     /** `escaped`: names and texts may hold halves of surrogate pairs, which no UTF-8 can express. */
     private int parseJson(JsonParser parser, boolean escaped) throws IOException {
         JsonToken root = parser.nextToken();
-        JsonToken groupToken = null;
-        JsonToken numberToken = null;
-        String name = null;
         int depth = 0;
-        String key = null;
+        int column = -1;
         for (JsonToken token = root; token != null; token = parser.nextToken()) {
             if (escaped && (token == JsonToken.VALUE_STRING || token == JsonToken.FIELD_NAME)
-                    && hasLoneSurrogate(parser.getText())) {
-                return NOT_JSON;
+                    && Texts.hasLoneSurrogate(parser.getText())) {
+                return Reason.NOT_JSON;
             }
             if (depth == 1 && token == JsonToken.FIELD_NAME) {
-                key = parser.currentName();
-            } else if (depth == 1 && root == JsonToken.START_OBJECT && token != JsonToken.END_OBJECT) {
-                if (groupKey.equals(key)) {
-                    groupToken = token;
-                    name = token == JsonToken.VALUE_STRING ? parser.getText() : null;
-                } else if (numberKey.equals(key)) {
-                    numberToken = token;
-                    number = token.isNumeric() ? parser.getDoubleValue() : Double.NaN;
-                }
+                column = columnOf(parser.currentName());
+            } else if (depth == 1 && root == JsonToken.START_OBJECT && token != JsonToken.END_OBJECT && column >= 0) {
+                take(column, token, parser);
             }
             if (token.isStructStart()) {
                 depth++;
@@ -158,87 +174,93 @@ public final class RecordParser {
             }
             if (depth == 0) {
                 if (parser.nextToken() != null) { // The value is complete: nothing may follow.
-                    return NOT_JSON;
+                    return Reason.NOT_JSON;
                 }
                 break;
             }
         }
         parser.close();
         if (root == null) {
-            return NOT_JSON;
+            return Reason.NOT_JSON;
         }
-        if (root != JsonToken.START_OBJECT) {
-            return NOT_AN_OBJECT;
-        }
-        int reason = groupReason(groupToken, name);
-        if (reason != VALID) {
-            return reason;
-        }
-        if (numberToken == null) {
-            return NO_NUMBER;
-        }
-        return numberToken.isNumeric() ? VALID : NOT_A_NUMBER;
+        return root == JsonToken.START_OBJECT ? Reason.VALID : Reason.NOT_AN_OBJECT;
     }
 
-    private int groupReason(JsonToken token, String name) {
-        if (token == null) {
-            return NO_GROUP;
-        }
-        if (name == null) {
-            return GROUP_NOT_TEXT;
-        }
-        boolean blank = true;
-        for (int i = 0; i < name.length(); i++) {
-            char c = name.charAt(i);
-            if (c < 0x20 || c == 0x7f) {
-                return GROUP_WITH_CONTROLS;
+    private int columnOf(String key) {
+        for (int i = 0; i < quotedKeys.length; i++) {
+            if (key.equals(keyOf(i))) {
+                return i;
             }
-            blank &= c == 0x85 || Character.isSpaceChar(c);
         }
-        if (blank) {
-            return GROUP_BLANK;
-        }
-        if (name.codePointCount(0, name.length()) > LONGEST_GROUP) {
-            return GROUP_TOO_LONG;
-        }
-        group = name.getBytes(StandardCharsets.UTF_8);
-        groupStart = 0;
-        groupEnd = group.length;
-        return VALID;
+        return -1;
     }
 
-    private static boolean hasLoneSurrogate(String text) {
-        for (int i = 0; i < text.length(); i++) {
-            if (Character.isHighSurrogate(text.charAt(i))) {
-                i++;
-                if (i == text.length() || !Character.isLowSurrogate(text.charAt(i))) {
-                    return true;
-                }
-            } else if (Character.isLowSurrogate(text.charAt(i))) {
-                return true;
-            }
+    private void take(int column, JsonToken token, JsonParser parser) throws IOException {
+        if (column < texts) {
+            takeText(column, token == JsonToken.VALUE_STRING ? parser.getText() : null);
+            return;
         }
-        return false;
+        double value = Double.NaN;
+        if (token.isNumeric()) {
+            value = parser.getDoubleValue();
+        } else if (token == JsonToken.VALUE_STRING && rules.numbersInText
+                && NUMBER.matcher(parser.getText()).matches()) {
+            value = Double.parseDouble(parser.getText());
+        }
+        if (column == texts + numbers) {
+            setTime(value);
+        } else if (value != value) {
+            numberState[column - texts] = Reason.NOT_A_NUMBER;
+        } else {
+            setNumber(column - texts, value);
+        }
+    }
+
+    private void takeText(int column, String value) {
+        textState[column] = Texts.stateOf(value);
+        if (textState[column] == Reason.VALID) {
+            textBytes[column] = value.getBytes(StandardCharsets.UTF_8);
+            textStart[column] = 0;
+            textEnd[column] = textBytes[column].length;
+        }
     }
 
     // --- the form in which the platform's rule writes records: a JSON parser takes three times as long -------------
 
-    private boolean isForwarded(byte[] value) {
+    /** Whether the record is an object of known keys, each once, with plain texts and numbers; then it is parsed. */
+    private boolean isPlain(byte[] value) {
         text = value;
         at = 0;
-        if (!skips(beforeGroup)) {
+        clear();
+        if (!skips('{')) {
             return false;
         }
-        skips(' ');
-        if (!skips('"') || !hasPlainName() || !skips('"') || !skips(',')) {
-            return false;
+        int next = 0;
+        int missing = texts + numbers;
+        do {
+            skips(' ');
+            int column = next < quotedKeys.length && skips(quotedKeys[next]) ? next : anyColumn();
+            if (column < 0) {
+                return false;
+            }
+            skips(' ');
+            if (!(column < texts ? hasText(column) : hasNumber(column))) {
+                return false;
+            }
+            missing -= column < texts || (column < texts + numbers && numberState[column - texts] == Reason.VALID) ? 1 : 0;
+            next = column + 1;
+        } while (skips(','));
+        complete = missing == 0;
+        return skips('}') && at == text.length;
+    }
+
+    private int anyColumn() {
+        for (int i = 0; i < quotedKeys.length; i++) {
+            if (skips(quotedKeys[i])) {
+                return i;
+            }
         }
-        skips(' ');
-        if (!skips(beforeNumber)) {
-            return false;
-        }
-        skips(' ');
-        return hasNumber() && skips('}') && at == text.length;
+        return -1;
     }
 
     private int here() {
@@ -266,15 +288,37 @@ public final class RecordParser {
         return true;
     }
 
-    /** Printable ASCII without quotes and backslashes, not beginning with a space. */
-    private boolean hasPlainName() {
-        group = text;
-        groupStart = at;
+    /** Printable ASCII without quotes and backslashes, not beginning with a space; and the first of its key. */
+    private boolean hasText(int column) {
+        if (textState[column] != Reason.NO_TEXT || !skips('"')) {
+            return false;
+        }
+        int start = at;
         for (int next = here(); next >= ' ' && next <= '~' && next != '"' && next != '\\'; next = here()) {
             at++;
         }
-        groupEnd = at;
-        return groupEnd > groupStart && groupEnd - groupStart <= LONGEST_GROUP && text[groupStart] != ' ';
+        textBytes[column] = text;
+        textStart[column] = start;
+        textEnd[column] = at;
+        textState[column] = Reason.VALID;
+        return at > start && at - start <= Texts.LONGEST && text[start] != ' ' && skips('"');
+    }
+
+    private boolean hasNumber(int column) {
+        boolean isTime = column == texts + numbers;
+        if (isTime ? timeState != Reason.NO_TIME : numberState[column - texts] != Reason.NO_NUMBER) {
+            return false;
+        }
+        boolean quoted = rules.numbersInText && skips('"');
+        if (!hasNumber() || (quoted && !skips('"'))) {
+            return false;
+        }
+        if (isTime) {
+            setTime(number);
+        } else {
+            setNumber(column - texts, number);
+        }
+        return true;
     }
 
     private boolean hasNumber() {

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
-from scripted_platform import Reply, ScriptedPlatform, platform_error
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, SettingsError
 from pacifictool.rest import Platform, Session
 from pacifictool.settings import Secret
-from tests.unit.rest.conftest import QUICK
+from tests.support.rest import QUICK
+from tests.support.scripted_platform import Reply, ScriptedPlatform, platform_error
 
 KEY = "tb_GlPiZV0J41PHMhJI-must-not-show"
 
@@ -57,13 +57,13 @@ def test_another_redirect_is_what_it_is(server: ScriptedPlatform, keyed: Session
         keyed.request("GET", "/api/anything")
 
 
-def test_the_servers_clock_is_that_of_its_answers(server: ScriptedPlatform, keyed: Session) -> None:
+def test_the_servers_clock_is_that_of_its_responses(server: ScriptedPlatform, keyed: Session) -> None:
     server.on("GET", "/api/auth/user", Reply(json={}, headers={"Date": formatdate(time.time() - 5000, usegmt=True)}))
     assert abs(time.time() * 1000 - keyed.server_time_ms()) < 1000
     keyed.log_in()
     keyed.log_in()
     assert server.count("GET", "/api/auth/user") == 1
-    # The answer has a Date of the test's and one of the server's own; whichever counts, it is never ahead.
+    # The response has a Date of the test's and one of the server's own; whichever counts, it is never ahead.
     assert keyed.server_time_ms() <= time.time() * 1000
 
 

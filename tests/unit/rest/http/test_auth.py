@@ -2,18 +2,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from scripted_platform import (
-    TOKEN_EXPIRED,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     AuthenticationFailed,
@@ -24,21 +15,13 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
+from tests.support.rest import SPRING_500, THING, OpenSession, get
+from tests.support.scripted_platform import (
+    TOKEN_EXPIRED,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
 )
 
 
@@ -50,10 +33,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 def test_logs_in_by_itself_and_sends_the_token(server: ScriptedPlatform, session: Session) -> None:
@@ -73,8 +52,8 @@ def test_sixteen_threads_log_in_once(server: ScriptedPlatform, session: Session)
     server.on("POST", "/api/auth/login", lambda _: Reply(json=server.tokens().json, delay_seconds=0.2))
     server.on("GET", "/api/thing", THING)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: get(session), range(64)))
-    assert answers == [{"a": 1}] * 64
+        responses = list(pool.map(lambda _: get(session), range(64)))
+    assert responses == [{"a": 1}] * 64
     assert len(server.logins) == 1
 
 
@@ -184,7 +163,7 @@ def test_many_threads_with_one_expired_token_log_in_once(server: ScriptedPlatfor
     get_ready = threading.Barrier(8)
     first_token: list[str] = []
 
-    def answer(request: Request) -> Reply:
+    def response(request: Request) -> Reply:
         token = request.headers["x-authorization"]
         if not first_token:
             first_token.append(token)
@@ -193,7 +172,7 @@ def test_many_threads_with_one_expired_token_log_in_once(server: ScriptedPlatfor
             return TOKEN_EXPIRED
         return THING
 
-    server.on("GET", "/api/thing", answer)
+    server.on("GET", "/api/thing", response)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: get(session), range(8))) == [{"a": 1}] * 8
     assert len(server.logins) + len(server.refreshes) == 2
@@ -255,7 +234,7 @@ def test_threads_that_wait_for_a_login_share_its_refusal(server: ScriptedPlatfor
         (SPRING_500, ServerFault),
     ],
 )
-def test_what_the_answer_to_a_login_means(
+def test_what_the_response_to_a_login_means(
     server: ScriptedPlatform, session: Session, reply: Reply, kind: type[PlatformError]
 ) -> None:
     server.on("POST", "/api/auth/login", reply)

@@ -3,18 +3,10 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    Reply,
-    Request,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     InvalidRequest,
@@ -24,26 +16,15 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import RetryPolicy, Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
+from pacifictool.settings import Secret
+from tests.support.rest import SPRING_500, THING, OpenSession, get
+from tests.support.scripted_platform import (
+    DROP,
+    Reply,
+    Request,
+    ScriptedPlatform,
+    platform_error,
 )
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 def secrets_of(server: ScriptedPlatform) -> set[str]:
@@ -72,7 +53,7 @@ def test_no_more_connections_than_the_pool_holds(server: ScriptedPlatform, open_
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_an_answer_is_not_read_beyond_the_limit(
+def test_a_response_is_not_read_beyond_the_limit(
     server: ScriptedPlatform, open_session: OpenSession, announced: bool
 ) -> None:
     body = b'"' + b"x" * 3_000_000 + b'"'
@@ -90,7 +71,7 @@ def test_a_trickling_response_times_out(server: ScriptedPlatform, open_session: 
     assert time.monotonic() - began < 5
 
 
-def test_a_slow_answer_times_out(server: ScriptedPlatform, open_session: OpenSession) -> None:
+def test_a_slow_response_times_out(server: ScriptedPlatform, open_session: OpenSession) -> None:
     session = open_session(timeout_seconds=(2.0, 0.2), retry=RetryPolicy(attempts=1))
     server.on("GET", "/api/thing", Reply(json={}, delay_seconds=1))
     with pytest.raises(PlatformUnreachable) as caught:
@@ -142,6 +123,18 @@ def test_the_environment_and_netrc_play_no_part(
 def test_texts_that_cannot_be_sent(session: Session) -> None:
     with pytest.raises(InvalidRequest, match="cannot be sent"):
         session.request("GET", "/api/thing", params={"name": "\ud800"}, expect=dict)
+    with pytest.raises(InvalidRequest, match="GET /api/thing cannot be sent"):
+        Session("http://[::1", api_key=Secret("key")).request("GET", "/api/thing")
+
+
+def test_requests_do_not_share_headers(server: ScriptedPlatform, session: Session) -> None:
+    for method in ("POST", "GET"):
+        server.on(method, "/api/thing", Reply(json={}))
+    session.request("POST", "/api/thing", json={})
+    session.request("GET", "/api/thing")
+    with_body, bare = server.requests
+    assert with_body.headers["content-type"] == "application/json"
+    assert {"content-length", "content-type"}.isdisjoint(bare.headers)
 
 
 @pytest.mark.parametrize("document", [{"name": "\ud800"}, {"a": float("nan")}, {"a": object()}])

@@ -1,15 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted_platform import (
-    NOT_FOUND,
-    Reply,
-    ScriptedPlatform,
-    platform_error,
-)
 
 from pacifictool.errors import (
     AlreadyExists,
@@ -23,24 +16,13 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import Session
-
-OpenSession = Callable[..., Session]
-
-SPRING_500 = Reply(
-    500,
-    {
-        "timestamp": 1,
-        "status": 500,
-        "error": "Internal Server Error",
-        "exception": "java.lang.NullPointerException",
-        "message": "No message available",
-        "path": "/api/thing",
-    },
+from tests.support.rest import SPRING_500, OpenSession, get
+from tests.support.scripted_platform import (
+    NOT_FOUND,
+    Reply,
+    ScriptedPlatform,
+    platform_error,
 )
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,8 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from scripted_platform import (
-    DROP,
-    NOT_FOUND,
-    Reply,
-    ScriptedPlatform,
-)
 
 from pacifictool.errors import (
     NotFound,
@@ -22,14 +14,13 @@ from pacifictool.errors import (
     ServerFault,
 )
 from pacifictool.rest import RetryPolicy, Session
-
-OpenSession = Callable[..., Session]
-
-THING = Reply(json={"a": 1})
-
-
-def get(session: Session) -> dict[str, Any]:
-    return session.request("GET", "/api/thing", expect=dict)
+from tests.support.rest import THING, OpenSession, get
+from tests.support.scripted_platform import (
+    DROP,
+    NOT_FOUND,
+    Reply,
+    ScriptedPlatform,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +70,7 @@ def test_retry_after_is_honoured_even_for_calls_that_must_not_be_doubled(
     assert 1 <= time.monotonic() - began < 3
 
 
-def test_a_retry_after_beyond_patience_ends_at_once(server: ScriptedPlatform, session: Session) -> None:
+def test_a_retry_after_beyond_the_limit_ends_at_once(server: ScriptedPlatform, session: Session) -> None:
     server.on("GET", "/api/thing", Reply(429, headers={"Retry-After": "3600"}))
     began = time.monotonic()
     with pytest.raises(RateLimited) as caught:
@@ -117,9 +108,7 @@ def test_a_delete_that_finds_nothing_on_its_repeat_is_done(server: ScriptedPlatf
     assert server.count("DELETE", "/api/thing") == 2
 
 
-def test_a_delete_that_finds_nothing_after_one_that_was_not_carried_out(
-    server: ScriptedPlatform, session: Session
-) -> None:
+def test_a_delete_that_finds_nothing_after_one_that_was_not_applied(server: ScriptedPlatform, session: Session) -> None:
     server.on("POST", "/api/auth/login", Reply(503), server.tokens())
     server.on("DELETE", "/api/thing", Reply(429), NOT_FOUND)
     with pytest.raises(NotFound):

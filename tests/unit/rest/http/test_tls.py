@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
-from scripted_platform import Reply, ScriptedPlatform
 
 from pacifictool.errors import PacificToolError, PlatformError, PlatformUnreachable, SettingsError
 from pacifictool.rest import Session
 from pacifictool.settings import TlsFiles
-
-OpenSession = Callable[..., Session]
+from tests.support.rest import OpenSession
+from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,7 @@ def test_files_that_are_no_certificates(
     authority: trustme.CA, ca_file: Path, tmp_path: Path, open_session: OpenSession
 ) -> None:
     nonsense = tmp_path / "nonsense.pem"
-    nonsense.write_text("this is no certificate")
+    nonsense.write_text("this is not a certificate")
     with tls_server(authority, authority.issue_cert("127.0.0.1")) as server:
         for tls in (
             TlsFiles(ca_file=nonsense),

@@ -1,0 +1,183 @@
+package pacifictool.analytics.engine;
+
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.util.Arrays;
+
+/** The partial results of one group and slide of one analytics; equal to others of the same, and found by them. */
+public final class GroupAggregate {
+    private final int analytics;
+    private final AnalyticsSpec spec;
+    private long slideEnd;
+    private byte[] name;
+    private int start;
+    private int end;
+    private int hash;
+    private long count;
+    private long[] numbers;
+    private ValueCounts[] values;
+
+    GroupAggregate(int analytics, AnalyticsSpec spec) {
+        this.analytics = analytics;
+        this.spec = spec;
+    }
+
+    void describe(long slideEnd, byte[] name, int start, int end) {
+        this.slideEnd = slideEnd;
+        this.name = name;
+        this.start = start;
+        this.end = end;
+        int hash = (int) (slideEnd ^ (slideEnd >>> 32)) + analytics;
+        for (int i = start; i < end; i++) {
+            hash = hash * 31 + name[i];
+        }
+        this.hash = hash;
+    }
+
+    /** The same group and slide without a record. */
+    GroupAggregate copy() {
+        GroupAggregate copy = new GroupAggregate(analytics, spec);
+        copy.describe(slideEnd, Arrays.copyOfRange(name, start, end), 0, end - start);
+        copy.numbers = new long[spec.fixed];
+        copy.values = new ValueCounts[spec.variable];
+        for (int i = 0; i < spec.kinds.length; i++) {
+            int place = spec.places[i];
+            int kind = spec.kinds[i];
+            if (kind == AnalyticsSpec.EXTREMES || kind == AnalyticsSpec.FIRST) {
+                copy.numbers[place] = Long.MAX_VALUE;
+            }
+            if (kind == AnalyticsSpec.EXTREMES) {
+                copy.numbers[place + 1] = Long.MIN_VALUE;
+            } else if (kind == AnalyticsSpec.LAST) {
+                copy.numbers[place] = -1;
+            } else if (kind == AnalyticsSpec.VALUES || kind == AnalyticsSpec.DISTINCT) {
+                copy.values[place] = new ValueCounts(kind == AnalyticsSpec.DISTINCT);
+            }
+        }
+        return copy;
+    }
+
+    /** About how many bytes this takes when it is written. */
+    int size() {
+        int size = end - start + 8 * numbers.length;
+        for (int i = 0; i < values.length; i++) {
+            size += 16 * values[i].size();
+        }
+        return size;
+    }
+
+    void add(RecordParser record, long event, int partition, long offset) {
+        count++;
+        for (int i = 0; i < spec.kinds.length; i++) {
+            int column = spec.columns[i];
+            int place = spec.places[i];
+            int texts = column - record.numberState.length;
+            if (texts >= 0) {
+                if (record.textState[texts] == Reason.VALID) {
+                    values[place].add(ValueCounts.hash(
+                            record.textBytes[texts], record.textStart[texts], record.textEnd[texts]), 1);
+                }
+            } else if (record.numberState[column] == Reason.VALID) {
+                add(spec.kinds[i], place, record.units[column], event, partition, offset);
+            }
+        }
+    }
+
+    private void add(int kind, int place, long units, long event, int partition, long offset) {
+        if (kind == AnalyticsSpec.SUM) {
+            numbers[place]++;
+            numbers[place + 1] += units >> 32;
+            numbers[place + 2] += units & 0xffffffffL;
+        } else if (kind == AnalyticsSpec.SQUARES) {
+            long high = Math.multiplyHigh(units, units);
+            long low = units * units;
+            numbers[place] += high >>> 32;
+            numbers[place + 1] += high & 0xffffffffL;
+            numbers[place + 2] += low >>> 32;
+            numbers[place + 3] += low & 0xffffffffL;
+        } else if (kind == AnalyticsSpec.EXTREMES) {
+            numbers[place] = Math.min(numbers[place], units);
+            numbers[place + 1] = Math.max(numbers[place + 1], units);
+        } else if (kind == AnalyticsSpec.VALUES) {
+            values[place].add(units, 1);
+        } else if (kind == AnalyticsSpec.DISTINCT) {
+            values[place].add(ValueCounts.hash(units), 1);
+        } else if (isBetter(kind, place, event, partition, offset)) {
+            numbers[place] = event;
+            numbers[place + 1] = partition;
+            numbers[place + 2] = offset;
+            numbers[place + 3] = units;
+        }
+    }
+
+    /** Whether a value of that time and place comes before the first one so far, or after the last one. */
+    private boolean isBetter(int kind, int place, long event, long partition, long offset) {
+        long order = event - numbers[place];
+        if (order == 0) {
+            order = partition - numbers[place + 1];
+        }
+        if (order == 0) {
+            order = offset - numbers[place + 2];
+        }
+        return kind == AnalyticsSpec.FIRST ? order < 0 : order > 0;
+    }
+
+    void write(DataOutputStream out) throws IOException {
+        out.writeInt(analytics);
+        out.writeLong(slideEnd);
+        out.writeShort(end - start);
+        out.write(name, start, end - start);
+        out.writeLong(count);
+        int size = 8 * numbers.length;
+        for (int i = 0; i < values.length; i++) {
+            size += values[i].writtenSize();
+        }
+        out.writeInt(size);
+        for (int i = 0; i < numbers.length; i++) {
+            out.writeLong(numbers[i]);
+        }
+        for (int i = 0; i < values.length; i++) {
+            values[i].write(out);
+        }
+    }
+
+    /** Adds the counts and parts of another one, from behind its name on. */
+    void merge(DataInputStream in) throws IOException {
+        count += in.readLong();
+        in.readInt();
+        long[] other = new long[numbers.length];
+        for (int i = 0; i < other.length; i++) {
+            other[i] = in.readLong();
+        }
+        for (int i = 0; i < spec.kinds.length; i++) {
+            int place = spec.places[i];
+            int kind = spec.kinds[i];
+            if (kind == AnalyticsSpec.SUM || kind == AnalyticsSpec.SQUARES) {
+                int parts = kind == AnalyticsSpec.SUM ? 3 : 4;
+                for (int part = place; part < place + parts; part++) {
+                    numbers[part] += other[part];
+                }
+            } else if (kind == AnalyticsSpec.EXTREMES) {
+                numbers[place] = Math.min(numbers[place], other[place]);
+                numbers[place + 1] = Math.max(numbers[place + 1], other[place + 1]);
+            } else if ((kind == AnalyticsSpec.FIRST || kind == AnalyticsSpec.LAST)
+                    && isBetter(kind, place, other[place], other[place + 1], other[place + 2])) {
+                System.arraycopy(other, place, numbers, place, 4);
+            }
+        }
+        for (int i = 0; i < values.length; i++) {
+            values[i].merge(in);
+        }
+    }
+
+    public int hashCode() {
+        return hash;
+    }
+
+    public boolean equals(Object object) {
+        GroupAggregate other = (GroupAggregate) object;
+        return hash == other.hash && slideEnd == other.slideEnd && analytics == other.analytics
+                && Arrays.equals(name, start, end, other.name, other.start, other.end);
+    }
+}

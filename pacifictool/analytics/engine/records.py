@@ -1,0 +1,88 @@
+"""Which records count: the columns of a record, and the reasons why one is invalid, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, Forwarding
+
+_COLUMN_BIT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules:
+    """What RecordParser.java looks at. docs/operations.md says what a valid record is."""
+
+    forwarding: Forwarding
+    analytics: tuple[Analytics, ...]
+
+    @classmethod
+    def of_scenario(cls, scenario: Any) -> Self:
+        return cls(scenario.forwarding, scenario.analytics)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Keys of the columns of texts."""
+        return (*self.forwarding.attribute_keys, *((DEVICE_NAME,) if self.forwarding.device else ()))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Keys of the columns of numbers."""
+        return self.forwarding.telemetry
+
+    @property
+    def time(self) -> str | None:
+        """Key of the reading's own time, where windows go by it."""
+        return READING_TIME if self.forwarding.event_time == "reading" else None
+
+    def column(self, key: str) -> int:
+        """The column of a key: numbers come first, then texts."""
+        return (*self.numbers, *self.texts).index(key)
+
+    @property
+    def ahead_of_arrival(self) -> str:
+        """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
+        return f"timestamp more than {self.forwarding.max_skew_ms / 1000:g} s ahead of its arrival"
+
+    def reason(self, code: int) -> str:
+        """Why a record does not count, from a number of RecordParser.java or PartitionReader.java."""
+        column = code >> _COLUMN_BIT
+        return _REASONS[code & ((1 << _COLUMN_BIT) - 1)](self, column)
+
+    def late(self, column: int) -> str:
+        """The reason of a record whose window was closed for good, of the analytics in this place."""
+        of = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
+        return f"too late: its window{of} was closed for good"
+
+    def out_of_range(self, column: int) -> str:
+        """The reason of a value that is not within the bounds of its key."""
+        key = self.numbers[column]
+        bounds = self.forwarding.bounds(key)
+        return f"{key} is not within {bounds.min:.15g} and {bounds.max:.15g}"
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return f"no {keys[0]}" if len(keys) == 1 else f"none of {', '.join(keys)}"
+
+
+_REASONS: Final = (
+    lambda _rules, _column: "no value (a tombstone)",
+    lambda _rules, _column: "empty",
+    lambda _rules, _column: "not UTF-8",
+    lambda _rules, _column: "not one valid JSON value",
+    lambda _rules, _column: "not a JSON object",
+    lambda rules, column: f"no {rules.texts[column]}",
+    lambda rules, column: f"{rules.texts[column]} is not a text",
+    lambda rules, column: f"{rules.texts[column]} holds control characters",
+    lambda rules, column: f"{rules.texts[column]} is blank",
+    lambda rules, column: f"{rules.texts[column]} is longer than {MAX_NAME_LENGTH} characters",
+    lambda rules, _column: _listed(rules.numbers),
+    lambda rules, column: f"{rules.numbers[column]} is not a number",
+    lambda rules, column: rules.out_of_range(column),
+    lambda rules, _column: rules.ahead_of_arrival,
+    lambda rules, column: rules.late(column),
+    lambda rules, _column: f"no {rules.time}",
+    lambda rules, _column: f"{rules.time} is not a time in milliseconds",
+)

@@ -1,0 +1,129 @@
+"""What a running job shows, and what it says at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pacifictool.analytics.batches import BatchReport
+from pacifictool.analytics.state.queries import InvalidRecord
+from pacifictool.analytics.windows import WindowResult
+
+_RATE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """A look at the running job."""
+
+    seconds: float
+    """Since the start of the job."""
+    phase: str
+    """"starting", "waiting for the topic", "running", "waiting for Kafka", "stopping"."""
+    batches: int
+    records: int
+    records_per_second: float
+    """Over the last ten seconds."""
+    rejected: int
+    last_invalid: InvalidRecord | None
+    open_windows: int
+    """(Window, group) pairs whose value the platform does not have yet."""
+    posted: int
+    last_posted: tuple[WindowResult, ...]
+    lag: int | None
+    """Records in the topic that are not counted yet; None: not known."""
+    delivery_failure: str | None
+    """Why results are not delivered at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """What one run did."""
+
+    checkpoint: str
+    seconds: float
+    batches: int
+    records: int
+    valid: int
+    rejects: dict[str, int]
+    """Number by reason."""
+    windows_posted: int
+    """Results that were acknowledged, corrections included."""
+    corrections: int
+    """Results that replaced an earlier value of the same window."""
+    refused: int
+    """Results that the platform will never take."""
+    open_windows: int
+    """(Window, group) pairs whose value is left for the next start."""
+    lag: int | None
+    stopped_by: str
+    """"stop", "duration" or "end of topic"."""
+
+    def as_document(self) -> dict[str, Any]:
+        """For `--output json`."""
+        return asdict(self)
+
+
+@dataclass
+class Tracker:
+    """Collects the facts behind JobProgress and JobSummary. Thread-safe."""
+
+    started_at: float = field(default_factory=time.monotonic)
+    reading_since: float | None = None
+    """When the job first looked at the topic."""
+    phase: str = "starting"
+    batches: int = 0
+    records: int = 0
+    valid: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    last_invalid: InvalidRecord | None = None
+    applied: dict[int, int] = field(default_factory=dict)
+    """By partition: the offset up to which the topic is counted."""
+    topic_ends: Mapping[int, int] | None = None
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, report: BatchReport) -> None:
+        with self._lock:
+            self.batches += 1
+            self.records += report.records
+            self.valid += report.valid
+            self.rejected.update(report.invalid)
+            self.last_invalid = report.last_invalid or self.last_invalid
+            self.applied = dict(report.ends)
+            self._recent.append((time.monotonic(), report.records))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started_at
+
+    @property
+    def reading_seconds(self) -> float:
+        """Since the job first looked at the topic: Spark's start does not count."""
+        return 0.0 if self.reading_since is None else time.monotonic() - self.reading_since
+
+    def looked(self, ends: Mapping[int, int] | None) -> None:
+        """Notes where the topic ends; None: Kafka does not respond."""
+        self.reading_since = self.reading_since or time.monotonic()
+        self.topic_ends = ends
+        if self.phase != "stopping":
+            self.phase = "running" if ends is not None else "waiting for Kafka"
+
+    @property
+    def records_per_second(self) -> float:
+        now = time.monotonic()
+        with self._lock:
+            while self._recent and self._recent[0][0] < now - _RATE_SECONDS:
+                self._recent.popleft()
+            return sum(records for _, records in self._recent) / max(1e-3, min(_RATE_SECONDS, now - self.started_at))
+
+    @property
+    def lag(self) -> int | None:
+        with self._lock:
+            if self.topic_ends is None or not self.applied:
+                return None
+            return sum(max(0, end - self.applied.get(part, 0)) for part, end in self.topic_ends.items())

@@ -1,0 +1,73 @@
+"""What a program and all it has started offer to others: listening ports and abstract sockets, as /proc tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+_LISTENING = "0A"
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
+
+
+@dataclass(frozen=True, order=True)
+class OpenSocket:
+    """One socket that takes connections (TCP), datagrams (UDP), or has an abstract name (unix)."""
+
+    role: str
+    kind: str
+    port: int = 0
+    name: str = ""
+
+
+_ROLES = (
+    ("pacifictool.sandbox", "platform"),
+    ("kafka.Kafka", "broker"),
+    ("org.apache.spark.deploy.SparkSubmit", "Spark"),
+    ("pacifictool simulate", "simulate"),
+    ("pacifictool watch", "watch"),
+    ("pacifictool aggregate", "job"),
+    ("pacifictool demo", "job"),
+)
+
+
+def role_of(process: psutil.Process) -> str:
+    """What a process is there for; its command line when nobody knows."""
+    line = " ".join(process.cmdline())
+    return next((role for text, role in _ROLES if text in line and "_supervisor.py" not in line), line)
+
+
+def family(pids: Iterable[int]) -> list[psutil.Process]:
+    """The processes and all their descendants."""
+    roots = [psutil.Process(pid) for pid in pids]
+    return list(dict.fromkeys(each for root in roots for each in (root, *root.children(recursive=True))))
+
+
+def open_sockets(processes: Iterable[psutil.Process]) -> set[OpenSocket]:
+    """All sockets of these processes by which others could reach them."""
+    listening = {}
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if table.startswith("udp") or fields[3] == _LISTENING:
+                listening[fields[9]] = (table.rstrip("6"), int(fields[1].rpartition(":")[2], 16), "")
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7].startswith("@") and int(fields[3], 16) & _ACCEPTS:
+            listening[fields[6]] = ("unix", 0, fields[7])
+    found = set()
+    for process in processes:
+        try:
+            links = [str(path.readlink()) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+            role = role_of(process)
+        except (OSError, psutil.NoSuchProcess):
+            continue  # ended, or a descriptor that was closed meanwhile: listed again by the caller
+        for link in links:
+            match = _SOCKET.fullmatch(link)
+            if match is not None and match[1] in listening:
+                found.add(OpenSocket(role, *listening[match[1]]))
+    return found
