@@ -266,15 +266,20 @@ class Scenario(Table):
             self._check_analytics(each, groups)
         self._check_results()
         attributes = {str(attribute) for attribute in forwarded.attributes}
-        for index, device in enumerate(self.devices):
-            if unknown := sorted(device.attributes.keys() - attributes):
+        simulated: list[tuple[str, Device | FleetSpec]] = [
+            (f"devices[{number}]", device) for number, device in enumerate(self.devices, start=1)
+        ]
+        if self.fleet is not None:
+            simulated.append(("fleet", self.fleet))
+        for place, spec in simulated:
+            if unknown := sorted(spec.attributes.keys() - attributes):
                 raise ValueError(
-                    f"devices[{index + 1}].attributes: {unknown[0]!r} is not in forwarding.attributes, which are "
+                    f"{place}.attributes: {unknown[0]!r} is not in forwarding.attributes, which are "
                     f"{_listed(sorted(attributes))}"
                 )
-            if unknown := sorted(device.telemetry.keys() - set(forwarded.telemetry)):
+            if unknown := sorted(spec.telemetry.keys() - set(forwarded.telemetry)):
                 raise ValueError(
-                    f"devices[{index + 1}].telemetry: {unknown[0]!r} is not in forwarding.telemetry, which are "
+                    f"{place}.telemetry: {unknown[0]!r} is not in forwarding.telemetry, which are "
                     f"{_listed(forwarded.telemetry)}"
                 )
         return self
