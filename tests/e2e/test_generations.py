@@ -16,7 +16,6 @@ import pytest
 from confluent_kafka import Producer
 
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
@@ -30,6 +29,7 @@ from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, 
 from tests.support.command_line import CommandLine, Outcome
 from tests.support.recorders import RecordingCallback
 from tests.support.sandbox_clients import Tenant
+from tests.support.scenarios import window_result
 from tests.support.waiting import wait_until
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
@@ -226,7 +226,7 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
     zones = ['Zone "q" é', *(f"Zone {number}" for number in range(8))]
     means = [source.uniform(0, 60) for _ in zones] + [float(source.randrange(60)) for _ in zones] + [1e-9] * len(zones)
     results = [
-        WindowMean(zones[n % len(zones)], end - 10_000, end, 10, mean)
+        window_result(zones[n % len(zones)], end, mean, 10)
         for n, mean in enumerate(means)
         for end in [1_795_477_550_000 + n // len(zones) * 10_000]
     ]

@@ -50,7 +50,7 @@ def both_ways_on(rig: FaultRig, name: str) -> None:
     rig.checkpoint = rig.folder / f"{name}-latest"
     rig.job = rig.aggregate("--starting-offsets", "latest")
     rig.job.wait_to_say("0 open windows")
-    time.sleep(rig.scenario.aggregation.window)  # the windows of the old and the new records are apart
+    time.sleep(rig.scenario.analytics[0].window)  # the windows of the old and the new records are apart
     rig.start_turbines()
     rig.wait_for_posts()
     rig.verify(besides=known)

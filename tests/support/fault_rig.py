@@ -199,13 +199,16 @@ class FaultRig:
     ) -> Path:
         """Each reading is one of a thousand million numbers, so that it can be recognised in the topic."""
         lines = [
-            f'[kafka]\ntopic = "{self.topic}"\npartitions = {partitions}',
-            f'[aggregation]\nwindow = "{window}s"\nlateness = "{lateness}s"',
+            f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{self.topic}"\npartitions = {partitions}',
+            'attributes = ["geoZone"]\ntelemetry = ["windSpeed"]\nvalid = { windSpeed = { min = 0 } }',
+            f'[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "{window}s"\nlateness = "{lateness}s"',
+            'telemetry = { windSpeed = "mean(windSpeed)" }',
         ]
         for number in range(turbines):
             lines += [
-                f'[[turbines]]\nname = "{prefix}Turbine {number:03d}"\nzone = "{prefix}Zone {number % zones}"\nrate = {rate}',
-                "wind_speed = { min = 0, max = 1000000000 }",
+                f'[[devices]]\nname = "{prefix}Turbine {number:03d}"\nrate = {rate}',
+                f'attributes = {{ geoZone = "{prefix}Zone {number % zones}" }}',
+                "telemetry = { windSpeed = { min = 0, max = 1000000000 } }",
             ]
         path = self.folder / name
         path.write_text("\n".join(lines), encoding="utf-8")
@@ -313,7 +316,7 @@ class FaultRig:
         }
         settings = resolve(Sources({}, environ, self.folder, self.folder / "no-config.toml", lambda: ""))
         with Platform.connect(settings) as platform:
-            tokens = look_up_tokens(platform, [turbine.name for turbine in chosen.turbines])
+            tokens = look_up_tokens(platform, [turbine.name for turbine in chosen.devices])
         defaults = {"seed": 1, "jitter": True, "ack_timeout_seconds": 3.0}
         self._turbines = Turbines(settings.mqtt, chosen, tokens, FleetOptions(**{**defaults, **options}))
         self._turbines.wait_for(lambda summary: summary.online == len(tokens) and summary.acknowledged > 0)
@@ -367,7 +370,7 @@ class FaultRig:
 
     def posted(self) -> Posted:
         """What the platform shows."""
-        return read_platform(self.platform.url, devices=self.scenario.zones if self.sink == "gateway" else ())
+        return read_platform(self.platform.url, devices=self.scenario.entities() if self.sink == "gateway" else ())
 
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when that many more windows are on the platform than now."""
@@ -385,7 +388,7 @@ class FaultRig:
 
         `besides`: values whose records are not in the topic any more, or were not asked for.
         """
-        rules = self.scenario.aggregation
+        (rules,) = self.scenario.analytics
         return compare_windows(
             self.records(), self.rejects(), self.posted(),
             window_ms=rules.window_ms, lateness_ms=rules.lateness_ms, besides=besides or {},

@@ -7,6 +7,7 @@ fractions, and the platform is asked through plain HTTP.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import defaultdict
@@ -23,6 +24,8 @@ from tests.support.sandbox_clients import Tenant
 
 TOO_LATE = "too late"
 _ATTEMPTS = 12
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""What a text may hold that counts as its number."""
 
 Values = dict[str, dict[int, float]]
 """Zone → window end in ms → mean."""
@@ -151,6 +154,8 @@ def parse(value: bytes | None) -> tuple[str, Fraction] | None:
     if not isinstance(document, dict):
         return None
     zone, number = document.get("geoZone"), document.get("windSpeed")
+    if isinstance(number, str) and _NUMBER.fullmatch(number):
+        number = float(number)
     if not isinstance(zone, str) or isinstance(number, bool) or not isinstance(number, int | float):
         return None
     return (zone, Fraction(number)) if 0 <= number <= 1e9 else None
