@@ -89,12 +89,12 @@ def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(deploymen
     assert seen["twins"] == "none"
     assert seen["attributes"] == "as in the scenario: 2 devices"
     assert seen["assets"] == "all 1 of the scenario exist; the job will create 'South'"
-    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    utc_time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     if deployment.generation == 1:
         for part in ("plugin", "rule"):
-            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {time}", seen[part])
+            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {utc_time}", seen[part])
     else:
-        nodes = rf"its last event: \w+ succeeded, {time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {time}"
+        nodes = rf"its last event: \w+ succeeded, {utc_time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {utc_time}"
         assert re.search(nodes, seen["rule-chain"])
 
 
