@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
+.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +28,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: install ## The tutorial, end to end, on a local sandbox; draws it into demo.html
 	$(BIN)/pacifictool demo --report demo.html
 
-# Whatever fails while several workers share the machine is asked once more, alone: a defect fails twice, a machine that
-# was too busy does not. Both runs are in the output.
 test: install browser ## All tests but the long ones
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile || { \
-		test $$? -eq 1 && echo "Once more, alone, what failed:" && \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+test-unit: install ## The tests that start no process: less than a minute
+	$(BIN)/python -m pytest tests/unit -n 2
 
 test-long: install ## Clusters, clocks and faults at random: what takes too long for every change
 	$(BIN)/python -m pytest -m long

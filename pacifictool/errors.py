@@ -102,6 +102,18 @@ def entry_of(kind: str) -> str:
     return f"docs/troubleshooting.md#{kind}"
 
 
+def error_of_document(
+    document: Any, default: type[PacificToolError], *kinds: type[PacificToolError]
+) -> PacificToolError:
+    """The error that another process printed `as_document`: one of `kinds`, or else of the default kind.
+
+    Raises ValueError, KeyError or TypeError for any other document.
+    """
+    error = document["error"]
+    kind = next((kind for kind in kinds if kind_name(kind) == error["kind"]), default)
+    return kind(error["message"], hint=error["hint"], **error.get("details", {}))
+
+
 class Interrupted(BaseException):
     """The user or the system ends the run. Not a failure, and not caught by `except Exception`."""
 

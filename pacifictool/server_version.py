@@ -31,11 +31,6 @@ class ServerVersion:
     def major(self) -> int:
         return self.numbers[0]
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether it names a release and not a range such as "3.x" or "3"."""
-        return len(self.numbers) > 1 and not self.text.lower().endswith(".x")
-
     def at_least(self, *numbers: int) -> bool:
         """Whether it is this release or a later one; numbers that were not named count as 0."""
         length = max(len(numbers), len(self.numbers))

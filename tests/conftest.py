@@ -15,10 +15,15 @@ from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime import default_cache_dir
 from tests.support.command_line import CommandLine, Outcome, kept_variables
+from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RetryWhenBusy(FLAKY_WHEN_BUSY), "retry-when-busy")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pacifictool.analytics.batches import BatchProcessor, BatchStopped
 from pacifictool.analytics.event_time import EventClock
 from pacifictool.analytics.waiting import LONGEST_WAIT_SECONDS
 from pacifictool.errors import KafkaUnreachable
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.tools.backoff import Backoff
 
 _BACKOFF: Final = Backoff(2.0, LONGEST_WAIT_SECONDS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pacifictool.analytics.sinks.registry import SinkOptions, sink_kind
 from pacifictool.analytics.state.reader import identity_of
 from pacifictool.mqtt import ANALYTICS_GATEWAY
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
     from pacifictool.rest import Platform

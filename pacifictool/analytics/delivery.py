@@ -20,7 +20,7 @@ from pacifictool.errors import (
     PlatformUnreachable,
     StorageFull,
 )
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 
 CHUNK = 2000
 """Results handed to the sink at once."""

@@ -17,8 +17,8 @@ from pacifictool.analytics.engine.failures import spark_failure
 from pacifictool.analytics.engine.reader import BatchReader, Rules
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.event_time import Completeness, EventClock
+from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker
 from pacifictool.analytics.planner import Planner
-from pacifictool.analytics.progress import JobProgress, JobSummary, Tracker
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.starting import check_topic_holds, fix_start, starting_point, wait_for_topic
 from pacifictool.analytics.state.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ from pacifictool.analytics.state.schema import INVALID
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import PacificToolError, ScenarioError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5

@@ -16,7 +16,7 @@ from pacifictool.analytics.sinks.registry import SinkKind, SinkOptions
 from pacifictool.analytics.state.checkpoint import has_begun
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import Interrupted, UsageError
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
 from pacifictool.scenario import Aggregation, Scenario, describe_validation_error
 from pacifictool.settings import Settings

@@ -11,7 +11,7 @@ from pacifictool.analytics.state.checkpoint import Checkpoint, another_topic
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.tools.outage import OutageReporter
 

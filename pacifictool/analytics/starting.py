@@ -8,7 +8,7 @@ from datetime import datetime
 from pacifictool.analytics.state.checkpoint import TWO_WAYS_ON, Checkpoint, records_gone
 from pacifictool.errors import CheckpointMismatch, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 
 _TOPIC_POLL_SECONDS = 1.0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pacifictool.errors import KafkaUnreachable, PlatformUnreachable
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.tools.backoff import Backoff
 
 LONGEST_WAIT_SECONDS = 30.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pacifictool.analytics.config import JobConfig
-    from pacifictool.analytics.progress import JobProgress, JobSummary
+    from pacifictool.analytics.job_progress import JobProgress, JobSummary
     from pacifictool.cli.context import CliSession
 
 app, command = command_app(

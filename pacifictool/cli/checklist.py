@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from pacifictool.cli.render import Messages, TaskState
 from pacifictool.demo.checks import DemoCheck, LiveView
-from pacifictool.reporting import ProgressTask, Reporter
+from pacifictool.progress import ProgressTask, Reporter
 from pacifictool.tools.times import utc_text
 
 _GAUGE_LETTERS = 13

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pacifictool.display import json_document, one_line
 from pacifictool.errors import OutputFailed, PacificToolError, file_fault
-from pacifictool.reporting import ProgressTask, Reporter
+from pacifictool.progress import ProgressTask, Reporter
 
 if TYPE_CHECKING:
     from pacifictool.console import Console

@@ -18,18 +18,18 @@ from typing import Any
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.rest import RestSink
 from pacifictool.demo.checks import DemoCheck, DemoResult, LiveView, ZoneResult
 from pacifictool.demo.verifier import ExpectedMeans, differences, recompute
 from pacifictool.errors import ChecksFailed, Interrupted
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import EntityId, Platform
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Settings

@@ -17,7 +17,7 @@ from typing import Any
 from pacifictool.errors import Interrupted, PacificToolError, PlatformError, kind_name
 from pacifictool.kafka.topics import BrokerAddress, KafkaAdmin
 from pacifictool.problems import ProblemCode, code_of
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.rest import Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings

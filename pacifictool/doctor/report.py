@@ -11,7 +11,7 @@ from pacifictool.doctor.devices import DEVICE_CHECKS
 from pacifictool.doctor.kafka import KAFKA_CHECKS
 from pacifictool.doctor.machine import MACHINE_CHECKS
 from pacifictool.doctor.platform import FORWARDING_CHECKS, PLATFORM_CHECKS
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 
 CHECKS = (*MACHINE_CHECKS, *PLATFORM_CHECKS, *KAFKA_CHECKS, *FORWARDING_CHECKS, *DEVICE_CHECKS)
 

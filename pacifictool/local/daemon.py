@@ -27,12 +27,12 @@ from pacifictool.errors import (
     PortInUse,
     SandboxError,
     StorageFull,
+    error_of_document,
     file_fault,
-    kind_name,
 )
 from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
 from pacifictool.settings import without_secrets
 
@@ -161,9 +161,7 @@ def _failure(log_path: Path) -> PacificToolError:
     """The error that the daemon ended with: its log ends with the JSON document of a failed command."""
     log = log_path.read_text(encoding="utf-8", errors="replace")
     try:
-        error = json.loads(log[log.rindex("\n{\n") :])["error"]
-        matching = [kind for kind in _KINDS if kind_name(kind) == error["kind"]]
-        return (matching or [SandboxError])[0](error["message"], hint=error["hint"], **error.get("details", {}))
+        return error_of_document(json.loads(log[log.rindex("\n{\n") :]), SandboxError, *_KINDS)
     except (ValueError, KeyError, TypeError):
         return SandboxError("The sandbox ended while it started.", hint=f"See its log: {log_path}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pacifictool.errors import PortInUse, SandboxError, StorageFull
+from pacifictool.errors import PacificToolError, PortInUse, SandboxError, StorageFull, error_of_document
 from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.runtime.processes import ManagedProcess
 
@@ -101,16 +101,17 @@ class SandboxProcess:
             f"The sandbox did not start within {START_SECONDS:.0f} s.", hint=f"See its log: {self.log_path}"
         )
 
-    def _failure(self, process: ManagedProcess) -> PortInUse | StorageFull | SandboxError:
-        """The error that the process ended with: its message and hint are the last two lines of the log."""
-        lines = process.tail(2)
-        message = lines[0] if lines else "The sandbox ended during its start."
-        hint = lines[1] if len(lines) > 1 and lines[1] else f"See its log: {self.log_path}"
-        if message.startswith("Port "):
-            return PortInUse(message, hint=hint)
-        if message.startswith("No space"):
-            return StorageFull(message, hint=hint)
-        return SandboxError(message, hint=hint, log=str(self.log_path))
+    def _failure(self, process: ManagedProcess) -> PacificToolError:
+        """The error that the process ended with: the last line of its log, as a JSON document."""
+        last = next(iter(process.tail(1)), "")
+        try:
+            error = error_of_document(json.loads(last), SandboxError, PortInUse, StorageFull)
+        except (ValueError, KeyError, TypeError):
+            error = SandboxError(f"The sandbox ended during its start: {last.rstrip('.') or 'its log is empty'}.")
+        error.hint = error.hint or f"See its log: {self.log_path}"
+        if isinstance(error, SandboxError):
+            error.details["log"] = str(self.log_path)
+        return error
 
     def stop(self) -> None:
         """Terminates it, and kills it if it does not end. Can be called again."""

@@ -39,7 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="0: any free one")
     parser.add_argument("--mqtt-port", type=int, default=1883, metavar="N", help="0: any free one")
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when both ports accept connections")
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="written when both ports accept connections; errors are then printed as JSON",
+    )
     parser.add_argument("--generation", type=int, choices=GENERATIONS, default=1, help="1: like 1.x servers; 4: 4.x")
     parser.add_argument("--page", metavar="MODULE:FUNCTION", help="the page at GET /; see pacifictool.local.page")
     parser.add_argument("--page-options", type=Path, metavar="FILE", help="the page's options, as JSON")
@@ -97,7 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
             )
         )
     except PacificToolError as error:
-        sys.stderr.write(f"{one_line(error.message)}\n{one_line(error.hint or '')}\n")
+        if options.ready_file is None:
+            sys.stderr.write(f"{one_line(error.message)}\n{one_line(error.hint or '')}\n")
+        else:
+            # `launcher` reads it: one line, as JSON escapes every line break.
+            sys.stderr.write(json.dumps(error.as_document()) + "\n")
         return int(error.exit_code)
     return 0
 

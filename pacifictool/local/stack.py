@@ -16,7 +16,7 @@ from pacifictool.errors import SandboxError
 from pacifictool.local.broker_login import write_broker_login
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.private_files import write_private
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
 from pacifictool.runtime.cache import writing
 from pacifictool.runtime.own_folder import SANDBOX, claim

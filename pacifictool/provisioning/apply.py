@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pacifictool.errors import Interrupted
 from pacifictool.plan import Change, Kind, Plan
-from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.tools.rates import RateMeter
 from pacifictool.tools.threads import run_bounded
 from pacifictool.tools.times import duration_text

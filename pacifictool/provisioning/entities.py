@@ -18,8 +18,8 @@ from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import MqttEndpoint, Secret

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pacifictool.errors import TopicMismatch
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.plan import Change, ChangeAction, Kind, Plan
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.dashboard import dashboard_change
 from pacifictool.provisioning.entities import DevicePlanner, asset_changes, check_reachable
 from pacifictool.provisioning.gateway import gateway_change, gateway_notes
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import ForwardingSpec, Platform
 from pacifictool.scenario import Scenario, Topic
 from pacifictool.settings import Settings

@@ -9,10 +9,10 @@ from functools import partial
 from pacifictool.errors import NotFound
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.plan import Change, ChangeAction, Kind, Plan
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.dashboard import scenario_dashboards
 from pacifictool.provisioning.entities import find_assets, find_devices
 from pacifictool.provisioning.gateway import devices_of_gateway, find_gateway
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, ForwardingSpec, Platform
 from pacifictool.scenario import Scenario
 

@@ -19,8 +19,8 @@ from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.models.config import ConstantWind, DailyWind, NormalWind, ReplayedWind, Wind, WindRange, read_column
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
-from pacifictool.reporting import SILENT, Reporter
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import KafkaEndpoint

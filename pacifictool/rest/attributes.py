@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
-from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.http import Session, segment
+from pacifictool.rest.entities import AnyEntity, telemetry_path
+from pacifictool.rest.http import Session
 from pacifictool.rest.values import Value, encode_object
 
 CLIENT_SCOPE = "CLIENT_SCOPE"
@@ -32,7 +32,7 @@ class Attributes:
 
         With `keys`, only those; keys that do not exist are left out.
         """
-        path = f"{_path(entity)}/values/attributes"
+        path = f"{telemetry_path(entity)}/values/attributes"
         if scope is not None:
             path += f"/{_checked(scope)}"
         params: dict[str, str] = {}
@@ -58,22 +58,13 @@ class Attributes:
     def delete(self, entity: AnyEntity, scope: str, keys: Sequence[str]) -> None:
         """Deletes attributes; unknown keys are not an error."""
         if keys:
-            identifier = entity_id_of(entity)
-            self._session.request(
-                "DELETE",
-                f"/api/plugins/telemetry/{segment(identifier.entity_type)}/{segment(identifier.id)}/{_checked(scope)}",
-                params={"keys": ",".join(keys)},
-            )
+            path = f"{telemetry_path(entity)}/{_checked(scope)}"
+            self._session.request("DELETE", path, params={"keys": ",".join(keys)})
 
     def _set(self, entity: AnyEntity, scope: str, values: Mapping[str, Value]) -> None:
         if values:
             body = encode_object(values).encode("ascii")
-            self._session.request("POST", f"{_path(entity)}/attributes/{scope}", body=body, repeatable=True)
-
-
-def _path(entity: AnyEntity) -> str:
-    identifier = entity_id_of(entity)
-    return f"/api/plugins/telemetry/{segment(identifier.entity_type)}/{segment(identifier.id)}"
+            self._session.request("POST", f"{telemetry_path(entity)}/attributes/{scope}", body=body, repeatable=True)
 
 
 def _checked(scope: str) -> str:

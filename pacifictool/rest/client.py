@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Self
 
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.rest.attributes import Attributes
 from pacifictool.rest.dashboards import Dashboards
 from pacifictool.rest.entities import User

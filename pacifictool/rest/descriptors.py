@@ -115,7 +115,7 @@ def parse_rule_chain(text: str, *, source: str) -> Descriptor:
     _require(metadata, "nodes", list, source, place="metadata.")
     nodes = metadata["nodes"]
     for number, node in enumerate(nodes, start=1):
-        _check_node(node, f"metadata.nodes[{number}]", source)
+        _check_component(node, f"metadata.nodes[{number}]", source, "type")
     if nodes:
         _check_index(metadata, "firstNodeIndex", nodes, "metadata.", source)
     for key, ends in (("connections", ("fromIndex", "toIndex")), ("ruleChainConnections", ("fromIndex",))):
@@ -139,13 +139,6 @@ def parse_rule_chain(text: str, *, source: str) -> Descriptor:
     }
 
 
-def _check_node(node: Any, place: str, source: str) -> None:
-    if not isinstance(node, dict):
-        raise DescriptorError(f"{source}: {place} is not a JSON object.", hint="It needs type, name, configuration.")
-    for key, kind in (("type", str), ("name", str), ("configuration", dict)):
-        _require(node, key, kind, source, place=f"{place}.")
-
-
 def _check_index(link: Mapping[str, Any], key: str, nodes: list[Any], place: str, source: str) -> None:
     _require(link, key, int, source, place=place)
     if isinstance(link[key], bool) or not 0 <= link[key] < len(nodes):
@@ -163,10 +156,12 @@ def _refuse_rule_chain(document: Mapping[str, Any], source: str) -> None:
         raise DescriptorError(f"{source} describes a rule chain.", hint="Use: pacifictool import rule-chain FILE")
 
 
-def _check_component(component: Any, place: str, source: str) -> None:
+def _check_component(component: Any, place: str, source: str, class_key: str = "clazz") -> None:
+    """Checks a part of a rule, or a node of a rule chain, whose class is its "type"."""
     if not isinstance(component, dict):
-        raise DescriptorError(f"{source}: {place} is not a JSON object.", hint="It needs clazz, name, configuration.")
-    for key, kind in (("clazz", str), ("name", str), ("configuration", dict)):
+        hint = f"It needs {class_key}, name, configuration."
+        raise DescriptorError(f"{source}: {place} is not a JSON object.", hint=hint)
+    for key, kind in ((class_key, str), ("name", str), ("configuration", dict)):
         _require(component, key, kind, source, place=f"{place}.")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeAlias
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
+from pacifictool.rest.http import segment
 from pacifictool.settings import Secret
 
 SYSTEM_TENANT_ID = "13814000-1dd2-11b2-8080-808080808080"
@@ -42,18 +43,6 @@ class EntityId:
         return cls("ASSET", identifier)
 
     @classmethod
-    def plugin(cls, identifier: str) -> EntityId:
-        return cls("PLUGIN", identifier)
-
-    @classmethod
-    def rule(cls, identifier: str) -> EntityId:
-        return cls("RULE", identifier)
-
-    @classmethod
-    def rule_chain(cls, identifier: str) -> EntityId:
-        return cls(RULE_CHAIN, identifier)
-
-    @classmethod
     def rule_node(cls, identifier: str) -> EntityId:
         return cls(RULE_NODE, identifier)
 
@@ -76,26 +65,43 @@ class _Named:
     """The whole JSON object as the server sent it."""
 
     entity_type: ClassVar[str]
+    noun: ClassVar[str]
 
     @property
     def entity_id(self) -> EntityId:
         return EntityId(self.entity_type, self.id)
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it belongs to the installation instead of a tenant."""
+        return self.tenant_id == SYSTEM_TENANT_ID
+
 
 @dataclass(frozen=True, slots=True)
-class Device(_Named):
-    """Something that sends telemetry."""
+class _Typed(_Named):
+    """What devices and assets have in common."""
 
     type: str
     additional_info: Mapping[str, Any] | None = field(default=None, compare=False)
-
-    entity_type: ClassVar[str] = "DEVICE"
-    noun: ClassVar[str] = "device"
+    """None where the server keeps a JSON text or nothing at all."""
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
         reader = Reader(document, cls.noun)
-        return cls(**reader.common_fields(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
+        info = reader.document.get("additionalInfo")
+        return cls(
+            **reader.common_fields(cls.entity_type),
+            type=reader.text("type"),
+            additional_info=info if isinstance(info, dict) else None,
+        )
+
+
+class Device(_Typed):
+    """Something that sends telemetry."""
+
+    __slots__ = ()
+    entity_type = "DEVICE"
+    noun = "device"
 
     @property
     def is_gateway(self) -> bool:
@@ -103,20 +109,12 @@ class Device(_Named):
         return bool((self.additional_info or {}).get("gateway"))
 
 
-@dataclass(frozen=True, slots=True)
-class Asset(_Named):
+class Asset(_Typed):
     """Something that devices belong to, such as a zone."""
 
-    type: str
-    additional_info: Mapping[str, Any] | None = field(default=None, compare=False)
-
-    entity_type: ClassVar[str] = "ASSET"
-    noun: ClassVar[str] = "asset"
-
-    @classmethod
-    def from_json(cls, document: Any) -> Self:
-        reader = Reader(document, cls.noun)
-        return cls(**reader.common_fields(cls.entity_type), type=reader.text("type"), additional_info=reader.info())
+    __slots__ = ()
+    entity_type = "ASSET"
+    noun = "asset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +142,6 @@ class Plugin(_Named):
             configuration=reader.optional_object("configuration"),
         )
 
-    @property
-    def is_system(self) -> bool:
-        """Whether it belongs to the installation instead of a tenant."""
-        return self.tenant_id == SYSTEM_TENANT_ID
-
 
 @dataclass(frozen=True, slots=True)
 class Rule(_Named):
@@ -168,11 +161,6 @@ class Rule(_Named):
             plugin_token=reader.optional_text("pluginToken"),
             state=reader.text("state"),
         )
-
-    @property
-    def is_system(self) -> bool:
-        """Whether it belongs to the installation instead of a tenant."""
-        return self.tenant_id == SYSTEM_TENANT_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +230,6 @@ class User:
     authority: str
     """SYS_ADMIN, TENANT_ADMIN or CUSTOMER_USER."""
     tenant_id: str
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
@@ -252,7 +239,6 @@ class User:
             email=reader.text("email"),
             authority=reader.text("authority"),
             tenant_id=reader.identifier("tenantId"),
-            raw=reader.document,
         )
 
 
@@ -268,7 +254,6 @@ class LifecycleEvent:
     success: bool
     error: str | None
     """The server's stack trace, when it did not work."""
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, document: Any) -> Self:
@@ -280,7 +265,6 @@ class LifecycleEvent:
             event=body.text("event"),
             success=body.boolean("success"),
             error=body.optional_text("error"),
-            raw=reader.document,
         )
 
     @property
@@ -301,6 +285,12 @@ AnyEntity: TypeAlias = EntityId | Device | Asset | Plugin | Rule | RuleChain
 def entity_id_of(entity: AnyEntity) -> EntityId:
     """The kind and UUID of `entity`."""
     return entity if isinstance(entity, EntityId) else entity.entity_id
+
+
+def telemetry_path(entity: AnyEntity) -> str:
+    """Where the platform has the telemetry and attributes of `entity`."""
+    identifier = entity_id_of(entity)
+    return f"/api/plugins/telemetry/{segment(identifier.entity_type)}/{segment(identifier.id)}"
 
 
 class Reader:
@@ -338,11 +328,6 @@ class Reader:
         if value is not None and not isinstance(value, dict):
             raise self._fault(key, "object", value)
         return value
-
-    def info(self) -> dict[str, Any] | None:
-        """`additionalInfo`, which a server may also keep as a JSON text or nothing at all."""
-        value = self.document.get("additionalInfo")
-        return value if isinstance(value, dict) else None
 
     def identifier(self, key: str) -> str:
         """The UUID inside an id object, {"entityType": …, "id": …}."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
-from pacifictool.rest.entities import AnyEntity, entity_id_of
-from pacifictool.rest.http import Session, segment
+from pacifictool.rest.entities import AnyEntity, telemetry_path
+from pacifictool.rest.http import Session
 from pacifictool.rest.values import Value, decode_text, encode_object
 
 RANGE_PAGE = 10_000
@@ -101,7 +101,7 @@ class Telemetry:
     def _post(self, entity: AnyEntity, text: str, *, repeatable: bool) -> None:
         # The last segment must be there, but its value does not matter.
         self._session.request(
-            "POST", f"{_path(entity)}/timeseries/ANY", body=text.encode("ascii"), repeatable=repeatable
+            "POST", f"{telemetry_path(entity)}/timeseries/ANY", body=text.encode("ascii"), repeatable=repeatable
         )
 
     def latest(self, entity: AnyEntity, keys: Sequence[str] | None = None) -> dict[str, Point | None]:
@@ -111,7 +111,7 @@ class Telemetry:
         for start in range(0, len(wanted), _KEYS_PER_REQUEST):
             some = wanted[start : start + _KEYS_PER_REQUEST]
             document = self._session.request(
-                "GET", f"{_path(entity)}/values/timeseries", params={"keys": ",".join(some)}, expect=dict
+                "GET", f"{telemetry_path(entity)}/values/timeseries", params={"keys": ",".join(some)}, expect=dict
             )
             for key in some:
                 points = _points(document, key)
@@ -136,7 +136,7 @@ class Telemetry:
             page_size = RANGE_PAGE if limit is None else min(RANGE_PAGE, limit - len(points) + 1)
             document = self._session.request(
                 "GET",
-                f"{_path(entity)}/values/timeseries",
+                f"{telemetry_path(entity)}/values/timeseries",
                 params={
                     "keys": key,
                     "startTs": asked_start_ms,
@@ -158,15 +158,10 @@ class Telemetry:
 
     def keys(self, entity: AnyEntity) -> list[str]:
         """The keys that the entity has telemetry of."""
-        keys = self._session.request("GET", f"{_path(entity)}/keys/timeseries", expect=list)
+        keys = self._session.request("GET", f"{telemetry_path(entity)}/keys/timeseries", expect=list)
         if not all(isinstance(key, str) for key in keys):
             raise UnexpectedAnswer("The server lists telemetry keys that are not text.")
         return keys
-
-
-def _path(entity: AnyEntity) -> str:
-    identifier = entity_id_of(entity)
-    return f"/api/plugins/telemetry/{segment(identifier.entity_type)}/{segment(identifier.id)}"
 
 
 def _points_as_rows(points: Mapping[str, Iterable[Point]]) -> Iterable[Row]:

@@ -8,7 +8,6 @@ machine without a network.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.resources
 import json
@@ -23,7 +22,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from pacifictool.errors import JarsMissing
-from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.runtime.cache import storage_full, writing
 from pacifictool.runtime.ivy import Coordinate, IvyFetch
 from pacifictool.runtime.java import JavaRuntime
@@ -340,11 +339,13 @@ def _cache_to_ourselves(cache_dir: Path, wanted: JarSet, reporter: Reporter) -> 
 
 
 def _lock(handle: int, wanted: JarSet, reporter: Reporter) -> bool:
+    # Imported here: it takes 26 ms that commands whose jars are cached need not spend.
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        reporter.info(f"Another pacifictool is fetching jars; waiting for it before fetching {wanted.title}.")
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not lock_descriptor(handle, blocking=False):
+            reporter.info(f"Another pacifictool is fetching jars; waiting for it before fetching {wanted.title}.")
+            lock_descriptor(handle)
     except OSError:
         return False
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import re
 import socket
@@ -12,14 +11,15 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from pacifictool.errors import BrokerFailed, PacificToolError, PortInUse
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
+from pacifictool.runtime.broker_settings import broker_settings, properties_text
 from pacifictool.runtime.cache import disk_is_full, storage_full, writing
 from pacifictool.runtime.java import UTF8_FILE_NAMES, JavaRuntime
-from pacifictool.runtime.kafka_login import CONTROLLER_LISTENER, LISTENER, KafkaLogin
+from pacifictool.runtime.kafka_login import KafkaLogin
 from pacifictool.runtime.own_folder import BROKER, claim
 from pacifictool.runtime.ports import LOOPBACK, check_port_free, free_ports
 from pacifictool.runtime.processes import ManagedProcess
@@ -179,9 +179,7 @@ class KafkaBroker:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @contextlib.contextmanager
@@ -229,7 +227,8 @@ class KafkaBroker:
             # `extra` may hold keys and passwords.
             properties.touch(mode=0o600)
             properties.chmod(0o600)
-            properties.write_text(_properties_text(self._settings()), encoding="utf-8")
+            settings = broker_settings(_STORAGE, self.port, self.controller_port, self._login, self._extra)
+            properties.write_text(properties_text(settings), encoding="utf-8")
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         # The formatter writes this file last, and atomically: if it exists, the storage is complete.
         if not (self.data_dir / _STORAGE / "meta.properties").exists():
@@ -323,42 +322,6 @@ class KafkaBroker:
         except OSError:
             return ""
 
-    def _settings(self) -> dict[str, str]:
-        name = "PLAINTEXT" if self._login is None else LISTENER
-        security = {"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
-        return {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
-            "controller.listener.names": CONTROLLER_LISTENER,
-            "listeners": f"{name}://{LOOPBACK}:{self.port},{CONTROLLER_LISTENER}://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": f"{name}://{LOOPBACK}:{self.port}",
-            **(security if self._login is None else self._login.broker_settings()),
-            "log.dirs": _STORAGE,
-            "auto.create.topics.enable": "true",
-            # One broker holds the only copy of everything.
-            "offsets.topic.replication.factor": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            # The default of 50 partitions each suits large clusters and takes seconds to create.
-            "offsets.topic.num.partitions": "1",
-            "transaction.state.log.num.partitions": "1",
-            # A consumer that starts alone need not wait 3 s for others.
-            "group.initial.rebalance.delay.ms": "0",
-            # After a crash the controller lets the new broker in when the session of the dead one is over: 9 s by
-            # default.
-            "broker.session.timeout.ms": "4000",
-            "broker.heartbeat.interval.ms": "1000",
-            # A laptop's memory, threads and disk.
-            "log.segment.bytes": str(64 * 1024 * 1024),
-            "log.index.size.max.bytes": str(1024 * 1024),
-            "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
-            "num.network.threads": "2",
-            "num.io.threads": "4",
-            "background.threads": "2",
-            **self._extra,
-        }
-
 
 def _has_leaders(topics: Iterable[TopicMetadata]) -> bool:
     """Whether every partition can be read and written; after a restart that takes longer than the first response."""
@@ -366,27 +329,12 @@ def _has_leaders(topics: Iterable[TopicMetadata]) -> bool:
 
 
 def _try_lock(file: int) -> bool:
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(file, blocking=False)
     except OSError:
         return True  # A file system without locks.
-    return True
-
-
-def _properties_text(settings: Mapping[str, str]) -> str:
-    """Settings as a Java properties file, which may hold only escaped text beyond ASCII."""
-    lines = (f"{name}={_escaped(value)}" for name, value in settings.items())
-    return "# Made by pacifictool at each start.\n" + "\n".join(lines) + "\n"
-
-
-def _escaped(value: str) -> str:
-    text = value.replace("\\", "\\\\").replace("\n", "\\n")
-    # Java counts in UTF-16 units: two for a character beyond the basic plane.
-    units = text.encode("utf-16-be")
-    codes = (int.from_bytes(units[start : start + 2], "big") for start in range(0, len(units), 2))
-    return "".join(chr(code) if 32 <= code < 127 else f"\\u{code:04x}" for code in codes)
 
 
 def _reason(log: str) -> str:

@@ -167,6 +167,10 @@ class Forwarder:
         """`partition` and `timestamp` of the next record; by default the client's partitioner and the time of now."""
         return {}
 
+    def metadata_failure(self, topic: str, reason: str) -> str:
+        """What the client says about a record whose topic's partitions did not become known in time."""
+        return f"Failed to update metadata: {reason}"
+
     def _produce(self, topic: str, state: ProducerTopic, record: ProducerRecord, done: Done) -> None:
         loop = asyncio.get_running_loop()
 
@@ -231,7 +235,7 @@ class Forwarder:
                 if not state.waiting:
                     state.known_at = time.monotonic()  # What was known stays good enough; ask again later.
                     break
-                self._give_up(state, reason)
+                self._give_up(topic, state, reason)
                 await asyncio.sleep(0.1)
         finally:
             state.asking = False
@@ -241,13 +245,12 @@ class Forwarder:
         for record, done, _ in waiting:
             self._produce(topic, state, record, done)
 
-    @staticmethod
-    def _give_up(state: ProducerTopic, reason: str) -> None:
+    def _give_up(self, topic: str, state: ProducerTopic, reason: str) -> None:
         now = time.monotonic()
         late = [item for item in state.waiting if item[2] <= now]
         state.waiting = [item for item in state.waiting if item[2] > now]
         for _, done, _ in late:
-            done(f"Failed to update metadata: {reason}")
+            done(self.metadata_failure(topic, reason))
 
     def close(self) -> None:
         """Drops messages in flight; their callbacks are not called any more."""

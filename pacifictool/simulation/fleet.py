@@ -13,7 +13,7 @@ from pacifictool.errors import MqttError, UsageError
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.connection import Failure, failure_of, tls_context
 from pacifictool.mqtt.packets import PublishEncoder
-from pacifictool.reporting import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.connection import Connector, DeviceConnection
 from pacifictool.simulation.device import DeviceState, RunningDevice

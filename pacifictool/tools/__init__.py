@@ -1,6 +1,6 @@
 """Small tools that several packages use, each once.
 
-They know nothing of platforms, Kafka or Spark and import only `errors` and `reporting`:
+They know nothing of platforms, Kafka or Spark and import only `errors` and `progress`:
 
 - `backoff`: how long to wait before the next attempt;
 - `outage`: reports an outage once and its end once;

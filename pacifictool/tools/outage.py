@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 
 
 class OutageReporter:
@@ -16,11 +16,6 @@ class OutageReporter:
         self._reporter = reporter
         self._recovered = recovered
         self._kind: str | None = None
-
-    @property
-    def is_ongoing(self) -> bool:
-        """Whether an outage was reported whose end was not."""
-        return self._kind is not None
 
     def update(self, problem: str | None, *, kind: str | None = None) -> None:
         """Says what is wrong at the moment; None: nothing is.

@@ -207,7 +207,7 @@ def test_a_filter_that_does_not_compile_shows_in_the_events_only(
     fact("2", "a rule with a broken filter is ACTIVE", seen.state, "ACTIVE")
     fact("2", "its event tells that it failed", seen.event["success"], False)
     fact.holds("2", "its event tells why", bool(seen.event.get("error")), seen.event)
-    events = platform.events.lifecycle(EntityId.rule(rule.id), api.tenant_id)
+    events = platform.events.lifecycle(EntityId("RULE", rule.id), api.tenant_id)
     outcomes = [event.success for event in events if event.event == "ACTIVATED"]
     fact("2", "the client reads the event", False in outcomes, True)
 

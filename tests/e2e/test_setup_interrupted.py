@@ -15,10 +15,10 @@ import pytest
 from pacifictool.errors import Interrupted
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
+from pacifictool.progress import ProgressTask, SilentReporter
 from pacifictool.provisioning.apply import apply_plan
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
-from pacifictool.reporting import ProgressTask, SilentReporter
 from pacifictool.rest import Platform, tutorial_rule
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import Settings, Sources, resolve

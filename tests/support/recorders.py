@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.windows import WindowMean
-from pacifictool.reporting import ProgressTask, SilentReporter
+from pacifictool.progress import ProgressTask, SilentReporter
 
 
 @dataclass

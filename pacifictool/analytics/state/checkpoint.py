@@ -13,7 +13,7 @@ from pacifictool.analytics.state import lock, migration
 from pacifictool.analytics.state.schema import FILE_NAME
 from pacifictool.analytics.state.store import StateStore, sync_folder
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch, StorageFull
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full
 from pacifictool.runtime.own_folder import CHECKPOINT, claim
 

@@ -1,4 +1,8 @@
-"""The lock on a job's folder: one job at a time. It ends with the process that holds it, however that ends."""
+"""The lock on a job's folder: one job at a time. It ends with the process that holds it, however that ends.
+
+The one lock that is not filelock's: two programs that ask `is_held` at once must not take each other for a job, and
+filelock has no shared lock on an open file.
+"""
 
 from __future__ import annotations
 

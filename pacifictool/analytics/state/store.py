@@ -24,7 +24,7 @@ from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, Stat
 from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES, TABLES, VERSION
 from pacifictool.analytics.windows import PartialSum, split_sum
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import FULL
 
 COMPRESS_BEYOND: Final = 1024

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from pacifictool.errors import AuthenticationFailed, NotAPlatform, NotFound, PlatformError
 from pacifictool.rest.http.errors import error_of, not_a_platform, raise_for_error
@@ -54,33 +54,31 @@ class Auth(Protocol):
     def log_in(self, send: Send) -> None:
         """Makes sure that the credentials work, unless that is known. Raises PlatformError."""
 
-    def server_time_ms(self) -> int:
-        """The server's clock, never ahead of it; this machine's clock before the first response."""
+    skew_seconds: float
+    """How far the server's clock is ahead of this machine's, at most; 0 before the first response."""
 
 
 class ApiKeyAuth:
     """Sends an API key with every request."""
 
     def __init__(self, key: Secret) -> None:
+        self.skew_seconds = 0.0
         self._key = key
-        self._skew_seconds: float | None = None
+        self._works = False
 
     def exchange(self, request: HttpRequest, send: Send) -> HttpResponse:
         response = send(request, f"ApiKey {self._key.reveal()}")
         if response.status == 401 or response.is_redirect_to_login:
             raise self._refused(response)
+        self._works = True
         date = response.date
         if date is not None:
-            self._skew_seconds = date.timestamp() - time.time()
+            self.skew_seconds = date.timestamp() - time.time()
         return response
 
     def log_in(self, send: Send) -> None:
-        if self._skew_seconds is None:
+        if not self._works:
             raise_for_error(self.exchange(HttpRequest("GET", "/api/auth/user"), send))
-            self._skew_seconds = self._skew_seconds or 0.0
-
-    def server_time_ms(self) -> int:
-        return round((time.time() + (self._skew_seconds or 0.0)) * 1000)
 
     def _refused(self, response: HttpResponse) -> AuthenticationFailed:
         if response.status == 401:
@@ -127,25 +125,27 @@ class PasswordAuth:
     """Logs in with a password and keeps the access token valid; only one thread at a time asks for a new one."""
 
     def __init__(self, username: str, password: Secret, clock: Callable[[], float] = time.monotonic) -> None:
+        self.skew_seconds = 0.0
         self._username = username
         self._password = password
         self._clock = clock
         self._lock = threading.Lock()
         self._access: Token | None = None
         self._refresh: Token | None = None
-        self._skew_seconds = 0.0
-        self._finished_attempts = 0
         self._failure: PlatformError | None = None
+        """Of the last attempt to get a token."""
 
     def exchange(self, request: HttpRequest, send: Send) -> HttpResponse:
         """See `Auth`. A 401 means that nothing was done, so that any request is sent once more with a new token."""
         token = self._valid_token(send)
-        response = send(request, f"Bearer {token}")
+        response = send(request, f"Bearer {token.text}")
         if response.status != 401:
             return response
         # Expired (errorCode 11), or signed by a server that has been replaced since.
-        self._discard(token)
-        response = send(request, f"Bearer {self._valid_token(send)}")
+        with self._lock:
+            if self._access is token:
+                self._access = None
+        response = send(request, f"Bearer {self._valid_token(send).text}")
         if response.status == 401:
             raise AuthenticationFailed(
                 f"The platform at {response.url} accepted the login of {self._username}, but refused {request} with the"
@@ -159,81 +159,65 @@ class PasswordAuth:
     def log_in(self, send: Send) -> None:
         self._valid_token(send)
 
-    def server_time_ms(self) -> int:
-        """See `Auth`. Late by up to a second and the time that the login took."""
-        return round((time.time() + self._skew_seconds) * 1000)
-
-    def _valid_token(self, send: Send) -> str:
+    def _valid_token(self, send: Send) -> Token:
         """An access token that is valid by our clock; logs in or refreshes when there is none.
 
         While one thread refreshes ahead of expiry, the others go on with the token that is still valid.
         """
-        token = self._access
-        now = self._clock()
+        token, failure, now = self._access, self._failure, self._clock()
         if token is not None and now < token.refresh_at:
-            return token.text
-        still_valid = token is not None and now < token.expires_at
-        attempts_before = self._finished_attempts
-        if not self._lock.acquire(blocking=not still_valid):
-            assert token is not None
-            return token.text
+            return token
+        if token is not None and now < token.expires_at:
+            if not self._lock.acquire(blocking=False):
+                return token
+        else:
+            self._lock.acquire()
         try:
-            if self._access is not None and self._clock() < self._access.refresh_at:
-                return self._access.text
-            if self._finished_attempts != attempts_before and self._failure is not None:
+            token = self._access
+            if token is not None and self._clock() < token.refresh_at:
+                return token
+            if self._failure is not None and self._failure is not failure:
                 # Another thread has just been refused: asking again would only lock the account sooner.
                 raise copy.copy(self._failure)
-            return self._renew(send, still_valid=still_valid)
+            return self._renew(send)
         finally:
             self._lock.release()
 
-    def _discard(self, text: str) -> None:
-        """Forgets an access token that the server has refused, unless another thread has replaced it already."""
-        with self._lock:
-            if self._access is not None and self._access.text == text:
-                self._access = None
-
-    def _renew(self, send: Send, *, still_valid: bool) -> str:
+    def _renew(self, send: Send) -> Token:
+        """A new token, or the old one while that is valid and the server gives no other."""
         self._failure = None
         try:
-            if not self._try_refresh(send):
-                self._log_in(send)
+            self._access = self._refreshed(send) or self._logged_in(send)
         except PlatformError as error:
-            token = self._access
-            if still_valid and token is not None:
-                # The token serves for a while yet; other requests until then do not all try to refresh it, though.
-                pause = (token.expires_at - self._clock()) * _MARGIN_SHARE
-                self._access = replace(token, refresh_at=self._clock() + pause)
-                return token.text
-            # Whatever became of the login: the request that waits for it was not sent.
-            error.during_login, error.outcome_unknown = True, False
-            self._failure = error
-            raise
-        finally:
-            self._finished_attempts += 1
-        assert self._access is not None
-        return self._access.text
+            token, now = self._access, self._clock()
+            if token is None or now >= token.expires_at:
+                # Whatever became of the login: the request that waits for it was not sent.
+                error.during_login, error.outcome_unknown = True, False
+                self._failure = error
+                raise
+            # Other requests until its end do not all try to refresh it.
+            self._access = replace(token, refresh_at=now + (token.expires_at - now) * _MARGIN_SHARE)
+        return self._access
 
-    def _try_refresh(self, send: Send) -> bool:
-        refresh = self._refresh
+    def _refreshed(self, send: Send) -> Token | None:
+        """None when there is no refresh token that the server takes."""
         requested_at = self._clock()
-        if refresh is None or requested_at >= refresh.expires_at:
-            return False
-        response = _post(send, "/api/auth/token", {"refreshToken": refresh.text})
-        if response.status != 200:
-            # Expired by the server's clock, revoked, or signed before a restart: the password still works.
-            self._refresh = None
-            return False
-        self._accept(response, requested_at)
-        return True
+        if self._refresh is None or requested_at >= self._refresh.expires_at:
+            return None
+        response = _post(send, "/api/auth/token", {"refreshToken": self._refresh.text})
+        if response.status == 200:
+            return self._accepted(response, requested_at)
+        # Expired by the server's clock, revoked, or signed before a restart: the password still works.
+        self._refresh = None
+        return None
 
-    def _log_in(self, send: Send) -> None:
+    def _logged_in(self, send: Send) -> Token:
         requested_at = self._clock()
         credentials = {"username": self._username, "password": self._password.reveal()}
         response = _post(send, "/api/auth/login", credentials)
         if response.status != 200:
             raise self._login_failure(response)
-        self._accept(response, requested_at)
+        return self._accepted(response, requested_at)
 
     def _login_failure(self, response: HttpResponse) -> PlatformError:
         error = error_of(response)
@@ -252,7 +236,8 @@ class PasswordAuth:
             request=response.request,
         )
 
-    def _accept(self, response: HttpResponse, requested_at: float) -> None:
+    def _accepted(self, response: HttpResponse, requested_at: float) -> Token:
+        """The access token of a login or refresh; keeps the refresh token and the server's clock."""
         try:
             document = response.json()
         except (ValueError, RecursionError) as error:
@@ -263,10 +248,10 @@ class PasswordAuth:
         access = Token.parse(document["token"], requested_at)
         if access.issued_at is not None:
             # The token was issued before we received it, and its time is cut to seconds: this clock is never ahead.
-            self._skew_seconds = access.issued_at - time.time()
-        self._access = access
+            self.skew_seconds = access.issued_at - time.time()
         refresh = document.get("refreshToken")
-        self._refresh = Token.parse(refresh, requested_at) if isinstance(refresh, str) and _is_token(refresh) else None
+        self._refresh = Token.parse(refresh, requested_at) if _is_token(refresh) else None
+        return access
 
     def _require_full_login(self, document: dict[str, Any], response: HttpResponse) -> None:
         """Raises AuthenticationFailed for a token that serves only to give or to set up a second factor."""
@@ -293,7 +278,7 @@ def _post(send: Send, path: str, document: dict[str, str]) -> HttpResponse:
     return response
 
 
-def _is_token(value: Any) -> bool:
+def _is_token(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 import pacifictool
 from pacifictool.errors import InvalidRequest, NotFound, SettingsError, UnexpectedAnswer
-from pacifictool.reporting import SILENT, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.rest.http.auth import ApiKeyAuth, Auth, PasswordAuth
 from pacifictool.rest.http.errors import no_response, raise_for_error, unreachable
 from pacifictool.rest.http.messages import HttpRequest, HttpResponse, Params
@@ -138,7 +138,7 @@ class Session:
 
         It is never ahead of the server's, and late by up to a second and the time that the response took.
         """
-        return self._auth.server_time_ms()
+        return round((time.time() + self._auth.skew_seconds) * 1000)
 
     @overload
     def request(self, method: str, path: str, *, expect: None = None, **options: Unpack[RequestOptions]) -> None: ...
@@ -195,7 +195,18 @@ class Session:
         InvalidRequest when the request cannot be written as HTTP.
         """
         what = str(request)
-        prepared = self._prepare(request, authorization)
+        headers = dict(self._headers)
+        if authorization is not None:
+            headers["X-Authorization"] = authorization
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            prepared = requests.Request(
+                request.method, self.url + request.path, headers, data=request.body, params=request.params
+            ).prepare()
+        except (requests.RequestException, ValueError) as error:
+            # ValueError: lone surrogates in a name, or a URL that urllib3 cannot take apart.
+            raise InvalidRequest(f"{what} cannot be sent to {self.url}: {error}.", request=what) from error
         try:
             with self._adapter.send(
                 prepared, stream=True, timeout=self._timeout_seconds, verify=self._verify, cert=self._certificate
@@ -204,24 +215,6 @@ class Session:
                 return HttpResponse(self.url, what, response.status_code, response.headers, body)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise no_response(error, self.url, what, self._timeout_seconds) from error
-
-    def _prepare(self, request: HttpRequest, authorization: str | None) -> requests.PreparedRequest:
-        headers = dict(self._headers)
-        if authorization is not None:
-            headers["X-Authorization"] = authorization
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        prepared = requests.PreparedRequest()
-        try:
-            # `prepare` would also look for cookies, credentials and hooks, and take twice the time for it.
-            prepared.prepare_method(request.method)
-            prepared.prepare_url(self.url + request.path, request.params)
-            prepared.prepare_headers(headers)
-            prepared.prepare_body(request.body, None)
-        except (requests.RequestException, ValueError) as error:
-            # ValueError: lone surrogates in a name, or a URL that urllib3 cannot take apart.
-            raise InvalidRequest(f"{request} cannot be sent to {self.url}: {error}.", request=str(request)) from error
-        return prepared
 
     def _read(self, response: requests.Response, what: str) -> bytes:
         timeout_seconds = self._timeout_seconds[1] * _WHOLE_RESPONSE_FACTOR

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pacifictool.errors import PlatformError
-from pacifictool.reporting import Reporter
+from pacifictool.progress import Reporter
 from pacifictool.tools.backoff import Backoff
 
 Result = TypeVar("Result")

@@ -33,16 +33,20 @@ _MAX_BLOCK_MS = 60_000
 _PATTERN = re.compile(r"\$(\{|\[)([^}\]]+)[}\]]")
 
 
+class _Forwarder4(Forwarder):
+    def metadata_failure(self, topic: str, reason: str) -> str:
+        return f"Topic {topic} not present in metadata after {self.max_block_seconds * 1000:.0f} ms."
+
+
 class KafkaNode:
     """Create it with `start`."""
 
-    def __init__(self, configuration: Mapping[str, Any], forwarder: Forwarder, max_block_ms: int) -> None:
+    def __init__(self, configuration: Mapping[str, Any], forwarder: Forwarder) -> None:
         self._topic: str = configuration["topicPattern"]
         self._key: str | None = configuration.get("keyPattern") or None
         self._adds_headers = configuration.get("addMetadataKeyValuesAsKafkaHeaders") is True
         self._charset: str = configuration.get("kafkaHeadersCharset") or "UTF-8"
         self._forwarder = forwarder
-        self._max_block_ms = max_block_ms
 
     @classmethod
     async def start(cls, configuration: Mapping[str, Any], login: LoginProperties) -> KafkaNode:
@@ -56,14 +60,14 @@ class KafkaNode:
         others = {str(key): str(value) for key, value in (given if isinstance(given, dict) else {}).items()}
         await check_addresses(bootstrap)
         try:
-            block_ms = int(others.get("max.block.ms", _MAX_BLOCK_MS))
+            block_seconds = int(others.get("max.block.ms", _MAX_BLOCK_MS)) / 1000
             timeout = others.get("delivery.timeout.ms", others.get("request.timeout.ms", _DELIVERY_TIMEOUT_MS))
             acks = configuration.get("acks") or "-1"
             properties = producer_properties(configuration, others, acks=acks, timeout_ms=timeout)
             producer = Producer({**properties, **login(bootstrap, others)}, logger=_log)
         except (KafkaException, ValueError, TypeError) as error:
             raise construction_failed(str(error)) from None
-        return cls(configuration, Forwarder(producer, block_ms / 1000), block_ms)
+        return cls(configuration, _Forwarder4(producer, block_seconds))
 
     def process(self, message: ChainMessage, tell: Tell) -> None:
         topic = _fill(self._topic, message)
@@ -79,8 +83,6 @@ class KafkaNode:
             if error is None:
                 tell(SUCCESS, message, None)
                 return
-            if error.startswith("Failed to update metadata"):
-                error = f"Topic {topic} not present in metadata after {self._max_block_ms} ms."
             error = f"class org.apache.kafka.common.errors.TimeoutException: {error}"
             tell(FAILURE, message.changed(metadata=message.metadata | {"error": error}), error)
 

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
 from pacifictool.kafka.records import read_records

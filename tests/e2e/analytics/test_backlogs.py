@@ -18,7 +18,7 @@ import pytest
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.engine import reader
-from pacifictool.analytics.progress import JobProgress
+from pacifictool.analytics.job_progress import JobProgress
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.windows import UNITS, exact_mean
 from pacifictool.kafka.topics import CREATE_TIME

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import JarsMissing, StorageFull
-from pacifictool.reporting import ProgressTask, Reporter, SilentReporter
+from pacifictool.progress import ProgressTask, Reporter, SilentReporter
 from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, JavaRuntime, ensure_jars, missing_jars
 from pacifictool.runtime.ivy import proxy_options
 from pacifictool.runtime.jars import LockedJar, jar_path, jar_set

@@ -14,9 +14,10 @@ import psutil
 import pytest
 import requests
 
-from pacifictool.errors import ForeignFolder, PortInUse, SandboxError
+from pacifictool.errors import ForeignFolder, PortInUse, SandboxError, StorageFull
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.own_folder import PLATFORM, claim
+from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
 from tests.support.sandbox_clients import RawDevice, Tenant
 
@@ -99,6 +100,22 @@ def test_a_port_in_use_is_named(data_dir: Path) -> None:
                 sandbox.start()
             assert caught.value.hint is not None
             assert not sandbox.is_running()
+
+
+def test_the_kind_of_a_failure_comes_from_the_server_and_not_from_its_words(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = StorageFull("Port 80 is not the matter.", hint="Free some space.").as_document()
+    monkeypatch.setattr(ManagedProcess, "tail", lambda self, lines=20: [json.dumps(failure)])
+    with pytest.raises(StorageFull, match="Port 80") as caught:
+        SandboxProcess(data_dir, options=("--no-such-option",)).start()
+    assert caught.value.hint == "Free some space."
+
+
+def test_a_server_that_crashes_is_reported_with_its_last_words(data_dir: Path) -> None:
+    with pytest.raises(SandboxError, match=r"ended during its start: .*--no-such-option\.$") as caught:
+        SandboxProcess(data_dir, options=("--no-such-option",)).start()
+    assert caught.value.hint == f"See its log: {data_dir / 'sandbox.log'}"
 
 
 def test_a_folder_serves_one_sandbox_at_a_time(data_dir: Path) -> None:

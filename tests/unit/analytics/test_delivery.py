@@ -12,7 +12,7 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
-from pacifictool.reporting import SILENT
+from pacifictool.progress import SILENT
 from tests.support.recorders import RecordingReporter
 
 W1, W2, W3 = 10_000, 20_000, 30_000

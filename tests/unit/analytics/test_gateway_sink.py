@@ -19,7 +19,7 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
-from pacifictool.reporting import SILENT
+from pacifictool.progress import SILENT
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback

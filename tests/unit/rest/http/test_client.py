@@ -16,6 +16,7 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import RetryPolicy, Session
+from pacifictool.settings import Secret
 from tests.support.rest import SPRING_500, THING, OpenSession, get
 from tests.support.scripted_platform import (
     DROP,
@@ -122,6 +123,18 @@ def test_the_environment_and_netrc_play_no_part(
 def test_texts_that_cannot_be_sent(session: Session) -> None:
     with pytest.raises(InvalidRequest, match="cannot be sent"):
         session.request("GET", "/api/thing", params={"name": "\ud800"}, expect=dict)
+    with pytest.raises(InvalidRequest, match="GET /api/thing cannot be sent"):
+        Session("http://[::1", api_key=Secret("key")).request("GET", "/api/thing")
+
+
+def test_requests_do_not_share_headers(server: ScriptedPlatform, session: Session) -> None:
+    for method in ("POST", "GET"):
+        server.on(method, "/api/thing", Reply(json={}))
+    session.request("POST", "/api/thing", json={})
+    session.request("GET", "/api/thing")
+    with_body, bare = server.requests
+    assert with_body.headers["content-type"] == "application/json"
+    assert {"content-length", "content-type"}.isdisjoint(bare.headers)
 
 
 @pytest.mark.parametrize("document", [{"name": "\ud800"}, {"a": float("nan")}, {"a": object()}])
