@@ -107,7 +107,7 @@ def error_of_document(
 ) -> PacificToolError:
     """The error that another process printed `as_document`: one of `kinds`, or else of the default kind.
 
-    Raises ValueError, KeyError or TypeError for any other document.
+    Raises ValueError, KeyError or TypeError when it is not such a document.
     """
     error = document["error"]
     kind = next((kind for kind in kinds if kind_name(kind) == error["kind"]), default)
