@@ -27,7 +27,7 @@ from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, 
 pytestmark = pytest.mark.timeout(120)
 
 CHARTED = (*MARKUP[4:16], LETTERS[2], *UNSEEN[:2], *CONTROLS[:2])
-"""What the chart is tried with: it draws twelve lines at most."""
+"""The names in the chart, which draws at most twelve lines."""
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_the_rows_that_the_page_replays(script: ModuleType) -> None:
     rows = list(read_column(ROOT / "examples" / "gusts.csv", "gust"))
     [replay] = [example for example in script.examples() if example.name == "replay"]
     for series in replay.series:
-        # Ten readings a second, two rows a second, from some row on.
+        # Ten readings per second, two rows per second, from any row on.
         assert any(
             list(series) == [rows[(first + number // 5) % len(rows)] for number in range(len(series))]
             for first in range(len(rows))

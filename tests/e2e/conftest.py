@@ -13,7 +13,7 @@ from tests.support.snapshots import Snapshot, WriteScenario, restore, snapshot
 
 @pytest.fixture
 def before(stack: LocalStack) -> Iterator[Snapshot]:
-    """What the stack's platform held before the test; everything else is gone after it."""
+    """What the stack's platform held before the test; everything else is deleted after it."""
     found = snapshot(stack.platform.url)
     yield found
     restore(stack.platform.url, found)
@@ -36,7 +36,7 @@ def on_stack(stack: LocalStack, command_line: CommandLine, before: Snapshot) -> 
 
 @pytest.fixture
 def write_scenario(tmp_path: Path) -> WriteScenario:
-    """Writes a scenario of `turbines` turbines in `zones` zones, with an asset for each zone; gives its path."""
+    """Writes a scenario of `turbines` turbines in `zones` zones, with an asset for each zone; returns its path."""
 
     def write(
         prefix: str,

@@ -1,4 +1,4 @@
-"""A job in a process of its own, which kills itself at a chosen moment. Run by test_aggregation_restart.py."""
+"""A job in its own process, which kills itself at a chosen point. Run by test_aggregation_restart.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pacifictool.settings import KafkaEndpoint
 
 
 class PlatformFile(Sink):
-    """Writes into the table that the test's KeepingSink made."""
+    """Writes to the table that the test's KeepingSink created."""
 
     name = "keeping"
     target = "keeping"
