@@ -45,7 +45,7 @@ def plugin(server: Server, factory: EntityFactory) -> Component:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What was observed of a rule whose filter does not compile, before it was corrected."""
+    """What was seen of a rule whose filter does not compile, before it was corrected."""
 
     sent: dict[str, Any]
     saved: dict[str, Any]

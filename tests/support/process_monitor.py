@@ -21,7 +21,7 @@ _LOOK_EVERY_SECONDS = 0.1
 
 @dataclass
 class Observation:
-    """What was observed of a command from outside."""
+    """What a command looks like from outside."""
 
     code: int = 0
     stdout: str = ""

@@ -1,6 +1,6 @@
 """A platform for tests that follows a script: responds, fails, drops connections, talks nonsense.
 
-For faults that a real server does not produce on demand. Everything else is better tested against a sandbox.
+For faults that no server produces on demand. Everything else is better tested against a sandbox.
 """
 
 from __future__ import annotations

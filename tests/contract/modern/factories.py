@@ -1,4 +1,4 @@
-"""Creates what the suite needs on a 4.x server, under unique names, and removes it."""
+"""Creates what the suite needs on a server of 4.x, under unique names, and removes it."""
 
 from __future__ import annotations
 
