@@ -62,7 +62,7 @@ def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: RecordingReporter)
 
 
 def begin_job(folder: Path, target: str, used: float) -> None:
-    """What a job with that target leaves in its folder."""
+    """Leaves in the folder what a job with that target leaves."""
     with Checkpoint(folder, "t") as checkpoint:
         checkpoint.check_identity({"topic": "t", "window_ms": 10_000, "value_key": "windSpeed", "target": target})
     os.utime(folder / "state.sqlite", (used, used))

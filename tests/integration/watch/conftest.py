@@ -33,7 +33,7 @@ def platform(sandbox: SandboxProcess) -> Iterator[Platform]:
 
 @pytest.fixture
 def scenario(unique: str) -> Scenario:
-    """Two turbines in two zones, of a type of their own, so that tests do not see one another's."""
+    """Two turbines in two zones, with a type of the test's own, so that tests do not see one another's."""
     return parse_scenario(
         f'[platform]\nentity_type = "Type {unique}"\n[kafka]\ntopic = "topic-{unique}"\n[aggregation]\nwindow = "2s"\n'
         + "".join(
@@ -47,7 +47,7 @@ def scenario(unique: str) -> Scenario:
 
 @pytest.fixture
 def make_collector(platform: Platform, scenario: Scenario) -> Iterator[MakeCollector]:
-    """A running collector; by default there is neither Kafka nor a job."""
+    """A running collector, by default without Kafka and without a job."""
     collectors: list[Collector] = []
 
     def make(**given: Any) -> Collector:

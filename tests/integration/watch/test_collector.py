@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 
 def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: float = 8.0) -> Snapshot:
-    """The first snapshot for which it holds."""
+    """The first snapshot that satisfies the condition."""
 
     def wanted() -> Snapshot | None:
         snapshot = collector.snapshot()
@@ -85,7 +85,7 @@ def test_a_correction_and_a_new_zone_appear(
     assert collector.snapshot().platform.zones[0].latest
     platform.telemetry.write(asset, [(end, {"windSpeed": 41.5})])
     until(collector, lambda seen: [mean.value for mean in seen.platform.zones[0].means] == [41.5])
-    # A zone that the gateway sink writes is a device of the zone's name.
+    # A zone of the gateway sink is a device with the zone's name.
     device = platform.devices.create(scenario.zones[1], kind)
     platform.telemetry.write(device, [(end, {"windSpeed": 45.5})])
     snapshot = until(collector, lambda seen: bool(seen.platform.zones[1].means))
@@ -104,7 +104,7 @@ def test_a_device_that_falls_silent_no_longer_reports(
     collector = make_collector()
     snapshot = until(collector, lambda seen: seen.platform.devices[0].value == 31)
     assert snapshot.platform.devices[0].rate == 0
-    # Its clock goes wrong by an hour, which does not matter: readings come, so it reports.
+    # Its clock is wrong by an hour, which does not matter: readings arrive, so it reports.
     for number in range(1, 20):
         platform.telemetry.write(turbine, [(old + number * 100, {"windSpeed": 30 + number})])
     snapshot = until(collector, lambda seen: seen.platform.devices[0].value == 49)
@@ -155,7 +155,7 @@ def test_a_server_that_stops_is_reported_and_found_again(
             collector = make_collector(platform=platform)
             assert collector.snapshot().ok
             sandbox.kill()
-            # A connection that was open breaks first.
+            # An open connection breaks first.
             snapshot = until(collector, lambda seen: "cannot be reached" in str(seen.platform.unknown))
             assert not snapshot.ok
             assert snapshot.platform.zones[0].latest is not None, "what was seen before stays in sight"
@@ -218,7 +218,7 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
     producer.flush()
     snapshot = until(collector, lambda seen: seen.topic.ends == {0: 20} and bool(seen.topic.rate))
     assert snapshot.lag == 5
-    # Deleted and created again: another topic, whose records are counted from the beginning.
+    # Deleted and created again, it is another topic, whose records are counted from the beginning.
     admin.delete(topic)
     until(collector, lambda seen: seen.topic.unknown is not None, seconds=15)
 

@@ -28,7 +28,7 @@ CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
 
 class Platform:
-    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and what it does on a bad day."""
+    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and how it fails."""
 
     def __init__(self, peer: ScriptedPeer) -> None:
         self.peer = peer
@@ -128,7 +128,7 @@ def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
 def deliver_all(
     sink: GatewaySink, results: list[WindowMean], book: RecordingCallback, attempts: int = 1
 ) -> list[PacificToolError]:
-    """Delivers what is left again and again, as the job does. Returns the failures."""
+    """Repeats the delivery of what is left, as the job does. Returns the failures."""
     failures: list[PacificToolError] = []
     for _ in range(attempts):
         left = [result for result in results if result not in book.accepted_results]
@@ -198,7 +198,7 @@ def test_acknowledgements_out_of_order(peer: ScriptedPeer, make_sink: MakeSink) 
         return Reaction.IGNORE
 
     def release() -> None:
-        # Only part of them at first: nothing may be accepted for a message with one acknowledgement missing.
+        # Only some at first: no result of a message may be accepted while an acknowledgement is missing.
         while len(held) < 1500:
             time.sleep(0.01)
         for packet_id in reversed(held):
@@ -358,7 +358,7 @@ def test_the_end_is_polite_and_leaves_no_thread(platform: Platform, make_sink: M
 
 
 class Store(StoredResults):
-    """What a server with a queue shows: nothing, until a test lets it work off the queue."""
+    """What a server with a queue shows: nothing, until a test lets it process the queue."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform

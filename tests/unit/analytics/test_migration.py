@@ -1,4 +1,4 @@
-"""A checkpoint of version 0.1 goes on with this version: its files as that version wrote them."""
+"""A checkpoint of version 0.1 continues with this version: its files as that version wrote them."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_everything_is_brought_over_and_the_earlier_version_can_go_on(begun: Pat
             InvalidRecord("winds", 1, 2, "not UTF-8", None, LONG),
         ]
         checkpoint.check_identity(IDENTITY)
-        # It goes on from there, and from nowhere else.
+        # It continues from there, and from nowhere else.
         store.apply(BatchOutcome((OffsetRange(1, 5, 9),), [PartialSum("A", 20_000, 4, 2**64)]))
         assert {window.zone: window.total for window in store.due(None, 9)} == {"A": -1, "Österreich": 2**65 + 1}
     assert digests(begun) == before

@@ -24,7 +24,7 @@ def test_records_fall_into_windows_and_batches() -> None:
     ]
     topic = _Topic("geoZone", "windSpeed", WINDOW_MS, T0, batches)
     topic.add(reading(0, T0 - 1, "99"))  # before the time that is reported
-    topic.add(reading(1, T0, "30"))  # of a batch whose begin nobody knows any more
+    topic.add(reading(1, T0, "30"))  # of a batch whose beginning is unknown
     topic.add(reading(2, T0 + 1_000, "33"))
     topic.add(reading(3, T0 + 4_000, 36))
     topic.add(reading(4, T0 + WINDOW_MS, "41", "Zone B"))  # not counted yet

@@ -20,7 +20,7 @@ def test_the_sums_are_those_of_the_windows(facts: RunFacts) -> None:
     assert facts.readings == 100 + 200 + 200 + 100 + 100 + 7
     assert (facts.means, facts.agreeing) == (5, 4)
     assert facts.invalid_by_reason == {"the value is not a number": 5, "there is no zone": 1}
-    assert facts.median_wait_seconds == 1.1  # 500 of 700 records waited as long as that
+    assert facts.median_wait_seconds == 1.1  # 500 of 700 records waited that long
     assert facts.rate(facts.zones[0].windows[1]) == 20.0
     document = facts.as_document()
     assert document["means_equal_to_topic"] == 4

@@ -25,7 +25,7 @@ NAMES = (*MARKUP[6:], LETTERS[1], CONTROLS[0], CONTROLS[5], UNSEEN[2])
 
 @pytest.fixture
 def nasty(facts: RunFacts) -> RunFacts:
-    """All that is text of others is nasty."""
+    """All text from outside is hostile."""
     assert facts.job is not None
     zones = tuple(
         replace(facts.zones[number % 2], name=name, bands=(Band(name, 30, 35),)) for number, name in enumerate(NAMES)
@@ -56,7 +56,7 @@ class _Texts(HTMLParser):
 
 
 def as_plotly_reads(text: str) -> str:
-    """Entities are replaced once; tags and templates would have been read before."""
+    """Entities are replaced once; tags and templates would have been interpreted before."""
     assert not set("<>%$") & set(text)
     return re.sub(r"&#(\d+);", lambda match: chr(int(match[1])), text)
 

@@ -74,7 +74,7 @@ def test_sessions_without_a_pattern() -> None:
     assert set(add_all(*poison)) == {None}
     undecided = [(float(n), n + 0.5, n > 0, 1) for n in range(SESSIONS_NEEDED)]
     assert set(add_all(*undecided)) == {None}
-    # A proxy that closes idle connections, and a server that is restarted now and then.
+    # A proxy that closes idle connections, and a server that is restarted sometimes.
     long = [(100.0 * n, 100.0 * n + 60, False, 1) for n in range(8)]
     seldom = [(100.0 * n, 100.0 * n + 1, False, 1) for n in range(8)]
     assert set(add_all(*long)) == set(add_all(*seldom)) == {None}

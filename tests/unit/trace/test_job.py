@@ -34,7 +34,7 @@ IDENTITY = {
 
 
 def arrival(value: bytes | None, age_ms: int = 60_000) -> Arrival:
-    """A record at offset 5 of partition 0, written and seen so long ago."""
+    """A record at offset 5 of partition 0, written and read this long ago."""
     ts_ms = round(time.time() * 1000) - age_ms
     record = Record(partition=0, offset=5, timestamp_ms=ts_ms, broker_time=True, value=value, key=None)
     return Arrival(record, monotonic() - max(0, age_ms) / 1000)
@@ -45,7 +45,7 @@ GOOD = b'{"geoZone": "North", "windSpeed": 32.5}'
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
-    """Held, as by a job that runs."""
+    """Held, as by a running job."""
     with Checkpoint(tmp_path / "job", SCENARIO.kafka.topic) as found:
         yield found
 
