@@ -143,7 +143,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
     sink = jobs.sink()
     clock = SteppingClock(tmp_path / "clock")
     settings = {
-        "moment": "never",
+        "kill_point": "never",
         "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
         "checkpoint": str(jobs.folder / "job"),
