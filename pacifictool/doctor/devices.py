@@ -10,7 +10,7 @@ from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems, refused_token
-from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
+from pacifictool.provisioning.entities import check_reachable, find_by_name
 from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import Turbine
 from pacifictool.tools.threads import run_bounded
@@ -27,7 +27,7 @@ _MAX_CANDIDATES = 5
 
 def _devices(context: CheckContext) -> Iterator[CheckResult]:
     names = [turbine.name for turbine in context.scenario.turbines]
-    context.devices = found = find_devices(context.require_platform(), names)
+    context.devices = found = find_by_name(context.require_platform().devices, names)
     wanted = context.scenario.platform.entity_type
     missing = [name for name in names if name not in found]
     other = [device.name for device in found.values() if device.type != wanted]
@@ -109,7 +109,7 @@ def _assets(context: CheckContext) -> Iterator[CheckResult]:
     names = [asset.name for asset in context.scenario.assets]
     wanted = context.scenario.platform.entity_type
     zones = [zone for zone in context.scenario.zones if zone not in names]
-    found = find_assets(context.require_platform(), [*names, *zones])
+    found = find_by_name(context.require_platform().assets, [*names, *zones])
     missing = [name for name in names if name not in found]
     other = [asset.name for asset in found.values() if asset.type != wanted]
     if missing:

@@ -17,10 +17,11 @@ from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import AggregationError
 from pacifictool.kafka.records import Record
-from pacifictool.problems import SETUP, ProblemCode, connection_error
+from pacifictool.problems import SETUP, ProblemCode
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings
+from pacifictool.tools.connections import connection_error
 from pacifictool.tools.times import utc_clock
 from pacifictool.trace.hops import TraceStopped
 

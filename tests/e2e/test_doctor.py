@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from pacifictool.problems import ProblemCode
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.runtime.ports import free_ports
 from tests.support.deployments import Deployment, deployments, new_broker, write_scenario
 from tests.support.fault_cases import FAILURES, WARNINGS, FaultCase

@@ -32,6 +32,7 @@ from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 from tests.support.local_spark import local_spark
 from tests.support.recorders import RecordingReporter
+from tests.support.waiting import wait_until
 
 Values = dict[tuple[str, int], tuple[int, float]]
 """(Zone, window end in ms) → (count, mean)."""
@@ -104,12 +105,13 @@ class Running:
         return self.summary
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            if self.error is not None:
+        def holds() -> object:
+            held = condition()
+            if not held and self.error is not None:
                 raise self.error
-            assert time.monotonic() < until, "the job did not get there in time"
-            time.sleep(0.05)
+            return held
+
+        wait_until(holds, "the job", seconds)
 
 
 @dataclass

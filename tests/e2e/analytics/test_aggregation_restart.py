@@ -23,6 +23,7 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import CheckpointInUse, CheckpointMismatch, KafkaUnreachable
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -121,10 +122,7 @@ def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes
         with subprocess.Popen(command(jobs, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             program.stdout.readline()
-            until = time.monotonic() + 90
-            while not sink.values():
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            wait_until(sink.values, seconds=90)
             children = psutil.Process(program.pid).children(recursive=True)
             asked = time.monotonic()
             program.send_signal(signal.SIGINT)

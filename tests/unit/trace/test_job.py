@@ -16,7 +16,7 @@ from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
 from pacifictool.analytics.state.store import BatchOutcome
 from pacifictool.analytics.windows import PartialSum
 from pacifictool.kafka.records import Record
-from pacifictool.runtime import free_ports
+from pacifictool.runtime.ports import free_ports
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.trace.hops import TraceStopped
 from pacifictool.trace.job import Arrival, JobHops
