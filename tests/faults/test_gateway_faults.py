@@ -1,4 +1,4 @@
-"""The gateway's one session is cut, goes dumb, and dies with its platform: every mean arrives, as over REST."""
+"""The gateway's session is cut, stops responding, and ends with its platform: every mean arrives, as over REST."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The expected values, computed independently: what the platform shows, compared with means recomputed from the topic.
 
 Shares no code with the aggregation: Kafka is read by another client, records are parsed by Python's json, means are
-fractions, and the platform is asked through plain HTTP.
+fractions, and the platform is read with plain HTTP.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Comparison:
 
 
 def read_platform(url: str, key: str = "windSpeed", *, devices: Collection[str] = ()) -> Posted:
-    """Every value of every asset, or of the `devices` of these names, as far as they exist.
+    """Every value of every asset, or of the existing `devices` of these names.
 
-    Retries when the platform is slow, fails now and then or lets tokens expire.
+    Retries when the platform is slow, fails sometimes or has expired the token.
     """
     ask = _RetryingReader(url).get
     kind = "device" if devices else "asset"
@@ -90,7 +90,7 @@ def compare_windows(
 ) -> Comparison:
     """Compares window by window. `rejects` is what the job says it did not count, with the reason.
 
-    `besides`: values that were there before and must be there still, where the topic's records give no others.
+    `besides`: earlier values that must still be there unless the topic's records give others.
     """
     sums: dict[str, dict[int, tuple[int, Fraction]]] = defaultdict(lambda: defaultdict(lambda: (0, Fraction(0))))
     found: list[str] = []
@@ -146,7 +146,7 @@ def compare_windows(
 
 
 def parse(value: bytes | None) -> tuple[str, Fraction] | None:
-    """Zone and number of a valid record. Knows no more kinds of garbage than the tests make."""
+    """Zone and number of a valid record. Handles only the kinds of invalid records that tests produce."""
     try:
         document = json.loads(value or b"")
     except ValueError:
@@ -174,7 +174,7 @@ def _differences(expected: Values, actual: Values) -> list[str]:
 
 
 class _RetryingReader:
-    """One login for many threads, renewed when anything fails; what fails is asked again."""
+    """One login for many threads, renewed when anything fails; failed requests are repeated."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -1,4 +1,4 @@
-"""`aggregate` in a process of its own, as a user starts it."""
+"""`aggregate` in its own process, as a user starts it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.support.scenarios import window_result as result
 
 
 class FaultyPlatform:
-    """Faults on demand; the real client and platform are met in the end-to-end tests."""
+    """Faults on demand; the end-to-end tests use the real client and platform."""
 
     def __init__(self) -> None:
         self.assets: dict[str, Asset] = {}
