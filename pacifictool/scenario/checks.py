@@ -110,8 +110,8 @@ def check_names(scenario: Scenario) -> None:
     for each, group, name in _entities(scenario):
         if len(name) > MAX_NAME_LENGTH:
             raise ValueError(
-                f"analytics {each.name!r}: the entity of {_words_of(group)} would have a name of {len(name)} characters;"
-                f" a name has at most {MAX_NAME_LENGTH}"
+                f"analytics {each.name!r}: the entity of {_words_of(group)} would have a name of {len(name)} characters"
+                f"; a name has at most {MAX_NAME_LENGTH}"
             )
         for result in each.telemetry:
             other, other_group = owners.setdefault((each.entity_kind, name, result), (each, group))
@@ -137,8 +137,8 @@ def _entities(scenario: Scenario) -> Iterator[tuple[Analytics, tuple[str, ...], 
 
 def _among_readings(each: Analytics, result: str, target: str) -> ValueError:
     return ValueError(
-        f"analytics {each.name!r} would write {result!r} to {target} itself, among its own readings, which are forwarded"
-        " and counted again; give the result another key, or the entities another name"
+        f"analytics {each.name!r} would write {result!r} to {target} itself, among its own readings, which are"
+        " forwarded and counted again; give the result another key, or the entities another name"
     )
 
 
