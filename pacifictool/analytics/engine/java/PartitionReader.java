@@ -113,6 +113,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         private final long end;
         private final RecordParser parser = new RecordParser(rules);
         private final PartialAggregates found = new PartialAggregates(specs);
+        private final long[] slideStarts = new long[specs.length];
         private long position;
         /** The newest event time of a record that counts. */
         private long newest = -1;
@@ -175,8 +176,9 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
 
         /** Counts a record that is an object wherever it can be. Returns the first reason why something of it cannot. */
         private int count(ConsumerRecord<Object, byte[]> record) {
-            boolean hasNumber = hasNumber();
-            int reason = firstFault(hasNumber);
+            boolean complete = parser.complete;
+            boolean hasNumber = complete || hasNumber();
+            int reason = complete ? Reason.VALID : firstFault(hasNumber);
             long timestamp = record.timestamp();
             // The broker's own timestamps are times of arrival, on the only clock that counts.
             boolean arrivalIsKnown = record.timestampType() == TimestampType.LOG_APPEND_TIME;
@@ -195,8 +197,12 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
             boolean counts = false;
             for (int i = 0; hasNumber && i < specs.length; i++) {
                 AnalyticsSpec spec = specs[i];
-                if (spec.takes(parser)) {
-                    long slideStart = event - event % spec.slideMs;
+                if (complete || spec.takes(parser)) {
+                    // Most records are of the same slide as the one before.
+                    if (event < slideStarts[i] || event >= slideStarts[i] + spec.slideMs) {
+                        slideStarts[i] = event - event % spec.slideMs;
+                    }
+                    long slideStart = slideStarts[i];
                     if (slideStart + spec.windowMs > spec.closedUntilMs) {
                         found.add(i, slideStart + spec.slideMs, parser, event, record.partition(), record.offset());
                         counts = true;

@@ -42,6 +42,8 @@ public final class RecordParser {
     /** By column of numbers: VALID and the number in units of 1e-9, or why it is invalid; NO_NUMBER when absent. */
     final int[] numberState;
     final long[] units;
+    /** Whether all texts and numbers are there and valid, as they nearly always are. */
+    boolean complete;
     /** The reading's own time. */
     int timeState;
     long time;
@@ -54,12 +56,10 @@ public final class RecordParser {
         this.rules = rules;
         this.texts = rules.textKeys.length;
         this.numbers = rules.numberKeys.length;
-        this.quotedKeys = new byte[texts + numbers + 1][];
+        this.quotedKeys = new byte[texts + numbers + (rules.timeKey == null ? 0 : 1)][];
         for (int i = 0; i < quotedKeys.length; i++) {
-            String key = keyOf(i);
-            quotedKeys[i] = key == null ? null
-                    : ('"' + new String(JsonStringEncoder.getInstance().quoteAsString(key)) + "\":")
-                            .getBytes(StandardCharsets.UTF_8);
+            quotedKeys[i] = ('"' + new String(JsonStringEncoder.getInstance().quoteAsString(keyOf(i))) + "\":")
+                    .getBytes(StandardCharsets.UTF_8);
         }
         this.textState = new int[texts];
         this.textBytes = new byte[texts][];
@@ -90,6 +90,7 @@ public final class RecordParser {
     }
 
     private void clear() {
+        complete = false;
         for (int i = 0; i < texts; i++) {
             textState[i] = Reason.NO_TEXT;
         }
@@ -234,10 +235,11 @@ public final class RecordParser {
         if (!skips('{')) {
             return false;
         }
-        int expected = 0;
+        int next = 0;
+        int missing = texts + numbers;
         do {
             skips(' ');
-            int column = nextColumn(expected);
+            int column = next < quotedKeys.length && skips(quotedKeys[next]) ? next : anyColumn();
             if (column < 0) {
                 return false;
             }
@@ -245,16 +247,17 @@ public final class RecordParser {
             if (!(column < texts ? hasText(column) : hasNumber(column))) {
                 return false;
             }
-            expected = column + 1;
+            missing -= column < texts || (column < texts + numbers && numberState[column - texts] == Reason.VALID) ? 1 : 0;
+            next = column + 1;
         } while (skips(','));
+        complete = missing == 0;
         return skips('}') && at == text.length;
     }
 
-    private int nextColumn(int expected) {
+    private int anyColumn() {
         for (int i = 0; i < quotedKeys.length; i++) {
-            int column = (expected + i) % quotedKeys.length;
-            if (quotedKeys[column] != null && skips(quotedKeys[column])) {
-                return column;
+            if (skips(quotedKeys[i])) {
+                return i;
             }
         }
         return -1;
