@@ -55,12 +55,12 @@ def processor_seconds() -> float:
 
 
 def fleet_of(count: int, rate: float) -> list[SimulatedDevice]:
-    wind = UniformModel(min=30, max=35)
-    return [SimulatedDevice(f"Turbine {n:05d}", Secret(f"token-{n}"), wind, rate) for n in range(1, count + 1)]
+    telemetry = {"windSpeed": UniformModel(min=30, max=35)}
+    return [SimulatedDevice(f"Turbine {n:05d}", Secret(f"token-{n}"), telemetry, rate) for n in range(1, count + 1)]
 
 
 def play_ours(port: int, qos: int, seconds: float, devices: int = DEVICES) -> dict[str, float]:
-    """A whole fleet as `simulate` plays it: wind, timestamps, JSON, accounting."""
+    """A whole fleet as `simulate` plays it: values, timestamps, JSON, accounting."""
     fleet = Fleet(MqttEndpoint("127.0.0.1", port), fleet_of(devices, FULL_SPEED), FleetOptions(qos=qos))
     stop = threading.Event()
     thread = threading.Thread(target=fleet.run, args=(stop,))

@@ -37,7 +37,7 @@ from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
-from pacifictool.simulation.plan import choose_turbines, plan_devices
+from pacifictool.simulation.plan import choose_devices, plan_devices
 
 POLL_SECONDS = 0.02
 TIMEOUT_SECONDS = 15.0
@@ -120,7 +120,7 @@ def measure(
             while not running.wait(0.1):
                 if job_done.done():
                     job_done.result()
-            devices = plan_devices(scenario, choose_turbines(scenario), tokens.__getitem__)
+            devices = plan_devices(choose_devices(scenario), tokens.__getitem__)
             fleet_done = pool.submit(Fleet(settings.mqtt, devices, FleetOptions(seed=1)).run, stop)
             first = (math.ceil(time.time() * 1000 / aggregation.window_ms) + 1) * aggregation.window_ms
             ends = [first + number * aggregation.window_ms for number in range(WARM_UP_WINDOWS + windows)]

@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from importlib import resources
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from generated_page import keep
 from pydantic import BaseModel
@@ -24,7 +24,7 @@ from pacifictool.scenario import Scenario
 HEAD = """\
 # Scenario
 
-<!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario.py and pacifictool/models/config.py;
+<!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario/ and pacifictool/models/config.py;
      change them, or the script, and run `make docs-reference`. -->
 
 A scenario describes what to create on the platform, what to simulate and what to aggregate. It is a TOML file, given
@@ -32,16 +32,17 @@ with `--scenario FILE` or `PACIFICTOOL_SCENARIO`; the default is the tutorial's:
 """
 
 AFTER_EXAMPLE = """\
-Unknown keys, two turbines of the same name, `min` greater than `max` or a rate that is not positive are errors; the
-message names the key. [Fleets](fleets.md) describes thousands of turbines.
+Unknown keys, two devices of the same name, `min` greater than `max` or a rate that is not positive are errors; the
+message names the key. [Fleets](fleets.md) describes thousands of devices.
 """
 
-WIND = """\
-## Wind
+MODEL = """\
+## Models
 
-`wind_speed` is a table whose `model` selects how values are computed; the default is `uniform`. Values depend only on
-the seed, the device's name and the number of the reading, so that a run with `--seed` can be reproduced.
-[wind-models.md](wind-models.md) shows each model with its keys and a picture.
+A key of `telemetry` has a table whose `model` selects how values are computed; the default is `uniform`. Values depend
+only on the seed, the names of device and key, and the number of the reading, so that a run with `--seed` can be
+reproduced.
+[models.md](models.md) shows each model with its keys and a picture.
 """
 
 
@@ -49,15 +50,15 @@ def render() -> str:
     """The whole page."""
     example = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
     rows = "\n".join(f"| `{key}` | {default} | {meaning} |" for key, default, meaning in _keys(Scenario, ""))
-    winds = "\n".join(_wind(name, model) for name, model in MODELS.items())
+    models = "\n".join(_model(name, model) for name, model in MODELS.items())
     return "\n".join(
         [
             HEAD,
             f"```toml\n{example}```\n",
             AFTER_EXAMPLE,
             f"| Key | Default | Meaning |\n| --- | --- | --- |\n{rows}\n",
-            WIND,
-            f"| `model` | Keys | Values |\n| --- | --- | --- |\n{winds}\n",
+            MODEL,
+            f"| `model` | Keys | Values |\n| --- | --- | --- |\n{models}\n",
         ]
     )
 
@@ -69,7 +70,7 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]
         kind: Any = field.annotation
         item = get_args(kind)[0] if get_args(kind) else kind
         if not prefix and isinstance(item, type) and issubclass(item, BaseModel):
-            yield from _keys(item, f"{name}[]." if get_args(kind) else f"{name}.")
+            yield from _keys(item, f"{name}[]." if get_origin(kind) is tuple else f"{name}.")
         else:
             yield prefix + name, _default(model, name), _cell(meanings[name] + _limits(field.metadata))
 
@@ -102,7 +103,7 @@ def _default(model: type[BaseModel], name: str) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        # Without a model, a wind is uniform.
+        # Without a model, values are uniform.
         pairs = [f"{key} = {_toml(item)}" for key, item in value.items() if (key, item) != ("model", "uniform")]
         return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, float):
@@ -120,7 +121,7 @@ def _limits(metadata: list[Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _wind(name: str, model: type[BaseModel]) -> str:
+def _model(name: str, model: type[BaseModel]) -> str:
     keys = ", ".join(f"`{key}`" for key in model.model_fields if key != "model")
     meaning = " ".join((model.__doc__ or "").split())
     return f'| `"{name}"` | {keys} | {_cell(meaning)} |'

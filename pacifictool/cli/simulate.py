@@ -1,4 +1,4 @@
-"""`simulate`: turbines that publish random wind speeds over MQTT."""
+"""`simulate`: devices that publish simulated telemetry over MQTT."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pacifictool.cli.context import CliSession
-    from pacifictool.scenario import Turbine
+    from pacifictool.scenario import Device, Scenario
     from pacifictool.settings import Secret
     from pacifictool.simulation.summary import FleetSummary
+
+_LISTED_INJECTIONS = 20
 
 app, command = command_app(
     'pacifictool simulate --device "Wind Turbine 1"',
@@ -30,12 +32,12 @@ app, command = command_app(
 def simulate(
     ctx: typer.Context,
     device: Annotated[
-        list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario; repeatable.")
+        list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="A device of the scenario; repeatable.")
     ] = None,
-    all_devices: Annotated[bool, typer.Option("--all", help="All turbines of the scenario; the default.")] = False,
+    all_devices: Annotated[bool, typer.Option("--all", help="All devices of the scenario; the default.")] = False,
     fleet: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The first N turbines of the scenario's fleet, not its turbines."),
+        typer.Option(metavar="N", min=1, help="The first N devices of the scenario's fleet, not its own devices."),
     ] = None,
     rate: Annotated[float | None, typer.Option(metavar="HZ", help="Readings per second and device.")] = None,
     duration: DurationOption = None,
@@ -68,26 +70,26 @@ def simulate(
         str, typer.Option(metavar="TIME", help="Resend a reading without acknowledgement after this time.")
     ] = "10s",
 ) -> None:
-    """Publish random wind speeds over MQTT until Ctrl-C, then report what happened to every reading.
+    """Publish simulated telemetry over MQTT until Ctrl-C, then report what happened to every reading.
 
     `--device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py. `--fleet 1000` simulates the
-    turbines that `setup --fleet 1000` created.
+    devices that `setup --fleet 1000` created.
     """
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
-    from pacifictool.simulation.plan import choose_turbines, plan_devices
+    from pacifictool.simulation.plan import choose_devices, plan_devices
 
     session = session_of(ctx)
     if device and all_devices:
         raise UsageError("--device and --all cannot be combined.", hint="Use one of them.")
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
-    turbines = choose_turbines(scenario, device or ())
+    devices = choose_devices(scenario, device or ())
     metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
-    if token is not None and len(turbines) != 1:
-        raise UsageError("--token requires exactly one device.", hint='For example --device "Wind Turbine 1".')
+    if token is not None and len(devices) != 1:
+        raise UsageError("--token requires exactly one device.", hint=f'For example --device "{devices[0].name}".')
     options = FleetOptions(
         qos=qos,
         duration_seconds=None if duration is None else seconds_option("--duration", duration),
@@ -98,19 +100,24 @@ def simulate(
         spawn_rate=spawn_rate,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
-    tokens = _tokens(session, turbines, token)
-    devices = plan_devices(scenario, turbines, tokens.__getitem__, rate=rate)
-    simulated = Fleet(session.settings.mqtt, devices, options, session.reporter)
+    tokens = _tokens(session, devices, token)
+    plans = plan_devices(devices, tokens.__getitem__, rate=rate)
+    simulated = Fleet(session.settings.mqtt, plans, options, session.reporter, device_word=scenario.device_word)
     with contextlib.ExitStack() as stack:
         if metrics_address is not None:
             from pacifictool.simulation.metrics import metrics_endpoint
 
             host, port = metrics_address
-            port = stack.enter_context(metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning))
+            words = scenario.device_word(2)
+            port = stack.enter_context(
+                metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning, words)
+            )
             session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)
-    session.output.emit({"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary))
+    session.output.emit(
+        {"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary, scenario)
+    )
     session.exit_if_interrupted()
     if not summary.complete:
         raise typer.Exit(1)
@@ -126,25 +133,26 @@ def listening_address(text: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
-def _tokens(session: CliSession, turbines: Sequence[Turbine], token: str | None) -> dict[str, Secret]:
+def _tokens(session: CliSession, devices: Sequence[Device], token: str | None) -> dict[str, Secret]:
     """Access tokens by device name: the given one, or looked up over REST."""
     from pacifictool.settings import Secret, check_device_token
 
     if token is not None:
         check_device_token(session.settings, "--token or PACIFICTOOL_TOKEN")
-        return {turbines[0].name: Secret(token)}
+        return {devices[0].name: Secret(token)}
     from pacifictool.provisioning.entities import look_up_tokens
 
     with session.connect() as platform:
-        return look_up_tokens(platform, [turbine.name for turbine in turbines], session.reporter, session.stop)
+        return look_up_tokens(platform, [device.name for device in devices], session.reporter, session.stop)
 
 
-def _render(console: Any, summary: FleetSummary) -> None:
+def _render(console: Any, summary: FleetSummary, scenario: Scenario) -> None:
     from pacifictool.cli.render import table
 
+    word = scenario.device_word()
     confirmed = summary.qos > 0
     rows = [
-        ["Devices", f"{summary.connected} of {summary.devices} connected"],
+        [scenario.device_word(2).capitalize(), f"{summary.connected} of {summary.devices} connected"],
         ["Readings generated", str(summary.generated)],
         [
             "Readings acknowledged" if confirmed else "Readings sent",
@@ -160,14 +168,41 @@ def _render(console: Any, summary: FleetSummary) -> None:
     if not confirmed:
         rows = [row for row in rows if row[0] != "Acknowledged after"]
     if summary.missed:
-        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the device was offline or late"])
+        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the {word} was offline or late"])
+    if summary.withheld:
+        rows.insert(4, ["Readings withheld", f"{summary.withheld}: drop-outs, or missing values of a file"])
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
+    if summary.injections:
+        console.print(_injections(summary, scenario))
+        if (unlisted := len(summary.injections) - _LISTED_INJECTIONS) > 0:
+            console.print(f"And {unlisted} more, which -o json lists.")
     for name, reason in summary.refused.items():
         console.print(f"Refused: {name}: {reason}")
     for reason in summary.interrupted.values():
         console.print(f"Interrupted: {reason}")
     for reading in summary.losses:
         console.print(f"Lost: {reading.as_document()}")
+
+
+def _injections(summary: FleetSummary, scenario: Scenario) -> Any:
+    from pacifictool.cli.render import table
+    from pacifictool.tools.times import utc_clock
+
+    rows = [
+        [
+            injection.device,
+            scenario.label(injection.key) if injection.key is not None else "all keys",
+            injection.change or "nothing sent",
+            utc_clock(injection.from_ts_ms),
+            utc_clock(injection.to_ts_ms),
+            str(injection.readings),
+        ]
+        for injection in summary.injections[:_LISTED_INJECTIONS]
+    ]
+    columns = {scenario.device_word().capitalize(): "left", "Key": "left", "Change": "left"}
+    return table(
+        "Injected", {**columns, "First reading (UTC)": "left", "Last reading": "left", "Readings": "right"}, rows
+    )
 
 
 def _ms(value: float | None) -> str:

@@ -279,7 +279,7 @@ class Demo:
         )
 
     def _simulate(self, turbine: str, token: Secret, stop: threading.Event) -> FleetSummary:
-        devices = plan_devices(self._scenario, choose_devices(self._scenario, [turbine]), lambda _name: token)
+        devices = plan_devices(choose_devices(self._scenario, [turbine]), lambda _name: token)
         return Fleet(self._settings.mqtt, devices, FleetOptions(qos=1, seed=self._options.seed), SILENT).run(stop)
 
     def _expected_means(self, offsets: dict[int, int]) -> ExpectedMeans:

@@ -1,4 +1,5 @@
-"""Models of simulated values: what a scenario can ask for (`config`) and what produces the values (`generators`).
+"""Models of simulated values: what a scenario can ask for (`config`), what produces the values (`generators`),
+and files that are replayed (`csv_file`).
 
-docs/wind-models.md shows what each model looks like.
+docs/models.md shows what each model looks like.
 """

@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from array import array
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-MAX_VALUE = 1e9
+from pacifictool.models import csv_file
+from pacifictool.models.csv_file import CsvFormat, CsvTable, open_table
+
+MAX_VALUE: Final = csv_file.MAX_VALUE
 """The job keeps sums exact up to this value; no model produces more."""
 
 Number = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE)]
@@ -31,7 +30,15 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _Bounded(_Model):
+class _Random(_Model):
+    """A model with random numbers."""
+
+    seed: Annotated[str, Field(min_length=1)] | None = None
+    """Name of a stream of random numbers. Devices and keys whose models name the same one move together; None: each
+    key of each device has a stream of its own."""
+
+
+class _Bounded(_Random):
     """Values are kept within `min` and `max`, and rounded to `decimals`."""
 
     min: Number = -MAX_VALUE
@@ -45,7 +52,7 @@ class _Bounded(_Model):
         return self
 
 
-class UniformModel(_Model):
+class UniformModel(_Random):
     """Uniform integers, both ends included, as the tutorial's `random.randrange(30, 36)`."""
 
     model: Literal["uniform"] = "uniform"
@@ -110,13 +117,34 @@ class SineModel(_Bounded):
     """Standard deviation of the noise."""
 
 
-class ReplayModel(_Model):
-    """Values from a column of a CSV file with a header row, in order; after the last one the first one again."""
+class ReplayModel(_Random):
+    """Values from a column of a CSV file with a header row, in order; after the last one the first one again. A reading
+    lacks the key where the file has no value."""
 
     model: Literal["replay"]
     file: Path
     """Relative to the folder of the scenario."""
-    column: Annotated[str, Field(min_length=1)] = "windSpeed"
+    column: Annotated[str, Field(min_length=1)] | None = None
+    """None: the column that has the name of the key."""
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The character between cells; None: recognised."""
+    decimal: Literal[".", ","] = "."
+    comment: str = "#"
+    """Lines that begin with it are skipped; empty: none."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Lines before the header to skip."""
+    encoding: Annotated[str, Field(min_length=1)] | None = None
+    """None: by the byte order mark, otherwise UTF-8."""
+    missing: tuple[float | str, ...] = ()
+    """Cells that stand for no value, such as `[-999, "NaN"]`; an empty cell always does."""
+    time_column: Annotated[str, Field(min_length=1)] | None = None
+    """Column of the rows' times. Readings are then due as far apart as the rows, bear these times, and end with the
+    file; the rate of the device does not matter."""
+    time_format: Annotated[str, Field(min_length=1)] | None = None
+    """`"iso"`, `"s"` or `"ms"` since 1970, or a pattern such as `"%d.%m.%Y %H:%M"`; None: one of the first three.
+    Times without a zone are UTC."""
+    speed: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    """With `time_column`: seconds of the file in one second."""
     row_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """How long a row lasts; None: each reading takes the next row."""
     shift: bool = False
@@ -133,44 +161,64 @@ class ReplayModel(_Model):
         return place
 
     @model_validator(mode="after")
-    def _readable(self) -> Self:
-        read_column(self.file, self.column)
+    def _consistent(self) -> Self:
+        if self.time_column is None:
+            if self.time_format is not None or self.speed != 1.0:
+                raise ValueError("time_format and speed need time_column")
+        elif self.row_seconds is not None or self.shift:
+            raise ValueError("row_seconds and shift cannot be combined with time_column, which says when each row is")
+        if self.separator is not None and self.separator in '"\r\n':
+            raise ValueError("separator cannot be a quote or the end of a line")
+        if self.separator == self.decimal:
+            raise ValueError(f"separator and decimal are both {self.decimal!r}")
+        self.table.load([] if self.column is None else [self.column])
         return self
 
+    @property
+    def table(self) -> CsvTable:
+        """The file. Raises ValueError with a sentence for the user."""
+        return open_table(
+            self.file,
+            CsvFormat(
+                separator=self.separator,
+                decimal=self.decimal,
+                comment=self.comment,
+                skip=self.skip,
+                encoding=self.encoding,
+                missing=self.missing,
+                time_column=self.time_column,
+                time_format=self.time_format,
+            ),
+        )
 
-@lru_cache(maxsize=32)
-def read_column(file: Path, column: str) -> Sequence[float]:
-    """The numbers of one column of a CSV file with a header row, without empty cells. A file is read once per run.
-
-    Raises ValueError with a sentence for the user.
-    """
-    values = array("d")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if column not in (reader.fieldnames or ()):
-                known = ", ".join(repr(name) for name in reader.fieldnames or ()) or "no columns"
-                raise ValueError(f"the file {file} has no column {column!r}; it has {known}")
-            for row in reader:
-                text = (row[column] or "").strip()
-                if text:
-                    values.append(_number(text, f"line {reader.line_num} of {file}"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"the file {file} cannot be read: {reason}") from None
-    if not values:
-        raise ValueError(f"the column {column!r} of {file} holds no numbers")
-    return values
+    def values(self, key: str) -> Sequence[float]:
+        """The values of a key, one for each row; not a number where the file has none. Raises ValueError."""
+        return self.table.column(self.column or key)
 
 
-def _number(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not -MAX_VALUE <= value <= MAX_VALUE:  # also not a number
-        raise ValueError(f"{text!r} in {place} is not a number within -1e9 and 1e9")
-    return value
+def read_replays(telemetry: Mapping[str, object]) -> None:
+    """Reads the columns that the keys of one device replay, each file once. Raises ValueError for the user."""
+    columns: dict[CsvTable, list[str]] = {}
+    for key, model in _replays(telemetry):
+        columns.setdefault(model.table, []).append(model.column or key)
+    for table, names in columns.items():
+        table.load(names)
+    replay_clock(telemetry)
+
+
+def replay_clock(telemetry: Mapping[str, object]) -> tuple[Sequence[int], float] | None:
+    """The times of a device's readings in milliseconds since 1970, and the speed at which they pass; None when its rate
+    says when readings are due. Raises ValueError when two keys disagree."""
+    timed = [model for _key, model in _replays(telemetry) if model.time_column is not None]
+    if not timed:
+        return None
+    if len({(model.table, model.speed) for model in timed}) > 1:
+        raise ValueError("keys of one device with a time_column must take it from one file, with one speed and format")
+    return timed[0].table.times_ms, timed[0].speed
+
+
+def _replays(telemetry: Mapping[str, object]) -> Iterable[tuple[str, ReplayModel]]:
+    return ((key, model) for key, model in telemetry.items() if isinstance(model, ReplayModel))
 
 
 def _model_name(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Generators of wind speeds: the value of a reading as a pure function of seed, device and reading number.
+"""Generators of values: the value of a reading as a pure function of seed, device, key and reading number.
 
-`generator_for(spec, …)` makes the generator of one device. It accepts further classes of configuration: register a
-function for a class with `@generator_for.register`.
+`generator_for(spec, …)` makes the generator of one key of a device. It accepts further classes of configuration:
+register a function for a class with `@generator_for.register`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pacifictool.models.config import (
     SineModel,
     UniformModel,
     WalkModel,
-    read_column,
 )
 
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -30,53 +29,65 @@ _GOLDEN: Final = 0x9E37_79B9_7F4A_7C15
 
 
 class Generator(Protocol):
-    """Generates the wind speeds of one device."""
+    """Generates the values of one key of a device."""
 
-    def value(self, number: int, elapsed_seconds: float) -> int | float:
-        """The wind speed of reading `number` (0, 1, …), due `elapsed_seconds` after reading 0.
+    def value(self, number: int, elapsed_seconds: float) -> int | float | None:
+        """The value of reading `number` (0, 1, …), due `elapsed_seconds` after reading 0; None: the reading has none.
 
         Pure: the same arguments give the same value, in whatever order and however often it is called.
         """
 
 
 @singledispatch
-def generator_for(spec: object, *, seed: int, device: str) -> Generator:
+def generator_for(spec: object, *, seed: int, device: str, key: str) -> Generator:
     """The generator for a model of the scenario. Raises ScenarioError for an unknown class.
 
-    A run can be reproduced from its seed, whatever the number of devices and their order: the random numbers of a
-    device depend only on the seed and on its own name.
+    A run can be reproduced from its seed, whatever the number of devices and keys and their order: the random numbers
+    of a key depend only on the seed, on its name and on that of the device.
     """
-    raise ScenarioError(f"No wind model is known for {type(spec).__name__} (device {device!r}, seed {seed}).")
+    raise ScenarioError(f"No model is known for {type(spec).__name__} (device {device!r}, key {key!r}, seed {seed}).")
 
 
 @generator_for.register
-def _uniform_integers(spec: UniformModel, *, seed: int, device: str) -> Generator:
-    return UniformIntegers(spec.min, spec.max, device_key(seed, device, "wind"))
+def _uniform_integers(spec: UniformModel, *, seed: int, device: str, key: str) -> Generator:
+    return UniformIntegers(spec.min, spec.max, stream_key(seed, device, key, shared=spec.seed))
 
 
 @generator_for.register
-def _constant(spec: ConstantModel, *, seed: int, device: str) -> Generator:  # noqa: ARG001 - all have one signature
+def _constant(spec: ConstantModel, *, seed: int, device: str, key: str) -> Generator:  # noqa: ARG001 - all have one signature
     return Constant(plain(spec.value))
 
 
 @generator_for.register
-def _normal(spec: NormalModel, *, seed: int, device: str) -> Generator:
-    return Normal(spec, device_key(seed, device, "wind"))
+def _normal(spec: NormalModel, *, seed: int, device: str, key: str) -> Generator:
+    return Normal(spec, stream_key(seed, device, key, shared=spec.seed))
 
 
 @generator_for.register
-def _walk(spec: WalkModel, *, seed: int, device: str) -> Generator:
-    return Walk(spec, device_key(seed, device, "wind"))
+def _walk(spec: WalkModel, *, seed: int, device: str, key: str) -> Generator:
+    return Walk(spec, stream_key(seed, device, key, shared=spec.seed))
 
 
 @generator_for.register
-def _sine(spec: SineModel, *, seed: int, device: str) -> Generator:
-    return DailySine(spec, device_key(seed, device, "wind"))
+def _sine(spec: SineModel, *, seed: int, device: str, key: str) -> Generator:
+    return DailySine(spec, stream_key(seed, device, key, shared=spec.seed))
 
 
 @generator_for.register
-def _replay(spec: ReplayModel, *, seed: int, device: str) -> Generator:
-    return Replay(spec, device_key(seed, device, "wind"))
+def _replay(spec: ReplayModel, *, seed: int, device: str, key: str) -> Generator:
+    # The same row for all keys of a device: a row holds what was measured together.
+    return Replay(spec, key, stream_key(seed, device, "windSpeed", shared=spec.seed))
+
+
+_EARLIER_NAMES: Final = {"windSpeed": "wind"}
+"""The streams of earlier versions, so that the tutorial has the same values with the same seed."""
+
+
+def stream_key(seed: int, device: str, key: str, *, shared: str | None = None) -> int:
+    """The stream of random numbers of one key of a device, or the one that all models share that name `shared`."""
+    if shared is not None:
+        return device_key(seed, shared, "shared")
+    return device_key(seed, device, _EARLIER_NAMES.get(key, f"key {key}"))
 
 
 def device_key(seed: int, device: str, purpose: str) -> int:
@@ -239,12 +250,13 @@ class Replay:
 
     __slots__ = ("_first", "_row_seconds", "_values")
 
-    def __init__(self, spec: ReplayModel, key: int) -> None:
-        self._values = read_column(spec.file, spec.column)
+    def __init__(self, spec: ReplayModel, key: str, stream: int) -> None:
+        self._values = spec.values(key)
         self._row_seconds = spec.row_seconds
-        self._first = key % len(self._values) if spec.shift else 0
+        self._first = stream % len(self._values) if spec.shift else 0
 
-    def value(self, number: int, elapsed_seconds: float) -> int | float:
+    def value(self, number: int, elapsed_seconds: float) -> int | float | None:
         # A millionth of a row makes up for the rounding of number / rate.
         row = number if self._row_seconds is None else int(elapsed_seconds / self._row_seconds + 1e-6)
-        return plain(round(self._values[(self._first + row) % len(self._values)], MAX_DECIMALS))
+        value = self._values[(self._first + row) % len(self._values)]
+        return None if math.isnan(value) else plain(round(value, MAX_DECIMALS))

@@ -18,7 +18,15 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.models.config import ConstantModel, SineModel, NormalModel, ReplayModel, Wind, UniformModel, read_column
+from pacifictool.models.config import (
+    ConstantModel,
+    NormalModel,
+    ReplayModel,
+    SineModel,
+    UniformModel,
+    Wind,
+    read_column,
+)
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
 from pacifictool.rest import Asset, Device, Platform

@@ -5,12 +5,13 @@ Every check raises ValueError with a sentence for the user.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pacifictool.scenario.names import DEVICE_NAME, MAX_NAME_LENGTH, suggestion
 
 if TYPE_CHECKING:
+    from pacifictool.scenario.devices import Device, FleetSpec
     from pacifictool.scenario.model import Analytics, Forwarding, Scenario
 
 _FROM_DEVICE = "needs device = true in [forwarding], which adds it to records"
@@ -22,14 +23,14 @@ def check_keys(scenario: Scenario) -> None:
     for each in scenario.analytics:
         _check_groups(each, forwarding)
         _check_aggregates(each, forwarding)
-    if scenario.fleet is not None:
+    for place, spec in _simulated(scenario):
         for table, keys, known in (
-            ("attributes", scenario.fleet.attributes, [str(attribute) for attribute in forwarding.attributes]),
-            ("telemetry", scenario.fleet.telemetry, list(forwarding.telemetry)),
+            ("attributes", spec.attributes, [str(attribute) for attribute in forwarding.attributes]),
+            ("telemetry", spec.telemetry, list(forwarding.telemetry)),
         ):
             for key in keys:
                 if key not in known:
-                    raise ValueError(f"fleet.{table}: {key!r} is not in forwarding.{table}{suggestion(key, known)}")
+                    raise ValueError(f"{place}.{table}: {key!r} is not in forwarding.{table}{suggestion(key, known)}")
     _check_required(scenario)
     results = dict.fromkeys(key for each in scenario.analytics for key in each.telemetry)
     values = [*dict.fromkeys([*forwarding.telemetry, *results])]
@@ -67,18 +68,21 @@ def _check_required(scenario: Scenario) -> None:
     groups = [frozenset(each.group_by) for each in scenario.analytics]
     required = frozenset.intersection(*groups) - {DEVICE_NAME} if groups else frozenset()
     scopes = {attribute.key: str(attribute) for attribute in scenario.forwarding.attributes}
-    tables: list[tuple[str, Mapping[str, object]]] = [
-        (f"devices[{number}]", device.attributes) for number, device in enumerate(scenario.devices, start=1)
-    ]
-    if scenario.fleet is not None:
-        tables.append(("fleet", scenario.fleet.attributes))
-    for place, attributes in tables:
+    for place, spec in _simulated(scenario):
         for key in scenario.analytics[0].group_by if scenario.analytics else ():
-            if key in required and scopes[key] not in attributes:
+            if key in required and scopes[key] not in spec.attributes:
                 raise ValueError(
                     f"{place}.attributes: {scopes[key]!r} is missing; all analytics group by it, so that the platform"
                     " does not forward messages of a device without it"
                 )
+
+
+def _simulated(scenario: Scenario) -> Iterator[tuple[str, Device | FleetSpec]]:
+    """What is simulated, with its place in the file."""
+    for number, device in enumerate(scenario.devices, start=1):
+        yield f"devices[{number}]", device
+    if scenario.fleet is not None:
+        yield "fleet", scenario.fleet
 
 
 def _check_words(table: str, words: dict[str, str], known: list[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from pacifictool.models.config import Model
-from pacifictool.scenario.names import Attribute, Key, Name, suggestion
+from pacifictool.models.config import Model, Number, read_replays
+from pacifictool.scenario.names import Attribute, Key, Name, Seconds, suggestion
+from pacifictool.scenario.payload import PayloadTemplate
 
 _FORMAT: Final = r"(?::0?[1-9]d)?\}"
 _NUMBER = re.compile(r"\{number" + _FORMAT)
@@ -40,6 +42,75 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class _Episode(_Table):
+    """A span of a device's time, which begins with its first reading."""
+
+    after: Annotated[Seconds, Field(ge=0)]
+    """When it begins, counted from the device's first reading."""
+
+    lasts: Annotated[Seconds, Field(gt=0)]
+    """How long it lasts; its end is no longer part of it."""
+
+    every: Annotated[Seconds, Field(gt=0)] | None = None
+    """From one beginning to the next; none: it happens once."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.every is not None and self.every < self.lasts:
+            raise ValueError("every must not be shorter than lasts")
+        return self
+
+    def occurrence(self, elapsed_seconds: float) -> int | None:
+        """Which occurrence a reading belongs to, from 0; None: to none."""
+        since = elapsed_seconds - self.after + 1e-9  # makes up for the rounding of number / rate
+        if since < 0:
+            return None
+        occurrence, into = (0, since) if self.every is None else divmod(since, self.every)
+        return int(occurrence) if into < self.lasts else None
+
+
+class Dropout(_Episode):
+    """A span in which a device sends nothing, or nothing of one key."""
+
+    key: Key | None = None
+    """The key that is missing; none: the device sends nothing."""
+
+
+class Anomaly(_Episode):
+    """A span in which the values of a key are changed: one of `add`, `factor` and `set`."""
+
+    key: Key
+    """The key whose values are changed."""
+
+    add: Number | None = None
+    """What is added to each value."""
+
+    factor: Number | None = None
+    """What each value is multiplied by."""
+
+    set: Number | None = None
+    """What each value is replaced with."""
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if sum(change is not None for change in (self.add, self.factor, self.set)) != 1:
+            raise ValueError("an anomaly has exactly one of add, factor and set")
+        return self
+
+    def changed(self, value: float) -> float:
+        """The value that is sent instead of this one."""
+        if self.add is not None:
+            return value + self.add
+        return value * self.factor if self.factor is not None else self.set or 0.0
+
+    @property
+    def change(self) -> str:
+        """For a person: "+12", "× 0.5", "= 99"."""
+        if self.add is not None:
+            return f"{self.add:+g}"
+        return f"× {self.factor:g}" if self.factor is not None else f"= {self.set:g}"
+
+
 class Device(_Table):
     """`[[devices]]`: one simulated device."""
 
@@ -54,6 +125,24 @@ class Device(_Table):
 
     rate: Rate = 10.0
     """Readings per second."""
+
+    payload: str | None = None
+    """Template of the messages, such as `{"ts": {ts}, "values": {"temp": {temperature}}}`; by default values are texts,
+    as the tutorial's are. docs/fleets.md says what it may hold."""
+
+    anomalies: tuple[Anomaly, ...] = ()
+    """Spans in which the values of a key are changed:
+    `{ key = "temperature", after = "60s", lasts = "30s", add = 12 }`, or with `factor` or `set`; `every` repeats
+    them."""
+
+    dropouts: tuple[Dropout, ...] = ()
+    """Spans in which nothing is sent: `{ after = "60s", lasts = "30s" }`; with `key`, only that key is missing."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        read_replays(self.telemetry)
+        _check_simulation(self.telemetry, self.payload, (*self.anomalies, *self.dropouts))
+        return self
 
 
 class FleetSpec(_Table):
@@ -83,6 +172,18 @@ class FleetSpec(_Table):
     rate: Rate = 1.0
     """Readings per second of each device."""
 
+    payload: str | None = None
+    """Template of the messages, such as `{"ts": {ts}, "values": {"temp": {temperature}}}`; by default values are texts,
+    as the tutorial's are. docs/fleets.md says what it may hold."""
+
+    anomalies: tuple[Anomaly, ...] = ()
+    """Spans in which the values of a key are changed:
+    `{ key = "temperature", after = "60s", lasts = "30s", add = 12 }`, or with `factor` or `set`; `every` repeats
+    them."""
+
+    dropouts: tuple[Dropout, ...] = ()
+    """Spans in which nothing is sent: `{ after = "60s", lasts = "30s" }`; with `key`, only that key is missing."""
+
     @field_validator("name")
     @classmethod
     def _name(cls, pattern: str) -> str:
@@ -97,6 +198,16 @@ class FleetSpec(_Table):
             if isinstance(pattern, str) and set("{}") & set(_PLACEHOLDER.sub("", pattern)):
                 raise ValueError(f"{pattern!r} may hold {{group}} and {{number}}, and no other braces")
         return attributes
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for group in range(max(map(len, self.telemetry.values()))):
+            read_replays(self._models(group))
+        _check_simulation(self.telemetry, self.payload, (*self.anomalies, *self.dropouts))
+        return self
+
+    def _models(self, group: int) -> dict[str, Model]:
+        return {key: models[group % len(models)] for key, models in self.telemetry.items()}
 
     def devices(self, count: int) -> tuple[Device, ...]:
         """Devices 1 to `count`. A smaller fleet is always the first part of a larger one."""
@@ -114,9 +225,21 @@ class FleetSpec(_Table):
         return Device.model_construct(
             name=self.name.format(number=index + 1),
             attributes={key: value(pattern) for key, pattern in self.attributes.items()},
-            telemetry={key: models[group % len(models)] for key, models in self.telemetry.items()},
+            telemetry=self._models(group),
             rate=self.rate,
+            payload=self.payload,
+            anomalies=self.anomalies,
+            dropouts=self.dropouts,
         )
+
+
+def _check_simulation(keys: Mapping[str, object], payload: str | None, episodes: Iterable[Anomaly | Dropout]) -> None:
+    if payload is not None:
+        PayloadTemplate(payload, keys)
+    for episode in episodes:
+        if episode.key is not None and episode.key not in keys:
+            kind = "anomalies" if isinstance(episode, Anomaly) else "dropouts"
+            raise ValueError(f"{kind}: {episode.key!r} is not in telemetry, which has {', '.join(map(repr, keys))}")
 
 
 def resolve_models(document: Any) -> Any:

@@ -279,22 +279,9 @@ class Scenario(Table):
         ):
             if duplicates := duplicated(names):
                 raise ValueError(f"two {table} have the name {duplicates[0]!r}; names must be unique")
-        forwarded = self.forwarding
         check_keys(self)
         check_results(self)
         check_names(self)
-        attributes = {str(attribute) for attribute in forwarded.attributes}
-        for index, device in enumerate(self.devices):
-            if unknown := sorted(device.attributes.keys() - attributes):
-                raise ValueError(
-                    f"devices[{index + 1}].attributes: {unknown[0]!r} is not in forwarding.attributes, which are "
-                    f"{_listed(sorted(attributes))}"
-                )
-            if unknown := sorted(device.telemetry.keys() - set(forwarded.telemetry)):
-                raise ValueError(
-                    f"devices[{index + 1}].telemetry: {unknown[0]!r} is not in forwarding.telemetry, which are "
-                    f"{_listed(forwarded.telemetry)}"
-                )
         return self
 
     # --- what others ask -----------------------------------------------------------------------------------------

@@ -18,11 +18,13 @@ from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.connection import DeviceConnection
 from pacifictool.simulation.disconnects import DisconnectCause, SessionHistory
+from pacifictool.simulation.disturbances import Disturbances, Injection
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.outbox import Outbox
+from pacifictool.simulation.payload import TemplatePayload, TextValues
 from pacifictool.simulation.plan import SimulatedDevice
-from pacifictool.simulation.reading import Outcome, PayloadWriter, Reading, ReadingSource, Schedule
+from pacifictool.simulation.reading import Outcome, Reading, ReadingSource
 from pacifictool.simulation.summary import FleetCounters
 from pacifictool.tools.backoff import Backoff
 
@@ -88,9 +90,10 @@ class RunningDevice:
     """The state of one device in a running fleet. All methods must be called in the event loop's thread."""
 
     __slots__ = (
-        "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_drain_until", "_ended_at", "_failures",
-        "_fleet", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox", "_phase", "_retry_at",
-        "_schedule", "_source", "ever_online", "is_refused", "missed", "plan", "state", "wake_at",
+        "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_disturbances", "_drain_until", "_ended_at",
+        "_failures", "_fleet", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox", "_phase",
+        "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan", "state",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(self, plan: SimulatedDevice, fleet: DeviceFleet, *, connect_at: float, seed: int) -> None:
@@ -108,20 +111,31 @@ class RunningDevice:
         self._close_at = math.inf
         if options.duration_seconds is not None:
             self._close_at = connect_at + options.duration_seconds + LATE_SECONDS
-        self._schedule = Schedule(plan.rate, options.readings_at(plan.rate))
+        self._schedule = plan.schedule(options)
         fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
-        self._phase = min(1 / plan.rate, _MAX_JITTER_SECONDS) * fraction if options.jitter else 0.0
+        has_jitter = options.jitter and self._schedule.times_ms is None
+        self._phase = min(1 / self.rate, _MAX_JITTER_SECONDS) * fraction if has_jitter else 0.0
+        keys = plan.telemetry.keys()
+        self._writer = (
+            TextValues(keys, bare=options.bare, sequence=options.sequence)
+            if plan.payload is None
+            else TemplatePayload(plan.payload, keys, plan.name)
+        )
+        self._disturbances = (
+            Disturbances(plan.name, plan.anomalies, plan.dropouts) if plan.anomalies or plan.dropouts else None
+        )
         self._source = ReadingSource(
             plan.name,
             self._schedule,
-            generator_for(plan.wind, seed=seed, device=plan.name),
-            PayloadWriter(plan.value_key, bare=options.bare, sequence=options.sequence),
+            {key: generator_for(model, seed=seed, device=plan.name, key=key) for key, model in plan.telemetry.items()},
+            self._writer,
+            self._disturbances,
         )
         self._outbox = Outbox()
         self._drain_until: float | None = None  # set with the last reading: how long acknowledgements are awaited
         self._retry_at = connect_at
         self._failures = 0  # attempts in a row that led to no delivery
-        self._history = SessionHistory(qos=options.qos, period_seconds=1 / plan.rate)
+        self._history = SessionHistory(qos=options.qos, period_seconds=1 / self.rate)
         self._deadline = math.inf
         self._next_tick = math.inf
         self._offline_since = connect_at
@@ -136,6 +150,26 @@ class RunningDevice:
         schedule or a delivery goes beyond."""
         seconds = self._schedule.seconds_until(self._last_delivery, now if self._ended_at is None else self._ended_at)
         return self._delivered / seconds if seconds else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Readings per second by the schedule."""
+        return self._schedule.rate
+
+    @property
+    def limit(self) -> int | None:
+        """How many readings are to be taken; None: no limit."""
+        return self._schedule.limit
+
+    @property
+    def withheld(self) -> int:
+        """Readings that were due and had no value to send."""
+        return self._source.withheld
+
+    @property
+    def injections(self) -> Sequence[Injection]:
+        """The drop-outs and anomalies so far."""
+        return () if self._disturbances is None else self._disturbances.injections
 
     @property
     def is_away(self) -> bool:
@@ -238,7 +272,7 @@ class RunningDevice:
         # After sessions that ended right after a message, one message at a time, so that a poison message can be
         # identified. Messages without a timestamp collide on the platform when two arrive in one millisecond; one of
         # them is then never acknowledged.
-        if self._history.ends_after_message or (options.bare and options.qos):
+        if self._history.ends_after_message or (options.qos and not self._writer.has_time):
             return 1
         return options.max_in_flight
 

@@ -38,6 +38,10 @@ _BAR_FOR_CONNECTING: Final = 50
 _NAMED_REFUSALS: Final = 5
 
 
+def _device_word(count: int) -> str:
+    return "device" if count == 1 else "devices"
+
+
 class _Display:
     """The progress of a run: a bar for the readings, and above it one for the connections until all are open."""
 
@@ -73,14 +77,26 @@ class Fleet:
         options: FleetOptions | None = None,
         reporter: Reporter = SILENT,
         on_reading: Callable[[Reading], None] | None = None,
+        device_word: Callable[[int], str] = _device_word,
     ) -> None:
-        """Raises UsageError when there are no devices, or two have the same name."""
+        """`device_word` gives what a person calls this many devices, as `Scenario.device_word` does.
+
+        Raises UsageError when there are no devices, two have the same name, or an option is not possible for one.
+        """
+        self.options = options or FleetOptions()
         if not devices:
             raise UsageError("There is no device to simulate.")
         if len({device.name for device in devices}) < len(devices):
             raise UsageError("Two devices to simulate have the same name.")
+        if self.options.bare or self.options.sequence:
+            for device in devices:
+                if device.payload is not None:
+                    raise UsageError(
+                        f"{device.name!r} has a payload of its own, which --bare and --sequence do not change.",
+                        hint="Its template can hold {number}, and need not hold {ts}.",
+                    )
         self.endpoint = endpoint
-        self.options = options or FleetOptions()
+        self._word = device_word
         self.counters = FleetCounters()
         self.encoder = PublishEncoder(TELEMETRY_TOPIC, self.options.qos)
         self.seed = secrets.randbelow(2**31) if self.options.seed is None else self.options.seed
@@ -92,7 +108,7 @@ class Fleet:
         """Devices with readings due, in the order in which they are run when there is room."""
         self._failed_starts = 0
         self._fatal: MqttError | None = None
-        self._outage = OutageReporter(reporter, "All devices are connected again.")
+        self._outage = OutageReporter(reporter, f"All {device_word(2)} are connected again.")
         self._started = time.monotonic()
         self._ended: float | None = None
 
@@ -153,7 +169,8 @@ class Fleet:
             lost=lost,
             unconfirmed=max(0, generated - delivered - lost),
             missed=sum(device.missed for device in self._devices),
-            target_rate=sum(plan.rate for plan in self._plans),
+            withheld=sum(device.withheld for device in self._devices),
+            target_rate=sum(part.rate for part in self._devices or self._plans),
             achieved_rate=sum(device.achieved_rate(now) for device in self._devices),
             lag_p50_ms=milliseconds(counters.lag.percentile(50)),
             lag_p99_ms=milliseconds(counters.lag.percentile(99)),
@@ -163,6 +180,7 @@ class Fleet:
             refused=dict(counters.refused),
             interrupted=dict(counters.interrupted),
             losses=tuple(counters.losses),
+            injections=tuple(injection for device in self._devices for injection in device.injections),
             seconds=(self._ended or now) - self._started,
             seed=self.seed,
             qos=self.options.qos,
@@ -198,17 +216,19 @@ class Fleet:
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[_Display]:
-        limits = [self.options.readings_at(plan.rate) for plan in self._plans]
+        limits = [device.limit for device in self._devices]
         total = sum(limit for limit in limits if limit is not None) if None not in limits else None
         count = len(limits)
         with contextlib.ExitStack() as connect, contextlib.ExitStack() as run:
             # With fewer devices, connecting is over before a bar can be read.
             connecting = (
-                connect.enter_context(self._reporter.task(f"Connecting {count} devices", total=count, unit="devices"))
+                connect.enter_context(
+                    self._reporter.task(f"Connecting {count} {self._word(count)}", total=count, unit=self._word(count))
+                )
                 if count >= _BAR_FOR_CONNECTING
                 else None
             )
-            title = f"Simulating {count} device" + ("s" if count > 1 else "")
+            title = f"Simulating {count} {self._word(count)}"
             readings = run.enter_context(self._reporter.task(title, total=total, unit="readings"))
             yield _Display(readings, connecting, connect)
 
@@ -217,11 +237,12 @@ class Fleet:
         note = f"{counters.online} online, {display.rate(counters.delivered):.0f}/s, {counters.lost} lost"
         if counters.refused:
             note += f", {len(counters.refused)} refused"
-        display.readings.update(completed=counters.delivered + counters.lost, note=note)
+        withheld = sum(device.withheld for device in self._devices)
+        display.readings.update(completed=counters.delivered + counters.lost + withheld, note=note)
         display.show_connected(counters.connected, total=len(self._plans))
         # Without the devices whose sessions end again and again: that has been reported, and would repeat every second.
         away = sum(device.is_away and device.plan.name not in counters.interrupted for device in self._devices)
-        lost = f"{away} of {len(self._devices)} devices lost {self.endpoint}; reconnecting."
+        lost = f"{away} of {len(self._devices)} {self._word(len(self._devices))} lost {self.endpoint}; reconnecting."
         self._outage.update(lost if away else None, kind="devices away")
 
     # Events of the devices (DeviceFleet)
@@ -256,7 +277,7 @@ class Fleet:
         else:
             self.counters.connected += 1
         if self.counters.refused.pop(device.plan.name, None) is not None:
-            self._reporter.info(f"The platform accepts device {device.plan.name!r} again.")
+            self._reporter.info(f"The platform accepts {self._word(1)} {device.plan.name!r} again.")
 
     def refused(self, device: RunningDevice, error: MqttError) -> None:
         """The platform refuses `device`, or what it sends."""
@@ -265,7 +286,7 @@ class Fleet:
             if len(refused) < _NAMED_REFUSALS:
                 self._reporter.warning(error.message)
             elif len(refused) == _NAMED_REFUSALS:
-                self._reporter.warning("Further devices are refused; the summary names them.")
+                self._reporter.warning(f"Further {self._word(2)} are refused; the summary names them.")
         refused[device.plan.name] = error.message
         if not self.counters.connected and len(refused) == len(self._plans):
             self._fatal = self._all_refused(error)
@@ -279,13 +300,14 @@ class Fleet:
         if len(interrupted) <= _NAMED_REFUSALS:
             self._reporter.warning(sentence)
         elif len(interrupted) == _NAMED_REFUSALS + 1:
-            self._reporter.warning("The same happens to further devices; the summary names them.")
+            self._reporter.warning(f"The same happens to further {self._word(2)}; the summary names them.")
 
     def _all_refused(self, error: MqttError) -> MqttError:
         if len(self._plans) == 1:
             return error
+        count = len(self._plans)
         return MqttError(
-            f"The platform refused all {len(self._plans)} devices; the latest error: {error.message}",
+            f"The platform refused all {count} {self._word(count)}; the latest error: {error.message}",
             hint=error.hint,
             failure=failure_of(error),
         )

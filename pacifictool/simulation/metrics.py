@@ -30,14 +30,16 @@ def metrics_endpoint(
     port: int,
     host: str = "127.0.0.1",
     warn: Callable[[str], None] = lambda _text: None,
+    devices: str = "devices",
 ) -> Iterator[int]:
     """Serves `GET /metrics` until the context ends, in a thread of its own; gives the port (of use with `port` 0).
 
     On the loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
-    `snapshot` is asked at every scrape. Raises UsageError when there is no listening at that address.
+    `snapshot` is asked at every scrape. `devices` is what the scenario calls them, for the help texts.
+    Raises UsageError when there is no listening at that address.
     """
     registry = CollectorRegistry()
-    registry.register(_FleetCollector(snapshot))
+    registry.register(_FleetCollector(snapshot, devices))
     try:
         check = PeerCheck("the metrics", warn) if is_loopback(host) else None
         handler = MetricsHandler.factory(registry)
@@ -93,15 +95,16 @@ class _LocalRequests(MetricsHandler):
 
 
 class _FleetCollector(Collector):
-    def __init__(self, snapshot: Callable[[], FleetSummary]) -> None:
+    def __init__(self, snapshot: Callable[[], FleetSummary], devices: str) -> None:
         self._snapshot = snapshot
+        self._word = devices
 
     def describe(self) -> list[Metric]:
         return []  # otherwise registering would take a snapshot
 
     def collect(self) -> Iterator[Metric]:
         summary = self._snapshot()
-        devices = GaugeMetricFamily(f"{PREFIX}_devices", "Simulated devices", labels=["state"])
+        devices = GaugeMetricFamily(f"{PREFIX}_devices", f"Simulated {self._word}", labels=["state"])
         devices.add_metric(["planned"], summary.devices)
         devices.add_metric(["online"], summary.online)
         devices.add_metric(["refused"], len(summary.refused))
@@ -111,6 +114,7 @@ class _FleetCollector(Collector):
         readings.add_metric(["generated"], summary.generated)
         readings.add_metric(["acknowledged" if summary.qos else "sent"], delivered)
         readings.add_metric(["lost"], summary.lost)
+        readings.add_metric(["withheld"], summary.withheld)
         yield readings
         yield CounterMetricFamily(f"{PREFIX}_resent", "Readings sent again", summary.resent)
         yield CounterMetricFamily(f"{PREFIX}_reconnects", "Sessions opened again", summary.reconnects)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pacifictool.errors import UsageError
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, KEEPALIVE_SECONDS
-from pacifictool.simulation.reading import readings_within
+from pacifictool.simulation.schedule import readings_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class FleetOptions:
     """The tutorial's exact message, without a timestamp. With QoS 1 a device then has one message in flight at a time,
     as the platform loses messages without timestamps that arrive in the same millisecond."""
     sequence: bool = False
-    """Whether messages hold the number of the reading, from 0 on for each device, as the value `sequence`."""
+    """Whether messages hold the number of the reading, from 0 on for each device, as the value `sequence`. Neither this
+    nor `bare` is possible for a device that has a payload template."""
     jitter: bool = True
     """Whether devices start at a random point of their period (10 s at most), so that they do not publish in step."""
     spawn_rate: float | None = None

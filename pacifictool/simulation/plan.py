@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pacifictool.errors import ScenarioError, UsageError
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.models.config import replay_clock
+from pacifictool.scenario import Scenario
+from pacifictool.scenario.devices import Anomaly, Device, Dropout
 from pacifictool.settings import Secret
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.schedule import RecordedSchedule, Schedule
 
 _SUGGESTIONS: Final = 3
 
@@ -20,28 +24,43 @@ class SimulatedDevice:
 
     name: str
     token: Secret
-    wind: object
-    """The wind model of the scenario, or any other configuration that `models.generators.generator_for` accepts."""
+    telemetry: Mapping[str, object]
+    """By key: a model of the scenario, or any other configuration that `models.generators.generator_for` accepts."""
     rate: float
-    """Readings per second."""
-    value_key: str = "windSpeed"
+    """Readings per second; without meaning when a file that is replayed has times."""
+    payload: str | None = None
+    """Template of the messages; None: the tutorial's form."""
+    anomalies: Sequence[Anomaly] = ()
+    dropouts: Sequence[Dropout] = ()
+
+    def schedule(self, options: FleetOptions) -> Schedule:
+        """When the device takes its readings in a run with these options."""
+        clock = replay_clock(self.telemetry)
+        if clock is None:
+            return Schedule(self.rate, options.readings_at(self.rate))
+        schedule = RecordedSchedule(*clock)
+        limits = [schedule.limit, options.count]
+        if options.duration_seconds is not None:
+            limits.append(schedule.within(options.duration_seconds))
+        schedule.limit = min(limit for limit in limits if limit is not None)
+        return schedule
 
 
-def choose_turbines(scenario: Scenario, names: Sequence[str] = ()) -> tuple[Turbine, ...]:
-    """The turbines with these names, in the order of the names and once each; without names, all turbines.
+def choose_devices(scenario: Scenario, names: Sequence[str] = ()) -> tuple[Device, ...]:
+    """The devices with these names, in the order of the names and once each; without names, all devices.
 
-    Raises UsageError with similar names for an unknown one, ScenarioError for a scenario without turbines.
+    Raises UsageError with similar names for an unknown one, ScenarioError for a scenario without devices.
     """
-    if not scenario.turbines:
-        raise ScenarioError(
-            "The scenario has no turbines.", hint="Add [[turbines]] tables; docs/scenario.md shows how."
-        )
+    if not scenario.devices:
+        raise ScenarioError("The scenario has no devices.", hint="Add [[devices]] tables; docs/scenario.md shows how.")
     if not names:
-        return scenario.turbines
-    by_name = {turbine.name: turbine for turbine in scenario.turbines}
+        return scenario.devices
+    by_name = {device.name: device for device in scenario.devices}
     for name in names:
         if name not in by_name:
-            raise UsageError(f"The scenario has no turbine {name!r}.", hint=_suggest(name, list(by_name)))
+            raise UsageError(
+                f"The scenario has no {scenario.device_word()} {name!r}.", hint=_suggest(name, list(by_name))
+            )
     return tuple(by_name[name] for name in dict.fromkeys(names))
 
 
@@ -55,26 +74,34 @@ def _suggest(name: str, known: Sequence[str]) -> str:
 
 
 def plan_devices(
-    scenario: Scenario,
-    turbines: Sequence[Turbine],
+    devices: Sequence[Device],
     token_of: Callable[[str], Secret],
     *,
     rate: float | None = None,
 ) -> list[SimulatedDevice]:
-    """The devices that simulate these turbines.
+    """The simulation of these devices of a scenario.
 
     `token_of` gives the access token for a device name (the caller looks it up on the platform). `rate` (readings per
-    second) replaces the rates of the scenario.
+    second) replaces the rates of the scenario. Raises UsageError.
     """
-    if rate is not None and not rate > 0:
-        raise UsageError(f"The rate must be greater than 0, not {rate:g}.")
+    if rate is not None:
+        if not rate > 0:
+            raise UsageError(f"The rate must be greater than 0, not {rate:g}.")
+        for device in devices:
+            if replay_clock(device.telemetry) is not None:
+                raise UsageError(
+                    f"The readings of {device.name!r} have the times of a file; a rate does not apply to it.",
+                    hint="The key speed of its model replays the file faster.",
+                )
     return [
         SimulatedDevice(
-            name=turbine.name,
-            token=token_of(turbine.name),
-            wind=turbine.wind_speed,
-            rate=turbine.rate if rate is None else rate,
-            value_key=scenario.aggregation.value_key,
+            name=device.name,
+            token=token_of(device.name),
+            telemetry=device.telemetry,
+            rate=device.rate if rate is None else rate,
+            payload=device.payload,
+            anomalies=device.anomalies,
+            dropouts=device.dropouts,
         )
-        for turbine in turbines
+        for device in devices
     ]

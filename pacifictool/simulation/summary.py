@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
+from pacifictool.simulation.disturbances import Injection
 from pacifictool.simulation.reading import Outcome, Reading
 
 LISTED_LOSSES: Final = 100
@@ -80,6 +81,8 @@ class FleetSummary:
     unconfirmed: int
     missed: int
     """Readings that were due but never taken, because the device was offline or behind until the end of the run."""
+    withheld: int
+    """Readings that were due and not sent as they had no value: drop-outs, and missing values of a file."""
     target_rate: float
     """Readings per second that the schedules ask for, all devices together."""
     achieved_rate: float
@@ -98,6 +101,8 @@ class FleetSummary:
     """Devices whose sessions the platform ended again and again, with the likely cause."""
     losses: tuple[Reading, ...]
     """The first lost readings."""
+    injections: tuple[Injection, ...]
+    """Drop-outs and anomalies that the scenario asked for, as they happened."""
     seconds: float
     seed: int
     qos: int
@@ -118,6 +123,7 @@ class FleetSummary:
             "resent": self.resent,
             "lost": self.lost,
             "missed": self.missed,
+            "withheld": self.withheld,
             "target_rate": round(self.target_rate, 3),
             "achieved_rate": round(self.achieved_rate, 3),
             "schedule_lag_ms": {"p50": self.lag_p50_ms, "p99": self.lag_p99_ms},
@@ -126,6 +132,7 @@ class FleetSummary:
             "refused": [{"device": device, "reason": reason} for device, reason in self.refused.items()],
             "interrupted": [{"device": device, "reason": reason} for device, reason in self.interrupted.items()],
             "losses": [reading.as_document() for reading in self.losses],
+            "injections": [injection.as_document() for injection in self.injections],
             "seconds": round(self.seconds, 3),
             "seed": self.seed,
             "qos": self.qos,

@@ -38,7 +38,7 @@ def test_prometheus_finds_what_a_fleet_offers() -> None:
     config = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:9100"]  # as `simulate --metrics 9100` listens
-    device = SimulatedDevice(name="T", token=Secret("t"), wind=None, rate=1.0, value_key="windSpeed")
+    device = SimulatedDevice(name="T", token=Secret("t"), telemetry={}, rate=1.0)
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
     with (
         metrics_endpoint(fleet.snapshot, 0) as port,
@@ -49,14 +49,14 @@ def test_prometheus_finds_what_a_fleet_offers() -> None:
 
 def test_a_thousand_turbines_in_twenty_zones() -> None:
     scenario = load_scenario(EXAMPLES / "thousand_turbines.toml").with_fleet(1000)
-    assert (len(scenario.turbines), len(scenario.zones)) == (1000, 20)
-    assert scenario.zones[0] == "District 01"
-    assert scenario.turbines[999].name == "Station 1000"
-    models = {type(turbine.wind_speed).__name__ for turbine in scenario.turbines}
+    assert (len(scenario.devices), len(scenario.entities())) == (1000, 20)
+    assert scenario.entities()[0] == "District 01"
+    assert scenario.devices[999].name == "Station 1000"
+    models = {type(device.telemetry["windSpeed"]).__name__ for device in scenario.devices}
     assert len(models) == 5
-    for turbine in scenario.turbines[:20]:
-        source = generator_for(turbine.wind_speed, seed=1, device=turbine.name)
-        assert all(0 <= source.value(number, number * 1.0) <= 120 for number in range(100))
+    for device in scenario.devices[:20]:
+        source = generator_for(device.telemetry["windSpeed"], seed=1, device=device.name, key="windSpeed")
+        assert all(0 <= (source.value(number, number * 1.0) or 0) <= 120 for number in range(100))
 
 
 def load(path: Path) -> Any:
@@ -69,12 +69,12 @@ def load(path: Path) -> Any:
     return module
 
 
-def test_a_wind_of_ones_own() -> None:
-    example = load(EXAMPLES / "custom_wind.py")
+def test_a_model_of_ones_own() -> None:
+    example = load(EXAMPLES / "custom_model.py")
     spec = example.GustyWind(calm=12, gust=31.5, every=50, length=8)
-    source = generator_for(spec, seed=1, device="Wind Turbine 1")
+    source = generator_for(spec, seed=1, device="Wind Turbine 1", key="windSpeed")
     values = [source.value(number, number / 20) for number in range(5000)]
     assert values.count(31.5) == 100 * 8  # one gust in each cycle, as long as it says
     assert set(values) == {12, 31.5}
-    again = generator_for(spec, seed=1, device="Wind Turbine 1")
+    again = generator_for(spec, seed=1, device="Wind Turbine 1", key="windSpeed")
     assert [again.value(number, 0) for number in reversed(range(5000))] == values[::-1]

@@ -195,9 +195,9 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     most: dict[str, Counter[int]] = defaultdict(Counter)
     for reading in turbines.readings:
         zone = reading.device.replace("Turbine 0", "Zone ").replace("Zone 0", "Zone ")
-        generated[zone][int(reading.value)] += 1
-        acknowledged_of[zone][int(reading.value)] += reading.outcome is Outcome.ACKNOWLEDGED
-        most[zone][int(reading.value)] += 1 + reading.resent
+        generated[zone][int(reading.values["windSpeed"])] += 1
+        acknowledged_of[zone][int(reading.values["windSpeed"])] += reading.outcome is Outcome.ACKNOWLEDGED
+        most[zone][int(reading.values["windSpeed"])] += 1 + reading.resent
     in_topic: dict[str, Counter[int]] = defaultdict(Counter)
     for record in rig.records():
         parsed = parse(record.value)
@@ -218,10 +218,14 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
     of_device = [reading for reading in turbines.readings if reading.device == "Hundred Turbine 007"]
     stored = {point["ts"]: int(point["value"]) for point in points}
     assert len(stored) == len(points)
-    assert stored.items() <= {reading.ts_ms: reading.value for reading in of_device}.items()
+    assert stored.items() <= {reading.ts_ms: reading.values["windSpeed"] for reading in of_device}.items()
     assert (
         stored.items()
-        >= {reading.ts_ms: reading.value for reading in of_device if reading.outcome is Outcome.ACKNOWLEDGED}.items()
+        >= {
+            reading.ts_ms: reading.values["windSpeed"]
+            for reading in of_device
+            if reading.outcome is Outcome.ACKNOWLEDGED
+        }.items()
     )
 
     rig.verify()

@@ -35,7 +35,7 @@ from pacifictool.scenario import Scenario, load_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Sources, resolve
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
-from pacifictool.simulation.plan import choose_turbines, plan_devices
+from pacifictool.simulation.plan import choose_devices, plan_devices
 from pacifictool.simulation.reading import Reading
 from pacifictool.simulation.summary import FleetSummary
 from tests.support.command_line import Outcome, kept_variables
@@ -120,7 +120,7 @@ class Turbines:
     ) -> None:
         self.readings: list[Reading] = []
         """Those whose way has ended, well or not."""
-        devices = plan_devices(scenario, choose_turbines(scenario), tokens.__getitem__)
+        devices = plan_devices(choose_devices(scenario), tokens.__getitem__)
         self.fleet = Fleet(mqtt, devices, options, on_reading=self.readings.append)
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="turbines")

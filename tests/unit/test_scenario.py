@@ -187,11 +187,12 @@ def test_the_tutorial_is_what_the_tutorial_says() -> None:
         (WHOLE.replace('{ site = "North" }', "{ site = 7 }"), "devices[1].attributes.site: must be a text in quotes"),
         (
             WHOLE.replace('{ site = "North" }', '{ sit = "North" }'),
-            "devices[1].attributes: 'site' is missing; all analytics group by it",
+            "devices[1].attributes: 'sit' is not in forwarding.attributes (did you mean 'site'?)",
         ),
+        (WHOLE.replace('site = "North"', ""), "devices[1].attributes: 'site' is missing; all analytics group by it"),
         (
             WHOLE.replace('"North" }', '"North", floor = "1" }'),
-            "devices[1].attributes: 'floor' is not in forwarding.attributes, which are 'server:tier', 'site'",
+            "devices[1].attributes: 'floor' is not in forwarding.attributes (known: 'site', 'server:tier')",
         ),
         (
             WHOLE.replace('site = "North"', '"client:site" = "South", site = "North"'),
@@ -199,7 +200,7 @@ def test_the_tutorial_is_what_the_tutorial_says() -> None:
         ),
         (
             WHOLE.replace("{ temperature = {", "{ humidity = {"),
-            "devices[1].telemetry: 'humidity' is not in forwarding.telemetry, which are 'temperature'",
+            "devices[1].telemetry: 'humidity' is not in forwarding.telemetry (known: 'temperature')",
         ),
         (WHOLE.replace("{ temperature = { min = 1, max = 2 } }", "{}"), "devices[1].telemetry: must not be empty"),
         (WHOLE.replace("min = 1", "min = 3"), "devices[1].telemetry.temperature: min (3) is greater than max (2)"),

@@ -40,7 +40,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[StartSandbox]:
 
 
 def fleet(endpoint: MqttEndpoint, token: Secret, reporter: RecordingReporter, *, rate: float) -> Fleet:
-    device = SimulatedDevice("Turbine", token, UniformModel(min=30, max=35), rate)
+    device = SimulatedDevice("Turbine", token, {"windSpeed": UniformModel(min=30, max=35)}, rate)
     return Fleet(endpoint, [device], FleetOptions(duration_seconds=4), reporter)
 
 

@@ -30,7 +30,9 @@ from tests.support.waiting import wait_until
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
     return [
-        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), UniformModel(min=30, max=35), rate)
+        SimulatedDevice(
+            f"Turbine {number}", Secret(f"token-{number}"), {"windSpeed": UniformModel(min=30, max=35)}, rate
+        )
         for number in range(1, count + 1)
     ]
 
@@ -95,7 +97,8 @@ def test_a_fleet_takes_a_count_of_readings(peer: ScriptedPeer, endpoint: MqttEnd
         assert [ts for ts, _ in sent] == sorted({ts for ts, _ in sent})
         assert {value for _, value in sent} <= {"30", "31", "32", "33", "34", "35"}
     reported = {
-        (reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.value)) for reading in finished
+        (reading.device.replace("Turbine ", "token-"), reading.ts_ms, str(reading.values["windSpeed"]))
+        for reading in finished
     }
     assert reported == {(message.user_name, *timestamp_and_value(message)) for message in peer.received}
     assert {reading.outcome for reading in finished} == {Outcome.ACKNOWLEDGED}
@@ -174,7 +177,7 @@ def test_a_stop_waits_briefly_for_acknowledgements_and_lists_missing_ones(
     assert summary.lost == summary.generated == len(peer.received)
     first = summary.losses[0]
     assert (first.device, first.number) == ("Turbine 1", 0)
-    assert (first.ts_ms, str(first.value)) == timestamp_and_value(peer.received[0])
+    assert (first.ts_ms, str(first.values["windSpeed"])) == timestamp_and_value(peer.received[0])
     assert first.reason == "not acknowledged before the end of the run"
 
 

@@ -63,7 +63,7 @@ def listener(broker: MqttEndpoint) -> Iterator[Listener]:
 @pytest.mark.parametrize("qos", [0, 1])
 def test_the_tutorials_turbines(broker: MqttEndpoint, listener: Listener, qos: int) -> None:
     scenario = tutorial_scenario()
-    devices = plan_devices(scenario, scenario.turbines, lambda name: Secret(f"token of {name}"), rate=20)
+    devices = plan_devices(scenario.devices, lambda name: Secret(f"token of {name}"), rate=20)
     summary = Fleet(broker, devices, FleetOptions(qos=qos, count=30, seed=5)).run()
     assert summary.complete
     assert summary.sent == 90
@@ -78,7 +78,9 @@ def test_the_tutorials_turbines(broker: MqttEndpoint, listener: Listener, qos: i
 
 def test_every_reading_of_a_hundred_devices_arrives_once(broker: MqttEndpoint, listener: Listener) -> None:
     devices = [
-        SimulatedDevice(f"Turbine {number}", Secret(f"token-{number}"), UniformModel(min=number, max=number), 10)
+        SimulatedDevice(
+            f"Turbine {number}", Secret(f"token-{number}"), {"windSpeed": UniformModel(min=number, max=number)}, 10
+        )
         for number in range(100)
     ]
     summary = Fleet(broker, devices, FleetOptions(duration_seconds=2)).run()

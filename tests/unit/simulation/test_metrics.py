@@ -17,7 +17,10 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from tests.support.mqtt_peer import ScriptedPeer
 
-DEVICES = [SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), UniformModel(min=30, max=35), 50.0) for n in range(4)]
+DEVICES = [
+    SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), {"windSpeed": UniformModel(min=30, max=35)}, 50.0)
+    for n in range(4)
+]
 
 
 def scrape(port: int) -> dict[str, float]:

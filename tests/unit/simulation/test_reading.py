@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from pacifictool.models.config import ConstantModel
 from pacifictool.models.generators import generator_for
-from pacifictool.simulation.reading import (
-    PayloadWriter,
-    ReadingSource,
-    Schedule,
-    TimestampSequence,
-    readings_within,
-)
+from pacifictool.scenario.devices import Anomaly, Dropout
+from pacifictool.simulation.disturbances import Disturbances
+from pacifictool.simulation.payload import TemplatePayload, TextValues
+from pacifictool.simulation.reading import ReadingSource
+from pacifictool.simulation.schedule import RecordedSchedule, Schedule, TimestampSequence, readings_within
 
 
 def started(rate: float, limit: int | None = None, start: float = 1000.0) -> Schedule:
@@ -80,16 +78,28 @@ def test_readings_within_a_duration(seconds: float, rate: float, expected: int) 
 
 
 def test_the_tutorials_payload_to_the_byte() -> None:
-    assert PayloadWriter("windSpeed", bare=True).write(0, 31) == b'{"windSpeed":"31"}'
+    assert TextValues(["windSpeed"], bare=True).write(0, {"windSpeed": 31}) == b'{"windSpeed":"31"}'
 
 
 def test_the_payload_with_a_timestamp() -> None:
-    assert PayloadWriter("windSpeed").write(1795477550000, 31) == b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
+    written = TextValues(["windSpeed"]).write(1795477550000, {"windSpeed": 31})
+    assert written == b'{"ts":1795477550000,"values":{"windSpeed":"31"}}'
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("sequence", [True, False])
+def test_the_payload_of_several_keys_some_of_which_are_missing(bare: bool, sequence: bool) -> None:
+    writer = TextValues(["temp-celsius", "100 %d", "c"], bare=bare, sequence=sequence)
+    number = {"sequence": 7} if sequence else {}
+    for values in ({"temp-celsius": 2.5, "100 %d": 3, "c": -1}, {"100 %d": 3}, {"temp-celsius": 2, "c": 0}):
+        expected = {key: str(value) for key, value in values.items()} | number
+        written = json.loads(writer.write(5, values, 7))
+        assert written == (expected if bare else {"ts": 5, "values": expected})
 
 
 @given(st.text(min_size=1), st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_any_key_and_number_give_json(key: str, value: float) -> None:
-    assert json.loads(PayloadWriter(key).write(5, value)) == {"ts": 5, "values": {key: str(value)}}
+    assert json.loads(TextValues([key]).write(5, {key: value})) == {"ts": 5, "values": {key: str(value)}}
 
 
 @given(st.lists(st.integers(0, 10), min_size=1))
@@ -107,8 +117,8 @@ def test_timetimestamps_follow_the_clock() -> None:
 
 def test_a_source_takes_what_is_due_up_to_the_limit_and_reports_how_late_it_is() -> None:
     schedule = started(10)
-    wind = generator_for(ConstantModel(model="constant", value=12.5), seed=1, device="T")
-    source = ReadingSource("T", schedule, wind, PayloadWriter("windSpeed"))
+    wind = generator_for(ConstantModel(model="constant", value=12.5), seed=1, device="T", key="windSpeed")
+    source = ReadingSource("T", schedule, {"windSpeed": wind}, TextValues(["windSpeed"]))
     late: list[float] = []
     first, second = source.take(1000.35, 2, 5.0, late.append)
     assert (first.number, second.number, schedule.number) == (0, 1, 2)
@@ -136,3 +146,105 @@ def test_a_rate_is_taken_until_the_end_of_the_last_period_or_now() -> None:
     assert schedule.seconds_until(0.0, 1000.3) == pytest.approx(0.3)
     assert schedule.seconds_until(0.0, 2000.0) == pytest.approx(0.5)
     assert schedule.seconds_until(1003.0, 2000.0) == pytest.approx(3)
+
+
+class Counting:
+    """The number of the reading; every third one is missing where `gaps`."""
+
+    def __init__(self, *, gaps: bool = False) -> None:
+        self._gaps = gaps
+
+    def value(self, number: int, elapsed_seconds: float) -> int | None:
+        return None if self._gaps and number % 3 == 2 else number
+
+
+def taken(
+    schedule: Schedule, disturbances: Disturbances | None = None, *, gaps: bool = False
+) -> tuple[list[tuple[int, dict[str, float]]], ReadingSource]:
+    """Timestamp and values of each reading of a device with two keys, and what took them."""
+    keys = ["a", "b"]
+    source = ReadingSource(
+        "T", schedule, {"a": Counting(gaps=gaps), "b": Counting(gaps=gaps)}, TextValues(keys), disturbances
+    )
+    readings = source.take(1e6, 1000, 0.0, lambda _lag: None)
+    for reading in readings:
+        assert json.loads(reading.payload)["values"] == {key: str(value) for key, value in reading.values.items()}
+    return [(reading.ts_ms, dict(reading.values)) for reading in readings], source
+
+
+def test_a_dropout_and_an_anomaly_change_their_span_only_and_the_record_says_so() -> None:
+    disturbances = Disturbances(
+        "T",
+        [
+            Anomaly(key="a", after=1, lasts=0.5, add=12),
+            Anomaly(key="b", after=4, lasts=0.2, every=2, set=99),
+            Anomaly(key="b", after=0.3, lasts=0.1, factor=0.5),
+        ],
+        [Dropout(after=2, lasts=1), Dropout(key="b", after=3.5, lasts=0.3)],
+    )
+    readings, source = taken(started(10, limit=70, start=0.0), disturbances)
+    assert source.withheld == 10
+    expected = []
+    for number in range(70):
+        values: dict[str, float] = {"a": number + 12 if 10 <= number < 15 else number, "b": number}
+        if number == 3:
+            values["b"] = 1.5
+        if 35 <= number < 38:
+            del values["b"]
+        if number in {40, 41, 60, 61}:
+            values["b"] = 99
+        if not 20 <= number < 30:
+            expected.append((number * 100, values))
+    assert readings == expected
+    records = sorted(
+        (record.kind, record.key, record.change, record.from_ts_ms, record.to_ts_ms, record.readings)
+        for record in disturbances.injections
+        if record.key is not None
+    )
+    assert records == [
+        ("anomaly", "a", "+12", 1000, 1400, 5),
+        ("anomaly", "b", "= 99", 4000, 4100, 2),
+        ("anomaly", "b", "= 99", 6000, 6100, 2),
+        ("anomaly", "b", "× 0.5", 300, 300, 1),
+        ("dropout", "b", None, 3500, 3700, 3),
+    ]
+    (everything,) = (record for record in disturbances.injections if record.key is None)
+    assert everything.as_document() == {
+        "kind": "dropout", "device": "T", "key": None, "change": None, "from_ts": 2000, "to_ts": 2900, "readings": 10,
+    }  # fmt: skip
+
+
+def test_a_reading_without_any_value_is_withheld() -> None:
+    readings, source = taken(started(10, limit=9, start=0.0), gaps=True)
+    assert [ts_ms for ts_ms, _values in readings] == [0, 100, 300, 400, 600, 700]
+    assert source.withheld == 3
+
+
+def test_recorded_times_are_due_as_far_apart_as_they_are_and_are_the_timestamps() -> None:
+    schedule = RecordedSchedule([5_000_000, 5_060_000, 5_300_000], speed=60)
+    schedule.start = 100.0
+    assert [schedule.offset(number) for number in range(4)] == [0, 1, 5, 7.5]
+    assert schedule.rate == pytest.approx(2 / 5)
+    assert [schedule.due_by(now) for now in (99, 100, 100.9, 101, 104.9, 105, 1e9)] == [0, 1, 1, 2, 2, 3, 3]
+    assert [schedule.within(seconds) for seconds in (0.5, 1, 1.1, 10)] == [1, 1, 2, 3]
+    readings, _source = taken(schedule)
+    assert [ts_ms for ts_ms, _values in readings] == [5_000_000, 5_060_000, 5_300_000]
+    assert schedule.exhausted
+    assert schedule.due == math.inf
+
+
+def test_a_single_recorded_time() -> None:
+    schedule = RecordedSchedule([5_000_000], speed=1)
+    schedule.start = 0.0
+    assert (schedule.rate, schedule.limit, schedule.due) == (1.0, 1, 0.0)
+    assert [ts_ms for ts_ms, _values in taken(schedule)[0]] == [5_000_000]
+
+
+def test_messages_by_a_template() -> None:
+    writer = TemplatePayload(
+        '{"at": {ts}, "n": {number}, "of": "{device}", "t": {a}, "h": "{b}"}', ["a", "b"], 'Mast "7"'
+    )
+    assert writer.has_time
+    assert writer.write(5, {"a": 2.5, "b": 3}, 9) == b'{"at": 5, "n": 9, "of": "Mast \\"7\\"", "t": 2.5, "h": "3"}'
+    assert json.loads(writer.write(5, {"b": 3}, 9)) == {"at": 5, "n": 9, "of": 'Mast "7"', "h": "3"}
+    assert not TemplatePayload('{"t": {a}}', ["a"], "T").has_time

@@ -1,4 +1,4 @@
-"""Draws docs/pictures/wind-*.svg from the examples in docs/wind-models.md: python scripts/draw_winds.py.
+"""Draws docs/pictures/model-*.svg from the examples in docs/models.md: python scripts/draw_models.py.
 
 Each picture contains a digest of its input, so that a test detects an outdated one without drawing.
 """
@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.models.generators import generator_for
-from pacifictool.scenario import Turbine, parse_scenario
+from pacifictool.scenario import Device, parse_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "wind-models.md"
+PAGE = ROOT / "docs" / "models.md"
 PICTURES = ROOT / "docs" / "pictures"
 EXAMPLES = ROOT / "examples"
 READINGS = 240
 SEED = 1
 DEVICES = ("Turbine 1", "Turbine 2")
+KEY = "windSpeed"
 
-_EXAMPLE = re.compile(r"```toml\n(?P<toml>.+?)```\s+!\[[^\]]+\]\(pictures/wind-(?P<name>\w+)\.svg\)", re.DOTALL)
+_EXAMPLE = re.compile(
+    r"```toml\n(?P<toml>(?:(?!```).)+)```\s+!\[[^\]]+\]\(pictures/model-(?P<name>\w+)\.svg\)", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,17 @@ class Example:
     """A model of the page and what two turbines measure with it."""
 
     name: str
-    turbine: Turbine
+    device: Device
     series: tuple[tuple[int | float, ...], ...]
 
     @property
     def path(self) -> Path:
-        return PICTURES / f"wind-{self.name}.svg"
+        return PICTURES / f"model-{self.name}.svg"
 
     @property
     def digest(self) -> str:
         """Of everything that can be seen in the picture."""
-        return hashlib.sha256(repr((self.turbine.rate, DEVICES, self.series)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.device.rate, DEVICES, self.series)).encode()).hexdigest()
 
 
 def examples() -> list[Example]:
@@ -47,14 +50,17 @@ def examples() -> list[Example]:
     found = []
     for match in _EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
         scenario = parse_scenario(
-            f'[[turbines]]\nname = "Turbine 1"\nzone = "Zone A"\n{match["toml"]}', source=str(PAGE), folder=EXAMPLES
+            f'[forwarding]\ntopic = "t"\ntelemetry = ["{KEY}"]\n[[devices]]\nname = "Turbine 1"\n{match["toml"]}',
+            source=str(PAGE),
+            folder=EXAMPLES,
         )
-        turbine = scenario.turbines[0]
+        device = scenario.devices[0]
         series = []
-        for device in DEVICES:
-            generator = generator_for(turbine.wind_speed, seed=SEED, device=device)
-            series.append(tuple(generator.value(number, number / turbine.rate) for number in range(READINGS)))
-        found.append(Example(match["name"], turbine, tuple(series)))
+        for name in DEVICES:
+            generator = generator_for(device.telemetry[KEY], seed=SEED, device=name, key=KEY)
+            values = [generator.value(number, number / device.rate) for number in range(READINGS)]
+            series.append(tuple(value for value in values if value is not None))
+        found.append(Example(match["name"], device, tuple(series)))
     return found
 
 
@@ -63,10 +69,10 @@ def draw(example: Example) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "wind", "svg.fonttype": "none", "font.family": "sans-serif"})
+    mpl.rcParams.update({"svg.hashsalt": "model", "svg.fonttype": "none", "font.family": "sans-serif"})
     from matplotlib import pyplot as plt
 
-    seconds = [number / example.turbine.rate for number in range(READINGS)]
+    seconds = [number / example.device.rate for number in range(READINGS)]
     hours = seconds[-1] > 3600
     figure, axes = plt.subplots(figsize=(8, 2.4), layout="constrained")
     for device, values, color in zip(DEVICES, example.series, ("#1f77b4", "#e07b39"), strict=True):
@@ -79,7 +85,7 @@ def draw(example: Example) -> None:
     axes.legend(loc="upper right", fontsize="small")
     figure.savefig(
         example.path,
-        metadata={"Date": None, "Creator": None, "Title": f"Wind model {example.name}", "Description": example.digest},
+        metadata={"Date": None, "Creator": None, "Title": f"Model {example.name}", "Description": example.digest},
     )
     plt.close(figure)
 

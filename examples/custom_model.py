@@ -1,12 +1,11 @@
-"""A custom wind model: gusts. A steady wind that rises for a few readings from time to time.
+"""A custom model: gusts. A steady wind that rises for a few readings from time to time.
 
     pacifictool sandbox up          # or have a server
     pacifictool setup
-    python examples/custom_wind.py
+    python examples/custom_model.py
 
 simulates "Wind Turbine 1" with it for ten seconds. The server is configured as for the command line. The fleet creates
-the generator of each turbine with `wind_generator`, which selects by the class of the turbine's `wind_speed`;
-`register` adds a class.
+the generator of each key with `generator_for`, which selects by the class of the key's model; `register` adds a class.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.errors import PacificToolError
-from pacifictool.models.generators import WindGenerator, device_key, uniform_bits, wind_generator
+from pacifictool.models.generators import Generator, generator_for, stream_key, uniform_bits
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
 from pacifictool.settings import Settings, Sources, resolve, user_config_file
@@ -43,20 +42,20 @@ class GustyWind:
 class Gusts:
     """The wind at one device: a pure function of the reading's number, so that a run can be reproduced."""
 
-    def __init__(self, spec: GustyWind, key: int) -> None:
-        self._spec, self._key = spec, key
+    def __init__(self, spec: GustyWind, stream: int) -> None:
+        self._spec, self._stream = spec, stream
 
     def value(self, number: int, elapsed_seconds: float) -> float:
         spec = self._spec
         cycle, place = divmod(number, spec.every)
-        # Each cycle has its gust at another position, which depends only on the device's key and the cycle.
-        begin = uniform_bits(self._key, cycle) * (spec.every - spec.length) >> 64
+        # Each cycle has its gust at another position, which depends only on the device's stream and the cycle.
+        begin = uniform_bits(self._stream, cycle) * (spec.every - spec.length) >> 64
         return spec.gust if begin <= place < begin + spec.length else spec.calm
 
 
-@wind_generator.register
-def _gusts(spec: GustyWind, *, seed: int, device: str) -> WindGenerator:
-    return Gusts(spec, device_key(seed, device, "wind"))
+@generator_for.register
+def _gusts(spec: GustyWind, *, seed: int, device: str, key: str) -> Generator:
+    return Gusts(spec, stream_key(seed, device, key))
 
 
 def play(settings: Settings, seconds: float) -> FleetSummary:
@@ -65,7 +64,7 @@ def play(settings: Settings, seconds: float) -> FleetSummary:
     with Platform.connect(settings) as platform:
         token = look_up_tokens(platform, [name])[name]
     gusty = GustyWind(calm=12, gust=31.5, every=50, length=8)
-    device = SimulatedDevice(name=name, token=token, wind=gusty, rate=20.0, value_key="windSpeed")
+    device = SimulatedDevice(name=name, token=token, telemetry={"windSpeed": gusty}, rate=20.0)
     return Fleet(settings.mqtt, [device], FleetOptions(duration_seconds=seconds, seed=1)).run(threading.Event())
 
 
