@@ -56,7 +56,7 @@ class ProblemCode(StrEnum):
     CLOCK_SKEW = "clock-skew"
 
     # Devices and assets
-    NO_TURBINES = "no-turbines"
+    NO_DEVICES = "no-devices"
     DEVICE_MISSING = "device-missing"
     ASSET_MISSING = "asset-missing"
     ENTITY_TYPE_DIFFERS = "entity-type-differs"
@@ -117,6 +117,7 @@ class ProblemCode(StrEnum):
     JOB_OTHER_PLATFORM = "job-other-platform"
     JOB_BEHIND = "job-behind"
     REJECTED = "rejected"
+    JOB_OTHER_ANALYTICS = "job-other-analytics"
     WINDOW_OPEN = "window-open"
     DELIVERY_FAILING = "delivery-failing"
     RESULT_REFUSED = "result-refused"

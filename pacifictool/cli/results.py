@@ -22,7 +22,7 @@ MAX_LAST_SECONDS = 366 * 86_400.0
 _SHOWN_CHARACTERS = 80
 
 rejects_app, rejects_command = command_app("pacifictool rejects", "pacifictool rejects --all -o json")
-report_app, report_command = command_app("pacifictool report run.html", "pacifictool report zones.png --last 10m")
+report_app, report_command = command_app("pacifictool report run.html", "pacifictool report run.png --last 10m")
 
 
 @rejects_command
@@ -88,15 +88,23 @@ def report(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: NAME.html, NAME.png or NAME.svg.")],
     last: Annotated[str, typer.Option(metavar="TIME", help="How far to look back, for example 10m.")] = "1h",
-    zone: Annotated[
+    analytics: Annotated[
         list[str] | None,
-        typer.Option("--zone", metavar="NAME", help="A zone to show; repeatable. (default: the first 12)"),
+        typer.Option("--analytics", metavar="NAME", help="Only this analytics; repeatable. (default: all)"),
+    ] = None,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entity",
+            metavar="NAME",
+            help="The group whose results this entity has; repeatable. (default: the first 12 of each analytics)",
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
 ) -> None:
-    """Draw a run as a page or a picture: means per zone, the turbines' ranges, rates, latency and invalid records.
+    """Draw a run as a page or a picture: results by group, the devices' ranges, rates, latency and invalid records.
 
-    Means come from the platform, readings from the topic, latency and invalid records from the job's checkpoint. The
+    Results come from the platform, readings from the topic, latency and invalid records from the job's checkpoint. The
     page needs no network. Works while the job runs and after it.
     """
     from pacifictool.report.collect import collect
@@ -111,10 +119,10 @@ def report(
         facts = collect(
             platform,
             session.settings.kafka,
-            session.scenario,
+            session.scenario if analytics is None else session.scenario.only(analytics),
             job_folder=(checkpoint or session.job_folders.default()).absolute(),
             last_seconds=seconds,
-            zones=zone or (),
+            entities=entity or (),
             reporter=session.reporter,
         )
     with session.reporter.task(f"Drawing {file.name}"):

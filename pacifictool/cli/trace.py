@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app, command = command_app("pacifictool trace", 'pacifictool trace --device "Wind Turbine 2" --until kafka')
 
-UNTIL = ("stored", "kafka", "asset")
+UNTIL = ("stored", "kafka", "result")
 _MARKS = {"ok": "✓", "failed": "✗", "skipped": "–"}
 _STYLES = {"ok": "green", "failed": "bold red", "skipped": "dim"}
 
@@ -25,19 +25,27 @@ def trace(
     ctx: typer.Context,
     device: Annotated[
         str | None,
-        typer.Option("--device", "-d", metavar="NAME", help="A turbine of the scenario. (default: its first)"),
+        typer.Option("--device", "-d", metavar="NAME", help="A device of the scenario. (default: its first)"),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="The key of telemetry to send. (default: the device's first)"),
+    ] = None,
+    analytics: Annotated[
+        list[str] | None,
+        typer.Option("--analytics", metavar="NAME", help="Follow only this analytics; repeatable. (default: all)"),
     ] = None,
     until: Annotated[
         str,
         typer.Option(
             metavar="|".join(UNTIL),
-            help="How far to follow it: stored on the device, in Kafka, or included in a mean on the asset.",
+            help="How far to follow it: stored on the device, in Kafka, or included in the results.",
         ),
-    ] = "asset",
+    ] = "result",
     timeout: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Timeout for the whole trace. (default: the window's length plus one minute)"
+            metavar="TIME", help="Timeout for the whole trace. (default: one minute after the end of the first window)"
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
@@ -45,14 +53,14 @@ def trace(
     rule: RuleOption = None,
     rule_chain: RuleChainOption = None,
 ) -> None:
-    """Follow one reading from device to asset (MQTT, rule, Kafka, window), and show where and why it stops.
+    """Follow one reading from device to result (MQTT, rule, Kafka, window), and show where and why it stops.
 
-    Publishes a real reading, the probe: it is stored in the device's telemetry and counts in its zone's mean. Its value
-    is close to the turbine's, with a unique fraction such as 32.483217. The job must run on this machine. Exit code 0
-    only if the reading arrived.
+    Publishes a real reading, the probe: it is stored in the device's telemetry and counts in the results of its groups.
+    Its value is close to the device's, with a unique fraction such as 32.483217. The job must run on this machine. Exit
+    code 0 only if the reading arrived.
     """
     from pacifictool.provisioning.forwarding import forwarding_spec
-    from pacifictool.simulation.plan import choose_turbines
+    from pacifictool.simulation.plan import choose_devices
     from pacifictool.trace.trace import Trace
 
     session = session_of(ctx)
@@ -60,21 +68,27 @@ def trace(
         raise unknown_choice("--until", until, UNTIL)
     seconds = None if timeout is None else seconds_option("--timeout", timeout)
     settings, scenario = session.settings, session.scenario
-    turbine = choose_turbines(scenario, [device] if device is not None else [])[0]
+    chosen = choose_devices(scenario, [device] if device is not None else [])[0]
+    wanted = next(iter(chosen.telemetry)) if key is None else key
+    if wanted not in chosen.telemetry:
+        raise unknown_choice("--key", wanted, chosen.telemetry)
     spec = forwarding_spec(settings, scenario, plugin_file=plugin, rule_file=rule, rule_chain_file=rule_chain)
-    with session.reporter.task(f"Following a reading of {turbine.name}") as task:
+    with session.reporter.task(f"Following a reading of {chosen.name}") as task:
         result = Trace(
             settings=settings,
-            scenario=scenario,
+            scenario=scenario if analytics is None else scenario.only(analytics),
             spec=spec,
-            turbine=turbine,
+            device=chosen,
+            key=wanted,
             job_folders=[checkpoint] if checkpoint is not None else session.job_folders.of_topic(),
             until=until,
             timeout_seconds=seconds,
             stop=session.stop,
             on_hop=lambda title: task.update(note=title),
         ).run()
-    session.output.emit(result.as_document(), lambda console: _render(console, result))
+    session.output.emit(
+        result.as_document(), lambda console: _render(console, result, names_key=len(chosen.telemetry) > 1)
+    )
     if not result.ok:
         if session.output.as_json:
             raise typer.Exit(1)
@@ -88,7 +102,7 @@ def _stopped(result: TraceResult) -> ChecksFailed:
     return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {entry_of(code)}")
 
 
-def _render(console: Any, result: TraceResult) -> None:
+def _render(console: Any, result: TraceResult, *, names_key: bool) -> None:
     from rich import box
     from rich.table import Table
 
@@ -96,7 +110,8 @@ def _render(console: Any, result: TraceResult) -> None:
     from pacifictool.console import styled
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    value = "" if result.value is None else f": {result.value:.6f}"
+    key = f"{result.key} " if names_key else ""
+    value = "" if result.value is None else f": {key}{result.value:.6f}"
     table.add_column("")
     table.add_column("Hop", overflow="fold")
     table.add_column("After", justify="right")

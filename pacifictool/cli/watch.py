@@ -1,9 +1,10 @@
-"""`watch`: zone means, devices and the data flow between them, live in the terminal or on a local page."""
+"""`watch`: results, devices and the data flow between them, live in the terminal or on a local page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,8 @@ import typer
 
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.options import CheckpointOption, DurationOption, seconds_option
-from pacifictool.errors import UsageError
+from pacifictool.errors import UsageError, unknown_choice
+from pacifictool.watch.choice import EVERYTHING, SORTS, Choice
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
@@ -22,6 +24,9 @@ app, command = command_app("pacifictool watch", "pacifictool watch --web", "paci
 
 _FIRST_VIEW_SECONDS = 2.0
 """How long the first view waits for slow responses."""
+_LIMIT = 50
+"""Groups of an analytics that a view for a person shows, at most."""
+_ON_PAGE = "Choose on the page."
 
 
 @command
@@ -33,8 +38,31 @@ def watch(
     ] = (False),
     interval: Annotated[str, typer.Option(metavar="TIME", help="How often to refresh.")] = "1s",
     duration: DurationOption = None,
-    zone: Annotated[
-        list[str] | None, typer.Option("--zone", metavar="NAME", help="Only this zone; repeatable.")
+    analytics: Annotated[
+        str | None, typer.Option("--analytics", metavar="NAME", help="Only the results of this analytics.")
+    ] = None,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option("--entity", metavar="NAME", help="Only the group whose results this entity has; repeatable."),
+    ] = None,
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only groups whose names contain this.")] = "",
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="|".join(SORTS),
+            help="Order of the groups: value has the greatest first, age the oldest update.",
+        ),
+    ] = "scenario",
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="With --sort value: the key of results. (default: the first)"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", metavar="N", min=1, help="Groups to show, at most. (default: 50; all with -o json and --web)"
+        ),
     ] = None,
     device: Annotated[
         list[str] | None, typer.Option("--device", "-d", metavar="NAME", help="Only this device; repeatable.")
@@ -54,9 +82,9 @@ def watch(
 ) -> None:
     """Watch the data move from device to asset, live, and see where it stops; q or Ctrl-C ends it.
 
-    Shows zones with their newest means, devices with their rates, the Kafka topic, and the job if it runs on this
-    machine. What cannot be determined is shown as unknown, with the reason. Without a terminal, prints one line per
-    interval; with -o json, one JSON document per line (--once: exactly one).
+    Shows the groups of each analytics with their newest results, devices with their rates, the Kafka topic, and the job
+    if it runs on this machine. What cannot be determined is shown as unknown, with the reason. Without a terminal,
+    prints one line per interval; with -o json, one JSON document per line (--once: exactly one).
     """
     session = session_of(ctx)
     seconds = None if duration is None else seconds_option("--duration", duration)
@@ -67,15 +95,18 @@ def watch(
         raise UsageError("--web and --once cannot be combined.", hint="Use one of them.")
     if not web and (port or no_open or host != "127.0.0.1"):
         raise UsageError("--port, --host and --no-open require --web.")
-    with _collector(session, pause, zone or (), device or (), checkpoint) as collector:
+    choice = _choice(session, analytics, search, sort, key, limit)
+    if web and choice != EVERYTHING:
+        raise UsageError("--analytics, --search, --sort, --key and --limit do not go with --web.", hint=_ON_PAGE)
+    with _collector(session, pause, entity or (), device or (), checkpoint) as collector:
         if once:
-            _once(session, collector)
+            _once(session, collector, choice)
             return
         with session.winding_down_on_interrupt():
             if web:
                 _serve(session, collector, pause, seconds, host=host, port=port, opens=not no_open)
             else:
-                _follow(session, collector, pause, seconds)
+                _follow(session, collector, pause, seconds, choice)
     session.exit_if_interrupted()
 
 
@@ -83,7 +114,7 @@ def watch(
 def _collector(
     session: CliSession,
     pause: float,
-    zones: list[str] | tuple[()],
+    entities: list[str] | tuple[()],
     devices: list[str] | tuple[()],
     checkpoint: Path | None,
 ) -> Iterator[Collector]:
@@ -96,14 +127,29 @@ def _collector(
             session.settings.kafka,
             session.scenario,
             session.job_folders.of_topic if checkpoint is None else (lambda: [checkpoint.absolute()]),
-            tuple(zones),
+            tuple(entities),
             tuple(devices),
+            mqtt=session.settings.mqtt,
         )
         with Collector(target, interval_seconds=pause) as collector:
             yield collector
 
 
-def _once(session: CliSession, collector: Collector) -> None:
+def _choice(
+    session: CliSession, analytics: str | None, search: str, sort: str, key: str | None, limit: int | None
+) -> Choice:
+    if sort not in SORTS:
+        raise unknown_choice("--sort", sort, SORTS)
+    scenario = session.scenario
+    if analytics is not None:
+        scenario.find_analytics(analytics)
+    shown = scenario.only([analytics]) if analytics is not None else scenario
+    if key is not None and key not in shown.result_keys:
+        raise unknown_choice("--key", key, shown.result_keys)
+    return Choice(analytics, search, sort, key, limit)
+
+
+def _once(session: CliSession, collector: Collector, choice: Choice) -> None:
     """One snapshot, after two polls: a rate needs two."""
     from pacifictool.watch.terminal import view
 
@@ -111,12 +157,20 @@ def _once(session: CliSession, collector: Collector) -> None:
         collector.wait_until_polled(session.stop, times=2)
     collector.raise_refusal()
     snapshot = collector.snapshot()
-    session.output.emit(snapshot.as_document(), lambda console: console.print(view(snapshot, width=console.width)))
+    shown = _limited(choice)
+    session.output.emit(
+        snapshot.as_document(choice=choice),
+        lambda console: console.print(view(snapshot, width=console.width, choice=shown)),
+    )
     if not snapshot.ok:
         raise typer.Exit(1)
 
 
-def _follow(session: CliSession, collector: Collector, pause: float, seconds: float | None) -> None:
+def _limited(choice: Choice) -> Choice:
+    return replace(choice, limit=_LIMIT) if choice.limit is None else choice
+
+
+def _follow(session: CliSession, collector: Collector, pause: float, seconds: float | None, choice: Choice) -> None:
     """Until stopped: a live view, plain lines, or JSON documents, one per line."""
     from pacifictool.watch.screen import Screen
     from pacifictool.watch.terminal import line
@@ -124,7 +178,7 @@ def _follow(session: CliSession, collector: Collector, pause: float, seconds: fl
     environment, output = session.environment, session.output
     deadline = None if seconds is None else monotonic() + seconds
     if not output.as_json and environment.stdout_is_terminal:
-        screen = Screen(environment.stdout, environment.stdin, colour=output.colour)
+        screen = Screen(environment.stdout, environment.stdin, colour=output.colour, choice=_limited(choice))
         screen.run(collector, pause, session.stop, deadline)
         return
     collector.wait_until_polled(session.stop, seconds=_FIRST_VIEW_SECONDS)
@@ -132,9 +186,9 @@ def _follow(session: CliSession, collector: Collector, pause: float, seconds: fl
         collector.raise_refusal()
         snapshot = collector.snapshot()
         if output.as_json:
-            output.write_document(snapshot.as_document(history=1), indent=None)
+            output.write_document(snapshot.as_document(history=1, choice=choice), indent=None)
         else:
-            output.write_line(line(snapshot))
+            output.write_line(line(snapshot, choice))
         left = pause if deadline is None else min(pause, deadline - monotonic())
         if left <= 0 or session.stop.wait(left):
             return

@@ -12,7 +12,7 @@ from pacifictool.mqtt.session import MqttSession
 from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems, refused_token
 from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
 from pacifictool.rest import SERVER_SCOPE, Device
-from pacifictool.scenario import Turbine
+from pacifictool.scenario import Device as ScenarioDevice
 from pacifictool.tools.threads import run_bounded
 
 GROUP = "Devices and assets"
@@ -26,9 +26,10 @@ _MAX_CANDIDATES = 5
 
 
 def _devices(context: CheckContext) -> Iterator[CheckResult]:
-    names = [turbine.name for turbine in context.scenario.turbines]
+    scenario = context.scenario
+    names = [device.name for device in scenario.devices]
     context.devices = found = find_devices(context.require_platform(), names)
-    wanted = context.scenario.platform.entity_type
+    wanted = scenario.entity_type("device")
     missing = [name for name in names if name not in found]
     other = [device.name for device in found.values() if device.type != wanted]
     if missing:
@@ -37,24 +38,24 @@ def _devices(context: CheckContext) -> Iterator[CheckResult]:
     elif other:
         yield warning(ProblemCode.ENTITY_TYPE_DIFFERS, f"{_list(other)}: not of the type {wanted!r}.", SETUP)
     elif not names:
-        fix = "Add [[turbines]] tables; docs/scenario.md shows how."
-        yield warning(ProblemCode.NO_TURBINES, "The scenario has no turbines.", fix)
+        fix = "Add [[devices]] tables; docs/scenario.md shows how."
+        yield warning(ProblemCode.NO_DEVICES, f"The scenario has no {scenario.device_word(2)}.", fix)
     else:
         yield ok(f"all {len(names)} exist, of the type {wanted!r}")
 
 
 def _attributes(context: CheckContext) -> Iterator[CheckResult]:
     """The rule requires them; readings of a device without them are not forwarded, and the device does not notice."""
-    turbines = [turbine for turbine in context.scenario.turbines if turbine.name in context.devices]
-    sample = turbines[:: max(1, -(-len(turbines) // MAX_DEVICES))]
+    described = [device for device in context.scenario.devices if device.name in context.devices]
+    sample = described[:: max(1, -(-len(described) // MAX_DEVICES))]
 
-    def check(turbine: Turbine) -> Problem | None:
-        device = context.devices[turbine.name]
-        return next(iter(attribute_problems(context.require_platform(), context.scenario, turbine, device)), None)
+    def check(wanted: ScenarioDevice) -> Problem | None:
+        device = context.devices[wanted.name]
+        return next(iter(attribute_problems(context.require_platform(), context.scenario, wanted, device)), None)
 
     found = run_bounded(check, sample, workers=_WORKERS, stop=context.stop, name="attributes")
     problems = [problem for problem in found if problem is not None]
-    share = "" if len(sample) == len(turbines) else f" of {len(turbines)}, checked by sample"
+    share = "" if len(sample) == len(described) else f" of {len(described)}, checked by sample"
     if problems:
         first = min(problems, key=lambda problem: problem.text)
         others = len(problems) - 1
@@ -106,20 +107,24 @@ def _idle_device(context: CheckContext) -> Device | None:
 
 
 def _assets(context: CheckContext) -> Iterator[CheckResult]:
-    names = [asset.name for asset in context.scenario.assets]
-    wanted = context.scenario.platform.entity_type
-    zones = [zone for zone in context.scenario.zones if zone not in names]
-    found = find_assets(context.require_platform(), [*names, *zones])
+    scenario = context.scenario
+    names = [asset.name for asset in scenario.assets]
+    wanted = scenario.entity_type("asset")
+    # Many groups would take many requests; those of the scenario's own devices are enough to see.
+    results = [name for name in scenario.entities("asset") if name not in names][:MAX_DEVICES]
+    found = find_assets(context.require_platform(), [*names, *results])
     missing = [name for name in names if name not in found]
     other = [asset.name for asset in found.values() if asset.type != wanted]
     if missing:
         text = f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing; the job will create what it needs."
         yield warning(ProblemCode.ASSET_MISSING, text, SETUP)
     elif other:
-        text = f"{_list(other)}: not of the type {wanted!r}; means are posted there nevertheless."
+        words = {scenario.result_word(each, 2) for each in scenario.analytics}
+        what = words.pop() if len(words) == 1 else "results"
+        text = f"{_list(other)}: not of the type {wanted!r}; {what} are posted there nevertheless."
         yield warning(ProblemCode.ENTITY_TYPE_DIFFERS, text, SETUP)
     else:
-        later = [zone for zone in zones if zone not in found]
+        later = [name for name in results if name not in found]
         text = f"all {len(names)} of the scenario exist" if names else "the scenario names none"
         yield ok(text + (f"; the job will create {_list(later)}" if later else ""))
 

@@ -48,7 +48,7 @@ class StackPorts:
 class StackPage:
     """A page for the platform's `/`: the name of the function that creates it, and its options.
 
-    The stack adds the broker's address as `kafka`; see `local.page`.
+    The stack adds the addresses of broker and MQTT port as `kafka` and `mqtt`; see `local.page`.
     """
 
     name: str
@@ -133,7 +133,8 @@ class LocalStack:
 
     def _write_page_options(self) -> None:
         if self._page is not None:
-            document = {**self._page.options, "kafka": self.broker.bootstrap}
+            mqtt = f"localhost:{self.platform.mqtt_port}"
+            document = {**self._page.options, "kafka": self.broker.bootstrap, "mqtt": mqtt}
             if self.kafka_config is not None:
                 document["kafka_config"] = str(self.kafka_config)
             write_private(self._page_path, json.dumps(document) + "\n")

@@ -1,7 +1,7 @@
-"""The dashboard in the platform's own web UI: the zones' values over time, the turbines' latest ones.
+"""The dashboard in the platform's own web UI: the results over time, the devices' latest values.
 
-Created if it does not exist. What a person arranges in it afterwards stays; only its entity type and key follow the
-scenario.
+Created if it does not exist. What a person arranges in it afterwards stays; only its entity types and keys follow
+the scenario.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest import (
     Dashboard,
+    DashboardChart,
+    DashboardKey,
     DashboardSpec,
     Platform,
     dashboard_configuration,
     dashboard_differences,
     refitted_dashboard,
 )
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import Analytics, Scenario
 
 DESCRIPTION = "Made by pacifictool setup --dashboard; pacifictool teardown removes it."
 """Shown in the platform's UI; setup and teardown identify their dashboard by it."""
@@ -27,7 +29,7 @@ def dashboard_title(scenario: Scenario) -> str:
 
 
 def dashboard_change(platform: Platform, scenario: Scenario) -> Change:
-    """Ensures that the dashboard exists and shows the scenario's type and key."""
+    """Ensures that the dashboard exists and shows the scenario's types and keys."""
     title, spec = dashboard_title(scenario), _spec(scenario)
     found = platform.dashboards.find(title, DESCRIPTION)
     style = platform.dashboards.style
@@ -59,4 +61,22 @@ def _create(platform: Platform, title: str, spec: DashboardSpec) -> None:
 
 
 def _spec(scenario: Scenario) -> DashboardSpec:
-    return DashboardSpec(DESCRIPTION, scenario.platform.entity_type, scenario.aggregation.value_key)
+    return DashboardSpec(
+        DESCRIPTION,
+        tuple(_chart(scenario, each) for each in scenario.analytics),
+        scenario.entity_type("device"),
+        tuple(DashboardKey(key, scenario.title(key)) for key in scenario.forwarding.telemetry),
+    )
+
+
+def _chart(scenario: Scenario, analytics: Analytics) -> DashboardChart:
+    groups = scenario.group_word(analytics, 2)
+    title = f"{groups[:1].upper()}{groups[1:]}" if len(scenario.analytics) == 1 else analytics.name
+    return DashboardChart(
+        # The table of devices has that role.
+        "devices by analytics" if analytics.name == "devices" else analytics.name,
+        title,
+        analytics.entity_kind,
+        scenario.entity_type(analytics.entity_kind),
+        tuple(DashboardKey(key, scenario.result_title(analytics, key)) for key in analytics.telemetry),
+    )

@@ -1,42 +1,27 @@
-"""Collects the facts of a report: means, readings, batches and invalid records of a run."""
+"""Collects the facts of a report: results, readings, batches and invalid records of a run."""
 
 from __future__ import annotations
 
-import json
-import math
-from array import array
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from time import time
 
-from pacifictool.analytics.state.queries import CountedBatch
-from pacifictool.analytics.state.reader import JobView
+from pacifictool.analytics.state.reader import JobIdentity, JobView
 from pacifictool.errors import ChecksFailed
-from pacifictool.kafka.records import Record, read_records
+from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.models.config import (
-    ConstantModel,
-    NormalModel,
-    ReplayModel,
-    SineModel,
-    UniformModel,
-    Wind,
-    read_column,
-)
 from pacifictool.progress import SILENT, Reporter
-from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window, Zone
-from pacifictool.rest import Asset, Device, Platform
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
+from pacifictool.report.ranges import range_of
+from pacifictool.report.topic import TopicReadings, tolerance
+from pacifictool.rest import Asset, Platform
+from pacifictool.rest import Device as PlatformDevice
+from pacifictool.scenario import Aggregate, Analytics, Device, Scenario
 from pacifictool.settings import KafkaEndpoint
 
-MAX_ZONES = 12
-"""Default number of zones in a report; `zones` chooses others."""
-_DEVIATIONS = 3
-"""How many standard deviations of noise a band includes."""
+MAX_GROUPS = 12
+"""Default number of groups of each analytics in a report; `entities` chooses others."""
 
 
 def collect(
@@ -46,140 +31,178 @@ def collect(
     *,
     job_folder: Path,
     last_seconds: float,
-    zones: Sequence[str] = (),
+    entities: Sequence[str] = (),
     reporter: Reporter = SILENT,
 ) -> RunFacts:
-    """The facts of the last `last_seconds`, from the start of a window; `zones` to show (empty: the first).
+    """The facts of the last `last_seconds`, from the start of a window; `entities`: whose groups to show (empty: the
+    first of each analytics).
 
     Raises PlatformError and KafkaError when server or topic cannot be read, AggregationError for a damaged job
     folder, and ChecksFailed when there is nothing to show. A folder without a job is not an error.
     """
+    if not scenario.analytics:
+        raise ChecksFailed("The scenario has no analytics to report on.", hint="Add a table [[analytics]].")
     view = JobView.open(job_folder)
     try:
-        window_ms = scenario.aggregation.window_ms if view is None else view.identity.window_ms
-        now_ms = round(time() * 1000)
-        begin_ms = (now_ms - round(last_seconds * 1000)) // window_ms * window_ms
+        name = scenario.forwarding.topic
+        if view is not None and view.identity.topic != name:
+            raise ChecksFailed(
+                f"The job in {job_folder} reads another topic: {view.identity.topic}, not {name}.",
+                hint="Name the checkpoint of the right job with --checkpoint.",
+            )
+        analytics = [_as_computed(each, view.identity if view is not None else None) for each in scenario.analytics]
+        now_ms, step_ms = round(time() * 1000), max(each.slide_ms for each in analytics)
+        begin_ms = (now_ms - round(last_seconds * 1000)) // step_ms * step_ms
         batches = [] if view is None else view.batches()
-        topic = _Topic(scenario.aggregation.zone_key, scenario.aggregation.value_key, window_ms, begin_ms, batches)
+        topic = TopicReadings(scenario.forwarding, analytics, begin_ms, batches)
         admin = KafkaAdmin(kafka)
-        ends = admin.offsets(scenario.kafka.topic)
+        ends = admin.offsets(name)
         with reporter.task("Reading the topic", unit="records") as task:
-            starts = admin.offsets(scenario.kafka.topic, at=begin_ms)
-            for record in read_records(kafka, scenario.kafka.topic, start=starts, end=ends):
+            starts = admin.offsets(name, at=begin_ms)
+            for record in read_records(kafka, name, start=starts, end=ends):
                 topic.add(record)
                 task.advance()
-        known = list(dict.fromkeys([*scenario.zones, *sorted(topic.zones)]))
-        shown = list(zones) or known[:MAX_ZONES]
-        found = []
-        with reporter.task("Reading the means", total=len(shown), unit="zones") as task:
-            for name in shown:
-                means = _means(platform, name, scenario.aggregation.value_key, begin_ms, now_ms + window_ms)
-                turbines = [turbine for turbine in scenario.turbines if turbine.zone == name]
-                found.append(Zone(name, bands_of(turbines), topic.windows(name, means)))
-                task.advance()
-        if not any(zone.windows for zone in found):
+        with reporter.task("Reading the results", unit="groups") as task:
+            found = []
+            for each in analytics:
+                shown, left_out = _groups_to_show(scenario, each, topic, entities)
+                groups = []
+                for group, entity in shown:
+                    until_ms = now_ms + each.window_ms
+                    posted = _posted(platform, each, entity, begin_ms, until_ms)
+                    groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
+                    task.advance()
+                if groups:
+                    found.append(_facts(scenario, each, groups, left_out))
+        if not any(series.windows for each in found for series in each.all_series()):
             raise ChecksFailed(
-                f"Neither the topic {scenario.kafka.topic} nor the platform has data of this time.",
+                f"Neither the topic {name} nor the platform has data of this time.",
                 hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
+        step_ms = min(each.slide_ms for each in analytics)
         return RunFacts(
             server=platform.url,
-            topic=scenario.kafka.topic,
-            value_key=scenario.aggregation.value_key,
-            window_ms=window_ms,
+            topic=name,
             begin_ms=begin_ms,
             end_ms=now_ms,
-            zones=tuple(found),
-            zones_left_out=len(set(known) - set(shown)),
-            job=None if view is None else _job(view, topic, ends, begin_ms),
+            readings=_readings(topic, analytics, found),
+            analytics=tuple(found),
+            job=None if view is None else _job(view, topic, ends, begin_ms, step_ms),
         )
     finally:
         if view is not None:
             view.close()
 
 
-def _means(platform: Platform, zone: str, key: str, begin_ms: int, end_ms: int) -> dict[int, float]:
-    """By window end: the means of the zone's asset, or of its virtual device (`aggregate --sink gateway`)."""
-    entity: Asset | Device | None = platform.assets.find(zone) or platform.devices.find(zone)
+def _as_computed(analytics: Analytics, identity: JobIdentity | None) -> Analytics:
+    """With the window of the job, which may be another than the scenario's."""
+    known = identity.analytics.get(analytics.name) if identity is not None else None
+    if known is None:
+        return analytics
+    window, slide = int(known["window_ms"]) / 1000, int(known["slide_ms"]) / 1000
+    return analytics.model_copy(update={"window": window, "slide": slide})
+
+
+def _groups_to_show(
+    scenario: Scenario, analytics: Analytics, topic: TopicReadings, entities: Sequence[str]
+) -> tuple[list[tuple[tuple[str, ...] | None, str]], int]:
+    """The groups with the names of their entities, and how many are left out."""
+    known: dict[str, tuple[str, ...]] = {}
+    for group in [*scenario.groups(analytics), *topic.groups(analytics)]:
+        known.setdefault(analytics.entity_name(group), group)
+    if entities:
+        chosen = [
+            (known.get(name, analytics.group_of_entity(name)), name)
+            for name in entities
+            if name in known or analytics.group_of_entity(name) is not None
+        ]
+        return chosen, len(known.keys() - set(entities))
+    return [(group, name) for name, group in list(known.items())[:MAX_GROUPS]], max(0, len(known) - MAX_GROUPS)
+
+
+def _posted(
+    platform: Platform, analytics: Analytics, name: str, begin_ms: int, end_ms: int
+) -> dict[str, dict[int, float]]:
+    """By key and window end: the results of the group's entity, which the gateway sink makes a device."""
+    entity: Asset | PlatformDevice | None = None
+    if analytics.entity_kind == "asset":
+        entity = platform.assets.find(name)
+    entity = entity or platform.devices.find(name)
+    found: dict[str, dict[int, float]] = {key: {} for key in analytics.telemetry}
     if entity is None:
-        return {}
-    points = platform.telemetry.range(entity, key, begin_ms + 1, end_ms + 1)
-    return {point.ts_ms: float(point.value) for point in points if isinstance(point.value, int | float)}
+        return found
+    shift_ms = analytics.window_ms if analytics.ts == "start" else 0
+    for key, values in found.items():
+        for point in platform.telemetry.range(entity, key, begin_ms + 1 - shift_ms, end_ms + 1):
+            if isinstance(point.value, int | float):
+                values[point.ts_ms + shift_ms] = float(point.value)
+    return found
 
 
-@dataclass
-class _Readings:
-    count: int = 0
-    lowest: float = math.inf
-    highest: float = -math.inf
-    values: array[float] = field(default_factory=lambda: array("d"))
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
-        self.values.append(value)
-
-
-class _Topic:
-    """The topic's readings by window; and, for each batch of the job, how long its records had waited."""
-
-    def __init__(
-        self, zone_key: str, value_key: str, window_ms: int, begin_ms: int, batches: Sequence[CountedBatch]
-    ) -> None:
-        self._zone_key, self._value_key = zone_key, value_key
-        self._window_ms, self._begin_ms = window_ms, begin_ms
-        self.zones: dict[str, dict[int, _Readings]] = defaultdict(lambda: defaultdict(_Readings))
-        self._batches = batches
-        self._waits = [array("d") for _ in batches]
-        self._ranges: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        """By partition, in order: the end of a batch's range, its start, and the batch's index."""
-        for index, batch in enumerate(batches):
-            for part in batch.ranges:
-                self._ranges[part.partition].append((part.end, part.start, index))
-
-    def add(self, record: Record) -> None:
-        if record.timestamp_ms is None or record.timestamp_ms < self._begin_ms:
-            return
-        ranges = self._ranges[record.partition]
-        place = bisect_right(ranges, record.offset, key=lambda each: each[0])
-        # Records before the oldest known batch belong to batches whose notes are deleted.
-        if place < len(ranges) and ranges[place][1] <= record.offset:
-            index = ranges[place][2]
-            self._waits[index].append((self._batches[index].done_ms - record.timestamp_ms) / 1000)
-        try:
-            document = json.loads(record.value or b"")
-            zone, value = document[self._zone_key], float(document[self._value_key])
-        except (ValueError, KeyError, TypeError):
-            return  # the job keeps these as invalid records
-        if isinstance(zone, str) and math.isfinite(value):
-            self.zones[zone][(record.timestamp_ms // self._window_ms + 1) * self._window_ms].add(value)
-
-    def windows(self, zone: str, means: Mapping[int, float]) -> tuple[Window, ...]:
-        readings = self.zones.get(zone, {})
+def _series(
+    scenario: Scenario,
+    analytics: Analytics,
+    group: tuple[str, ...] | None,
+    topic: TopicReadings,
+    posted: Mapping[str, Mapping[int, float]],
+) -> Iterator[Series]:
+    windows = dict(topic.windows(analytics, group)) if group is not None else {}
+    devices = scenario.groups(analytics).get(group, []) if group is not None else []
+    for key, aggregate in analytics.telemetry.items():
         found = []
-        for end in sorted(readings.keys() | means.keys()):
-            some = readings.get(end)
-            if some is None:
-                found.append(Window(end, means.get(end), 0, None, None, None))
-            else:
-                mean = math.fsum(some.values) / some.count
-                found.append(Window(end, means.get(end), some.count, some.lowest, some.highest, mean))
-        return tuple(found)
+        for end in sorted(windows.keys() | posted[key].keys()):
+            readings, value = windows.get(end), posted[key].get(end)
+            if readings is None:
+                found.append(Window(end, value, 0, None, None, None))
+                continue
+            low, high = (_is_like_readings(aggregate) and readings.extent(aggregate.key)) or (None, None)
+            computed = readings.result(aggregate)
+            found.append(Window(end, value, readings.count, low, high, computed, tolerance(aggregate)))
+        bands = bands_of(devices, aggregate.key) if _is_like_readings(aggregate) and aggregate.key is not None else ()
+        yield Series(key, scenario.result_title(analytics, key), bands, tuple(found))
 
-    def batches(self) -> tuple[Batch, ...]:
-        return tuple(
-            Batch(batch.done_ms, len(waits), median(waits), max(waits))
-            for batch, waits in zip(self._batches, self._waits, strict=True)
-            if waits
+
+def _is_like_readings(aggregate: Aggregate) -> bool:
+    """Whether a result lies between the lowest and the highest of its readings."""
+    return aggregate.function in ("mean", "min", "max", "first", "last") or aggregate.percentile is not None
+
+
+def _facts(scenario: Scenario, analytics: Analytics, groups: Sequence[GroupFacts], left_out: int) -> AnalyticsFacts:
+    return AnalyticsFacts(
+        name=analytics.name,
+        group=scenario.group_word(analytics),
+        groups_word=scenario.group_word(analytics, 2),
+        result=scenario.result_word(analytics),
+        results_word=scenario.result_word(analytics, 2),
+        window_ms=analytics.window_ms,
+        slide_ms=analytics.slide_ms,
+        groups=tuple(groups),
+        groups_left_out=left_out,
+    )
+
+
+def _readings(topic: TopicReadings, analytics: Sequence[Analytics], found: Sequence[AnalyticsFacts]) -> int:
+    """Records that count in the groups shown; those of the analytics that shows most of them."""
+    counts = []
+    for each in analytics:
+        shown = {group.name for facts in found if facts.name == each.name for group in facts.groups}
+        slides = topic.slides[each.name]
+        counts.append(
+            sum(
+                readings.count
+                for group, parts in slides.items()
+                if each.entity_name(group) in shown
+                for readings in parts.values()
+            )
         )
+    return max(counts, default=0)
 
 
-def _job(view: JobView, topic: _Topic, ends: Mapping[int, int], begin_ms: int) -> Job:
-    window_ms = view.identity.window_ms
+def _job(view: JobView, topic: TopicReadings, ends: Mapping[int, int], begin_ms: int, step_ms: int) -> Job:
     counts: Counter[tuple[int, str]] = Counter()
     for record in view.invalid_records():
         if record.timestamp_ms is not None and record.timestamp_ms >= begin_ms:
-            counts[(record.timestamp_ms // window_ms + 1) * window_ms, record.reason] += 1
+            counts[(record.timestamp_ms // step_ms + 1) * step_ms, record.reason] += 1
     return Job(
         folder=str(view.folder),
         target=view.identity.target,
@@ -190,31 +213,13 @@ def _job(view: JobView, topic: _Topic, ends: Mapping[int, int], begin_ms: int) -
     )
 
 
-def bands_of(turbines: Iterable[Turbine]) -> tuple[Band, ...]:
-    """One band per turbine. Turbines with the same range share one band, named after the first."""
+def bands_of(devices: Iterable[Device], key: str) -> tuple[Band, ...]:
+    """One band per device that sends `key`. Devices with the same range share one band, named after the first."""
     names: dict[tuple[float, float], list[str]] = {}
-    for turbine in turbines:
-        names.setdefault(range_of(turbine.wind_speed), []).append(turbine.name)
+    for device in devices:
+        if key in device.telemetry and (extent := range_of(device.telemetry[key], key)) is not None:
+            names.setdefault(extent, []).append(device.name)
     return tuple(
-        Band(turbine[0] if len(turbine) == 1 else f"{turbine[0]} and {len(turbine) - 1} more", low, high)
-        for (low, high), turbine in names.items()
+        Band(some[0] if len(some) == 1 else f"{some[0]} and {len(some) - 1} more", low, high)
+        for (low, high), some in names.items()
     )
-
-
-def range_of(wind: Wind) -> tuple[float, float]:
-    """The lowest and highest value, both included; of unlimited noise, three standard deviations."""
-    if isinstance(wind, UniformModel):
-        return wind.min, wind.max
-    if isinstance(wind, ConstantModel):
-        return wind.value, wind.value
-    if isinstance(wind, ReplayModel):
-        values = read_column(wind.file, wind.column)
-        return min(values), max(values)
-    low, high = wind.min, wind.max
-    if isinstance(wind, NormalModel):
-        spread = _DEVIATIONS * wind.deviation
-    elif isinstance(wind, SineModel):
-        spread = wind.amplitude + _DEVIATIONS * wind.noise
-    else:
-        return low, high
-    return max(low, min(high, wind.mean - spread)), max(low, min(high, wind.mean + spread))

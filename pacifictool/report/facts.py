@@ -1,9 +1,10 @@
-"""The facts of a report as plain data. Times are ms since the epoch; the end of a window is its mean's timestamp."""
+"""The facts of a report as plain data. Times are ms since the epoch."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,42 +14,84 @@ RELATIVE_TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The range of one turbine's values: low <= value <= high."""
+    """The range of one device's values: low <= value <= high."""
 
-    turbine: str
+    device: str
     low: float
     high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One window of one zone."""
+    """One result of one window of one group."""
 
     end_ms: int
-    mean: float | None
-    """The mean on the platform; None: not posted (yet)."""
+    value: float | None
+    """The value on the platform; None: not posted (yet)."""
     readings: int
     """Valid records in the topic."""
     lowest: float | None
     highest: float | None
-    topic_mean: float | None
-    """The mean of these records, computed without the job."""
+    """Of the readings; None where they are not comparable with the result."""
+    topic_value: float | None
+    """The same result of these records, computed without the job."""
+    tolerance: float = RELATIVE_TOLERANCE
+    """How far the two may differ, relative to their size: more for sketches."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the means of platform and topic are equal."""
-        if self.mean is None or self.topic_mean is None:
-            return self.mean is self.topic_mean
-        return math.isclose(self.mean, self.topic_mean, rel_tol=RELATIVE_TOLERANCE)
+        """Whether the values of platform and topic are equal."""
+        if self.value is None or self.topic_value is None:
+            return self.value is self.topic_value
+        return math.isclose(self.value, self.topic_value, rel_tol=self.tolerance, abs_tol=RELATIVE_TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """A zone's windows, oldest first, and its turbines by the scenario."""
+class Series:
+    """One result of a group: its windows, oldest first, and the ranges of its devices by the scenario."""
 
-    name: str
+    key: str
+    title: str
+    """With the unit: "temperature (°C)"."""
     bands: tuple[Band, ...]
     windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """A group, by the name of its entity."""
+
+    name: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsFacts:
+    """The groups of one analytics."""
+
+    name: str
+    group: str
+    """What a person calls a group, such as "zone"; and several."""
+    groups_word: str
+    result: str
+    """What a person calls a result, such as "mean"; and several."""
+    results_word: str
+    window_ms: int
+    slide_ms: int
+    groups: tuple[GroupFacts, ...]
+    groups_left_out: int
+
+    @property
+    def has_several_keys(self) -> bool:
+        return any(len(group.series) > 1 for group in self.groups)
+
+    def all_series(self) -> Iterator[Series]:
+        for group in self.groups:
+            yield from group.series
+
+    def rate(self, window: Window) -> float:
+        """Readings per second."""
+        return window.readings / (self.window_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +106,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecords:
-    """Records of one window that the job could not use, for one reason."""
+    """Records of one span of time that the job could not use, for one reason."""
 
     end_ms: int
     reason: str
@@ -90,34 +133,57 @@ class RunFacts:
 
     server: str
     topic: str
-    value_key: str
-    window_ms: int
     begin_ms: int
     end_ms: int
     """End of the time that the report covers."""
-    zones: tuple[Zone, ...]
-    zones_left_out: int
+    readings: int
+    """Records of the topic that count in any of the groups shown."""
+    analytics: tuple[AnalyticsFacts, ...]
     job: Job | None
     """None: no job has run with these settings on this machine."""
 
     @property
-    def window_ends_ms(self) -> list[int]:
-        """Every window that any zone has, oldest first."""
-        return sorted({window.end_ms for zone in self.zones for window in zone.windows})
+    def step_ms(self) -> int:
+        """The shortest time between two windows; invalid records are counted in such steps."""
+        return min(each.slide_ms for each in self.analytics)
 
     @property
-    def readings(self) -> int:
-        return sum(window.readings for zone in self.zones for window in zone.windows)
+    def first_ms(self) -> int:
+        """The start of the first window that there is."""
+        return min(
+            window.end_ms - each.window_ms
+            for each in self.analytics
+            for series in each.all_series()
+            for window in series.windows
+        )
 
     @property
-    def means(self) -> int:
-        """Means on the platform."""
-        return sum(window.mean is not None for zone in self.zones for window in zone.windows)
+    def last_ms(self) -> int:
+        """The end of the last window that there is."""
+        return max(window.end_ms for _, window in self.windows())
+
+    def windows(self) -> Iterator[tuple[Series, Window]]:
+        """All windows of all series."""
+        for each in self.analytics:
+            for series in each.all_series():
+                for window in series.windows:
+                    yield series, window
+
+    @property
+    def posted(self) -> int:
+        """Values on the platform."""
+        return sum(window.value is not None for _, window in self.windows())
 
     @property
     def agreeing(self) -> int:
-        """Means on the platform that are equal to those of the topic."""
-        return sum(window.mean is not None and window.agrees for zone in self.zones for window in zone.windows)
+        """Values on the platform that are equal to those of the topic."""
+        return sum(window.value is not None and window.agrees for _, window in self.windows())
+
+    @property
+    def results_word(self) -> str:
+        """What a person calls the results of all analytics."""
+        words = {each.results_word for each in self.analytics}
+        return words.pop() if len(words) == 1 else "results"
 
     @property
     def median_wait_seconds(self) -> float | None:
@@ -137,17 +203,12 @@ class RunFacts:
             reasons[entry.reason] += entry.count
         return reasons
 
-    def rate(self, window: Window) -> float:
-        """Readings per second."""
-        return window.readings / (self.window_ms / 1000)
-
     def as_document(self) -> dict[str, Any]:
         """For `--output json`."""
         return {
             **asdict(self),
-            "readings": self.readings,
-            "means": self.means,
-            "means_equal_to_topic": self.agreeing,
+            "posted": self.posted,
+            "equal_to_topic": self.agreeing,
             "median_wait_seconds": self.median_wait_seconds,
             "rejects": dict(self.invalid_by_reason.most_common()),
         }

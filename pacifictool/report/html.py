@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pacifictool.display import for_html, for_plotly
-from pacifictool.report.facts import RunFacts, Zone
+from pacifictool.report.facts import AnalyticsFacts, GroupFacts, RunFacts, Series
 from pacifictool.report.wording import (
+    COLOURS,
+    DARK_COLOURS,
+    DARK_INVALID_COLOURS,
+    DARK_WAIT_COLOUR,
     INVALID_COLOURS,
+    WAIT_COLOUR,
+    Line,
+    Panel,
     band_label,
+    capitalised,
     colour,
     extent,
     figures,
     notes,
+    panels,
     subtitle,
     title,
     with_gaps,
@@ -21,24 +31,60 @@ from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230
 _TABLE_ROWS = 500
-"""Maximum number of windows per zone in the tables below the charts; the charts show all."""
+"""Maximum number of windows per group in the tables below the charts; the charts show all."""
 
 _LONG_MS = 12 * 3_600_000
 """With a longer time than this, the time axis shows days as well."""
 
 _TICKS = 8
-_FEWER_TICKS_WHEN_NARROW = """
+_ADAPT = """
 const chart = document.getElementById("{plot_id}");
+const dark = DARK;
+const light = new Map(chart.data.map((trace) => [trace, [trace.marker?.color, trace.line?.color]]));
+const bands = (chart.layout.shapes ?? []).map((shape) => shape.fillcolor);
+const squares = (chart.layout.annotations ?? []).map((note) => note.text);
 const narrow = matchMedia("(max-width: 640px)");
-function setTicks() {
-  const axes = Object.keys(chart.layout).filter((name) => name.startsWith("xaxis"));
-  Plotly.relayout(chart, Object.fromEntries(axes.map((axis) => [`${axis}.nticks`, narrow.matches ? 3 : TICKS])));
+const scheme = matchMedia("(prefers-color-scheme: dark)");
+function shade(colour) {
+  return scheme.matches && colour in dark ? dark[colour] : colour;
 }
-narrow.addEventListener("change", setTicks);
-if (narrow.matches) setTicks();
-""".replace("TICKS", str(_TICKS))
-"""On a phone, eight labels would be turned and cover the title of the panel below."""
+function adapt() {
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ink = style("--ink");
+  const axes = Object.keys(chart.layout).filter((name) => /^[xy]axis/.test(name));
+  const changes = {
+    "font.color": ink,
+    "hoverlabel.bgcolor": style("--card"),
+    "hoverlabel.bordercolor": style("--edge"),
+    "hoverlabel.font.color": ink,
+    "modebar.bgcolor": "rgba(0,0,0,0)",
+    "modebar.color": style("--soft"),
+    "modebar.activecolor": ink,
+  };
+  for (const axis of axes) {
+    changes[`${axis}.gridcolor`] = style("--edge");
+    // On a phone, eight labels would be turned and cover the title of the panel below.
+    if (axis.startsWith("x")) changes[`${axis}.nticks`] = narrow.matches ? 3 : TICKS;
+  }
+  bands.forEach((fill, index) => { changes[`shapes[${index}].fillcolor`] = shade(fill); });
+  squares.forEach((text, index) => { changes[`annotations[${index}].text`] = text.replace(/#[0-9a-f]{6}/g, shade); });
+  Plotly.relayout(chart, changes);
+  chart.data.forEach((trace, index) => {
+    const [marker, line] = light.get(trace) ?? [];
+    const change = {};
+    if (typeof marker === "string") change["marker.color"] = shade(marker);
+    if (typeof line === "string") change["line.color"] = shade(line);
+    if (Object.keys(change).length) Plotly.restyle(chart, change, [index]);
+  });
+  chart.dataset.scheme = scheme.matches ? "dark" : "light";
+}
+narrow.addEventListener("change", adapt);
+scheme.addEventListener("change", adapt);
+adapt();
+"""
+"""Follows the width and the colours of the page."""
 
+_AXIS_LETTERS = 26
 _GRID = "rgba(128,128,128,0.25)"
 
 _PAGE = """\
@@ -72,7 +118,6 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 
 th, td {{ padding: 0.15rem 0.9rem 0.15rem 0; text-align: right; white-space: nowrap; }}
 thead th {{ color: var(--soft); font-weight: 500; }}
 .js-plotly-plot .main-svg text {{ fill: var(--ink) !important; }}
-.js-plotly-plot .hoverlayer text {{ fill: #fff !important; }}
 </style>
 </head>
 <body>
@@ -99,7 +144,7 @@ def page(facts: RunFacts) -> str:
         full_html=False,
         div_id="charts",
         config={"displaylogo": False, "responsive": True},
-        post_script=_FEWER_TICKS_WHEN_NARROW,
+        post_script=_ADAPT.replace("TICKS", str(_TICKS)).replace("DARK", json.dumps(_dark_colours())),
     )
     cards = "".join(f"<div><dt>{for_html(what)}</dt><dd>{for_html(much)}</dd></div>" for what, much in figures(facts))
     return _PAGE.format(
@@ -108,35 +153,51 @@ def page(facts: RunFacts) -> str:
         cards=cards,
         notes="".join(f'<p class="notes">{for_html(note)}</p>' for note in notes(facts)),
         chart=chart,
-        tables="".join(_table(zone, facts) for zone in facts.zones),
+        tables="".join(
+            _table(group, each, several=len(facts.analytics) > 1) for each in facts.analytics for group in each.groups
+        ),
     )
+
+
+def _dark_colours() -> dict[str, str]:
+    """What each colour of a chart is on a dark background."""
+    pairs = [
+        *zip(COLOURS, DARK_COLOURS, strict=True),
+        *zip(INVALID_COLOURS, DARK_INVALID_COLOURS, strict=True),
+        (WAIT_COLOUR, DARK_WAIT_COLOUR),
+    ]
+    return dict(pairs)
+
+
+def _heading(panel: Panel) -> str:
+    if len(panel.lines) == 1:
+        [line] = panel.lines
+        return f'<span style="color:{colour(line.number)}">■</span> <b>{for_plotly(panel.title)}</b>'
+    return f"<b>{for_plotly(panel.title)}</b>"
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Plotly figure: a panel for each zone, then rates, waits and invalid records."""
+    """The charts as one Plotly figure: results, then rates, waits and invalid records."""
     from plotly.subplots import make_subplots
 
-    panels = [
-        f'<span style="color:{colour(number)}">■</span> <b>{for_plotly(zone.name)}</b>'
-        for number, zone in enumerate(facts.zones)
-    ]
-    panels.append("<b>Readings per second</b>")
+    results = panels(facts)
+    titles = [*map(_heading, results), "<b>Readings per second</b>"]
     job = facts.job
     if job is not None and job.batches:
-        panels.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
+        titles.append('<b>Seconds from topic to count</b> <span style="font-size:10px">(dotted: max)</span>')
     if job is not None and job.rejects:
-        panels.append("<b>Invalid records</b>")
-    height = _PANEL_PIXELS * len(panels) + 80
+        titles.append("<b>Invalid records</b>")
+    height = _PANEL_PIXELS * len(titles) + 80
     chart = make_subplots(
-        rows=len(panels),
+        rows=len(titles),
         cols=1,
         shared_xaxes=True,
-        subplot_titles=panels,
-        vertical_spacing=min(56 / height, 0.9 / max(1, len(panels) - 1)),
+        subplot_titles=titles,
+        vertical_spacing=min(56 / height, 0.9 / max(1, len(titles) - 1)),
     )
-    for row, zone in enumerate(facts.zones, start=1):
-        _draw_zone(chart, zone, facts, row)
-    row = len(facts.zones) + 1
+    for row, panel in enumerate(results, start=1):
+        _draw_panel(chart, panel, row)
+    row = len(results) + 1
     _draw_rates(chart, facts, row)
     if job is not None and job.batches:
         row += 1
@@ -146,7 +207,7 @@ def figure(facts: RunFacts) -> Any:
         _draw_invalid_records(chart, facts, row)
     chart.update_layout(
         height=height,
-        margin={"l": 48, "r": 16, "t": 40, "b": 40},
+        margin={"l": 62, "r": 16, "t": 40, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"size": 13, "family": "system-ui, DejaVu Sans, sans-serif"},
@@ -155,74 +216,94 @@ def figure(facts: RunFacts) -> Any:
         showlegend=False,
     )
     chart.update_annotations(x=0, xanchor="left", font={"size": 13}, selector={"xref": "paper"})
-    ends = facts.window_ends_ms
+    first_ms, last_ms = facts.first_ms, facts.last_ms
     chart.update_xaxes(
         gridcolor=_GRID,
         showticklabels=True,
         zeroline=False,
         nticks=_TICKS,
         tickangle=0,
-        tickformat="%H:%M:%S" if ends[-1] - ends[0] < _LONG_MS else "%d. %H:%M",
+        tickformat="%H:%M:%S" if last_ms - first_ms < _LONG_MS else "%d. %H:%M",
         hoverformat="%Y-%m-%d %H:%M:%S",
-        range=[utc_time(ends[0] - facts.window_ms), utc_time(ends[-1])],
+        range=[utc_time(first_ms), utc_time(last_ms)],
     )
     chart.update_yaxes(gridcolor=_GRID, zeroline=False)
     chart.update_xaxes(title_text="UTC", title_standoff=4, row=row)
     return chart
 
 
-def _draw_zone(chart: Any, zone: Zone, facts: RunFacts, row: int) -> None:
-    shade = colour(row - 1)
-    measured = [window for window in zone.windows if window.lowest is not None and window.highest is not None]
+def _draw_panel(chart: Any, panel: Panel, row: int) -> None:
+    for line in panel.lines:
+        if panel.shows_readings:
+            _draw_readings(chart, panel, line, row)
+        _draw_line(chart, panel, line, row)
+    for line in panel.lines if panel.shows_readings else ():
+        for band in line.series.bands:  # after the traces: Plotly draws none in an empty panel
+            chart.add_hrect(
+                y0=band.low,
+                y1=band.high,
+                row=row,
+                col=1,
+                fillcolor=colour(line.number),
+                opacity=0.13,
+                line_width=0,
+                layer="below",
+                annotation={"text": for_plotly(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
+                annotation_position="top right",
+            )
+    low, high = extent(panel)
+    axis = panel.axis if len(panel.axis) <= _AXIS_LETTERS else f"{panel.axis[: _AXIS_LETTERS - 1]}…"
+    chart.update_yaxes(
+        range=[low, high],
+        title={"text": for_plotly(axis), "font": {"size": 12}, "standoff": 4},
+        row=row,
+    )
+
+
+def _draw_readings(chart: Any, panel: Panel, line: Line, row: int) -> None:
+    measured = [window for window in line.series.windows if window.lowest is not None and window.highest is not None]
+    window_ms = panel.analytics.window_ms
     chart.add_bar(
-        x=[utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
+        x=[utc_time(window.end_ms - window_ms // 2) for window in measured],
         y=[(window.highest or 0) - (window.lowest or 0) for window in measured],
         base=[window.lowest for window in measured],
-        width=facts.window_ms * 0.18,
-        marker={"color": shade, "opacity": 0.35, "line": {"width": 0}},
+        width=panel.analytics.slide_ms * 0.18,
+        marker={"color": colour(line.number), "opacity": 0.35, "line": {"width": 0}},
         name="lowest to highest reading",
         hoverinfo="skip",
         row=row,
         col=1,
     )
-    points = list(with_gaps(zone.windows, facts.window_ms))
+
+
+def _draw_line(chart: Any, panel: Panel, line: Line, row: int) -> None:
+    each, shade = panel.analytics, colour(line.number)
+    points = list(with_gaps(line.series.windows, each.slide_ms))
     chart.add_scatter(
         x=[utc_time(end) for end, _ in points],
-        y=[mean for _, mean in points],
+        y=[value for _, value in points],
         mode="lines+markers",
-        line={"color": shade, "width": 2.5, "shape": "vh"},
-        marker={"size": 7},
-        name=for_plotly(f"{zone.name}: mean"),
-        hovertemplate="%{y:.4f}<extra>" + for_plotly(zone.name) + "</extra>",
+        # A step holds for its window; windows that overlap have none.
+        line={"color": shade, "width": 2.5, "shape": "vh" if each.slide_ms == each.window_ms else "linear"},
+        marker={"size": 7 if panel.shows_readings else 5, "color": shade},
+        name=for_plotly(f"{line.name}: {each.result}"),
+        hovertemplate="%{y:.4f}<extra>" + for_plotly(line.name) + "</extra>",
         row=row,
         col=1,
     )
-    for band in zone.bands:  # after the traces: Plotly draws none in an empty panel
-        chart.add_hrect(
-            y0=band.low,
-            y1=band.high,
-            row=row,
-            col=1,
-            fillcolor=shade,
-            opacity=0.13,
-            line_width=0,
-            layer="below",
-            annotation={"text": for_plotly(band_label(band)), "font": {"size": 11}, "yanchor": "bottom"},
-            annotation_position="top right",
-        )
-    low, high = extent(zone)
-    chart.update_yaxes(range=[low, high], row=row)
 
 
 def _draw_rates(chart: Any, facts: RunFacts, row: int) -> None:
-    for number, zone in enumerate(facts.zones):
+    each = facts.analytics[0]
+    for number, group in enumerate(each.groups):
+        windows = group.series[0].windows
         chart.add_bar(
-            x=[utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows],
-            y=[facts.rate(window) for window in zone.windows],
-            width=facts.window_ms * 0.9,
+            x=[utc_time(window.end_ms - each.window_ms // 2) for window in windows],
+            y=[each.rate(window) for window in windows],
+            width=each.slide_ms * 0.9,
             marker={"color": colour(number), "line": {"width": 0}},
-            name=for_plotly(f"{zone.name}: readings per second"),
-            hovertemplate="%{y:.1f}/s<extra>" + for_plotly(zone.name) + "</extra>",
+            name=for_plotly(f"{group.name}: readings per second"),
+            hovertemplate="%{y:.1f}/s<extra>" + for_plotly(group.name) + "</extra>",
             row=row,
             col=1,
         )
@@ -239,8 +320,8 @@ def _draw_waits(chart: Any, facts: RunFacts, row: int) -> None:
             x=[utc_time(batch.done_ms) for batch in batches],
             y=values,
             mode="lines+markers",
-            line={"color": "#7a5195", "width": 2, "dash": dash},
-            marker={"size": 5},
+            line={"color": WAIT_COLOUR, "width": 2, "dash": dash},
+            marker={"size": 5, "color": WAIT_COLOUR},
             name=f"{name} wait",
             hovertemplate="%{y:.2f} s<extra>" + name + "</extra>",
             row=row,
@@ -254,9 +335,9 @@ def _draw_invalid_records(chart: Any, facts: RunFacts, row: int) -> None:
     for number, reason in enumerate(facts.invalid_by_reason):
         some = [entry for entry in rejects if entry.reason == reason]
         chart.add_bar(
-            x=[utc_time(entry.end_ms - facts.window_ms // 2) for entry in some],
+            x=[utc_time(entry.end_ms - facts.step_ms // 2) for entry in some],
             y=[entry.count for entry in some],
-            width=facts.window_ms * 0.9,
+            width=facts.step_ms * 0.9,
             marker={"color": INVALID_COLOURS[number % len(INVALID_COLOURS)]},
             name=for_plotly(f"invalid: {reason}"),
             hovertemplate="%{y}<extra>" + for_plotly(reason) + "</extra>",
@@ -266,23 +347,35 @@ def _draw_invalid_records(chart: Any, facts: RunFacts, row: int) -> None:
     chart.update_yaxes(rangemode="tozero", row=row)
 
 
-def _table(zone: Zone, facts: RunFacts) -> str:
+def _table(group: GroupFacts, each: AnalyticsFacts, *, several: bool) -> str:
+    of = f"{each.name}: " if several else ""
+    return "".join(
+        _series_table(series, each, f"{of}{group.name}" + (f", {series.title}" if each.has_several_keys else ""))
+        for series in group.series
+    )
+
+
+def _series_table(series: Series, each: AnalyticsFacts, name: str) -> str:
     rows = []
-    for window in zone.windows[-_TABLE_ROWS:]:
+    for window in series.windows[-_TABLE_ROWS:]:
         cells = [
             f"{window.readings}",
-            *(_number(value) for value in (window.mean, window.topic_mean)),
+            *(_number(value) for value in (window.value, window.topic_value)),
             *("–" if value is None else f"{value:g}" for value in (window.lowest, window.highest)),
-            f"{facts.rate(window):.1f}",
+            f"{each.rate(window):.1f}",
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{utc_clock(window.end_ms)}</th>{row}</tr>')
-    headings = ("Window until", "Readings", "Mean posted", "Mean of the topic", "Lowest", "Highest", "Per second")
+    result = capitalised(each.result)
+    headings = (
+        *("Window until", "Readings", f"{result} posted", f"{result} of the topic"),
+        *("Lowest", "Highest", "Per second"),
+    )
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
     shown = len(rows)
-    count = f"{shown} windows" if shown == len(zone.windows) else f"the last {shown} of {len(zone.windows)} windows"
+    count = f"{shown} windows" if shown == len(series.windows) else f"the last {shown} of {len(series.windows)} windows"
     return (
-        f'<details><summary>{for_html(zone.name)}: {count}</summary><div class="wide"><table>'
+        f'<details><summary>{for_html(name)}: {count}</summary><div class="wide"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>\n"
     )
 

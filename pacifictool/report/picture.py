@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from pacifictool.display import for_matplotlib
-from pacifictool.report.facts import RunFacts, Zone
+from pacifictool.report.facts import RunFacts
 from pacifictool.report.wording import (
     INVALID_COLOURS,
+    WAIT_COLOUR,
+    Panel,
     band_label,
     colour,
     extent,
     figures,
     notes,
+    panels,
     subtitle,
     title,
     with_gaps,
@@ -59,7 +62,7 @@ def save(facts: RunFacts, path: Path, kind: str) -> None:
 
 
 def figure(facts: RunFacts) -> Any:
-    """The charts as one Matplotlib figure: a panel for each zone, then rates, waits and invalid records."""
+    """The charts as one Matplotlib figure: results, then rates, waits and invalid records."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):
@@ -72,7 +75,7 @@ def _drawn(facts: RunFacts) -> Any:
 
     job = facts.job
     draw: list[Callable[[Any, RunFacts], None]] = [
-        *(partial(_draw_zone, number) for number in range(len(facts.zones))),
+        *(partial(_draw_panel, panel) for panel in panels(facts)),
         _draw_rates,
     ]
     if job is not None and job.batches:
@@ -100,8 +103,7 @@ def _drawn(facts: RunFacts) -> Any:
     locator = AutoDateLocator(minticks=4, maxticks=10)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    ends = facts.window_ends_ms
-    first.set_xlim(utc_time(ends[0] - facts.window_ms), utc_time(ends[-1]))
+    first.set_xlim(utc_time(facts.first_ms), utc_time(facts.last_ms))
     _head(result, facts, height)
     return result
 
@@ -136,58 +138,63 @@ def _title(axes: Any, text: str) -> None:
     axes.set_title(for_matplotlib(text), loc="left", fontsize=10.5, fontweight="bold", color=_INK, pad=5)
 
 
-def _draw_zone(number: int, axes: Any, facts: RunFacts) -> None:
-    zone: Zone = facts.zones[number]
-    shade = colour(number)
-    for band in zone.bands:
-        axes.axhspan(band.low, band.high, color=shade, alpha=0.12, linewidth=0)
-        axes.annotate(
-            for_matplotlib(band_label(band)),
-            (1, (band.low + band.high) / 2),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=_SOFT,
+def _draw_panel(panel: Panel, axes: Any, _facts: RunFacts) -> None:
+    each = panel.analytics
+    for line in panel.lines:
+        shade = colour(line.number)
+        for band in line.series.bands if panel.shows_readings else ():
+            axes.axhspan(band.low, band.high, color=shade, alpha=0.12, linewidth=0)
+            axes.annotate(
+                for_matplotlib(band_label(band)),
+                (1, (band.low + band.high) / 2),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=_SOFT,
+            )
+        measured = [window for window in line.series.windows if panel.shows_readings and window.lowest is not None]
+        axes.vlines(
+            [utc_time(window.end_ms - each.window_ms // 2) for window in measured],
+            [window.lowest for window in measured],
+            [window.highest for window in measured],
+            color=shade,
+            alpha=0.4,
+            linewidth=3,
+            label="lowest to highest reading",
         )
-    measured = [window for window in zone.windows if window.lowest is not None]
-    axes.vlines(
-        [utc_time(window.end_ms - facts.window_ms // 2) for window in measured],
-        [window.lowest for window in measured],
-        [window.highest for window in measured],
-        color=shade,
-        alpha=0.4,
-        linewidth=3,
-        label="lowest to highest reading",
-    )
-    points = list(with_gaps(zone.windows, facts.window_ms))
-    axes.plot(
-        [utc_time(end) for end, _ in points],
-        [float("nan") if mean is None else mean for _, mean in points],
-        color=shade,
-        linewidth=2,
-        marker="o",
-        markersize=4.5,
-        drawstyle="steps-pre",
-        label=for_matplotlib(f"{zone.name}: mean"),
-        clip_on=False,
-    )
-    axes.set_ylim(*extent(zone))
-    _title(axes, zone.name)
+        points = list(with_gaps(line.series.windows, each.slide_ms))
+        axes.plot(
+            [utc_time(end) for end, _ in points],
+            [float("nan") if value is None else value for _, value in points],
+            color=shade,
+            linewidth=2,
+            marker="o",
+            markersize=4.5 if panel.shows_readings else 3,
+            drawstyle="steps-pre" if each.slide_ms == each.window_ms else "default",
+            label=for_matplotlib(line.name if len(panel.lines) > 1 else f"{line.name}: {each.result}"),
+            clip_on=False,
+        )
+    axes.set_ylim(*extent(panel))
+    axes.set_ylabel(for_matplotlib(panel.axis), fontsize=8.5, color=_SOFT)
+    _title(axes, panel.title)
+    if len(panel.lines) > 1:
+        _legend(axes)
 
 
 def _draw_rates(axes: Any, facts: RunFacts) -> None:
-    ends = facts.window_ends_ms
-    floor = dict.fromkeys(ends, 0.0)
-    width = timedelta(milliseconds=facts.window_ms * 0.9)
-    for number, zone in enumerate(facts.zones):
-        middles = [utc_time(window.end_ms - facts.window_ms // 2) for window in zone.windows]
-        rates = [facts.rate(window) for window in zone.windows]
-        bottoms = [floor[window.end_ms] for window in zone.windows]
-        axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=for_matplotlib(zone.name))
-        for window, rate in zip(zone.windows, rates, strict=True):
-            floor[window.end_ms] += rate
+    each = facts.analytics[0]
+    floor: dict[int, float] = {}
+    width = timedelta(milliseconds=each.slide_ms * 0.9)
+    for number, group in enumerate(each.groups):
+        windows = group.series[0].windows
+        middles = [utc_time(window.end_ms - each.window_ms // 2) for window in windows]
+        rates = [each.rate(window) for window in windows]
+        bottoms = [floor.get(window.end_ms, 0.0) for window in windows]
+        axes.bar(middles, rates, width=width, bottom=bottoms, color=colour(number), label=for_matplotlib(group.name))
+        for window, rate in zip(windows, rates, strict=True):
+            floor[window.end_ms] = floor.get(window.end_ms, 0.0) + rate
     _title(axes, "Readings per second")
     axes.margins(y=0.15)
     _legend(axes)
@@ -200,7 +207,7 @@ def _draw_waits(axes: Any, facts: RunFacts) -> None:
         ("longest", [batch.longest_wait_seconds for batch in batches], ":"),
         ("median", [batch.median_wait_seconds for batch in batches], "-"),
     ):
-        axes.plot(times, values, style, color="#7a5195", linewidth=1.8, marker="o", markersize=3, label=name)
+        axes.plot(times, values, style, color=WAIT_COLOUR, linewidth=1.8, marker="o", markersize=3, label=name)
     axes.set_ylim(bottom=0)
     axes.margins(y=0.15)
     _title(axes, "Seconds from topic to count")
@@ -213,9 +220,9 @@ def _draw_invalid_records(axes: Any, facts: RunFacts) -> None:
     for number, reason in enumerate(facts.invalid_by_reason):
         some = [entry for entry in rejects if entry.reason == reason]
         axes.bar(
-            [utc_time(entry.end_ms - facts.window_ms // 2) for entry in some],
+            [utc_time(entry.end_ms - facts.step_ms // 2) for entry in some],
             [entry.count for entry in some],
-            width=timedelta(milliseconds=facts.window_ms * 0.9),
+            width=timedelta(milliseconds=facts.step_ms * 0.9),
             bottom=[floor.get(entry.end_ms, 0) for entry in some],
             color=INVALID_COLOURS[number % len(INVALID_COLOURS)],
             label=for_matplotlib(reason),

@@ -15,6 +15,8 @@ from __future__ import annotations
 from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
 from pacifictool.rest.client import Platform
 from pacifictool.rest.dashboard_body import (
+    DashboardChart,
+    DashboardKey,
     DashboardSpec,
     dashboard_configuration,
     dashboard_differences,
@@ -59,6 +61,8 @@ __all__ = [
     "Attributes",
     "Credentials",
     "Dashboard",
+    "DashboardChart",
+    "DashboardKey",
     "DashboardSpec",
     "Dashboards",
     "Device",

@@ -1,4 +1,4 @@
-"""The configuration of a dashboard: zones' values over time above, devices' latest values below.
+"""The configuration of a dashboard: results over time above, devices' latest values below.
 
 There are two formats. From 4.0 on a widget names its type by `typeFullFqn`, as in the body that a 4.3.1 server
 accepted (docs/servers/4.x.md#dashboards, row 2). Before, it names a bundle and an alias; the UI of later servers
@@ -12,12 +12,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 _NAMESPACE = uuid.UUID("5b0c4f6e-3d0f-4f0e-8f6b-0c1d7f7f5a01")
 _HOUR_MS = 3_600_000
 _COLUMNS = 24
-_COLOR = "#2196f3"
+_CHART_ROWS = 10
+_COLORS = ("#2196f3", "#4caf50", "#f44336", "#ffc107", "#607d8b", "#9c27b0", "#8bc34a", "#3f51b5")
 
 Configuration = dict[str, Any]
 
@@ -32,14 +33,34 @@ class WidgetStyle(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardKey:
+    """A key of telemetry, and how its values are labelled."""
+
+    key: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardChart:
+    """A chart of values over time: which keys of which entities."""
+
+    role: str
+    """Identifies the widget of a dashboard: the same for every run."""
+    title: str
+    entities: Literal["asset", "device"]
+    entity_type: str
+    keys: tuple[DashboardKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DashboardSpec:
-    """What a dashboard is to show."""
+    """What a dashboard is to show: charts, and a table of the devices' latest values below them."""
 
     description: str
     """Kept in the configuration; identifies a dashboard of ours."""
-    entity_type: str
-    """Of the zones' assets and of the devices."""
-    value_key: str
+    charts: tuple[DashboardChart, ...]
+    device_type: str
+    device_keys: tuple[DashboardKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +74,8 @@ class _Widget:
     alias: str
     entities: str
     """asset or device."""
+    entity_type: str
+    keys: tuple[DashboardKey, ...]
     bundle: tuple[str, str]
     fqn: str
     row: int
@@ -67,26 +90,34 @@ class _Widget:
     def alias_id(self) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"{self.role}-alias"))
 
+    @property
+    def key_names(self) -> list[str]:
+        return [key.key for key in self.keys]
 
-_WIDGETS = (
-    _Widget(
-        "zones", "Zones", "timeseries", "Zones", "asset",
-        ("charts", "basic_timeseries"), "system.time_series_chart", 0, 10, {},
-    ),
-    _Widget(
-        "devices", "Latest values", "latest", "Devices", "device",
-        ("cards", "entities_table"), "system.cards.entities_table", 10, 8,
+
+def _widgets(spec: DashboardSpec) -> list[_Widget]:
+    charts = [
+        _Widget(
+            chart.role, chart.title, "timeseries", chart.title, chart.entities, chart.entity_type, chart.keys,
+            ("charts", "basic_timeseries"), "system.time_series_chart", index * _CHART_ROWS, _CHART_ROWS, {},
+        )
+        for index, chart in enumerate(spec.charts)
+    ]  # fmt: skip
+    table = _Widget(
+        "devices", "Latest values", "latest", "Devices", "device", spec.device_type, spec.device_keys,
+        ("cards", "entities_table"), "system.cards.entities_table", len(charts) * _CHART_ROWS, 8,
         {"displayEntityName": True, "displayEntityType": False, "displayPagination": True, "defaultPageSize": 10},
-    ),
-)  # fmt: skip
+    )  # fmt: skip
+    return [*charts, table]
 
 
 def dashboard_configuration(spec: DashboardSpec, title: str, style: WidgetStyle) -> Configuration:
     """The whole configuration of a new dashboard of that title."""
-    size = {widget.id: {"sizeX": _COLUMNS, "sizeY": widget.height, "row": widget.row, "col": 0} for widget in _WIDGETS}
+    widgets = _widgets(spec)
+    size = {widget.id: {"sizeX": _COLUMNS, "sizeY": widget.height, "row": widget.row, "col": 0} for widget in widgets}
     return {
         "description": spec.description,
-        "widgets": {widget.id: _widget(widget, spec, style) for widget in _WIDGETS},
+        "widgets": {widget.id: _widget(widget, style) for widget in widgets},
         "states": {
             "default": {
                 "name": title,
@@ -100,8 +131,8 @@ def dashboard_configuration(spec: DashboardSpec, title: str, style: WidgetStyle)
             }
         },
         "entityAliases": {
-            widget.alias_id: {"id": widget.alias_id, "alias": widget.alias, "filter": _filter(widget, spec, style)}
-            for widget in _WIDGETS
+            widget.alias_id: {"id": widget.alias_id, "alias": widget.alias, "filter": _filter(widget, style)}
+            for widget in widgets
         },
         **({"filters": {}} if style is WidgetStyle.FQN else {}),
         "timewindow": _timewindow(style),
@@ -123,28 +154,29 @@ def dashboard_differences(actual: Mapping[str, Any], spec: DashboardSpec, style:
     What a person has moved, recoloured, added or taken out in the web UI is theirs and no difference.
     """
     aliases, widgets = _members(actual, "entityAliases"), _members(actual, "widgets")
-    for widget in _WIDGETS:
+    for widget in _widgets(spec):
         alias, box = aliases.get(widget.alias_id), widgets.get(widget.id)
-        if isinstance(alias, dict) and _types(alias.get("filter")) != _types(_filter(widget, spec, style)):
-            yield f"{widget.alias.lower()}: entities of the type {spec.entity_type!r}"
-        if isinstance(box, dict) and (names := _key_names(box)) and spec.value_key not in names:
-            yield f"{widget.title.lower()}: {spec.value_key!r} instead of {', '.join(map(repr, names))}"
+        if isinstance(alias, dict) and _types(alias.get("filter")) != _types(_filter(widget, style)):
+            yield f"{widget.alias.lower()}: entities of the type {widget.entity_type!r}"
+        if isinstance(box, dict) and _lacks(box, widget):
+            wanted, names = (", ".join(map(repr, keys)) for keys in (widget.key_names, _key_names(box)))
+            yield f"{widget.title.lower()}: {wanted} instead of {names}"
 
 
 def refitted_dashboard(actual: Mapping[str, Any], spec: DashboardSpec, style: WidgetStyle) -> Configuration:
     """`actual` with our aliases and keys as wanted, and everything else as it is."""
     changed = copy.deepcopy(dict(actual))
     aliases, widgets = _members(changed, "entityAliases"), _members(changed, "widgets")
-    for widget in _WIDGETS:
+    for widget in _widgets(spec):
         alias, box = aliases.get(widget.alias_id), widgets.get(widget.id)
         if isinstance(alias, dict):
-            alias["filter"] = _filter(widget, spec, style)
-        if isinstance(box, dict) and (names := _key_names(box)) and spec.value_key not in names:
-            box["config"]["datasources"] = [_datasource(widget, spec)]
+            alias["filter"] = _filter(widget, style)
+        if isinstance(box, dict) and _lacks(box, widget):
+            box["config"]["datasources"] = [_datasource(widget)]
     return changed
 
 
-def _widget(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configuration:
+def _widget(widget: _Widget, style: WidgetStyle) -> Configuration:
     bundle, alias = widget.bundle
     kind: Configuration = (
         {"typeFullFqn": widget.fqn}
@@ -160,10 +192,10 @@ def _widget(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configu
         "col": 0,
         "id": widget.id,
         "config": {
-            "datasources": [_datasource(widget, spec)],
+            "datasources": [_datasource(widget)],
             "useDashboardTimewindow": True,
             "showTitle": True,
-            "title": f"{widget.title}: {spec.value_key}",
+            "title": f"{widget.title}: {', '.join(key.label for key in widget.keys)}",
             "showLegend": widget.kind == "timeseries",
             "settings": dict(widget.settings),
             "timewindow": {"realtime": {"timewindowMs": _HOUR_MS}},
@@ -171,23 +203,34 @@ def _widget(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configu
     }
 
 
-def _datasource(widget: _Widget, spec: DashboardSpec) -> Configuration:
-    key = {
-        "name": spec.value_key,
-        "type": "timeseries",
-        "label": spec.value_key,
-        "color": _COLOR,
-        "settings": {},
-        # The UI distinguishes keys by it; any number below 1 will do.
-        "_hash": 0.123,
-    }
-    return {"type": "entity", "name": None, "entityAliasId": widget.alias_id, "dataKeys": [key]}
+def _datasource(widget: _Widget) -> Configuration:
+    keys = [
+        {
+            "name": key.key,
+            "type": "timeseries",
+            "label": key.label,
+            "color": _COLORS[index % len(_COLORS)],
+            "settings": {},
+            # The UI distinguishes keys by it; any number below 1 will do.
+            "_hash": round(0.123 + index * 0.001, 3),
+        }
+        for index, key in enumerate(widget.keys)
+    ]
+    return {"type": "entity", "name": None, "entityAliasId": widget.alias_id, "dataKeys": keys}
 
 
-def _filter(widget: _Widget, spec: DashboardSpec, style: WidgetStyle) -> Configuration:
+def _lacks(box: Mapping[str, Any], widget: _Widget) -> bool:
+    """Whether a box of ours does not show all wanted keys; one whose keys a person has taken out is left alone."""
+    names = _key_names(box)
+    return bool(names) and not set(widget.key_names) <= set(names)
+
+
+def _filter(widget: _Widget, style: WidgetStyle) -> Configuration:
     entities = widget.entities
     types = (
-        {f"{entities}Types": [spec.entity_type]} if style is WidgetStyle.FQN else {f"{entities}Type": spec.entity_type}
+        {f"{entities}Types": [widget.entity_type]}
+        if style is WidgetStyle.FQN
+        else {f"{entities}Type": widget.entity_type}
     )
     return {"type": f"{entities}Type", "resolveMultiple": True, **types, f"{entities}NameFilter": ""}
 

@@ -156,6 +156,33 @@ class Telemetry:
         ordered = [points[ts_ms] for ts_ms in sorted(points)]
         return ordered if limit is None else ordered[-limit:]
 
+    def newest(
+        self, entity: AnyEntity, keys: Sequence[str], start_ms: int, end_ms: int, limit: int
+    ) -> dict[str, list[Point]]:
+        """As `range` with a limit of up to RANGE_PAGE, for several keys with one request (50 keys each)."""
+        asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
+        wanted, found = [_checked(key) for key in keys], {}
+        for start in range(0, len(wanted), _KEYS_PER_REQUEST):
+            some = wanted[start : start + _KEYS_PER_REQUEST]
+            document = self._session.request(
+                "GET",
+                f"{telemetry_path(entity)}/values/timeseries",
+                params={
+                    "keys": ",".join(some),
+                    "startTs": asked_start_ms,
+                    "endTs": end_ms,
+                    "interval": 0,
+                    # One more: the server may count the point just before the start.
+                    "limit": limit + 1,
+                    "agg": "NONE",
+                },
+                expect=dict,
+            )
+            for key in some:
+                points = {point.ts_ms: point for point in _points(document, key) if start_ms <= point.ts_ms < end_ms}
+                found[key] = [points[ts_ms] for ts_ms in sorted(points)][-limit:]
+        return found
+
     def keys(self, entity: AnyEntity) -> list[str]:
         """The keys that the entity has telemetry of."""
         keys = self._session.request("GET", f"{telemetry_path(entity)}/keys/timeseries", expect=list)

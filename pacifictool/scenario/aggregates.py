@@ -12,6 +12,9 @@ FUNCTIONS: Final = (
 )  # fmt: skip
 """And `p1` to `p99`. docs/scenario.md says what each is."""
 
+KEEPS_UNIT: Final = frozenset({"sum", "mean", "min", "max", "range", "stddev", "first", "last", "delta", "median"})
+"""As p1 to p99 do: their results have the unit of their key."""
+
 _CALL = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*\(([^()]*)\)\s*")
 _PERCENTILE = re.compile(r"p([1-9][0-9]?)")
 
@@ -45,6 +48,11 @@ class Aggregate:
         """50 for the median, 95 for p95; None for other functions."""
         found = _PERCENTILE.fullmatch(self.function)
         return int(found[1]) if found else 50 if self.function == "median" else None
+
+    @property
+    def keeps_unit(self) -> bool:
+        """Whether the result has the unit of its key."""
+        return self.function in KEEPS_UNIT or self.percentile is not None
 
     def __str__(self) -> str:
         return f"{self.function}({self.key or ''})"

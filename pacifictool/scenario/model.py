@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -36,6 +37,7 @@ from pacifictool.scenario.names import (
     Seconds,
     check_analytics_name,
     check_topic,
+    plural,
 )
 
 MAX_FLEET = 1_000_000
@@ -241,6 +243,21 @@ class Analytics(Table):
         values = dict(zip(self.group_by, group, strict=True))
         return _FIELD.sub(lambda field: values[field[1]], self.entity_pattern)
 
+    def group_of_entity(self, name: str) -> tuple[str, ...] | None:
+        """The group whose entity has this name; None when the pattern does not give it.
+
+        The inverse of `entity_name`, as far as there is one: where values contain what separates them, the shortest
+        match.
+        """
+        match = _entity_expression(self.entity_pattern).fullmatch(name)
+        return None if match is None else tuple(match[_field_name(key)] for key in self.group_by)
+
+    @property
+    def literal_letters(self) -> int:
+        """How many letters of an entity's name are the same for all groups: of two patterns that match a name, the one
+        with more of them is more likely its own."""
+        return len(_FIELD.sub("", self.entity_pattern))
+
 
 class AssetSpec(Table):
     """`[[assets]]`: an asset that exists before the job; the job creates the others."""
@@ -308,7 +325,39 @@ class Scenario(Table):
     def device_word(self, count: int = 1) -> str:
         """What a person calls a device, in the plural unless `count` is 1."""
         word = self.labels.get("device", "device")
-        return word if count == 1 else f"{word}s"
+        return word if count == 1 else plural(word)
+
+    def group_word(self, analytics: Analytics, count: int = 1) -> str:
+        """What a person calls a group, in the plural unless `count` is 1: "zone", "site / room", "group" for the one
+        group of all records."""
+        labels = [
+            self.labels.get(key, self.device_word()) if key == DEVICE_NAME else self.label(key)
+            for key in analytics.group_by
+        ]
+        word = " / ".join(labels) or "group"
+        return word if count == 1 else plural(word)
+
+    def result_word(self, analytics: Analytics, count: int = 1) -> str:
+        """What a person calls a result, in the plural unless `count` is 1: "mean", if all are means, or "result"."""
+        word = "mean" if {each.function for each in analytics.telemetry.values()} == {"mean"} else "result"
+        return word if count == 1 else plural(word)
+
+    def result_unit(self, analytics: Analytics, key: str) -> str | None:
+        """Its unit: its own, or that of the key that it is computed from if the function keeps it."""
+        aggregate = analytics.telemetry[key]
+        unit = self.units.get(aggregate.key) if aggregate.key is not None else None
+        if key in self.units or unit is None:
+            return self.units.get(key)
+        return f"{unit}/s" if aggregate.function == "rate" else unit if aggregate.keeps_unit else None
+
+    def result_title(self, analytics: Analytics, key: str) -> str:
+        """As `title`, for a result."""
+        unit = self.result_unit(analytics, key)
+        return f"{self.label(key)} ({unit})" if unit else self.label(key)
+
+    def entity_type(self, kind: Literal["asset", "device"]) -> str:
+        """Type of the entities of this kind."""
+        return self.asset_type if kind == "asset" else self.platform.device_type
 
     def device(self, name: str) -> Device | None:
         """The device of that exact name."""
@@ -382,6 +431,25 @@ class Scenario(Table):
     def only(self, names: Iterable[str]) -> Scenario:
         """The same scenario with only the analytics of these names. Raises ScenarioError."""
         return self.model_copy(update={"analytics": tuple(self.find_analytics(name) for name in dict.fromkeys(names))})
+
+
+@lru_cache(maxsize=256)
+def _entity_expression(pattern: str) -> re.Pattern[str]:
+    """What matches the names that an entity's pattern gives, with a group for each key."""
+    seen: set[str] = set()
+    expression = ""
+    for index, part in enumerate(_FIELD.split(pattern)):
+        if index % 2 == 0:
+            expression += re.escape(part)
+        else:
+            expression += f"(?P={_field_name(part)})" if part in seen else f"(?P<{_field_name(part)}>.+?)"
+            seen.add(part)
+    return re.compile(expression, re.DOTALL)
+
+
+def _field_name(key: str) -> str:
+    """A name that a regular expression can have, for any key."""
+    return f"k{key.encode().hex()}"
 
 
 def duplicated(names: Iterable[str]) -> list[str]:

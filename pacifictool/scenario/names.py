@@ -82,6 +82,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" (known: {', '.join(map(repr, names))})" if names else ""
 
 
+def plural(word: str) -> str:
+    """The English plural of a label: "zones" of "zone", "batteries" of "battery", "buses" of "bus"."""
+    if re.search(r"[^aeiou\W\d]y$", word, re.IGNORECASE):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if re.search(r"(?:s|x|z|ch|sh)$", word, re.IGNORECASE) else f"{word}s"
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 Key = Annotated[str, AfterValidator(check_key)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]

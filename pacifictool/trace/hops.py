@@ -26,12 +26,18 @@ TITLES: Final = {
     "matched": "Matched by the rule",
     "kafka": "Written to Kafka",
     "counted": "Counted in a window",
-    "posted": "Mean posted",
-    "readable": "Mean readable",
+    "posted": "Result posted",
+    "readable": "Result readable",
 }
 """In the order in which a reading passes them."""
 
-LAST_HOP: Final = {"stored": "stored", "kafka": "kafka", "asset": "readable"}
+
+def hop_title(name: str, result: str = "result") -> str:
+    """The title of a hop; `result`: what a person calls a result, such as "mean"."""
+    return TITLES[name].replace("Result", f"{result[:1].upper()}{result[1:]}")
+
+
+LAST_HOP: Final = {"stored": "stored", "kafka": "kafka", "result": "readable"}
 """By the values of `--until`."""
 
 
@@ -44,10 +50,12 @@ class TraceHop:
     seconds: float | None = None
     """From sending to observing it; None for what happens before, or is only inferred."""
     detail: str = ""
+    result: str = "result"
+    """What a person calls a result."""
 
     @property
     def title(self) -> str:
-        return TITLES[self.name]
+        return hop_title(self.name, self.result)
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -80,6 +88,8 @@ class TraceResult:
     """All hops of one probe."""
 
     device: str
+    key: str = ""
+    """Of the reading."""
     value: float | None = None
     ts_ms: int | None = None
     hops: list[TraceHop] = field(default_factory=list)
@@ -105,6 +115,7 @@ class TraceResult:
         return {
             "ok": self.ok,
             "device": self.device,
+            "key": self.key,
             "value": self.value,
             "ts": self.ts_ms,
             "hops": [hop.as_document() for hop in self.hops],

@@ -22,7 +22,8 @@ from pacifictool.models.generators import generator_for
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.rest import Device, Platform
-from pacifictool.scenario import Aggregation, Turbine
+from pacifictool.scenario import Bounds
+from pacifictool.scenario import Device as ScenarioDevice
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret
 from pacifictool.tools.threads import start_thread
 
@@ -30,6 +31,7 @@ _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _POLL_SECONDS = 0.02
 _CLOSE_SECONDS = 2.0
 _LARGEST_RECORD = 64 * 1024
+_READINGS_TRIED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,26 @@ class Probe:
         return any(float(number) == self.value for number in _NUMBER.findall(record))
 
 
-def probe_value(turbine: Turbine, rules: Aggregation, rng: random.Random | None = None) -> float:
-    """A value near one that the turbine's wind model gives, with a fraction of its own.
+def probe_value(device: ScenarioDevice, key: str, bounds: Bounds, rng: random.Random | None = None) -> float:
+    """A value near one that the device's model of this key gives, with a fraction of its own.
 
-    It is valid whenever the turbine's own is.
+    It is valid whenever the device's own is.
     """
     rng = rng or random.SystemRandom()
     # Neither trailing zeros, which a template may leave out, nor so few digits that another reading has them.
     fraction = (rng.randrange(10_000, 100_000) * 10 + rng.randrange(1, 10)) / 1e6
-    typical = generator_for(turbine.wind_speed, seed=rng.getrandbits(32), device=turbine.name).value(0, 0.0)
+    typical = _typical(device, key, rng)
     base = math.floor(typical)
-    is_too_high = typical <= rules.valid.max < base + fraction
-    return round(base - fraction if is_too_high else base + fraction, 6)
+    within = bounds.min + (bounds.max - bounds.min) * fraction
+    fitting = (value for value in (base + fraction, base - fraction, within) if bounds.min <= value <= bounds.max)
+    return round(next(fitting, within), 6)
+
+
+def _typical(device: ScenarioDevice, key: str, rng: random.Random) -> float:
+    """A value that the device may send; a model may have none for some readings."""
+    generator = generator_for(device.telemetry[key], seed=rng.getrandbits(32), device=device.name, key=key)
+    values = (generator.value(number, float(number)) for number in range(_READINGS_TRIED))
+    return next((float(value) for value in values if value is not None), 0.0)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from pacifictool.problems import (
     forwarding_problems,
 )
 from pacifictool.rest import Device, ForwardingSpec, Platform, Plugin, Rule
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.scenario import Device as ScenarioDevice
+from pacifictool.scenario import Scenario
 from pacifictool.settings import Settings
 
 _HARMLESS = (*DUPLICATES, ProblemCode.RULE_NAMESAKE, ProblemCode.ZONE_DIFFERS)
@@ -31,7 +32,8 @@ class ReasonFinder:
     settings: Settings
     scenario: Scenario
     spec: ForwardingSpec
-    turbine: Turbine
+    described: ScenarioDevice
+    """As in the scenario."""
     device: Device
     sent_ms: int
     """When the reading was sent, by the platform's clock."""
@@ -45,7 +47,7 @@ class ReasonFinder:
 
     def attributes(self) -> list[Problem]:
         """What is wrong with the device's client attributes."""
-        return attribute_problems(self.platform, self.scenario, self.turbine, self.device)
+        return attribute_problems(self.platform, self.scenario, self.described, self.device)
 
     def profile(self) -> Problem | None:
         """A device profile whose messages bypass the root rule chain (3.2 and later)."""

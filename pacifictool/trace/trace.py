@@ -1,4 +1,4 @@
-"""Sends the probe and follows it: over MQTT, through the platform, Kafka and the job, to the asset."""
+"""Sends the probe and follows it: over MQTT, through the platform, Kafka and the job, to the results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from pacifictool.kafka.records import Record
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.problems import SETUP, Problem, ProblemCode, code_of, refused_token
 from pacifictool.rest import Device, ForwardingSpec, Platform
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.scenario import Device as ScenarioDevice
+from pacifictool.scenario import Scenario
 from pacifictool.settings import Secret, Settings
 from pacifictool.tools.times import utc_clock
-from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped
-from pacifictool.trace.job import Arrival, JobHops
+from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped, hop_title
+from pacifictool.trace.job import JobHops
 from pacifictool.trace.probe import Probe, ProbeConsumer, Sending, poll_storage, probe_value, send
 from pacifictool.trace.reasons import ReasonFinder
+from pacifictool.trace.windows import Arrival, result_words, taking
 
 _POLL_SECONDS = 0.02
 _EARLY_SECONDS = 1.0
@@ -54,12 +56,15 @@ class Trace:
     settings: Settings
     scenario: Scenario
     spec: ForwardingSpec
-    turbine: Turbine
+    device: ScenarioDevice
+    """As in the scenario."""
+    key: str
+    """The key of telemetry that the probe has."""
     job_folders: Sequence[Path]
     """Possible checkpoints of the job, the most likely first."""
-    until: str = "asset"
+    until: str = "result"
     timeout_seconds: float | None = None
-    """For everything after sending; None: a window and a minute."""
+    """For everything after sending; None: until the first window ends, and a minute."""
     timeouts: HopTimeouts = HopTimeouts()
     stop: threading.Event = field(default_factory=threading.Event)
     on_hop: Callable[[str], None] = lambda _title: None
@@ -67,14 +72,15 @@ class Trace:
 
     def __post_init__(self) -> None:
         self._names = list(TITLES)[: list(TITLES).index(LAST_HOP[self.until]) + 1]
-        window = self.scenario.aggregation.window
-        self._timeout = window + 60.0 if self.timeout_seconds is None else self.timeout_seconds
-        self._result = TraceResult(device=self.turbine.name)
+        self._words = result_words(self.scenario, self.key)
+        shortest = min((each.slide_ms for each in taking(self.scenario.analytics, self.key)), default=0) / 1000
+        self._timeout = shortest + 60.0 if self.timeout_seconds is None else self.timeout_seconds
+        self._result = TraceResult(device=self.device.name, key=self.key)
         self._opened = ExitStack()
         self._sent_at = 0.0
         # Set by `ready`:
         self._platform: Platform
-        self._device: Device
+        self._entity: Device
         self._token: Secret
         self._topic: TopicInfo
         self._ends: dict[int, int] = {}
@@ -91,6 +97,11 @@ class Trace:
 
     def run(self) -> TraceResult:
         """Follows the probe as far as it gets. Raises Interrupted, and UsageError for unusable settings."""
+        if self._names[-1] == "readable" and not taking(self.scenario.analytics, self.key):
+            raise UsageError(
+                f"No analytics of the scenario computes anything of {self.key!r}.",
+                hint="Trace it with --until kafka, or another key with --key.",
+            )
         began = monotonic()
         steps: dict[str, Callable[[], tuple[float | None, str]]] = {
             "ready": self._ready,
@@ -106,7 +117,7 @@ class Trace:
             self._platform = Platform.connect(self.settings, stop=self.stop)
             self._opened.callback(self._platform.close)
             for name in self._names:
-                self.on_hop(TITLES[name])
+                self.on_hop(hop_title(name, self._words))
                 if not self._passes(name, steps[name]):
                     break
         if (copies := len(self._copies)) > 1:
@@ -128,29 +139,30 @@ class Trace:
         except PacificToolError as error:
             code, text, fix = code_of(error), error.message, error.hint
             if code == ProblemCode.TOKEN_REFUSED:
-                text, fix = refused_token(self.settings.mqtt, self.settings.url, self._device.name)
+                text, fix = refused_token(self.settings.mqtt, self.settings.url, self._entity.name)
             self._end(name, TraceStopped(code, text, fix))
         else:
-            self._result.hops.append(TraceHop(name, HopStatus.OK, seconds, detail))
+            self._result.hops.append(TraceHop(name, HopStatus.OK, seconds, detail, self._words))
             return True
         return False
 
     def _end(self, name: str, stopped: TraceStopped) -> None:
         result = self._result
-        result.hops.append(TraceHop(name, HopStatus.FAILED, self._since_sent(), stopped.text))
-        result.hops += [TraceHop(later, HopStatus.SKIPPED) for later in self._names[len(result.hops) :]]
+        result.hops.append(TraceHop(name, HopStatus.FAILED, self._since_sent(), stopped.text, self._words))
+        later_names = self._names[len(result.hops) :]
+        result.hops += [TraceHop(later, HopStatus.SKIPPED, result=self._words) for later in later_names]
         result.code, result.fix, result.also = stopped.code, stopped.fix, stopped.also
 
     # --- on the platform -----------------------------------------------------------------------------------------
 
     def _ready(self) -> tuple[float | None, str]:
-        platform, name = self._platform, self.turbine.name
+        platform, name = self._platform, self.device.name
         generation = platform.generation()
         device = platform.devices.find(name)
         if device is None:
             text = f"The platform has no device {name!r}; names are case-sensitive."
             raise TraceStopped(ProblemCode.DEVICE_MISSING, text, SETUP)
-        self._device, self._token = device, platform.devices.token(device.id)
+        self._entity, self._token = device, platform.devices.token(device.id)
         self._probe = self._new_probe()
         self._result.value, self._result.ts_ms = self._probe.value, self._probe.ts_ms
         text = f"platform {self.settings.url} ({generation}), device {name!r}"
@@ -162,7 +174,7 @@ class Trace:
             settings=self.settings,
             scenario=self.scenario,
             spec=self.spec,
-            turbine=self.turbine,
+            described=self.device,
             device=device,
             sent_ms=platform.session.server_time_ms(),
         )
@@ -170,19 +182,19 @@ class Trace:
 
     def _new_probe(self) -> Probe:
         """With a time at which the device has no value, and gets none: simulators only go forward."""
-        rules = self.scenario.aggregation
         ts_ms = round(time.time() * 1000) - 1000
         for _ in range(_TIMESTAMP_TRIES):
-            if not self._platform.telemetry.range(self._device, rules.value_key, ts_ms, ts_ms + 1):
+            if not self._platform.telemetry.range(self._entity, self.key, ts_ms, ts_ms + 1):
                 break
             ts_ms -= 1
-        return Probe(probe_value(self.turbine, rules), ts_ms, rules.value_key)
+        value = probe_value(self.device, self.key, self.scenario.forwarding.bounds(self.key))
+        return Probe(value, ts_ms, self.key)
 
     def _find_topic(self) -> tuple[TopicInfo, dict[int, int]]:
         """The topic, and the present end of each partition."""
         admin = KafkaAdmin(self.settings.kafka, timeout_seconds=_KAFKA_SECONDS)
         admin.check_reachable()
-        wanted = self.scenario.kafka.topic
+        wanted = self.scenario.forwarding.topic
         topic = admin.describe(wanted)
         if topic is None:
             text = f"Topic {wanted} does not exist at {self.settings.kafka}."
@@ -197,7 +209,7 @@ class Trace:
         timeouts, mqtt = self.timeouts, self.settings.mqtt
         # The session stays open until the end of the forwarding: the acknowledgement may come after everything else.
         total = timeouts.connect + timeouts.store + timeouts.forward
-        sending = send(mqtt, self._token, self._device.name, self._probe.payload(), timeout_seconds=total)
+        sending = send(mqtt, self._token, self._entity.name, self._probe.payload(), timeout_seconds=total)
         self._sending = sending
         self._wait(sending.connected.is_set, timeouts.connect)
         if sending.failure is not None:
@@ -211,7 +223,7 @@ class Trace:
         self._sent_at = sending.connected_at
         closed = threading.Event()
         self._opened.callback(closed.set)
-        self._storage = poll_storage(self._platform, self._device, self._probe, closed)
+        self._storage = poll_storage(self._platform, self._entity, self._probe, closed)
         self._wait(lambda: sending.acknowledged_at is not None or sending.failure is not None, timeouts.acknowledge)
         if sending.failure is not None:
             raise sending.failure
@@ -259,8 +271,7 @@ class Trace:
         record = self._arrival.record
         ts_ms = record.timestamp_ms
         self._wait(lambda: False, _SETTLE_SECONDS)
-        zone = self._arrival.zone(self.scenario.aggregation.zone_key)
-        if zone is not None and zone != self.turbine.zone:
+        if self._arrival.differs(self.device):
             differs = [each for each in self._finder.attributes() if each.code is ProblemCode.ZONE_DIFFERS]
             if differs:
                 raise TraceStopped.by(differs)
@@ -319,6 +330,7 @@ class Trace:
             settings=self.settings,
             scenario=self.scenario,
             folders=self.job_folders,
+            key=self.key,
             topic_id=self._topic.topic_id,
             pause=self._pause,
             deadline=self._sent_at + self._timeout,

@@ -13,14 +13,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
+from pacifictool.analytics.state.fitting import WantedJob
 from pacifictool.errors import AuthenticationFailed, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
-from pacifictool.settings import KafkaEndpoint
+from pacifictool.settings import KafkaEndpoint, MqttEndpoint
+from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
-from pacifictool.watch.job import JobPoller, Window, lag
-from pacifictool.watch.model import WAITING, JobState, Mean, PlatformState, Snapshot, WatchedTopicState, ZoneView
-from pacifictool.watch.platform import HISTORY, PlatformPoller
+from pacifictool.watch.job import AskedWindow, JobPoller, Window, lag
+from pacifictool.watch.model import WAITING, AnalyticsView, JobState, PlatformState, Snapshot, WatchedTopicState
+from pacifictool.watch.platform import PlatformPoller
 from pacifictool.watch.topic import TopicPoller
 
 ONCE_SECONDS: Final = 6.0
@@ -30,8 +32,10 @@ SESSION_TIMEOUTS: Final = (3.0, 8.0)
 
 _FIRST_POLLS_SECONDS: Final = 1.0
 """How long the first poll of the job waits for those of platform and topic, which say what to ask for."""
-_COUNTS_KEPT: Final = 2 * HISTORY
-"""Windows of each zone whose number of readings is kept."""
+_WINDOWS_ASKED: Final = 400
+"""Windows whose number of readings is asked for in one poll, at most."""
+_COUNTS_KEPT: Final = 20_000
+"""Windows whose number of readings is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,12 @@ class WatchTarget:
     scenario: Scenario
     job_folders: Callable[[], Sequence[Path]]
     """Where the job may be, most likely first."""
-    zones: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    """Only the groups whose entities have these names; empty: all."""
     devices: tuple[str, ...] = ()
     """Only these; empty: all."""
+    mqtt: MqttEndpoint | None = None
+    """Of the platform, to know the job that posts there through the gateway; None: not known."""
 
 
 class Collector:
@@ -61,16 +68,21 @@ class Collector:
         scenario = target.scenario
         self._interval_seconds = interval_seconds
         self._clock_ms = clock_ms
-        self._aggregation = scenario.aggregation
+        topic = scenario.forwarding.topic
+        self._words = describe(scenario)
         self._platform_poller = PlatformPoller(
-            target.platform, scenario, zones=target.zones, devices=target.devices, clock_ms=clock_ms
+            target.platform, scenario, entities=target.entities, devices=target.devices, clock_ms=clock_ms
         )
-        self._topic_poller = TopicPoller(target.kafka, scenario.kafka.topic)
-        self._job_poller = JobPoller(scenario.kafka.topic, target.job_folders, clock_ms)
-        self._platform = PlatformState(target.platform.url, unknown=WAITING)
-        self._topic = WatchedTopicState(scenario.kafka.topic, unknown=WAITING)
+        self._topic_poller = TopicPoller(target.kafka, topic)
+        wanted = WantedJob.of(scenario, target.platform.url, target.mqtt)
+        self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
+        empty = tuple(AnalyticsView(each) for each in self._words.analytics)
+        self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)
+        self._topic = WatchedTopicState(topic, unknown=WAITING)
         self._job = JobState(unknown=WAITING)
         self._counts: dict[Window, int] = {}
+        self._joined: PlatformState | None = None
+        """The platform with the numbers of readings; None: not joined since the last poll."""
         self._refusal: PacificToolError | None = None
         self._polls = dict.fromkeys(("platform", "topic", "job"), 0)
         self._polled = threading.Condition()
@@ -103,6 +115,11 @@ class Collector:
         self.close()
 
     @property
+    def analytics(self) -> tuple[str, ...]:
+        """Names of the scenario's analytics."""
+        return tuple(each.name for each in self._words.analytics)
+
+    @property
     def has_polled_all(self) -> bool:
         """Whether every part was polled at least once, successfully or not."""
         return min(self._polls.values()) > 0
@@ -123,24 +140,24 @@ class Collector:
 
     def snapshot(self) -> Snapshot:
         """The newest known state of all parts."""
-        now_ms, window_ms = self._clock_ms(), self._aggregation.window_ms
+        now_ms, words = self._clock_ms(), self._words
         with self._polled:
-            topic, job, counts = self._topic, self._job, self._counts
-            platform = replace(
-                self._platform, zones=tuple(_with_readings(zone, counts) for zone in self._platform.zones)
-            )
+            topic, job = self._topic, self._job
+            if self._joined is None:
+                views = tuple(_with_readings(each, self._counts) for each in self._platform.analytics)
+                self._joined = replace(self._platform, analytics=views)
+            platform = self._joined
         behind = lag(topic.ends, job.counted)
         return Snapshot(
             ts_ms=now_ms,
-            window_ms=window_ms,
-            value_key=self._aggregation.value_key,
+            description=words,
             platform=platform,
             topic=topic,
             job=job,
             lag=behind,
-            hops=hops_of(platform, topic, job, behind, now_ms=now_ms, window_ms=window_ms),
-            flows=flows_of(platform, topic, job, now_ms=now_ms, window_ms=window_ms),
-            verdict=verdict_of(platform, topic, job, behind, now_ms=now_ms, window_ms=window_ms),
+            hops=hops_of(platform, topic, job, behind, now_ms=now_ms, words=words),
+            flows=flows_of(platform, topic, job, now_ms=now_ms, words=words),
+            verdict=verdict_of(platform, topic, job, behind, now_ms=now_ms, words=words),
         )
 
     def _keep_polling(self, name: str, poll: Callable[[], None]) -> None:
@@ -162,7 +179,7 @@ class Collector:
             if state.unknown is not None:
                 # The last known state stays visible.
                 state = replace(self._platform, unknown=state.unknown, rate=None, reporting=None)
-            self._platform = state
+            self._platform, self._joined = state, None
 
     def _poll_topic(self) -> None:
         state = self._topic_poller.poll()
@@ -177,22 +194,38 @@ class Collector:
         with self._polled:
             self._job = state
             merged = {**self._counts, **counts}
-            kept = _COUNTS_KEPT * max(1, len(self._platform.zones))
-            if len(merged) > 2 * kept:
-                merged = dict(sorted(merged.items(), key=lambda item: item[0][1])[-kept:])
-            self._counts = merged
+            if len(merged) > 2 * _COUNTS_KEPT:
+                merged = dict(sorted(merged.items(), key=lambda item: item[0][2])[-_COUNTS_KEPT:])
+            self._counts, self._joined = merged, None
 
-    def _windows_to_ask(self) -> list[Window]:
-        """Windows on the platform that the state store may still have, and whose number of readings may still grow."""
-        since_ms = self._clock_ms() - 3 * self._aggregation.window_ms - 2 * self._aggregation.lateness_ms
-        return [
-            (zone.name, mean.ts_ms)
-            for zone in self._platform.zones
-            for mean in zone.means[-10:]
-            if mean.ts_ms >= since_ms
-        ]
+    def _windows_to_ask(self) -> list[AskedWindow]:
+        """Windows on the platform that the state store may still have, and whose number of readings may still grow;
+        those without a number, and the newest, first."""
+        asked = []
+        for view in self._platform.analytics:
+            described = view.described
+            since_ms = self._clock_ms() - 3 * described.window_ms - 2 * described.lateness_ms
+            for group in view.groups:
+                if group.group is None:
+                    continue
+                for result in group.results[-10:]:
+                    end_ms = described.end_ms(result.ts_ms)
+                    if end_ms >= since_ms:
+                        asked.append(AskedWindow(described.name, group.group, group.name, end_ms))
+        asked.sort(key=lambda each: ((each.analytics, each.entity, each.end_ms) in self._counts, -each.end_ms))
+        return asked[:_WINDOWS_ASKED]
 
 
-def _with_readings(zone: ZoneView, counts: dict[Window, int]) -> ZoneView:
-    means = [Mean(mean.ts_ms, mean.value, counts.get((zone.name, mean.ts_ms))) for mean in zone.means]
-    return replace(zone, means=tuple(means))
+def _with_readings(view: AnalyticsView, counts: dict[Window, int]) -> AnalyticsView:
+    described = view.described
+    groups = tuple(
+        replace(
+            group,
+            results=tuple(
+                replace(result, readings=counts.get((described.name, group.name, described.end_ms(result.ts_ms))))
+                for result in group.results
+            ),
+        )
+        for group in view.groups
+    )
+    return replace(view, groups=groups)

@@ -1,11 +1,22 @@
-"""The data flow from turbine to asset as hops with flows between them, and a verdict on whether the data moves."""
+"""The data flow from devices to results as hops with flows between them, and a verdict on whether the data moves."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacifictool.watch.model import WAITING, FlowView, HopView, JobState, PlatformState, Verdict, WatchedTopicState
+from pacifictool.watch.described import Description, capitalised
+from pacifictool.watch.model import (
+    WAITING,
+    AnalyticsView,
+    FlowView,
+    GroupView,
+    HopView,
+    JobState,
+    PlatformState,
+    Verdict,
+    WatchedTopicState,
+)
 from pacifictool.watch.model import VerdictCode as Code
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
@@ -14,43 +25,51 @@ BEHIND_SECONDS: Final = 30.0
 
 
 def hops_of(
-    platform: PlatformState, topic: WatchedTopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+    platform: PlatformState,
+    topic: WatchedTopicState,
+    job: JobState,
+    lag: int | None,
+    *,
+    now_ms: int,
+    words: Description,
 ) -> tuple[HopView, ...]:
-    """Turbines, platform, topic, job, assets."""
+    """Devices, platform, topic, job, results."""
     return (
-        _turbines(platform),
+        _devices(platform, words),
         _platform(platform),
         _topic(topic),
-        _job(job, lag),
-        _assets(platform, now_ms, window_ms),
+        _job(job, lag, words),
+        _results(platform, now_ms, words),
     )
 
 
 def flows_of(
-    platform: PlatformState, topic: WatchedTopicState, job: JobState, *, now_ms: int, window_ms: int
+    platform: PlatformState, topic: WatchedTopicState, job: JobState, *, now_ms: int, words: Description
 ) -> tuple[FlowView, ...]:
     """The flow from each hop to the next."""
     # Counted on the platform, so that the rate is also known for a job on another machine.
-    span_ms = max(60_000, 3 * window_ms)
-    share = platform.zones_total / len(platform.zones) if platform.zones else 1.0
-    fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
-    found = sum(zone.means_since(now_ms - span_ms) for zone in fresh)
-    means = None if platform.unknown is not None else found * share * 60_000 / span_ms
+    results, is_estimate = 0.0, False
+    for each in platform.analytics:
+        span_ms = max(60_000, 3 * each.described.slide_ms)
+        share = each.groups_total / len(each.groups) if each.groups else 1.0
+        found = sum(group.results_since(now_ms - span_ms) for group in each.fresh(now_ms))
+        results += found * share * 60_000 / span_ms
+        is_estimate |= share > 1
     return (
         FlowView(platform.rate, "readings/s", platform.is_estimate),
         FlowView(topic.rate, "records/s"),
         FlowView(job.rate, "records/s"),
-        FlowView(means, "means/min", share > 1),
+        FlowView(None if platform.unknown is not None else results, f"{words.results}/min", is_estimate),
     )
 
 
-def _turbines(platform: PlatformState) -> HopView:
-    title = "Turbines"
+def _devices(platform: PlatformState, words: Description) -> HopView:
+    title = capitalised(words.devices)
     if platform.reporting is None:
-        return HopView("turbines", title, "?", "readings are counted on the platform", UNKNOWN, platform.unknown)
+        return HopView("devices", title, "?", "readings are counted on the platform", UNKNOWN, platform.unknown)
     about = "≈ " if platform.is_estimate else ""
     figure = f"{about}{platform.reporting:,} of {platform.devices_total:,}"
-    return HopView("turbines", title, figure, "publish readings", FLOWING if platform.reporting else STILL)
+    return HopView("devices", title, figure, "publish readings", FLOWING if platform.reporting else STILL)
 
 
 def _platform(platform: PlatformState) -> HopView:
@@ -68,38 +87,46 @@ def _topic(topic: WatchedTopicState) -> HopView:
     return HopView("topic", "Kafka topic", figure, topic.name, FLOWING if topic.rate else STILL)
 
 
-def _job(job: JobState, lag: int | None) -> HopView:
+def _job(job: JobState, lag: int | None, words: Description) -> HopView:
     if job.unknown is not None:
-        return HopView("job", "Spark job", "?", "windowed means", UNKNOWN, job.unknown)
+        return HopView("job", "Spark job", "?", f"windowed {words.results}", UNKNOWN, job.unknown)
     parts = ["lag not known" if lag is None else f"lag {lag:,}"]
     rejects = sum(job.rejects.values())
     parts.append(f"{rejects:,} invalid record{'' if rejects == 1 else 's'}")
     return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
 
 
-def _assets(platform: PlatformState, now_ms: int, window_ms: int) -> HopView:
-    title = "Assets"
+def _results(platform: PlatformState, now_ms: int, words: Description) -> HopView:
+    title = capitalised(words.entities)
     if platform.unknown is not None:
-        return HopView("assets", title, "?", "one mean per zone and window", UNKNOWN, platform.unknown)
-    fresh = sum(zone.is_fresh(now_ms, window_ms) for zone in platform.zones)
-    figure = f"{fresh:,} of {len(platform.zones):,}"
-    return HopView("assets", title, figure, "zones have a fresh mean", FLOWING if fresh else STILL)
+        group = words.analytics[0].group if len(words.analytics) == 1 else "group"
+        return HopView("results", title, "?", f"one {words.result} per {group} and window", UNKNOWN, platform.unknown)
+    fresh = platform.fresh(now_ms)
+    figure = f"{fresh:,} of {platform.groups:,}"
+    return HopView("results", title, figure, f"{words.groups} have a fresh {words.result}", FLOWING if fresh else STILL)
 
 
 def verdict_of(
-    platform: PlatformState, topic: WatchedTopicState, job: JobState, lag: int | None, *, now_ms: int, window_ms: int
+    platform: PlatformState,
+    topic: WatchedTopicState,
+    job: JobState,
+    lag: int | None,
+    *,
+    now_ms: int,
+    words: Description,
 ) -> Verdict:
     """Whether the data flows from end to end; if not, the first place where it stops, and the command that helps."""
-    fresh = [zone for zone in platform.zones if zone.is_fresh(now_ms, window_ms)]
+    has_fresh = platform.fresh(now_ms) > 0
     rate = topic.rate or 0.0
     if platform.unknown == WAITING:
         return Verdict(Code.WAITING, "Waiting for the first response …")
     if platform.unknown is not None:
         return Verdict(Code.PLATFORM_UNKNOWN, "The platform does not respond.")
     if not platform.devices_total:
-        return Verdict(Code.NO_DEVICES, "There are no turbines on the platform; `pacifictool setup` creates them.")
+        text = f"There are no {words.devices} on the platform; `pacifictool setup` creates them."
+        return Verdict(Code.NO_DEVICES, text)
     if not platform.rate:
-        return Verdict(Code.NO_READINGS, "No turbine publishes; `pacifictool simulate` starts them.")
+        return Verdict(Code.NO_READINGS, f"No {words.device} publishes; `pacifictool simulate` starts them.")
     if topic.unknown is not None:
         return Verdict(Code.TOPIC_UNKNOWN, "Readings reach the platform; the rest of the data flow is not known.")
     if topic.rate == 0:
@@ -108,17 +135,35 @@ def verdict_of(
     if job.is_running is False:
         text = "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` continues it."
         return Verdict(Code.JOB_STOPPED, text)
-    if job.is_running is None and not fresh:
-        return Verdict(Code.NO_MEANS, "Readings reach the Kafka topic, but no mean comes back.")
-    if lag and rate and lag > rate * (BEHIND_SECONDS + window_ms / 1000):
+    if not words.analytics:
+        return Verdict(Code.FLOWING, "Readings reach the Kafka topic; the scenario has no analytics.")
+    if job.is_running is None and not has_fresh:
+        return Verdict(Code.NO_RESULTS, f"Readings reach the Kafka topic, but no {words.result} comes back.")
+    shortest_seconds = min(each.slide_ms for each in words.analytics) / 1000
+    if lag and rate and lag > rate * (BEHIND_SECONDS + shortest_seconds):
         return Verdict(Code.JOB_BEHIND, f"The job is behind: {lag:,} records wait to be counted.")
-    if not fresh:
-        return Verdict(Code.FIRST_WINDOW, "The job counts; the first means come with the end of the window.")
-    stale = [zone.name for zone in platform.zones if zone not in fresh]
+    if not has_fresh:
+        text = f"The job counts; the first {words.results} come with the end of the window."
+        return Verdict(Code.FIRST_WINDOW, text)
+    stale = [(each, group) for each in platform.analytics for group in _stale(each, now_ms)]
     if stale:
-        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
-        return Verdict(Code.ZONES_STALE, f"Data moves from end to end, but {stale[0]}{more} has no fresh mean.")
+        view, first = stale[0]
+        more = f" and {len(stale) - 1:,} more" if len(stale) > 1 else ""
+        of = f" of {view.described.name}" if len(words.analytics) > 1 else ""
+        text = f"Data moves from end to end, but {first.name}{more} has no fresh {view.described.result}{of}."
+        return Verdict(Code.GROUPS_STALE, text)
     return Verdict(Code.FLOWING, "Data moves from end to end.")
+
+
+def _stale(view: AnalyticsView, now_ms: int) -> list[GroupView]:
+    """The groups without a recent result; none of an analytics whose first window has not ended yet."""
+    if not any(group.results for group in view.groups):
+        return []
+    return [
+        group
+        for group in view.groups
+        if group.unknown != WAITING and not group.is_fresh(now_ms, view.described, view.round_ms)
+    ]
 
 
 def _short(number: int) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pacifictool.analytics.state.fitting import WantedJob
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
+from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.watch.model import JobState
 
@@ -17,47 +20,63 @@ BATCHES: Final = 5
 _BETWEEN_BATCHES_MS: Final = 5_000
 """A job that planned its last batch longer ago than this has nothing to count or hangs."""
 
-Window = tuple[str, int]
-"""A zone and the end of a window in ms since the epoch."""
+Window = tuple[str, str, int]
+"""An analytics, the name of a group's entity, and the end of a window in ms since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedWindow:
+    """A window whose number of readings is asked for."""
+
+    analytics: str
+    group: tuple[str, ...]
+    entity: str
+    end_ms: int
 
 
 class JobPoller:
     """Polls the job. For one thread at a time."""
 
-    def __init__(self, topic: str, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
+    def __init__(self, wanted: WantedJob, folders: Callable[[], Sequence[Path]], clock_ms: Callable[[], int]) -> None:
         """`folders`: where the job may be, most likely first; called at each poll, because jobs start and end."""
-        self._topic = topic
+        self._wanted = wanted
         self._folders = folders
         self._clock_ms = clock_ms
 
-    def poll(self, topic_id: str | None, windows: Iterable[Window]) -> tuple[JobState, dict[Window, int]]:
+    def poll(self, topic_id: str | None, windows: Iterable[AskedWindow]) -> tuple[JobState, dict[Window, int]]:
         """The job, and the number of readings of each of `windows` that the state store still has.
 
-        `topic_id`: ignore jobs of an earlier topic of this name; None: not known.
+        Never that of another platform or scenario. `topic_id`: ignore jobs of an earlier topic of this name; None: not
+        known.
         """
-        found = self._find(topic_id)
+        found, refused = self._find(topic_id)
         if found is None:
-            reason = f"No job on this machine reads {self._topic}; `pacifictool aggregate` starts one."
-            return JobState(unknown=reason), {}
+            reason = f"No job on this machine reads {self._wanted.topic} for {self._wanted.url};"
+            other = "" if refused is None else f" The one in {refused[0]} {refused[1]}."
+            return JobState(unknown=f"{reason} `pacifictool aggregate` starts one.{other}"), {}
         folder, identity = found
         try:
             return self._read(folder, identity, windows)
         except (AggregationError, StorageFull) as error:
             return JobState(str(folder), identity.target, unknown=error.message), {}
 
-    def _find(self, topic_id: str | None) -> tuple[Path, JobIdentity] | None:
-        candidates = []
+    def _find(self, topic_id: str | None) -> tuple[tuple[Path, JobIdentity] | None, tuple[Path, str] | None]:
+        """The job, or None and the first that was refused with the reason."""
+        candidates, refused = [], None
         for folder in dict.fromkeys(self._folders()):
             identity = identity_of(folder)
-            if identity is None or identity.topic != self._topic:
+            if identity is None or identity.topic != self._wanted.topic:
                 continue
-            if None in (topic_id, identity.topic_id) or topic_id == identity.topic_id:
+            reason = self._wanted.refusal(identity, topic_id)
+            if reason is None:
                 candidates.append((folder, identity))
+            else:
+                refused = refused or (folder, reason)
         running = [candidate for candidate in candidates if is_held(candidate[0])]
-        return next(iter(running or candidates), None)
+        return next(iter(running or candidates), None), refused
 
     def _read(
-        self, folder: Path, identity: JobIdentity, windows: Iterable[Window]
+        self, folder: Path, identity: JobIdentity, windows: Iterable[AskedWindow]
     ) -> tuple[JobState, dict[Window, int]]:
         view = JobView(folder)
         try:
@@ -65,10 +84,12 @@ class JobPoller:
             counted, batches = view.next_offsets(), view.batches()[-BATCHES - 1 :]
             due, invalid = view.due_windows(), view.invalid_counts()
             counts = {}
-            for zone, end in windows:
-                window = view.window(end, zone)
+            for asked in windows:
+                if asked.analytics not in identity.analytics:
+                    continue
+                window = view.window(asked.analytics, join_group(asked.group), asked.end_ms)
                 if window is not None and window.delivered:
-                    counts[zone, end] = window.delivered
+                    counts[asked.analytics, asked.entity, asked.end_ms] = window.delivered
         finally:
             view.close()
         records = counters.get("valid", 0) + sum(invalid.values())

@@ -1,16 +1,21 @@
-"""One snapshot as plain values: zones, devices, topic, job, and the flow between them.
+"""One snapshot as plain values: groups with their results, devices, topic, job, and the flow between them.
 
 Nothing here reads a clock or a network. Where something is not known, `unknown` is a sentence with the reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
-FRESH_WINDOWS: Final = 2.5
-"""A newest mean older than this many windows, plus the delivery time, is stale."""
+from pacifictool.rest import Value
+from pacifictool.watch.choice import EVERYTHING, Choice, Shown, shown_of
+from pacifictool.watch.described import DescribedAnalytics, Description
+
+FRESH_SLIDES: Final = 2.5
+"""A newest result older than this many times the interval between results, plus the delivery time, is stale."""
 
 _DELIVERY_MS: Final = 5_000
 
@@ -19,68 +24,126 @@ WAITING: Final = "It has not responded yet."
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
-    """The mean of one window of a zone, as stored on the platform."""
+class Result:
+    """The results of one window of a group, as stored on the platform."""
 
     ts_ms: int
-    """End of the window, ms since the epoch."""
-    value: float
+    """Their time on the platform, ms since the epoch."""
+    values: Mapping[str, float]
+    """By key; a window may lack some."""
     readings: int | None = None
     """Number of readings in the window; None: not known, only the job's folder on this machine has it."""
 
     def as_document(self) -> dict[str, Any]:
-        return {"ts": self.ts_ms, "value": self.value, "readings": self.readings}
+        return {"ts": self.ts_ms, "values": dict(self.values), "readings": self.readings}
 
 
 @dataclass(frozen=True, slots=True)
-class ZoneView:
-    """A zone and its newest means, oldest first."""
+class GroupView:
+    """A group of an analytics, by the name of its entity, and its newest results, oldest first."""
 
     name: str
     kind: str | None
-    """"asset", or "device" for a zone that the gateway sink writes; None: not on the platform."""
-    means: tuple[Mean, ...] = ()
+    """"asset" or "device"; None: not on the platform. The gateway sink writes to devices, also in place of assets."""
+    group: tuple[str, ...] | None = None
+    """The values of the keys that the analytics groups by; None: not known."""
+    results: tuple[Result, ...] = ()
     unknown: str | None = None
 
     @property
-    def latest(self) -> Mean | None:
-        return self.means[-1] if self.means else None
+    def latest(self) -> Result | None:
+        return self.results[-1] if self.results else None
 
-    def age_seconds(self, now_ms: int) -> float | None:
+    def values(self) -> dict[str, float]:
+        """The newest value of each key, also where the newest window lacks it."""
+        found: dict[str, float] = {}
+        for result in self.results:
+            found |= result.values
+        return found
+
+    def age_seconds(self, now_ms: int, analytics: DescribedAnalytics) -> float | None:
         """Since the end of the newest window; None without one."""
-        return None if self.latest is None else round(max(0, now_ms - self.latest.ts_ms) / 1000, 1)
+        return None if self.latest is None else round(max(0, now_ms - analytics.end_ms(self.latest.ts_ms)) / 1000, 1)
 
-    def is_fresh(self, now_ms: int, window_ms: int) -> bool:
-        """Whether the newest mean is recent enough."""
+    def is_fresh(self, now_ms: int, analytics: DescribedAnalytics, round_ms: int = 0) -> bool:
+        """Whether the newest result is recent enough; `round_ms`: how old what was read may be."""
         latest = self.latest
-        return latest is not None and now_ms - latest.ts_ms <= FRESH_WINDOWS * window_ms + _DELIVERY_MS
+        oldest_ms = now_ms - FRESH_SLIDES * analytics.slide_ms - _DELIVERY_MS - round_ms
+        return latest is not None and analytics.end_ms(latest.ts_ms) >= oldest_ms
 
-    def means_since(self, since_ms: int) -> int:
-        """Number of means whose window ended after `since_ms`."""
-        return sum(mean.ts_ms > since_ms for mean in self.means)
+    def results_since(self, since_ms: int) -> int:
+        """Number of results with a time after `since_ms`."""
+        return sum(result.ts_ms > since_ms for result in self.results)
 
-    def as_document(self, now_ms: int, history: int) -> dict[str, Any]:
+    def as_document(self, now_ms: int, analytics: DescribedAnalytics, history: int, round_ms: int) -> dict[str, Any]:
         latest = self.latest
         return {
             "name": self.name,
             "kind": self.kind,
-            "value": None if latest is None else latest.value,
+            "values": self.values(),
             "ts": None if latest is None else latest.ts_ms,
-            "age_seconds": self.age_seconds(now_ms),
+            "age_seconds": self.age_seconds(now_ms, analytics),
+            "is_fresh": self.is_fresh(now_ms, analytics, round_ms),
             "readings": None if latest is None else latest.readings,
-            "means": [mean.as_document() for mean in self.means[-history:]] if history else [],
+            "results": [result.as_document() for result in self.results[-history:]] if history else [],
             "unknown": self.unknown,
         }
 
 
 @dataclass(frozen=True, slots=True)
+class AnalyticsView:
+    """The groups of one analytics."""
+
+    described: DescribedAnalytics
+    groups: tuple[GroupView, ...] = ()
+    groups_total: int = 0
+    """More than there are in `groups` when not all are watched."""
+    round_ms: int = 0
+    """How long it takes to read all groups once; they are read in turn when there are many."""
+
+    def fresh(self, now_ms: int) -> list[GroupView]:
+        """The groups whose newest result is recent enough."""
+        return [group for group in self.groups if group.is_fresh(now_ms, self.described, self.round_ms)]
+
+    def chosen(self, choice: Choice, now_ms: int) -> Shown[GroupView]:
+        """The groups that `choice` asks for, in its order."""
+        key = choice.key if choice.key in {each.key for each in self.described.keys} else self.described.keys[0].key
+        return shown_of(
+            self.groups,
+            choice,
+            name=lambda group: group.name,
+            value=lambda group: group.values().get(key),
+            age=lambda group: group.age_seconds(now_ms, self.described),
+        )
+
+    def as_document(self, now_ms: int, choice: Choice, history: Callable[[str, str], int]) -> dict[str, Any]:
+        """`history`: how many results of a group to include, by the names of analytics and group."""
+        described = self.described
+        shown = self.chosen(choice, now_ms)
+        return {
+            **described.as_document(),
+            "fresh": len(self.fresh(now_ms)),
+            "groups": [
+                group.as_document(now_ms, described, history(described.name, group.name), self.round_ms)
+                for group in shown.items
+            ],
+            "groups_found": shown.found,
+            "groups_watched": len(self.groups),
+            "groups_total": self.groups_total,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device and its last reading on the platform."""
+    """A device and its last readings on the platform."""
 
     name: str
-    zone: str | None
-    value: float | int | str | bool | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Those that are forwarded, by key; the ones that are not known are missing."""
+    values: Mapping[str, Value | None] = field(default_factory=dict)
+    """The newest of each key of telemetry that there is."""
     ts_ms: int | None = None
+    """Of the newest reading of any key."""
     rate: float | None = None
     """Readings per second that reach the platform, over the last RATE_SECONDS."""
     unknown: str | None = None
@@ -93,8 +156,8 @@ class DeviceView:
         age = None if self.ts_ms is None else round(max(0, now_ms - self.ts_ms) / 1000, 1)
         return {
             "name": self.name,
-            "zone": self.zone,
-            "value": self.value,
+            "attributes": dict(self.attributes),
+            "values": dict(self.values),
             "ts": self.ts_ms,
             "age_seconds": age,
             "rate": None if self.rate is None else round(self.rate, 2),
@@ -108,8 +171,7 @@ class PlatformState:
 
     url: str
     generation: str | None = None
-    zones: tuple[ZoneView, ...] = ()
-    zones_total: int = 0
+    analytics: tuple[AnalyticsView, ...] = ()
     devices: tuple[DeviceView, ...] = ()
     """The devices polled last; all, unless there are too many for one poll."""
     devices_total: int = 0
@@ -124,6 +186,15 @@ class PlatformState:
     @property
     def is_estimate(self) -> bool:
         return len(self.devices) < self.devices_total
+
+    @property
+    def groups(self) -> int:
+        """Groups of all analytics that are watched."""
+        return sum(len(each.groups) for each in self.analytics)
+
+    def fresh(self, now_ms: int) -> int:
+        """How many of them have a recent result."""
+        return sum(len(each.fresh(now_ms)) for each in self.analytics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +225,7 @@ class JobState:
 
     folder: str | None = None
     target: str | None = None
-    """Where the means go, for example "rest http://localhost:8080"."""
+    """Where the results go, for example "rest http://localhost:8080"."""
     is_running: bool | None = None
     counted: dict[int, int] = field(default_factory=dict)
     """By partition, the offset after the last record that was counted or rejected."""
@@ -163,11 +234,11 @@ class JobState:
     rejects: dict[str, int] = field(default_factory=dict)
     """Number by reason, since the job's first start."""
     posted: int = 0
-    """Means that the platform acknowledged, corrections included."""
+    """Results that the platform acknowledged, corrections included."""
     corrections: int = 0
     refused: int = 0
     open_windows: int | None = None
-    """(Window, zone) pairs whose mean is not delivered yet."""
+    """(Window, group) pairs whose results are not delivered yet."""
     rate: float | None = None
     """Records per second."""
     unknown: str | None = None
@@ -201,7 +272,7 @@ class HopView:
     """One hop of the data flow."""
 
     name: str
-    """"turbines", "platform", "topic", "job" or "assets"."""
+    """"devices", "platform", "topic", "job" or "results"."""
     title: str
     figure: str
     """The main figure, a few characters."""
@@ -238,10 +309,10 @@ class VerdictCode(Enum):
     TOPIC_UNKNOWN = auto()
     NOT_FORWARDED = auto()
     JOB_STOPPED = auto()
-    NO_MEANS = auto()
+    NO_RESULTS = auto()
     JOB_BEHIND = auto()
     FIRST_WINDOW = auto()
-    ZONES_STALE = auto()
+    GROUPS_STALE = auto()
     FLOWING = auto()
 
 
@@ -258,8 +329,7 @@ class Snapshot:
     """The state of all parts at one time."""
 
     ts_ms: int
-    window_ms: int
-    value_key: str
+    description: Description
     platform: PlatformState
     topic: WatchedTopicState
     job: JobState
@@ -275,17 +345,34 @@ class Snapshot:
         """Whether the platform responded."""
         return self.platform.unknown is None
 
-    def as_document(self, *, history: int = 60) -> dict[str, Any]:
-        """For `--output json` and the page, with up to `history` means per zone. Contains no secret."""
-        platform = self.platform
+    def as_document(
+        self,
+        *,
+        history: int = 60,
+        choice: Choice = EVERYTHING,
+        history_of: Callable[[str, str], int] | None = None,
+    ) -> dict[str, Any]:
+        """For `--output json` and the page, with up to `history` results per group. Contains no secret.
+
+        `choice`: the groups to include. `history_of`: by the names of analytics and group instead of `history`.
+        """
+        platform, words = self.platform, self.description
+        nothing = Choice(limit=0)
         return {
             "ok": self.ok,
             "ts": self.ts_ms,
-            "window_ms": self.window_ms,
-            "value_key": self.value_key,
+            "words": {"device": words.device, "devices": words.devices, "results": words.results},
+            "telemetry": [key.as_document() for key in words.telemetry],
+            "attributes": [key.as_document() for key in words.attributes],
             "verdict": self.verdict.text,
-            "zones": [zone.as_document(self.ts_ms, history) for zone in platform.zones],
-            "zones_total": platform.zones_total,
+            "analytics": [
+                each.as_document(
+                    self.ts_ms,
+                    choice if choice.includes(each.described.name) else nothing,
+                    history_of or (lambda _analytics, _group: history),
+                )
+                for each in platform.analytics
+            ],
             "devices": [device.as_document(self.ts_ms) for device in platform.devices],
             "devices_total": platform.devices_total,
             "platform": {

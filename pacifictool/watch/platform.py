@@ -1,13 +1,14 @@
-"""Polls zones and devices over REST with a limited load on the server.
+"""Polls groups and devices over REST with a limited load on the server.
 
-Each poll reads up to ZONES_SHOWN zones and up to DEVICES_PER_PAGE devices. With more devices, the page changes every
-PAGE_SECONDS, and figures about all devices are estimates.
+Each poll reads up to GROUPS_PER_POLL groups and up to DEVICES_PER_PAGE devices. More groups are read in turn, so that
+all are known after a few polls. With more devices, the page changes every PAGE_SECONDS, and figures about all devices
+are estimates.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -18,18 +19,22 @@ from pacifictool.rest import EntityId, Platform, Point
 from pacifictool.scenario import Scenario
 from pacifictool.tools.rates import RATE_SECONDS
 from pacifictool.tools.threads import run_all
-from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedZone
-from pacifictool.watch.model import DeviceView, Mean, PlatformState, ZoneView
+from pacifictool.watch.described import DescribedAnalytics, Description, describe
+from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
+from pacifictool.watch.model import WAITING, AnalyticsView, DeviceView, GroupView, PlatformState, Result
 
 HISTORY: Final = 60
-"""Means that are kept of each zone."""
-ZONES_SHOWN: Final = 100
+"""Results that are kept of each group."""
+GROUPS_PER_POLL: Final = 100
+GROUPS_WATCHED: Final = 2_000
+"""More groups than this are left out."""
 DEVICES_PER_PAGE: Final = 50
 PAGE_SECONDS: Final = 10.0
 WORKERS: Final = 8
 
 _READINGS_ASKED: Final = 200
-"""Upper limit per device and poll; enough to measure the rate of a fast one."""
+"""Upper limit per device and poll, of all keys together; enough to measure the rate of a fast one."""
+_FEWEST_ASKED: Final = 20
 _AHEAD_MS: Final = 3_600_000
 """How far the clocks of devices and servers may be ahead of this machine's."""
 _LATEST_EVERY_SECONDS: Final = 10.0
@@ -54,19 +59,22 @@ class PlatformPoller:
         platform: Platform,
         scenario: Scenario,
         *,
-        zones: Collection[str] = (),
+        entities: Collection[str] = (),
         devices: Collection[str] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`zones` and `devices`: only these; empty: those of the scenario and all others of its type."""
+        """`entities`: only groups whose entities have these names; `devices`: only these; empty: those of the scenario
+        and all others of its types."""
         self._platform = platform
-        self._directory = Directory(platform, scenario, zones=zones, devices=devices)
-        self._value_key = scenario.aggregation.value_key
-        self._window_ms = scenario.aggregation.window_ms
-        self._correctable_ms = 3 * scenario.aggregation.window_ms + scenario.aggregation.lateness_ms
-        """Means older than this no longer change."""
+        self._directory = Directory(platform, scenario, entities=entities, devices=devices)
+        self._description: Description = describe(scenario)
+        self._telemetry_keys = scenario.forwarding.telemetry
         self._clock_ms = clock_ms
-        self._means: dict[EntityId, dict[int, Mean]] = {}
+        self._results: dict[tuple[str, EntityId], dict[int, dict[str, float]]] = {}
+        """By analytics and entity: the values by time and key."""
+        self._groups: dict[tuple[str, str], tuple[GroupView, float]] = {}
+        """By analytics and name of the entity: the newest view, and the monotonic second at which it was read."""
+        self._group_turn = 0
         self._series: dict[str, _Series] = {}
         self._page_started: float | None = None
         self._page = 0
@@ -85,122 +93,159 @@ class PlatformPoller:
     def _poll(self, at: float) -> PlatformState:
         generation = self._platform.generation()
         self._directory.refresh(at)
-        zones, devices = self._directory.zones(), self._directory.devices()
-        shown, page = zones[:ZONES_SHOWN], self._page_of(devices, at)
-        # Devices first: their attributes name further zones.
+        groups, devices = self._directory.groups(), self._directory.devices()
+        page = self._page_of(devices, at)
+        # Devices first: their attributes name further groups.
         device_views = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
-        zone_views = run_all([partial(self._zone, zone) for zone in shown], workers=WORKERS, name="watch")
+        watched = groups[:GROUPS_WATCHED]
+        turn = self._turn_of(watched)
+        views = run_all([partial(self._group, group) for group in turn], workers=WORKERS, name="watch")
+        self._groups |= {(group.analytics, group.name): (view, at) for group, view in zip(turn, views, strict=True)}
         reporting = sum(device.is_reporting for device in device_views)
         share = len(devices) / len(page) if page else 1.0
         return PlatformState(
             self._platform.url,
             generation=generation,
-            zones=tuple(zone_views),
-            zones_total=len(zones),
+            analytics=tuple(self._analytics(each, groups, watched, at) for each in self._description.analytics),
             devices=tuple(device_views),
             devices_total=len(devices),
             reporting=round(reporting * share),
             rate=sum(device.rate or 0.0 for device in device_views) * share,
-            notes=tuple(self._notes(len(zones), len(devices))),
+            notes=tuple(self._notes(len(groups), len(devices))),
         )
 
-    def _notes(self, zones: int, devices: int) -> list[str]:
-        notes = []
-        if zones > ZONES_SHOWN:
-            notes.append(f"{ZONES_SHOWN} of {zones:,} zones are shown; choose others with --zone NAME.")
+    def _notes(self, groups: int, devices: int) -> Iterator[str]:
+        words = self._description
+        if groups > GROUPS_WATCHED:
+            yield f"{GROUPS_WATCHED:,} of {groups:,} {words.groups} are watched; choose others with --entity NAME."
         if devices > DEVICES_PER_PAGE:
-            notes.append(
-                f"{DEVICES_PER_PAGE} of {devices:,} devices are shown, others every {PAGE_SECONDS:g} s; "
-                "figures about all devices are estimated from these."
+            yield (
+                f"{DEVICES_PER_PAGE} of {devices:,} {words.devices} are shown, others every {PAGE_SECONDS:g} s; "
+                f"figures about all {words.devices} are estimated from these."
             )
         if self._directory.is_cut:
-            notes.append(f"There are more than {LISTED:,} devices or assets; the others are left out.")
-        return notes
+            yield f"There are more than {LISTED:,} devices or assets; the others are left out."
 
     def _page_of(self, devices: list[WatchedDevice], at: float) -> list[WatchedDevice]:
         if len(devices) <= DEVICES_PER_PAGE:
             return devices
+        # Those that exist first: the others say nothing about the data flow.
+        devices = sorted(devices, key=lambda device: device.id is None)
         if self._page_started is None or at - self._page_started >= PAGE_SECONDS:
             self._page = 0 if self._page_started is None else self._page + 1
             self._page_started = at
         start = self._page * DEVICES_PER_PAGE % len(devices)
         return (devices + devices)[start : start + DEVICES_PER_PAGE]
 
-    # --- zones -----------------------------------------------------------------------------------------------------
+    # --- groups ----------------------------------------------------------------------------------------------------
 
-    def _zone(self, zone: WatchedZone) -> ZoneView:
-        if not zone.entities:
-            return ZoneView(zone.name, None, unknown="The platform has no asset or device of this name yet.")
-        views = [view for entity in zone.entities if (view := self._zone_at(zone.name, entity)) is not None]
+    def _turn_of(self, groups: list[WatchedGroup]) -> list[WatchedGroup]:
+        """The groups to read now: all, or those that come next in turn."""
+        if len(groups) <= GROUPS_PER_POLL:
+            return groups
+        start = self._group_turn % len(groups)
+        self._group_turn = start + GROUPS_PER_POLL
+        return (groups + groups)[start : start + GROUPS_PER_POLL]
+
+    def _analytics(
+        self, described: DescribedAnalytics, groups: list[WatchedGroup], watched: list[WatchedGroup], at: float
+    ) -> AnalyticsView:
+        views, read_at = [], [at]
+        for group in watched:
+            if group.analytics != described.name:
+                continue
+            known = self._groups.get((group.analytics, group.name))
+            if known is None:
+                views.append(GroupView(group.name, None, group.group, unknown=WAITING))
+            else:
+                views.append(known[0])
+                read_at.append(known[1])
+        total = sum(group.analytics == described.name for group in groups)
+        return AnalyticsView(described, tuple(views), total, round((at - min(read_at)) * 1000))
+
+    def _group(self, group: WatchedGroup) -> GroupView:
+        if not group.entities:
+            kind = "device" if self._description.find(group.analytics).entity_kind == "device" else "asset or device"
+            unknown = f"The platform has no {kind} of this name yet."
+            return GroupView(group.name, None, group.group, unknown=unknown)
+        views = [view for entity in group.entities if (view := self._group_at(group, entity)) is not None]
         if not views:
-            return ZoneView(zone.name, None, unknown="It was deleted.")
+            return GroupView(group.name, None, group.group, unknown="It was deleted.")
         # With both an asset and a device: the one that the job writes to.
         return max(views, key=lambda view: view.latest.ts_ms if view.latest is not None else -1)
 
-    def _zone_at(self, name: str, entity: EntityId) -> ZoneView | None:
+    def _group_at(self, group: WatchedGroup, entity: EntityId) -> GroupView | None:
+        described = self._description.find(group.analytics)
+        keys = [key.key for key in described.keys]
         now_ms = self._clock_ms()
-        known = self._means.setdefault(entity, {})
-        start_ms = max(known) - self._correctable_ms if known else now_ms - HISTORY * self._window_ms
+        known = self._results.setdefault((group.analytics, entity), {})
+        # Results older than this no longer change.
+        correctable_ms = 3 * described.window_ms + described.lateness_ms
+        start_ms = max(known) - correctable_ms if known else now_ms - described.window_ms - HISTORY * described.slide_ms
         try:
-            points = self._platform.telemetry.range(entity, self._value_key, start_ms, now_ms + _AHEAD_MS, HISTORY)
-            if not points and not known:
-                latest = self._platform.telemetry.latest(entity, [self._value_key])[self._value_key]
-                points = [] if latest is None else [latest]
+            points = self._platform.telemetry.newest(entity, keys, start_ms, now_ms + _AHEAD_MS, HISTORY)
+            if not known and not any(points.values()):
+                latest = self._platform.telemetry.latest(entity, keys)
+                points = {key: [point] for key, point in latest.items() if point is not None}
         except NotFound:
             self._directory.forget(entity)
-            self._means.pop(entity, None)
+            self._results.pop((group.analytics, entity), None)
             return None
-        for point in points:
-            if isinstance(point.value, int | float):
-                known[point.ts_ms] = Mean(point.ts_ms, float(point.value))
+        for key, series in points.items():
+            for point in series:
+                if isinstance(point.value, int | float):
+                    known.setdefault(point.ts_ms, {})[key] = float(point.value)
         for ts_ms in sorted(known)[:-HISTORY]:
             del known[ts_ms]
-        kind = entity.entity_type.lower()
-        unknown = None if known else "No mean has been posted yet."
-        return ZoneView(name, kind, tuple(known[ts_ms] for ts_ms in sorted(known)), unknown)
+        results = tuple(Result(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
+        unknown = None if known else f"No {described.result} has been posted yet."
+        return GroupView(group.name, entity.entity_type.lower(), group.group, results, unknown)
 
     # --- devices ---------------------------------------------------------------------------------------------------
 
     def _device(self, device: WatchedDevice, at: float) -> DeviceView:
-        zone = self._directory.zone_of(device)
+        attributes = self._directory.attributes_of(device)
         if device.id is None:
-            return DeviceView(device.name, zone, unknown="The platform has no device of this name.")
+            return DeviceView(device.name, attributes, unknown="The platform has no device of this name.")
         series = self._series.get(device.name)
         if series is None:
-            series = self._series[device.name] = _Series(DeviceView(device.name, zone), at)
+            series = self._series[device.name] = _Series(DeviceView(device.name, attributes), at)
         try:
             points = self._readings(device.id, series, at)
         except NotFound:
             self._directory.forget(device.id)
             del self._series[device.name]
-            return DeviceView(device.name, zone, unknown="It was deleted.")
-        if not points:
+            return DeviceView(device.name, attributes, unknown="It was deleted.")
+        # A reading is a message: values of one time are one.
+        timestamps = sorted({point.ts_ms for some in points.values() for point in some})
+        if not timestamps:
             none = None if series.view.ts_ms is not None else "No reading has come yet."
-            series.view = replace(series.view, zone=zone, rate=0.0, unknown=none)
+            series.view = replace(series.view, attributes=attributes, rate=0.0, unknown=none)
             return series.view
-        newest = points[-1]
-        is_first = series.view.ts_ms is None
-        if newest.ts_ms != series.view.ts_ms:
+        newest_ms = timestamps[-1]
+        if newest_ms != series.view.ts_ms:
             # When it is found first, its age by this machine's clock is the best estimate.
-            behind = max(0, self._clock_ms() - newest.ts_ms) / 1000 if is_first else 0.0
+            behind = max(0, self._clock_ms() - newest_ms) / 1000 if series.view.ts_ms is None else 0.0
             series.moved_at = at - behind
-        timestamps = [point.ts_ms for point in points]
-        series.view = DeviceView(
-            device.name, zone, newest.value, newest.ts_ms, series_rate(timestamps, at - series.moved_at)
-        )
+        values = {**series.view.values, **{key: some[-1].value for key, some in points.items() if some}}
+        recent = [ts_ms for ts_ms in timestamps if ts_ms > newest_ms - RATE_SECONDS * 1000]
+        series.view = DeviceView(device.name, attributes, values, newest_ms, series_rate(recent, at - series.moved_at))
         return series.view
 
-    def _readings(self, device: EntityId, series: _Series, at: float) -> list[Point]:
-        """The readings of the last seconds before the newest one, on the device's own clock."""
-        now_ms, known_ms = self._clock_ms(), series.view.ts_ms
+    def _readings(self, device: EntityId, series: _Series, at: float) -> dict[str, list[Point]]:
+        """By key: the readings of the last seconds before the newest one, on the device's own clock."""
+        now_ms, known_ms, keys = self._clock_ms(), series.view.ts_ms, self._telemetry_keys
         anchor_ms = now_ms if known_ms is None else min(now_ms, known_ms)
         start_ms = anchor_ms - round(RATE_SECONDS * 1000)
-        points = self._platform.telemetry.range(device, self._value_key, start_ms, now_ms + _AHEAD_MS, _READINGS_ASKED)
-        if not points and at - series.asked_latest_at >= _LATEST_EVERY_SECONDS:
+        limit = max(_FEWEST_ASKED, _READINGS_ASKED // len(keys))
+        points = self._platform.telemetry.newest(device, keys, start_ms, now_ms + _AHEAD_MS, limit)
+        # A key that comes seldom has an older value, which is read once.
+        is_new = series.asked_latest_at < 0 and not all(points.values())
+        if is_new or (not any(points.values()) and at - series.asked_latest_at >= _LATEST_EVERY_SECONDS):
             series.asked_latest_at = at
-            latest = self._platform.telemetry.latest(device, [self._value_key])[self._value_key]
-            points = [] if latest is None else [latest]
-        return [point for point in points if point.ts_ms > points[-1].ts_ms - RATE_SECONDS * 1000]
+            latest = self._platform.telemetry.latest(device, keys)
+            points |= {key: [point] for key, point in latest.items() if point is not None and not points[key]}
+        return points
 
 
 def series_rate(timestamps_ms: Sequence[int], silent_seconds: float) -> float:

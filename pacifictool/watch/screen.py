@@ -8,7 +8,8 @@ import re
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import monotonic
 from types import FrameType
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 from rich.live import Live
 
 from pacifictool.console import Console
+from pacifictool.watch.choice import EVERYTHING, SORTS, Choice
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.terminal import fitted, view
 
@@ -25,8 +27,9 @@ try:
 except ImportError:  # Windows: Ctrl-C ends the view
     termios = tty = None  # type: ignore[assignment]
 
-HINT = "q quits"
 _POLL_SECONDS = 0.1
+_FINAL_ROWS = 50
+"""Groups and devices of the last view, which stays on the terminal."""
 
 QUIT_KEYS = frozenset("qQ\x04\x1b")
 """q, Ctrl-D and Escape."""
@@ -38,9 +41,11 @@ _CODES = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O.)")
 class Screen:
     """Uses the whole terminal while it runs; the last view stays on it afterwards."""
 
-    def __init__(self, stdout: TextIO, stdin: TextIO, *, colour: bool) -> None:
+    def __init__(self, stdout: TextIO, stdin: TextIO, *, colour: bool, choice: Choice = EVERYTHING) -> None:
+        """`choice`: the groups to show first; keys change it."""
         self._console = Console(stdout, colour=colour)
         self._keyboard = Keyboard(stdin)
+        self._choice = choice
 
     def run(self, collector: Collector, interval_seconds: float, stop: threading.Event, deadline: float | None) -> None:
         """Runs until q is pressed, `stop` is set, or `deadline` (monotonic seconds). Raises AuthenticationFailed."""
@@ -49,7 +54,7 @@ class Screen:
 
         with self._keyboard.listening(), live:
             self._loop(collector, live, interval_seconds, stop, deadline)
-        console.print(view(collector.snapshot(), width=console.width))
+        console.print(view(collector.snapshot(), width=console.width, rows=_FINAL_ROWS, choice=self._choice))
 
     def _loop(
         self,
@@ -66,17 +71,40 @@ class Screen:
                 # Until every part has responded once, each response is shown immediately.
                 due = monotonic() + (interval_seconds if collector.has_polled_all else _POLL_SECONDS)
                 drawn_for = self._console.size
-                live.update(fitted(collector.snapshot(), self._console, HINT), refresh=True)
+                snapshot = collector.snapshot()
+                hint = hint_of(self._choice, len(snapshot.platform.analytics))
+                live.update(fitted(snapshot, self._console, hint, self._choice), refresh=True)
             if self._keyboard.suspend_requested:
                 live.stop()
                 self._keyboard.suspend()
                 live.start()
                 due = 0.0
             if self._keyboard.is_available:
-                if asks_to_quit(self._keyboard.pressed(_POLL_SECONDS)):
+                keys = self._keyboard.pressed(_POLL_SECONDS)
+                if asks_to_quit(keys):
                     return
+                changed = changed_choice(self._choice, keys, collector.analytics)
+                if changed != self._choice:
+                    self._choice, due = changed, 0.0
             else:
                 stop.wait(_POLL_SECONDS)
+
+
+def hint_of(choice: Choice, analytics: int) -> str:
+    """What the keys do."""
+    order = "" if choice.sort == "scenario" else f" ({choice.sort})"
+    return "q quits, " + ("a analytics, " if analytics > 1 else "") + f"s sort{order}"
+
+
+def changed_choice(choice: Choice, keys: str, analytics: Sequence[str]) -> Choice:
+    """`choice` after these keys: a shows the next analytics, s sorts in the next way."""
+    for key in _CODES.sub("", keys).lower():
+        if key == "s":
+            choice = replace(choice, sort=SORTS[(SORTS.index(choice.sort) + 1) % len(SORTS)])
+        elif key == "a" and len(analytics) > 1:
+            names = [None, *analytics]
+            choice = replace(choice, analytics=names[(names.index(choice.analytics) + 1) % len(names)])
+    return choice
 
 
 class Keyboard:

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from pacifictool.console import Console, styled
 from pacifictool.tools.times import age_text, local_clock
-from pacifictool.watch.model import DeviceView, Snapshot, VerdictCode, ZoneView
+from pacifictool.watch.choice import EVERYTHING, Choice, Shown
+from pacifictool.watch.described import capitalised
+from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, Snapshot, VerdictCode
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -19,16 +21,22 @@ _NARROW = 100
 """Below this number of columns, the hops are listed one below the other."""
 _SLIM, _VERY_SLIM = 70, 50
 """Below this number of columns, only the most important table columns are shown."""
+_FIXED_COLUMNS, _VALUE_COLUMN, _FEWEST_BARS = 32, 12, 8
+"""Widths that decide how many keys are shown: name and age, a value, the bars."""
+_IN_LINE: Final = 20
+"""Groups of an analytics in a plain line, at most."""
 
 
-def fitted(snapshot: Snapshot, console: Console, hint: str) -> RenderableType:
+def fitted(snapshot: Snapshot, console: Console, hint: str, choice: Choice = EVERYTHING) -> RenderableType:
     """The view with as many rows as fit on the console's screen; without the hops when they do not fit."""
     width, height = console.size
-    everything = len(snapshot.platform.zones) + len(snapshot.platform.devices)
+    everything = len(snapshot.platform.devices) + sum(
+        len(view.chosen(choice, snapshot.ts_ms).items) for view in _views(snapshot, choice)
+    )
     for brief in (False, True):
         rows = everything
         while True:
-            shown = view(snapshot, width=width, rows=rows, hint=hint, brief=brief)
+            shown = view(snapshot, width=width, rows=rows, hint=hint, brief=brief, choice=choice)
             excess = len(console.render_lines(shown, pad=False)) - height
             if excess <= 0 or (brief and rows <= 1):
                 return shown
@@ -39,26 +47,52 @@ def fitted(snapshot: Snapshot, console: Console, hint: str) -> RenderableType:
 
 
 def view(
-    snapshot: Snapshot, *, width: int, rows: int | None = None, hint: str = "", brief: bool = False
+    snapshot: Snapshot,
+    *,
+    width: int,
+    rows: int | None = None,
+    hint: str = "",
+    brief: bool = False,
+    choice: Choice = EVERYTHING,
 ) -> RenderableType:
-    """The whole view, with `rows` rows for zones and devices together (None: all); `brief` leaves out the hops and the
-    job. `hint` is in the first line."""
-    platform = snapshot.platform
-    zones, devices = len(platform.zones), len(platform.devices)
+    """The whole view, with `rows` rows for groups and devices together (None: all); `brief` leaves out the hops and the
+    job. `hint` is in the first line; `choice`: the groups to show."""
+    platform, views = snapshot.platform, _views(snapshot, choice)
+    chosen = [each.chosen(choice, snapshot.ts_ms) for each in views]
+    counts, devices = [len(each.items) for each in chosen], len(platform.devices)
     if rows is not None:
-        # Zones go first, but devices keep at least a third.
-        zones = min(zones, max(1, rows - min(devices, rows // 3)))
-        devices = min(devices, max(0, rows - zones))
-    slim = width < _SLIM
+        # Groups go first, but devices keep at least a third.
+        counts = _shared(counts, max(1, rows - min(devices, rows // 3)))
+        devices = min(devices, max(0, rows - sum(counts)))
     parts: list[RenderableType] = [_title(snapshot, hint)]
     if not brief:
         parts += ["", *_hops(snapshot, width), *_reasons(snapshot)]
-    parts += ["", _zones(snapshot, zones, width)]
+    parts.append("")
+    for each, groups, count in zip(views, chosen, counts, strict=True):
+        if count or not brief:
+            parts.append(_groups(each, groups, count, snapshot, width))
     if devices or not brief:
-        parts.append(_devices(snapshot, devices, slim=slim))
+        parts.append(_devices(snapshot, devices, width))
     if not brief:
         parts += [_job(snapshot), *(styled(note, style="dim") for note in platform.notes)]
     return Group(*parts)
+
+
+def _views(snapshot: Snapshot, choice: Choice) -> list[AnalyticsView]:
+    return [each for each in snapshot.platform.analytics if choice.includes(each.described.name)]
+
+
+def _shared(wanted: Sequence[int], rows: int) -> list[int]:
+    """The rows of several tables, as even as what each needs allows; the first ones get what is left over."""
+    given = [0] * len(wanted)
+    while rows > 0 and (open_tables := [index for index, count in enumerate(wanted) if given[index] < count]):
+        for index in open_tables[:rows]:
+            step = min(wanted[index] - given[index], max(1, rows // len(open_tables)))
+            given[index] += step
+            rows -= step
+            if rows <= 0:
+                break
+    return given
 
 
 def _title(snapshot: Snapshot, hint: str) -> RenderableType:
@@ -107,72 +141,100 @@ def _reasons(snapshot: Snapshot) -> list[RenderableType]:
     ]
 
 
-def _zones(snapshot: Snapshot, rows: int, width: int) -> Table:
-    zones = snapshot.platform.zones
-    table = _table("Zones", len(zones), rows)
-    table.add_column("Zone", overflow="ellipsis", no_wrap=True, min_width=8)
-    table.add_column("Mean", justify="right", no_wrap=True, min_width=7)
-    table.add_column("Ended", justify="right", no_wrap=True, min_width=10)
+def _groups(view: AnalyticsView, shown: Shown[GroupView], rows: int, snapshot: Snapshot, width: int) -> Table:
+    described = view.described
+    several = len(snapshot.platform.analytics) > 1
     # Columns that do not fit on a narrow screen.
     has_readings, has_bars = width >= _SLIM, width >= _VERY_SLIM
+    left = width - _FIXED_COLUMNS - (12 if has_readings else 0) - (_FEWEST_BARS if has_bars else 0)
+    keys = described.keys[: max(1, left // _VALUE_COLUMN)]
+    title = f"{described.name}: {described.every}" if several else capitalised(described.groups)
+    if len(keys) < len(described.keys):
+        title += f", {len(keys)} of {len(described.keys)} keys"
+    table = _table(title, rows, shown.found, view.groups_total)
+    table.add_column(capitalised(described.group), overflow="ellipsis", no_wrap=True, min_width=8)
+    for key in keys:
+        heading = capitalised(described.result) if len(described.keys) == 1 and not several else key.title
+        table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=True, min_width=7)
+    table.add_column("Ended", justify="right", no_wrap=True, min_width=10)
     if has_readings:
         table.add_column("Readings", justify="right", no_wrap=True)
     if has_bars:
-        table.add_column("Last means", overflow="ellipsis", no_wrap=True)
-    bars = max(5, min(60, width - (58 if has_readings else 46)))
-    for zone in zones[:rows]:
-        name, mean, age, readings, bar = _zone_row(zone, snapshot, bars)
-        table.add_row(name, mean, age, *[readings] * has_readings, *[bar] * has_bars)
+        about = f"Last {described.results}" if len(described.keys) == 1 else f"Last {keys[0].title}"
+        table.add_column(about, overflow="ellipsis", no_wrap=True)
+    bars = max(5, min(60, width - (58 if has_readings else 46) - _VALUE_COLUMN * (len(keys) - 1)))
+    for group in shown.items[:rows]:
+        name, values, age, readings, bar = _group_row(group, view, [key.key for key in keys], snapshot.ts_ms, bars)
+        table.add_row(name, *values, age, *[readings] * has_readings, *[bar] * has_bars)
     return table
 
 
-def _zone_row(zone: ZoneView, snapshot: Snapshot, bars: int) -> tuple[RenderableType, ...]:
-    latest = zone.latest
+def _group_row(
+    group: GroupView, view: AnalyticsView, keys: Sequence[str], now_ms: int, bars: int
+) -> tuple[RenderableType, list[RenderableType], RenderableType, RenderableType, RenderableType]:
+    latest = group.latest
     if latest is None:
-        reason = styled(zone.unknown or "", style="dim")
+        reason = styled(group.unknown or "", style="dim")
         # Rich would drop a column to make room for the whole text.
         reason.truncate(max(bars, 12), overflow="ellipsis")
-        return zone.name, "–", "–", "–", reason
-    style = "bold" if zone.is_fresh(snapshot.ts_ms, snapshot.window_ms) else "yellow"
+        return group.name, ["–" for _ in keys], "–", "–", reason
+    style = "bold" if group.is_fresh(now_ms, view.described, view.round_ms) else "yellow"
+    values = group.values()
+    series = [result.values[keys[0]] for result in group.results if keys[0] in result.values]
     return (
-        zone.name,
-        styled(value_text(latest.value), style=style),
-        age_text(zone.age_seconds(snapshot.ts_ms)),
+        group.name,
+        [styled(value_text(values.get(key)), style=style) for key in keys],
+        age_text(group.age_seconds(now_ms, view.described)),
         "?" if latest.readings is None else f"{latest.readings:,}",
-        styled(sparkline([mean.value for mean in zone.means], bars), style="cyan"),
+        styled(sparkline(series, bars), style="cyan"),
     )
 
 
-def _devices(snapshot: Snapshot, rows: int, *, slim: bool) -> Table:
-    devices = snapshot.platform.devices
-    table = _table("Devices", snapshot.platform.devices_total, rows)
+def _devices(snapshot: Snapshot, rows: int, width: int) -> Table:
+    devices, words = snapshot.platform.devices, snapshot.description
+    has_attributes = width >= _SLIM and bool(words.attributes)
+    left = width - _FIXED_COLUMNS - 10 - (20 if has_attributes else 0)
+    keys = words.telemetry[: max(1, left // _VALUE_COLUMN)]
+    title = "Devices"
+    if len(keys) < len(words.telemetry):
+        title += f", {len(keys)} of {len(words.telemetry)} keys"
+    total = snapshot.platform.devices_total
+    table = _table(title, rows, total, total)
     table.add_column("Device", overflow="ellipsis", no_wrap=True, min_width=8)
-    table.add_column("Last", justify="right", no_wrap=True)
+    for key in keys:
+        heading = "Last" if len(words.telemetry) == 1 else key.title
+        table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=True)
     table.add_column("Measured", justify="right", no_wrap=True)
     table.add_column("Rate", justify="right", no_wrap=True)
-    if not slim:
-        table.add_column("Zone", overflow="ellipsis", no_wrap=True)
+    if has_attributes:
+        titles = " / ".join(attribute.title for attribute in words.attributes)
+        table.add_column(capitalised(titles), overflow="ellipsis", no_wrap=True)
     for device in devices[:rows]:
-        table.add_row(*_device_row(device, snapshot.ts_ms)[: len(table.columns)])
+        name, values, age, rate, attributes = _device_row(device, [key.key for key in keys], snapshot)
+        table.add_row(name, *values, age, rate, *[attributes] * has_attributes)
     return table
 
 
-def _device_row(device: DeviceView, now_ms: int) -> tuple[RenderableType, ...]:
-    zone = device.zone or "–"
+def _device_row(
+    device: DeviceView, keys: Sequence[str], snapshot: Snapshot
+) -> tuple[RenderableType, list[RenderableType], RenderableType, RenderableType, RenderableType]:
+    attributes = " / ".join(device.attributes.get(attribute.key, "–") for attribute in snapshot.description.attributes)
     if device.ts_ms is None:
-        return device.name, "–", "–", "–", styled(f"{zone} ", (device.unknown or "", "dim"))
+        about = styled(f"{attributes} ", (device.unknown or "", "dim"))
+        return device.name, ["–" for _ in keys], "–", "–", about
     style = "bold" if device.is_reporting else "yellow"
     return (
         device.name,
-        styled(value_text(device.value), style=style),
-        age_text(max(0, now_ms - device.ts_ms) / 1000),
+        [styled(value_text(device.values.get(key)), style=style) for key in keys],
+        age_text(max(0, snapshot.ts_ms - device.ts_ms) / 1000),
         rate_text(device.rate),
-        zone,
+        attributes,
     )
 
 
-def _table(title: str, total: int, rows: int) -> Table:
-    cut = f" ({rows} of {total:,})" if rows < total else ""
+def _table(title: str, rows: int, found: int, total: int) -> Table:
+    """With what is left out in its title."""
+    cut = f" (showing {rows:,} of {found:,})" if rows < found else f" ({found:,} of {total:,})" if found < total else ""
     return Table(
         title=f"{title}{cut}",
         title_justify="left",
@@ -189,8 +251,9 @@ def _job(snapshot: Snapshot) -> RenderableType:
         return styled(("Job  ", "bold"), ("unknown", "dim"))
     rejects = sum(job.rejects.values())
     lag = "not known" if snapshot.lag is None else f"{snapshot.lag:,}"
+    words = snapshot.description.results
     parts = [
-        f"{job.state}, lag {lag}, {rejects:,} invalid records, {job.posted:,} means posted",
+        f"{job.state}, lag {lag}, {rejects:,} invalid records, {job.posted:,} {words} posted",
         f"{job.corrections:,} corrections, {job.open_windows or 0} windows open",
     ]
     if job.refused:
@@ -202,14 +265,14 @@ def _job(snapshot: Snapshot) -> RenderableType:
     return text
 
 
-def line(snapshot: Snapshot) -> str:
-    """One line for a pipe or a log: time, means, rate, lag, invalid records; and the verdict unless all data flows."""
+def line(snapshot: Snapshot, choice: Choice = EVERYTHING) -> str:
+    """One line for a pipe or a log: time, results, rate, lag, invalid records; the verdict unless all data flows."""
     parts = [local_clock(snapshot.ts_ms)]
-    for zone in snapshot.platform.zones:
-        latest = zone.latest
-        readings = "" if latest is None or latest.readings is None else f", {latest.readings} readings"
-        age = age_text(zone.age_seconds(snapshot.ts_ms))
-        parts.append(f"{zone.name} {'–' if latest is None else f'{latest.value:.2f} ({age}{readings})'}")
+    for each in _views(snapshot, choice):
+        shown = each.chosen(choice, snapshot.ts_ms)
+        parts += [_group_text(group, each, snapshot) for group in shown.items[:_IN_LINE]]
+        if (more := shown.found - min(len(shown.items), _IN_LINE)) > 0:
+            parts.append(f"and {more:,} more {each.described.groups}")
     if snapshot.platform.rate is not None:
         parts.append(snapshot.flows[0].text)
     if snapshot.job.unknown is None:
@@ -218,6 +281,18 @@ def line(snapshot: Snapshot) -> str:
     if snapshot.verdict.code is not VerdictCode.FLOWING:
         parts.append(snapshot.verdict.text)
     return " | ".join(parts)
+
+
+def _group_text(group: GroupView, view: AnalyticsView, snapshot: Snapshot) -> str:
+    described, latest = view.described, group.latest
+    of = f"{described.name}: " if len(snapshot.platform.analytics) > 1 else ""
+    if latest is None:
+        return f"{of}{group.name} –"
+    values = group.values()
+    texts = [f"{key.title} {value_text(values.get(key.key))}" for key in described.keys]
+    shown = value_text(values.get(described.keys[0].key)) if len(texts) == 1 else ", ".join(texts)
+    readings = "" if latest.readings is None else f", {latest.readings} readings"
+    return f"{of}{group.name} {shown} ({age_text(group.age_seconds(snapshot.ts_ms, described))}{readings})"
 
 
 # Numbers as text; the page's script (resources/page/words.js) writes them in the same way.

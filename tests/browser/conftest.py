@@ -37,21 +37,32 @@ FLAGS = [
 
 SCENARIO = """
 [platform]
-entity_type = "WeatherStation"
-[aggregation]
+device_type = "WeatherStation"
+[forwarding]
+topic = "weather-stations-data"
+attributes = ["geoZone"]
+telemetry = ["windSpeed"]
+[[analytics]]
+name = "zones"
+group_by = ["geoZone"]
 window = "2s"
-[[turbines]]
+telemetry = { windSpeed = "mean(windSpeed)" }
+[labels]
+device = "turbine"
+geoZone = "zone"
+windSpeed = "wind speed"
+[[devices]]
 name = "Wind Turbine 1"
-zone = "Zone A"
-wind_speed = { min = 30, max = 35 }
-[[turbines]]
+attributes = { geoZone = "Zone A" }
+telemetry = { windSpeed = { min = 30, max = 35 } }
+[[devices]]
 name = "Wind Turbine 2"
-zone = "Zone A"
-wind_speed = { min = 45, max = 50 }
-[[turbines]]
+attributes = { geoZone = "Zone A" }
+telemetry = { windSpeed = { min = 45, max = 50 } }
+[[devices]]
 name = "Wind Turbine 3"
-zone = "Zone B"
-wind_speed = { min = 30, max = 60 }
+attributes = { geoZone = "Zone B" }
+telemetry = { windSpeed = { min = 30, max = 60 } }
 [[assets]]
 name = "Zone A"
 """

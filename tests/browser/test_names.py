@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from pacifictool.display import one_line
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.report.facts import Band, RunFacts, Window, Zone
+from pacifictool.report.facts import Band, Window
 from pacifictool.report.write import write_report
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import tutorial_scenario
@@ -23,6 +23,7 @@ from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import Running
 from tests.browser.conftest import OpenPage
 from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
+from tests.support.reports import report, zone, zones
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -62,28 +63,28 @@ def serve(platform: Platform, names: tuple[str, ...]) -> Iterator[str]:
 @pytest.mark.parametrize("start", range(0, len(CHARTED), 12))
 def test_the_live_page(platform: Platform, open_page: OpenPage, start: int) -> None:
     names = CHARTED[start : start + 12]
-    zones = [one_line(f"Z {name}") for name in names]
+    shown = [one_line(f"Z {name}") for name in names]
     for url in serve(platform, names):
         page = open_page(url)
-        page.wait_for_function(f"document.querySelectorAll('#cards .zone').length === {len(names)}")
-        assert page.eval_on_selector_all("#cards .name", "all => all.map((one) => one.textContent)") == zones
+        page.wait_for_function(f"document.querySelectorAll('#cards .group').length === {len(names)}")
+        assert page.eval_on_selector_all("#cards .name", "all => all.map((one) => one.textContent)") == shown
         devices = page.eval_on_selector_all("#devices .name", "all => all.map((one) => one.textContent)")
         assert devices == [one_line(f"T {name}") for name in names]
-        chart = page.locator("#chart")
+        chart = page.locator(".chart")
         box = chart.bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_selector("#chart .hoverlayer .legendtext", state="attached")
+        page.wait_for_selector(".chart .hoverlayer .legendtext", state="attached")
         hovered = page.eval_on_selector_all(
-            "#chart .hoverlayer .legendtext", "all => all.map((one) => one.textContent)"
+            ".chart .hoverlayer .legendtext", "all => all.map((one) => one.textContent)"
         )
         assert len(hovered) >= len(names)
-        for zone in zones:
-            assert any(text.startswith(f"{zone} :") for text in hovered), (zone, hovered)
-        assert page.locator("#chart .hoverlayer a, #chart .hoverlayer tspan[style*=bold]").count() == 0
+        for name in shown:
+            assert any(text.startswith(f"{name} :") for text in hovered), (name, hovered)
+        assert page.locator(".chart .hoverlayer a, .chart .hoverlayer tspan[style*=bold]").count() == 0
         page.click("#as-table")
-        rows = page.eval_on_selector_all("#means-table tbody th", "all => all.map((one) => one.textContent)")
-        assert rows == zones
+        rows = page.eval_on_selector_all("#results-table tbody th", "all => all.map((one) => one.textContent)")
+        assert rows == shown
         assert unseen_in(page.inner_text("body").replace("\t", " ")) == []
         assert unseen_in(page.title()) == []
         page.close()  # before its stream is
@@ -99,8 +100,8 @@ def test_every_name_is_escaped_by_the_page_as_by_the_terminal(platform: Platform
 def test_a_report(browser: Browser, tmp_path: Path) -> None:
     begin = 1_795_477_550_000
     windows = tuple(Window(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5))
-    zones = tuple(Zone(name, (Band(name, 30, 35),), windows) for name in CHARTED)
-    facts = RunFacts("http://localhost", "topic", "windSpeed", 10_000, begin, begin + 50_000, zones, 0, None)
+    groups = [zone(name, [Band(name, 30, 35)], windows) for name in CHARTED]
+    facts = report(zones(groups), begin)
     write_report(facts, tmp_path / "run.html")
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     try:
@@ -110,10 +111,10 @@ def test_a_report(browser: Browser, tmp_path: Path) -> None:
         page.goto((tmp_path / "run.html").as_uri())
         page.wait_for_selector(".annotation-text")
         notes = page.eval_on_selector_all(".annotation-text", "all => all.map((one) => one.textContent)")
-        for zone in zones:
-            assert f"■ {one_line(zone.name)}" in notes
+        for each in groups:
+            assert f"■ {one_line(each.name)}" in notes
         assert page.locator(".annotation-text a").count() == 0
-        for number, zone in enumerate(zones):
+        for number, each in enumerate(groups):
             axes = "xy" if number == 0 else f"x{number + 1}y{number + 1}"
             point = page.locator(f".subplot.{axes} .scatterlayer .point").nth(1)
             point.scroll_into_view_if_needed()
@@ -122,7 +123,7 @@ def test_a_report(browser: Browser, tmp_path: Path) -> None:
             page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             page.wait_for_function(
                 "name => [...document.querySelectorAll('.hoverlayer text')].some((one) => one.textContent === name)",
-                arg=one_line(zone.name),
+                arg=one_line(each.name),
                 timeout=5000,
             )
         assert unseen_in(page.inner_text("body").replace("\t", " ")) == []

@@ -23,8 +23,8 @@ READY_MS = 1000
 pytestmark = pytest.mark.timeout(300)  # the first test waits for Kafka, Spark and the first means, too
 
 SHOWN = """() => ({
-  zones: [...document.querySelectorAll("[data-zone]")].map((card) => ({
-    name: card.dataset.zone, ts: Number(card.dataset.ts), value: Number(card.dataset.value),
+  zones: [...document.querySelectorAll("#cards [data-group]")].map((card) => ({
+    name: card.dataset.group, ts: Number(card.dataset.ts), value: Number(card.dataset.value),
     text: card.querySelector(".value").textContent })),
   devices: [...document.querySelectorAll("[data-device]")].map((row) => ({
     name: row.dataset.device, ts: Number(row.dataset.ts), value: Number(row.dataset.value),
@@ -44,7 +44,7 @@ CONTRASTS = """() => {
   const found = [];
   for (const element of document.querySelectorAll("body *")) {
     const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data.trim()).join("");
-    if (!text || element.closest("#chart, noscript, .spoken, .skip, script") || !element.checkVisibility()) continue;
+    if (!text || element.closest(".chart, noscript, .spoken, .skip, script") || !element.checkVisibility()) continue;
     const layers = [];
     let base = [255, 255, 255];
     for (let e = element; e; e = e.parentElement) {
@@ -56,7 +56,7 @@ CONTRASTS = """() => {
     const [a, b] = [light(over(parse(getComputedStyle(element).color), ground)), light(ground)];
     found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.className || element.tagName, text]);
   }
-  for (const text of document.querySelectorAll("#chart .xtick text, #chart .ytick text")) {
+  for (const text of document.querySelectorAll(".chart .xtick text, .chart .ytick text")) {
     const [a, b] = [light(parse(getComputedStyle(text).fill)), light(colour("var(--panel)"))];
     found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), "axis", text.textContent]);
   }
@@ -170,7 +170,7 @@ def test_the_way_of_the_data_has_rates_from_end_to_end(open_page: OpenPage, pipe
     assert 30 < rates[3] <= 62, "two zones, a window of 2 s, so 60 means a minute (the first minute has fewer)"
     assert page.locator(".track i").first.evaluate("e => getComputedStyle(e).animationName") == "drift"
     expect(page.locator("[data-job=rejects]")).to_have_text("0")
-    expect(page.locator(".zone .about").first).to_contain_text("readings", timeout=6000)
+    expect(page.locator(".group .about").first).to_contain_text("readings", timeout=6000)
 
 
 def test_who_wants_no_motion_gets_none(open_page: OpenPage, pipeline: Pipeline) -> None:
@@ -192,7 +192,7 @@ def test_the_table_says_what_the_chart_shows(open_page: OpenPage, pipeline: Pipe
     known = {two_digits(point.value) for point in pipeline.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
     assert len(cells) >= 3
     assert set(cells) - {"–"} <= known
-    drawn = page.evaluate("document.getElementById('chart').data[0].y.slice(-3)")
+    drawn = page.evaluate("document.querySelector('.chart > div').data[0].y.slice(-3)")
     assert {two_digits(value) for value in drawn} <= known
 
 
@@ -208,16 +208,16 @@ def test_a_keyboard_is_enough(open_page: OpenPage, pipeline: Pipeline) -> None:
             "[getComputedStyle(document.activeElement).outlineStyle, getComputedStyle(document.activeElement).outlineWidth]"
         )
         assert outline == ["solid", "3px"], walk[-1]
-    assert walk[:4] == ["Skip to the zones", "Dark colours", "Chart", "Table"]
+    assert walk[:4] == ["Skip to the results", "Dark colours", "Chart", "Table"]
     page.locator(".skip").focus()
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "zones"
+    assert page.evaluate("document.activeElement.id") == "results"
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Table")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("region", name="Means over time, as a table")).to_be_focused()
+    expect(page.get_by_role("region", name="Results over time, as a table")).to_be_focused()
 
 
 def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, pipeline: Pipeline) -> None:
@@ -240,13 +240,13 @@ def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, pip
         "- banner",
         "- main",
         "- contentinfo",
-        '- link "Skip to the zones"',
+        '- link "Skip to the results"',
         '- button "Dark colours"',
         '- heading "Data moves from end to end." [level=1]',
-        '- list "The data flow from turbine to asset"',
+        '- list "The data flow from device to result"',
         '- region "Zone means"',
         '- button "Chart" [pressed]',
-        '- img "Line chart of the zones',
+        '- img "Line chart of wind speed by zone over time',
         '- list "Newest mean of each zone"',
         '- region "Devices"',
         '- rowheader "Wind Turbine 1"',
@@ -330,5 +330,5 @@ def test_it_shows_at_once_where_the_data_stops(open_page: OpenPage, pipeline: Pi
     expect(page.locator("[data-hop=job]")).to_have_attribute("data-state", "still")
     pipeline.turbines.send_signal(signal.SIGINT)
     expect(verdict).to_contain_text("No turbine publishes", timeout=20_000)
-    expect(page.locator("[data-hop=turbines] .pipe")).to_have_attribute("data-state", "still")
+    expect(page.locator("[data-hop=devices] .pipe")).to_have_attribute("data-state", "still")
     page.screenshot(path=ARTIFACTS / "watch-stopped.png", full_page=True)

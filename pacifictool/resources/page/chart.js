@@ -1,10 +1,13 @@
-// The chart of means over time, drawn by plotly once its script is loaded; and the sparklines in cards and rows.
+// The charts of results over time, one for each key, drawn by plotly once its script is loaded; and the sparklines.
 "use strict";
 const chart = (() => {
   const LINES = 12;
   const COLOURS = 8;
-  const area = document.getElementById("chart");
-  let zones = [];
+  const TITLE_LETTERS = 30;
+  const area = document.getElementById("charts");
+  let analytics = null;
+  let groups = [];
+  let search = "";
   let drawn = "";
   let library = null;
   let message = "Loading the chart …";
@@ -25,9 +28,13 @@ const chart = (() => {
 
   function update() {
     const empty = document.getElementById("chart-empty");
-    const text = zones.some((zone) => zone.means.length > 0) ? message : "The first mean comes at the end of the first window.";
+    let text = message;
+    if (analytics === null) text = "Waiting for the first results …";
+    else if (groups.length === 0 && search !== "") text = words.shown(`No ${analytics.group} matches “${search}”.`);
+    else if (!groups.some((group) => group.results.length > 0)) text = words.shown(`The first ${analytics.result} comes at the end of the first window.`);
     if (empty.textContent !== text) empty.textContent = text;
     empty.hidden = text === "";
+    area.classList.toggle("pending", text !== "");
   }
 
   function load() {
@@ -48,34 +55,38 @@ const chart = (() => {
     document.head.append(library);
   }
 
-  function traces() {
-    return zones.slice(0, LINES).map((zone, index) => ({
-      type: "scatter",
-      mode: "lines+markers",
-      name: words.plotly(zone.name),
-      x: zone.means.map((mean) => mean.ts),
-      y: zone.means.map((mean) => mean.value),
-      customdata: zone.means.map((mean) => (mean.readings === null ? "" : ` · ${words.grouped(mean.readings)} readings`)),
-      hovertemplate: "%{y:.2f}%{customdata}",
-      line: { color: colour(index), width: 2, dash: index < COLOURS ? "solid" : "dot" },
-      marker: { color: colour(index), size: 5 },
-    }));
+  function traces(key) {
+    return groups.slice(0, LINES).map((group, index) => {
+      const known = group.results.filter((result) => result.values[key] !== undefined);
+      return {
+        type: "scatter",
+        mode: known.length > 1 ? "lines+markers" : "markers",
+        name: words.plotly(group.name),
+        x: known.map((result) => local(result.ts)),
+        y: known.map((result) => result.values[key]),
+        customdata: known.map((result) => (result.readings === null ? "" : ` · ${words.grouped(result.readings)} readings`)),
+        hovertemplate: "%{y:.2f}%{customdata}",
+        line: { color: colour(index), width: 2, dash: index < COLOURS ? "solid" : "dot" },
+        marker: { color: colour(index), size: analytics.keys.length > 1 ? 4 : 5 },
+      };
+    });
   }
 
-  function layout() {
+  function layout(title, width) {
     const text = style("--muted");
     const grid = style("--line");
+    const cut = title.length > TITLE_LETTERS ? `${title.slice(0, TITLE_LETTERS - 1)}…` : title;
     return {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: style("--font"), size: 13, color: text },
-      margin: { l: 40, r: 12, t: 10, b: 32 },
+      margin: { l: 58, r: 12, t: 10, b: 32 },
       showlegend: false,
       dragmode: false,
       hovermode: "x unified",
       hoverlabel: { bgcolor: style("--raised"), bordercolor: grid, font: { family: style("--font"), color: style("--text") } },
-      xaxis: { type: "date", gridcolor: "rgba(0,0,0,0)", linecolor: grid, fixedrange: true, hoverformat: "window until %H:%M:%S", nticks: area.clientWidth < 480 ? 4 : 8, tickformat: "%H:%M:%S", tickangle: 0 },
-      yaxis: { gridcolor: grid, zeroline: false, fixedrange: true, nticks: 6, tickformat: ",~g" },
+      xaxis: { type: "date", gridcolor: "rgba(0,0,0,0)", linecolor: grid, fixedrange: true, hoverformat: "%H:%M:%S", nticks: width < 280 ? 3 : width < 480 ? 4 : 8, tickformat: "%H:%M:%S", tickangle: 0 },
+      yaxis: { title: { text: words.plotly(cut), font: { size: 12.5 }, standoff: 6 }, gridcolor: grid, zeroline: false, fixedrange: true, nticks: 6, tickformat: ",~g" },
       uirevision: "same",
     };
   }
@@ -85,19 +96,58 @@ const chart = (() => {
     return ms - new Date(ms).getTimezoneOffset() * 60000;
   }
 
+  // One box per key; those of other keys are cleared.
+  function boxes() {
+    const wanted = analytics.keys;
+    const known = new Map(Array.from(area.children, (box) => [box.dataset.key, box]));
+    area.classList.toggle("several", wanted.length > 1);
+    const found = wanted.map((key) => {
+      let box = known.get(key.key);
+      known.delete(key.key);
+      if (box === undefined) {
+        box = document.createElement("div");
+        box.className = "chart";
+        box.dataset.key = key.key;
+        box.setAttribute("role", "img");
+        const none = document.createElement("p");
+        none.className = "empty none";
+        box.append(document.createElement("div"), none);
+      }
+      box.setAttribute("aria-label", words.shown(`Line chart of ${key.title} by ${analytics.group} over time; the same values are in the table.`));
+      return box;
+    });
+    for (const box of known.values()) {
+      if (typeof Plotly !== "undefined") Plotly.purge(box.firstChild);
+      box.remove();
+    }
+    found.forEach((box, index) => {
+      if (area.children[index] !== box) area.insertBefore(box, area.children[index] ?? null);
+    });
+    return found;
+  }
+
   function draw() {
-    if (typeof Plotly === "undefined" || area.offsetParent === null || !zones.some((zone) => zone.means.length)) return;
-    const data = traces();
-    for (const trace of data) trace.x = trace.x.map(local);
-    Plotly.react(area, data, layout(), { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false });
+    if (typeof Plotly === "undefined" || analytics === null || area.offsetParent === null) return;
+    if (!groups.some((group) => group.results.length)) return;
+    boxes().forEach((box, index) => {
+      const { key, title } = analytics.keys[index];
+      const data = traces(key);
+      const isEmpty = !data.some((trace) => trace.y.length);
+      box.lastChild.textContent = isEmpty ? words.shown(`No value of ${title} yet.`) : "";
+      box.lastChild.hidden = !isEmpty;
+      Plotly.react(box.firstChild, data, layout(words.shown(title), box.clientWidth), { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false });
+    });
     document.documentElement.dataset.chart = "drawn";
     say("");
   }
 
-  function show(news) {
-    zones = news;
+  function show(newAnalytics, news, newSearch) {
+    analytics = newAnalytics;
+    groups = news;
+    search = newSearch;
     update();
-    const state = JSON.stringify(zones.slice(0, LINES).map((zone) => [zone.name, zone.means.length, zone.means.at(-1), zone.means.at(-2)]));
+    const lines = groups.slice(0, LINES).map((group) => [group.name, group.results.length, group.results.at(-1), group.results.at(-2)]);
+    const state = JSON.stringify([analytics.name, analytics.keys, lines]);
     if (state !== drawn) {
       drawn = state;
       draw();
@@ -107,7 +157,10 @@ const chart = (() => {
   // A line through the newest values, as wide as its box. Hidden from screen readers, which read the numbers.
   function spark(svg, values) {
     const shown = values.slice(-40);
-    if (shown.length < 2) return;
+    if (shown.length < 2) {
+      svg.firstElementChild?.setAttribute("points", "");
+      return;
+    }
     const low = Math.min(...shown);
     const span = Math.max(...shown) - low || 1;
     const points = shown.map((value, index) => `${((index / (shown.length - 1)) * 100).toFixed(1)},${(22 - ((value - low) / span) * 20).toFixed(1)}`);

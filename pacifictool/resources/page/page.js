@@ -3,15 +3,21 @@
 (() => {
   const HISTORY = 60;
   const COLUMNS = 12;
+  const FEW = 12; // groups that need neither search nor order
   const TREND = 40;
+  const CHANGE_AFTER_MS = 250;
   const SPOKEN_EVERY_MS = 20000;
   const FALLBACK_AFTER_MS = 6000;
   const byId = (id) => document.getElementById(id);
-  const histories = new Map();
-  const trends = new Map();
+  const histories = new Map(); // by analytics and group
+  const trends = new Map(); // by device and key
+  const asked = new URLSearchParams(location.search);
   let spokenAt = -Infinity;
   let spokenVerdict = "";
   let receivedAt = 0;
+  let newest = null;
+  let events = null;
+  let changing = null;
 
   function set(element, text) {
     const shown = words.shown(text);
@@ -73,6 +79,7 @@
       mark(item, "state", hop.state);
       set(item.querySelector("h2"), hop.title);
       set(item.querySelector(".figure"), hop.figure === "?" ? "unknown" : hop.figure);
+      mark(item.querySelector(".figure"), "long", hop.figure.length > 8);
       set(item.querySelector(".detail"), hop.detail);
       const flow = snapshot.flows[index];
       const pipe = item.querySelector(".pipe");
@@ -96,19 +103,30 @@
     set(byId("place"), [url.replace(/^https?:\/\//, ""), generation && `server ${generation}`].filter(Boolean).join(" · "));
   }
 
-  // --- zones --------------------------------------------------------------------------------------------------------
+  // --- results ------------------------------------------------------------------------------------------------------
 
-  function withHistory(zone) {
-    const known = histories.get(zone.name) ?? new Map();
-    for (const mean of zone.means) known.set(mean.ts, mean);
+  const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+  function chosenAnalytics(snapshot) {
+    return snapshot.analytics.find((each) => each.name === snapshot.chosen) ?? snapshot.analytics[0];
+  }
+
+  function withHistory(analytics, group) {
+    const key = JSON.stringify([analytics.name, group.name]);
+    const known = histories.get(key) ?? new Map();
+    for (const result of group.results) known.set(result.ts, result);
     const kept = [...known.values()].sort((a, b) => a.ts - b.ts).slice(-HISTORY);
-    histories.set(zone.name, new Map(kept.map((mean) => [mean.ts, mean])));
-    return { ...zone, means: kept };
+    histories.set(key, new Map(kept.map((result) => [result.ts, result])));
+    return { ...group, results: kept };
+  }
+
+  function chosenKey(analytics) {
+    return analytics.keys.find((key) => key.key === asked.get("key")) ?? analytics.keys[0];
   }
 
   function newCard() {
-    const card = make("li", "zone");
-    card.append(make("h3", "name"), make("p", "value"), document.createElementNS("http://www.w3.org/2000/svg", "svg"), make("p", "about"));
+    const card = make("li", "group");
+    card.append(make("h3", "name"), make("p", "value"), document.createElementNS("http://www.w3.org/2000/svg", "svg"), make("dl", "values"), make("p", "about"));
     const progress = make("span", "window");
     progress.setAttribute("aria-hidden", "true");
     progress.append(make("i"));
@@ -116,36 +134,50 @@
     return card;
   }
 
-  function showCard(card, zone, index, windowMs) {
-    card.style.setProperty("--series", `var(--series-${index % chart.COLOURS})`);
-    mark(card, "zone", zone.name);
-    mark(card, "ts", zone.ts);
-    mark(card, "value", zone.value);
-    const [name, value, svg, about, progress] = card.children;
-    set(name, zone.name);
-    set(value, words.mean(zone.value));
-    const readings = zone.readings === null ? "" : ` · ${words.grouped(zone.readings)} readings`;
-    set(about, zone.value === null ? (zone.unknown ?? "") : `${words.age(zone.age_seconds)}${readings}`);
-    const share = zone.age_seconds === null ? 0 : (zone.age_seconds * 1000) / windowMs;
-    mark(card, "fresh", zone.age_seconds !== null && share <= 2.5 + 5000 / windowMs);
+  function showCard(card, group, index, analytics) {
+    card.style.setProperty("--series", index < chart.LINES ? `var(--series-${index % chart.COLOURS})` : "var(--line)");
+    const [first] = analytics.keys;
+    const value = group.values[first.key] ?? null;
+    const isSingle = analytics.keys.length === 1;
+    mark(card, "group", group.name);
+    mark(card, "ts", group.ts);
+    mark(card, "value", value);
+    mark(card, "single", isSingle);
+    const [name, large, svg, values, about, progress] = card.children;
+    set(name, group.name);
+    set(large, words.mean(value));
+    children(values, isSingle ? [] : analytics.keys, (key) => key.key, () => {
+      const pair = make("div");
+      pair.append(make("dt"), make("dd"));
+      return pair;
+    }, (pair, key) => {
+      set(pair.firstChild, key.title);
+      set(pair.lastChild, words.reading(group.values[key.key] ?? null));
+    });
+    const readings = group.readings === null ? "" : ` · ${words.grouped(group.readings)} readings`;
+    set(about, group.ts === null ? (group.unknown ?? "") : `${words.age(group.age_seconds)}${readings}`);
+    const share = group.age_seconds === null ? 0 : (group.age_seconds * 1000) / analytics.slide_ms;
+    mark(card, "fresh", group.is_fresh);
     progress.firstChild.style.setProperty("--share", Math.min(1, share).toFixed(3));
-    chart.spark(svg, zone.means.map((mean) => mean.value));
+    if (isSingle) chart.spark(svg, group.results.map((result) => result.values[first.key]).filter((one) => one !== undefined));
   }
 
-  function showMeansTable(zones) {
-    const times = [...new Set(zones.flatMap((zone) => zone.means.map((mean) => mean.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
-    const [head, body] = [byId("means-table").tHead, byId("means-table").tBodies[0]];
-    const titles = [{ key: "zone", text: "Zone" }, ...times.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
+  function showTable(analytics, groups) {
+    const key = chosenKey(analytics).key;
+    const times = [...new Set(groups.flatMap((group) => group.results.map((result) => result.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
+    const [head, body] = [byId("results-table").tHead, byId("results-table").tBodies[0]];
+    const titles = [{ key: "group", text: capitalised(analytics.group) }, ...times.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
     if (head.rows.length === 0) head.append(make("tr"));
     children(head.rows[0], titles, (title) => title.key, (title) => {
-      const cell = make("th", title.key === "zone" ? "" : "number", title.text);
+      const cell = make("th", title.key === "group" ? "" : "number");
       cell.scope = "col";
       return cell;
-    }, () => {});
-    children(body, zones, (zone) => zone.name, () => make("tr"), (row, zone) => {
-      const cells = [{ key: "zone", text: zone.name }, ...times.map((ts) => ({ key: String(ts), text: words.mean(histories.get(zone.name).get(ts)?.value ?? null) }))];
+    }, (cell, title) => set(cell, title.text));
+    children(body, groups, (group) => group.name, () => make("tr"), (row, group) => {
+      const known = new Map(group.results.map((result) => [result.ts, result.values[key] ?? null]));
+      const cells = [{ key: "group", text: group.name }, ...times.map((ts) => ({ key: String(ts), text: words.mean(known.get(ts) ?? null) }))];
       children(row, cells, (cell) => cell.key, (cell) => {
-        if (cell.key !== "zone") return make("td", "number");
+        if (cell.key !== "group") return make("td", "number");
         const heading = make("th");
         heading.scope = "row";
         return heading;
@@ -153,14 +185,50 @@
     });
   }
 
-  function showZones(snapshot) {
-    const zones = snapshot.zones.map(withHistory);
-    const seconds = snapshot.window_ms / 1000;
-    const more = zones.length > chart.LINES ? `, the first ${chart.LINES} of ${words.grouped(snapshot.zones_total)} zones; the table has more` : "";
-    set(byId("zones-sub"), `${snapshot.value_key}, one mean every ${seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`}${more}`);
-    children(byId("cards"), zones.slice(0, chart.LINES), (zone) => zone.name, newCard, (card, zone, index) => showCard(card, zone, index, snapshot.window_ms));
-    if (!byId("table-view").hidden) showMeansTable(zones);
-    chart.show(zones);
+  function options(select, items, chosen) {
+    children(select, items, (item) => item.value, (item) => {
+      const option = make("option");
+      option.value = item.value;
+      return option;
+    }, (option, item) => set(option, item.text));
+    if (document.activeElement !== select && chosen !== undefined) select.value = chosen;
+  }
+
+  function showFilters(snapshot, analytics) {
+    const several = snapshot.analytics.length > 1;
+    const many = analytics.groups_total > FEW || Boolean(asked.get("search"));
+    const keys = analytics.keys.map((key) => ({ value: key.key, text: key.title }));
+    byId("filters").hidden = !several && !many && keys.length === 1;
+    byId("analytics-field").hidden = !several;
+    byId("key-field").hidden = keys.length === 1;
+    for (const field of document.querySelectorAll("#filters .many")) field.hidden = !many;
+    options(byId("analytics"), snapshot.analytics.map((each) => ({ value: each.name, text: each.name })), analytics.name);
+    options(byId("key"), keys, chosenKey(analytics).key);
+    const { groups, groups_found: found, groups_watched: watched, groups_total: total } = analytics;
+    const parts = [];
+    if (groups.length < found) parts.push(`showing ${words.grouped(groups.length)} of ${words.grouped(found)}`);
+    else if (found < watched) parts.push(`${words.grouped(found)} of ${words.grouped(watched)} match`);
+    if (watched < total) parts.push(`${words.grouped(watched)} of ${words.grouped(total)} watched`);
+    set(byId("cut"), parts.join(" · "));
+  }
+
+  function showResults(snapshot) {
+    const analytics = chosenAnalytics(snapshot);
+    if (analytics === undefined) {
+      set(byId("results-sub"), "The scenario has no analytics.");
+      return;
+    }
+    const groups = analytics.groups.map((group) => withHistory(analytics, group));
+    const drawn = groups.length > chart.LINES ? `; lines of the first ${chart.LINES}` : "";
+    const what = analytics.keys.length === 1 ? `${analytics.keys[0].title}, ` : "";
+    set(byId("results-title"), analytics.title);
+    set(byId("results-sub"), `${what}${analytics.every}${drawn}`);
+    set(byId("results-caption"), `${capitalised(analytics.results_word)} by ${analytics.group}; the newest window first`);
+    byId("cards").setAttribute("aria-label", words.shown(`Newest ${analytics.result} of each ${analytics.group}`));
+    showFilters(snapshot, analytics);
+    children(byId("cards"), groups, (group) => group.name, newCard, (card, group, index) => showCard(card, group, index, analytics));
+    if (!byId("table-view").hidden) showTable(analytics, groups);
+    chart.show(analytics, groups, asked.get("search") ?? "");
   }
 
   // --- devices and job ----------------------------------------------------------------------------------------------
@@ -176,39 +244,52 @@
     return row;
   }
 
-  function showRow(row, device) {
+  function deviceKey(snapshot) {
+    return snapshot.telemetry.find((key) => key.key === byId("device-key").value) ?? snapshot.telemetry[0];
+  }
+
+  function showRow(row, device, key, attributes) {
+    const value = device.values[key.key] ?? null;
     mark(row, "device", device.name);
     mark(row, "ts", device.ts);
-    mark(row, "value", device.value);
+    mark(row, "value", value);
     mark(row, "reporting", Boolean(device.rate));
-    const [name, zone, trend, last, measured, rate] = row.cells;
+    const [name, where, trend, last, measured, rate] = row.cells;
+    const place = attributes.map((attribute) => device.attributes[attribute.key] ?? "–").join(" / ");
     set(name.firstChild, device.name);
-    set(name.lastChild, device.ts === null ? (device.unknown ?? "") : (device.zone ?? ""));
-    set(zone, device.ts === null ? (device.unknown ?? "–") : (device.zone ?? "–"));
-    set(last, words.reading(device.value));
+    set(name.lastChild, device.ts === null ? (device.unknown ?? "") : place.replace(/^–$/, ""));
+    set(where, device.ts === null ? (device.unknown ?? "–") : place || "–");
+    set(last, words.reading(value));
     set(measured, words.age(device.age_seconds));
     set(rate, words.rate(device.rate));
-    if (typeof device.value !== "number") return;
-    const seen = trends.get(device.name) ?? { ts: null, values: [] };
-    if (seen.ts !== device.ts) {
+    const series = JSON.stringify([device.name, key.key]);
+    const seen = trends.get(series) ?? { ts: null, values: [] };
+    if (typeof value === "number" && seen.ts !== device.ts) {
       seen.ts = device.ts;
-      seen.values = [...seen.values, device.value].slice(-TREND);
-      trends.set(device.name, seen);
-      chart.spark(trend.firstChild, seen.values);
+      seen.values = [...seen.values, value].slice(-TREND);
+      trends.set(series, seen);
     }
+    chart.spark(trend.firstChild, seen.values);
   }
 
   function showDevices(snapshot) {
-    children(byId("devices").tBodies[0], snapshot.devices, (device) => device.name, newRow, showRow);
-    for (const name of trends.keys()) {
-      if (trends.size > 200 && !snapshot.devices.some((device) => device.name === name)) trends.delete(name);
+    const several = snapshot.telemetry.length > 1;
+    byId("device-key-field").hidden = !several;
+    options(byId("device-key"), snapshot.telemetry.map((key) => ({ value: key.key, text: key.title })));
+    const key = deviceKey(snapshot);
+    set(byId("device-value"), key.unit ? `Last (${key.unit})` : "Last");
+    set(byId("device-attributes"), capitalised(snapshot.attributes.map((attribute) => attribute.title).join(" / ")) || "–");
+    children(byId("devices").tBodies[0], snapshot.devices, (device) => device.name, newRow, (row, device) => showRow(row, device, key, snapshot.attributes));
+    for (const place of trends.keys()) {
+      if (trends.size > 500 && !snapshot.devices.some((device) => device.name === JSON.parse(place)[0])) trends.delete(place);
     }
     const { reporting, is_estimate: isEstimate, rate } = snapshot.platform;
     const about = isEstimate ? "about " : "";
     set(byId("devices-sub"), reporting === null ? "" : `${about}${words.grouped(reporting)} of ${words.grouped(snapshot.devices_total)} report, ${about}${words.rate(rate)}`);
   }
 
-  function showJob({ job }) {
+  function showJob({ job, words: called }) {
+    set(byId("posted"), `${capitalised(called.results)} posted`);
     for (const cell of byId("job").querySelectorAll("[data-job]")) {
       const value = job[cell.dataset.job];
       set(cell, typeof value === "number" ? words.grouped(value) : (value ?? "–"));
@@ -224,26 +305,32 @@
 
   // --- what a screen reader reads -------------------------------------------------------------------------------------
 
+  function firstValues(snapshot, count) {
+    const analytics = chosenAnalytics(snapshot);
+    const known = (analytics?.groups ?? []).slice(0, count).filter((group) => group.values[analytics.keys[0].key] !== undefined);
+    return known.map((group) => `${group.name} ${words.mean(group.values[analytics.keys[0].key])}`);
+  }
+
   function speak(snapshot) {
     const now = performance.now();
     if (now - spokenAt < SPOKEN_EVERY_MS && snapshot.verdict === spokenVerdict) return;
     spokenAt = now;
     spokenVerdict = snapshot.verdict;
     const stops = snapshot.hops.filter((hop) => hop.state !== "flowing").map((hop) => `${hop.title} ${SPOKEN_STATES[hop.state]}.`);
-    const means = snapshot.zones.slice(0, 4).filter((zone) => zone.value !== null).map((zone) => `${zone.name} ${words.mean(zone.value)}`);
-    set(byId("summary"), [snapshot.verdict, ...stops, means.join(", ")].filter(Boolean).join(" "));
+    set(byId("summary"), [snapshot.verdict, ...stops, firstValues(snapshot, 4).join(", ")].filter(Boolean).join(" "));
   }
 
   function show(snapshot) {
     receivedAt = performance.now();
+    newest = snapshot;
     showHops(snapshot);
-    showZones(snapshot);
+    showResults(snapshot);
     showDevices(snapshot);
     showJob(snapshot);
     list(byId("notes"), snapshot.notes);
     set(byId("clock"), `Last update at ${words.clock(snapshot.ts)}.`);
     speak(snapshot);
-    const shown = snapshot.zones.slice(0, 3).filter((zone) => zone.value !== null).map((zone) => `${zone.name} ${words.mean(zone.value)}`);
+    const shown = firstValues(snapshot, 3);
     document.title = shown.length ? words.shown(`${shown.join(" · ")} – watch`) : "pacifictool watch";
     if (document.documentElement.dataset.ready === undefined) {
       document.documentElement.dataset.ready = "values";
@@ -261,7 +348,7 @@
 
   async function poll() {
     try {
-      const response = await fetch("/watch/snapshot", { cache: "no-store" });
+      const response = await fetch(`/watch/snapshot?${asked}`, { cache: "no-store" });
       if (!response.ok) throw new Error(String(response.status));
       show(await response.json());
       connected("live", "Live");
@@ -272,20 +359,27 @@
   }
 
   function listen() {
-    const events = new EventSource("/watch/events");
-    events.addEventListener("message", (event) => {
+    events?.close();
+    const stream = new EventSource(`/watch/events?${asked}`);
+    events = stream;
+    stream.addEventListener("message", (event) => {
       show(JSON.parse(event.data));
       connected("live", "Live");
     });
-    events.addEventListener("error", () => {
+    stream.addEventListener("error", () => {
       connected("lost", "No response, trying again");
       // The browser reconnects by itself, except after an error status.
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+      if (stream.readyState === EventSource.CLOSED) {
+        setTimeout(() => {
+          if (events === stream) listen();
+        }, 2000);
+      }
     });
     // Some proxies buffer a stream until it ends, which this one never does.
     setTimeout(() => {
-      if (receivedAt === 0 && events.readyState === EventSource.OPEN) {
-        events.close();
+      if (receivedAt === 0 && events === stream && stream.readyState === EventSource.OPEN) {
+        stream.close();
+        events = null;
         poll();
       }
     }, FALLBACK_AFTER_MS);
@@ -318,12 +412,34 @@
     byId("as-table").setAttribute("aria-pressed", String(asTable));
     byId("table-view").hidden = !asTable;
     byId("chart-view").hidden = asTable;
-    if (asTable) showMeansTable([...histories].map(([name, means]) => ({ name, means: [...means.values()] })));
-    else chart.draw();
+    if (newest !== null) showResults(newest);
+    if (!asTable) chart.draw();
   }
 
   byId("as-chart").addEventListener("click", () => choose(false));
   byId("as-table").addEventListener("click", () => choose(true));
+
+  // Other groups come with a new stream: the server searches, sorts and cuts.
+  function ask(name, value, fallback) {
+    if (value === fallback) asked.delete(name);
+    else asked.set(name, value);
+    history.replaceState(null, "", asked.size ? `?${asked}` : location.pathname);
+    if (newest !== null) showResults(newest);
+    clearTimeout(changing);
+    changing = setTimeout(() => {
+      if (events !== null) listen();
+    }, CHANGE_AFTER_MS);
+  }
+
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("search").addEventListener("input", (event) => ask("search", event.target.value, ""));
+  for (const [name, fallback] of [["analytics", null], ["sort", "scenario"], ["key", null], ["limit", "50"]]) {
+    byId(name).addEventListener("change", (event) => ask(name, event.target.value, fallback));
+  }
+  byId("device-key").addEventListener("change", () => newest !== null && showDevices(newest));
+  for (const name of ["search", "sort", "limit"]) {
+    if (asked.has(name)) byId(name).value = asked.get(name);
+  }
 
   schemeChanged();
   listen();

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from pacifictool.display import json_document
 from pacifictool.runtime.local_requests import refusal
+from pacifictool.watch.choice import MAX_LIMIT, SORTS, Choice
 from pacifictool.watch.collector import Collector
 from pacifictool.watch.web.files import PREFIX, PageFile, PageFiles
 from pacifictool.watch.web.source import Source
@@ -39,7 +40,10 @@ MAX_VIEWERS: Final = 32
 
 _HISTORY: Final = 60
 _NEWS: Final = 5
-"""Means per zone in all messages after the first: the page keeps the older ones."""
+"""Results of a group in all messages after the first that has it: the page keeps the older ones."""
+_LIMIT: Final = 50
+"""Groups in a message, unless the page asks for another number."""
+_DIGITS: Final = 7
 _FIRST_SECONDS: Final = 1.0
 """How long the first message waits for parts that have not responded yet."""
 
@@ -91,26 +95,28 @@ class _Page:
         with self._source.viewing() as collector:
             await _wait_for_first_poll(collector)
             headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
-            return Response(_snapshot(collector, _HISTORY), media_type="application/json", headers=headers)
+            choice = _choice(request, collector)
+            body = _snapshot(collector, choice, set())
+            return Response(body, media_type="application/json", headers=headers)
 
     async def events(self, request: Request) -> Response:
-        """Snapshots as server-sent events: the first with the whole history, the others with the newest means."""
+        """Snapshots as server-sent events: a group's first with its whole history, the others with its newest
+        results."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         if self._viewers >= MAX_VIEWERS:
             return _text(503, f"{MAX_VIEWERS} pages are already being served.")
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._stream(request), media_type="text/event-stream", headers=headers)
 
-    async def _stream(self) -> AsyncIterator[bytes]:
+    async def _stream(self, request: Request) -> AsyncIterator[bytes]:
         self._viewers += 1
         try:
             with self._source.viewing() as collector:
                 await _wait_for_first_poll(collector)
-                history = _HISTORY
+                choice, sent = _choice(request, collector), set[tuple[str, str]]()
                 while True:
-                    yield b"data: " + _snapshot(collector, history) + b"\n\n"
-                    history = _NEWS
+                    yield b"data: " + _snapshot(collector, choice, sent) + b"\n\n"
                     await asyncio.sleep(self._interval_seconds)
         finally:
             self._viewers -= 1
@@ -127,9 +133,39 @@ async def _wait_for_first_poll(collector: Collector) -> None:
         waited += 0.02
 
 
-def _snapshot(collector: Collector, history: int) -> bytes:
-    document = collector.snapshot().as_document(history=history)
-    return json_document(document, ascii_only=True).encode("ascii")
+def _choice(request: Request, collector: Collector) -> Choice:
+    """What the page asks for; what makes no sense is left out. Without `analytics`, the first one."""
+    asked = request.query_params
+    names = collector.analytics
+    first = names[0] if names else None
+    limit = asked.get("limit", "")
+    return Choice(
+        analytics=asked["analytics"] if asked.get("analytics") in names else first,
+        search=asked.get("search", ""),
+        sort=asked["sort"] if asked.get("sort") in SORTS else "scenario",
+        key=asked.get("key"),
+        limit=min(int(limit), MAX_LIMIT) if limit.isascii() and limit.isdigit() and len(limit) < _DIGITS else _LIMIT,
+    )
+
+
+def _snapshot(collector: Collector, choice: Choice, sent: set[tuple[str, str]]) -> bytes:
+    """A message. `sent`: the groups whose history the page has, by the names of analytics and group; added to."""
+    now_sent = set[tuple[str, str]]()
+
+    def history(analytics: str, group: str) -> int:
+        now_sent.add((analytics, group))
+        return _NEWS if (analytics, group) in sent else _HISTORY
+
+    document = collector.snapshot().as_document(choice=choice, history_of=history)
+    # A group without results so far may get older ones later, when it is read for the first time.
+    empty = {
+        (each["name"], group["name"])
+        for each in document["analytics"]
+        for group in each["groups"]
+        if not group["results"]
+    }
+    sent |= now_sent - empty
+    return json_document({**document, "chosen": choice.analytics}, ascii_only=True).encode("ascii")
 
 
 async def _file_response(request: Request, file: PageFile, headers: dict[str, str]) -> Response:

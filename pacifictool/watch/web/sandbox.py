@@ -11,7 +11,14 @@ from starlette.applications import Starlette
 
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, load_scenario, tutorial_scenario
-from pacifictool.settings import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, KafkaEndpoint, Secret, read_properties
+from pacifictool.settings import (
+    DEFAULT_LOOPBACK_PASSWORD,
+    DEFAULT_USERNAME,
+    KafkaEndpoint,
+    Secret,
+    parse_mqtt,
+    read_properties,
+)
 from pacifictool.watch.collector import SESSION_TIMEOUTS, Collector, WatchTarget
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.source import OnDemand
@@ -20,9 +27,9 @@ from pacifictool.watch.web.source import OnDemand
 def page(url: str, options: Path) -> Starlette:
     """The page of the sandbox at `url`.
 
-    `options` is a JSON file with `web.page_options`, Kafka's address as `kafka` and, where the broker asks for a login,
-    the file of its properties as `kafka_config`. It is read when the page is opened: the sandbox may be up before its
-    broker.
+    `options` is a JSON file with `web.page_options`, the addresses of Kafka and MQTT as `kafka` and `mqtt`, and,
+    where the broker asks for a login, the file of its properties as `kafka_config`. It is read when the page is opened:
+    the sandbox may be up before its broker.
     """
 
     def make() -> Collector:
@@ -42,6 +49,7 @@ def page(url: str, options: Path) -> Starlette:
                 KafkaEndpoint(given.get("kafka", "localhost:9092"), _kafka_properties(given.get("kafka_config"))),
                 scenario,
                 lambda: _folders(given),
+                mqtt=None if given.get("mqtt") is None else parse_mqtt(given["mqtt"]),
             )
         )
 

@@ -2,15 +2,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pacifictool.analytics.state.checkpoint import Checkpoint
-from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.state.store import BatchOutcome
-from pacifictool.analytics.windows import UNITS, PartialSum
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, parse_scenario
@@ -31,18 +26,25 @@ def platform(sandbox: SandboxProcess) -> Iterator[Platform]:
         yield platform
 
 
+def scenario_text(unique: str) -> str:
+    """Two turbines in two zones, of a type of their own, so that tests do not see one another's."""
+    return (
+        f'[platform]\ndevice_type = "Type {unique}"\n'
+        f'[forwarding]\ntopic = "topic-{unique}"\nattributes = ["geoZone"]\ntelemetry = ["windSpeed"]\n'
+        '[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "2s"\n'
+        'telemetry = { windSpeed = "mean(windSpeed)" }\n'
+        '[labels]\ndevice = "turbine"\ngeoZone = "zone"\nwindSpeed = "wind speed"\n'
+        + "".join(
+            f'[[devices]]\nname = "Turbine {unique} {number}"\nattributes = {{ geoZone = "Zone {unique} {number}" }}\n'
+            "telemetry = { windSpeed = { min = 30, max = 35 } }\n"
+            for number in (1, 2)
+        )
+    )
+
+
 @pytest.fixture
 def scenario(unique: str) -> Scenario:
-    """Two turbines in two zones, of a type of their own, so that tests do not see one another's."""
-    return parse_scenario(
-        f'[platform]\nentity_type = "Type {unique}"\n[kafka]\ntopic = "topic-{unique}"\n[aggregation]\nwindow = "2s"\n'
-        + "".join(
-            f'[[turbines]]\nname = "Turbine {unique} {number}"\nzone = "Zone {unique} {number}"\n'
-            "wind_speed = { min = 30, max = 35 }\n"
-            for number in (1, 2)
-        ),
-        source="test",
-    )
+    return parse_scenario(scenario_text(unique), source="test")
 
 
 @pytest.fixture
@@ -67,23 +69,3 @@ def make_collector(platform: Platform, scenario: Scenario) -> Iterator[MakeColle
     yield make
     for collector in collectors:
         collector.close()
-
-
-def write_job(folder: Path, topic: str, *, windows: dict[tuple[str, int], int], ends: int, topic_id: str = "x") -> None:
-    """A job's folder as `aggregate` leaves it: `windows` maps a zone and a window's end to its number of readings."""
-    with Checkpoint(folder, topic) as checkpoint:
-        checkpoint.check_identity(
-            {
-                "topic": topic,
-                "topic_id": topic_id,
-                "window_ms": 2000,
-                "value_key": "windSpeed",
-                "target": "rest http://localhost:8080",
-            }
-        )
-        sums = [PartialSum(zone, end, count, 40 * UNITS * count) for (zone, end), count in windows.items()]
-        invalid = [InvalidRecord(topic, 0, offset, "no number", 1, b"") for offset in range(2)]
-        checkpoint.store.apply(
-            BatchOutcome([OffsetRange(0, 0, ends)], sums, invalid, watermark_ms=1, planned_ms=1, done_ms=1)
-        )
-        checkpoint.store.mark_delivered([(end, zone, count) for (zone, end), count in windows.items()])

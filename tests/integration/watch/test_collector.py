@@ -14,13 +14,14 @@ from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import NO_RETRY, Platform, Session
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
 from pacifictool.watch.collector import Collector
-from pacifictool.watch.model import Snapshot
-from tests.integration.watch.conftest import MakeCollector, write_job
+from pacifictool.watch.model import GroupView, Snapshot
+from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.support.command_line import variables_of
+from tests.support.job_folders import write_job
 from tests.support.waiting import wait_until
 
 
@@ -36,6 +37,10 @@ def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: floa
     return found
 
 
+def groups_of(snapshot: Snapshot, analytics: int = 0) -> tuple[GroupView, ...]:
+    return snapshot.platform.analytics[analytics].groups
+
+
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -47,15 +52,17 @@ def test_unknown_parts_of_an_empty_platform_have_reasons(make_collector: MakeCol
     assert "cannot be reached" in document["topic"]["unknown"]
     assert "No job on this machine" in document["job"]["unknown"]
     assert {device["unknown"] for device in document["devices"]} == {"The platform has no device of this name."}
-    assert {zone["unknown"] for zone in document["zones"]} == {"The platform has no asset or device of this name yet."}
+    assert {group["unknown"] for group in document["analytics"][0]["groups"]} == {
+        "The platform has no asset or device of this name yet."
+    }
 
 
 def test_means_readings_and_rates_are_those_of_the_platform(
     make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
-    kind = scenario.platform.entity_type
-    asset = platform.assets.create(scenario.zones[0], kind)
-    turbine = platform.devices.create(scenario.turbines[0].name, kind)
+    kind = scenario.asset_type
+    asset = platform.assets.create(scenario.entities()[0], kind)
+    turbine = platform.devices.create(scenario.devices[0].name, kind)
     end = now_ms() // 2000 * 2000
     platform.telemetry.write(asset, [(end - 2000 * number, {"windSpeed": 40.125 + number}) for number in range(3)])
     start = now_ms() - 5000
@@ -63,13 +70,13 @@ def test_means_readings_and_rates_are_those_of_the_platform(
 
     snapshot = make_collector().snapshot()
 
-    zone, missing = snapshot.platform.zones
-    assert [(mean.ts_ms, mean.value) for mean in zone.means] == [
+    zone, missing = groups_of(snapshot)
+    assert [(result.ts_ms, result.values["windSpeed"]) for result in zone.results] == [
         (end - 4000, 42.125), (end - 2000, 41.125), (end, 40.125)
     ]  # fmt: skip
     assert (zone.kind, missing.kind) == ("asset", None)
     device = snapshot.platform.devices[0]
-    assert (device.value, device.zone) == (49, scenario.zones[0])
+    assert (device.values, device.attributes) == ({"windSpeed": 49}, {"geoZone": scenario.entities()[0]})
     assert device.rate == pytest.approx(10, rel=0.05)
     assert (snapshot.platform.reporting, snapshot.platform.devices_total) == (1, 2)
 
@@ -77,37 +84,37 @@ def test_means_readings_and_rates_are_those_of_the_platform(
 def test_a_correction_and_a_new_zone_appear(
     make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
-    kind = scenario.platform.entity_type
-    asset = platform.assets.create(scenario.zones[0], kind)
+    kind = scenario.asset_type
+    asset = platform.assets.create(scenario.entities()[0], kind)
     end = now_ms()
     platform.telemetry.write(asset, [(end, {"windSpeed": 40.5})])
     collector = make_collector()
-    assert collector.snapshot().platform.zones[0].latest
+    assert groups_of(collector.snapshot())[0].latest
     platform.telemetry.write(asset, [(end, {"windSpeed": 41.5})])
-    until(collector, lambda seen: [mean.value for mean in seen.platform.zones[0].means] == [41.5])
+    until(collector, lambda seen: [result.values["windSpeed"] for result in groups_of(seen)[0].results] == [41.5])
     # A zone that the gateway sink writes is a device of the zone's name.
-    device = platform.devices.create(scenario.zones[1], kind)
+    device = platform.devices.create(scenario.entities()[1], kind)
     platform.telemetry.write(device, [(end, {"windSpeed": 45.5})])
-    snapshot = until(collector, lambda seen: bool(seen.platform.zones[1].means))
-    assert snapshot.platform.zones[1].kind == "device"
-    assert scenario.zones[1] not in [device.name for device in snapshot.platform.devices]
+    snapshot = until(collector, lambda seen: bool(groups_of(seen)[1].results))
+    assert groups_of(snapshot)[1].kind == "device"
+    assert scenario.entities()[1] not in [device.name for device in snapshot.platform.devices]
     platform.assets.delete(asset.id)
-    until(collector, lambda seen: seen.platform.zones[0].kind is None)
+    until(collector, lambda seen: groups_of(seen)[0].kind is None)
 
 
 def test_a_device_that_falls_silent_no_longer_reports(
     make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
-    turbine = platform.devices.create(scenario.turbines[0].name, scenario.platform.entity_type)
+    turbine = platform.devices.create(scenario.devices[0].name, scenario.asset_type)
     old = now_ms() - 3_600_000
     platform.telemetry.write(turbine, [(old, {"windSpeed": 31})])
     collector = make_collector()
-    snapshot = until(collector, lambda seen: seen.platform.devices[0].value == 31)
+    snapshot = until(collector, lambda seen: seen.platform.devices[0].values.get("windSpeed") == 31)
     assert snapshot.platform.devices[0].rate == 0
     # Its clock goes wrong by an hour, which does not matter: readings come, so it reports.
     for number in range(1, 20):
         platform.telemetry.write(turbine, [(old + number * 100, {"windSpeed": 30 + number})])
-    snapshot = until(collector, lambda seen: seen.platform.devices[0].value == 49)
+    snapshot = until(collector, lambda seen: seen.platform.devices[0].values.get("windSpeed") == 49)
     assert snapshot.platform.devices[0].is_reporting
 
 
@@ -116,7 +123,7 @@ def test_many_devices_are_polled_page_by_page(
 ) -> None:
     monkeypatch.setattr(platform_module, "DEVICES_PER_PAGE", 5)
     monkeypatch.setattr(platform_module, "PAGE_SECONDS", 0.3)
-    kind = scenario.platform.entity_type
+    kind = scenario.asset_type
     for number in range(12):
         device = platform.devices.create(f"{kind} D{number:02d}", kind)
         platform.telemetry.write(device, [(now_ms() - 100 * k, {"windSpeed": k}) for k in range(50)])
@@ -130,17 +137,17 @@ def test_many_devices_are_polled_page_by_page(
 
     snapshot = until(collector, all_seen)
     assert snapshot.platform.devices_total == 12
-    assert "5 of 12 devices" in snapshot.platform.notes[0]
+    assert "5 of 12 turbines" in snapshot.platform.notes[0]
     assert snapshot.as_document()["platform"]["is_estimate"]
 
 
 def test_only_the_chosen_zones_and_devices_are_shown(
     make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
-    asset = platform.assets.create(f"{scenario.zones[0]} other", "some other type")
+    asset = platform.assets.create(f"{scenario.entities()[0]} other", "some other type")
     platform.telemetry.write(asset, [(now_ms(), {"windSpeed": 40.5})])
-    snapshot = make_collector(zones=(asset.name,), devices=("Test Device A1",)).snapshot()
-    assert [(zone.name, zone.kind) for zone in snapshot.platform.zones] == [(asset.name, "asset")]
+    snapshot = make_collector(entities=(asset.name,), devices=("Test Device A1",)).snapshot()
+    assert [(group.name, group.kind) for group in groups_of(snapshot)] == [(asset.name, "asset")]
     assert [device.name for device in snapshot.platform.devices] == ["Test Device A1"]
 
 
@@ -150,7 +157,7 @@ def test_a_server_that_stops_is_reported_and_found_again(
     with SandboxProcess(tmp_path / "data") as sandbox:
         session = Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"), retry=NO_RETRY)
         with Platform(session) as platform:
-            asset = platform.assets.create(scenario.zones[0], scenario.platform.entity_type)
+            asset = platform.assets.create(scenario.entities()[0], scenario.asset_type)
             platform.telemetry.write(asset, [(now_ms(), {"windSpeed": 40.5})])
             collector = make_collector(platform=platform)
             assert collector.snapshot().ok
@@ -158,7 +165,7 @@ def test_a_server_that_stops_is_reported_and_found_again(
             # A connection that was open breaks first.
             snapshot = until(collector, lambda seen: "cannot be reached" in str(seen.platform.unknown))
             assert not snapshot.ok
-            assert snapshot.platform.zones[0].latest is not None, "what was seen before stays in sight"
+            assert groups_of(snapshot)[0].latest is not None, "what was seen before stays in sight"
             sandbox.start()
             until(collector, lambda seen: seen.ok)
 
@@ -174,19 +181,21 @@ def test_a_refused_login_is_not_retried(sandbox: SandboxProcess, make_collector:
 def test_the_job_on_this_machine_reports_readings_lag_and_invalid_records(
     tmp_path: Path, make_collector: MakeCollector, platform: Platform, scenario: Scenario
 ) -> None:
-    zone, topic = scenario.zones[0], scenario.kafka.topic
-    asset = platform.assets.create(zone, scenario.platform.entity_type)
+    zone = scenario.entities()[0]
+    asset = platform.assets.create(zone, scenario.asset_type)
     end = now_ms() // 2000 * 2000
     platform.telemetry.write(asset, [(end, {"windSpeed": 40.0})])
-    write_job(tmp_path / "elsewhere", "another-topic", windows={}, ends=1)
-    write_job(tmp_path / "job", topic, windows={(zone, end): 137}, ends=900)
+    other = parse_scenario(scenario_text("another"), source="test")
+    write_job(tmp_path / "elsewhere", other, windows={}, end=1)
+    target = f"rest {platform.url}"
+    write_job(tmp_path / "job", scenario, windows={("zones", (zone,), end): 137}, end=900, target=target)
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "ledger.sqlite").touch()
 
     collector = make_collector(job_folders=lambda: sorted(tmp_path.iterdir()))
-    snapshot = until(collector, lambda seen: bool(seen.platform.zones[0].means[0].readings))
+    snapshot = until(collector, lambda seen: bool(groups_of(seen)[0].results[0].readings))
 
-    assert snapshot.platform.zones[0].means[0].readings == 137
+    assert groups_of(snapshot)[0].results[0].readings == 137
     job = snapshot.as_document()["job"]
     assert (job["state"], job["rejects"], job["records"], job["posted"]) == ("stopped", 2, 139, 1)
     assert job["rejects_by_reason"] == {"no number": 2}
@@ -202,7 +211,7 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
 ) -> None:
     from confluent_kafka import Producer
 
-    topic, bootstrap = scenario.kafka.topic, variables_of(stack)["PACIFICTOOL_KAFKA"]
+    topic, bootstrap = scenario.forwarding.topic, variables_of(stack)["PACIFICTOOL_KAFKA"]
     admin = KafkaAdmin(KafkaEndpoint(bootstrap))
     producer = Producer({"bootstrap.servers": bootstrap})
     collector = make_collector(kafka=KafkaEndpoint(bootstrap), job_folders=lambda: [tmp_path / "old", tmp_path / "job"])
@@ -210,8 +219,8 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
     admin.create(topic, partitions=1, replication=1)
     info = admin.describe(topic)
     assert info is not None
-    write_job(tmp_path / "old", topic, windows={}, ends=7, topic_id="of an earlier topic")
-    write_job(tmp_path / "job", topic, windows={}, ends=15, topic_id=info.topic_id)
+    write_job(tmp_path / "old", scenario, windows={}, end=7, topic_id="of an earlier topic")
+    write_job(tmp_path / "job", scenario, windows={}, end=15, topic_id=info.topic_id)
     until(collector, lambda seen: seen.topic.ends == {0: 0} and seen.job.folder == str(tmp_path / "job"))
     for _ in range(20):
         producer.produce(topic, b"{}")

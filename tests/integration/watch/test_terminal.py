@@ -22,6 +22,7 @@ import pytest
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
+from tests.integration.watch.conftest import scenario_text
 from tests.support.command_line import CommandLine
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
@@ -100,7 +101,7 @@ class Terminal:
 
 @pytest.fixture
 def environ(sandbox: SandboxProcess, tmp_path: Path) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return {
         **kept,
         "PACIFICTOOL_URL": sandbox.url,
@@ -112,17 +113,11 @@ def environ(sandbox: SandboxProcess, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def zone(platform: Platform, scenario: Scenario, tmp_path: Path) -> str:
+def zone(platform: Platform, scenario: Scenario, unique: str, tmp_path: Path) -> str:
     """A zone with means on the platform, and its scenario as a file."""
-    name = scenario.zones[0]
-    turbines = "".join(
-        f'[[turbines]]\nname = "{turbine.name}"\nzone = "{turbine.zone}"\nwind_speed = {{ min = 30, max = 35 }}\n'
-        for turbine in scenario.turbines
-    )
-    (tmp_path / "scenario.toml").write_text(
-        f'[platform]\nentity_type = "{scenario.platform.entity_type}"\n[aggregation]\nwindow = "2s"\n{turbines}'
-    )
-    asset = platform.assets.create(name, scenario.platform.entity_type)
+    name = scenario.entities()[0]
+    (tmp_path / "scenario.toml").write_text(scenario_text(unique))
+    asset = platform.assets.create(name, scenario.asset_type)
     now_ms = time.time_ns() // 1_000_000
     platform.telemetry.write(asset, [(now_ms - 2000 * number, {"windSpeed": 40.25 + number}) for number in range(5)])
     return name
@@ -242,13 +237,14 @@ def test_json_is_one_document_per_line(command_line: CommandLine, environ: dict[
     assert len(documents) >= 3
     timestamps = [document["ts"] for document in documents]
     assert timestamps == sorted(set(timestamps))
-    assert {document["zones"][0]["value"] for document in documents} == {40.25}
+    assert {document["analytics"][0]["groups"][0]["values"]["windSpeed"] for document in documents} == {40.25}
 
 
 def test_once_prints_one_snapshot(command_line: CommandLine, environ: dict[str, str], zone: str) -> None:
     outcome = command_line("watch", "--once", "-o", "json", environ=environ)
     assert outcome.code == 0
-    assert [mean["value"] for mean in outcome.document["zones"][0]["means"]] == [44.25, 43.25, 42.25, 41.25, 40.25]
+    results = outcome.document["analytics"][0]["groups"][0]["results"]
+    assert [result["values"]["windSpeed"] for result in results] == [44.25, 43.25, 42.25, 41.25, 40.25]
     outcome = command_line("watch", "--once", environ=environ)
     assert outcome.code == 0
     assert zone in outcome.stdout
@@ -266,7 +262,16 @@ def test_once_without_a_platform_fails_with_the_reason(command_line: CommandLine
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--web", "--once"), ("--port", "80"), ("--no-open",), ("--interval", "1ms"), ("--duration", "soon")],
+    [
+        ("--web", "--once"),
+        ("--port", "80"),
+        ("--no-open",),
+        ("--interval", "1ms"),
+        ("--duration", "soon"),
+        ("--sort", "size"),
+        ("--key", "windDirection"),
+        ("--web", "--sort", "age"),
+    ],
 )
 def test_contradicting_options_are_rejected(command_line: CommandLine, arguments: tuple[str, ...]) -> None:
     assert command_line("watch", *arguments).code == 2

@@ -174,7 +174,7 @@ def test_the_command_serves_until_ctrl_c(sandbox: SandboxProcess, tmp_path: Path
         text=True,
         cwd=tmp_path,
         env={
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ},
             "PACIFICTOOL_URL": sandbox.url,
             "PACIFICTOOL_KAFKA": "127.0.0.1:1",
             "PACIFICTOOL_STATE": str(tmp_path),

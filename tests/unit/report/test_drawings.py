@@ -33,9 +33,9 @@ def drawn_series(page: str) -> list[Any]:
 def test_the_page_contains_exactly_the_facts(facts: RunFacts) -> None:
     series = drawn_series(html.page(facts))
     means = [trace for trace in series if trace["type"] == "scatter" and trace["name"].endswith(": mean")]
-    for zone, trace in zip(facts.zones, means, strict=True):
+    for zone, trace in zip(facts.analytics[0].all_series(), means, strict=True):
         drawn = {milliseconds(x): y for x, y in zip(trace["x"], trace["y"], strict=True) if y is not None}
-        assert drawn == {window.end_ms: window.mean for window in zone.windows if window.mean is not None}
+        assert drawn == {window.end_ms: window.value for window in zone.windows if window.value is not None}
     # A window is missing in Zone A: no line across.
     assert means[0]["y"] == [32.5, 40.25, None, 39.75]
 
@@ -67,12 +67,12 @@ def test_the_page_is_self_contained_and_escapes_names(facts: RunFacts) -> None:
 def test_the_picture_contains_exactly_the_facts(facts: RunFacts) -> None:
     panels = picture.figure(facts).axes
     assert len(panels) == 2 + 3
-    for zone, axes in zip(facts.zones, panels[:2], strict=True):
+    for zone, axes in zip(facts.analytics[0].all_series(), panels[:2], strict=True):
         (line,) = axes.lines
         drawn = {
             milliseconds(x): y for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True) if not math.isnan(y)
         }
-        assert drawn == {window.end_ms: window.mean for window in zone.windows if window.mean is not None}
+        assert drawn == {window.end_ms: window.value for window in zone.windows if window.value is not None}
         bands = [(patch.get_y(), patch.get_y() + patch.get_height()) for patch in axes.patches]
         assert bands == [(band.low, band.high) for band in zone.bands]
     rates, waits, rejects = panels[2:]

@@ -7,24 +7,25 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from pacifictool.models.config import ReplayModel, Wind
-from pacifictool.report.collect import bands_of, range_of
+from pacifictool.models.config import Model, ReplayModel
+from pacifictool.report.collect import bands_of
 from pacifictool.report.facts import RunFacts, Window
+from pacifictool.report.ranges import range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
 
-WIND: TypeAdapter[Wind] = TypeAdapter(Wind)
+MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
 
 def test_the_sums_are_those_of_the_windows(facts: RunFacts) -> None:
     assert facts.readings == 100 + 200 + 200 + 100 + 100 + 7
-    assert (facts.means, facts.agreeing) == (5, 4)
+    assert (facts.posted, facts.agreeing) == (5, 4)
     assert facts.invalid_by_reason == {"the value is not a number": 5, "there is no zone": 1}
     assert facts.median_wait_seconds == 1.1  # 500 of 700 records waited as long as that
-    assert facts.rate(facts.zones[0].windows[1]) == 20.0
+    assert facts.analytics[0].rate(facts.analytics[0].groups[0].series[0].windows[1]) == 20.0
     document = facts.as_document()
-    assert document["means_equal_to_topic"] == 4
-    assert document["zones"][0]["windows"][0]["mean"] == 32.5
+    assert document["equal_to_topic"] == 4
+    assert document["analytics"][0]["groups"][0]["series"][0]["windows"][0]["value"] == 32.5
 
 
 def test_without_a_job_its_facts_are_unknown(facts: RunFacts) -> None:
@@ -46,28 +47,31 @@ def test_a_mean_without_readings_disagrees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wind", "expected"),
+    ("model", "expected"),
     [
         ({"min": 30, "max": 35}, (30, 35)),
         ({"model": "constant", "value": 12.5}, (12.5, 12.5)),
         ({"model": "normal", "mean": 40, "deviation": 2}, (34, 46)),
-        ({"model": "normal", "mean": 3, "deviation": 2, "max": 8}, (0, 8)),
+        ({"model": "normal", "mean": 3, "deviation": 2, "min": 0, "max": 8}, (0, 8)),
         ({"model": "walk", "min": 5, "max": 25}, (5, 25)),
         ({"model": "sine", "mean": 20, "amplitude": 10, "noise": 1}, (7, 33)),
     ],
 )
-def test_the_range_of_each_model(wind: dict[str, object], expected: tuple[float, float]) -> None:
-    assert range_of(WIND.validate_python(wind)) == expected
+def test_the_range_of_each_model(model: dict[str, object], expected: tuple[float, float]) -> None:
+    assert range_of(MODEL.validate_python(model), "windSpeed") == expected
 
 
 def test_the_range_of_a_replayed_file(tmp_path: Path) -> None:
     with (tmp_path / "gusts.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([["windSpeed"], [12.5], [3], [48]])
-    assert range_of(ReplayModel(model="replay", file=tmp_path / "gusts.csv")) == (3, 48)
+    assert range_of(ReplayModel(model="replay", file=tmp_path / "gusts.csv"), "windSpeed") == (3, 48)
 
 
 def test_turbines_with_the_same_range_share_a_band() -> None:
-    one, two, three = tutorial_scenario().turbines
-    assert [band_label(band) for band in bands_of([one, two])] == ["Wind Turbine 1: 30–35", "Wind Turbine 2: 45–50"]
-    (band,) = bands_of([three.model_copy(update={"name": f"T{number}"}) for number in range(3)])
+    one, two, three = tutorial_scenario().devices
+    assert [band_label(band) for band in bands_of([one, two], "windSpeed")] == [
+        "Wind Turbine 1: 30–35",
+        "Wind Turbine 2: 45–50",
+    ]
+    (band,) = bands_of([three.model_copy(update={"name": f"T{number}"}) for number in range(3)], "windSpeed")
     assert band_label(band) == "T0 and 2 more: 30–60"

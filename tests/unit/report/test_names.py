@@ -18,6 +18,7 @@ from pacifictool.report import html, picture
 from pacifictool.report.facts import Band, InvalidRecords, RunFacts
 from pacifictool.report.write import write_report
 from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, UNSEEN, unseen_in
+from tests.support.reports import zone, zones
 
 NAMES = (*MARKUP[6:], LETTERS[1], CONTROLS[0], CONTROLS[5], UNSEEN[2])
 """One of each kind is enough: each is drawn several times."""
@@ -27,11 +28,12 @@ NAMES = (*MARKUP[6:], LETTERS[1], CONTROLS[0], CONTROLS[5], UNSEEN[2])
 def nasty(facts: RunFacts) -> RunFacts:
     """All that is text of others is nasty."""
     assert facts.job is not None
-    zones = tuple(
-        replace(facts.zones[number % 2], name=name, bands=(Band(name, 30, 35),)) for number, name in enumerate(NAMES)
+    known = list(facts.analytics[0].all_series())
+    groups = [zone(name, [Band(name, 30, 35)], known[number % 2].windows) for number, name in enumerate(NAMES)]
+    rejects = tuple(InvalidRecords(facts.begin_ms + facts.step_ms, name, 2) for name in NAMES)
+    return replace(
+        facts, analytics=(zones(groups),), server="http://[/a]\x9b$b$", job=replace(facts.job, rejects=rejects)
     )
-    rejects = tuple(InvalidRecords(facts.begin_ms + facts.window_ms, name, 2) for name in NAMES)
-    return replace(facts, zones=zones, server="http://[/a]\x9b$b$", job=replace(facts.job, rejects=rejects))
 
 
 class _Texts(HTMLParser):
@@ -67,7 +69,7 @@ def test_the_page_shows_every_name_and_interprets_none(nasty: RunFacts) -> None:
     assert unseen_in(own) == []
     texts = _Texts()
     texts.feed(own)
-    assert texts.summaries == [f"{one_line(zone.name)}: 3 windows" for zone in nasty.zones]
+    assert texts.summaries == [f"{one_line(each.name)}: 3 windows" for each in nasty.analytics[0].groups]
     assert not {"a", "b"} & texts.tags
 
     start = page.index("[", page.index("Plotly.newPlot("))
@@ -91,19 +93,19 @@ def test_the_picture_shows_every_name_and_interprets_none(nasty: RunFacts, tmp_p
         write_report(nasty, path)
     assert unseen_in(path.read_text(encoding="utf-8")) == []
     texts = [text.strip() for text in ET.parse(path).getroot().itertext()]
-    for zone in nasty.zones:
+    for each in nasty.analytics[0].groups:
         # The panel's title and the legends of rates and of invalid records.
-        assert texts.count(re.sub(" +", " ", one_line(zone.name))) == 3, zone.name
+        assert texts.count(re.sub(" +", " ", one_line(each.name))) == 3, each.name
 
 
 def test_a_png_is_drawn_with_every_name(nasty: RunFacts, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_report(replace(nasty, zones=nasty.zones[:3]), tmp_path / "run.png")
-        write_report(replace(nasty, zones=nasty.zones[-3:]), tmp_path / "run.png")
+        write_report(replace(nasty, analytics=(zones(nasty.analytics[0].groups[:3]),)), tmp_path / "run.png")
+        write_report(replace(nasty, analytics=(zones(nasty.analytics[0].groups[-3:]),)), tmp_path / "run.png")
 
 
 def test_titles_contain_no_formulas(nasty: RunFacts) -> None:
-    for axes, zone in zip(picture.figure(nasty).axes, nasty.zones, strict=False):
+    for axes, each in zip(picture.figure(nasty).axes, nasty.analytics[0].groups, strict=False):
         assert axes.title._parse_math is False
-        assert axes.get_title(loc="left").strip() == one_line(zone.name)
+        assert axes.get_title(loc="left").strip() == one_line(each.name)

@@ -4,14 +4,31 @@ from typing import Any
 
 import pytest
 
-from pacifictool.rest import DashboardSpec, Platform, Session, dashboard_configuration, dashboard_differences
+from pacifictool.rest import (
+    DashboardChart,
+    DashboardKey,
+    DashboardSpec,
+    Platform,
+    Session,
+    dashboard_configuration,
+    dashboard_differences,
+    refitted_dashboard,
+)
 from pacifictool.rest.dashboard_body import WidgetStyle
 from pacifictool.server_version import parse_server_version
 from tests.support.scripted_platform import DROP, EMPTY, Reply, Request, ScriptedPlatform, platform_error
 
 TENANT = {"entityType": "TENANT", "id": "7b2ee740-e799-11f1-9f43-213db154d0ac"}
 CONFLICT = platform_error(409, "Dashboard was already changed by someone else", 35)
-SPEC = DashboardSpec("ours", "Gauge", "level")
+LEVEL = DashboardKey("level", "level (m)")
+
+
+def spec(entity_type: str, *charts: DashboardChart) -> DashboardSpec:
+    shown = charts or (DashboardChart("zones", "Zones", "asset", entity_type, (LEVEL,)),)
+    return DashboardSpec("ours", shown, entity_type, (LEVEL,))
+
+
+SPEC = spec("Gauge")
 
 
 class Shelf:
@@ -116,7 +133,7 @@ def test_a_new_dashboard_is_as_wanted_and_another_type_is_a_difference(style: Wi
     # A server that was upgraded: what was made for the older one still shows the same.
     other = next(each for each in WidgetStyle if each is not style)
     assert list(dashboard_differences(made, SPEC, other)) == []
-    lines = list(dashboard_differences(made, DashboardSpec("ours", "Meter", "level"), style))
+    lines = list(dashboard_differences(made, spec("Meter"), style))
     assert lines == ["zones: entities of the type 'Meter'", "devices: entities of the type 'Meter'"]
 
 
@@ -131,3 +148,23 @@ def test_a_new_dashboard_is_as_wanted_and_another_type_is_a_difference(style: Wi
 )
 def test_a_configuration_that_somebody_has_taken_apart_is_left_alone(configuration: dict[str, Any]) -> None:
     assert list(dashboard_differences(configuration, SPEC, WidgetStyle.FQN)) == []
+
+
+@pytest.mark.parametrize("style", list(WidgetStyle))
+def test_each_analytics_has_a_chart_with_all_its_keys(style: WidgetStyle) -> None:
+    rooms = DashboardChart(
+        "rooms", "rooms", "asset", "Room", (DashboardKey("mean", "mean (°C)"), DashboardKey("p95", "p95 (°C)"))
+    )
+    sensors = DashboardChart("sensors", "sensors", "device", "Gauge", (DashboardKey("hourly", "hourly"),))
+    wanted = spec("Gauge", rooms, sensors)
+    made = dashboard_configuration(wanted, "Rooms", style)
+    keys = [
+        [key["label"] for key in widget["config"]["datasources"][0]["dataKeys"]] for widget in made["widgets"].values()
+    ]
+    assert keys == [["mean (°C)", "p95 (°C)"], ["hourly"], ["level (m)"]]
+    assert [widget["row"] for widget in made["widgets"].values()] == [0, 10, 20]
+    assert len({alias["id"] for alias in made["entityAliases"].values()}) == 3
+    more = DashboardChart("rooms", "rooms", "asset", "Room", (*rooms.keys, DashboardKey("n", "n")))
+    changed = spec("Gauge", more, sensors)
+    assert list(dashboard_differences(made, changed, style)) == ["rooms: 'mean', 'p95', 'n' instead of 'mean', 'p95'"]
+    assert list(dashboard_differences(refitted_dashboard(made, changed, style), changed, style)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -12,25 +13,24 @@ from typing import Any, cast
 import pytest
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
-from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.state.store import BatchOutcome
-from pacifictool.analytics.windows import PartialSum
+from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.kafka.records import Record
 from pacifictool.runtime import free_ports
-from pacifictool.scenario import tutorial_scenario
+from pacifictool.scenario import parse_scenario
 from pacifictool.trace.hops import TraceStopped
-from pacifictool.trace.job import Arrival, JobHops
+from pacifictool.trace.job import JobHops
+from pacifictool.trace.windows import Arrival, taking
+from tests.support.job_folders import count_windows, job_checkpoint, job_identity
 
-SCENARIO = tutorial_scenario()
+SCENARIO = parse_scenario(
+    (resources.files("pacifictool") / "resources" / "tutorial.toml")
+    .read_text(encoding="utf-8")
+    .replace('window = "10s"', 'window = "2s"')
+    .replace("max = 1e9", "max = 1000"),
+    source="test",
+)
 WINDOW_MS = 2000
-IDENTITY = {
-    "topic": SCENARIO.kafka.topic,
-    "topic_id": "id",
-    "window_ms": WINDOW_MS,
-    "value_key": "windSpeed",
-    "valid": [0, 1000],
-    "target": f"rest http://127.0.0.1:{free_ports(1)[0]}",
-}
+IDENTITY = job_identity(SCENARIO, target=f"rest http://127.0.0.1:{free_ports(1)[0]}", topic_id="id")
 
 
 def arrival(value: bytes | None, age_ms: int = 60_000) -> Arrival:
@@ -46,7 +46,7 @@ GOOD = b'{"geoZone": "North", "windSpeed": 32.5}'
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
     """Held, as by a job that runs."""
-    with Checkpoint(tmp_path / "job", SCENARIO.kafka.topic) as found:
+    with job_checkpoint(tmp_path / "job", SCENARIO) as found:
         yield found
 
 
@@ -58,9 +58,10 @@ def hops(tmp_path: Path) -> Iterator[Callable[..., JobHops]]:
         made.append(
             JobHops(
                 platform=cast(Any, SimpleNamespace()),
-                settings=cast(Any, SimpleNamespace(url="http://127.0.0.1:1")),
+                settings=cast(Any, SimpleNamespace(url="http://127.0.0.1:1", mqtt=None)),
                 scenario=SCENARIO,
                 folders=[tmp_path / "job"],
+                key="windSpeed",
                 topic_id="id",
                 pause=time.sleep,
                 deadline=monotonic() + deadline,
@@ -80,9 +81,8 @@ def count(
     """Counts the record, in its window or as invalid; returns the window's end."""
     checkpoint.check_identity(identity)
     record, end_ms = probe.record, ((probe.record.timestamp_ms or 0) // WINDOW_MS + 1) * WINDOW_MS
-    bad = [] if invalid is None else [InvalidRecord(SCENARIO.kafka.topic, 0, 5, invalid, 1, record.value)]
-    sums = [PartialSum("North", end_ms, 1, 32_500_000_000)] if invalid is None else []
-    checkpoint.store.apply(BatchOutcome((OffsetRange(0, 0, 6),), sums, invalid=bad))
+    bad = [] if invalid is None else [InvalidRecord(SCENARIO.forwarding.topic, 0, 5, invalid, 1, record.value)]
+    count_windows(checkpoint, SCENARIO, {} if bad else {("zones", ("North",), end_ms): 1}, end=6, invalid=bad)
     return end_ms
 
 
@@ -95,9 +95,9 @@ def code(call: Callable[[], object]) -> str:
 
 def test_a_record_that_is_counted_and_delivered_passes(checkpoint: Checkpoint, hops: Callable[..., JobHops]) -> None:
     probe, job = arrival(GOOD), hops()
-    end_ms = count(checkpoint, probe)
+    count(checkpoint, probe)
     assert job.counted(probe).startswith("zone 'North', window ")
-    checkpoint.store.mark_delivered([(end_ms, "North", 1)])
+    checkpoint.store.mark_delivered(checkpoint.store.due(None, 10))
     assert job.posted(probe) == f"zone 'North' to {IDENTITY['target']}, of 1 readings"
 
 
@@ -105,8 +105,8 @@ def test_a_record_that_is_counted_and_delivered_passes(checkpoint: Checkpoint, h
     ("value", "fix"),
     [
         (b'{"geoZone": "North", "windSpeed": 2003.5}', "Widen `valid`"),
-        (b'{"geoZone":"No"rth","windSpeed":2003}', "Correct the device's client attributes"),
-        (b'{"geoZone": 1, "windSpeed": 50}', "Correct the device's client attributes"),
+        (b'{"geoZone":"No"rth","windSpeed":2003}', "Correct the device's attributes"),
+        (b'{"geoZone": 1, "windSpeed": 50}', "Correct the device's attributes"),
     ],
 )
 def test_the_record_and_not_the_text_of_the_reason_decides_the_fix(
@@ -145,9 +145,9 @@ def test_a_job_that_has_not_read_the_record_yet(
 
 def test_a_mean_that_the_target_refuses(checkpoint: Checkpoint, hops: Callable[..., JobHops]) -> None:
     probe, job = arrival(GOOD), hops()
-    end_ms = count(checkpoint, probe)
+    count(checkpoint, probe)
     job.counted(probe)
-    checkpoint.store.mark_refused([(end_ms, "North", 1, "too big")])
+    checkpoint.store.mark_refused(checkpoint.store.due(None, 10), "too big")
     assert code(lambda: job.posted(probe)) == "result-refused"
 
 
@@ -172,10 +172,11 @@ def test_means_that_do_not_go_to_the_platform(checkpoint: Checkpoint, hops: Call
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(b'{"geoZone": "North"}', "North"), (b'{"geoZone": 1}', None), (b"[]", None), (None, None)]
+    ("value", "expected"),
+    [(b'{"geoZone": "North"}', ("North",)), (b'{"geoZone": 1}', None), (b"[]", None), (None, None)],
 )
-def test_the_zone_of_a_record(value: bytes | None, expected: str | None) -> None:
-    assert arrival(value).zone("geoZone") == expected
+def test_the_group_of_a_record(value: bytes | None, expected: tuple[str, ...] | None) -> None:
+    assert arrival(value).group(SCENARIO.analytics[0]) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,3 +193,100 @@ def test_the_zone_of_a_record(value: bytes | None, expected: str | None) -> None
 )
 def test_only_a_number_is_outside_the_limits(value: bytes | None, expected: bool) -> None:
     assert arrival(value).is_outside(0, 1000, "windSpeed") is expected
+
+
+SEVERAL = """
+labels = { site = "shop" }
+[forwarding]
+topic = "rooms"
+attributes = ["site"]
+telemetry = ["temperature", "humidity"]
+device = true
+[[analytics]]
+name = "sites"
+group_by = ["site"]
+window = "6s"
+slide = "2s"
+telemetry = { temperature = "mean(temperature)" }
+[[analytics]]
+name = "sensors"
+group_by = ["deviceName"]
+entity = "{deviceName} 1 h"
+entity_kind = "device"
+window = "1h"
+ts = "start"
+telemetry = { temperature = "mean(temperature)" }
+[[analytics]]
+name = "damp"
+group_by = ["site"]
+window = "2s"
+telemetry = { humidity = "mean(humidity)" }
+"""
+
+
+def test_a_reading_is_followed_through_every_analytics_of_its_key(tmp_path: Path) -> None:
+    scenario = parse_scenario(SEVERAL, source="test")
+    assert [each.name for each in taking(scenario.analytics, "temperature")] == ["sites", "sensors"]
+    assert [each.name for each in taking(scenario.analytics, "humidity")] == ["damp"]
+    probe = arrival(b'{"site": "North", "deviceName": "S1", "ts": 1, "temperature": 5.5}', age_ms=3000)
+    written_ms = probe.record.timestamp_ms or 0
+    ends = {"sites": (written_ms // 2000 + 1) * 2000, "sensors": (written_ms // 3_600_000 + 1) * 3_600_000}
+    found = {"assets": [], "devices": []}
+
+    def entities(kind: str) -> Any:
+        def find(name: str) -> Any:
+            found[kind].append(name)
+            return SimpleNamespace(name=name, noun=kind[:-1], type=scenario.entity_type(cast(Any, kind[:-1])))
+
+        return SimpleNamespace(find=find)
+
+    points = SimpleNamespace(range=lambda _entity, key, *_: [SimpleNamespace(value=5.25)] if key != "humidity" else [])
+    platform = SimpleNamespace(assets=entities("assets"), devices=entities("devices"), telemetry=points)
+    job = JobHops(
+        platform=cast(Any, platform),
+        settings=cast(Any, SimpleNamespace(url="http://127.0.0.1:1", mqtt=None)),
+        scenario=scenario,
+        folders=[tmp_path / "job"],
+        key="temperature",
+        topic_id="id",
+        pause=time.sleep,
+        deadline=monotonic() + (1 if ends["sensors"] - written_ms > 10_000 else 0),
+        delivery_timeout=20,
+    )
+    with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
+        checkpoint.check_identity(job_identity(scenario, target="rest http://127.0.0.1:1", topic_id="id"))
+        windows = {("sites", ("North",), ends["sites"]): 3, ("sensors", ("S1",), ends["sensors"]): 3}
+        count_windows(checkpoint, scenario, windows, end=6)
+        text = job.counted(probe)
+        assert text.startswith("sites: shop 'North', window ")
+        assert "; sensors: device 'S1 1 h', window " in text
+        checkpoint.store.mark_delivered(checkpoint.store.due(None, 10))
+        assert job.posted(probe) == "sites: shop 'North' to rest http://127.0.0.1:1, of 3 readings"
+        read, notes = job.readable()
+    job.close()
+    assert read == "sites: 5.25 on asset 'North'"
+    assert found == {"assets": ["North"], "devices": []}
+    [note] = notes
+    assert note.startswith("sensors: the window of device 'S1 1 h' ends at ")
+
+
+def test_a_job_that_computes_nothing_of_the_key(tmp_path: Path) -> None:
+    scenario = parse_scenario(SEVERAL, source="test")
+    probe = arrival(b'{"site": "North", "deviceName": "S1", "ts": 1, "temperature": 5.5}')
+    job = JobHops(
+        platform=cast(Any, SimpleNamespace()),
+        settings=cast(Any, SimpleNamespace(url="http://127.0.0.1:1", mqtt=None)),
+        scenario=scenario,
+        folders=[tmp_path / "job"],
+        key="temperature",
+        topic_id="id",
+        pause=time.sleep,
+        deadline=monotonic(),
+        delivery_timeout=20,
+    )
+    only = scenario.only(["damp"])
+    with job_checkpoint(tmp_path / "job", only) as checkpoint:
+        checkpoint.check_identity(job_identity(only, topic_id="id"))
+        count_windows(checkpoint, only, {}, end=6)
+        assert code(lambda: job.counted(probe)) == "job-other-analytics"
+    job.close()

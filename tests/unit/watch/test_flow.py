@@ -5,30 +5,43 @@ from typing import Any
 
 import pytest
 
+from pacifictool.scenario import tutorial_scenario
+from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
 from pacifictool.watch.model import (
     WAITING,
+    AnalyticsView,
     DeviceView,
+    GroupView,
     JobState,
-    Mean,
     PlatformState,
+    Result,
     Snapshot,
     Verdict,
     VerdictCode,
     WatchedTopicState,
-    ZoneView,
 )
 from pacifictool.watch.terminal import line
 
 NOW, WINDOW = 1_000_000_000, 10_000
-FRESH = ZoneView("Zone A", "asset", tuple(Mean(NOW - number * WINDOW, 40.0, 100) for number in range(6, -1, -1)))
-STALE = ZoneView("Zone B", None, unknown="The platform has no asset or device of this name yet.")
+WORDS = describe(tutorial_scenario())
+FRESH = GroupView(
+    "Zone A",
+    "asset",
+    results=tuple(Result(NOW - number * WINDOW, {"windSpeed": 40.0}, 100) for number in range(6, -1, -1)),
+)
+STALE = GroupView("Zone B", None, unknown="The platform has no asset or device of this name yet.")
+
+
+def zones(*groups: GroupView) -> tuple[AnalyticsView, ...]:
+    return (AnalyticsView(WORDS.analytics[0], groups, len(groups)),)
+
+
 PLATFORM = PlatformState(
     "http://localhost:8080",
     "1.x",
-    zones=(FRESH,),
-    zones_total=1,
-    devices=(DeviceView("Turbine", "Zone A", 31, NOW, 10.0),),
+    analytics=zones(FRESH),
+    devices=(DeviceView("Turbine", {"geoZone": "Zone A"}, {"windSpeed": 31}, NOW, 10.0),),
     devices_total=1,
     reporting=1,
     rate=10.0,
@@ -41,16 +54,17 @@ NO_JOB = JobState(unknown="No job on this machine.")
 def verdict(
     platform: PlatformState = PLATFORM, topic: WatchedTopicState = TOPIC, job: JobState = JOB, lag: int | None = 10
 ) -> Verdict:
-    return verdict_of(platform, topic, job, lag, now_ms=NOW, window_ms=WINDOW)
+    return verdict_of(platform, topic, job, lag, now_ms=NOW, words=WORDS)
 
 
 def test_data_that_flows_from_end_to_end() -> None:
     assert verdict() == Verdict(VerdictCode.FLOWING, "Data moves from end to end.")
-    hops = hops_of(PLATFORM, TOPIC, JOB, 10, now_ms=NOW, window_ms=WINDOW)
-    assert [hop.name for hop in hops] == ["turbines", "platform", "topic", "job", "assets"]
+    hops = hops_of(PLATFORM, TOPIC, JOB, 10, now_ms=NOW, words=WORDS)
+    assert [hop.name for hop in hops] == ["devices", "platform", "topic", "job", "results"]
     assert {hop.state for hop in hops} == {"flowing"}
     assert [hop.figure for hop in hops] == ["1 of 1", "1.x", "1,000", "running", "1 of 1"]
-    flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, window_ms=WINDOW)
+    flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, words=WORDS)
+    assert [hop.title for hop in hops] == ["Turbines", "Platform", "Kafka topic", "Spark job", "Assets"]
     assert [flow.text for flow in flows] == ["10.0 readings/s", "10.0 records/s", "10.0 records/s", "6.0 means/min"]
 
 
@@ -77,15 +91,19 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Readings reach the Kafka topic, but the job has stopped",
         ),
         (
-            {"platform": replace(PLATFORM, zones=(STALE,)), "job": NO_JOB, "lag": None},
-            VerdictCode.NO_MEANS,
+            {"platform": replace(PLATFORM, analytics=zones(STALE)), "job": NO_JOB, "lag": None},
+            VerdictCode.NO_RESULTS,
             "Readings reach the Kafka topic, but no mean comes back",
         ),
         ({"lag": 100_000}, VerdictCode.JOB_BEHIND, "The job is behind: 100,000 records"),
-        ({"platform": replace(PLATFORM, zones=(STALE,))}, VerdictCode.FIRST_WINDOW, "The job counts; the first means"),
         (
-            {"platform": replace(PLATFORM, zones=(FRESH, STALE))},
-            VerdictCode.ZONES_STALE,
+            {"platform": replace(PLATFORM, analytics=zones(STALE))},
+            VerdictCode.FIRST_WINDOW,
+            "The job counts; the first means",
+        ),
+        (
+            {"platform": replace(PLATFORM, analytics=zones(FRESH, STALE))},
+            VerdictCode.GROUPS_STALE,
             "Data moves from end to end, but Zone B has no",
         ),
         ({"job": NO_JOB, "lag": None}, VerdictCode.FLOWING, "Data moves from end to end."),
@@ -103,17 +121,17 @@ def test_only_a_flow_of_all_zones_is_left_out_of_the_plain_line() -> None:
     """Decided by the verdict's code, not by how its sentence begins."""
 
     def shown(code: VerdictCode) -> str:
-        flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, window_ms=WINDOW)
+        flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, words=WORDS)
         found = Verdict(code, "Another sentence.")
-        return line(Snapshot(NOW, WINDOW, "windSpeed", PLATFORM, TOPIC, JOB, 10, (), flows, found))
+        return line(Snapshot(NOW, WORDS, PLATFORM, TOPIC, JOB, 10, (), flows, found))
 
     assert "Another sentence." not in shown(VerdictCode.FLOWING)
-    assert shown(VerdictCode.ZONES_STALE).endswith(" | Another sentence.")
+    assert shown(VerdictCode.GROUPS_STALE).endswith(" | Another sentence.")
 
 
 def test_unknown_hops_have_reasons_and_unknown_flows_no_rate() -> None:
     unknown = PlatformState("http://localhost:8080", unknown="refused")
-    hops = hops_of(unknown, WatchedTopicState("readings", unknown="down"), NO_JOB, None, now_ms=NOW, window_ms=WINDOW)
+    hops = hops_of(unknown, WatchedTopicState("readings", unknown="down"), NO_JOB, None, now_ms=NOW, words=WORDS)
     assert [hop.unknown for hop in hops] == ["refused", "refused", "down", NO_JOB.unknown, "refused"]
-    flows = flows_of(unknown, WatchedTopicState("readings"), NO_JOB, now_ms=NOW, window_ms=WINDOW)
+    flows = flows_of(unknown, WatchedTopicState("readings"), NO_JOB, now_ms=NOW, words=WORDS)
     assert [flow.text for flow in flows] == ["? readings/s", "? records/s", "? records/s", "? means/min"]
