@@ -1,6 +1,6 @@
 """Writes docs/scenario.md from the scenario's model (`make docs-reference`); --check only compares.
 
-The text is that of scenario_reference.md. Keys, defaults and limits come from the fields, meanings from the docstrings
+The text is that of the template next to this script. Keys, defaults and limits come from the fields, meanings from the docstrings
 below them in the source.
 """
 

@@ -15,7 +15,8 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def refuse_version_1(document: Mapping[str, Any], source: str) -> None:
-    """Raises ScenarioError when `document`, read from `source`, has tables or keys of version 1."""
+    """Raises ScenarioError when `document`, read from `source`, has tables or keys of version 1; its detail
+    `replacement`, and its notes, line by line, are the scenario that replaces it."""
     fleet, platform = document.get("fleet", {}), document.get("platform", {})
     old = [f"[{name}]" if name != "turbines" else "[[turbines]]" for name in _TABLES if name in document]
     old += [f"fleet.{key}" for key in _FLEET_KEYS if isinstance(fleet, dict) and key in fleet]
@@ -23,11 +24,15 @@ def refuse_version_1(document: Mapping[str, Any], source: str) -> None:
         old.append("platform.entity_type")
     if not old:
         return
+    message = f"{source} is a scenario of version 1: {', '.join(old)}."
     try:
-        hint = "In version 2 it reads:\n\n" + "\n".join(_converted(document))
+        lines = list(_converted(document))
     except (AttributeError, LookupError, TypeError, ValueError):  # not even a right scenario of version 1
-        hint = "docs/scenario.md describes the tables and keys of version 2."
-    raise ScenarioError(f"{source} is a scenario of version 1: {', '.join(old)}.", hint=hint)
+        raise ScenarioError(message, hint="docs/scenario.md describes the tables and keys of version 2.") from None
+    error = ScenarioError(message, hint="In version 2 it reads:", replacement="\n".join(lines))
+    for line in lines:  # a hint is shown on one line
+        error.add_note(line)
+    raise error
 
 
 def _converted(document: Mapping[str, Any]) -> Iterator[str]:

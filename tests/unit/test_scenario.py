@@ -611,9 +611,10 @@ EXAMPLE_1 = '[[turbines]]\nname = "T1"\nzone = "Z"\nwind_speed = { min = 1, max 
 
 def converted(text: str, folder: Path | None = None) -> Scenario:
     """The scenario of the lines that the refusal of a scenario of version 1 gives."""
-    hint = refusal(text).hint or ""
-    assert hint.startswith("In version 2 it reads:\n\n")
-    return parse_scenario(hint.partition("\n\n")[2], source="new.toml", folder=folder)
+    error = refusal(text)
+    assert error.hint == "In version 2 it reads:"
+    assert "\n".join(error.__notes__) == error.details["replacement"]  # shown line by line
+    return parse_scenario(error.details["replacement"], source="new.toml", folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -712,7 +713,8 @@ def test_a_replayed_file_had_the_column_of_the_tutorial() -> None:
         'wind_speed = { model = "replay", file = "examples/gusts.csv", column = "gust" }\n'
     )
     assert getattr(converted(scenario, ROOT).devices[0].telemetry["gust"], "column", None) == "gust"
-    assert 'column = "windSpeed"' in (refusal(scenario.replace(', column = "gust"', "")).hint or "")
+    replacement = refusal(scenario.replace(', column = "gust"', "")).details["replacement"]
+    assert 'column = "windSpeed"' in replacement
 
 
 @pytest.mark.parametrize(
