@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from decimal import Decimal
+from itertools import pairwise
 
 from pacifictool.scenario import load_scenario
 from tests.support.documents import ROOT
@@ -36,3 +39,11 @@ def test_meters_are_rolled_up_by_hour_and_day_from_flats_to_houses_to_the_street
         (key, hours, groups) for key, groups in (("deviceName", 200), ("house", 20), ("street", 1)) for hours in (1, 24)
     }
     assert "two recorded days pass in 48 seconds" in (EXAMPLES / "meters.toml").read_text(encoding="utf-8").lower()
+
+
+def test_the_recorded_meters_use_what_their_readings_differ_by() -> None:
+    table = list(csv.DictReader((EXAMPLES / "meters.csv").read_text(encoding="utf-8").splitlines()[1:]))
+    assert len(table) == 2 * 24 * 4
+    for before, row in pairwise(table):
+        for meter in ("single", "family", "away"):
+            assert Decimal(row[f"energy_{meter}"]) - Decimal(before[f"energy_{meter}"]) == Decimal(row[f"used_{meter}"])
