@@ -27,7 +27,7 @@ from benchmarks.bars import check_bars
 from benchmarks.rivals import prepare_environments
 from benchmarks.stages import FULL, QUICK, STAGES, Bench, WrongMeans, broker
 from benchmarks.stream import RECORDS_PER_MS, WINDOW_MS
-from pacifictool.runtime import find_java
+from pacifictool.runtime.java import find_java
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

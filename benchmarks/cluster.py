@@ -25,7 +25,10 @@ from running import emit, machine
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
 from tests.support.spark_cluster import SparkCluster
 

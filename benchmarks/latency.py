@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.rest import RestSink
@@ -32,7 +33,9 @@ from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.provisioning.setup import Provisioner
 from pacifictool.rest import EntityId, Platform
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.scenario import Scenario, tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 from pacifictool.simulation.fleet import Fleet
@@ -65,7 +68,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def watch_zone(platform: Platform, zone: str, ends: Sequence[int], value_key: str) -> list[Observation]:
+def watch_zone(platform: Platform, zone: str, ends: Sequence[int], key: str) -> list[Observation]:
     """Waits for each window in turn."""
     observations = []
     asset_id: str | None = None
@@ -76,9 +79,7 @@ def watch_zone(platform: Platform, zone: str, ends: Sequence[int], value_key: st
             if asset_id is None:
                 asset = platform.assets.find(zone)
                 asset_id = None if asset is None else asset.id
-            points = (
-                [] if asset_id is None else platform.telemetry.range(EntityId.asset(asset_id), value_key, end, end + 1)
-            )
+            points = [] if asset_id is None else platform.telemetry.range(EntityId.asset(asset_id), key, end, end + 1)
             if points:
                 seconds, first = time.time() - end / 1000, points[0].value
                 break
@@ -88,7 +89,7 @@ def watch_zone(platform: Platform, zone: str, ends: Sequence[int], value_key: st
     assert asset_id is not None
     final = {
         point.ts_ms: point.value
-        for point in platform.telemetry.range(EntityId.asset(asset_id), value_key, ends[0], ends[-1] + 1)
+        for point in platform.telemetry.range(EntityId.asset(asset_id), key, ends[0], ends[-1] + 1)
     }
     return [Observation(zone, end, seconds, first != final.get(end)) for end, seconds, first in observations]
 
@@ -99,18 +100,20 @@ def measure(
     """Runs everything for `windows` windows and the warm-up."""
     stop = threading.Event()
     running = threading.Event()
-    aggregation = scenario.aggregation
+    (analytics,) = scenario.analytics
+    (key,) = analytics.telemetry
     with Platform.connect(settings) as platform, ThreadPoolExecutor(8) as pool:
         spec = forwarding_spec(settings, scenario)
         apply_plan(Provisioner(platform, settings, scenario, spec).plan())
-        tokens = look_up_tokens(platform, [turbine.name for turbine in scenario.turbines])
-        config = JobConfig(settings.kafka, scenario.kafka.topic, aggregation, folder / "job", spark)
+        tokens = look_up_tokens(platform, [turbine.name for turbine in scenario.devices])
+        config = JobConfig(
+            settings.kafka, scenario.forwarding.topic, RecordRules.of_scenario(scenario), folder / "job", spark
+        )
         sink = RestSink(
-            platform.assets,
+            {"asset": platform.assets, "device": platform.devices},
             platform.telemetry,
             url=platform.url,
-            entity_type=scenario.platform.entity_type,
-            value_key=aggregation.value_key,
+            entity_type=scenario.asset_type,
         )
         job = AggregationJob(
             config, sink, progress=lambda progress: running.set() if progress.phase == "running" else None
@@ -122,9 +125,9 @@ def measure(
                     job_done.result()
             devices = plan_devices(choose_devices(scenario), tokens.__getitem__)
             fleet_done = pool.submit(Fleet(settings.mqtt, devices, FleetOptions(seed=1)).run, stop)
-            first = (math.ceil(time.time() * 1000 / aggregation.window_ms) + 1) * aggregation.window_ms
-            ends = [first + number * aggregation.window_ms for number in range(WARM_UP_WINDOWS + windows)]
-            watches = [pool.submit(watch_zone, platform, zone, ends, aggregation.value_key) for zone in scenario.zones]
+            first = (math.ceil(time.time() * 1000 / analytics.window_ms) + 1) * analytics.window_ms
+            ends = [first + number * analytics.window_ms for number in range(WARM_UP_WINDOWS + windows)]
+            watches = [pool.submit(watch_zone, platform, zone, ends, key) for zone in scenario.entities()]
             observations = [observation for watch in watches for observation in watch.result()]
         finally:
             stop.set()
@@ -143,7 +146,7 @@ def report(observations: Sequence[Observation], scenario: Scenario) -> dict[str,
     p95 = percentile(seconds, 0.95)
     return {
         "ok": missing == 0 and p95 <= BAR_SECONDS,
-        "window_seconds": scenario.aggregation.window,
+        "window_seconds": scenario.analytics[0].window,
         "windows": len(steady),
         "missing": missing,
         "corrected_later": sum(observation.corrected for observation in steady),
@@ -166,7 +169,7 @@ def main() -> int:
     parser.add_argument("--windows", type=int, default=30, help="windows per zone after the warm-up")
     parser.add_argument("--window", type=float, default=10.0, help="length of a window in seconds")
     arguments = parser.parse_args()
-    scenario = tutorial_scenario().with_window(arguments.window)
+    scenario = tutorial_scenario().with_analytics(window=arguments.window)
     cache_dir = default_cache_dir(os.environ)
     java = find_java(os.environ)
     jars = ensure_jars(SPARK_KAFKA, java=java, cache_dir=cache_dir, environ=os.environ)

@@ -17,7 +17,7 @@ import psutil
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 
 
 def machine() -> dict[str, Any]:

@@ -27,7 +27,7 @@ import psutil
 from pacifictool.analytics.delivery import CHUNK
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.rest import Platform
@@ -46,21 +46,36 @@ class Book(DeliveryCallback):
         self.count = 0
         self._lock = threading.Lock()
 
-    def accepted(self, results: Iterable[WindowMean]) -> None:
+    def accepted(self, results: Iterable[WindowResult]) -> None:
         with self._lock:
             self.count += sum(1 for _ in results)
 
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+    def refused(self, results: Iterable[WindowResult], reason: str) -> None:
         raise AssertionError(reason)
 
 
-def window(number: int, zones: int) -> list[WindowMean]:
+def result(zone: str, end_ms: int, mean: float) -> WindowResult:
+    """The result of one zone."""
+    return WindowResult(
+        analytics="zones",
+        group=(zone,),
+        entity_kind="asset",
+        entity=zone,
+        window_start_ms=end_ms - WINDOW_MS,
+        window_end_ms=end_ms,
+        ts_ms=end_ms,
+        count=200,
+        values={"windSpeed": mean},
+    )
+
+
+def window(number: int, zones: int) -> list[WindowResult]:
     """The results of one window."""
     end = START_MS + number * WINDOW_MS
-    return [WindowMean(f"Zone {n:05d}", end - WINDOW_MS, end, 200, 30 + n / 7 + number) for n in range(zones)]
+    return [result(f"Zone {n:05d}", end, 30 + n / 7 + number) for n in range(zones)]
 
 
-def deliver(name: str, options: SinkOptions, windows: Sequence[Sequence[WindowMean]]) -> list[dict[str, float]]:
+def deliver(name: str, options: SinkOptions, windows: Sequence[Sequence[WindowResult]]) -> list[dict[str, float]]:
     """Seconds, and CPU seconds of this process and of the sandbox, for each window."""
     measured = []
     with SINKS[name].open(options) as sink:

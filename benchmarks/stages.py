@@ -17,8 +17,9 @@ from benchmarks.rivals import OURS, PEERS, READING, Outcome, Topic
 from benchmarks.starting import measure_start, middle
 from benchmarks.stream import CLOSING_ZONE, WINDOW_MS, Workload, fill, total_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.runtime import default_cache_dir, ensure_jars, find_java
-from pacifictool.runtime.jars import KAFKA_BROKER
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
 

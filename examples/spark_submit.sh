@@ -16,7 +16,9 @@ program=$("$python" -c 'import pacifictool; print(pacifictool.__path__[0] + "/__
 home=$("$python" -c 'import pyspark; print(pyspark.__path__[0])')
 jars=$("$python" -c '
 import os
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 jars = ensure_jars(SPARK_KAFKA, java=find_java(os.environ), cache_dir=default_cache_dir(os.environ), environ=os.environ)
 print(",".join(map(str, jars)))')
 

@@ -40,7 +40,7 @@ class Change:
     action: ChangeAction
     differences: tuple[str, ...] = ()
     """What differs from what is wanted, in words ("geoZone: 'Zone A' instead of 'Zone B'")."""
-    apply: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    apply: Callable[[], object] | None = field(default=None, repr=False, compare=False)
     """Makes the change; None when there is nothing to do. Changes of one plan must be applied in their order."""
 
     def as_document(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Every code has an entry in docs/troubleshooting.md. An error that a check or a h
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -199,19 +198,6 @@ def refused_token(endpoint: MqttEndpoint, url: str, device: str) -> tuple[str, s
         f"{endpoint} refuses the access token that {url} has just returned for {device!r}.",
         "MQTT and REST must belong to the same platform: check --mqtt against --url.",
     )
-
-
-def connection_error(host: str, port: int, timeout_seconds: float) -> str | None:
-    """Why no TCP connection to the address could be opened; None when it could."""
-    try:
-        socket.create_connection((host, port), timeout=timeout_seconds).close()
-    except socket.gaierror:
-        return "this name has no address"
-    except TimeoutError:
-        return f"no response within {timeout_seconds:g} s"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return None
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from tests.support.command_line import CommandLine, Outcome, kept_variables
 from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
 

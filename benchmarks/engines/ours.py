@@ -14,12 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from engine import Means, ready, report, tasks_from_arguments
 
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
-from pacifictool.analytics.windows import WindowMean
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
-from pacifictool.scenario import Aggregation
+from pacifictool.analytics.windows import WindowResult
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint
 
 
@@ -32,9 +35,9 @@ class KeepingSink(Sink):
     def __init__(self) -> None:
         self.means: Means = {}
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            self.means[result.zone, result.window_end_ms] = (result.count, result.mean)
+            self.means[result.entity, result.window_end_ms] = (result.count, result.values["windSpeed"])
         callback.accepted(results)
 
 
@@ -58,7 +61,7 @@ def main() -> None:
             config = JobConfig(
                 KafkaEndpoint(task.bootstrap),
                 task.topic,
-                Aggregation(window=task.window_ms / 1000),
+                RecordRules.of_scenario(tutorial_scenario().with_analytics(window=task.window_ms / 1000)),
                 folder / "job",
                 settings,
                 starting_offsets="earliest",

@@ -12,7 +12,9 @@ from engine import ready, report, tasks_from_arguments
 
 from pacifictool.analytics.engine.jvm import DRIVER_JAVA_OPTIONS
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 
 AS_SPARK_DOES = "-XX:TieredStopAtLevel=4"
 """Both compilers of Java: the job leaves out the thorough one, without which Spark's source is half as fast."""

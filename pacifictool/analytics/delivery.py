@@ -49,10 +49,10 @@ class _StoreCallback(DeliveryCallback):
     come between, both are due again.
     """
 
-    def __init__(self, store: StateStore, due: Iterable[WindowState], again: Iterable[WindowState]) -> None:
+    def __init__(self, store: StateStore, due: Iterable[WindowState], again: Iterable[WindowResult]) -> None:
         self._store = store
         self._open = {(*window.series, window.window_end_ms): window for window in due}
-        self._last = {window.series: window.window_end_ms for window in again}
+        self._last = {_series(result): result.window_end_ms for result in again}
         self._held: dict[tuple[str, str], list[WindowResult]] = {}
         self._lock = threading.Lock()
         self.accepted_results: list[WindowResult] = []
@@ -88,6 +88,13 @@ class _StoreCallback(DeliveryCallback):
             if done:
                 self._store.mark_refused([window for _, window in done], reason)
             self.refusals |= {result.entity: reason for result, _ in done}
+
+    def without_values(self, results: Iterable[WindowResult]) -> None:
+        """These windows have nothing to post: their records define no result, as one reading defines no rate."""
+        with self._lock:
+            done = [window for result in results if (window := self._pop(result)) is not None]
+            if done:
+                self._store.mark_delivered(done, posted=False)
 
     def _pop(self, result: WindowResult) -> WindowState | None:
         return self._open.pop((*_series(result), result.window_end_ms), None)
@@ -156,9 +163,11 @@ class Delivery:
             after = found[-1]
             # What the scenario computes no longer, or not in this run, stays as it is.
             due = [window for window in found if window.analytics in self._analytics]
-            again = self._newest_behind(due)
+            results = [self._result(window) for window in due]
+            again = self._newest_behind(results)
             callback = _StoreCallback(self._store, due, again)
-            failure = self._attempt([*due, *again], callback)
+            callback.without_values(result for result in results if not result.values)
+            failure = self._attempt([*(result for result in results if result.values), *again], callback)
             accepted += len(callback.accepted_results)
             self._note(callback)
             first_failure = first_failure or failure
@@ -167,12 +176,9 @@ class Delivery:
                 break
         return accepted, first_failure
 
-    def _attempt(self, windows: list[WindowState], callback: _StoreCallback) -> PacificToolError | None:
+    def _attempt(self, results: list[WindowResult], callback: _StoreCallback) -> PacificToolError | None:
         try:
-            results = [self._result(window) for window in windows]
-            # Windows whose records define no result, such as a rate of one reading, have nothing to post.
-            callback.accepted(result for result in results if not result.values)
-            self._sink.deliver([result for result in results if result.values], callback)
+            self._sink.deliver(results, callback)
         except (StorageFull, AggregationError):
             # The store's errors come through the callback; waiting does not fix them.
             raise
@@ -182,14 +188,32 @@ class Delivery:
             return AggregationError(f"{self._sink.target} left {callback.open} results without a response.")
         return None
 
-    def _newest_behind(self, due: list[WindowState]) -> list[WindowState]:
-        """The newest window of each group whose older window is being corrected; to be posted once more, last.
+    def _newest_behind(self, due: Iterable[WindowResult]) -> list[WindowResult]:
+        """For each group whose older window is being corrected, the newest results of each key; to be posted once more,
+        last.
 
-        A platform of the 1.x generation shows as latest the value that was written last.
+        A platform of the 1.x generation shows as latest the value of a key that was written last.
         """
-        last_due = {window.series: window.window_end_ms for window in due}
-        newest = self._store.newest_delivered(last_due)
-        return [window for series, window in newest.items() if window.window_end_ms > last_due[series]]
+        last_due: dict[tuple[str, str], int] = {}
+        keys: dict[tuple[str, str], set[str]] = {}
+        for result in due:
+            if result.values:
+                last_due[_series(result)] = result.window_end_ms
+                keys.setdefault(_series(result), set()).update(result.values)
+        again: list[WindowResult] = []
+        before: dict[tuple[str, str], int | None] = dict.fromkeys(last_due)
+        while before:
+            newest, before = self._store.newest_delivered(before), {}
+            for series, window in newest.items():
+                if window.window_end_ms <= last_due[series]:
+                    continue
+                result = self._result(window)
+                if keys[series] & result.values.keys():
+                    again.append(result)
+                    keys[series] -= result.values.keys()
+                if keys[series]:
+                    before[series] = window.window_end_ms
+        return sorted(again, key=lambda result: result.window_end_ms)
 
     def _result(self, window: WindowState) -> WindowResult:
         analytics, layout = self._analytics[window.analytics]

@@ -18,7 +18,8 @@ from pacifictool.analytics.state.checkpoint import has_begun
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import Interrupted, ScenarioError, UsageError
 from pacifictool.progress import SILENT, Reporter
-from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.scenario import Scenario, describe_validation_error
 from pacifictool.settings import Settings
 

@@ -166,7 +166,7 @@ def _default_sink(session: CliSession, checkpoint: Path | None, only: Sequence[s
         return REST
     folders = session.job_folders
     return choose_sink(
-        session.scenario,
+        session.scenario.only(only) if only else session.scenario,
         lambda name: checkpoint or folders.default(name, only=only),
         session.connect,
         reporter=session.reporter,

@@ -69,13 +69,13 @@ class Environment:
     @property
     def cache_dir(self) -> Path:
         """Where downloaded jars are kept."""
-        from pacifictool.runtime import default_cache_dir
+        from pacifictool.runtime.cache import default_cache_dir
 
         return default_cache_dir(self.environ)
 
     @property
     def state_dir(self) -> Path:
         """Where checkpoints and the sandbox are kept by default."""
-        from pacifictool.runtime import default_state_dir
+        from pacifictool.runtime.cache import default_state_dir
 
         return default_state_dir(self.environ)

@@ -10,7 +10,7 @@ from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems, refused_token
-from pacifictool.provisioning.entities import check_reachable, find_assets, find_devices
+from pacifictool.provisioning.entities import check_reachable, find_by_name
 from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import Device as ScenarioDevice
 from pacifictool.tools.threads import run_bounded
@@ -28,7 +28,7 @@ _MAX_CANDIDATES = 5
 def _devices(context: CheckContext) -> Iterator[CheckResult]:
     scenario = context.scenario
     names = [device.name for device in scenario.devices]
-    context.devices = found = find_devices(context.require_platform(), names)
+    context.devices = found = find_by_name(context.require_platform().devices, names)
     wanted = scenario.entity_type("device")
     missing = [name for name in names if name not in found]
     other = [device.name for device in found.values() if device.type != wanted]
@@ -112,7 +112,7 @@ def _assets(context: CheckContext) -> Iterator[CheckResult]:
     wanted = scenario.entity_type("asset")
     # Many groups would take many requests; those of the scenario's own devices are enough to see.
     results = [name for name in scenario.entities("asset") if name not in names][:MAX_DEVICES]
-    found = find_assets(context.require_platform(), [*names, *results])
+    found = find_by_name(context.require_platform().assets, [*names, *results])
     missing = [name for name in names if name not in found]
     other = [asset.name for asset in found.values() if asset.type != wanted]
     if missing:

@@ -11,7 +11,8 @@ from pacifictool.errors import KafkaError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, BrokerAddress, KafkaAdmin
 from pacifictool.kafka.versions import protocol_versions
-from pacifictool.problems import SETUP, ProblemCode, connection_error
+from pacifictool.problems import SETUP, ProblemCode
+from pacifictool.tools.connections import connection_error
 from pacifictool.tools.threads import run_within
 
 GROUP = "Kafka"

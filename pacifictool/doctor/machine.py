@@ -13,9 +13,9 @@ from pathlib import Path
 from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, failed, ok, warning
 from pacifictool.errors import MqttError, file_fault
 from pacifictool.problems import ProblemCode
-from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, find_java, missing_jars
 from pacifictool.runtime.cache import CACHE_VARIABLE
-from pacifictool.runtime.jars import jar_set
+from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, jar_set, missing_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.simulation.limits import ensure_descriptors
 
 GROUP = "This machine"

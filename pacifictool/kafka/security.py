@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pacifictool.errors import KafkaError
 from pacifictool.settings import KafkaEndpoint
-from pacifictool.tools.tls import TlsServer, explain_certificate, is_certificate_refused, is_not_tls
+from pacifictool.tools.connections import TlsServer, explain_certificate, is_certificate_refused, is_not_tls
 
 _PROBE_SECONDS = 2.0
 _ALERT_SECONDS = 0.5

@@ -30,6 +30,7 @@ from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.config import librdkafka_properties
 from pacifictool.kafka.security import is_refusal, security_fault
 from pacifictool.settings import KafkaEndpoint
+from pacifictool.tools.connections import connection_error
 
 CREATE_TIME = "CreateTime"
 LOG_APPEND_TIME = "LogAppendTime"
@@ -175,7 +176,7 @@ class KafkaAdmin:
 
     def _description(self, topic: str) -> Any | None:
         futures = self._call(
-            lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
+            lambda: self._client.describe_topics(TopicCollection([topic]), request_timeout=self.timeout_seconds)
         )
         try:
             return self._wait_for(futures[topic])
@@ -203,7 +204,8 @@ class KafkaAdmin:
         new = NewTopic(topic, partitions, replication, config={_TIMESTAMP_TYPE: timestamp_type})
         try:
             self._wait(
-                lambda: self._client.create_topics([new], request_timeout=self._seconds)[topic], f"create {topic}"
+                lambda: self._client.create_topics([new], request_timeout=self.timeout_seconds)[topic],
+                f"create {topic}",
             )
         except KafkaError as error:
             if error.details.get("code") != "TOPIC_ALREADY_EXISTS":
@@ -264,10 +266,6 @@ class KafkaAdmin:
                 if error.details.get("code") not in _SETTLING or time.monotonic() > deadline:
                     raise
             time.sleep(_POLL_SECONDS)
-
-    @property
-    def _seconds(self) -> float:
-        return self.timeout_seconds
 
     def _topic_config(self, topic: str) -> dict[str, ConfigEntry]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
@@ -330,16 +328,10 @@ def no_connection(endpoint: KafkaEndpoint) -> str | None:
     reason = None
     for address in endpoint.bootstrap.split(","):
         parts = urlsplit(f"//{address}")
-        try:
-            socket.create_connection((parts.hostname or "", parts.port or 9092), timeout=_PROBE_SECONDS).close()
-        except socket.gaierror:
-            reason = reason or f"the name {parts.hostname} has no address"
-        except TimeoutError:
-            reason = reason or f"no response within {_PROBE_SECONDS:g} s"
-        except OSError as error:
-            reason = reason or (error.strerror or str(error)).lower()
-        else:
+        error = connection_error(parts.hostname or "", parts.port or 9092, _PROBE_SECONDS)
+        if error is None:
             return None
+        reason = reason or error
     return reason
 
 

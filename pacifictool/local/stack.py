@@ -17,8 +17,10 @@ from pacifictool.local.broker_login import write_broker_login
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.private_files import write_private
 from pacifictool.progress import SILENT, Reporter
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
 from pacifictool.runtime.cache import writing
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.runtime.own_folder import SANDBOX, claim
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from pacifictool.errors import MqttError
 from pacifictool.settings import MqttEndpoint, Secret
-from pacifictool.tools.tls import TlsServer, explain_certificate
+from pacifictool.tools.connections import TlsServer, explain_certificate
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 30

@@ -22,8 +22,6 @@ DEFAULT_WORKERS: Final = 16
 """Requests that are open at once."""
 
 _NOTE_SECONDS: Final = 0.5
-_RATE_SECONDS: Final = 10.0
-"""The rate is that of the last ten seconds: what is left goes at the present rate, not at that of the start."""
 
 _PLURALS = {Kind.DEVICE: "devices", Kind.ATTRIBUTES: "client attributes", Kind.ASSET: "assets"}
 """Kinds with up to thousands of changes; those of other kinds depend on each other and are applied one by one."""
@@ -90,7 +88,8 @@ class Pace:
         self._total = total
         self._clock = clock
         self._done = 0
-        self._meter = RateMeter(_RATE_SECONDS)
+        # What is left goes at the present rate, not at that of the start.
+        self._meter = RateMeter()
         self._noted_at = clock()
         self._meter.add(self._noted_at, 0)
 

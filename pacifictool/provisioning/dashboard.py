@@ -6,6 +6,8 @@ the scenario.
 
 from __future__ import annotations
 
+from functools import partial
+
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest import (
     Dashboard,
@@ -34,19 +36,13 @@ def dashboard_change(platform: Platform, scenario: Scenario) -> Change:
     found = platform.dashboards.find(title, DESCRIPTION)
     style = platform.dashboards.style
     if found is None:
-        return Change(
-            Kind.DASHBOARD,
-            title,
-            ChangeAction.CREATE,
-            apply=lambda: _create(platform, title, spec),
-        )
+        configuration = dashboard_configuration(spec, title, style)
+        create = partial(platform.dashboards.create, title, configuration)
+        return Change(Kind.DASHBOARD, title, ChangeAction.CREATE, apply=create)
     differences = tuple(dashboard_differences(found.configuration, spec, style))
     if not differences:
         return Change(Kind.DASHBOARD, title, ChangeAction.KEEP)
-
-    def change() -> None:
-        platform.dashboards.change(found, lambda configuration: refitted_dashboard(configuration, spec, style))
-
+    change = partial(platform.dashboards.change, found, partial(refitted_dashboard, spec=spec, style=style))
     return Change(Kind.DASHBOARD, title, ChangeAction.CHANGE, differences, change)
 
 
@@ -54,10 +50,6 @@ def scenario_dashboards(platform: Platform, scenario: Scenario) -> list[Dashboar
     """The dashboards that setup created for the scenario, not those of the same title that somebody else created."""
     titled = platform.dashboards.titled(dashboard_title(scenario))
     return [dashboard for dashboard in titled if dashboard.description == DESCRIPTION]
-
-
-def _create(platform: Platform, title: str, spec: DashboardSpec) -> None:
-    platform.dashboards.create(title, dashboard_configuration(spec, title, platform.dashboards.style))
 
 
 def _spec(scenario: Scenario) -> DashboardSpec:

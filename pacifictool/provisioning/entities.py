@@ -6,21 +6,21 @@ docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with 
 
 from __future__ import annotations
 
-import difflib
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pacifictool.errors import NotFound
+from pacifictool.errors import NotFound, did_you_mean
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
-from pacifictool.rest import Asset, Device, Platform
+from pacifictool.rest import Device, Platform
+from pacifictool.rest.resources import Entity, NamedResources
 from pacifictool.scenario import Scenario, Turbine
 from pacifictool.settings import MqttEndpoint, Secret
 
@@ -39,37 +39,27 @@ def wanted_attributes(scenario: Scenario, turbine: Turbine) -> dict[str, str]:
     }
 
 
-def find_devices(platform: Platform, names: Sequence[str]) -> dict[str, Device]:
-    """The devices that exist, by exact name."""
+def find_by_name(resources: NamedResources[Entity], names: Sequence[str]) -> dict[str, Entity]:
+    """The devices or assets that exist, by exact name."""
     if len(names) < _LOOK_UP_SINGLY_BELOW:
-        found = (platform.devices.find(name) for name in names)
-        return {device.name: device for device in found if device is not None}
+        found = (resources.find(name) for name in names)
+        return {entity.name: entity for entity in found if entity is not None}
     wanted = set(names)
-    return {device.name: device for device in platform.devices.list() if device.name in wanted}
-
-
-def find_assets(platform: Platform, names: Sequence[str]) -> dict[str, Asset]:
-    """The assets that exist, by exact name."""
-    if len(names) < _LOOK_UP_SINGLY_BELOW:
-        found = (platform.assets.find(name) for name in names)
-        return {asset.name: asset for asset in found if asset is not None}
-    wanted = set(names)
-    return {asset.name: asset for asset in platform.assets.list() if asset.name in wanted}
+    return {entity.name: entity for entity in resources.list() if entity.name in wanted}
 
 
 def look_up_tokens(
     platform: Platform, names: Sequence[str], reporter: Reporter = SILENT, stop: threading.Event | None = None
 ) -> dict[str, Secret]:
     """Access token by device name. Raises NotFound for a device that the platform does not have."""
-    devices = find_devices(platform, names)
+    devices = find_by_name(platform.devices, names)
     missing = [name for name in names if name not in devices]
     if missing:
-        close = difflib.get_close_matches(missing[0], (device.name for device in platform.devices.list()), n=3)
-        suggestion = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+        suggestion = did_you_mean(missing[0], (device.name for device in platform.devices.list()))
         raise NotFound(
             f"The platform has no device {missing[0]!r}"
             + (f" (and {len(missing) - 1} more of the scenario are missing)." if len(missing) > 1 else "."),
-            hint=f"{suggestion}`pacifictool setup` creates the devices of a scenario.",
+            hint=f"{suggestion} `pacifictool setup` creates the devices of a scenario.".lstrip(),
         )
 
     def look_up(device: Device) -> tuple[str, Secret]:
@@ -101,28 +91,15 @@ class DevicePlanner:
         """A change for each device, then one for the attributes of each."""
         turbines = self._scenario.turbines
         with self._reporter.task("Looking up devices", total=len(turbines), unit="devices") as task:
-            self._devices = find_devices(self._platform, [turbine.name for turbine in turbines])
+            self._devices = find_by_name(self._platform.devices, [turbine.name for turbine in turbines])
             task.update(completed=len(turbines))
         attributes = self._read_attributes()
+        wanted = self._scenario.platform.entity_type
         for turbine in turbines:
-            yield self._device_change(turbine)
+            found = self._devices.get(turbine.name)
+            yield _entity_change(Kind.DEVICE, turbine.name, found, wanted, self._create, self._change_type)
         for turbine in turbines:
             yield self._attributes_change(turbine, attributes.get(turbine.name, {}))
-
-    def _device_change(self, turbine: Turbine) -> Change:
-        device = self._devices.get(turbine.name)
-        wanted = self._scenario.platform.entity_type
-        if device is None:
-            return Change(Kind.DEVICE, turbine.name, ChangeAction.CREATE, apply=lambda: self._create(turbine))
-        if device.type != wanted:
-            return Change(
-                Kind.DEVICE,
-                turbine.name,
-                ChangeAction.CHANGE,
-                (f"type: {wanted!r} instead of {device.type!r}",),
-                lambda: self._change_type(device, wanted),
-            )
-        return Change(Kind.DEVICE, turbine.name, ChangeAction.KEEP)
 
     def _attributes_change(self, turbine: Turbine, actual: Mapping[str, Any]) -> Change:
         wanted = wanted_attributes(self._scenario, turbine)
@@ -152,10 +129,8 @@ class DevicePlanner:
         title = "Reading client attributes"
         return dict(run_with_progress(read, devices, title, self._reporter, unit="devices", stop=self._stop))
 
-    def _create(self, turbine: Turbine) -> None:
-        self._devices[turbine.name] = self._platform.devices.create_or_get(
-            turbine.name, self._scenario.platform.entity_type
-        )
+    def _create(self, name: str, wanted: str) -> None:
+        self._devices[name] = self._platform.devices.create_or_get(name, wanted)
 
     def _change_type(self, device: Device, wanted: str) -> None:
         self._devices[device.name] = self._platform.devices.change_type(device, wanted)
@@ -182,27 +157,26 @@ def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIME
 
 def asset_changes(platform: Platform, scenario: Scenario) -> Iterator[Change]:
     """A change for each asset that the scenario names; the aggregation job creates those of other zones."""
-    wanted_type = scenario.platform.entity_type
-    existing = find_assets(platform, [asset.name for asset in scenario.assets])
-
-    def create(name: str) -> None:
-        platform.assets.create_or_get(name, wanted_type)
-
-    for wanted in scenario.assets:
-        asset = existing.get(wanted.name)
-        if asset is None:
-            yield Change(Kind.ASSET, wanted.name, ChangeAction.CREATE, apply=lambda name=wanted.name: create(name))  # type: ignore[misc]
-        elif asset.type != wanted_type:
-            yield Change(
-                Kind.ASSET,
-                wanted.name,
-                ChangeAction.CHANGE,
-                (f"type: {wanted_type!r} instead of {asset.type!r}",),
-                lambda asset=asset: _change_asset_type(platform, asset, wanted_type),  # type: ignore[misc]
-            )
-        else:
-            yield Change(Kind.ASSET, wanted.name, ChangeAction.KEEP)
+    wanted, assets = scenario.platform.entity_type, platform.assets
+    names = [asset.name for asset in scenario.assets]
+    existing = find_by_name(assets, names)
+    for name in names:
+        found = existing.get(name)
+        yield _entity_change(Kind.ASSET, name, found, wanted, assets.create_or_get, assets.change_type)
 
 
-def _change_asset_type(platform: Platform, asset: Asset, wanted_type: str) -> None:
-    platform.assets.change_type(asset, wanted_type)
+def _entity_change(
+    kind: Kind,
+    name: str,
+    found: Entity | None,
+    wanted: str,
+    create: Callable[[str, str], object],
+    change_type: Callable[[Entity, str], object],
+) -> Change:
+    """Compares a device or asset with the `wanted` type."""
+    if found is None:
+        return Change(kind, name, ChangeAction.CREATE, apply=lambda: create(name, wanted))
+    if found.type != wanted:
+        difference = f"type: {wanted!r} instead of {found.type!r}"
+        return Change(kind, name, ChangeAction.CHANGE, (difference,), lambda: change_type(found, wanted))
+    return Change(kind, name, ChangeAction.KEEP)

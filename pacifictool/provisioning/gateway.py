@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pacifictool.plan import Change, ChangeAction, Kind
-from pacifictool.provisioning.entities import find_devices
+from pacifictool.provisioning.entities import find_by_name
 from pacifictool.rest import Device, Platform
 from pacifictool.scenario import Scenario
 
@@ -59,7 +59,7 @@ def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, 
     names = [zone for zone in scenario.zones if zone not in taken]
     made = platform.devices.created_by(gateway)
     found = []
-    for name, device in find_devices(platform, names).items():
+    for name, device in find_by_name(platform.devices, names).items():
         if device.id not in made:
             notes.append(f"Device {name!r} stays: the gateway {gateway.name!r} did not make it.")
         elif device.type != scenario.platform.entity_type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from pacifictool.errors import NotFound
@@ -11,9 +11,10 @@ from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.plan import Change, ChangeAction, Kind, Plan
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.dashboard import scenario_dashboards
-from pacifictool.provisioning.entities import find_assets, find_devices
+from pacifictool.provisioning.entities import find_by_name
 from pacifictool.provisioning.gateway import devices_of_gateway, find_gateway
-from pacifictool.rest import Asset, Device, ForwardingSpec, Platform
+from pacifictool.rest import ForwardingSpec, Platform
+from pacifictool.rest.resources import Entity, NamedResources
 from pacifictool.scenario import Scenario
 
 
@@ -61,33 +62,28 @@ class Teardown:
         # The rule first: while it runs, deleted devices would leave readings without a zone.
         yield from platform.forwarding.plan_removal(self._spec)
         names = [turbine.name for turbine in scenario.turbines]
-        devices = find_devices(platform, names)
-        yield from self._removals(Kind.DEVICE, names, devices, platform.devices.delete, notes)
+        yield from self._removals(Kind.DEVICE, names, platform.devices, notes)
         if self._gateway is not None:
             yield from self._gateway_removals(self._gateway, notes)
         # Assets that the scenario names, and those that the job created for its zones.
         names = list(dict.fromkeys([*(asset.name for asset in scenario.assets), *scenario.zones]))
-        yield from self._removals(Kind.ASSET, names, find_assets(platform, names), platform.assets.delete, notes)
+        yield from self._removals(Kind.ASSET, names, platform.assets, notes)
         for dashboard in scenario_dashboards(platform, scenario):
             yield _removal(Kind.DASHBOARD, dashboard.title, platform.dashboards.delete, dashboard.id)
         if self._admin is not None and self._admin.describe(topic) is not None:
             yield Change(Kind.TOPIC, topic, ChangeAction.DELETE, apply=partial(self._admin.delete, topic))
 
     def _removals(
-        self,
-        kind: Kind,
-        names: Sequence[str],
-        found: Mapping[str, Device] | Mapping[str, Asset],
-        delete: Callable[[str], None],
-        notes: list[str],
+        self, kind: Kind, names: Sequence[str], resources: NamedResources[Entity], notes: list[str]
     ) -> Iterator[Change]:
         """The removal of each entity that exists and has the scenario's type."""
+        found = find_by_name(resources, names)
         for name in names:
             entity = found.get(name)
             if entity is None:
                 continue
             if entity.type == self._scenario.platform.entity_type:
-                yield _removal(kind, name, delete, entity.id)
+                yield _removal(kind, name, resources.delete, entity.id)
             else:
                 notes.append(f"{kind.capitalize()} {name!r} stays: its type is {entity.type!r}, not the scenario's.")
 

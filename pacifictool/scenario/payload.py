@@ -20,7 +20,7 @@ class PayloadTemplate:
     """A JSON text with placeholders for what differs between messages: keys of telemetry, `{ts}`, `{device}` and
     `{number}`."""
 
-    def __init__(self, text: str, keys: Iterable[str], device: str = "Sample") -> None:
+    def __init__(self, text: str, keys: Iterable[str]) -> None:
         """Raises ValueError with a sentence for the user when messages would not be JSON objects or arrays of them."""
         self._text = text
         self._keys = tuple(keys)
@@ -33,21 +33,23 @@ class PayloadTemplate:
         for key in self._keys:
             if key not in used:
                 raise ValueError(f"payload: {{{key}}} is not in it, although telemetry has that key")
-        self._device = json.dumps(device, ensure_ascii=False)[1:-1]
         self.has_time = TS in used
         """Whether messages hold a timestamp."""
         self._parts = _split(text)
         self._shorter: dict[tuple[str, ...], list[str]] = {}
         for sample in (-1.5, 7):
-            self._check(self.render(1_795_477_550_000, dict.fromkeys(self._keys, sample), 7))
+            self._check(self.render(1_795_477_550_000, dict.fromkeys(self._keys, sample), 7, "Device 1"))
         self._reduced(())  # finds placeholders that are part of a longer number
 
-    def render(self, ts_ms: int, values: Mapping[str, float], number: int) -> str:
-        """One message, for at least one value. Members and items whose value is missing are left out."""
+    def render(self, ts_ms: int, values: Mapping[str, float], number: int, device: str) -> str:
+        """One message, for at least one value. Members and items whose value is missing are left out.
+
+        `device` is the device's name as it stands between the quotes of a JSON text.
+        """
         parts = self._parts
         if missing := tuple(key for key in self._keys if key not in values):
             parts = self._shorter.get(missing) or self._shorter.setdefault(missing, self._reduced(missing))
-        context: dict[str, Any] = {TS: ts_ms, DEVICE: self._device, NUMBER: number, **values}
+        context: dict[str, Any] = {TS: ts_ms, DEVICE: device, NUMBER: number, **values}
         # Texts and placeholders alternate.
         return "".join([str(context[part]) if index % 2 else part for index, part in enumerate(parts)])
 

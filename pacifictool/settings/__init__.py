@@ -7,8 +7,8 @@ resolved values live in one frozen `Settings`, each with its source; nothing bel
 set, and `trust` keeps the user's secrets from where only that file says.
 """
 
-from pacifictool.settings.addresses import DEFAULT_URL, is_loopback, parse_address, parse_kafka, parse_mqtt, parse_url
-from pacifictool.settings.files import PROJECT_FILE, read_config_file, read_folder_file, user_config_file
+from pacifictool.settings.addresses import is_loopback, parse_address, parse_kafka, parse_mqtt, parse_url
+from pacifictool.settings.files import read_config_file, read_folder_file, user_config_file
 from pacifictool.settings.keys import ENVIRONMENT, FILE_KEYS, SECRETS, without_secrets
 from pacifictool.settings.model import (
     KafkaEndpoint,
@@ -17,22 +17,18 @@ from pacifictool.settings.model import (
     Origin,
     Secret,
     Settings,
-    SourcedSetting,
     TlsFiles,
 )
 from pacifictool.settings.properties import read_properties
-from pacifictool.settings.resolve import DEFAULT_KAFKA, DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, resolve
+from pacifictool.settings.resolve import DEFAULT_LOOPBACK_PASSWORD, DEFAULT_USERNAME, resolve
 from pacifictool.settings.sources import Sources
-from pacifictool.settings.trust import check_device_token, check_trust, may_ask_platforms_kafka
+from pacifictool.settings.trust import check_device_token, may_ask_platforms_kafka
 
 __all__ = [
-    "DEFAULT_KAFKA",
     "DEFAULT_LOOPBACK_PASSWORD",
-    "DEFAULT_URL",
     "DEFAULT_USERNAME",
     "ENVIRONMENT",
     "FILE_KEYS",
-    "PROJECT_FILE",
     "SECRETS",
     "KafkaEndpoint",
     "Level",
@@ -40,11 +36,9 @@ __all__ = [
     "Origin",
     "Secret",
     "Settings",
-    "SourcedSetting",
     "Sources",
     "TlsFiles",
     "check_device_token",
-    "check_trust",
     "is_loopback",
     "may_ask_platforms_kafka",
     "parse_address",

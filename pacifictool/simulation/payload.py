@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final, Protocol
 
 from pacifictool.scenario.payload import PayloadTemplate
@@ -55,13 +56,20 @@ class TextValues:
 class TemplatePayload:
     """Messages by a template of the scenario."""
 
-    __slots__ = ("_template", "has_time")
+    __slots__ = ("_device", "_template", "has_time")
 
     def __init__(self, text: str, keys: Collection[str], device: str) -> None:
         """Raises ValueError when the template is not valid."""
-        self._template = PayloadTemplate(text, keys, device)
+        self._template = _template(text, tuple(keys))
+        self._device = json.dumps(device, ensure_ascii=False)[1:-1]
         self.has_time = self._template.has_time
 
     def write(self, ts_ms: int, values: Mapping[str, float], number: int = 0) -> bytes:
         """The payload of one reading, UTF-8."""
-        return self._template.render(ts_ms, values, number).encode()
+        return self._template.render(ts_ms, values, number, self._device).encode()
+
+
+@lru_cache(maxsize=256)
+def _template(text: str, keys: tuple[str, ...]) -> PayloadTemplate:
+    """Checked once for all devices of a fleet, which takes longer than all else about a device."""
+    return PayloadTemplate(text, keys)

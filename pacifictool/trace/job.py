@@ -16,11 +16,12 @@ from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.reader import JobView, identity_of
 from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError
-from pacifictool.problems import SETUP, ProblemCode, connection_error
+from pacifictool.problems import SETUP, ProblemCode
 from pacifictool.rest import Asset, Device, Platform
 from pacifictool.scenario import Scenario
 from pacifictool.scenario.names import plural
 from pacifictool.settings import Settings
+from pacifictool.tools.connections import connection_error
 from pacifictool.tools.times import utc_clock
 from pacifictool.trace.hops import TraceStopped
 from pacifictool.trace.windows import Arrival, ResultWindow, result_words, taking

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pacifictool.analytics.launch import SECRET_VARIABLE
-from pacifictool.runtime import default_cache_dir, find_java, spark_java_home
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java, spark_java_home
 from tests.support.fault_rig import GARBAGE, FaultRig
 from tests.support.spark_cluster import SparkCluster
 

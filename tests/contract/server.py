@@ -13,7 +13,10 @@ import requests
 from pacifictool.errors import SettingsError
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import Settings, Sources, resolve
 
 URL: Final = "PACIFICTOOL_CONTRACT_URL"

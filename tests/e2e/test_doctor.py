@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from pacifictool.problems import ProblemCode
-from pacifictool.runtime import SPARK_KAFKA, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.runtime.ports import free_ports
 from tests.support.deployments import Deployment, deployments, new_broker, write_scenario
 from tests.support.fault_cases import FAILURES, WARNINGS, FaultCase
@@ -161,10 +163,10 @@ def test_a_topic_with_too_few_partitions_is_fixed_by_adding_some(deployment: Dep
 
 def test_a_scenario_without_turbines_is_a_warning(both: dict[int, Deployment], tmp_path: Path) -> None:
     deployment, scenario = both[1], tmp_path / "empty.toml"
-    scenario.write_text('[kafka]\ntopic = "winds1"\n')
+    scenario.write_text('[forwarding]\ntopic = "winds1"\ntelemetry = ["windSpeed"]\n')
     [found] = lines_with(examine(deployment, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
-    assert (found["name"], found["cause"]) == ("devices", "no-turbines")
-    assert "[[turbines]]" in found["fix"]
+    assert (found["name"], found["cause"]) == ("devices", "no-devices")
+    assert "[[devices]]" in found["fix"]
     assert_sound(deployment)
 
 
@@ -394,7 +396,7 @@ ELSEWHERE = {
     "clock-skew",
     # above, in tests of their own
     "no-answer",
-    "no-turbines",
+    "no-devices",
     "not-an-administrator",
     "token-refused",
     "topic-partitions",

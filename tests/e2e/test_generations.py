@@ -6,7 +6,6 @@ import contextlib
 import copy
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, 
 from tests.support.command_line import CommandLine, Outcome
 from tests.support.recorders import RecordingCallback
 from tests.support.sandbox_clients import Tenant
+from tests.support.waiting import wait_until
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
 TITLE = "WeatherStation: zones and turbines"
@@ -306,9 +306,7 @@ def test_the_same_topic_gives_the_same_values_on_both_generations(
     assert producer.flush(20) == 0
     valid = RECORDS + 1 + sum(TEXTS_AND_ARRAYS.values())
     # An acknowledgement of generation 4 means that a reading is queued.
-    deadline = time.monotonic() + 20
-    while len(records := list(read_records(kafka, topic))) < valid + 2:
-        assert time.monotonic() < deadline, len(records)
+    wait_until(lambda: len(list(read_records(kafka, topic))) >= valid + 2, "all records", seconds=20)
     job = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", str(scenario), "-o", "json")
 
     found = []

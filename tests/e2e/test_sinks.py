@@ -14,17 +14,18 @@ from confluent_kafka import Producer
 
 from pacifictool.analytics.delivery import CHUNK
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Asset, Device, Platform
-from pacifictool.scenario import parse_scenario
+from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, Settings
 from tests.support.command_line import CommandLine
 from tests.support.recorders import RecordingCallback
 from tests.support.sandbox_clients import Tenant
+from tests.support.scenarios import mean_in, window_result
 from tests.support.snapshots import Snapshot, WriteScenario, snapshot, with_name
 
 WINDOW_MS = 10_000
@@ -53,7 +54,7 @@ def platform(settings: Settings) -> Iterator[Platform]:
 def options_of(settings: Settings) -> SinkOptions:
     return SinkOptions(
         settings=settings,
-        scenario=parse_scenario("", source="test"),
+        scenario=tutorial_scenario(),
         connect=lambda: Platform.connect(settings),
         write=print,
     )
@@ -68,12 +69,12 @@ def make_gateway(platform: Platform, name: str = "Analytics Gateway") -> None:
     platform.devices.create(name, "gateway", {"gateway": True})
 
 
-def result(zone: str, number: int, mean: float) -> WindowMean:
+def result(zone: str, number: int, mean: float) -> WindowResult:
     end = START_MS + number * WINDOW_MS
-    return WindowMean(zone, end - WINDOW_MS, end, 10, mean)
+    return window_result(zone, end, mean, 10)
 
 
-def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowMean]) -> None:
+def deliver(sink_name: str, options: SinkOptions, *batches: list[WindowResult]) -> None:
     """Delivers through a new sink of that name."""
     book = RecordingCallback(fail_on_refusal=True)
     with SINKS[sink_name].open(options) as sink:
@@ -107,7 +108,7 @@ def test_both_sinks_show_the_same_values(platform: Platform, options: SinkOption
         device, asset = platform.devices.find(zone), platform.assets.find(zone)
         assert device is not None
         assert (device.type, device.is_gateway) == ("WeatherStation", False)
-        wanted = {result.window_end_ms: result.mean for result in (*first, *corrections) if result.zone == zone}
+        wanted = {result.window_end_ms: mean_in(result) for result in (*first, *corrections) if result.entity == zone}
         assert values(platform, device) == values(platform, asset) == wanted
         newest = max(wanted)
         for entity in (device, asset):

@@ -25,6 +25,7 @@ from tests.support.command_line import Outcome
 from tests.support.deployments import Deployment, deployments
 from tests.support.fault_rig import Job
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -81,10 +82,7 @@ def job_of(deployment: Deployment, *options: str, environ: Mapping[str, str] | N
 
 def wait_until_held(pattern: Path) -> None:
     """Until a job has the checkpoint, or one of those that the pattern means; Spark starts after that."""
-    until = time.monotonic() + 60
-    while not any(is_held(folder) for folder in pattern.parent.glob(pattern.name)):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: any(is_held(folder) for folder in pattern.parent.glob(pattern.name)), seconds=60)
 
 
 @pytest.fixture(scope="module")

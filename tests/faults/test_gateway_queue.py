@@ -11,7 +11,7 @@ import pytest
 
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import PacificToolError
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.mqtt import ANALYTICS_GATEWAY
@@ -19,6 +19,7 @@ from pacifictool.rest import Platform
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import Settings, Sources, resolve
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import mean_in, window_result
 
 QUEUE_SECONDS = 2.0
 WINDOW_MS = 10_000
@@ -53,15 +54,15 @@ def platform(options: SinkOptions) -> Iterator[Platform]:
         yield platform
 
 
-def window(number: int, mean: float = 2.5) -> list[WindowMean]:
+def window(number: int, mean: float = 2.5) -> list[WindowResult]:
     end = START_MS + number * WINDOW_MS
-    return [WindowMean(f"Zone {n}", end - WINDOW_MS, end, 4, mean + n) for n in range(50)]
+    return [window_result(f"Zone {n}", end, mean + n) for n in range(50)]
 
 
 class Job(threading.Thread):
     """Delivers what is left again and again until it is accepted, as the job does."""
 
-    def __init__(self, sink: Sink, results: list[WindowMean]) -> None:
+    def __init__(self, sink: Sink, results: list[WindowResult]) -> None:
         super().__init__(daemon=True)
         self._sink, self._results = sink, results
         self.book = RecordingCallback(fail_on_refusal=True)
@@ -84,8 +85,8 @@ def stored(platform: Platform) -> dict[tuple[str, int], object]:
     return points
 
 
-def expected(results: Iterable[WindowMean]) -> dict[tuple[str, int], object]:
-    return {(result.zone, result.window_end_ms): result.mean for result in results}
+def expected(results: Iterable[WindowResult]) -> dict[tuple[str, int], object]:
+    return {(result.entity, result.window_end_ms): mean_in(result) for result in results}
 
 
 @pytest.mark.parametrize("is_correction", [False, True])

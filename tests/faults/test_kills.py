@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import killed_command
 from tests.support.fault_rig import TIMEOUT_SECONDS, FaultRig
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
@@ -26,14 +27,16 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
 
 def wait_for_the_end_of_java(folder: Path) -> None:
     """Returns when no Java process works in the folder: whoever started it was killed and could not end it."""
-    until = time.monotonic() + TIMEOUT_SECONDS
-    while found := [
-        process.pid
-        for process in psutil.process_iter(["name", "cmdline"])
-        if (process.info["name"] or "").startswith("java") and str(folder) in " ".join(process.info["cmdline"] or ())
-    ]:
-        assert time.monotonic() < until, f"Java goes on without its job: {found}"
-        time.sleep(0.1)
+
+    def java() -> list[int]:
+        return [
+            process.pid
+            for process in psutil.process_iter(["name", "cmdline"])
+            if (process.info["name"] or "").startswith("java")
+            and str(folder) in " ".join(process.info["cmdline"] or ())
+        ]
+
+    wait_until(lambda: not java(), lambda: f"the end of Java: {java()}", TIMEOUT_SECONDS)
 
 
 def test_killed_at_any_point_it_goes_on_where_it_was(rig: FaultRig) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, JavaRuntime, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import JavaRuntime, find_java
 from tests.support.local_spark import local_spark
 from tests.support.sandbox_clients import Tenant
 from tests.support.secure_kafka import SecureKafka, secure_kafka

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from pacifictool.analytics.engine.failures import spark_failure
-from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult, Rules
+from pacifictool.analytics.engine.reader import BatchContext, BatchReader, BatchResult
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.errors import KafkaError, PacificToolError, SettingsError
@@ -20,6 +20,7 @@ from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import CommandLine
+from tests.support.scenarios import mean_rules
 from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SCRAM_PASSWORD, SCRAM_USER, SecureKafka
 from tests.support.tls import Pki
 
@@ -77,9 +78,8 @@ def test_our_client_gets_in(kafka: SecureKafka, pki: Pki, way: str) -> None:
 
 
 def read_by_spark(spark: SparkRuntime, endpoint: KafkaEndpoint, topic: str) -> BatchResult:
-    rules = Rules(10_000, "geoZone", "windSpeed", minimum=0, maximum=1e9)
-    reader = BatchReader(spark, endpoint, topic, rules)
-    return reader.read([OffsetRange(0, 0, 1)], BatchContext(0, 2**62, 0))
+    reader = BatchReader(spark, endpoint, topic, mean_rules())
+    return reader.read([OffsetRange(0, 0, 1)], BatchContext({}, 2**62, 0))
 
 
 @pytest.mark.spark

@@ -29,6 +29,7 @@ from tests.support.demo_result import assert_held
 from tests.support.open_sockets import OpenSocket, family, open_sockets
 from tests.support.oracle import compare_windows, read_platform
 from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
 
@@ -110,13 +111,13 @@ class UserPrograms:
         return json.loads((self.folder / f"{name}.out").read_text())
 
     def wait_for(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-        until = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < until, f"{what} did not come: {self.all_said()}"
+        def found_or_ended() -> Any:
+            found = condition()
             for name, process in self.processes.items():
-                assert process.poll() in (None, 0), f"{name} ended: {self.said(name)}"
-            time.sleep(0.2)
-        return found
+                assert found or process.poll() in (None, 0), f"{name} ended: {self.said(name)}"
+            return found
+
+        return wait_until(found_or_ended, lambda: f"{what}: {self.all_said()}", seconds)
 
     def all_said(self) -> str:
         return "\n".join(f"{name}: {self.said(name)[-2000:]}" for name in self.processes)

@@ -34,17 +34,17 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
-from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 from tests.support.local_spark import local_spark
 from tests.support.recorded_job import BATCH_RECORDS
+from tests.support.scenarios import mean_in, mean_rules
 from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 Shown = dict[tuple[str, int], tuple[int, float]]
@@ -75,7 +75,7 @@ class Outcome:
 
 
 class _Platform(Sink):
-    """Remembers the newest value of each zone and window."""
+    """Remembers the newest value of each entity and window."""
 
     name = "file"
     target = "file"
@@ -83,9 +83,9 @@ class _Platform(Sink):
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            self.shown[result.zone, result.window_end_ms] = (result.count, result.mean)
+            self.shown[result.entity, result.window_end_ms] = (result.count, mean_in(result))
         callback.accepted(results)
 
 
@@ -166,7 +166,7 @@ class CrashSimulation:
         config = JobConfig(
             kafka=self._endpoint,
             topic=self._topic,
-            aggregation=Aggregation.model_validate({"window": 1.0}),
+            rules=mean_rules(window=1),
             checkpoint=folder,
             spark=self._spark._settings,
             starting_offsets="earliest",

@@ -18,7 +18,9 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import Outcome, kept_variables

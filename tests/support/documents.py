@@ -229,7 +229,7 @@ class Reader:
         while time.monotonic() < deadline:
             for block, process, log in self._terminals:
                 assert process.poll() is None, f"{block} ended\n{log.read_text(encoding='utf-8')}"
-            done = self.run(f"pacifictool watch --once -o json --zone {shlex.quote(zone)}")
+            done = self.run(f"pacifictool watch --once -o json --entity {shlex.quote(zone)}")
             if done.returncode == 0:
                 seen = newest_mean(json.loads(done.stdout), zone)
                 if isinstance(seen, int | float) and low <= seen <= high:
@@ -240,6 +240,7 @@ class Reader:
 
 def newest_mean(snapshot: dict[str, object], zone: str) -> object:
     """Of a snapshot of `watch`."""
-    zones = snapshot["zones"]
-    assert isinstance(zones, list)
-    return next((each["value"] for each in zones if each["name"] == zone), None)
+    analytics = snapshot["analytics"]
+    assert isinstance(analytics, list)
+    groups = [group for each in analytics for group in each["groups"] if group["name"] == zone]
+    return next((value for group in groups for value in group["values"].values()), None)

@@ -30,7 +30,7 @@ from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.provisioning.entities import look_up_tokens
 from pacifictool.rest import Platform
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.scenario import Scenario, load_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Sources, resolve
 from pacifictool.simulation.fleet import Fleet
@@ -41,6 +41,7 @@ from pacifictool.simulation.summary import FleetSummary
 from tests.support.command_line import Outcome, kept_variables
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.oracle import Comparison, Position, Posted, Values, compare_windows, read_platform
+from tests.support.waiting import wait_until
 
 TIMEOUT_SECONDS = 240.0
 """How long anything may take before a test fails: many times what it takes on a machine with nothing else to do."""
@@ -76,11 +77,14 @@ class Job:
 
     def wait_to_say(self, text: str, seconds: float = TIMEOUT_SECONDS, *, times: int = 1) -> None:
         """Returns when `text` stands in its messages so often."""
-        until = time.monotonic() + seconds
-        while self.said.count(text) < times:
-            assert self.is_running(), f"the job ended by itself:\n{self.said}"
-            assert time.monotonic() < until, f"the job did not say {text!r}:\n{self.said}"
-            time.sleep(0.05)
+
+        def has_said() -> bool:
+            was_running = self.is_running()
+            found = self.said.count(text) >= times
+            assert found or was_running, f"the job ended by itself:\n{self.said}"
+            return found
+
+        wait_until(has_said, lambda: f"{text!r} in\n{self.said}", seconds)
 
     def wait(self, seconds: float = TIMEOUT_SECONDS) -> Outcome:
         """Waits for its end."""
@@ -128,11 +132,13 @@ class Turbines:
 
     def wait_for(self, condition: Callable[[FleetSummary], bool], seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when the fleet's numbers are as wanted."""
-        until = time.monotonic() + seconds
-        while not condition(self.fleet.snapshot()):
-            assert not self._done.done(), self._done.exception() or self._done.result()
-            assert time.monotonic() < until, self.fleet.snapshot()
-            time.sleep(0.05)
+
+        def holds() -> bool:
+            found = condition(self.fleet.snapshot())
+            assert found or not self._done.done(), self._done.exception() or self._done.result()
+            return found
+
+        wait_until(holds, self.fleet.snapshot, seconds)
 
     def stop(self) -> FleetSummary:
         self._stop.set()
@@ -366,12 +372,13 @@ class FaultRig:
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when that many more windows are on the platform than now."""
         wanted = sum(map(len, self.posted().values.values())) + more
-        until = time.monotonic() + seconds
-        while sum(map(len, self.posted().values.values())) < wanted:
-            said = "" if self.job is None else self.job.said
-            assert self.job is None or self.job.is_running(), f"the job ended by itself:\n{said}"
-            assert time.monotonic() < until, f"nothing is posted:\n{said}"
-            time.sleep(0.1)
+
+        def are_posted() -> bool:
+            found = sum(map(len, self.posted().values.values())) >= wanted
+            assert found or self.job is None or self.job.is_running(), f"the job ended by itself:\n{self.job.said}"
+            return found
+
+        wait_until(are_posted, lambda: f"posts of\n{self.job.said if self.job else ''}", seconds)
 
     def compare(self, besides: Values | None = None) -> Comparison:
         """The promise as it stands now, with everything that may still be on its way counted as a difference.

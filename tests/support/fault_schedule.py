@@ -31,6 +31,7 @@ from tests.support.faketime import SteppingClock
 from tests.support.fault_rig import GARBAGE, TIMEOUT_SECONDS, FaultRig, Job
 from tests.support.oracle import Comparison
 from tests.support.small_disk import SmallDisk
+from tests.support.waiting import wait_until
 
 DISK_MEGABYTES = 256
 MOST_PARTITIONS = 8
@@ -155,14 +156,15 @@ class FaultSchedule:
 
     def _kill_java(self) -> None:
         job = self._job
-        until = time.monotonic() + TIMEOUT_SECONDS
-        while True:
+
+        def is_killed() -> bool:
             try:
                 job.java().kill()
-                break
             except (LookupError, psutil.NoSuchProcess):
-                assert time.monotonic() < until, job.said
-                time.sleep(0.1)
+                return False
+            return True
+
+        wait_until(is_killed, lambda: job.said, TIMEOUT_SECONDS)
         assert job.wait().code == 1, job.said
         self._restart_job()
 

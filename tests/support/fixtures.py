@@ -18,7 +18,7 @@ from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, ru
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.rest import Platform, Session
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
 from tests.support.mqtt_peer import ScriptedPeer

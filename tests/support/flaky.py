@@ -54,6 +54,8 @@ class RetryWhenBusy:
                     self._retried[report.nodeid] = str(reason)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if terminalreporter.config.option.collectonly:
+            return
         if self._retried:
             terminalreporter.section(f"{len(self._retried)} tests retried: flaky when the machine is busy")
             for nodeid, reason in sorted(self._retried.items()):

@@ -6,7 +6,9 @@ import functools
 import os
 
 from pacifictool.analytics.engine.spark import SparkSettings
-from pacifictool.runtime import SPARK_KAFKA, JavaRuntime, default_cache_dir, ensure_jars
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import JavaRuntime
 
 
 @functools.cache

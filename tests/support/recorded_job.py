@@ -15,14 +15,16 @@ from typing import Any
 
 from pyspark.java_gateway import launch_gateway
 
+sys.path.append(str(Path(__file__).parents[2]))
+
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state import store
-from pacifictool.analytics.windows import WindowMean
-from pacifictool.scenario import Aggregation
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.settings import KafkaEndpoint
+from tests.support.scenarios import mean_in, mean_rules
 
 BATCH_RECORDS = 300
 """Batches are small, so that a run has many."""
@@ -52,9 +54,9 @@ class PlatformFile(Sink):
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            line = json.dumps([result.zone, result.window_end_ms, result.count, result.mean])
+            line = json.dumps([result.entity, result.window_end_ms, result.count, mean_in(result)])
             os.write(self._file, f"{line}\n".encode())
         callback.accepted(results)
 
@@ -80,7 +82,7 @@ def main() -> None:
         config = JobConfig(
             kafka=KafkaEndpoint(settings["bootstrap"]),
             topic=settings["topic"],
-            aggregation=Aggregation.model_validate({"window": 1.0}),
+            rules=mean_rules(window=1),
             checkpoint=Path(settings["checkpoint"]),
             spark=runtime._settings,
             starting_offsets="earliest",

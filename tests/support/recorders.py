@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.progress import ProgressTask, SilentReporter
 
 
@@ -69,33 +69,28 @@ class RecordingReporter(SilentReporter):
 
 
 class RecordingCallback(DeliveryCallback):
-    """Accepted results in the order of the reports, and the reason of each refusal by zone.
+    """Accepted results in the order of the reports, and the reason of each refusal by entity.
 
     `fail_on_refusal`: raises AssertionError where a test expects that nothing is refused.
     """
 
     def __init__(self, *, fail_on_refusal: bool = False) -> None:
-        self.accepted_results: list[WindowMean] = []
+        self.accepted_results: list[WindowResult] = []
         self.refusals: dict[str, str] = {}
         self._fail_on_refusal = fail_on_refusal
         self._lock = threading.Lock()
 
     @property
-    def zones(self) -> set[str]:
-        """The zones of the accepted results."""
-        return {result.zone for result in self.accepted_results}
+    def entities(self) -> set[str]:
+        """The entities of the accepted results."""
+        return {result.entity for result in self.accepted_results}
 
-    def accepted(self, results: Iterable[WindowMean]) -> None:
+    def accepted(self, results: Iterable[WindowResult]) -> None:
         with self._lock:
             self.accepted_results += results
 
-    def refused(self, results: Iterable[WindowMean], reason: str) -> None:
+    def refused(self, results: Iterable[WindowResult], reason: str) -> None:
         if self._fail_on_refusal:
             raise AssertionError(reason)
         with self._lock:
-            self.refusals |= {result.zone: reason for result in results}
-
-
-def mean_of(zone: str, window_end_ms: int, mean: float = 2.5, count: int = 4) -> WindowMean:
-    """The mean of a window of 10 s."""
-    return WindowMean(zone, window_end_ms - 10_000, window_end_ms, count, mean)
+            self.refusals |= {result.entity: reason for result in results}

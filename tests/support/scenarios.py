@@ -6,7 +6,8 @@ import struct
 from typing import Any
 
 from pacifictool.analytics.engine.records import RecordRules
-from pacifictool.scenario import Scenario
+from pacifictool.analytics.windows import PartialAggregate, WindowResult
+from pacifictool.scenario import Analytics, Scenario
 
 
 def mean_scenario(
@@ -58,3 +59,49 @@ def sum_of(state: bytes) -> int:
     """The sum in such a state."""
     _count, high, low = struct.unpack(">qqq", state)
     return (int(high) << 32) + int(low)
+
+
+def mean_analytics(*keys: str, **more: Any) -> Analytics:
+    """The analytics of `mean_scenario`."""
+    (analytics,) = mean_scenario(*keys, **more).analytics
+    return analytics
+
+
+def window_result(
+    zone: str, window_end_ms: int = 10_000, mean: float = 2.5, count: int = 4, *, window_ms: int = 10_000
+) -> WindowResult:
+    """The result of a window of `mean_scenario`."""
+    return WindowResult(
+        analytics="zones",
+        group=(zone,),
+        entity_kind="asset",
+        entity=zone,
+        window_start_ms=window_end_ms - window_ms,
+        window_end_ms=window_end_ms,
+        ts_ms=window_end_ms,
+        count=count,
+        values={"windSpeed": mean},
+    )
+
+
+def mean_in(result: WindowResult) -> float:
+    """The mean in a result of `mean_scenario`."""
+    return result.values["windSpeed"]
+
+
+def partial(zone: str, window_end_ms: int, count: int, total: int) -> PartialAggregate:
+    """What a batch adds to a window of `mean_scenario`; `total` is in units of 1e-9."""
+    return PartialAggregate("zones", zone, window_end_ms, count, mean_state(count, total))
+
+
+def rules_of(*analytics: dict[str, Any], **forwarding: Any) -> RecordRules:
+    """The rules of these analytics, in windows of 10 s and named "a1", "a2", … unless they say otherwise."""
+    scenario = Scenario.model_validate(
+        {
+            "forwarding": {"topic": "readings", "attributes": ["site"], "telemetry": ["temperature"], **forwarding},
+            "analytics": [
+                {"name": f"a{number}", "window": 10, **each} for number, each in enumerate(analytics, start=1)
+            ],
+        }
+    )
+    return RecordRules.of_scenario(scenario)

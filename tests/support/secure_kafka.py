@@ -13,7 +13,8 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from pacifictool.runtime import JavaRuntime, KafkaBroker
+from pacifictool.runtime.java import JavaRuntime
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
 from tests.support.tls import Pki, chain_pem, pkcs8_pem

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +14,11 @@ import psutil
 import pyspark
 import requests
 
-from pacifictool.runtime import ManagedProcess, default_cache_dir, find_java, free_ports, spark_java_home
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java, spark_java_home
+from pacifictool.runtime.ports import free_ports
+from pacifictool.runtime.processes import ManagedProcess
+from tests.support.waiting import wait_until
 
 START_SECONDS = 120.0
 
@@ -122,17 +125,17 @@ class SparkCluster:
 
     def wait_for(self, condition: Any, seconds: float = START_SECONDS) -> None:
         """Returns when the master's state is as wanted."""
-        until = time.monotonic() + seconds
         state: Any = "no response"
-        while True:
+
+        def holds() -> bool:
+            nonlocal state
             try:
                 state = self.state()
-                if condition(state):
-                    return
+                return bool(condition(state))
             except requests.RequestException:
-                pass  # not there yet, or responding before its page is
-            assert time.monotonic() < until, state
-            time.sleep(0.1)
+                return False  # not there yet, or responding before its page is
+
+        wait_until(holds, lambda: state, seconds)
 
     def _start(self, name: str, program: str, *arguments: str) -> ManagedProcess:
         place = self.folder / name
@@ -154,12 +157,11 @@ class SparkCluster:
         return ManagedProcess(command, log_path=place / "log", environ=environ, cwd=place)
 
     def _wait_for_port(self, port: int) -> None:
-        until = time.monotonic() + START_SECONDS
-        while True:
+        def listens() -> bool:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
             except OSError:
-                assert time.monotonic() < until, "the master does not listen"
-                time.sleep(0.1)
-            else:
-                return
+                return False
+            return True
+
+        wait_until(listens, "the master", START_SECONDS)

@@ -20,8 +20,9 @@ from pacifictool.scenario import Aggregate, Analytics
 
 EXACT: Final = 1000
 """A percentile is exact while a window holds at most this many different values of its key."""
-SMALLEST: Final = 4096
-"""A count of distinct values is exact up to here. Beyond, its standard error is 1/sqrt(SMALLEST): 1.6 %."""
+SMALLEST: Final = 4097
+"""Hashes that are kept. A count of distinct values is exact while there are fewer, so up to 4096. Beyond, its standard
+error is 1/sqrt(SMALLEST): 1.6 %."""
 DIGITS: Final = 9
 """Beyond EXACT, percentiles are of values with this many binary digits: they are off by at most 0.2 %."""
 

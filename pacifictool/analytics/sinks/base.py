@@ -30,8 +30,8 @@ class Sink(ABC):
 
     - A result is keyed by its entity, its time and the keys of its values. Writing it again overwrites: after a crash
       results come again, and a window that got late records comes again with other values.
-    - `deliver` gets results sorted by window end, each window of an analytics and a group once, except that the newest
-      one may come once more at the end. It writes the results *of one entity* in the order given, because a platform's
+    - `deliver` gets results sorted by window end, each window of an analytics and a group once; behind them the newest
+      ones may come once more. It writes the results *of one entity* in the order given, because a platform's
       "latest" value is the one written last. Different entities may be written in any order or at once.
     - `deliver` returns when every result is accepted or refused, and calls back for each. It reports parts as they are
       done; what it did not report is delivered again.

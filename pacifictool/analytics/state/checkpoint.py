@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import lock, migration
-from pacifictool.analytics.state.schema import FILE_NAME
+from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME
 from pacifictool.analytics.state.store import StateStore, sync_folder
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch, StorageFull
 from pacifictool.progress import SILENT, Reporter
@@ -97,7 +97,7 @@ class Checkpoint:
         """
         known = self.store.identity_document()
         differences = {
-            name: f"{_TITLES.get(name, name)}: {known[name]!r} there, {value!r} now"
+            name: "; ".join(_differences(_title(name), known[name], value))
             for name, value in identity.items()
             if value is not None and known.get(name) is not None and known[name] != value
         }
@@ -127,6 +127,20 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name) or name.replace(ANALYTICS, "analytics ", 1)
+
+
+def _differences(title: str, before: Any, now: Any) -> Iterator[str]:
+    """In words; of two objects only the members that differ."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in dict.fromkeys((*before, *now)):
+            if before.get(name) != now.get(name):
+                yield from _differences(f"{title}, {name}", before.get(name), now.get(name))
+    else:
+        yield f"{title}: {before!r} there, {now!r} now"
 
 
 def another_topic(topic: str) -> CheckpointMismatch:

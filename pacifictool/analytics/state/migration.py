@@ -21,6 +21,7 @@ _LEDGER: Final = "ledger.sqlite"
 _LEDGER_VERSION: Final = 1
 _SAME_NAME: Final[tuple[str, ...]] = ("watermark_ms", "seen_at_ms", "starting_offsets")
 _OLD_IDENTITY: Final[tuple[str, ...]] = ("window_ms", "zone_key", "value_key", "valid")
+"""Members of the identity that said what was computed."""
 _OF_WINDOWS: Final[tuple[str, ...]] = ("windows", "refused")
 
 
@@ -87,26 +88,36 @@ def _create_tables(database: sqlite3.Connection) -> None:
 
 def _same_mean(identity: Mapping[str, Any], rules: RecordRules) -> Analytics:
     """The analytics of the scenario that computes what a job of an earlier version did. Raises CheckpointMismatch."""
-    zone, value, window_ms = (identity.get(key) for key in ("zone_key", "value_key", "window_ms"))
+    if "window_ms" not in identity:
+        return rules.analytics[0]  # it had not begun, so that there are no windows
     for analytics in rules.analytics:
-        if zone is None or (
-            analytics.group_by == (zone,)
-            and analytics.window_ms == analytics.slide_ms == window_ms
-            and analytics.telemetry == {value: Aggregate("mean", value)}
-            and identity.get("valid", _valid(rules, value)) == _valid(rules, value)
-        ):
+        earlier = _earlier_identity(analytics, rules)
+        if earlier is not None and all(identity.get(name) == value for name, value in earlier.items()):
             return analytics
+    zone, value, valid = (identity.get(name) for name in ("zone_key", "value_key", "valid"))
     raise CheckpointMismatch(
-        f"The checkpoint belongs to a job of an earlier version, which computed the mean of {value} by {zone} in "
-        f"windows of {(window_ms or 0) / 1000:g} s with values within {identity.get('valid')}; the scenario has no "
-        "such analytics.",
+        f"The checkpoint belongs to a job of an earlier version, which posted the mean of {value} by {zone} to the "
+        f"assets of that name, in windows of {(identity.get('window_ms') or 0) / 1000:g} s and with values within "
+        f"{valid}; the scenario has no such analytics.",
         hint="Add one to go on where that job stopped, or give another folder with --checkpoint to start again.",
     )
 
 
-def _valid(rules: RecordRules, key: Any) -> list[float]:
-    bounds = rules.forwarding.bounds(key)
-    return [bounds.min, bounds.max]
+def _earlier_identity(analytics: Analytics, rules: RecordRules) -> dict[str, Any] | None:
+    """What a job of an earlier version noted of what it computed; None for an analytics that it could not compute."""
+    if len(analytics.group_by) != 1 or len(analytics.telemetry) != 1:
+        return None
+    ((zone,), ((value, aggregate),)) = analytics.group_by, analytics.telemetry.items()
+    if (
+        aggregate != Aggregate("mean", value)
+        or analytics.slide_ms != analytics.window_ms
+        or (analytics.entity_pattern, analytics.entity_kind, analytics.ts) != (f"{{{zone}}}", "asset", "end")
+        or rules.forwarding.event_time != "kafka"
+    ):
+        return None
+    bounds = rules.forwarding.bounds(value)
+    known = analytics.window_ms, zone, value, [bounds.min, bounds.max]
+    return dict(zip(_OLD_IDENTITY, known, strict=True))
 
 
 def _add_functions(database: sqlite3.Connection, analytics: Analytics) -> None:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -170,14 +170,16 @@ class StateQueries(ABC):
         )
         return [WindowState(*row) for row in rows]
 
-    def newest_delivered(self, series: Iterable[tuple[str, str]]) -> dict[tuple[str, str], WindowState]:
-        """Of each series, an analytics and a group, the newest window that has been delivered, as it stands now."""
+    def newest_delivered(self, before: Mapping[tuple[str, str], int | None]) -> dict[tuple[str, str], WindowState]:
+        """Of each series, an analytics and a group, the newest window that has been delivered, as it stands now; of
+        those that end before the given time (None: of all)."""
+        wanted = [(*series, _LARGEST if end is None else end) for series, end in before.items()]
         rows = self._query(
             "SELECT w.analytics, w.group_key, w.window_end, w.count, w.state, w.delivered FROM json_each(?) AS wanted "
             "JOIN windows AS w ON w.analytics = wanted.value ->> 0 AND w.group_key = wanted.value ->> 1 "
             "AND w.window_end = (SELECT max(window_end) FROM windows WHERE analytics = wanted.value ->> 0 "
-            "AND group_key = wanted.value ->> 1 AND delivered > 0)",
-            (json.dumps(list(series)),),
+            "AND group_key = wanted.value ->> 1 AND delivered > 0 AND window_end < wanted.value ->> 2)",
+            (json.dumps(wanted),),
         )
         return {found.series: found for found in (WindowState(*row) for row in rows)}
 

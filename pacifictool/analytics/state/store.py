@@ -205,9 +205,13 @@ class StateStore(StateQueries):
 
     # --- delivering ----------------------------------------------------------------------------------------------
 
-    def mark_delivered(self, delivered: Sequence[WindowState]) -> None:
-        """The target has acknowledged these windows, as they stood when they were read."""
+    def mark_delivered(self, delivered: Sequence[WindowState], *, posted: bool = True) -> None:
+        """The target has acknowledged these windows, as they stood when they were read; or, unless `posted`, there was
+        nothing to post of them."""
         with self._transaction():
+            if not posted:
+                self._update_delivered(delivered)
+                return
             keys = [(window.analytics, window.window_end_ms, window.group) for window in delivered]
             ((corrections,),) = self._db.execute(
                 "SELECT count(*) FROM json_each(?) AS done JOIN windows ON analytics = done.value ->> 0 "

@@ -346,9 +346,12 @@
     set(byId("connection").lastElementChild, text);
   }
 
+  // The choice of groups, for the server and for the address of the page.
+  const query = () => (asked.size ? `?${asked}` : "");
+
   async function poll() {
     try {
-      const response = await fetch(`/watch/snapshot?${asked}`, { cache: "no-store" });
+      const response = await fetch(`/watch/snapshot${query()}`, { cache: "no-store" });
       if (!response.ok) throw new Error(String(response.status));
       show(await response.json());
       connected("live", "Live");
@@ -360,7 +363,7 @@
 
   function listen() {
     events?.close();
-    const stream = new EventSource(`/watch/events?${asked}`);
+    const stream = new EventSource(`/watch/events${query()}`);
     events = stream;
     stream.addEventListener("message", (event) => {
       show(JSON.parse(event.data));
@@ -423,7 +426,7 @@
   function ask(name, value, fallback) {
     if (value === fallback) asked.delete(name);
     else asked.set(name, value);
-    history.replaceState(null, "", asked.size ? `?${asked}` : location.pathname);
+    history.replaceState(null, "", query() || location.pathname);
     if (newest !== null) showResults(newest);
     clearTimeout(changing);
     changing = setTimeout(() => {

@@ -33,7 +33,7 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest.http.messages import HttpResponse
-from pacifictool.tools.tls import TlsServer, explain_certificate, is_not_tls
+from pacifictool.tools.connections import TlsServer, explain_certificate, is_not_tls
 
 VERSION_CONFLICT = 409
 """Status for what somebody else has changed since it was read (3.8 and later)."""

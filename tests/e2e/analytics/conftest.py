@@ -21,24 +21,25 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.job_progress import JobProgress, JobSummary
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
-from pacifictool.analytics.windows import UNITS, WindowMean, exact_mean
+from pacifictool.analytics.windows import UNITS, WindowResult
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
-from pacifictool.scenario import Aggregation
 from pacifictool.settings import KafkaEndpoint
 from tests.support.local_spark import local_spark
 from tests.support.recorders import RecordingReporter
+from tests.support.scenarios import mean_in, mean_rules
+from tests.support.waiting import wait_until
 
 Values = dict[tuple[str, int], tuple[int, float]]
 """(Zone, window end in ms) → (count, mean)."""
 
 
 class KeepingSink(Sink):
-    """Keeps results in SQLite by zone and window end, as a platform does: a repeat overwrites, the last is latest."""
+    """Keeps results in SQLite by entity and window end, as a platform does: a repeat overwrites, the last is latest."""
 
     name = "keeping"
     target = "keeping"
@@ -53,12 +54,15 @@ class KeepingSink(Sink):
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None)
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         with self._open() as database:
             database.execute("BEGIN")  # else each row is a transaction
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, ?)",
-                [(result.zone, result.window_end_ms, result.count, result.mean, time.time()) for result in results],
+                [
+                    (result.entity, result.window_end_ms, result.count, mean_in(result), time.time())
+                    for result in results
+                ],
             )
         callback.accepted(results)
 
@@ -104,12 +108,13 @@ class Running:
         return self.summary
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            if self.error is not None:
+        def holds() -> object:
+            held = condition()
+            if not held and self.error is not None:
                 raise self.error
-            assert time.monotonic() < until, "the job did not get there in time"
-            time.sleep(0.05)
+            return held
+
+        wait_until(holds, "the job", seconds)
 
 
 @dataclass
@@ -135,12 +140,12 @@ class JobFactory:
         return Producer({"bootstrap.servers": self.broker.bootstrap, "linger.ms": 5, **config})
 
     def config(
-        self, topic: str, *, checkpoint: str = "job", aggregation: Mapping[str, Any] | None = None, **options: Any
+        self, topic: str, *, checkpoint: str = "job", analytics: Mapping[str, Any] | None = None, **options: Any
     ) -> JobConfig:
         return JobConfig(
             kafka=self.endpoint,
             topic=topic,
-            aggregation=Aggregation.model_validate({"window": 1.0} | dict(aggregation or {})),
+            rules=mean_rules(**{"window": 1, **(analytics or {})}),
             checkpoint=self.folder / checkpoint,
             spark=local_spark(self.java),
             **{"starting_offsets": "earliest", **options},
@@ -180,7 +185,7 @@ class JobFactory:
                 key = (zone, record.timestamp_ms // window_ms * window_ms + window_ms)
                 count, total = sums.get(key, (0, 0))
                 sums[key] = (count + 1, total + round(Fraction(number * UNITS)))
-        return {key: (count, exact_mean(total, count)) for key, (count, total) in sums.items()}
+        return {key: (count, float(Fraction(total, count * UNITS))) for key, (count, total) in sums.items()}
 
 
 @pytest.fixture(scope="session")

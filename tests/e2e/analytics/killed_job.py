@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[3]))
+
 from pacifictool.analytics import job, planner
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkSettings
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.analytics.windows import WindowMean
-from pacifictool.scenario import Aggregation
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.settings import KafkaEndpoint
+from tests.support.scenarios import mean_in, mean_rules
 
 
 class PlatformFile(Sink):
@@ -32,11 +34,11 @@ class PlatformFile(Sink):
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         with sqlite3.connect(self._path, timeout=30) as database:
             database.executemany(
                 "INSERT INTO posts (zone, ts, count, mean, posted_at) VALUES (?, ?, ?, ?, 0)",
-                [(result.zone, result.window_end_ms, result.count, result.mean) for result in results],
+                [(result.entity, result.window_end_ms, result.count, mean_in(result)) for result in results],
             )
         database.close()
         callback.accepted(results)
@@ -72,7 +74,6 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     KILL_POINTS[settings["kill_point"]]()
     if "clock" in settings:
-        sys.path.append(str(Path(__file__).parents[3]))
         from tests.support.faketime import use_stepping_clock
 
         use_stepping_clock(Path(settings["clock"]))
@@ -80,7 +81,7 @@ def main() -> None:
     config = JobConfig(
         kafka=KafkaEndpoint(settings["bootstrap"]),
         topic=settings["topic"],
-        aggregation=Aggregation.model_validate({"window": settings.get("window", 1.0)}),
+        rules=mean_rules(window=settings.get("window", 1)),
         checkpoint=Path(settings["checkpoint"]),
         spark=SparkSettings(
             Path(settings["java_home"]),

@@ -23,6 +23,8 @@ from pacifictool.analytics.state.reader import JobView
 from pacifictool.errors import CheckpointInUse, CheckpointMismatch, KafkaUnreachable
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
+from tests.support.scenarios import mean_rules
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -121,10 +123,7 @@ def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes
         with subprocess.Popen(command(jobs, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             program.stdout.readline()
-            until = time.monotonic() + 90
-            while not sink.values():
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            wait_until(sink.values, seconds=90)
             children = psutil.Process(program.pid).children(recursive=True)
             asked = time.monotonic()
             program.send_signal(signal.SIGINT)
@@ -161,8 +160,8 @@ def test_another_job_or_topic_on_the_same_checkpoint_is_refused(jobs: JobFactory
     jobs.run(topic, sink)
     with pytest.raises(CheckpointMismatch, match=f"'{topic}' there, '{other}' now"):
         jobs.run(other, sink)
-    with pytest.raises(CheckpointMismatch, match="window in ms"):
-        jobs.run(topic, sink, aggregation={"window": "5s"})
+    with pytest.raises(CheckpointMismatch, match="analytics zones, window_ms: 1000 there, 5000 now"):
+        jobs.run(topic, sink, analytics={"window": "5s"})
     running = jobs.start(topic, sink)
     running.wait_for(lambda: running.job._tracker.phase == "running")
     with pytest.raises(CheckpointInUse):
@@ -212,7 +211,7 @@ def test_records_without_timestamp_count_by_their_arrival_and_are_reported(jobs:
     # As the client of 1.x, which speaks the protocol of Kafka 0.9 (docs/servers/1.x.md#forwarding-to-kafka, row 2).
     old = jobs.producer(**{"api.version.request": False, "broker.version.fallback": "0.9.0.1", "log_level": 0})
     sink = jobs.sink()
-    running = jobs.start(topic, sink, aggregation={"window": "2s"})
+    running = jobs.start(topic, sink, analytics={"window": "2s"})
     running.wait_for(lambda: running.job._tracker.phase == "running")
     before = time.time()
     for wind in (1, 2, 6):
@@ -267,7 +266,7 @@ def test_latest_does_not_move_on_when_a_start_comes_to_nothing(jobs: JobFactory)
     admin = KafkaAdmin(jobs.endpoint)
     found = []
     for _ in range(2):
-        with Checkpoint(jobs.folder / "job", topic) as checkpoint:
+        with Checkpoint(jobs.folder / "job", topic, mean_rules()) as checkpoint:
             fix_start(checkpoint, admin, topic, "latest", appeared=False)
             found.append(checkpoint.store.starting_offsets())
         producer = jobs.producer()

@@ -20,7 +20,7 @@ from pacifictool.analytics import planner
 from pacifictool.analytics.engine import reader
 from pacifictool.analytics.job_progress import JobProgress
 from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.windows import UNITS, exact_mean
+from pacifictool.analytics.windows import UNITS
 from pacifictool.kafka.topics import CREATE_TIME
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
@@ -75,7 +75,7 @@ def fill(jobs: JobFactory, topic: str, *, zones: int, hours: float, records: int
         count, total = sums.get(key, (0, 0))
         sums[key] = (count + 1, total + int(Fraction(wind) * UNITS))
     assert producer.flush(60) == 0
-    return {key: (count, exact_mean(total, count)) for key, (count, total) in sums.items()}
+    return {key: (count, float(Fraction(total, count * UNITS))) for key, (count, total) in sums.items()}
 
 
 def test_144_000_windows_are_counted_in_bounded_batches_and_a_kill_repeats_one_of_them(
@@ -104,7 +104,7 @@ def test_144_000_windows_are_counted_in_bounded_batches_and_a_kill_repeats_one_o
     def progress(now: JobProgress) -> None:
         shown.append(now.records)
 
-    running = jobs.start(topic, sink, aggregation={"window": WINDOW_MS / 1000}, available_now=True, progress=progress)
+    running = jobs.start(topic, sink, analytics={"window": WINDOW_MS / 1000}, available_now=True, progress=progress)
     running.wait_for(lambda: running.summary is not None, 120)
     summary = running.finish()
 

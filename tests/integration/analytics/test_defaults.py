@@ -10,23 +10,34 @@ import pytest
 
 from pacifictool.analytics.defaults import (
     GATEWAY,
-    MANY_ZONES,
+    MANY_GROUPS,
     REST,
     JobFolders,
     choose_sink,
+    group_count,
     last_used_sink,
-    zone_count,
 )
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.local.launcher import SandboxProcess
+from pacifictool.models.config import ConstantModel
 from pacifictool.rest import Platform, Session
-from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
+from pacifictool.scenario import Device, Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Sources, resolve
 from tests.support.recorders import RecordingReporter
+from tests.support.scenarios import mean_rules
 
 NAME = "Analytics Gateway"
-MANY = parse_scenario(f"[fleet]\nzones = {MANY_ZONES}\n", source="test")
-FEW = parse_scenario(f"[fleet]\nzones = {MANY_ZONES - 1}\n", source="test")
+
+
+def with_groups(count: int) -> Scenario:
+    """A scenario with a fleet of this many groups and no devices of its own."""
+    tutorial = tutorial_scenario()
+    assert tutorial.fleet is not None
+    return tutorial.model_copy(update={"devices": (), "fleet": tutorial.fleet.model_copy(update={"groups": count})})
+
+
+MANY = with_groups(MANY_GROUPS)
+FEW = with_groups(MANY_GROUPS - 1)
 Choose = Callable[[Scenario], str]
 
 
@@ -63,8 +74,8 @@ def choose(sandbox: SandboxProcess, tmp_path: Path, reporter: RecordingReporter)
 
 def begin_job(folder: Path, target: str, used: float) -> None:
     """What a job with that target leaves in its folder."""
-    with Checkpoint(folder, "t") as checkpoint:
-        checkpoint.check_identity({"topic": "t", "window_ms": 10_000, "value_key": "windSpeed", "target": target})
+    with Checkpoint(folder, "t", mean_rules()) as checkpoint:
+        checkpoint.check_identity({"topic": "t", "target": target})
     os.utime(folder / "state.sqlite", (used, used))
 
 
@@ -74,7 +85,7 @@ def test_many_zones_go_through_the_gateway_that_setup_made(
     platform.devices.create(NAME, "gateway", {"gateway": True})
     assert choose(MANY) == GATEWAY
     [said] = reporter.infos
-    assert f"has {MANY_ZONES} zones, so the means go through the gateway 'Analytics Gateway'" in said
+    assert f"has {MANY_GROUPS} groups, so the results go through the gateway 'Analytics Gateway'" in said
     assert "--sink rest" in said
     assert [choose(FEW), choose(tutorial_scenario())] == [REST, REST]
     assert len(reporter.infos) == 1
@@ -92,11 +103,13 @@ def test_without_a_gateway_a_hint_is_given(
 
 def test_zones_that_are_called_like_turbines_stay_assets(choose: Choose, platform: Platform) -> None:
     platform.devices.create(NAME, "gateway", {"gateway": True})
-    turbines = "".join(
-        f'[[turbines]]\nname = "T{n}"\nzone = "T{n + 1}"\nwind_speed = 5\n' for n in range(MANY_ZONES)
-    ).replace("wind_speed = 5", "wind_speed = { min = 1, max = 2 }")
-    scenario = parse_scenario(turbines, source="test")
-    assert (zone_count(scenario), choose(scenario)) == (MANY_ZONES, REST)
+    speed = ConstantModel(model="constant", value=5)
+    turbines = tuple(
+        Device(name=f"T{n}", attributes={"geoZone": f"T{n + 1}"}, telemetry={"windSpeed": speed})
+        for n in range(MANY_GROUPS)
+    )
+    scenario = tutorial_scenario().model_copy(update={"devices": turbines})
+    assert (group_count(scenario), choose(scenario)) == (MANY_GROUPS, REST)
 
 
 def test_a_job_stays_with_the_sink_that_it_began_with(
@@ -126,12 +139,12 @@ def test_the_same_settings_find_the_same_folder_and_other_jobs_of_the_topic_come
     folders = JobFolders(settings, tutorial_scenario(), tmp_path)
     rest, gateway, console = (folders.default(sink) for sink in (REST, GATEWAY, "console"))
     assert {folder.parent for folder in (rest, gateway, console)} == {tmp_path / "jobs"}
-    assert rest.name.startswith(f"{folders.scenario.kafka.topic}-rest-")
+    assert rest.name.startswith(f"{folders.scenario.forwarding.topic}-rest-")
     assert rest == JobFolders(settings, tutorial_scenario(), tmp_path).default(REST, f"rest {settings.url}")
     assert (folders.default(), folders.of_topic()) == (rest, [rest])
     other = tmp_path / "jobs" / "elsewhere"
     for folder, target in ((gateway, "gateway mqtt://a as b"), (other, "kafka x")):
-        with Checkpoint(folder, folders.scenario.kafka.topic) as checkpoint:
-            identity = {"topic": folders.scenario.kafka.topic, "window_ms": 1, "value_key": "v", "target": target}
+        with Checkpoint(folder, folders.scenario.forwarding.topic, mean_rules()) as checkpoint:
+            identity = {"topic": folders.scenario.forwarding.topic, "target": target}
             checkpoint.check_identity(identity)
     assert (folders.default(), folders.of_topic()) == (gateway, [gateway, other])

@@ -9,13 +9,14 @@ from uuid import uuid4
 import pytest
 
 from pacifictool.analytics.sinks.kafka import KafkaSink
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import KafkaUnreachable, PacificToolError, UsageError
 from pacifictool.kafka.records import Record, read_records
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import mean_scenario, rules_of, window_result
 
 
 @pytest.fixture
@@ -31,13 +32,11 @@ def topic(endpoint: KafkaEndpoint) -> Iterator[str]:
 
 
 def sink(endpoint: KafkaEndpoint, topic: str, delivery_seconds: float = 20.0) -> KafkaSink:
-    return KafkaSink(
-        endpoint, topic, zone_key="geoZone", value_key="windSpeed", delivery_seconds=delivery_seconds
-    )  # fmt: skip
+    return KafkaSink(endpoint, topic, mean_scenario().analytics, delivery_seconds=delivery_seconds)
 
 
-def result(zone: str, end: int = 1_795_477_550_000, mean: float = 2.5, count: int = 4) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, count, mean)
+def result(zone: str, end: int = 1_795_477_550_000, mean: float = 2.5, count: int = 4) -> WindowResult:
+    return window_result(zone, end, mean, count)
 
 
 def records(endpoint: KafkaEndpoint, topic: str) -> list[Record]:
@@ -50,17 +49,17 @@ def test_a_result_is_a_json_record_with_the_zone_as_key(endpoint: KafkaEndpoint,
     kafka.deliver([result("Zone A", mean=32.5, count=200), result('Zo"ne ü', mean=7.0)], book)
     kafka.close()
 
-    assert [accepted.zone for accepted in book.accepted_results] == ["Zone A", 'Zo"ne ü']
+    assert [accepted.entity for accepted in book.accepted_results] == ["Zone A", 'Zo"ne ü']
     info = KafkaAdmin(endpoint).describe(topic)
     assert info is not None
     assert info.timestamp_type == CREATE_TIME
     first, second = records(endpoint, topic)
     assert first.key == b"Zone A"
-    assert first.value == b'{"geoZone":"Zone A","windSpeed":32.5,"ts":1795477550000,"count":200}'
+    assert first.value == b'{"geoZone":"Zone A","windSpeed":32.5,"ts":1795477550000,"count":200,"analytics":"zones"}'
     assert first.timestamp_ms == 1_795_477_550_000
     assert second.key == 'Zo"ne ü'.encode()
     assert json.loads(second.value or b"") == {
-        "geoZone": 'Zo"ne ü', "windSpeed": 7.0, "ts": 1795477550000, "count": 4
+        "geoZone": 'Zo"ne ü', "windSpeed": 7.0, "ts": 1795477550000, "count": 4, "analytics": "zones"
     }  # fmt: skip
 
 
@@ -98,7 +97,7 @@ def test_what_kafka_will_never_take_is_refused(endpoint: KafkaEndpoint, topic: s
     book = RecordingCallback()
     huge = "x" * 1_100_000
     sink(endpoint, topic).deliver([result("A"), result(huge), result("\ud800"), result("B")], book)
-    assert [accepted.zone for accepted in book.accepted_results] == ["A", "B"]
+    assert [accepted.entity for accepted in book.accepted_results] == ["A", "B"]
     assert set(book.refusals) == {huge, "\ud800"}
     assert "too large" in book.refusals[huge]
 
@@ -114,7 +113,7 @@ def test_a_deleted_topic_is_made_again_by_a_later_delivery(endpoint: KafkaEndpoi
         except PacificToolError:
             continue
         break
-    assert [accepted.zone for accepted in book.accepted_results] == ["A", "B"]
+    assert [accepted.entity for accepted in book.accepted_results] == ["A", "B"]
 
 
 def test_kafka_away_is_an_error_and_nothing_is_accepted() -> None:
@@ -128,9 +127,12 @@ def test_kafka_away_is_an_error_and_nothing_is_accepted() -> None:
 
 def test_keys_that_the_record_has_itself_are_refused(endpoint: KafkaEndpoint) -> None:
     with pytest.raises(UsageError, match="'ts'"):
-        KafkaSink(endpoint, "means", zone_key="ts", value_key="windSpeed")
+        KafkaSink(endpoint, "means", rules_of({"group_by": ["site"], "telemetry": {"ts": "count()"}}).analytics)
     with pytest.raises(UsageError, match="'count'"):
-        KafkaSink(endpoint, "means", zone_key="geoZone", value_key="count")
+        KafkaSink(endpoint, "means", mean_scenario("count").analytics)
+    both = rules_of({"group_by": ["site"], "telemetry": {"site": "count_distinct(temperature)"}})
+    with pytest.raises(UsageError, match="'site'"):
+        KafkaSink(endpoint, "means", both.analytics)
 
 
 def test_a_closed_sink_delivers_no_more(endpoint: KafkaEndpoint, topic: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from pacifictool.analytics.sinks.stored import DeviceReader
-from pacifictool.analytics.windows import WindowMean
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import NotFound, UnexpectedAnswer
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.rest import Device, Platform, Session
 from pacifictool.rest.entity_query import DEVICES_PER_REQUEST, DeviceQueries
 from pacifictool.settings import Secret
+from tests.support.scenarios import window_result as result
 from tests.support.scripted_platform import Reply, ScriptedPlatform
 
 _numbers = itertools.count(1)
@@ -39,7 +40,7 @@ def reader(request: pytest.FixtureRequest, platform: Platform, monkeypatch: pyte
         monkeypatch.setattr(DeviceQueries, "names", missing)
     elif request.param != "queries":
         monkeypatch.setattr(DeviceQueries, "latest", lambda _self, ids, _key: dict.fromkeys(ids))
-    return DeviceReader(platform, "windSpeed")
+    return DeviceReader(platform)
 
 
 def zones(count: int) -> list[str]:
@@ -47,15 +48,11 @@ def zones(count: int) -> list[str]:
     return [f"Zone {group}.{n}" for n in range(count)]
 
 
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
-
-
-def store(platform: Platform, results: Iterable[WindowMean]) -> list[Device]:
+def store(platform: Platform, results: Iterable[WindowResult]) -> list[Device]:
     devices = []
     for one in results:
-        device = platform.devices.get_or_create(one.zone, "WeatherStation")
-        platform.telemetry.write(device, [(one.window_end_ms, {"windSpeed": one.mean})])
+        device = platform.devices.get_or_create(one.entity, "WeatherStation")
+        platform.telemetry.write(device, [(one.window_end_ms, one.values)])
         devices.append(device)
     return devices
 
@@ -111,7 +108,7 @@ def test_a_thousand_devices_cost_one_request(platform: Platform, monkeypatch: py
     names = zones(30)
     wanted = [result(zone) for zone in names]
     store(platform, wanted)
-    reader = DeviceReader(platform, "windSpeed")
+    reader = DeviceReader(platform)
     assert len(reader.among(wanted)) == 30
     asked: list[str] = []
     request = Session.request

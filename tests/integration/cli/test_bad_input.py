@@ -17,7 +17,11 @@ import pytest
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.rest import tutorial_plugin, tutorial_rule
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java, free_ports
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
+from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import CommandLine, Outcome, variables_of
 from tests.support.snapshots import Snapshot, restore, snapshot

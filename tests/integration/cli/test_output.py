@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.local.stack import LocalStack
-from pacifictool.runtime import free_ports
+from pacifictool.runtime.ports import free_ports
 from tests.support.command_line import CommandLine, Outcome, variables_of
 
 Program = Callable[..., Outcome]

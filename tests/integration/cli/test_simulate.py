@@ -1,4 +1,4 @@
-"""`simulate` against a peer that acknowledges every message: what is sent, and what a person is told."""
+"""`simulate` against a peer that acknowledges every message: what is sent, and what a person sees."""
 
 from __future__ import annotations
 
@@ -76,20 +76,20 @@ def test_several_keys_with_what_was_injected(simulate: Callable[..., Outcome], p
     document = done.document
     assert (document["generated"], document["acknowledged"], document["withheld"]) == (40, 40, 10)
     sent = [json.loads(payload) for payload in payloads(peer)]
-    stamps = dict(zip([*range(20), *range(30, 50)], [each["ts"] for each in sent], strict=True))
+    times = dict(zip([*range(20), *range(30, 50)], [each["ts"] for each in sent], strict=True))
     assert [each["values"]["temperature"] for each in sent] == ["4"] * 10 + ["16"] * 5 + ["4"] * 25
     assert ["humidity" in each["values"] for each in sent] == [False] * 3 + [True] * 37
     first, second, third = sorted(document["injections"], key=lambda injection: injection["from_ts"])
     assert first == {
         "kind": "dropout", "device": "Sensor 1", "key": "humidity", "change": None,
-        "from_ts": stamps[0], "to_ts": stamps[2], "readings": 3,
+        "from_ts": times[0], "to_ts": times[2], "readings": 3,
     }  # fmt: skip
     assert second == {
         "kind": "anomaly", "device": "Sensor 1", "key": "temperature", "change": "+12",
-        "from_ts": stamps[10], "to_ts": stamps[14], "readings": 5,
+        "from_ts": times[10], "to_ts": times[14], "readings": 5,
     }  # fmt: skip
     assert (third["kind"], third["key"], third["readings"]) == ("dropout", None, 10)
-    assert stamps[19] < third["from_ts"] <= third["to_ts"] < stamps[30]
+    assert times[19] < third["from_ts"] <= third["to_ts"] < times[30]
 
 
 def test_the_words_of_the_scenario(simulate: Callable[..., Outcome]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pacifictool.doctor.checks import CheckContext, CheckResult, CheckStatus, DoctorCheck
 from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.runtime import find_java
+from pacifictool.runtime.java import find_java
 
 MakeContext = Callable[..., CheckContext]
 RunCheck = Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult]]

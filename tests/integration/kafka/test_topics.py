@@ -16,8 +16,13 @@ from pacifictool.errors import KafkaError, KafkaUnreachable
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
 from pacifictool.local.stack import LocalStack
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java, free_ports
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
+from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
+from tests.support.waiting import wait_until
 
 _numbers = itertools.count(1)
 
@@ -77,9 +82,7 @@ def test_a_topic_that_is_made_again_has_another_identity(admin: KafkaAdmin) -> N
         assert found is not None
         ids.add(found.topic_id)
         admin.delete(name)
-        deadline = time.monotonic() + 10
-        while admin.describe(name) is not None:
-            assert time.monotonic() < deadline
+        wait_until(lambda: admin.describe(name) is None, seconds=10)
     assert len(ids) == 2
 
 
@@ -90,10 +93,13 @@ def test_deleting_what_is_not_there_is_fine(admin: KafkaAdmin) -> None:
 def test_partitions_and_timestamps_can_be_changed(admin: KafkaAdmin, topic: str) -> None:
     admin.add_partitions(topic, 4)
     admin.set_timestamp_type(topic, CREATE_TIME)
-    deadline = time.monotonic() + 20
-    while (found := admin.describe(topic)) is None or (found.partitions, found.timestamp_type) != (4, CREATE_TIME):
-        # The controller has responded; the broker learns of it a little later.
-        assert time.monotonic() < deadline, found
+
+    def is_changed() -> bool:
+        # The controller has responded; the broker hears of it a moment later.
+        found = admin.describe(topic)
+        return found is not None and (found.partitions, found.timestamp_type) == (4, CREATE_TIME)
+
+    wait_until(is_changed, "the change", seconds=20)
 
 
 def test_fewer_partitions_are_refused_in_kafkas_words(admin: KafkaAdmin, topic: str) -> None:

@@ -11,14 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pacifictool.runtime import (
-    KAFKA_BROKER,
-    SPARK_KAFKA,
-    JavaRuntime,
-    default_cache_dir,
-    ensure_jars,
-    find_java,
-)
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import JavaRuntime, find_java
 
 RunPython = Callable[..., "subprocess.Popen[str]"]
 ProcessesNaming = Callable[[str | Path], list[str]]

@@ -19,9 +19,9 @@ import pytest
 
 from pacifictool.errors import JarsMissing, StorageFull
 from pacifictool.progress import ProgressTask, Reporter, SilentReporter
-from pacifictool.runtime import KAFKA_BROKER, SPARK_KAFKA, JavaRuntime, ensure_jars, missing_jars
 from pacifictool.runtime.ivy import proxy_options
-from pacifictool.runtime.jars import LockedJar, jar_path, jar_set
+from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, LockedJar, ensure_jars, jar_path, jar_set, missing_jars
+from pacifictool.runtime.java import JavaRuntime
 from pacifictool.runtime.truststore import STORE_PASSWORD, machine_certificates, write_truststore
 from tests.support.recorders import RecordedTask, RecordingReporter
 from tests.support.waiting import wait_until
@@ -295,7 +295,8 @@ FETCH = """
 import os, resource, sys
 from pathlib import Path
 from pacifictool.errors import PacificToolError
-from pacifictool.runtime import SPARK_KAFKA, ensure_jars, find_java
+from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
+from pacifictool.runtime.java import find_java
 java = find_java(os.environ)
 if len(sys.argv) > 4:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))

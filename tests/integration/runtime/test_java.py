@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import JavaMissing, RuntimeMissing
-from pacifictool.runtime import JavaRuntime, find_java, spark_java_home
+from pacifictool.runtime.java import JavaRuntime, find_java, spark_java_home
 
 VECTOR = "--add-modules=jdk.incubator.vector"
 

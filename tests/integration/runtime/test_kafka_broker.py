@@ -16,7 +16,9 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pacifictool.errors import BrokerFailed, PortInUse
-from pacifictool.runtime import JavaRuntime, KafkaBroker, free_port
+from pacifictool.runtime.java import JavaRuntime
+from pacifictool.runtime.kafka_broker import KafkaBroker
+from pacifictool.runtime.ports import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
@@ -244,7 +246,9 @@ START_A_BROKER = """
 import os, resource, sys, time
 from pathlib import Path
 from pacifictool.errors import PacificToolError
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, ensure_jars, find_java
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 java = find_java(os.environ)
 jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=Path(sys.argv[2]))
 broker = KafkaBroker(Path(sys.argv[1]), java=java, jars=jars)

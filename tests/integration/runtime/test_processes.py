@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.errors import RuntimeMissing
-from pacifictool.runtime import ManagedProcess, stop_all
+from pacifictool.runtime.processes import ManagedProcess, stop_all
 from tests.support.waiting import wait_until
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(99)"
@@ -116,7 +116,7 @@ def test_nothing_outlives_a_parent_that_is_killed(
 ) -> None:
     marker = tmp_path / "marker"
     parent = run_python(
-        "import sys, time; from pathlib import Path; from pacifictool.runtime import ManagedProcess\n"
+        "import sys, time; from pathlib import Path; from pacifictool.runtime.processes import ManagedProcess\n"
         f"ManagedProcess([sys.executable, '-c', {STUBBORN!r}, sys.argv[1]], log_path=Path(sys.argv[1] + '.log'))\n"
         "time.sleep(99)",
         marker,
@@ -150,7 +150,7 @@ def test_a_program_that_ends_or_is_interrupted_takes_its_processes_along(
     marker = tmp_path / "marker"
     parent = run_python(
         "import signal, sys, time; from pathlib import Path\n"
-        "from pacifictool.runtime import ManagedProcess, stop_all\n"
+        "from pacifictool.runtime.processes import ManagedProcess, stop_all\n"
         "signal.signal(signal.SIGTERM, lambda *_: (stop_all(), sys.exit(7)))\n"
         f"children = [ManagedProcess([sys.executable, '-c', {STUBBORN!r}, sys.argv[1]],"
         " log_path=Path(sys.argv[1] + f'.{n}')) for n in range(5)]\n"

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from tests.support.fixtures import sandbox, unique
 from tests.support.sandbox_clients import RawDevice, Tenant
 

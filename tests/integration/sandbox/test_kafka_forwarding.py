@@ -13,7 +13,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.runtime import KAFKA_BROKER, KafkaBroker, default_cache_dir, ensure_jars, find_java
+from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
+from pacifictool.runtime.java import find_java
+from pacifictool.runtime.kafka_broker import KafkaBroker
 from tests.support.sandbox_clients import (
     ATTRIBUTES,
     TELEMETRY,

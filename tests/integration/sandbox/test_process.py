@@ -20,6 +20,7 @@ from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
 from tests.support.sandbox_clients import RawDevice, Tenant
+from tests.support.waiting import wait_until
 
 
 def mode(path: Path) -> int:
@@ -64,10 +65,7 @@ def test_a_signal_ends_it_within_a_second_whatever_is_connected(tmp_path: Path, 
     command += ["--http-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 20
-        while not ready.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(ready.exists, seconds=20)
         document = json.loads(ready.read_text())
         assert document["pid"] == process.pid
         tenant = Tenant(f"http://127.0.0.1:{document['http_port']}")

@@ -11,6 +11,7 @@ import pytest
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import UniformModel
 from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.disconnects import SESSIONS_NEEDED, DisconnectCause, EarlyDisconnects
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
@@ -58,3 +59,39 @@ def test_two_simulators_with_one_token_each_report_the_other_once(start_sandbox:
         assert entry["device"] == "Turbine"
         assert "they disconnect each other" in entry["reason"]
         assert summary.refused == {}
+
+
+@pytest.mark.long
+def test_a_rate_limit_of_the_platform_is_reported(start_sandbox: StartSandbox) -> None:
+    endpoint, token = start_sandbox("--device-rate-limit", "5:1")
+    reporter = RecordingReporter()
+    summary = fleet(endpoint, token, reporter, rate=50).run()
+    warnings = [text for text in reporter.warnings if "a limited number of messages from a device" in text]
+    assert len(warnings) == 1
+    assert summary.interrupted == {"Turbine": warnings[0]}
+
+
+def add_all(*sessions: tuple[float, float, bool, int]) -> list[DisconnectCause | None]:
+    disconnects = EarlyDisconnects()
+    return [
+        disconnects.add(began, ended, in_readings=in_readings, delivered=delivered)
+        for began, ended, in_readings, delivered in sessions
+    ]
+
+
+def test_no_cause_is_named_before_there_is_a_pattern() -> None:
+    idle = [(float(n), n + 0.5, False, 1) for n in range(SESSIONS_NEEDED)]
+    assert add_all(*idle) == [None] * (SESSIONS_NEEDED - 1) + [DisconnectCause.SHARED_TOKEN]
+    busy = [(float(n), n + 0.5, True, 1) for n in range(SESSIONS_NEEDED)]
+    assert add_all(*busy)[-1] is DisconnectCause.RATE_LIMIT
+
+
+def test_sessions_without_a_pattern() -> None:
+    poison = [(float(n), n + 0.5, True, 0) for n in range(SESSIONS_NEEDED)]
+    assert set(add_all(*poison)) == {None}
+    undecided = [(float(n), n + 0.5, n > 0, 1) for n in range(SESSIONS_NEEDED)]
+    assert set(add_all(*undecided)) == {None}
+    # A proxy that closes idle connections, and a server that is restarted now and then.
+    long = [(100.0 * n, 100.0 * n + 60, False, 1) for n in range(8)]
+    seldom = [(100.0 * n, 100.0 * n + 1, False, 1) for n in range(8)]
+    assert set(add_all(*long)) == set(add_all(*seldom)) == {None}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +11,16 @@ import pytest
 from pacifictool.analytics.delivery import Delivery
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
-from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
+from pacifictool.analytics.windows import UNITS, PartialAggregate, WindowResult
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
 from pacifictool.progress import SILENT
 from tests.support.recorders import RecordingReporter
+from tests.support.scenarios import mean_rules, partial, rules_of, window_result
 
 W1, W2, W3 = 10_000, 20_000, 30_000
+RULES = mean_rules()
 
-Behaviour = Callable[[Sequence[WindowMean], DeliveryCallback], None]
+Behaviour = Callable[[Sequence[WindowResult], DeliveryCallback], None]
 
 
 class RecordingSink(Sink):
@@ -26,9 +29,9 @@ class RecordingSink(Sink):
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self.behaviours = list(behaviours)
-        self.calls: list[list[WindowMean]] = []
+        self.calls: list[list[WindowResult]] = []
 
-    def deliver(self, results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         self.calls.append(list(results))
         if self.behaviours:
             self.behaviours.pop(0)(results, callback)
@@ -36,26 +39,26 @@ class RecordingSink(Sink):
             callback.accepted(results)
 
     def sequence(self) -> list[tuple[str, int, int]]:
-        return [(result.zone, result.window_end_ms, result.count) for call in self.calls for result in call]
+        return [(result.entity, result.window_end_ms, result.count) for call in self.calls for result in call]
 
 
-def down(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+def down(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
     raise PlatformUnreachable("The platform does not respond.")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> StateStore:
-    return StateStore(tmp_path / "state.sqlite")
+    return StateStore(tmp_path / "state.sqlite", RULES)
 
 
 def fill(store: StateStore, *windows: tuple[str, int, int]) -> None:
-    parts = [PartialSum(zone, end, count, count * 3 * UNITS) for zone, end, count in windows]
-    store.apply(BatchOutcome((), parts))
+    parts = [partial(zone, end, count, count * 3 * UNITS) for zone, end, count in windows]
+    store.apply(BatchOutcome((), parts, valid=sum(part.count for part in parts)))
 
 
 def delivery(store: StateStore, sink: Sink, *, give_up_after: float | None = None) -> Delivery:
     return Delivery(
-        store, sink, window_ms=10_000, reporter=SILENT, give_up_after=give_up_after, jitter=lambda: 0.0
+        store, sink, RULES.analytics, reporter=SILENT, give_up_after=give_up_after, jitter=lambda: 0.0
     )  # fmt: skip
 
 
@@ -67,7 +70,7 @@ def test_closed_windows_are_delivered_in_time_order_and_once(store: StateStore) 
     assert work.deliver_due(W2, threading.Event()) == 3
     assert work.deliver_due(W2, threading.Event()) == 0
     assert sink.sequence() == [("A", W1, 4), ("B", W1, 1), ("A", W2, 2)]
-    assert sink.calls[0][0] == WindowMean("A", 0, W1, 4, 3.0)
+    assert sink.calls[0][0] == window_result("A", W1, 3.0)
 
 
 def test_after_a_correction_the_newest_window_is_posted_again_last(store: StateStore) -> None:
@@ -84,7 +87,7 @@ def test_after_a_correction_the_newest_window_is_posted_again_last(store: StateS
 
 
 def test_a_correction_is_done_only_with_the_newest_window_behind_it(store: StateStore) -> None:
-    def interrupted(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def interrupted(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         callback.accepted(results[:1])
         raise PlatformUnreachable("The session ended.")
 
@@ -113,7 +116,7 @@ def test_a_late_record_for_a_window_that_was_never_posted_also_keeps_the_latest_
 
 
 def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store: StateStore) -> None:
-    def half(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def half(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         callback.accepted(results[:1])
         raise PlatformUnreachable("The platform does not respond.")
 
@@ -122,12 +125,12 @@ def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store
     work = delivery(store, sink)
 
     assert work.deliver_due(None, threading.Event()) == 3
-    assert [[result.zone for result in call] for call in sink.calls] == [["A", "B", "C"], ["B", "C"], ["B", "C"]]
+    assert [[result.entity for result in call] for call in sink.calls] == [["A", "B", "C"], ["B", "C"], ["B", "C"]]
     assert work.state.failure is None
 
 
 def test_records_counted_during_a_delivery_make_the_window_due_again(store: StateStore) -> None:
-    def meanwhile(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def meanwhile(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         fill(store, ("A", W1, 5))
         callback.accepted(results)
 
@@ -147,13 +150,13 @@ def test_a_result_without_a_response_is_delivered_again(store: StateStore) -> No
 
 
 def test_a_refused_result_holds_up_nobody_and_is_reported(store: StateStore) -> None:
-    def refuse_a(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def refuse_a(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         callback.refused(results[:1], "bad name")
         callback.accepted(results[1:])
 
     fill(store, ("A", W1, 1), ("B", W1, 1))
     reporter = RecordingReporter()
-    work = Delivery(store, RecordingSink(refuse_a), window_ms=10_000, reporter=reporter)
+    work = Delivery(store, RecordingSink(refuse_a), RULES.analytics, reporter=reporter)
 
     assert work.deliver_due(None, threading.Event()) == 1
     assert store.due(None, 10) == []
@@ -163,9 +166,9 @@ def test_a_refused_result_holds_up_nobody_and_is_reported(store: StateStore) -> 
 def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def moody(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
-        callback.accepted([result for result in results if result.zone != "A"])
-        if any(result.zone == "A" for result in results):
+    def moody(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
+        callback.accepted([result for result in results if result.entity != "A"])
+        if any(result.entity == "A" for result in results):
             raise ServerFault("Zone A makes the platform stumble.")
 
     monkeypatch.setattr("pacifictool.analytics.delivery.CHUNK", 2)
@@ -174,11 +177,11 @@ def test_a_zone_that_always_fails_does_not_keep_the_others_waiting(
 
     with pytest.raises(DeliveryAbandoned):
         work.deliver_due(None, threading.Event())
-    assert {window.zone for window in store.due(None, 10)} == {"A"}
+    assert {window.group for window in store.due(None, 10)} == {"A"}
 
 
 def test_a_platform_that_names_a_time_is_asked_no_sooner(store: StateStore) -> None:
-    def busy(results: Sequence[WindowMean], callback: DeliveryCallback) -> None:
+    def busy(results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         raise RateLimited("Too many requests.", retry_after=1.0)
 
     fill(store, ("A", W1, 1))
@@ -212,3 +215,66 @@ def test_a_stop_ends_the_waiting_within_half_a_second(store: StateStore) -> None
 
     assert time.monotonic() - asked < 0.5
     assert work.state.failure == "The platform does not respond."
+
+
+# --- results that the records do not define --------------------------------------------------------------------------
+
+METERS = rules_of({"group_by": ["site"], "telemetry": {"use": "rate(temperature)", "highest": "max(temperature)"}})
+RATES = rules_of({"group_by": ["site"], "telemetry": {"use": "rate(temperature)"}})
+
+
+def metered(store: StateStore, *windows: tuple[int, int], highest: bool = False) -> None:
+    """Readings of 3, 6, 9, … at 0 s, 1 s, 2 s of windows given by their ends and numbers of readings."""
+    parts = []
+    for end, count in windows:
+        first = (end - 10_000, 0, 0, 3 * UNITS)
+        last = (end - 10_000 + 1000 * (count - 1), 0, count, 3 * count * UNITS)
+        state = struct.pack(">8q", *first, *last)
+        if highest:
+            state += struct.pack(">2q", 3 * UNITS, 3 * count * UNITS)
+        parts.append(PartialAggregate("a1", "North", end, count, state))
+    store.apply(BatchOutcome((), parts, valid=sum(part.count for part in parts)))
+
+
+@pytest.fixture
+def rates(tmp_path: Path) -> StateStore:
+    return StateStore(tmp_path / "rates.sqlite", RATES)
+
+
+def test_a_window_without_any_result_is_done_and_not_posted(rates: StateStore) -> None:
+    metered(rates, (W1, 1), (W2, 3))
+    sink = RecordingSink()
+    work = Delivery(rates, sink, RATES.analytics, reporter=SILENT)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W2, 3)]
+    assert sink.calls[0][0].values == {"use": 3.0}
+    assert rates.due_windows() == 0
+    assert (work.posted, rates.counters()["posted"], len(work.state.last_posted)) == (1, 1, 1)
+
+
+def test_a_correction_does_not_wait_for_a_newest_window_that_has_no_result(rates: StateStore) -> None:
+    metered(rates, (W1, 2), (W2, 2), (W3, 1))
+    sink = RecordingSink()
+    work = Delivery(rates, sink, RATES.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    sink.calls.clear()
+    metered(rates, (W1, 3))
+    work.deliver_due(None, threading.Event())
+
+    # The newest window that has a value is what the platform is to show as latest.
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2)]
+
+
+def test_after_a_correction_the_newest_value_of_each_key_is_posted_again(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    metered(store, (W1, 2), (W2, 2), (W3, 1), highest=True)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    assert [set(result.values) for result in sink.calls[0]] == [{"use", "highest"}, {"use", "highest"}, {"highest"}]
+    sink.calls.clear()
+    metered(store, (W1, 3), highest=True)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pacifictool.analytics.event_time import MEMORY_SECONDS, Completeness, EventClock, closed_until
+from pacifictool.analytics.event_time import MEMORY_SECONDS, Completeness, EventClock, counted_until
 
 HOUR_MS = 3_600_000
 
@@ -99,18 +99,16 @@ def test_while_there_is_a_backlog_only_what_is_surely_counted_is_due() -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest", "behind", "before", "expected"),
+    ("newest", "behind", "expected"),
     [
-        ({}, {0: False}, 7, (7, None)),
-        ({0: 50, 1: 90}, {0: False, 1: False}, 0, (80, None)),
-        ({0: 50, 1: 90}, {0: False, 1: False}, 85, (85, None)),
-        ({0: 50, 1: 90}, {0: True, 1: False}, 0, (40, 50)),
-        ({0: 50, 1: 90}, {0: True, 1: False}, 60, (60, 50)),
-        ({0: 50, 1: 90}, {0: True, 1: True}, 0, (40, 50)),
-        ({1: 90}, {0: True, 1: False}, 3, (3, -1)),
+        ({}, {0: False}, (None, None)),
+        ({0: 50, 1: 90}, {0: False, 1: False}, (90, None)),
+        ({0: 50, 1: 90}, {0: True, 1: False}, (50, 50)),
+        ({0: 50, 1: 90}, {0: True, 1: True}, (50, 50)),
+        ({1: 90}, {0: True, 1: False}, (None, -1)),
     ],
 )
 def test_a_partition_with_a_backlog_holds_the_closing_of_windows_back(
-    newest: dict[int, int], behind: dict[int, bool], before: int, expected: tuple[int, int | None]
+    newest: dict[int, int], behind: dict[int, bool], expected: tuple[int | None, int | None]
 ) -> None:
-    assert closed_until(newest, behind, 10, before=before) == expected
+    assert counted_until(newest, behind) == expected

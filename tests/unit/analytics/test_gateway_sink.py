@@ -4,144 +4,29 @@ import json
 import struct
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pacifictool.analytics.delivery import Delivery
-from pacifictool.analytics.sinks.gateway import GatewaySink
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
-from pacifictool.analytics.windows import UNITS, PartialSum, WindowMean
+from pacifictool.analytics.windows import UNITS, WindowResult
 from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.progress import SILENT
-from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.settings import Secret
+from tests.support.gateway_platform import CONNECT, TELEMETRY, GatewayPlatform, MakeSink, deliver_all
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback
-
-CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
-
-
-class Platform:
-    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and what it does on a bad day."""
-
-    def __init__(self, peer: ScriptedPeer) -> None:
-        self.peer = peer
-        self.written: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        self.connects: list[tuple[str, str, int]] = []
-        """(Device, type, number of the connection)."""
-        self.messages: list[dict[str, Any]] = []
-        self.poison: set[str] = set()
-        """Devices that get no PUBACK."""
-        self.deadly: set[str] = set()
-        """Devices at which the server closes the connection."""
-        self.close_at: int | None = None
-        """The number of the telemetry message at which the connection is closed, once."""
-        self.per_device = True
-        self.delay = 0.0
-        self._lock = threading.Lock()
-        peer.on_publish = self._react
-
-    def _react(self, message: Received) -> Reaction:
-        assert message.qos == 1
-        assert len(message.payload) <= 65_536
-        document = json.loads(message.payload)
-        time.sleep(self.delay)
-        with self._lock:
-            if message.topic == CONNECT:
-                self.connects.append((document["device"], document["type"], message.connection))
-                names = [document["device"]]
-            else:
-                assert message.topic == TELEMETRY
-                self.messages.append(document)
-                names = list(document)
-            if self.deadly & set(names):
-                return Reaction.CLOSE
-            if message.topic == TELEMETRY:
-                if self.close_at == len(self.messages):
-                    return Reaction.CLOSE
-                for name, rows in document.items():
-                    if name not in self.poison:
-                        self.written[name] += [(row["ts"], row["values"]["windSpeed"]) for row in rows]
-        good = [name for name in names if name not in self.poison]
-        count = len(good) if self.per_device else int(len(good) == len(names))
-        self.peer.send_to_all(struct.pack("!BBH", 0x42, 2, message.packet_id) * count)
-        return Reaction.IGNORE
+from tests.support.scenarios import mean_in, mean_rules, partial
+from tests.support.scenarios import window_result as result
+from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def peer() -> Iterator[ScriptedPeer]:
-    with ScriptedPeer() as peer:
-        yield peer
-
-
-@pytest.fixture
-def platform(peer: ScriptedPeer) -> Platform:
-    return Platform(peer)
-
-
-MakeSink = Callable[..., GatewaySink]
-
-
-@pytest.fixture
-def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
-    made: list[GatewaySink] = []
-
-    def make(
-        *,
-        token: Callable[[], Secret] = lambda: Secret("token"),
-        acks_per_device: bool | None = True,
-        acknowledgement_seconds: float = 0.5,
-        keepalive_seconds: int = 10,
-        stored: StoredResults | None = None,
-        **seconds: float,
-    ) -> GatewaySink:
-        sink = GatewaySink(
-            MqttEndpoint("127.0.0.1", peer.port),
-            token,
-            device="Analytics Gateway",
-            entity_type="WeatherStation",
-            value_key="windSpeed",
-            acks_per_device=acks_per_device,
-            stored=stored,
-            acknowledgement_seconds=acknowledgement_seconds,
-            keepalive_seconds=keepalive_seconds,
-            **seconds,
-        )
-        made.append(sink)
-        return sink
-
-    yield make
-    for sink in made:
-        sink.close()
-
-
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
-
-
-def deliver_all(
-    sink: GatewaySink, results: list[WindowMean], book: RecordingCallback, attempts: int = 1
-) -> list[PacificToolError]:
-    """Delivers what is left again and again, as the job does. Returns the failures."""
-    failures: list[PacificToolError] = []
-    for _ in range(attempts):
-        left = [result for result in results if result not in book.accepted_results]
-        if not left:
-            break
-        try:
-            sink.deliver(left, book)
-        except PacificToolError as error:
-            failures.append(error)
-    return failures
-
-
-def test_every_zone_becomes_a_device_of_the_type_once_a_session(platform: Platform, make_sink: MakeSink) -> None:
+def test_every_zone_becomes_a_device_of_the_type_once_a_session(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     sink, book = make_sink(), RecordingCallback()
     sink.deliver([result("A"), result("B", mean=7.0)], book)
     sink.deliver([result("A", 20_000, 3.5), result("C", 20_000)], book)
@@ -152,11 +37,11 @@ def test_every_zone_becomes_a_device_of_the_type_once_a_session(platform: Platfo
         "A": [{"ts": 10_000, "values": {"windSpeed": 2.5}}],
         "B": [{"ts": 10_000, "values": {"windSpeed": 7.0}}],
     }
-    assert book.zones == {"A", "B", "C"}
+    assert book.entities == {"A", "B", "C"}
     assert sink.target == f"gateway mqtt://127.0.0.1:{platform.peer.port} as Analytics Gateway"
 
 
-def test_nothing_counts_before_every_device_is_acknowledged(platform: Platform, make_sink: MakeSink) -> None:
+def test_nothing_counts_before_every_device_is_acknowledged(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     sink, book = make_sink(), RecordingCallback()
     platform.poison = {"B"}
     sink.deliver([result("A")], RecordingCallback())
@@ -171,20 +56,20 @@ def test_nothing_counts_before_every_device_is_acknowledged(platform: Platform, 
     assert platform.peer.connections == 1
 
 
-def test_a_server_that_responds_once_for_a_message(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_server_that_responds_once_for_a_message(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     platform.per_device = False
     book = RecordingCallback()
     make_sink(acks_per_device=False).deliver([result("A"), result("B")], book)
-    assert book.zones == {"A", "B"}
+    assert book.entities == {"A", "B"}
     assert len(platform.messages) == 1
 
 
 @pytest.mark.parametrize("per_device", [True, False])
-def test_a_server_of_which_that_is_not_known(platform: Platform, make_sink: MakeSink, per_device: bool) -> None:
+def test_a_server_of_which_that_is_not_known(platform: GatewayPlatform, make_sink: MakeSink, per_device: bool) -> None:
     platform.per_device = per_device
     book = RecordingCallback()
     make_sink(acks_per_device=None).deliver([result(f"Z{n}") for n in range(300)], book)
-    assert len(book.zones) == 300
+    assert len(book.entities) == 300
     assert [len(message) for message in platform.messages] == [1] * 300
 
 
@@ -213,10 +98,10 @@ def test_acknowledgements_out_of_order(peer: ScriptedPeer, make_sink: MakeSink) 
     telemetry = [message for message in peer.received if message.topic == TELEMETRY]
     assert len(telemetry) == 2
     assert len(book.accepted_results) == 1500
-    assert book.accepted_results[0].zone == next(iter(json.loads(telemetry[1].payload)))
+    assert book.accepted_results[0].entity == next(iter(json.loads(telemetry[1].payload)))
 
 
-def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     results = [result(f"Zone {zone:04d}", n * 10_000, n + zone / 8) for n in range(1, 4) for zone in range(2000)]
     book = RecordingCallback()
     make_sink(acknowledgement_seconds=20.0).deliver(results, book)
@@ -226,14 +111,20 @@ def test_a_big_batch_is_cut_and_no_zone_is_in_flight_twice(platform: Platform, m
     assert platform.written == {
         f"Zone {zone:04d}": [(n * 10_000, n + zone / 8) for n in range(1, 4)] for zone in range(2000)
     }
-    assert len(book.accepted_results) == len(results) == len(set(book.accepted_results))
+    assert (
+        len(book.accepted_results)
+        == len(results)
+        == len({(result.entity, result.window_end_ms) for result in book.accepted_results})
+    )
     for message in platform.messages:
         for rows in message.values():
             timestamps = [row["ts"] for row in rows]
             assert timestamps == [30_000] or 30_000 not in timestamps
 
 
-def test_a_corrected_window_and_the_newest_again_arrive_in_that_order(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_corrected_window_and_the_newest_again_arrive_in_that_order(
+    platform: GatewayPlatform, make_sink: MakeSink
+) -> None:
     book = RecordingCallback()
     sink = make_sink()
     sink.deliver([result("A", 10_000), result("A", 20_000)], book)
@@ -243,14 +134,15 @@ def test_a_corrected_window_and_the_newest_again_arrive_in_that_order(platform: 
 
 
 def test_the_job_delivers_again_what_was_not_acknowledged(
-    platform: Platform, make_sink: MakeSink, tmp_path: Path
+    platform: GatewayPlatform, make_sink: MakeSink, tmp_path: Path
 ) -> None:
-    store = StateStore(tmp_path / "state.sqlite")
-    sums = [PartialSum(f"Z{zone}", end, 1, 5 * UNITS) for zone in range(50) for end in (10_000, 20_000)]
-    store.apply(BatchOutcome((), sums))
+    rules = mean_rules()
+    store = StateStore(tmp_path / "state.sqlite", rules)
+    sums = [partial(f"Z{zone}", end, 1, 5 * UNITS) for zone in range(50) for end in (10_000, 20_000)]
+    store.apply(BatchOutcome((), sums, valid=100))
     platform.close_at = 2
     threading.Timer(0.3, lambda: setattr(platform, "close_at", None)).start()
-    delivery = Delivery(store, make_sink(), window_ms=10_000, reporter=SILENT)
+    delivery = Delivery(store, make_sink(), rules.analytics, reporter=SILENT)
     assert delivery.deliver_due(None, threading.Event()) == 100
     assert store.due(None, 10) == []
     for zone in range(50):
@@ -258,21 +150,23 @@ def test_the_job_delivers_again_what_was_not_acknowledged(
     store.close()
 
 
-def test_a_device_that_cannot_be_made_keeps_no_other_from_arriving(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_device_that_cannot_be_made_keeps_no_other_from_arriving(
+    platform: GatewayPlatform, make_sink: MakeSink
+) -> None:
     sink, book = make_sink(acknowledgement_seconds=0.7), RecordingCallback()
     platform.poison = {"Zone 07"}
     with pytest.raises(MqttError, match="for 'Zone 07' within"):
         sink.deliver([result(f"Zone {n:02d}") for n in range(30)], book)
-    assert len(book.zones) == 29
+    assert len(book.entities) == 29
 
 
-def test_names_that_no_device_can_have_are_refused(platform: Platform, make_sink: MakeSink) -> None:
+def test_names_that_no_device_can_have_are_refused(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     book = RecordingCallback()
     longest = "x" * 255
     odd = ["Zo\"ne '/\\ ü 风", "\t", longest]
     make_sink().deliver([result(zone) for zone in ("", longest + "x", "\ud800", *odd)], book)
     assert set(book.refusals) == {"", longest + "x", "\ud800"}
-    assert book.zones == set(odd) == set(platform.written)
+    assert book.entities == set(odd) == set(platform.written)
 
 
 def test_only_names_that_are_refused_need_no_session(peer: ScriptedPeer, make_sink: MakeSink) -> None:
@@ -280,7 +174,7 @@ def test_only_names_that_are_refused_need_no_session(peer: ScriptedPeer, make_si
     assert peer.connections == 0
 
 
-def test_a_refused_token_is_looked_up_again(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_refused_token_is_looked_up_again(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     tokens = iter(["old", "new"])
     asked: list[str] = []
 
@@ -294,7 +188,7 @@ def test_a_refused_token_is_looked_up_again(platform: Platform, make_sink: MakeS
         sink.deliver([result("A")], book)
     sink.deliver([result("A")], book)
     assert asked == ["old", "new"]
-    assert book.zones == {"A"}
+    assert book.entities == {"A"}
 
 
 def test_a_gateway_that_is_gone_is_reported(make_sink: MakeSink) -> None:
@@ -312,7 +206,9 @@ def test_a_platform_that_is_away(make_sink: MakeSink, peer: ScriptedPeer) -> Non
         sink.deliver([result("A")], RecordingCallback())
 
 
-def test_a_session_that_ended_between_deliveries_is_opened_again(platform: Platform, make_sink: MakeSink) -> None:
+def test_a_session_that_ended_between_deliveries_is_opened_again(
+    platform: GatewayPlatform, make_sink: MakeSink
+) -> None:
     sink, book = make_sink(keepalive_seconds=1), RecordingCallback()
     sink.deliver([result("A")], book)
     platform.peer.drop_all()
@@ -322,7 +218,7 @@ def test_a_session_that_ended_between_deliveries_is_opened_again(platform: Platf
     assert len(book.accepted_results) == 2
 
 
-def test_closing_ends_a_running_delivery_soon(platform: Platform, make_sink: MakeSink) -> None:
+def test_closing_ends_a_running_delivery_soon(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     sink, book = make_sink(acknowledgement_seconds=60.0), RecordingCallback()
     platform.poison = {"A"}
     errors: list[BaseException] = []
@@ -346,21 +242,18 @@ def test_closing_ends_a_running_delivery_soon(platform: Platform, make_sink: Mak
     assert book.accepted_results == []
 
 
-def test_the_end_is_polite_and_leaves_no_thread(platform: Platform, make_sink: MakeSink) -> None:
+def test_the_end_is_polite_and_leaves_no_thread(platform: GatewayPlatform, make_sink: MakeSink) -> None:
     sink = make_sink()
     sink.deliver([result("A")], RecordingCallback())
     sink.close()
-    until = time.monotonic() + 2
-    while not platform.peer.disconnects:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: platform.peer.disconnects, seconds=2)
     assert not [thread for thread in threading.enumerate() if thread.name == "gateway-keep-alive" and thread.is_alive()]
 
 
 class Store(StoredResults):
     """What a server with a queue shows: nothing, until a test lets it work off the queue."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: GatewayPlatform) -> None:
         self._platform = platform
         self.is_working = True
         self.dropped: set[str] = set()
@@ -368,7 +261,7 @@ class Store(StoredResults):
         self.asked = 0
         self.error: PacificToolError | None = None
 
-    def among(self, results: Sequence[WindowMean]) -> list[WindowMean]:
+    def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
         self.asked += 1
         if self.error is not None:
             raise self.error
@@ -376,22 +269,22 @@ class Store(StoredResults):
             result
             for result in results
             if self.is_working
-            and result.zone not in self.dropped
-            and (result.window_end_ms, result.mean) in self._platform.written[result.zone]
+            and result.entity not in self.dropped
+            and (result.window_end_ms, mean_in(result)) in self._platform.written[result.entity]
         ]
 
 
 @pytest.fixture
-def store(platform: Platform) -> Store:
+def store(platform: GatewayPlatform) -> Store:
     platform.per_device = False
     return Store(platform)
 
 
-def rows_sent(platform: Platform) -> int:
+def rows_sent(platform: GatewayPlatform) -> int:
     return sum(len(rows) for message in platform.messages for rows in message.values())
 
 
-def test_what_is_queued_counts_when_it_is_stored(platform: Platform, make_sink: MakeSink, store: Store) -> None:
+def test_what_is_queued_counts_when_it_is_stored(platform: GatewayPlatform, make_sink: MakeSink, store: Store) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=5), RecordingCallback()
     store.is_working = False
     thread = threading.Thread(target=sink.deliver, args=([result("A"), result("B")], book))
@@ -401,11 +294,11 @@ def test_what_is_queued_counts_when_it_is_stored(platform: Platform, make_sink: 
     assert book.accepted_results == []
     store.is_working = True
     thread.join(5)
-    assert book.zones == {"A", "B"}
+    assert book.entities == {"A", "B"}
 
 
 def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
-    platform: Platform, make_sink: MakeSink, store: Store
+    platform: GatewayPlatform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.3), RecordingCallback()
     store.dropped = {"B"}
@@ -415,7 +308,7 @@ def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
     ) as caught:
         sink.deliver(results, book)
     assert failure_of(caught.value) is Failure.UNCONFIRMED
-    assert book.zones == {"A"}
+    assert book.entities == {"A"}
 
     assert len(deliver_all(sink, results, book, attempts=2)) == 2
     assert rows_sent(platform) == 3
@@ -427,7 +320,7 @@ def test_what_is_not_stored_is_reported_and_not_sent_again_soon(
 
 
 def test_what_is_not_stored_for_long_is_sent_again_with_what_follows(
-    platform: Platform, make_sink: MakeSink, store: Store
+    platform: GatewayPlatform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = (
         make_sink(acks_per_device=False, stored=store, stored_seconds=0.2, resend_seconds=0.1),
@@ -444,7 +337,7 @@ def test_what_is_not_stored_for_long_is_sent_again_with_what_follows(
 
 
 def test_a_corrected_mean_is_sent_though_the_old_one_is_queued(
-    platform: Platform, make_sink: MakeSink, store: Store
+    platform: GatewayPlatform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=0.2), RecordingCallback()
     store.is_working = False
@@ -455,7 +348,7 @@ def test_a_corrected_mean_is_sent_though_the_old_one_is_queued(
 
 
 def test_what_was_queued_when_the_session_ended_is_sent_again(
-    platform: Platform, make_sink: MakeSink, store: Store
+    platform: GatewayPlatform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=10), RecordingCallback()
     store.is_working = False
@@ -470,7 +363,7 @@ def test_what_was_queued_when_the_session_ended_is_sent_again(
 
 
 def test_a_platform_that_cannot_be_read_costs_neither_the_session_nor_a_repetition(
-    platform: Platform, make_sink: MakeSink, store: Store
+    platform: GatewayPlatform, make_sink: MakeSink, store: Store
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store), RecordingCallback()
     store.error = PlatformUnreachable("Nothing listens.")
@@ -481,7 +374,7 @@ def test_a_platform_that_cannot_be_read_costs_neither_the_session_nor_a_repetiti
     assert rows_sent(platform) == platform.peer.connections == 1
 
 
-def test_closing_ends_the_wait_for_what_is_queued(platform: Platform, make_sink: MakeSink, store: Store) -> None:
+def test_closing_ends_the_wait_for_what_is_queued(platform: GatewayPlatform, make_sink: MakeSink, store: Store) -> None:
     sink = make_sink(acks_per_device=False, stored=store, stored_seconds=60)
     store.is_working = False
     threading.Timer(0.4, sink.close).start()

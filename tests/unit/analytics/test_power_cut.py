@@ -13,9 +13,11 @@ import pytest
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.state.store import BatchOutcome
-from pacifictool.analytics.windows import PartialSum
 from pacifictool.runtime.own_folder import MARKER
 from tests.support import power_cut
+from tests.support.scenarios import mean_rules, partial
+
+RULES = mean_rules()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -23,17 +25,17 @@ def test_what_was_not_synced_does_not_matter(tmp_path: Path, seed: int) -> None:
     random_ = random.Random(seed)
     batches = random_.randint(0, 30)
     folder, left = tmp_path / "job", tmp_path / "left"
-    with Checkpoint(folder, "t") as checkpoint:
+    with Checkpoint(folder, "t", RULES) as checkpoint:
         for number in range(batches):
-            sums = [PartialSum(f"Zone {zone}", 10_000, 2, zone) for zone in range(100)]
-            checkpoint.store.apply(BatchOutcome((OffsetRange(0, 200 * number, 200 * number + 200),), sums))
+            sums = [partial(f"Zone {zone}", 10_000, 2, zone) for zone in range(100)]
+            checkpoint.store.apply(BatchOutcome((OffsetRange(0, 200 * number, 200 * number + 200),), sums, valid=200))
         (checkpoint.tmp / "half").write_bytes(bytes(1000))
         (folder / "spark.log").write_bytes(bytes(1000))
         # As it stands while the job runs: no store was closed, so that the log is not empty.
         shutil.copytree(folder, left)
     power_cut.tear(left, random_)
 
-    with Checkpoint(left, "t") as checkpoint:
+    with Checkpoint(left, "t", RULES) as checkpoint:
         assert checkpoint.store.next_offsets() == ({0: 200 * batches} if batches else {})
         assert [window.count for window in checkpoint.store.due(None, 1000)] == [2 * batches] * (100 if batches else 0)
         ((sound,),) = checkpoint.store._query("PRAGMA integrity_check")

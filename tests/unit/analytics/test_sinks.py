@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 import uuid
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
-from pacifictool.analytics.windows import WindowMean
 from pacifictool.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -20,6 +20,7 @@ from pacifictool.errors import (
 )
 from pacifictool.rest.entities import Asset
 from tests.support.recorders import RecordingCallback
+from tests.support.scenarios import window_result as result
 
 
 class FaultyPlatform:
@@ -69,12 +70,18 @@ class FaultyPlatform:
             self.written[str(entity.id)] += rows
 
 
-def result(zone: str, end: int = 10_000, mean: float = 2.5) -> WindowMean:
-    return WindowMean(zone, end - 10_000, end, 4, mean)
+class Written:
+    """Takes telemetry to the platform that has the entity."""
+
+    def __init__(self, *platforms: FaultyPlatform) -> None:
+        self._platforms = platforms
+
+    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        next(each for each in self._platforms if entity in each.assets.values()).write(entity, rows)
 
 
 def sink(platform: FaultyPlatform) -> RestSink:
-    return RestSink(platform, platform, url="http://x", entity_type="WeatherStation", value_key="windSpeed")
+    return RestSink({"asset": platform}, platform, url="http://x", entity_type="WeatherStation")
 
 
 def test_each_zone_gets_its_asset_and_its_windows_in_one_post() -> None:
@@ -148,7 +155,7 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
 def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:
     platform, book = FaultyPlatform(), RecordingCallback()
     platform.delay = 0.1
-    more = RestSink(platform, platform, url="http://p", entity_type="T", value_key="windSpeed", connections=40)
+    more = RestSink({"asset": platform}, platform, url="http://p", entity_type="T", connections=40)
     more.deliver([result(f"Z{n}") for n in range(80)], book)
 
     assert len(book.accepted_results) == 80
@@ -181,7 +188,7 @@ def test_a_name_that_the_platform_refuses_is_reported_as_refused() -> None:
     sink(platform).deliver([result("bad"), result("good"), result("GOOD")], book)
 
     assert book.refusals == {"bad": "Asset name is bad.", "GOOD": "The name is taken."}
-    assert [accepted.zone for accepted in book.accepted_results] == ["good"]
+    assert [accepted.entity for accepted in book.accepted_results] == ["good"]
 
 
 def test_a_login_that_fails_says_nothing_about_the_results() -> None:
@@ -202,3 +209,19 @@ def test_a_closed_sink_leaves_the_rest_undelivered() -> None:
     with pytest.raises(PacificToolError):
         rest.deliver([result("A")], book)
     assert book.accepted_results == []
+
+
+def test_an_entity_gets_the_results_of_all_its_analytics_and_of_its_kind_alone() -> None:
+    assets, devices, book = FaultyPlatform(), FaultyPlatform(), RecordingCallback()
+    both = {"asset": assets, "device": devices}
+    hourly = dataclasses.replace(result("A", 3_600_000), analytics="hours", values={"readings": 7, "mean": 1.5})
+    own = dataclasses.replace(result("A"), analytics="devices", entity_kind="device", values={"gust": 9.0})
+    kinds = RestSink(both, Written(assets, devices), url="http://x", entity_type="WeatherStation")
+    kinds.deliver([result("A"), own, hourly], book)
+
+    assert assets.written[str(assets.assets["A"].id)] == [
+        (10_000, {"windSpeed": 2.5}),
+        (3_600_000, {"readings": 7, "mean": 1.5}),
+    ]
+    assert devices.written[str(devices.assets["A"].id)] == [(10_000, {"gust": 9.0})]
+    assert len(book.accepted_results) == 3

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
-from pacifictool.runtime import default_cache_dir
+from pacifictool.runtime.cache import default_cache_dir
 from tests.support.recorders import RecordingReporter
 
 

@@ -1,35 +1,65 @@
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifictool.analytics.windows import LOW_BITS, UNITS, exact_mean, join_sum, trigger_interval_ms
+from pacifictool.analytics.windows import join_group, split_group, trigger_interval_ms, window_ends
+from pacifictool.scenario import Analytics
+from tests.support.scenarios import rules_of
 
-UNITS_OF_VALID_VALUES = st.integers(min_value=-(10**18), max_value=10**18)
-
-
-@given(st.lists(UNITS_OF_VALID_VALUES, min_size=1, max_size=50))
-def test_sums_of_partial_aggregates_make_the_exact_sum(values: list[int]) -> None:
-    high = sum(value >> LOW_BITS for value in values)
-    low = sum(value & ((1 << LOW_BITS) - 1) for value in values)
-
-    assert join_sum(high, low) == sum(values)
-    assert -(2**63) <= high < 2**63
-    assert 0 <= low < 2**63
+SECOND = 1000
 
 
-@given(st.integers(min_value=-(10**27), max_value=10**27), st.integers(min_value=1, max_value=10**9))
-def test_a_mean_is_the_double_nearest_to_the_true_quotient(total: int, count: int) -> None:
-    mean = exact_mean(total, count)
+def analytics_of(window: float, slide: float | None = None, group_by: tuple[str, ...] = ("site",)) -> Analytics:
+    (analytics,) = rules_of(
+        {
+            "window": window,
+            "slide": slide,
+            "group_by": group_by,
+            "entity": None if group_by else "All",
+            "telemetry": {"readings": "count()"},
+        },
+        attributes=["site", "room"],
+    ).analytics
+    return analytics
 
-    assert mean == float(Fraction(total, count * UNITS))
+
+def test_windows_that_do_not_overlap_take_the_records_of_one_slide() -> None:
+    tumbling = analytics_of(10)
+    assert [*window_ends(tumbling, 20_000)] == [20_000]
+    assert [*window_ends(tumbling, 20_000, after_ms=19_999)] == [20_000]
+    assert [*window_ends(tumbling, 20_000, after_ms=20_000)] == []
+
+
+@given(
+    slide=st.integers(1, 20),
+    per_window=st.integers(1, 12),
+    number=st.integers(1, 1000),
+    moment=st.floats(0, 1, exclude_max=True),
+    closed=st.integers(-50_000, 250_000),
+)
+def test_a_record_counts_in_every_open_window_that_it_lies_in(
+    slide: int, per_window: int, number: int, moment: float, closed: int
+) -> None:
+    analytics = analytics_of(slide * per_window, slide)
+    slide_end = number * slide * SECOND
+    record_ms = slide_end - slide * SECOND + int(moment * slide * SECOND)
+    after_ms = slide_end + closed
+    window = analytics.window_ms
+    around = range(slide_end - 3 * slide * SECOND, slide_end + window + 3 * slide * SECOND, slide * SECOND)
+    wanted = [end for end in around if end - window <= record_ms < end and end > after_ms]
+    assert [*window_ends(analytics, slide_end, after_ms=after_ms)] == wanted
+
+
+@pytest.mark.parametrize("values", [(), ("North",), ("North", "1"), ("North / 1", "ü")])
+def test_a_group_is_one_text_and_back(values: tuple[str, ...]) -> None:
+    analytics = analytics_of(10, group_by=("site", "room")[: len(values)])
+    assert split_group(analytics, join_group(values)) == values
 
 
 @pytest.mark.parametrize(
-    ("window_ms", "trigger_ms"),
+    ("slide_ms", "trigger_ms"),
     [
         (10_000, 2_000),
         (2_000, 1_000),
@@ -41,5 +71,5 @@ def test_a_mean_is_the_double_nearest_to_the_true_quotient(total: int, count: in
         (150, 100),
     ],
 )
-def test_the_trigger_interval_is_two_seconds_and_shorter_for_short_windows(window_ms: int, trigger_ms: int) -> None:
-    assert trigger_interval_ms(window_ms) == trigger_ms
+def test_the_trigger_interval_is_two_seconds_and_shorter_for_short_slides(slide_ms: int, trigger_ms: int) -> None:
+    assert trigger_interval_ms(slide_ms) == trigger_ms

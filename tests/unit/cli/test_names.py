@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from pacifictool.analytics.sinks.console import describe
-from pacifictool.analytics.windows import WindowMean
 from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.render import Messages, Output, TerminalReporter
 from pacifictool.cli.results import render_invalid_records
 from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
 from tests.support.nasty_names import NASTY, is_shown, unseen_in
+from tests.support.scenarios import window_result
 
 
 class Screen(io.StringIO):
@@ -68,7 +68,7 @@ def test_reporters_lines_and_documents(name: str) -> None:
     assert is_shown(name, screen.getvalue())
 
     output = Output(result, as_json=False, colour=False)
-    output.write_line(describe(WindowMean(name, 0, 10_000, 200, 32.5)))
+    output.write_line(describe(window_result(name)))
     output.emit({}, lambda console: console.print(f"Deleted {name}."))
     assert len(result.getvalue().splitlines()) == 2
     assert unseen_in(result.getvalue()) == []

@@ -11,8 +11,7 @@ import pytest
 
 from pacifictool.doctor.checks import CheckContext, CheckResult, CheckStatus, DoctorCheck
 from pacifictool.doctor.machine import MACHINE_CHECKS
-from pacifictool.runtime import SPARK_KAFKA
-from pacifictool.runtime.jars import jar_path, jar_set
+from pacifictool.runtime.jars import SPARK_KAFKA, jar_path, jar_set
 
 MakeContext = Callable[..., CheckContext]
 RunCheck = Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult]]

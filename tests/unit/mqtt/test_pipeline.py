@@ -12,6 +12,7 @@ from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -152,7 +153,4 @@ def test_a_session_ends_with_disconnect(peer: ScriptedPeer, endpoint: MqttEndpoi
     with session_at(endpoint) as session:
         session.poll(0)
     session.close()
-    until = time.monotonic() + 2
-    while not peer.disconnects:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: peer.disconnects, seconds=2)

@@ -10,29 +10,13 @@ import psutil
 import pytest
 import trustme
 
-from pacifictool.errors import MqttError
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
 from pacifictool.mqtt import session as session_module
 from pacifictool.mqtt.connection import NOT_ALLOWED_BY_MQTT, Failure, failure_of
-from pacifictool.mqtt.session import MqttSession, publish_and_confirm
-from pacifictool.settings import MqttEndpoint, Secret, TlsFiles
+from pacifictool.mqtt.session import MqttSession
+from pacifictool.settings import MqttEndpoint, TlsFiles
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
-
-TOKEN = Secret("token-of-turbine-1")
-ATTRIBUTES = b'{"deviceType":"WeatherStation","geoZone":"Zone A"}'
-
-
-def publish(endpoint: MqttEndpoint, *, timeout_seconds: float = 5.0) -> None:
-    publish_and_confirm(
-        endpoint, TOKEN, ATTRIBUTES_TOPIC, ATTRIBUTES, timeout_seconds=timeout_seconds, device="Wind Turbine 1"
-    )
-
-
-def failure(endpoint: MqttEndpoint, *, timeout_seconds: float = 5.0) -> MqttError:
-    with pytest.raises(MqttError) as caught:
-        publish(endpoint, timeout_seconds=timeout_seconds)
-    assert TOKEN.reveal() not in f"{caught.value.message} {caught.value.hint} {caught.value.details}"
-    return caught.value
+from tests.support.mqtt_publish import ATTRIBUTES, TOKEN, failure, publish
 
 
 def test_a_message_arrives_with_the_token_as_user_name_and_the_session_ends_with_disconnect(

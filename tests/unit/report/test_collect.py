@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,8 @@ def test_every_function_is_computed_anew_over_sliding_windows(several: Scenario)
     topic = TopicReadings(several.forwarding, several.analytics, T0, [])
     rng, sent = random.Random(1), []
     for offset in range(400):
-        at, values = T0 + offset * 100, {}
+        at = T0 + offset * 100
+        values: dict[str, Any] = {}
         if rng.random() < 0.8:
             values["temperature"] = round(rng.uniform(2, 8), 2)
         if rng.random() < 0.5 or not values:

@@ -153,6 +153,9 @@ def test_an_update_names_the_id_and_leaves_the_state_out(components: Components,
     assert SPEC.plugin is not None
     identifier = components.add("plugin", {**SPEC.plugin, "name": "old name"})
     components.server.on("POST", "/api/plugin", Reply(json=components.stored["plugin"][0]))
+    # The log is read before the update, before the start, and after it.
+    log = f"/api/events/PLUGIN/{identifier}"
+    components.server.on("GET", log, events([]), events([]), events(["ACTIVATED"]))
     platform.forwarding.apply(ForwardingSpec(plugin=SPEC.plugin))
     (update,) = (request.json for request in components.server.requests if request.path == "/api/plugin")
     assert update["id"] == {"entityType": "PLUGIN", "id": identifier}

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from pacifictool.errors import PortInUse
-from pacifictool.runtime import check_port_free, free_port, free_ports
+from pacifictool.runtime.ports import check_port_free, free_port, free_ports
 
 
 def test_free_ports_are_different_and_can_be_listened_on() -> None:

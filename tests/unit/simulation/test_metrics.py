@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 import requests
@@ -16,6 +15,7 @@ from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from tests.support.mqtt_peer import ScriptedPeer
+from tests.support.waiting import wait_until
 
 DEVICES = [
     SimulatedDevice(f"Turbine {n}", Secret(f"t{n}"), {"windSpeed": UniformModel(min=30, max=35)}, 50.0)
@@ -42,10 +42,7 @@ def test_a_running_fleet_is_scraped(peer: ScriptedPeer, endpoint: MqttEndpoint) 
     with metrics_endpoint(fleet.snapshot, 0) as port:
         assert scrape(port)["devices online"] == 0
         thread.start()
-        until = time.monotonic() + 20
-        while fleet.snapshot().acknowledged < 100:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: fleet.snapshot().acknowledged >= 100, seconds=20)
         running = scrape(port)
         stop.set()
         thread.join()

@@ -15,7 +15,7 @@ import pytest
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.kafka.records import Record
-from pacifictool.runtime import free_ports
+from pacifictool.runtime.ports import free_ports
 from pacifictool.scenario import parse_scenario
 from pacifictool.trace.hops import TraceStopped
 from pacifictool.trace.job import JobHops
@@ -231,7 +231,7 @@ def test_a_reading_is_followed_through_every_analytics_of_its_key(tmp_path: Path
     probe = arrival(b'{"site": "North", "deviceName": "S1", "ts": 1, "temperature": 5.5}', age_ms=3000)
     written_ms = probe.record.timestamp_ms or 0
     ends = {"sites": (written_ms // 2000 + 1) * 2000, "sensors": (written_ms // 3_600_000 + 1) * 3_600_000}
-    found = {"assets": [], "devices": []}
+    found: dict[str, list[str]] = {"assets": [], "devices": []}
 
     def entities(kind: str) -> Any:
         def find(name: str) -> Any:
@@ -255,7 +255,10 @@ def test_a_reading_is_followed_through_every_analytics_of_its_key(tmp_path: Path
     )
     with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
         checkpoint.check_identity(job_identity(scenario, target="rest http://127.0.0.1:1", topic_id="id"))
-        windows = {("sites", ("North",), ends["sites"]): 3, ("sensors", ("S1",), ends["sensors"]): 3}
+        windows: dict[tuple[str, tuple[str, ...], int], int] = {
+            ("sites", ("North",), ends["sites"]): 3,
+            ("sensors", ("S1",), ends["sensors"]): 3,
+        }
         count_windows(checkpoint, scenario, windows, end=6)
         text = job.counted(probe)
         assert text.startswith("sites: shop 'North', window ")

@@ -10,14 +10,14 @@ import java.util.TreeMap;
 /**
  * How often each value occurred, for percentiles; or which values occurred, for counts of distinct ones.
  *
- * <p>Both stay small: beyond EXACT different values, percentiles keep eight binary digits of each; counts of distinct
+ * <p>Both stay small: beyond EXACT different values, percentiles keep DIGITS binary digits of each; counts of distinct
  * values keep the SMALLEST hashes. What is kept depends on the values alone, never on their order or on how they came in
  * batches, so that a replay gives the same results. aggregates.py merges and reads what this writes.
  */
 public final class ValueCounts {
     /* As in aggregates.py. */
     public static final int EXACT = 1000;
-    public static final int SMALLEST = 4096;
+    public static final int SMALLEST = 4097;
     public static final int DIGITS = 9;
 
     private final boolean distinct;

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
 
-from pacifictool.tools.tls import TlsServer, explain_certificate, is_certificate_refused, is_not_tls
+from pacifictool.tools.connections import (
+    TlsServer,
+    connection_error,
+    explain_certificate,
+    is_certificate_refused,
+    is_not_tls,
+)
 
 SERVER = TlsServer("Kafka at mill:9093", "mill", "--kafka", "-X ssl.ca.location=FILE")
 
@@ -47,3 +54,11 @@ def test_other_failures_of_a_handshake(reason: str | None, not_tls: bool, refuse
     error = ssl.SSLError("handshake failed")
     error.reason = reason  # type: ignore[assignment]
     assert (is_not_tls(error), is_certificate_refused(error)) == (not_tls, refused)
+
+
+def test_why_an_address_accepts_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert connection_error("127.0.0.1", port, 1) is None
+    assert connection_error("127.0.0.1", port, 1) == "connection refused"
+    assert connection_error("no-such-host.invalid", port, 1) == "the name no-such-host.invalid has no address"

@@ -1,7 +1,8 @@
-"""What a failed TLS handshake means for a person: one sentence and what to do."""
+"""Why a connection fails, for a person: TCP in half a sentence, TLS in one sentence and what to do."""
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,19 @@ _EXPIRED: Final = frozenset({10})
 _UNTRUSTED: Final = frozenset({2, 18, 19, 20, 21})
 
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
+
+
+def connection_error(host: str, port: int, timeout_seconds: float) -> str | None:
+    """Why no connection could be opened, as the end of a sentence; None when one could."""
+    try:
+        socket.create_connection((host, port), timeout=timeout_seconds).close()
+    except socket.gaierror:
+        return f"the name {host} has no address"
+    except TimeoutError:
+        return f"no response within {timeout_seconds:g} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
 
 
 @dataclass(frozen=True, slots=True)
