@@ -20,7 +20,8 @@ The tree::
     │   ├── RateLimited                   429 after all retries
     │   ├── ServerFault                   5xx after all retries
     │   ├── UnexpectedAnswer              2xx with a body that cannot be understood
-    │   └── ForwardingFailed              a plugin, rule or rule chain does not run
+    │   ├── ForwardingFailed              a plugin, rule or rule chain does not run
+    │   └── OtherTopic                    a plugin, rule or rule chain of ours by name serves another topic
     ├── MqttError                         refused, closed or unacknowledged MQTT sessions
     ├── KafkaError                        the broker as a client sees it
     │   ├── KafkaUnreachable              bootstrap or advertised address
@@ -248,6 +249,10 @@ class UnexpectedAnswer(PlatformError):
 
 class ForwardingFailed(PlatformError):
     """A plugin, rule or rule chain exists but does not run; the message has the server's reason."""
+
+
+class OtherTopic(PlatformError):
+    """A plugin, rule or rule chain has the name that ours would have, but serves another topic; it is left alone."""
 
 
 class MqttError(PacificToolError):

@@ -7,7 +7,7 @@ Every code has an entry in docs/troubleshooting.md. An error that a check or a h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -17,12 +17,10 @@ from pacifictool.errors import KafkaError, MqttError, PacificToolError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.plan import Change, ChangeAction
-from pacifictool.provisioning.entities import DEVICE_TYPE_ATTRIBUTE, wanted_attributes
+from pacifictool.provisioning.entities import SCOPES, same_attribute, wanted_attributes
+from pacifictool.provisioning.forwarding import required_attributes
+from pacifictool.rest import Device as PlatformDevice
 from pacifictool.rest import (
-    CLIENT_SCOPE,
-    SERVER_SCOPE,
-    SHARED_SCOPE,
-    Device,
     ForwardingSpec,
     ForwardingState,
     Platform,
@@ -31,7 +29,8 @@ from pacifictool.rest import (
 from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding import Difference, DifferenceKind, NoteCode
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.rest.forwarding.interface import TopicConflict, conflict_fix
+from pacifictool.scenario import DEVICE_TYPE, Device, Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Settings, is_loopback, may_ask_platforms_kafka
 
 SETUP: Final = "pacifictool setup"
@@ -79,6 +78,7 @@ class ProblemCode(StrEnum):
     PLUGIN_FAILED = "plugin-failed"
     PLUGIN_DIFFERS = "plugin-differs"
     PLUGIN_ERROR = "plugin-error"
+    PLUGIN_TOPIC_DIFFERS = "plugin-topic-differs"
     RULE_MISSING = "rule-missing"
     RULE_SUSPENDED = "rule-suspended"
     RULE_FAILED = "rule-failed"
@@ -203,42 +203,58 @@ def refused_token(endpoint: MqttEndpoint, url: str, device: str) -> tuple[str, s
 # --- attributes ------------------------------------------------------------------------------------------------------
 
 
-def attribute_problems(platform: Platform, scenario: Scenario, turbine: Turbine, device: Device) -> list[Problem]:
-    """What is wrong with a device's client attributes; what keeps readings from being forwarded comes first.
+def attribute_problems(
+    platform: Platform, scenario: Scenario, wanted_device: Device, device: PlatformDevice
+) -> list[Problem]:
+    """What is wrong with a device's attributes; what keeps readings from being forwarded comes first.
 
     Raises PlatformError.
     """
-    actual = platform.attributes.get(device, CLIENT_SCOPE)
-    wanted, zone_key = wanted_attributes(scenario, turbine), scenario.aggregation.zone_key
-    missing = [key for key in wanted if actual.get(key) in (None, "")]
-    found = [_missing_attributes(platform, device, missing)] if missing else []
-    for key, code, effect in (
-        (DEVICE_TYPE_ATTRIBUTE, ProblemCode.DEVICE_TYPE_DIFFERS, "the rule requires {}."),
-        (zone_key, ProblemCode.ZONE_DIFFERS, "in the scenario it is {}: its readings count in the wrong zone."),
-    ):
-        if key not in missing and actual[key] != wanted[key]:
-            text = (
-                f"The client attribute {key} of {device.name!r} is {actual[key]!r}; {effect.format(repr(wanted[key]))}"
+    wanted = wanted_attributes(scenario, wanted_device)
+    actual = {scope: platform.attributes.get(device, SCOPES[scope]) for scope in wanted}
+    required = {DEVICE_TYPE, *required_attributes(scenario)}
+    missing = [
+        (scope, key) for scope, values in wanted.items() for key in values if actual[scope].get(key) in (None, "")
+    ]
+    found = [_missing_attributes(platform, device, missing, required)] if missing else []
+    for scope, values in wanted.items():
+        for key, value in values.items():
+            if (scope, key) in missing or same_attribute(actual[scope][key], value):
+                continue
+            is_type = scope == "client" and key == DEVICE_TYPE
+            effect = (
+                f"the rule requires {value!r}."
+                if is_type
+                else f"in the scenario it is {value!r}: its readings count in the wrong {scenario.label(key)}."
             )
-            found.append(Problem(code, "attributes", text, certain=key != zone_key))
-    return found
+            text = f"The {scope} attribute {key} of {device.name!r} is {actual[scope][key]!r}; {effect}"
+            code = ProblemCode.DEVICE_TYPE_DIFFERS if is_type else ProblemCode.ZONE_DIFFERS
+            found.append(Problem(code, "attributes", text, certain=is_type))
+    return sorted(found, key=lambda problem: not problem.certain)
 
 
-def _missing_attributes(platform: Platform, device: Device, missing: list[str]) -> Problem:
-    elsewhere = {
-        key: scope for scope in (SERVER_SCOPE, SHARED_SCOPE) for key in platform.attributes.get(device, scope, missing)
-    }
-    if elsewhere:
-        key, scope = next(iter(elsewhere.items()))
-        text = (
-            f"{device.name!r} has {key} only as an attribute of {scope}; the rule reads those that the device itself"
-            f" has set ({CLIENT_SCOPE})."
-        )
-        return Problem(ProblemCode.ATTRIBUTES_IN_WRONG_SCOPE, "attributes", text)
-    code = ProblemCode.DEVICE_TYPE_MISSING if missing == [DEVICE_TYPE_ATTRIBUTE] else ProblemCode.ZONE_MISSING
+def _missing_attributes(
+    platform: Platform, device: PlatformDevice, missing: list[tuple[str, str]], required: Collection[str]
+) -> Problem:
+    """`missing` are scope and key, and at least one."""
+    certain = any(key in required for _, key in missing)
+    for scope, key in missing:
+        for other in SCOPES.keys() - {scope}:
+            if platform.attributes.get(device, SCOPES[other], [key]):
+                reads = (
+                    f"those that the device itself has set ({SCOPES[scope]})"
+                    if scope == "client"
+                    else f"those of {SCOPES[scope]}"
+                )
+                text = f"{device.name!r} has {key} only as an attribute of {SCOPES[other]}; the rule reads {reads}."
+                return Problem(ProblemCode.ATTRIBUTES_IN_WRONG_SCOPE, "attributes", text, certain=certain)
+    keys = [key for _, key in missing]
+    code = ProblemCode.DEVICE_TYPE_MISSING if keys == [DEVICE_TYPE] else ProblemCode.ZONE_MISSING
     plural = "s" if len(missing) > 1 else ""
-    text = f"{device.name!r} lacks the client attribute{plural} {' and '.join(missing)}, which the rule requires."
-    return Problem(code, "attributes", text)
+    effect = "which the rule requires" if certain else "and its readings do not count where they are grouped by it"
+    scopes = " and ".join(dict.fromkeys(scope for scope, _ in missing))
+    text = f"{device.name!r} lacks the {scopes} attribute{plural} {' and '.join(keys)}, {effect}."
+    return Problem(code, "attributes", text, certain=certain)
 
 
 # --- forwarding ------------------------------------------------------------------------------------------------------
@@ -256,9 +272,12 @@ def forwarding_problems(
 
     `uncertain_address`: also report a --platform-kafka that is only known to be unreachable from this machine.
     """
-    found = [
-        problem for change in platform.forwarding.plan(spec, state) for problem in _problems_of(change, state, settings)
-    ]
+    if state.conflicts:
+        # What serves another topic belongs to somebody else; whether and how it runs does not matter here.
+        found = [_conflict_problem(conflict) for conflict in state.conflicts]
+    else:
+        changes = platform.forwarding.plan(spec, state)
+        found = [problem for change in changes for problem in _problems_of(change, state, settings)]
     for note in state.notes:
         if note.code in _OF_NOTE:
             code, part = _OF_NOTE[note.code]
@@ -269,6 +288,11 @@ def forwarding_problems(
         found += [problem for problem in problems if problem.certain or uncertain_address]
     rank = {code: number for number, code in enumerate(_FIX_FIRST)}
     return sorted(found, key=lambda problem: rank.get(problem.code, len(rank)))
+
+
+def _conflict_problem(conflict: TopicConflict) -> Problem:
+    code = ProblemCode(f"{conflict.kind}-topic-differs")
+    return Problem(code, conflict.kind, conflict.text, conflict_fix([conflict]), after_match=True)
 
 
 def _own_address_problem(spec: ForwardingSpec, state: ForwardingState, settings: Settings) -> Iterator[Problem]:
@@ -310,7 +334,7 @@ def _problems_of(change: Change, state: ForwardingState, settings: Settings) -> 
 def _content_problem(kind: str, name: str, part: Any, difference: Difference, settings: Settings) -> Iterator[Problem]:
     text, key = f"{name} differs from the scenario: {difference.as_found}.", difference.place.rpartition(".")[2]
     if difference.place == "action.configuration.topic" or key == "topicPattern":
-        text = f"{name} writes to another topic than the scenario's: {difference.as_found}."
+        text = f"{name} writes to another topic, too: {difference.as_found}."
         yield Problem(ProblemCode(f"{kind}-topic-differs"), kind, text, after_match=True)
     elif key == "bootstrapServers":
         fix = f"{SETUP} (with --platform-kafka, if the platform reaches Kafka at another address than this machine)"

@@ -1,7 +1,7 @@
 """Writes docs/scenario.md from the scenario's model (`make docs-reference`); --check only compares.
 
-The text is that of the template next to this script. Keys, defaults and limits come from the fields, meanings from the docstrings
-below them in the source.
+The text is that of the template next to this script. Keys, defaults and limits come from the fields, meanings from the
+docstrings below them in the source.
 """
 
 from __future__ import annotations

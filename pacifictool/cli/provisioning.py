@@ -33,7 +33,9 @@ def setup(
     dry_run: DryRunOption = False,
     fleet: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Create the first N turbines of the scenario's fleet, not its turbines."),
+        typer.Option(
+            metavar="N", min=1, help="Create the first N devices of the scenario's fleet, not its own devices."
+        ),
     ] = None,
     add_partitions: Annotated[
         bool,
@@ -47,7 +49,7 @@ def setup(
         typer.Option(metavar="NAME", help=f"Name of the gateway; implies --gateway. (default: {ANALYTICS_GATEWAY})"),
     ] = None,
     dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="Also create a dashboard of zones and turbines in the web UI.")
+        bool, typer.Option("--dashboard", help="Also create a dashboard of results and devices in the web UI.")
     ] = False,
     plugin: PluginOption = None,
     rule: RuleOption = None,
@@ -56,7 +58,8 @@ def setup(
 ) -> None:
     """Create what the scenario describes and the server lacks: topic, forwarding, devices, attributes, assets.
 
-    Compares first, so a second run changes nothing, and a run after a failed one completes it.
+    Compares first, so a second run changes nothing, and a run after a failed one completes it. A plugin, rule or rule
+    chain of the scenario's names that serves another topic is an error, and nothing is changed.
     """
     from pacifictool.provisioning.apply import apply_plan
     from pacifictool.provisioning.forwarding import forwarding_spec
@@ -89,7 +92,9 @@ def teardown(
     dry_run: DryRunOption = False,
     fleet: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Delete the first N turbines of the scenario's fleet, not its turbines."),
+        typer.Option(
+            metavar="N", min=1, help="Delete the first N devices of the scenario's fleet, not its own devices."
+        ),
     ] = None,
     yes: YesOption = False,
     topic: Annotated[bool, typer.Option("--topic", help="Delete the Kafka topic with its records as well.")] = False,
@@ -102,8 +107,9 @@ def teardown(
 ) -> None:
     """Delete what the scenario describes, and nothing else: rule and plugin (or rule chain), devices, assets.
 
-    This includes the dashboard, the gateway and the devices that the gateway created for the scenario's zones. On
-    platforms of 1.x, teardown deletes at most three rules a minute and waits if necessary.
+    This includes the dashboard, the gateway, and the entities that the job or the gateway created for results. Entities
+    of another type, and rules of another topic, stay. On platforms of 1.x, teardown deletes at most three rules a
+    minute and waits if necessary.
     """
     from pacifictool.kafka.topics import KafkaAdmin
     from pacifictool.plan import ChangeAction
@@ -141,7 +147,7 @@ def plugin(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption
 
 @subcommand(import_app, "pacifictool import rule windspeed_rule.json --no-activate")
 def rule(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption = False) -> None:
-    """Import a rule and activate it. A rule with the same name and pluginToken is updated."""
+    """Import a rule and activate it. A rule with the same name, pluginToken and topic is updated."""
     from pacifictool.rest import ForwardingSpec, read_rule
 
     _import(session_of(ctx), ForwardingSpec(rule=read_rule(file), activate=not no_activate))
@@ -151,7 +157,7 @@ def rule(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption =
 def rule_chain(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOption = False) -> None:
     """Import a rule chain (platform 2.0 and later) and make the root chain send telemetry to it.
 
-    A rule chain with the same name is updated.
+    A rule chain with the same name and topic is updated.
     """
     from pacifictool.rest import ForwardingSpec, read_rule_chain
 

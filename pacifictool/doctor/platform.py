@@ -101,7 +101,7 @@ def _forwarding(context: CheckContext) -> Iterator[CheckResult]:
         own = [problem for problem in problems if problem.part == kind and problem.code not in DUPLICATES]
         if own:
             yield from (_problem_result(platform, state, problem) for problem in own)
-        elif kind in state.parts:
+        elif state.parts.get(kind) is not None:
             yield ok(_describe(platform, state, kind), name=kind, title=title)
     # The name `twins` stays, as scripts may use it.
     duplicates = [problem for problem in problems if problem.code in DUPLICATES]

@@ -25,14 +25,9 @@ DESCRIPTION = "Made by pacifictool setup --dashboard; pacifictool teardown remov
 """Shown in the platform's UI; setup and teardown identify their dashboard by it."""
 
 
-def dashboard_title(scenario: Scenario) -> str:
-    """The same for every run of a scenario, another for scenarios with entities of another type."""
-    return f"{scenario.platform.entity_type}: zones and turbines"
-
-
 def dashboard_change(platform: Platform, scenario: Scenario) -> Change:
     """Ensures that the dashboard exists and shows the scenario's types and keys."""
-    title, spec = dashboard_title(scenario), _spec(scenario)
+    title, spec = scenario.dashboard_title, _spec(scenario)
     found = platform.dashboards.find(title, DESCRIPTION)
     style = platform.dashboards.style
     if found is None:
@@ -48,7 +43,7 @@ def dashboard_change(platform: Platform, scenario: Scenario) -> Change:
 
 def scenario_dashboards(platform: Platform, scenario: Scenario) -> list[Dashboard]:
     """The dashboards that setup created for the scenario, not those of the same title that somebody else created."""
-    titled = platform.dashboards.titled(dashboard_title(scenario))
+    titled = platform.dashboards.titled(scenario.dashboard_title)
     return [dashboard for dashboard in titled if dashboard.description == DESCRIPTION]
 
 

@@ -1,7 +1,8 @@
-"""Devices with client attributes and access tokens, and assets: those that exist, and what a scenario changes.
+"""Devices with attributes and access tokens, and assets: those that exist, and what a scenario changes.
 
 Client attributes can only be set by the device itself (a 1.x server returns 400 for CLIENT_SCOPE over REST:
-docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token.
+docs/servers/1.x.md#attributes-over-rest, row 2), so they travel over MQTT with the device's own access token; server
+and shared attributes are set over REST.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pacifictool.errors import NotFound, did_you_mean
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
@@ -19,24 +20,42 @@ from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
-from pacifictool.rest import Device, Platform
+from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Platform
+from pacifictool.rest import Device as PlatformDevice
 from pacifictool.rest.resources import Entity, NamedResources
-from pacifictool.scenario import Scenario, Turbine
+from pacifictool.scenario import DEVICE_TYPE, Attribute, Device, Scenario
 from pacifictool.settings import MqttEndpoint, Secret
 
-DEVICE_TYPE_ATTRIBUTE = "deviceType"
+SCOPES: Final = {"client": CLIENT_SCOPE, "server": SERVER_SCOPE, "shared": SHARED_SCOPE}
+"""The platform's names of the scopes of attributes, by the scenario's."""
 ATTRIBUTE_TIMEOUT_SECONDS = 15.0
 
 _LOOK_UP_SINGLY_BELOW = 50
 """With fewer names than this, one request for each is cheaper than paging through all entities of a tenant."""
 
 
-def wanted_attributes(scenario: Scenario, turbine: Turbine) -> dict[str, str]:
-    """The client attributes that the forwarding rule reads."""
-    return {
-        DEVICE_TYPE_ATTRIBUTE: scenario.platform.entity_type,
-        scenario.aggregation.zone_key: turbine.zone,
-    }
+AttributesByScope = Mapping[str, Mapping[str, Any]]
+"""Attributes by the scenario's name of their scope."""
+
+
+def wanted_attributes(scenario: Scenario, device: Device) -> dict[str, dict[str, str]]:
+    """The attributes that the forwarding reads, by the scenario's name of their scope: client, server, shared.
+
+    The first of the client attributes is `deviceType`, which says that messages of the device are forwarded.
+    """
+    wanted: dict[str, dict[str, str]] = {"client": {DEVICE_TYPE: scenario.platform.device_type}}
+    for text, value in device.attributes.items():
+        attribute = Attribute.parse(text)
+        wanted.setdefault(attribute.scope, {})[attribute.key] = value
+    return wanted
+
+
+def same_attribute(actual: object, wanted: str) -> bool:
+    """Whether the platform's value is the wanted text. From 2.2 on a text that is a number becomes a number
+    (docs/servers/2.x-3.x.md#telemetry-and-mqtt, row 1), which records hold as a text again."""
+    return actual == wanted or (
+        isinstance(actual, int | float) and not isinstance(actual, bool) and str(actual) == wanted
+    )
 
 
 def find_by_name(resources: NamedResources[Entity], names: Sequence[str]) -> dict[str, Entity]:
@@ -62,7 +81,7 @@ def look_up_tokens(
             hint=f"{suggestion} `pacifictool setup` creates the devices of a scenario.".lstrip(),
         )
 
-    def look_up(device: Device) -> tuple[str, Secret]:
+    def look_up(device: PlatformDevice) -> tuple[str, Secret]:
         return device.name, platform.devices.token(device.id)
 
     found = list(devices.values())
@@ -85,66 +104,82 @@ class DevicePlanner:
         self._scenario = scenario
         self._reporter = reporter
         self._stop = stop
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, PlatformDevice] = {}
 
     def plan(self) -> Iterator[Change]:
         """A change for each device, then one for the attributes of each."""
-        turbines = self._scenario.turbines
-        with self._reporter.task("Looking up devices", total=len(turbines), unit="devices") as task:
-            self._devices = find_by_name(self._platform.devices, [turbine.name for turbine in turbines])
-            task.update(completed=len(turbines))
+        devices = self._scenario.devices
+        with self._reporter.task("Looking up devices", total=len(devices), unit="devices") as task:
+            self._devices = find_by_name(self._platform.devices, [device.name for device in devices])
+            task.update(completed=len(devices))
         attributes = self._read_attributes()
-        wanted = self._scenario.platform.entity_type
-        for turbine in turbines:
-            found = self._devices.get(turbine.name)
-            yield _entity_change(Kind.DEVICE, turbine.name, found, wanted, self._create, self._change_type)
-        for turbine in turbines:
-            yield self._attributes_change(turbine, attributes.get(turbine.name, {}))
+        wanted = self._scenario.platform.device_type
+        for device in devices:
+            found = self._devices.get(device.name)
+            yield _entity_change(Kind.DEVICE, device.name, found, wanted, self._create, self._change_type)
+        for device in devices:
+            yield self._attributes_change(device, attributes.get(device.name, {}))
 
-    def _attributes_change(self, turbine: Turbine, actual: Mapping[str, Any]) -> Change:
-        wanted = wanted_attributes(self._scenario, turbine)
-        differing = {key: value for key, value in wanted.items() if actual.get(key) != value}
+    def _attributes_change(self, device: Device, actual: AttributesByScope) -> Change:
+        differing: dict[str, dict[str, str]] = {}
+        differences, action = [], ChangeAction.CREATE
+        for scope, wanted in wanted_attributes(self._scenario, device).items():
+            for key, value in wanted.items():
+                found = actual.get(scope, {})
+                if same_attribute(found.get(key), value):
+                    continue
+                differing.setdefault(scope, {})[key] = value
+                differences.append(f"{Attribute(key, scope)}: {value!r}")
+                if key in found:
+                    differences[-1] += f" instead of {found[key]!r}"
+                    action = ChangeAction.CHANGE
         if not differing:
-            return Change(Kind.ATTRIBUTES, turbine.name, ChangeAction.KEEP)
-        differences = tuple(
-            f"{key}: {value!r} instead of {actual[key]!r}" if key in actual else f"{key}: {value!r}"
-            for key, value in differing.items()
-        )
-        action = ChangeAction.CHANGE if any(key in actual for key in differing) else ChangeAction.CREATE
+            return Change(Kind.ATTRIBUTES, device.name, ChangeAction.KEEP)
         return Change(
             Kind.ATTRIBUTES,
-            turbine.name,
+            device.name,
             action,
-            differences,
-            lambda: self._publish_attributes(turbine.name, differing),
+            tuple(differences),
+            lambda: self._set_attributes(device.name, differing),
         )
 
-    def _read_attributes(self) -> dict[str, dict[str, Any]]:
-        """Client attributes of the devices that exist, by device name."""
+    def _read_attributes(self) -> dict[str, AttributesByScope]:
+        """Attributes of the devices that exist, by device name, of the scopes that the scenario uses."""
+        scopes = dict.fromkeys(["client", *(attribute.scope for attribute in self._scenario.forwarding.attributes)])
 
-        def read(device: Device) -> tuple[str, dict[str, Any]]:
-            return device.name, self._platform.attributes.get(device, scope="CLIENT_SCOPE")
+        def read(device: PlatformDevice) -> tuple[str, AttributesByScope]:
+            found = {scope: self._platform.attributes.get(device, scope=SCOPES[scope]) for scope in scopes}
+            return device.name, found
 
         devices = list(self._devices.values())
-        title = "Reading client attributes"
+        title = "Reading attributes"
         return dict(run_with_progress(read, devices, title, self._reporter, unit="devices", stop=self._stop))
 
     def _create(self, name: str, wanted: str) -> None:
         self._devices[name] = self._platform.devices.create_or_get(name, wanted)
 
-    def _change_type(self, device: Device, wanted: str) -> None:
+    def _change_type(self, device: PlatformDevice, wanted: str) -> None:
         self._devices[device.name] = self._platform.devices.change_type(device, wanted)
 
-    def _publish_attributes(self, name: str, attributes: Mapping[str, str]) -> None:
-        token = self._platform.devices.token(self._devices[name].id)
-        publish_and_confirm(
-            self._mqtt,
-            token,
-            ATTRIBUTES_TOPIC,
-            json.dumps(dict(attributes), ensure_ascii=False).encode(),
-            timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
-            device=name,
-        )
+    def _set_attributes(self, name: str, attributes: Mapping[str, Mapping[str, str]]) -> None:
+        """Those that only the server may set go first: the client attributes are what lets messages pass."""
+        device = self._devices[name]
+        setters: dict[str, Callable[..., None]] = {
+            "server": self._platform.attributes.set_server,
+            "shared": self._platform.attributes.set_shared,
+        }
+        for scope, set_them in setters.items():
+            if scope in attributes:
+                set_them(device, attributes[scope])
+        if "client" in attributes:
+            publish_and_confirm(
+                self._mqtt,
+                self._platform.devices.token(device.id),
+                ATTRIBUTES_TOPIC,
+                json.dumps(dict(attributes["client"]), ensure_ascii=False).encode(),
+                timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
+                device=name,
+            )
 
 
 def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
@@ -156,8 +191,8 @@ def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIME
 
 
 def asset_changes(platform: Platform, scenario: Scenario) -> Iterator[Change]:
-    """A change for each asset that the scenario names; the aggregation job creates those of other zones."""
-    wanted, assets = scenario.platform.entity_type, platform.assets
+    """A change for each asset that the scenario names; the job creates those of other groups."""
+    wanted, assets = scenario.asset_type, platform.assets
     names = [asset.name for asset in scenario.assets]
     existing = find_by_name(assets, names)
     for name in names:

@@ -1,4 +1,4 @@
-"""The Analytics Gateway: the device through which the aggregation publishes for one virtual device per zone.
+"""The Analytics Gateway: the device through which the job publishes for one virtual device per group.
 
 A device is a gateway by `"gateway": true` in its additionalInfo, which the platform reads when the device connects
 (docs/servers/1.x.md#gateway, row 1). Its relations "Created" lead to the devices that it creates.
@@ -35,11 +35,14 @@ def gateway_change(platform: Platform, name: str) -> Change:
 
 
 def gateway_notes(scenario: Scenario, name: str) -> Iterator[str]:
-    """Notes on a scenario whose zones become devices."""
-    taken = {turbine.name for turbine in scenario.turbines} | {name}
-    for zone in scenario.zones:
-        if zone in taken:
-            yield f"Zone {zone!r} has the name of a device: through the gateway, that device would get the zone's mean."
+    """Notes on a scenario whose groups become devices."""
+    taken = {device.name for device in scenario.devices} | {name}
+    for entity in scenario.entities("asset"):
+        if entity in taken:
+            yield (
+                f"The results of a group go to {entity!r}, which is the name of a device: through the gateway, that"
+                " device would get them."
+            )
 
 
 def find_gateway(platform: Platform, name: str, notes: list[str]) -> Device | None:
@@ -52,17 +55,17 @@ def find_gateway(platform: Platform, name: str, notes: list[str]) -> Device | No
 
 
 def devices_of_gateway(platform: Platform, gateway: Device, scenario: Scenario, notes: list[str]) -> list[Device]:
-    """The devices that the gateway created for zones of the scenario, without turbines, devices that somebody else
-    created, and devices of another type.
+    """The devices that the gateway created for groups of the scenario, without the scenario's own, devices that
+    somebody else created, and devices of another type.
     """
-    taken = {turbine.name for turbine in scenario.turbines}
-    names = [zone for zone in scenario.zones if zone not in taken]
+    taken = {device.name for device in scenario.devices}
+    names = [name for name in scenario.entities("asset") if name not in taken]
     made = platform.devices.created_by(gateway)
     found = []
     for name, device in find_by_name(platform.devices, names).items():
         if device.id not in made:
             notes.append(f"Device {name!r} stays: the gateway {gateway.name!r} did not make it.")
-        elif device.type != scenario.platform.entity_type:
+        elif device.type not in (scenario.asset_type, scenario.platform.device_type):
             notes.append(f"Device {name!r} stays: its type is {device.type!r}, not the scenario's.")
         else:
             found.append(device)

@@ -13,9 +13,10 @@ from pacifictool.plan import Change, ChangeAction, Kind, Plan
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.dashboard import dashboard_change
 from pacifictool.provisioning.entities import DevicePlanner, asset_changes, check_reachable
+from pacifictool.provisioning.forwarding import check_expressible
 from pacifictool.provisioning.gateway import gateway_change, gateway_notes
 from pacifictool.rest import ForwardingSpec, Platform
-from pacifictool.scenario import Scenario, Topic
+from pacifictool.scenario import Forwarding, Scenario
 from pacifictool.settings import Settings
 
 
@@ -49,7 +50,8 @@ class Provisioner:
     def plan(self) -> Plan:
         """Compares the scenario with Kafka and the platform; changes nothing. Notes are also reported as warnings.
 
-        Raises KafkaUnreachable, TopicMismatch, PlatformError, MqttError.
+        Raises ScenarioError for what the server could not forward, OtherTopic, KafkaUnreachable, TopicMismatch,
+        PlatformError, MqttError.
         """
         notes: list[str] = []
         plan = Plan.from_changes(list(self._changes(notes)), notes)
@@ -61,9 +63,10 @@ class Provisioner:
         return plan
 
     def _changes(self, notes: list[str]) -> Iterator[Change]:
+        check_expressible(self._scenario, self._spec, self._platform.generation())
         with self._reporter.task("Comparing the scenario with the server"):
             yield from _topic_changes(
-                KafkaAdmin(self._settings.kafka), self._scenario.kafka, add_partitions=self._add_partitions
+                KafkaAdmin(self._settings.kafka), self._scenario.forwarding, add_partitions=self._add_partitions
             )
             forwarding = self._platform.forwarding
             state = forwarding.inspect(self._spec)
@@ -78,7 +81,7 @@ class Provisioner:
             yield dashboard_change(self._platform, self._scenario)
 
 
-def _topic_changes(admin: KafkaAdmin, wanted: Topic, *, add_partitions: bool = False) -> Iterator[Change]:
+def _topic_changes(admin: KafkaAdmin, wanted: Forwarding, *, add_partitions: bool = False) -> Iterator[Change]:
     """Compares the topic with the scenario.
 
     Its records must have the broker's timestamps: a 1.x server's records have none of their own (CreateTime -1:

@@ -33,7 +33,7 @@ class Teardown:
     ) -> None:
         """With `admin` the topic is deleted as well, with all its records; without it, Kafka is not touched.
 
-        `gateway`: name of the gateway device to delete, with the devices that it created for the scenario's zones;
+        `gateway`: name of the gateway device to delete, with the devices that it created for the scenario's groups;
         None keeps both.
         """
         self._platform = platform
@@ -46,7 +46,7 @@ class Teardown:
     def plan(self) -> Plan:
         """What would be deleted; changes nothing. Notes are also reported as warnings.
 
-        Raises PlatformError, KafkaError.
+        Raises OtherTopic, PlatformError, KafkaError.
         """
         notes: list[str] = []
         with self._reporter.task("Looking for what the scenario describes"):
@@ -56,17 +56,18 @@ class Teardown:
         return plan
 
     def _changes(self, notes: list[str]) -> Iterator[Change]:
-        platform, scenario, topic = self._platform, self._scenario, self._scenario.kafka.topic
+        platform, scenario, topic = self._platform, self._scenario, self._scenario.forwarding.topic
         if self._admin is not None:
             self._admin.check_reachable()  # fails before anything else is deleted
-        # The rule first: while it runs, deleted devices would leave readings without a zone.
+        # The rule first: while it runs, deleted devices would leave readings without their attributes.
         yield from platform.forwarding.plan_removal(self._spec)
-        names = [turbine.name for turbine in scenario.turbines]
+        # Devices that the scenario names, and those that the job created for results.
+        names = list(dict.fromkeys([*(device.name for device in scenario.devices), *scenario.entities("device")]))
         yield from self._removals(Kind.DEVICE, names, platform.devices, notes)
         if self._gateway is not None:
             yield from self._gateway_removals(self._gateway, notes)
-        # Assets that the scenario names, and those that the job created for its zones.
-        names = list(dict.fromkeys([*(asset.name for asset in scenario.assets), *scenario.zones]))
+        # Assets that the scenario names, and those that the job created for its groups.
+        names = list(dict.fromkeys([*(asset.name for asset in scenario.assets), *scenario.entities("asset")]))
         yield from self._removals(Kind.ASSET, names, platform.assets, notes)
         for dashboard in scenario_dashboards(platform, scenario):
             yield _removal(Kind.DASHBOARD, dashboard.title, platform.dashboards.delete, dashboard.id)
@@ -78,11 +79,12 @@ class Teardown:
     ) -> Iterator[Change]:
         """The removal of each entity that exists and has the scenario's type."""
         found = find_by_name(resources, names)
+        wanted = self._scenario.asset_type if kind is Kind.ASSET else self._scenario.platform.device_type
         for name in names:
             entity = found.get(name)
             if entity is None:
                 continue
-            if entity.type == self._scenario.platform.entity_type:
+            if entity.type == wanted:
                 yield _removal(kind, name, resources.delete, entity.id)
             else:
                 notes.append(f"{kind.capitalize()} {name!r} stays: its type is {entity.type!r}, not the scenario's.")

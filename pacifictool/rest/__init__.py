@@ -44,7 +44,15 @@ from pacifictool.rest.entities import (
     User,
 )
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding import Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding import FIRST_GENERATION, Forwarding, ForwardingSpec, ForwardingState
+from pacifictool.rest.forwarding.record import RecordAttribute, RecordSpec
+from pacifictool.rest.forwarding.record_chain import rule_chain_descriptor
+from pacifictool.rest.forwarding.record_rule import (
+    breaks_template,
+    plugin_descriptor,
+    rule_descriptor,
+    template_problem,
+)
 from pacifictool.rest.http import NO_RETRY, RetryPolicy, Session
 from pacifictool.rest.resources import Assets, Devices
 from pacifictool.rest.telemetry import Point, Row, Telemetry
@@ -52,6 +60,7 @@ from pacifictool.rest.values import Value
 
 __all__ = [
     "CLIENT_SCOPE",
+    "FIRST_GENERATION",
     "NO_RETRY",
     "SERVER_SCOPE",
     "SHARED_SCOPE",
@@ -76,6 +85,8 @@ __all__ = [
     "Platform",
     "Plugin",
     "Point",
+    "RecordAttribute",
+    "RecordSpec",
     "RetryPolicy",
     "Row",
     "Rule",
@@ -84,12 +95,17 @@ __all__ = [
     "Telemetry",
     "User",
     "Value",
+    "breaks_template",
     "dashboard_configuration",
     "dashboard_differences",
+    "plugin_descriptor",
     "read_plugin",
     "read_rule",
     "read_rule_chain",
     "refitted_dashboard",
+    "rule_chain_descriptor",
+    "rule_descriptor",
+    "template_problem",
     "tutorial_plugin",
     "tutorial_rule",
     "tutorial_rule_chain",

@@ -7,10 +7,19 @@ from pacifictool.scenario.aggregates import Aggregate
 from pacifictool.scenario.devices import Device, FleetSpec
 from pacifictool.scenario.load import describe_validation_error, load_scenario, parse_scenario, tutorial_scenario
 from pacifictool.scenario.model import MAX_FLEET, Analytics, AssetSpec, Bounds, Forwarding, PlatformTypes, Scenario
-from pacifictool.scenario.names import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Attribute, check_key, check_name
+from pacifictool.scenario.names import (
+    DEVICE_NAME,
+    DEVICE_TYPE,
+    MAX_NAME_LENGTH,
+    READING_TIME,
+    Attribute,
+    check_key,
+    check_name,
+)
 
 __all__ = [
     "DEVICE_NAME",
+    "DEVICE_TYPE",
     "MAX_FLEET",
     "MAX_NAME_LENGTH",
     "READING_TIME",

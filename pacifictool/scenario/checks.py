@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pacifictool.scenario.names import DEVICE_NAME, MAX_NAME_LENGTH, suggestion
+from pacifictool.scenario.names import DEVICE_NAME, DEVICE_TYPE, MAX_NAME_LENGTH, suggestion
 
 if TYPE_CHECKING:
     from pacifictool.scenario.devices import Device, FleetSpec
@@ -31,6 +31,12 @@ def check_keys(scenario: Scenario) -> None:
             for key in keys:
                 if key not in known:
                     raise ValueError(f"{place}.{table}: {key!r} is not in forwarding.{table}{suggestion(key, known)}")
+        device_type = scenario.platform.device_type
+        if (own := spec.attributes.get(DEVICE_TYPE, device_type)) != device_type:
+            raise ValueError(
+                f"{place}.attributes: {DEVICE_TYPE} is {own!r}, but messages are forwarded of devices that say"
+                f" {device_type!r} there, which is platform.device_type"
+            )
     _check_required(scenario)
     results = dict.fromkeys(key for each in scenario.analytics for key in each.telemetry)
     values = [*dict.fromkeys([*forwarding.telemetry, *results])]

@@ -30,6 +30,7 @@ from pacifictool.scenario.checks import check_keys, check_names, check_results
 from pacifictool.scenario.devices import Device, FleetSpec, resolve_models
 from pacifictool.scenario.names import (
     DEVICE_NAME,
+    MAX_NAME_LENGTH,
     RESERVED,
     Attribute,
     Key,
@@ -62,6 +63,9 @@ class PlatformTypes(Table):
 
     asset_type: Name | None = None
     """Type of the assets; that of the devices by default."""
+
+    dashboard: Name | None = None
+    """Title of the dashboard that `setup --dashboard` creates. By default it names the topic."""
 
 
 class Bounds(Table):
@@ -117,10 +121,13 @@ class Forwarding(Table):
     """Whether a text that holds a number, such as `"31"`, counts as that number."""
 
     plugin: Name | None = None
-    """Name of the plugin of a 1.x server. By default it names the topic."""
+    """Name of the plugin, on servers of 1.x. By default it names the topic."""
+
+    plugin_token: Name | None = None
+    """API token of that plugin, which no other plugin on the server may have. By default it names the topic."""
 
     rule: Name | None = None
-    """Name of the rule of a 1.x server. By default it names the topic."""
+    """Name of the rule, on servers of 1.x. By default it names the topic."""
 
     rule_chain: Name | None = None
     """Name of the rule chain of later servers. By default it names the topic."""
@@ -142,6 +149,29 @@ class Forwarding(Table):
     def attribute_keys(self) -> tuple[str, ...]:
         """The keys of attributes in a record."""
         return tuple(attribute.key for attribute in self.attributes)
+
+    @property
+    def plugin_name(self) -> str:
+        """Name of the plugin, on servers of 1.x."""
+        return self.plugin or self._naming("Kafka Plugin for")
+
+    @property
+    def plugin_api_token(self) -> str:
+        """API token of that plugin, by which its rule names it."""
+        return self.plugin_token or self._naming("kafka", "-")
+
+    @property
+    def rule_name(self) -> str:
+        """Name of the rule, on servers of 1.x."""
+        return self.rule or self._naming("Forward to")
+
+    @property
+    def rule_chain_name(self) -> str:
+        """Name of the rule chain of later servers."""
+        return self.rule_chain or self._naming("Forward to")
+
+    def _naming(self, prefix: str, separator: str = " ") -> str:
+        return f"{prefix}{separator}{self.topic}"[:MAX_NAME_LENGTH]
 
     @property
     def max_skew_ms(self) -> int:
@@ -307,6 +337,11 @@ class Scenario(Table):
     def asset_type(self) -> str:
         """Type of the assets."""
         return self.platform.asset_type or self.platform.device_type
+
+    @property
+    def dashboard_title(self) -> str:
+        """Title of the scenario's dashboard in the platform's web UI."""
+        return self.platform.dashboard or f"{self.platform.device_type}: {self.forwarding.topic}"[:MAX_NAME_LENGTH]
 
     @property
     def result_keys(self) -> tuple[str, ...]:

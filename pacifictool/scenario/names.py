@@ -19,6 +19,8 @@ DEVICE_NAME: Final = "deviceName"
 """Key of a record that holds the name of the device, where the scenario asks for it."""
 READING_TIME: Final = "ts"
 """Key of a record that holds the reading's own time, in milliseconds since the epoch."""
+DEVICE_TYPE: Final = "deviceType"
+"""Client attribute that says which devices the platform forwards; its value is the type of the devices."""
 RESERVED: Final = frozenset({DEVICE_NAME, READING_TIME})
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")

@@ -39,7 +39,9 @@ def _converted(document: Mapping[str, Any]) -> Iterator[str]:
     aggregation = {"window": "10s", "zone_key": "geoZone", "value_key": "windSpeed", **document.get("aggregation", {})}
     zone, value = aggregation["zone_key"], aggregation["value_key"]
     yield "[platform]"
-    yield f"device_type = {_toml(document.get('platform', {}).get('entity_type', 'WeatherStation'))}"
+    entity_type = document.get("platform", {}).get("entity_type", "WeatherStation")
+    yield f"device_type = {_toml(entity_type)}"
+    yield f"dashboard = {_toml(f'{entity_type}: zones and turbines')}"
     yield ""
     yield "[forwarding]"
     yield f"topic = {_toml(document.get('kafka', {}).get('topic', 'weather-stations-data'))}"
@@ -51,6 +53,11 @@ def _converted(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"valid = {_toml({value: aggregation.get('valid', {'min': 0, 'max': 1e9})})}"
     if "max_skew" in aggregation:
         yield f"max_skew = {_toml(aggregation['max_skew'])}"
+    # The names that version 1 gave, whatever the topic: with others, what it set up would go on forwarding as well.
+    yield 'plugin = "Kafka Plugin for Spark Streaming Sample"'
+    yield 'plugin_token = "kafka-spark-streaming-sample"'
+    yield 'rule = "WindSpeed Telemetry Rule"'
+    yield 'rule_chain = "WindSpeed Telemetry Rule Chain"'
     yield from ("", "[[analytics]]", 'name = "zones"', f"group_by = [{_toml(zone)}]")
     yield from (f"{key} = {_toml(aggregation[key])}" for key in ("window", "lateness") if key in aggregation)
     yield f"telemetry = {_toml({value: f'mean({value})'})}"

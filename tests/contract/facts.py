@@ -16,6 +16,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "5": (f"{_OF_1}telemetry-over-rest", f"{_OF_1}attributes-over-rest"),
     "6": (f"{_OF_1}mqtt", f"{_OF_1}gateway", f"{_OF_1}http-device-api"),
     "7": (f"{_OF_1}forwarding-to-kafka",),
+    "8": (f"{_OF_1}filters-and-templates",),
     "modern 1": (
         f"{_OF_4}login-and-tokens",
         f"{_OF_4}api-keys",

@@ -7,6 +7,7 @@ rule completes when Kafka has the record, so that after a PUBACK the topic holds
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from pacifictool.kafka.topics import CREATE_TIME
+from pacifictool.rest import RecordAttribute, RecordSpec, rule_descriptor
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
 from tests.contract.factories import EntityFactory, Made, eventually
@@ -400,3 +402,71 @@ def test_records_are_dealt_out_to_all_partitions(way: Way, connect: Connect, fac
     fact("7", "without a key both partitions are used", {record.partition for record in records}, {0, 1})
     timestamps = {(record.timestamp_ms, record.is_broker_time) for record in records}
     fact("7", "the server sets no timestamp: on a CreateTime topic the time is -1", timestamps, {(-1, False)})
+
+
+RECORD = RecordSpec(
+    "",
+    (
+        RecordAttribute("site id"),
+        RecordAttribute("tier", "server", required=False),
+        RecordAttribute("size", "shared", required=False),
+    ),
+    ("temp-celsius", "humidity"),
+    device=True,
+)
+"""Everything that a scenario can ask for; its type is the run's."""
+
+
+def test_records_of_several_attributes_and_keys(way: Way, connect: Connect, api: Api, fact: Facts) -> None:
+    device = way.factory.device("cold room")
+    wire = connect(device)
+    wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type, "site id": "North", "tier": "no"}))
+    rule = rule_descriptor("", "", way.topic.name, dataclasses.replace(RECORD, device_type=way.second_type))
+    way.change_second(rule["filters"], rule["action"])
+    own = f', "deviceName":"{device.name}", "ts":{START}}}'
+
+    def record(values: str) -> list[str]:
+        return forwarded(way, wire, f'{{"ts":{START},"values":{values}}}')
+
+    try:
+        fact("8", "one of two keys", record('{"humidity":40}'), [f'{{"site id":"North", "humidity":40{own}'])
+        fact(
+            "8",
+            "both keys, in the order of the template",
+            record('{"humidity":40.0,"temp-celsius":-2,"other":1}'),
+            [f'{{"site id":"North", "temp-celsius":-2, "humidity":40.0{own}'],
+        )
+        fact("8", "no key of the record", record('{"other":1}'), [])
+        fact(
+            "8",
+            "a text is in quotes",
+            record('{"humidity":"n/a","temp-celsius":"31"}'),
+            [f'{{"site id":"North", "temp-celsius":"31", "humidity":"n/a"{own}'],
+        )
+        api.call("POST", f"{device.path}/SERVER_SCOPE", json={"tier": "gold"})
+        api.call("POST", f"{device.path}/SHARED_SCOPE", json={"size": "XL"})
+        expected = [f'{{"site id":"North", "tier":"gold", "size":"XL", "humidity":40{own}']
+        found = eventually(lambda: record('{"humidity":40}'), lambda found: found == expected, seconds=5)
+        fact("8", "attributes of the server and shared ones", found, expected)
+        other = way.factory.device("no site")
+        other_wire = connect(other)
+        other_wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type}))
+        fact("8", "a required attribute is missing", forwarded(way, other_wire, '{"humidity":1}'), [])
+    finally:
+        way.second.suspend()
+
+
+def test_a_record_whose_members_are_all_optional(way: Way, connect: Connect, fact: Facts) -> None:
+    loose = RecordSpec(way.second_type, (RecordAttribute("room", required=False),), ("temperature", "humidity"))
+    rule = rule_descriptor("", "", way.topic.name, loose)
+    wire = connect(way.factory.device("no room"))
+    wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.second_type}))
+    way.change_second(rule["filters"], rule["action"])
+    try:
+        fact("8", "no comma in front", forwarded(way, wire, '{"humidity":1}'), ['{"humidity":1}'])
+        both = forwarded(way, wire, '{"humidity":1,"temperature":2}')
+        fact("8", "one comma between two", both, ['{"temperature":2, "humidity":1}'])
+        wire.deliver(ATTRIBUTES, json.dumps({"room": "1"}))
+        fact("8", "with the attribute", forwarded(way, wire, '{"humidity":1}'), ['{"room":"1", "humidity":1}'])
+    finally:
+        way.second.suspend()

@@ -67,7 +67,8 @@ CLAIM_OF_A_PAGE = re.compile(
 )
 
 SOURCE = re.compile(
-    r"(?:(?:observed on [\d., and]+ on \d{4}-\d\d-\d\d|read in the source of \d[\d., andto]*)(?:; (?!$)|$))+"
+    r"(?:(?:observed on [\d., and]+ on \d{4}-\d\d-\d\d|read in the source of \d[\d., andto]*"
+    r"|tried with [A-Za-z-]+ [\d.]+ on \d{4}-\d\d-\d\d)(?:; (?!$)|$))+"
 )
 
 

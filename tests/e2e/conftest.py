@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pacifictool.local.stack import LocalStack
+from pacifictool.scenario import tutorial_scenario
 from tests.support.command_line import CommandLine, Outcome, variables_of
 from tests.support.sandbox_clients import Tenant
 from tests.support.snapshots import Snapshot, WriteScenario, restore, snapshot
@@ -36,26 +38,34 @@ def on_stack(stack: LocalStack, command_line: CommandLine, before: Snapshot) -> 
 
 @pytest.fixture
 def write_scenario(tmp_path: Path) -> WriteScenario:
-    """Writes a scenario of `turbines` turbines in `zones` zones, with an asset for each zone; gives its path."""
+    """Writes a scenario of `turbines` turbines in `zones` zones, with an asset for each zone, and with the names of
+    the tutorial's plugin, rule and rule chain; gives its path."""
 
     def write(
         prefix: str,
         *,
         turbines: int = 2,
         zones: int = 1,
-        entity_type: str = "WeatherStation",
+        device_type: str = "WeatherStation",
         topic: str | None = None,
         partitions: int = 1,
-        extra: str = "",
+        zone_key: str = "geoZone",
+        value_key: str = "windSpeed",
         name: str = "scenario.toml",
     ) -> Path:
+        tutorial = tutorial_scenario().forwarding
         lines = [
-            f'[platform]\nentity_type = "{entity_type}"',
-            f'[kafka]\ntopic = "{topic or prefix}"\npartitions = {partitions}',
-            extra,
+            f"[platform]\ndevice_type = {json.dumps(device_type)}",
+            f'[forwarding]\ntopic = "{topic or prefix}"\npartitions = {partitions}',
+            f'attributes = ["{zone_key}"]\ntelemetry = ["{value_key}"]\nvalid = {{ {value_key} = {{ min = 0 }} }}',
+            f'plugin = "{tutorial.plugin_name}"\nplugin_token = "{tutorial.plugin_api_token}"',
+            f'rule = "{tutorial.rule_name}"\nrule_chain = "{tutorial.rule_chain_name}"',
+            f'[[analytics]]\nname = "zones"\ngroup_by = ["{zone_key}"]\nwindow = "10s"',
+            f'telemetry = {{ {value_key} = "mean({value_key})" }}',
             *(
-                f'[[turbines]]\nname = "{prefix} {number:05d}"\nzone = "{prefix} Z{number % zones}"\n'
-                "wind_speed = { min = 30, max = 35 }\nrate = 20"
+                f'[[devices]]\nname = "{prefix} {number:05d}"\nrate = 20\n'
+                f'attributes = {{ {zone_key} = "{prefix} Z{number % zones}" }}\n'
+                f"telemetry = {{ {value_key} = {{ min = 30, max = 35 }} }}"
                 for number in range(turbines)
             ),
             *(f'[[assets]]\nname = "{prefix} Z{number}"' for number in range(zones)),

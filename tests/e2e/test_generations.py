@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def test_the_dashboard_shows_zones_and_turbines_and_keeps_what_a_person_arranged
 
     # Another key in the scenario changes what the chart shows, and nothing else.
     scenario = tmp_path / "scenario.toml"
-    scenario.write_text('[aggregation]\nvalue_key = "gust"\n', encoding="utf-8")
+    text = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
+    scenario.write_text(text.replace("windSpeed", "gust"), encoding="utf-8")
     changed = sandbox.run("setup", "--dashboard", "-s", str(scenario), "-o", "json")
     assert steps(changed, "dashboard") == [(TITLE, "changed", ["zones: 'gust' instead of 'windSpeed'"])]
     [_, ours] = sorted(sandbox.dashboards(), key=lambda each: each["createdTime"])
@@ -284,8 +286,12 @@ def test_the_same_topic_gives_the_same_values_on_both_generations(
     topic, kafka = "generations", KafkaEndpoint(stack.broker.bootstrap)
     scenario = tmp_path / "scenario.toml"
     scenario.write_text(
-        f'[kafka]\ntopic = "{topic}"\npartitions = 2\n[[turbines]]\nname = "Sender"\nzone = "generations texts"\n'
-        "wind_speed = { min = 1, max = 2 }\n",
+        f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{topic}"\npartitions = 2\n'
+        'attributes = ["geoZone"]\ntelemetry = ["windSpeed"]\nvalid = { windSpeed = { min = 0 } }\n'
+        '[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "10s"\n'
+        'telemetry = { windSpeed = "mean(windSpeed)" }\n'
+        '[[devices]]\nname = "Sender"\nattributes = { geoZone = "generations texts" }\n'
+        "telemetry = { windSpeed = { min = 1, max = 2 } }\n",
         encoding="utf-8",
     )
     sandboxes = [open_sandbox(generation) for generation in ("1", "4")]

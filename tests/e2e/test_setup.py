@@ -160,7 +160,7 @@ def test_differences_of_every_kind_are_fixed_and_shown(
     [plugin] = with_name(wanted["plugins"], tutorial_plugin()["name"])
     tenant.post("/api/plugin", {**_saveable(plugin), "configuration": {**plugin["configuration"], "retries": 7}})
     [rule] = with_name(wanted["rules"], tutorial_rule()["name"])
-    action = {**rule["action"], "configuration": {**rule["action"]["configuration"], "topic": "elsewhere"}}
+    action = {**rule["action"], "configuration": {**rule["action"]["configuration"], "sync": False}}
     tenant.post("/api/rule", {**_saveable(rule), "action": action})
     tenant.post(f"/api/rule/{rule['id']['id']}/suspend")
     [device] = with_name(wanted["devices"], "changed 00000")
@@ -181,7 +181,7 @@ def test_differences_of_every_kind_are_fixed_and_shown(
     ]
     assert step(document, "plugin", plugin["name"])["differences"] == ["configuration.retries: 0 instead of 7"]
     assert step(document, "rule", rule["name"])["differences"] == [
-        'action.configuration.topic: "changed" instead of "elsewhere"',
+        "action.configuration.sync: true instead of false",
         "state: ACTIVE instead of SUSPENDED",
     ]
     assert step(document, "device", "changed 00000")["differences"] == ["type: 'WeatherStation' instead of 'Other'"]
@@ -290,8 +290,7 @@ def test_own_plugin_and_rule_files_are_used_and_only_address_and_topic_are_put_i
 def test_the_rule_follows_the_scenarios_type_and_keys(
     on_stack: CommandLine, stack: LocalStack, write_scenario: WriteScenario
 ) -> None:
-    keys = '[aggregation]\nzone_key = "district"\nvalue_key = "rainfall"'
-    scenario = str(write_scenario("keys", entity_type="Rain\\\" or 'Gauge", extra=keys))
+    scenario = str(write_scenario("keys", device_type="Rain\" or 'Gauge", zone_key="district", value_key="rainfall"))
     assert on_stack("setup", "-s", scenario).code == 0
     made = snapshot(stack.platform.url)
     [device] = with_name(made["devices"], "keys 00000")
@@ -309,3 +308,46 @@ def test_the_rule_follows_the_scenarios_type_and_keys(
     assert len(readings) == 6
     assert all(set(reading) == {"district", "rainfall"} and reading["district"] == "keys Z0" for reading in readings)
     assert all(30 <= reading["rainfall"] <= 35 for reading in readings)
+
+
+def test_a_renamed_topic_is_refused_as_it_would_take_the_rule_from_the_old_one(
+    on_stack: CommandLine, stack: LocalStack, admin: KafkaAdmin, write_scenario: WriteScenario
+) -> None:
+    old, new = (str(write_scenario("moved", topic=topic, name=f"{topic}.toml")) for topic in ("moved", "renamed"))
+    assert on_stack("setup", "-s", old).code == 0
+    made = snapshot(stack.platform.url)
+    for command in (("setup",), ("teardown", "--yes")):
+        refused = on_stack(*command, "-s", new, "-o", "json")
+        assert (refused.code, refused.document["error"]["kind"]) == (1, "other-topic")
+        assert refused.document["error"]["message"] == (
+            "The rule 'WindSpeed Telemetry Rule' writes to the topic 'moved' instead of 'renamed'."
+        )
+        assert "under [forwarding] in the scenario" in refused.document["error"]["hint"]
+    assert snapshot(stack.platform.url) == made
+    assert admin.describe("renamed") is None
+
+
+def test_what_a_template_cannot_hold_is_refused_before_anything_is_changed(
+    on_stack: CommandLine, stack: LocalStack, before: Snapshot, admin: KafkaAdmin, tmp_path: Path
+) -> None:
+    scenario = tmp_path / "quotes.toml"
+    scenario.write_text(
+        """
+        [forwarding]
+        topic = "quotes"
+        attributes = ["geoZone"]
+        telemetry = ["windSpeed"]
+        [[devices]]
+        name = "Mast /7|[a] #1?x=1&y%2F"
+        attributes = { geoZone = "R\u00fccken \\"Nord\\"" }
+        telemetry = { windSpeed = { model = "constant", value = 7.25 } }
+        """,
+        encoding="utf-8",
+    )
+    refused = on_stack("setup", "-s", str(scenario), "-o", "json")
+    assert (refused.code, refused.document["error"]["kind"]) == (2, "scenario-error")
+    assert "'Mast /7|[a] #1?x=1&y%2F'" in refused.document["error"]["message"]
+    assert "R\u00fccken" in refused.document["error"]["message"]
+    assert refused.document["error"]["details"]["value"] == 'R\u00fccken "Nord"'
+    assert snapshot(stack.platform.url) == before
+    assert admin.describe("quotes") is None

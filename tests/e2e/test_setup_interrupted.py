@@ -118,7 +118,7 @@ def settings(stack: LocalStack, tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "words", ["Topic", "Plugin", "Rule", "Creating devices", "Creating client attributes", "Creating assets"]
+    "words", ["Topic", "Plugin", "Rule", "Creating devices", "Creating attributes", "Creating assets"]
 )
 def test_a_stop_ends_a_setup_at_the_next_step_and_the_next_run_finishes_it(
     words: str, stack: LocalStack, settings: Settings, write_scenario: WriteScenario
@@ -157,7 +157,7 @@ def test_a_stop_while_comparing_ends_the_comparison_instead_of_planning_with_hal
     try:
         with Platform.connect(settings) as platform:
             apply_plan(Provisioner(platform, settings, scenario, spec).plan())
-            reporter = StoppingReporter("Reading client attributes", stop)
+            reporter = StoppingReporter("Reading attributes", stop)
             with pytest.raises(Interrupted):
                 Provisioner(platform, settings, scenario, spec, reporter=reporter, stop=stop).plan()
     finally:

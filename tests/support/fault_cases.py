@@ -202,7 +202,14 @@ FAILURES = [
     FaultCase(
         "rule-failed", "rule", lambda deployment: _change_rule(deployment, script="this is not JavaScript"), (1,)
     ),
-    FaultCase("rule-topic-differs", "rule", lambda deployment: _change_rule(deployment, topic="elsewhere"), (1,)),
+    FaultCase(
+        "rule-topic-differs",
+        "rule",
+        lambda deployment: _change_rule(deployment, topic="elsewhere"),
+        (1,),
+        lambda deployment: _change_rule(deployment, topic="weather-stations-data"),
+        "give ours another name: rule and plugin_token",
+    ),
     FaultCase("rule-twice", "twins", _duplicate_rule, (1,), stops_readings=False),
     FaultCase(
         "platform-kafka-unreachable",
@@ -231,6 +238,8 @@ FAILURES = [
         "rule-chain",
         lambda deployment: deployment.change_kafka_node(topicPattern="elsewhere"),
         (4,),
+        lambda deployment: deployment.change_kafka_node(topicPattern="weather-stations-data"),
+        "give ours another name: rule_chain",
     ),
     FaultCase(
         "rule-chain-twice",

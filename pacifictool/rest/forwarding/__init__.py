@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from pacifictool.rest.forwarding.compare import Difference, DifferenceKind
 from pacifictool.rest.forwarding.interface import (
+    FIRST_GENERATION,
     Forwarding,
     ForwardingNote,
     ForwardingSpec,
     ForwardingState,
     NoteCode,
+    TopicConflict,
 )
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 
 __all__ = [
+    "FIRST_GENERATION",
     "Difference",
     "DifferenceKind",
     "Forwarding",
@@ -26,4 +29,5 @@ __all__ = [
     "NoteCode",
     "PluginRuleForwarding",
     "RuleChainForwarding",
+    "TopicConflict",
 ]

@@ -38,6 +38,16 @@ def chain_connections_of(metadata: Metadata) -> list[dict[str, Any]]:
     return list(metadata.get("ruleChainConnections") or [])
 
 
+def topics_of(metadata: Metadata) -> set[str]:
+    """The topics that its Kafka nodes write to."""
+    found = [
+        (node.get("configuration") or {}).get("topicPattern")
+        for node in nodes_of(metadata)
+        if node.get("type") == KAFKA_NODE
+    ]
+    return {topic for topic in found if isinstance(topic, str)}
+
+
 def labels_of(metadata: Metadata) -> list[str]:
     """A label for each node: its name; of nodes with the same name, the second is "name (2)"."""
     nodes = nodes_of(metadata)

@@ -6,11 +6,14 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from pacifictool.errors import DescriptorError
-from pacifictool.plan import Change
+from pacifictool.errors import DescriptorError, OtherTopic
+from pacifictool.plan import Change, Kind
 from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
+
+FIRST_GENERATION: Final = "1.x"
+"""The generation of servers that have plugins and rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class ForwardingSpec:
     """{ruleChain, metadata}, as the web UI exports it."""
     device_type: str | None = None
     """Type of the devices; used to check whether a device profile of that name bypasses the root rule chain."""
+    is_generated: bool = False
+    """Whether rule and rule chain were made for a scenario, rather than read from a file of the user's."""
 
     def __post_init__(self) -> None:
         if self.plugin is not None and self.rule is not None and self.plugin["apiToken"] != self.rule["pluginToken"]:
@@ -105,6 +110,38 @@ class ForwardingNote(str):
 
 
 @dataclass(frozen=True, slots=True)
+class TopicConflict:
+    """A plugin, rule or rule chain that has our name, but serves another topic: another scenario's, most likely."""
+
+    kind: Kind
+    name: str
+    """As a person finds it on the server; for a plugin with its token."""
+    topics: tuple[str, ...]
+    """Where it writes."""
+    wanted: str
+    """Our topic."""
+
+    @property
+    def text(self) -> str:
+        topics = " and ".join(map(repr, self.topics))
+        noun = str(self.kind).replace("-", " ")
+        return f"The {noun} {self.name} writes to the topic {topics} instead of {self.wanted!r}."
+
+
+_NAME_KEYS: Final = {Kind.PLUGIN: "plugin_token", Kind.RULE: "rule and plugin_token", Kind.RULE_CHAIN: "rule_chain"}
+
+
+def conflict_fix(conflicts: Iterable[TopicConflict]) -> str:
+    """What to do about parts of our names that serve another topic."""
+    keys = " and ".join(_NAME_KEYS[conflict.kind] for conflict in conflicts)
+    return (
+        f"If another scenario needs it, give ours another name: {keys} under [forwarding] in the scenario, or the name"
+        " in the JSON file. If it is a leftover, delete it on the server, or run `pacifictool teardown` with the"
+        " scenario that set it up."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ForwardingState:
     """What the server has, as far as a spec is concerned."""
 
@@ -116,6 +153,19 @@ class ForwardingState:
     """By kind: why an ACTIVE part does not run, in the server's words."""
     notes: tuple[ForwardingNote, ...] = ()
     """What a person should know, such as duplicates of a rule."""
+    conflicts: tuple[TopicConflict, ...] = ()
+    """What has our names but serves other topics: neither changed nor deleted, so that nothing can be planned."""
+
+    def require_ours(self) -> None:
+        """Raises OtherTopic if there are conflicts."""
+        refuse(self.conflicts)
+
+
+def refuse(conflicts: Iterable[TopicConflict]) -> None:
+    """Raises OtherTopic for all of them, if there are any."""
+    found = list(conflicts)
+    if found:
+        raise OtherTopic(" ".join(conflict.text for conflict in found), hint=conflict_fix(found))
 
 
 def apply_changes(changes: Iterable[Change]) -> None:
@@ -139,13 +189,13 @@ class Forwarding(Protocol):
         """Reads what is there; changes nothing. Raises PlatformError."""
 
     def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
-        """Compares `state` (by default a fresh inspection) with the spec; changes nothing."""
+        """Compares `state` (by default a fresh inspection) with the spec; changes nothing. Raises OtherTopic."""
 
     def apply(self, spec: ForwardingSpec) -> list[Change]:
-        """Plans and applies; returns the plan. Raises ForwardingFailed when a part does not start."""
+        """Plans and applies; returns the plan. Raises OtherTopic, ForwardingFailed when a part does not start."""
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
-        """What `remove` would delete; changes nothing."""
+        """What `remove` would delete; changes nothing. Raises OtherTopic."""
 
     def remove(self, spec: ForwardingSpec) -> list[Change]:
-        """Removes what the spec names and nothing else; returns what was deleted."""
+        """Removes what the spec names and nothing else; returns what was deleted. Raises OtherTopic."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pacifictool.errors import (
@@ -20,11 +20,14 @@ from pacifictool.rest.entities import ACTIVE, SUSPENDED, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.forwarding.compare import Difference, DifferenceKind, differences, merged
 from pacifictool.rest.forwarding.interface import (
+    FIRST_GENERATION,
     ForwardingNote,
     ForwardingSpec,
     ForwardingState,
     NoteCode,
+    TopicConflict,
     apply_changes,
+    refuse,
 )
 from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
@@ -35,9 +38,9 @@ RULE = Kind.RULE
 
 
 class PluginRuleForwarding:
-    """See `Forwarding`. A plugin is known by its apiToken, a rule by its name and pluginToken."""
+    """See `Forwarding`. A plugin is known by its apiToken, a rule by its name, pluginToken and topic."""
 
-    generation = "1.x"
+    generation = FIRST_GENERATION
 
     def __init__(self, session: Session, events: Events, limiter: DeletionLimiter | None = None) -> None:
         self._session = session
@@ -58,7 +61,9 @@ class PluginRuleForwarding:
     def inspect(self, spec: ForwardingSpec) -> ForwardingState:
         self._require_descriptors(spec)
         plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
-        rules, notes = ([], []) if spec.rule is None else self._find_rules(spec.rule)
+        listed = self._rules()
+        conflicts = tuple(_conflicts(spec, plugin, listed))
+        rules, notes = ([], []) if spec.rule is None or conflicts else _our_rules(spec, listed)
         if len(rules) > 1:
             text = (
                 f"There are {len(rules)} rules named {rules[0].name!r} ({', '.join(rule.id for rule in rules)}): every"
@@ -73,10 +78,11 @@ class PluginRuleForwarding:
         }
         wanted = [kind for kind, descriptor in ((PLUGIN, spec.plugin), (RULE, spec.rule)) if descriptor is not None]
         ready = not failures and all(parts[kind] is not None and parts[kind].state == ACTIVE for kind in wanted)
-        return ForwardingState(ready, parts, failures, tuple(notes))
+        return ForwardingState(ready, parts, failures, tuple(notes), conflicts)
 
     def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
         state = state or self.inspect(spec)
+        state.require_ours()
         changes = []
         plugin, rule = spec.wanted_plugin(), spec.wanted_rule()
         if plugin is not None:
@@ -99,15 +105,17 @@ class PluginRuleForwarding:
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
         self._require_descriptors(spec)
         changes: list[Change] = []
-        rules = [] if spec.rule is None else self._find_rules(spec.rule)[0]
+        listed = self._rules()
+        plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
+        refuse(_conflicts(spec, plugin, listed))
+        rules = [] if spec.rule is None else _our_rules(spec, listed)[0]
         changes += [
             Change(RULE, rule.name, ChangeAction.DELETE, apply=lambda rule=rule: self._delete_rule(rule))  # type: ignore[misc]
             for rule in rules
         ]
-        plugin = None if spec.plugin is None else self._find_plugin(spec.plugin)
         if plugin is not None:
             ours = {rule.id for rule in rules}
-            others = [rule for rule in self._rules() if rule.plugin_token == plugin.api_token and rule.id not in ours]
+            others = [rule for rule in listed if rule.plugin_token == plugin.api_token and rule.id not in ours]
             if others:
                 names = ", ".join(repr(rule.name) for rule in others)
                 changes.append(
@@ -158,22 +166,6 @@ class PluginRuleForwarding:
                 hint="Choose another apiToken in the plugin's file and the same as pluginToken in the rule's.",
             )
         return found
-
-    def _find_rules(self, wanted: Mapping[str, Any]) -> tuple[list[Rule], list[ForwardingNote]]:
-        """The rules of the wanted name and token, the one to keep first; and what a person should know."""
-        named = [rule for rule in self._rules() if rule.name == wanted["name"] and not rule.is_system]
-        ours = [rule for rule in named if rule.plugin_token == wanted["pluginToken"]]
-        notes = [
-            ForwardingNote(
-                NoteCode.NAMESAKE,
-                f"Another rule named {rule.name!r} ({rule.id}, {rule.state}) hands messages to the plugin with the"
-                f" token {rule.plugin_token!r}; it is left alone.",
-                "Rename that rule on the platform if it is a leftover.",
-            )
-            for rule in named
-            if rule not in ours
-        ]
-        return sorted(ours, key=lambda rule: (rule.state != ACTIVE, rule.created_time, rule.id)), notes
 
     # Planning
 
@@ -239,7 +231,7 @@ class PluginRuleForwarding:
 
     def _create_rule(self, wanted: dict[str, Any]) -> Rule:
         def find() -> Rule | None:
-            rules = self._find_rules(wanted)[0]
+            rules = _our_rules(ForwardingSpec(rule=wanted), self._rules())[0]
             return max(rules, key=lambda rule: rule.created_time, default=None)
 
         try:
@@ -286,6 +278,63 @@ class PluginRuleForwarding:
     def _delete_plugin(self, plugin: Plugin) -> None:
         self._lifecycle.suspend(plugin)
         self._lifecycle.delete(plugin)
+
+
+def _our_rules(spec: ForwardingSpec, listed: Sequence[Rule]) -> tuple[list[Rule], list[ForwardingNote]]:
+    """The rules of the wanted name, token and topic, the one to keep first; and what a person should know of others."""
+    wanted = spec.wanted_rule()
+    assert wanted is not None
+    named = [rule for rule in listed if rule.name == wanted["name"] and not rule.is_system]
+    ours = [
+        rule
+        for rule in named
+        if rule.plugin_token == wanted["pluginToken"] and _topic(rule.raw) in (None, _topic(wanted))
+    ]
+    notes = [
+        ForwardingNote(
+            NoteCode.NAMESAKE,
+            f"Another rule named {rule.name!r} ({rule.id}, {rule.state}) hands messages to the plugin with the"
+            f" token {rule.plugin_token!r}{_for_topic(rule)}; it is left alone.",
+            "Rename that rule on the platform if it is a leftover.",
+        )
+        for rule in named
+        if rule not in ours
+    ]
+    return sorted(ours, key=lambda rule: (rule.state != ACTIVE, rule.created_time, rule.id)), notes
+
+
+def _conflicts(spec: ForwardingSpec, plugin: Plugin | None, listed: Sequence[Rule]) -> Iterator[TopicConflict]:
+    """The rule with our name, or else the plugin with our token, where it serves other topics and not ours.
+
+    A plugin serves the topics of its rules. One that serves ours, too, is shared and stays ours to use.
+    """
+    wanted = spec.wanted_rule()
+    topic = _topic(wanted) if wanted is not None else spec.topic
+    if topic is None:
+        return
+    if wanted is not None and not _our_rules(spec, listed)[0]:
+        for rule in listed:
+            if rule.name == wanted["name"] and rule.plugin_token == wanted["pluginToken"] and not rule.is_system:
+                yield TopicConflict(RULE, repr(rule.name), (str(_topic(rule.raw)),), topic)
+                return
+    if plugin is not None:
+        topics = {_topic(rule.raw) for rule in listed if rule.plugin_token == plugin.api_token} - {None}
+        if topics and topic not in topics:
+            name = f"{plugin.name!r} (token {plugin.api_token!r})"
+            yield TopicConflict(PLUGIN, name, tuple(sorted(filter(None, topics))), topic)
+
+
+def _topic(rule: Mapping[str, Any]) -> str | None:
+    """Where the rule writes; None where that is not a topic of Kafka."""
+    action = rule.get("action")
+    configuration = action.get("configuration") if isinstance(action, Mapping) else None
+    topic = configuration.get("topic") if isinstance(configuration, Mapping) else None
+    return topic if isinstance(topic, str) else None
+
+
+def _for_topic(rule: Rule) -> str:
+    topic = _topic(rule.raw)
+    return "" if topic is None else f" for the topic {topic!r}"
 
 
 def _explained(error: InvalidRequest, clazz: str, token: str | None = None) -> PlatformError:

@@ -14,7 +14,13 @@ from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.events import Events
-from pacifictool.rest.forwarding.chain_body import chain_differences, labels_of, merge_chain, nodes_of
+from pacifictool.rest.forwarding.chain_body import (
+    chain_differences,
+    labels_of,
+    merge_chain,
+    nodes_of,
+    topics_of,
+)
 from pacifictool.rest.forwarding.chain_notes import duplicate_notes, entry_notes, profile_chain_id, profile_note
 from pacifictool.rest.forwarding.chain_store import ChainStore, Metadata
 from pacifictool.rest.forwarding.compare import Difference, DifferenceKind
@@ -23,9 +29,13 @@ from pacifictool.rest.forwarding.interface import (
     ForwardingNote,
     ForwardingSpec,
     ForwardingState,
+    NoteCode,
+    TopicConflict,
     apply_changes,
+    refuse,
 )
 from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
+from pacifictool.rest.forwarding.record_chain import with_names_of
 from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
 from pacifictool.server_version import ServerVersion
@@ -75,12 +85,13 @@ class RuleChainForwarding:
         chains = self._store.all()
         root = self._store.root_of(chains)
         root_metadata = self._store.metadata(root.id)
-        candidates = self._named(chains, wanted["ruleChain"]["name"], root)
-        candidates.sort(key=lambda chain: (not entries(root_metadata, chain.id), chain.created_time, chain.id))
-        chain = candidates[0] if candidates else None
-        metadata = self._store.metadata(chain.id) if chain is not None else {}
+        candidates, others = self._ours(wanted, self._named(chains, wanted["ruleChain"]["name"], root))
+        candidates.sort(key=lambda found: (not entries(root_metadata, found[0].id), found[0].created_time, found[0].id))
+        chain, metadata = candidates[0] if candidates else (None, {})
+        metadata = with_names_of(wanted["metadata"], metadata)
         failed = dict(self._failures(wanted["metadata"], metadata, chain)) if chain is not None else {}
-        notes = list(duplicate_notes(candidates, root_metadata))
+        notes = list(duplicate_notes([found for found, _ in candidates], root_metadata))
+        notes += _namesake_notes(others) if candidates else ()
         if chain is not None:
             notes += entry_notes(chain, root, root_metadata)
         notes += self._profile_notes(spec, chains, root, chain)
@@ -88,16 +99,19 @@ class RuleChainForwarding:
         failures: dict[str, str] = {RULE_CHAIN: _listed(failed)} if failed else {}
         parts = {
             RULE_CHAIN: chain,
-            "duplicates": tuple(candidates[1:]),
+            "duplicates": tuple(found for found, _ in candidates[1:]),
             "root": root,
             "nodes": tuple(nodes_of(metadata)),
             "found": _Found(root, root_metadata, chain, metadata, failed),
         }
-        return ForwardingState(hooked and not failed, parts, failures, tuple(notes))
+        conflicts = () if candidates else tuple(_conflicts(wanted, others))
+        return ForwardingState(hooked and not failed, parts, failures, tuple(notes), conflicts)
 
     def plan(self, spec: ForwardingSpec, state: ForwardingState | None = None) -> list[Change]:
         wanted = self._wanted(spec)
-        found: _Found = (state or self.inspect(spec)).parts["found"]
+        state = state or self.inspect(spec)
+        state.require_ours()
+        found: _Found = state.parts["found"]
         changes = [self._planned_chain(wanted, found)]
         if spec.activate:
             changes.append(self._planned_hook(wanted["ruleChain"]["name"], found))
@@ -112,11 +126,14 @@ class RuleChainForwarding:
         return changes
 
     def plan_removal(self, spec: ForwardingSpec) -> list[Change]:
-        name = self._wanted(spec)["ruleChain"]["name"]
+        wanted = self._wanted(spec)
+        name = wanted["ruleChain"]["name"]
         chains = self._store.all()
         root = self._store.root_of(chains)
-        ours = self._named(chains, name, root, strict=False)
+        found, others = self._ours(wanted, self._named(chains, name, root, strict=False))
+        ours = [chain for chain, _ in found]
         if not ours:
+            refuse(_conflicts(wanted, others))
             return []
         metadata = {chain.id: self._store.metadata(chain.id) for chain in chains}
         changes: list[Change] = []
@@ -174,6 +191,19 @@ class RuleChainForwarding:
                 hint="Choose another name in the rule chain's file.",
             )
         return named
+
+    def _ours(
+        self, wanted: Mapping[str, Any], named: list[RuleChain]
+    ) -> tuple[list[tuple[RuleChain, Metadata]], list[tuple[RuleChain, Metadata]]]:
+        """Those of the chains of our name that serve our topic, or none yet; and those that serve others."""
+        topics = topics_of(wanted["metadata"])
+        found = [(chain, self._store.metadata(chain.id)) for chain in named]
+        ours = [
+            (chain, metadata)
+            for chain, metadata in found
+            if not topics or not (served := topics_of(metadata)) or served & topics
+        ]
+        return ours, [pair for pair in found if pair not in ours]
 
     def _failures(self, wanted: Metadata, metadata: Metadata, chain: RuleChain) -> Iterator[tuple[str, str]]:
         labels = set(labels_of(wanted))
@@ -235,7 +265,11 @@ class RuleChainForwarding:
         old = {node_id(node): node for node in nodes_of(found.metadata)}
         before = self._nodes.remember(old.values(), chain.tenant_id)
         renew = frozenset(found.failed_nodes)
-        saved = self._store.alter(chain.id, lambda metadata: merge_chain(wanted["metadata"], metadata, renew))
+
+        def change(metadata: Metadata) -> Metadata:
+            return merge_chain(wanted["metadata"], with_names_of(wanted["metadata"], metadata), renew)
+
+        saved = self._store.alter(chain.id, change)
         self._verify(wanted["metadata"], chain)
         changed = [node for node in nodes_of(saved) if not _is_as_before(node, old.get(node_id(node)))]
         self._nodes.check(changed, chain.tenant_id, before)
@@ -281,6 +315,21 @@ class RuleChainForwarding:
 
     def _deletion(self, chain: RuleChain) -> Callable[[], None]:
         return lambda: self._store.delete(chain)
+
+
+def _conflicts(wanted: Mapping[str, Any], others: list[tuple[RuleChain, Metadata]]) -> Iterator[TopicConflict]:
+    for chain, metadata in others[:1]:
+        topics = " and ".join(sorted(topics_of(wanted["metadata"])))
+        yield TopicConflict(RULE_CHAIN, repr(chain.name), tuple(sorted(topics_of(metadata))), topics)
+
+
+def _namesake_notes(others: list[tuple[RuleChain, Metadata]]) -> Iterator[ForwardingNote]:
+    for chain, metadata in others:
+        topics = " and ".join(map(repr, sorted(topics_of(metadata))))
+        yield ForwardingNote(
+            NoteCode.UNUSUAL_ENTRY,
+            f"Another rule chain named {chain.name!r} ({chain.id}) writes to {topics}; it is left alone.",
+        )
 
 
 def _is_known(metadata: Metadata, chain: RuleChain) -> bool:

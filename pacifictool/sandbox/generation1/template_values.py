@@ -11,12 +11,15 @@ MAX_OUTPUT = 1_000_000
 """Characters of a rendered text."""
 
 
+_DATA_TYPES = {str: "STRING", int: "LONG", float: "DOUBLE", bool: "BOOLEAN"}
+
+
 class TemplateReading(dict[str, Any]):
-    """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.key`, `.ts`."""
+    """One telemetry entry as templates see it: `$windSpeed.valueAsString`, `.value`, `.dataType`, `.key`, `.ts`."""
 
     def __init__(self, key: str, timestamp: int, value: Value) -> None:
         text = java_text(value)
-        super().__init__(key=key, ts=timestamp, value=value, valueAsString=text)
+        super().__init__(key=key, ts=timestamp, value=value, valueAsString=text, dataType=_DATA_TYPES[type(value)])
         self["getValueAsString"] = lambda: text
         self["getKey"] = lambda: key
         self["getTs"] = lambda: timestamp

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pacifictool.kafka.topics import CREATE_TIME
+from pacifictool.rest import RecordAttribute, RecordSpec, rule_chain_descriptor
 from tests.contract.api import Api
 from tests.contract.factories import Made, eventually
 from tests.contract.facts import Facts
@@ -223,6 +224,37 @@ def test_a_save_is_live_at_once(way: Way, turbine: ModernWire, fact: Facts) -> N
         ):
             found = forwarded(way, turbine, f'{{"windSpeed":{literal}}}')
             fact(SECTION, f"without the guard {literal} passes", found, [zone_a(printed)])
+    finally:
+        way.use(way.body)
+
+
+def test_records_of_several_attributes_and_keys(way: Way, connect: ModernConnect, api: Api, fact: Facts) -> None:
+    """The chain that a scenario's setup makes."""
+    attributes = (
+        RecordAttribute("site id"),
+        RecordAttribute("tier", "server"),
+        RecordAttribute("size", "shared", False),
+    )
+    record = RecordSpec(way.device_type, attributes, ("temp-celsius", "site"), device=True)
+    body = rule_chain_descriptor("", way.topic.name, record)["metadata"]
+    body["nodes"][3]["configuration"]["bootstrapServers"] = way.server.kafka_address
+    device = way.factory.device("cold room")
+    wire = connect(device)
+    wire.deliver(ATTRIBUTES, json.dumps({"deviceType": way.device_type, "site id": "North", "tier": "no"}))
+    assert api.call("POST", f"{device.path}/SERVER_SCOPE", json={"tier": "gold"}).status_code == 200
+    own = f'"deviceName":"{device.name}","ts":{START}}}'
+    try:
+        way.use(body)
+        start = way.topic.end()
+        # What must not come is followed by what must.
+        for values_ in ({"other": 1}, {"site": None, "temp-celsius": None}, {"site": True}, {"site": 5}):
+            wire.deliver(TELEMETRY, json.dumps({"ts": START, "values": values_}))
+        expected = [f'{{"site id":"North","tier":"gold","site":5,{own}']
+        fact(SECTION, "only what carries a key", values(way.since(start, 1)), expected)
+        start = way.topic.end()
+        wire.deliver(TELEMETRY, json.dumps({"ts": START, "values": {"site": "n/a", "temp-celsius": -2.5, "more": 1}}))
+        expected = [f'{{"site id":"North","tier":"gold","temp-celsius":-2.5,"site":"n/a",{own}']
+        fact(SECTION, "all keys, in the order of the script", values(way.since(start, 1)), expected)
     finally:
         way.use(way.body)
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from typing import Any
 
 import pytest
 
-from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
+from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound, OtherTopic
 from pacifictool.plan import Change
 from pacifictool.rest import ForwardingSpec, Platform, Plugin, Rule, tutorial_plugin, tutorial_rule
 from pacifictool.rest.entities import ACTIVE, SUSPENDED
+from pacifictool.rest.forwarding import NoteCode
 from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 
 NOBODY_THERE = "127.0.0.1:1"
@@ -95,12 +97,11 @@ def test_created_then_unchanged(real: Platform, spec: ForwardingSpec) -> None:
 def test_what_differs_is_said_and_changed_in_place(real: Platform, spec: ForwardingSpec) -> None:
     real.forwarding.apply(spec)
     plugin, (rule,) = plugin_of(real, spec), rules_of(real, spec)
-    other = dataclasses.replace(with_filter(spec, "true"), topic="other", bootstrap_servers="127.0.0.1:2")
+    other = dataclasses.replace(with_filter(spec, "true"), bootstrap_servers="127.0.0.1:2")
     changes = real.forwarding.plan(other)
     assert actions(changes) == [("plugin", "changed"), ("rule", "changed")]
     assert changes[0].differences == (f'configuration.bootstrapServers: "127.0.0.1:2" instead of "{NOBODY_THERE}"',)
     assert changes[1].differences[0].startswith('filters[1].configuration.filter: "true" instead of "typeof cs')
-    assert changes[1].differences[1] == 'action.configuration.topic: "other" instead of "weather"'
     real.forwarding.apply(other)
     assert plugin_of(real, spec).id == plugin.id
     assert [one.id for one in rules_of(real, spec)] == [rule.id]
@@ -240,6 +241,52 @@ def test_a_plugin_that_others_use_stays(real: Platform, spec: ForwardingSpec, un
     assert f"Rule of others {unique}" in removed[1].differences[0]
     assert plugin_of(real, spec).state == ACTIVE
     assert any("stays" in warning for warning in reporter.warnings)
+
+
+def test_what_serves_another_topic_is_neither_changed_nor_deleted(real: Platform, spec: ForwardingSpec) -> None:
+    """Two scenarios with the names of one."""
+    real.forwarding.apply(spec)
+    plugin, (rule,) = plugin_of(real, spec), rules_of(real, spec)
+    other = dataclasses.replace(with_filter(spec, "true"), topic="other", bootstrap_servers="127.0.0.1:2")
+    for attempt in (real.forwarding.plan, real.forwarding.apply, real.forwarding.plan_removal, real.forwarding.remove):
+        with pytest.raises(OtherTopic) as refused:
+            attempt(other)
+        assert f"The rule {rule.name!r} writes to the topic 'weather' instead of 'other'." in refused.value.message
+        assert refused.value.hint is not None
+        assert "rule and plugin_token under [forwarding]" in refused.value.hint
+    assert [conflict.kind for conflict in real.forwarding.inspect(other).conflicts] == ["rule"]
+    assert plugin_of(real, spec).raw == plugin.raw
+    assert [one.raw for one in rules_of(real, spec)] == [rule.raw]
+    assert real.forwarding.inspect(spec).conflicts == ()
+
+
+def test_a_rule_of_the_same_name_and_plugin_for_another_topic_is_told_and_left_alone(
+    real: Platform, spec: ForwardingSpec
+) -> None:
+    real.forwarding.apply(spec)
+    elsewhere = copy.deepcopy(dict(rules_of(real, spec)[0].raw))
+    elsewhere["action"]["configuration"]["topic"] = "elsewhere"
+    document = {key: elsewhere[key] for key in elsewhere if key not in ("id", "state")}
+    kept = real.session.request("POST", "/api/rule", json=document, expect=dict)
+    state = real.forwarding.inspect(spec)
+    assert [note.code for note in state.notes] == [NoteCode.NAMESAKE]
+    assert "for the topic 'elsewhere'; it is left alone" in state.notes[0]
+    assert actions(real.forwarding.plan(spec, state)) == [("plugin", "unchanged"), ("rule", "unchanged")]
+    assert actions(real.forwarding.remove(spec)) == [("rule", "deleted"), ("plugin", "unchanged")]
+    assert [rule.id for rule in rules_of(real, spec)] == [kept["id"]["id"]]
+
+
+def test_a_plugin_alone_serves_the_topics_of_its_rules(real: Platform, spec: ForwardingSpec, unique: str) -> None:
+    """Its token is ours, its only rule is somebody else's."""
+    real.forwarding.apply(spec)
+    assert spec.rule is not None
+    mine = dataclasses.replace(spec, rule={**spec.rule, "name": f"Rule of mine {unique}"}, topic="mine")
+    [conflict] = real.forwarding.inspect(mine).conflicts
+    assert (conflict.kind, conflict.topics, conflict.wanted) == ("plugin", ("weather",), "mine")
+    with pytest.raises(OtherTopic):
+        real.forwarding.apply(mine)
+    # Importing the plugin alone says nothing of topics.
+    assert real.forwarding.plan(dataclasses.replace(spec, rule=None, topic=None))
 
 
 def test_a_class_that_the_server_lacks(real: Platform, spec: ForwardingSpec) -> None:

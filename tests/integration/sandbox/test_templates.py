@@ -102,11 +102,26 @@ def test_a_failed_template_raises() -> None:
         ("${windSpeed.valueAsString}", False),
         ('$cs.get("geoZone")', False),
         ("\\$windSpeed.valueAsString", False),
-        ("$windSpeed.valueAsString #if($cs)x#end", False),
+        ("$windSpeed.valueAsString #if($cs)x#end", True),
+        ("#if($windSpeed)a#elseif($nosuch)b#{else}c#end", False),
+        ("#if($windSpeed)a#elseif($nosuch)b#else c#end", True),
+        ("#if($nosuch)a#elseif($cs.containsKey('geoZone'))b#else#if($windSpeed)c#end#end|", True),
+        ("#if($windSpeed.dataType == 'STRING')\"$windSpeed.valueAsString\"#else$windSpeed.valueAsString#end", True),
+        ('#set($comma = "")#if($ss.containsKey(\'s\'))${comma}1#set($comma = ", ")#end${comma}2', True),
+        ("#if($windSpeed)a#end\nb", False),
+        ("#if($windSpeed)a", None),
+        ("a#end", None),
+        ("#if($windSpeed)a#else b#else c#end", None),
+        ("#if($windSpeed)" * 2000 + "x" + "#end" * 2000, None),
         ("$windSpeed.valueAsString ## remark", False),
     ],
 )
-def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str, is_plain: bool) -> None:
+def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str, is_plain: bool | None) -> None:
+    """None: the template is refused."""
+    if is_plain is None:
+        with pytest.raises(TemplateRefused):
+            Template(template)
+        return
     compiled = Template(template)
     assert (compiled._plain is not None) is is_plain
     clients: list[Values] = [{}, {"geoZone": "Zone A"}, {"geoZone": ""}, {"geoZone": "$x #set", "valueAsString": 7}]
@@ -116,3 +131,25 @@ def test_directly_filled_templates_give_the_same_text_as_airspeed(template: str,
             assert compiled.render(context) == compiled._render(context)
             context["windSpeed"] = TemplateReading("windSpeed", 5, wind_speed)
             assert compiled.render(context) == compiled._render(context)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("$temp-celsius.valueAsString|$temp-celsius.ts", "5|7"),
+        ("#if($temp-celsius)yes#end#if($nosuch-key)no#end", "yes"),
+        ("#if($text.dataType == 'STRING')\"$text.valueAsString\"#else$text.valueAsString#end", '"gale"'),
+        ("#if($temp-celsius.dataType == 'STRING')q#else$temp-celsius.valueAsString#end", "5"),
+        ("$flag.dataType $half.dataType $temp-celsius.dataType $text.dataType", "BOOLEAN DOUBLE LONG STRING"),
+        ("#if($cs.containsKey('empty'))[$cs.get('empty')]#end#if($cs.containsKey('none'))no#end", "[]"),
+        ('#set($comma = "")$comma|#set($comma = ", ")${comma}x', "|, x"),
+        ("#if($nosuch)$nosuch.ts#elseif($half)$half.ts#end", "7"),
+        ("$cs.get('site id')|$cs.get('none')", "North|$cs.get('none')"),
+    ],
+)
+def test_velocity_as_it_was_tried(template: str, text: str) -> None:
+    """docs/servers/1.x.md#filters-and-templates, rows 1 to 3."""
+    context: dict[str, object] = dict(attribute_maps({"cs": {"site id": "North", "empty": ""}, "ss": {}, "shared": {}}))
+    readings: dict[str, Value] = {"temp-celsius": 5, "text": "gale", "half": 0.5, "flag": True}
+    context |= {key: TemplateReading(key, 7, value) for key, value in readings.items()}
+    assert Template(template).render(context) == text

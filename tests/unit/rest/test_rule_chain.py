@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, UnexpectedAnswer
+from pacifictool.errors import (
+    AlreadyExists,
+    DescriptorError,
+    ForwardingFailed,
+    InvalidRequest,
+    OtherTopic,
+    UnexpectedAnswer,
+)
 from pacifictool.plan import Change
 from pacifictool.rest import ForwardingSpec, Platform, Session, tutorial_rule, tutorial_rule_chain
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
@@ -182,6 +189,51 @@ def test_another_address_of_kafka_changes_one_node_and_keeps_every_id(
     assert [node["id"] for node in after] == ids
     assert after[3]["configuration"]["bootstrapServers"] == "other:9092"
     assert actions(platform.forwarding.apply(moved)) == [(NAME, "unchanged"), ("Root Rule Chain", "unchanged")]
+
+
+def test_a_chain_that_serves_another_topic_is_neither_changed_nor_deleted(
+    chains: ChainServer, platform: Platform, spec: ForwardingSpec
+) -> None:
+    platform.forwarding.apply(spec)
+    (chain_id,) = chains.with_name(NAME)
+    before = copy.deepcopy((chains.chains, chains.metadata))
+    other = ForwardingSpec(rule_chain=tutorial_rule_chain(), bootstrap_servers="kafka:29092", topic="other")
+    forwarding = platform.forwarding
+    for attempt in (forwarding.plan, forwarding.apply, forwarding.plan_removal, forwarding.remove):
+        with pytest.raises(OtherTopic) as refused:
+            attempt(other)
+        assert refused.value.message == f"The rule chain {NAME!r} writes to the topic 'readings' instead of 'other'."
+        assert refused.value.hint is not None
+        assert "rule_chain under [forwarding]" in refused.value.hint
+    assert (chains.chains, chains.metadata) == before
+    assert forwarding.inspect(spec).conflicts == ()
+    # Next to one that serves our topic, another's is told and left alone.
+    twin = chains.add_chain(NAME)
+    chains.store(twin, {**chains.metadata[twin], **{key: chains.metadata[chain_id][key] for key in ("nodes",)}})
+    chains.metadata[twin]["nodes"][3]["configuration"]["topicPattern"] = "elsewhere"
+    state = forwarding.inspect(spec)
+    assert any("writes to 'elsewhere'; it is left alone" in note for note in state.notes)
+    assert [str(change.action) for change in forwarding.remove(spec)] == ["changed", "deleted"]
+    assert chains.with_name(NAME) == [twin]
+
+
+def test_two_chains_behind_one_root_come_and_go_without_touching_each_other(
+    chains: ChainServer, platform: Platform, spec: ForwardingSpec
+) -> None:
+    document = tutorial_rule_chain()
+    document["ruleChain"]["name"] = "Second"
+    second = ForwardingSpec(rule_chain=document, bootstrap_servers="kafka:29092", topic="second")
+    root = copy.deepcopy(chains.metadata[chains.root_id])
+    for first, last in ((spec, second), (second, spec)):
+        platform.forwarding.apply(spec)
+        platform.forwarding.apply(second)
+        assert platform.forwarding.inspect(spec).ready
+        assert platform.forwarding.inspect(second).ready
+        platform.forwarding.remove(first)
+        assert platform.forwarding.inspect(last).ready
+        platform.forwarding.remove(last)
+        assert edges(chains.metadata[chains.root_id]) == edges(root)
+        assert (chains.with_name(NAME), chains.with_name("Second")) == ([], [])
 
 
 def test_settings_and_nodes_of_others_in_our_chain_survive(

@@ -107,3 +107,25 @@ def test_syntax_that_the_servers_engine_does_not_support_is_refused(script: str)
 
 def test_newer_syntax_within_texts_and_comments_is_accepted() -> None:
     assert run("'=> `let x`' !== \"...\" // let x => y\n /* ** `*/ && (a ? .5 : 1) > 0", {"a": 1}) is True
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("this['temp-celsius'] != null", True),
+        ("this['no-such'] != null", False),
+        ("typeof this['no-such'] === 'undefined'", True),
+        ("this['zero'] != null || typeof windSpeed !== 'undefined' && windSpeed != null", True),
+        ("this.zero == 0 && this['temp-celsius'] > 4", True),
+        ("var found = this['temp-celsius']; found != null", True),
+        ("typeof this['toString'] === 'function'", True),
+    ],
+)
+def test_names_are_members_of_this(script: str, expected: bool) -> None:
+    """docs/servers/1.x.md#filters-and-templates, row 4."""
+    assert run(script, {"temp-celsius": 5, "zero": 0}) is expected
+
+
+def test_attributes_may_have_the_names_of_a_maps_methods() -> None:
+    assert run("cs.containsKey('size') && cs.get('size') === 'XL'", client={"size": "XL"})
+    assert run("cs.size() === 1", client={"other": 1})
