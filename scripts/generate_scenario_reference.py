@@ -1,6 +1,7 @@
 """Writes docs/scenario.md from the scenario's model (`make docs-reference`); --check only compares.
 
-Keys, defaults and limits come from the fields, meanings from the docstrings below them in the source.
+The text is that of the template next to this script. Keys, defaults and limits come from the fields, meanings from the
+docstrings below them in the source.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from generated_page import keep
@@ -20,59 +23,44 @@ from pydantic_core import PydanticUndefined
 
 from pacifictool.models.config import MODELS
 from pacifictool.scenario import Scenario
+from pacifictool.tools.times import parse_duration
 
-HEAD = """\
-# Scenario
-
-<!-- Made by scripts/generate_scenario_reference.py from pacifictool/scenario/ and pacifictool/models/config.py;
-     change them, or the script, and run `make docs-reference`. -->
-
-A scenario describes what to create on the platform, what to simulate and what to aggregate. It is a TOML file, given
-with `--scenario FILE` or `PACIFICTOOL_SCENARIO`; the default is the tutorial's:
-"""
-
-AFTER_EXAMPLE = """\
-Unknown keys, two devices of the same name, `min` greater than `max` or a rate that is not positive are errors; the
-message names the key. [Fleets](fleets.md) describes thousands of devices.
-"""
-
-MODEL = """\
-## Models
-
-A key of `telemetry` has a table whose `model` selects how values are computed; the default is `uniform`. Values depend
-only on the seed, the names of device and key, and the number of the reading, so that a run with `--seed` can be
-reproduced.
-[models.md](models.md) shows each model with its keys and a picture.
-"""
+TEMPLATE = Path(__file__).with_name("scenario_reference.md")
+INSERT = re.compile(r"<!-- insert (\w+) -->")
+OF_THE_USER = {"words": ("labels", "units"), "named": ("models",)}
+"""By part of the page: tables of a scenario whose keys are the user's."""
 
 
 def render() -> str:
-    """The whole page."""
-    example = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
-    rows = "\n".join(f"| `{key}` | {default} | {meaning} |" for key, default, meaning in _keys(Scenario, ""))
-    models = "\n".join(_model(name, model) for name, model in MODELS.items())
-    return "\n".join(
-        [
-            HEAD,
-            f"```toml\n{example}```\n",
-            AFTER_EXAMPLE,
-            f"| Key | Default | Meaning |\n| --- | --- | --- |\n{rows}\n",
-            MODEL,
-            f"| `model` | Keys | Values |\n| --- | --- | --- |\n{models}\n",
-        ]
-    )
+    """The whole page: the template with the tables of keys."""
+    return INSERT.sub(lambda found: _part(found[1]), TEMPLATE.read_text(encoding="utf-8"))
 
 
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """Key, default and meaning of every field; nested tables are expanded one level deep."""
+def _part(name: str) -> str:
+    if name == "tutorial":
+        example = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
+        return f"```toml\n{example}```"
+    if name == "models":
+        models = "\n".join(_model(key, model) for key, model in MODELS.items())
+        return f"| `model` | Keys | Values |\n| --- | --- | --- |\n{models}"
+    keys = _keys(Scenario, "", OF_THE_USER[name]) if name in OF_THE_USER else _table(name)
+    rows = "\n".join(f"| `{key}` | {default} | {meaning} |" for key, default, meaning in keys)
+    return f"| Key | Default | Meaning |\n| --- | --- | --- |\n{rows}"
+
+
+def _table(name: str) -> Iterator[tuple[str, str, str]]:
+    """The keys of one table of the scenario."""
+    kind: Any = Scenario.model_fields[name].annotation
+    model = next(item for item in (kind, *get_args(kind)) if isinstance(item, type) and issubclass(item, BaseModel))
+    return _keys(model, f"{name}[]." if get_origin(kind) is tuple else f"{name}.", model.model_fields)
+
+
+def _keys(model: type[BaseModel], prefix: str, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Key, default and meaning of fields."""
     meanings = _texts_beneath(model)
-    for name, field in model.model_fields.items():
-        kind: Any = field.annotation
-        item = get_args(kind)[0] if get_args(kind) else kind
-        if not prefix and isinstance(item, type) and issubclass(item, BaseModel):
-            yield from _keys(item, f"{name}[]." if get_origin(kind) is tuple else f"{name}.")
-        else:
-            yield prefix + name, _default(model, name), _cell(meanings[name] + _limits(field.metadata))
+    for name in names:
+        limits = _limits(model.model_fields[name].metadata)
+        yield prefix + name, _default(model, name), _cell(meanings[name] + limits)
 
 
 def _texts_beneath(model: type[BaseModel]) -> dict[str, str]:
@@ -93,7 +81,7 @@ def _default(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.default is PydanticUndefined:
         return "required"
-    if not field.default:
+    if field.default is None or field.default in ((), {}):
         return "none"
     value = model.model_construct().model_dump(mode="json", include={name})[name]
     if isinstance(value, list) and len(value) == 1:
@@ -112,13 +100,21 @@ def _toml(value: Any) -> str:
 
 
 def _limits(metadata: list[Any]) -> str:
+    is_time = any(getattr(each, "func", None) is parse_duration for each in metadata)
     parts = []
     for limit in metadata:
         for attribute, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most")):
             bound = getattr(limit, attribute, None)
-            if bound is not None:
-                parts.append(f"{words} {bound:,}")
+            if bound is not None and (bound or not is_time):
+                parts.append(f"{words} {_time(bound) if is_time else f'{bound:,}'}")
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:g} ms"
+    days, rest = divmod(seconds, 86_400)
+    return f"{seconds:g} s" if rest else "1 day" if days == 1 else f"{days:g} days"
 
 
 def _model(name: str, model: type[BaseModel]) -> str:

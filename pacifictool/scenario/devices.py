@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pacifictool.models.config import Model, Number, read_replays
-from pacifictool.scenario.names import Attribute, Key, Name, Seconds
+from pacifictool.scenario.names import Attribute, Key, Name, Seconds, suggestion
 from pacifictool.scenario.payload import PayloadTemplate
 
 _FORMAT: Final = r"(?::0?[1-9]d)?\}"
@@ -21,6 +21,14 @@ Rate = Annotated[float, Field(gt=0, le=100_000)]
 
 def _attribute_text(text: Any) -> Any:
     return str(Attribute.parse(text))
+
+
+def _each_once(attributes: Any) -> Any:
+    if isinstance(attributes, dict):
+        texts = [_attribute_text(text) for text in attributes]
+        if twice := next((text for text in texts if texts.count(text) > 1), None):
+            raise ValueError(f"{twice!r} is there twice, once as {'client:' + twice!r}")
+    return attributes
 
 
 AttributeText = Annotated[str, BeforeValidator(_attribute_text)]
@@ -109,7 +117,7 @@ class Device(_Table):
     name: Name
     """Name of the device; unique, at most 255 characters."""
 
-    attributes: dict[AttributeText, Name] = {}
+    attributes: Annotated[dict[AttributeText, Name], BeforeValidator(_each_once)] = {}
     """Its attributes, of those that are forwarded: `{ site = "North", "server:tier" = "gold" }`."""
 
     telemetry: Annotated[dict[Key, Model], Field(min_length=1)]
@@ -146,7 +154,9 @@ class FleetSpec(_Table):
     groups: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     """Number of groups. Devices are assigned to them in turn."""
 
-    attributes: dict[AttributeText, Name | Annotated[tuple[Name, ...], Field(min_length=1)]] = {}
+    attributes: Annotated[
+        dict[AttributeText, Name | Annotated[tuple[Name, ...], Field(min_length=1)]], BeforeValidator(_each_once)
+    ] = {}
     """Attributes of each device: a pattern such as `"Zone {group}"`, where `{group}` counts from 1 and `{number}` is
     the device's own; or a list of values, assigned to the groups in turn."""
 
@@ -237,27 +247,30 @@ def resolve_models(document: Any) -> Any:
     if not isinstance(document, dict) or not isinstance(models := document.get("models", {}), dict):
         return document
 
-    def one(model: Any) -> Any:
+    def one(model: Any, place: str) -> Any:
         if not isinstance(model, str):
             return model
         if model not in models:
-            raise ValueError(f"there is no model {model!r}: a table [models.{model}] would describe it")
+            found = suggestion(model, models) or f": a table [models.{model}] would describe it"
+            raise ValueError(f"{place}: there is no model {model!r}{found}")
         return models[model]
 
-    def resolved(table: Any) -> Any:
+    def resolved(table: Any, place: str) -> Any:
         if not isinstance(table, dict) or not isinstance(telemetry := table.get("telemetry"), dict):
             return table
         return {
             **table,
             "telemetry": {
-                key: [one(item) for item in model] if isinstance(model, list) else one(model)
+                key: [one(item, f"{place}.telemetry.{key}") for item in model]
+                if isinstance(model, list)
+                else one(model, f"{place}.telemetry.{key}")
                 for key, model in telemetry.items()
             },
         }
 
     changed = dict(document)
     if isinstance(devices := document.get("devices"), list):
-        changed["devices"] = [resolved(device) for device in devices]
+        changed["devices"] = [resolved(device, f"devices[{number}]") for number, device in enumerate(devices, start=1)]
     if "fleet" in document:
-        changed["fleet"] = resolved(document["fleet"])
+        changed["fleet"] = resolved(document["fleet"], "fleet")
     return changed

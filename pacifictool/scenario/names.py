@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
@@ -21,19 +23,22 @@ DEVICE_TYPE: Final = "deviceType"
 """Client attribute that says which devices the platform forwards; its value is the type of the devices."""
 RESERVED: Final = frozenset({DEVICE_NAME, READING_TIME})
 
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_ANALYTICS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FORBIDDEN = re.compile(r"""["'\\$#{}()\x00-\x1f\x7f]""")
 
 
-def check_name(name: str) -> str:
-    """`name`, when a device, asset, group or type can have it. Raises ValueError with a sentence for the user."""
+def check_name(name: str, what: str = "name") -> str:
+    """`name`, when a device, asset, group or type can have it; `what` is what errors call it. Raises ValueError with a
+    sentence for the user."""
     if not name.strip():
-        raise ValueError("a name must not be empty")
+        raise ValueError(f"a {what} must not be empty")
     if len(name) > MAX_NAME_LENGTH:
-        raise ValueError(f"a name has at most {MAX_NAME_LENGTH} characters, this one has {len(name)}")
+        raise ValueError(f"a {what} has at most {MAX_NAME_LENGTH} characters, this one has {len(name)}")
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in name):
-        raise ValueError("a name must not hold control characters")
+        raise ValueError(f"a {what} must not hold control characters")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in name):
-        raise ValueError("a name must be valid Unicode; this one holds bytes that are not")
+        raise ValueError(f"a {what} must be valid Unicode; this one holds bytes that are not")
     return name
 
 
@@ -43,12 +48,40 @@ def check_key(key: str) -> str:
     Templates and scripts of the platform hold keys in quotes, so that anything but quotes, backslashes, control
     characters and the signs that begin a reference can be part of one. Raises ValueError.
     """
-    check_name(key)
+    check_name(key, "key")
     if key != key.strip():
         raise ValueError(f"the key {key!r} begins or ends with a space")
     if (found := _FORBIDDEN.search(key)) is not None:
         raise ValueError(f"the key {key!r} holds {found[0]!r}, which scripts of the platform cannot have in a key")
     return key
+
+
+def check_topic(topic: str) -> str:
+    """`topic`, when Kafka can have a topic of that name. Raises ValueError."""
+    if _TOPIC.fullmatch(topic) is None or topic in (".", ".."):
+        raise ValueError(
+            f"{topic!r} cannot be a topic: names of topics have 1 to 249 letters, digits, dots, hyphens and underscores"
+        )
+    return topic
+
+
+def check_analytics_name(name: str) -> str:
+    """`name`, when an analytics can have it. Raises ValueError."""
+    if _ANALYTICS_NAME.fullmatch(name) is None:
+        raise ValueError(
+            f"{name!r} is not possible: names of analytics have up to 64 letters, digits, hyphens and underscores, and "
+            "begin with a letter or digit"
+        )
+    return name
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What an error adds to an unknown name: " (did you mean 'site'?)", or what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f" (known: {', '.join(map(repr, names))})" if names else ""
 
 
 def plural(word: str) -> str:

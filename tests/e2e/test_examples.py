@@ -31,7 +31,7 @@ def test_every_example_is_run_by_some_test() -> None:
 
 
 def environment(stack: LocalStack, folder: Path) -> dict[str, str]:
-    """For a script that finds the stack, and leaves nothing outside of `folder`."""
+    """The environment of a script: it finds the stack and leaves nothing outside of `folder`."""
     return {
         **os.environ,
         **variables_of(stack),

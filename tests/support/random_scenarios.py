@@ -259,7 +259,7 @@ def _result(
         return len(units), 0
     if function == "count_distinct":
         distinct = len(set(units)) if key not in window.texts or units else len(window.texts[key])
-        return distinct, 0 if distinct < 4096 else 0.05
+        return distinct, 0 if distinct <= 4096 else 0.05
     if not units:
         return None, 0
     mean = sum(units) / len(units)

@@ -48,8 +48,7 @@ def test_derived_names_fit_into_the_platforms_columns() -> None:
 def test_a_converted_scenario_of_version_1_goes_on_with_what_version_1_set_up() -> None:
     with pytest.raises(ScenarioError) as refused:
         parse_scenario('[kafka]\ntopic = "mine"\n[platform]\nentity_type = "Gauge"', source="old.toml")
-    assert refused.value.hint is not None
-    converted = parse_scenario(refused.value.hint.partition("\n\n")[2], source="new.toml")
+    converted = parse_scenario(refused.value.details["replacement"], source="new.toml")
     assert converted.forwarding.rule_name == tutorial_scenario().forwarding.rule_name
     assert converted.forwarding.rule_chain_name == tutorial_scenario().forwarding.rule_chain_name
     assert converted.forwarding.plugin_api_token == tutorial_scenario().forwarding.plugin_api_token

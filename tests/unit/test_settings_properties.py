@@ -34,7 +34,7 @@ def settings(tmp_path: Path, **flags: object) -> Settings:
         ("client\\:id=x\n", {"client:id": "x"}),
         ("client.id=\n", {"client.id": ""}),
         ("\ufeffclient.id=probe\r\nclient.rack=r\r\n", {"client.id": "probe", "client.rack": "r"}),
-        # What librdkafka's tools take as it stands, and what no property can mean as an escape.
+        # What librdkafka's tools accept as written, and what no property can mean as an escape.
         ('sasl.password=pass;w"o\\rd=# plain\n', {"sasl.password": 'pass;w"o\\rd=# plain'}),
         ("ssl.key.pem=-----BEGIN KEY-----\\nx\\n", {"ssl.key.pem": "-----BEGIN KEY-----\nx\n"}),
         ("client.id=a\u2028b\n", {"client.id": "a\u2028b"}),

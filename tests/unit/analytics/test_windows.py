@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacifictool.analytics.engine.reader import LIMITS, task_limits
 from pacifictool.analytics.windows import join_group, split_group, trigger_interval_ms, window_ends
 from pacifictool.scenario import Analytics
 from tests.support.scenarios import rules_of
@@ -50,6 +51,12 @@ def test_a_record_counts_in_every_open_window_that_it_lies_in(
     around = range(slide_end - 3 * slide * SECOND, slide_end + window + 3 * slide * SECOND, slide * SECOND)
     wanted = [end for end in around if end - window <= record_ms < end and end > after_ms]
     assert [*window_ends(analytics, slide_end, after_ms=after_ms)] == wanted
+
+
+def test_a_task_holds_fewer_groups_where_each_is_in_many_windows() -> None:
+    pairs, *more = LIMITS
+    assert task_limits([analytics_of(10), analytics_of(60)]) == LIMITS
+    assert task_limits([analytics_of(10), analytics_of(3600, 10)]) == (pairs // 360, *more)
 
 
 @pytest.mark.parametrize("values", [(), ("North",), ("North", "1"), ("North / 1", "ü")])

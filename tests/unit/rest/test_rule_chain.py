@@ -340,7 +340,7 @@ def test_a_chain_that_somebody_changes_all_the_time(
 def test_a_creation_whose_response_is_lost_makes_one_chain(
     modern: ChainServer, server: ScriptedPlatform, platform: Platform, spec: ForwardingSpec
 ) -> None:
-    # The chain that is there when the name is looked up was made by the request whose response was lost.
+    # The chain that the lookup finds was created by the request whose response was lost.
     def lose(request: Any) -> Any:
         modern.chains[modern.add_chain(NAME)]["createdTime"] = 2**53
         return DROP
