@@ -123,7 +123,8 @@ def notes(facts: RunFacts) -> Iterator[str]:
         if each.groups_left_out:
             yield f"{each.groups_left_out:,} more {each.groups_word}{owner} are not shown; choose them with --entity."
         if each.has_several_keys and len(each.groups) > MAX_LINES:
-            yield f"The charts{owner} show the first {MAX_LINES} of {len(each.groups)} {each.groups_word}; the tables all."
+            shown = f"the first {MAX_LINES} of {len(each.groups)} {each.groups_word}"
+            yield f"The charts{owner} show {shown}; the tables show all."
     if facts.job is None:
         yield "No job with these settings was found on this machine: waits and invalid records are not known."
     missing = sum(window.value is None and window.topic_value is not None for _, window in facts.windows())
