@@ -24,6 +24,7 @@ from pacifictool.trace.hops import TITLES
 from tests.support.command_line import Outcome
 from tests.support.deployments import Deployment, deployments
 from tests.support.fault_rig import Job
+from tests.support.scenarios import mean_rules
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.waiting import wait_until
 
@@ -254,14 +255,20 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
     """What such a job leaves in its folder: its identity, and where it starts."""
     topic = works.first.admin.describe("winds1")
     assert topic is not None
+    rules = mean_rules(window=WINDOW_MS / 1000)
     identity = {
         "topic": "winds1",
         "topic_id": topic.topic_id,
-        "window_ms": WINDOW_MS,
-        "value_key": "windSpeed",
         "target": "console",
+        "analytics.zones": {
+            "group_by": ["geoZone"],
+            "window_ms": WINDOW_MS,
+            "slide_ms": WINDOW_MS,
+            "telemetry": {"windSpeed": "mean(windSpeed)"},
+            "entity": "{geoZone}",
+        },
     }
-    with Checkpoint(tmp_path / "later", "winds1") as later:
+    with Checkpoint(tmp_path / "later", "winds1", rules) as later:
         later.check_identity(identity)
         later.store.set_starting_offsets({0: 1_000_000})
         outcome = works.first.trace("--checkpoint", str(later.folder))

@@ -127,9 +127,9 @@ def test_a_byte_order_mark_is_no_fault_of_any_file(tmp_path: Path) -> None:
     assert settings(tmp_path, password_file="-").password == Secret("from stdin")
     assert settings(tmp_path, api_key_file=str(write("key", "tb_x\n"))).api_key == Secret("tb_x")
     scenario = load_scenario(
-        write("scenario.toml", '[[turbines]]\nname = "Mast 7"\nzone = "Ridge"\nwind_speed = { min = 3, max = 9 }\n')
+        write("scenario.toml", '[forwarding]\ntopic = "masts"\ntelemetry = ["gust"]\n[labels]\ndevice = "mast"\n')
     )
-    assert scenario.zones == ("Ridge",)
+    assert scenario.forwarding.topic == "masts"
 
 
 def test_paths_in_a_file_are_meant_from_the_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, Forwarding
+from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig
 
 _COLUMN_BIT: Final = 8
 
@@ -15,7 +15,7 @@ _COLUMN_BIT: Final = 8
 class RecordRules:
     """What RecordParser.java looks at. docs/operations.md says what a valid record is."""
 
-    forwarding: Forwarding
+    forwarding: ForwardingConfig
     analytics: tuple[Analytics, ...]
 
     @classmethod

@@ -47,9 +47,9 @@ import json, resource, sys, threading
 from pacifictool.doctor.checks import run_checks
 from pacifictool.doctor.machine import MACHINE_CHECKS
 from pacifictool.models.config import UniformModel
-from pacifictool.scenario import Device, tutorial_scenario
+from pacifictool.scenario import DeviceSpec, tutorial_scenario
 devices = tuple(
-    Device(name=f"T{n}", telemetry={"windSpeed": UniformModel(min=1, max=2)}) for n in range(int(sys.argv[1]))
+    DeviceSpec(name=f"T{n}", telemetry={"windSpeed": UniformModel(min=1, max=2)}) for n in range(int(sys.argv[1]))
 )
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
 class Context:
