@@ -15,7 +15,7 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetCounters
 
-RunningDevice = TypeVar("RunningDevice", contravariant=True)
+Device_contra = TypeVar("Device_contra", contravariant=True)
 
 
 class DeviceState(Enum):
@@ -28,7 +28,7 @@ class DeviceState(Enum):
     ENDED = auto()
 
 
-class DeviceFleet(Protocol[RunningDevice]):
+class DeviceFleet(Protocol[Device_contra]):
     """The fleet, as its devices see it."""
 
     endpoint: MqttEndpoint
@@ -37,25 +37,25 @@ class DeviceFleet(Protocol[RunningDevice]):
     loop: EventLoop
     encoder: PublishEncoder
 
-    def connect(self, device: RunningDevice) -> None:
-        """Opens a connection; `RunningDevice.connected` or `RunningDevice.connect_failed` will be called."""
+    def connect(self, device: Device_contra) -> None:
+        """Opens a connection; its `connected` or `connect_failed` will be called."""
 
-    def connect_failed(self, device: RunningDevice, error: MqttError) -> None:
+    def connect_failed(self, device: Device_contra, error: MqttError) -> None:
         """There is no session, for a reason that may be temporary."""
 
-    def accepted(self, device: RunningDevice) -> None:
+    def accepted(self, device: Device_contra) -> None:
         """The device has a session."""
 
-    def refused(self, device: RunningDevice, error: MqttError) -> None:
+    def refused(self, device: Device_contra, error: MqttError) -> None:
         """The platform refuses the device, or what it sends."""
 
-    def interrupted(self, device: RunningDevice, cause: DisconnectCause) -> None:
+    def interrupted(self, device: Device_contra, cause: DisconnectCause) -> None:
         """The platform ends the device's sessions again and again; `cause` is the likely reason."""
 
     def room(self) -> int:
         """How many further readings may be in flight; 0 or less: none."""
 
-    def wait_for_room(self, device: RunningDevice) -> None:
+    def wait_for_room(self, device: Device_contra) -> None:
         """Runs `device` when there is room again, after those that already wait."""
 
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
