@@ -1,4 +1,4 @@
-"""The topic's readings by group and window, and every result computed anew from them, without any code of the job."""
+"""The topic's readings by group and window, and every result recomputed from them, without any code of the job."""
 
 from __future__ import annotations
 

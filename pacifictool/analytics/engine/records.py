@@ -53,8 +53,8 @@ class RecordRules:
 
     def late(self, column: int) -> str:
         """The reason of a record whose window was closed for good, of the analytics in this place."""
-        of = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
-        return f"too late: its window{of} was closed for good"
+        owner = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
+        return f"too late: its window{owner} was closed for good"
 
     def out_of_range(self, column: int) -> str:
         """The reason of a value that is not within the bounds of its key."""

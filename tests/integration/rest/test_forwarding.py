@@ -260,7 +260,7 @@ def test_what_serves_another_topic_is_neither_changed_nor_deleted(real: Platform
     assert real.forwarding.inspect(spec).conflicts == ()
 
 
-def test_a_rule_of_the_same_name_and_plugin_for_another_topic_is_told_and_left_alone(
+def test_a_rule_of_the_same_name_and_plugin_for_another_topic_is_reported_and_left_alone(
     real: Platform, spec: ForwardingSpec
 ) -> None:
     real.forwarding.apply(spec)
