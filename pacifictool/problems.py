@@ -19,8 +19,8 @@ from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.plan import Change, ChangeAction
 from pacifictool.provisioning.entities import SCOPES, same_attribute, wanted_attributes
 from pacifictool.provisioning.forwarding import required_attributes
-from pacifictool.rest import Device as PlatformDevice
 from pacifictool.rest import (
+    Device,
     ForwardingSpec,
     ForwardingState,
     Platform,
@@ -30,7 +30,7 @@ from pacifictool.rest.entities import ACTIVE
 from pacifictool.rest.forwarding import Difference, DifferenceKind, NoteCode
 from pacifictool.rest.forwarding.hook import POST_TELEMETRY
 from pacifictool.rest.forwarding.interface import TopicConflict, conflict_fix
-from pacifictool.scenario import DEVICE_TYPE, Device, Scenario
+from pacifictool.scenario import DEVICE_TYPE, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Settings, is_loopback, may_ask_platforms_kafka
 
 SETUP: Final = "pacifictool setup"
@@ -204,7 +204,7 @@ def refused_token(endpoint: MqttEndpoint, url: str, device: str) -> tuple[str, s
 
 
 def attribute_problems(
-    platform: Platform, scenario: Scenario, wanted_device: Device, device: PlatformDevice
+    platform: Platform, scenario: Scenario, wanted_device: DeviceSpec, device: Device
 ) -> list[Problem]:
     """What is wrong with a device's attributes; what keeps readings from being forwarded comes first.
 
@@ -234,7 +234,7 @@ def attribute_problems(
 
 
 def _missing_attributes(
-    platform: Platform, device: PlatformDevice, missing: list[tuple[str, str]], required: Collection[str]
+    platform: Platform, device: Device, missing: list[tuple[str, str]], required: Collection[str]
 ) -> Problem:
     """`missing` are scope and key, and at least one."""
     certain = any(key in required for _, key in missing)

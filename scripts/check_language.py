@@ -124,7 +124,7 @@ def load_list(document: dict[str, Any]) -> WordList:
             raise ValueError(f"an exception needs a reason: {entry}")
         text = re.compile(entry["text"]) if "text" in entry else None
         exceptions.append(Allowance(tuple(entry.get("paths", ())), frozenset(entry.get("words", ())), text))
-    return WordList(tuple(rules), tuple(exceptions), (*document["not_done"], *document["not_checked"]))
+    return WordList(tuple(rules), tuple(exceptions), tuple(document["not_checked"]))
 
 
 def covers(patterns: Iterable[str], path: str) -> bool:
@@ -215,7 +215,7 @@ def main(arguments: list[str]) -> int:
     for path in files_of_the_repository():
         is_text = Path(path).suffix in CHECKED or Path(path).name in CHECKED_NAMES
         is_chosen = any(path == name or path.startswith(f"{name}/") for name in chosen)
-        # A path that is named is checked, also if the room is not done yet.
+        # A path that is named is checked in any case.
         if not is_text or (chosen and not is_chosen) or (covers(words.skipped, path) and not is_chosen):
             continue
         findings += findings_in(path, (ROOT / path).read_text(encoding="utf-8"), words)

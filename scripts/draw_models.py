@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacifictool.models.generators import generator_for
-from pacifictool.scenario import Device, parse_scenario
+from pacifictool.scenario import DeviceSpec, parse_scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"
@@ -32,7 +32,7 @@ class Example:
     """A model of the page and what two turbines measure with it."""
 
     name: str
-    device: Device
+    device: DeviceSpec
     series: tuple[tuple[int | float, ...], ...]
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pacifictool.analytics.sinks.registry import SinkOptions, sink_kind
-from pacifictool.analytics.state.reader import identity_of
+from pacifictool.analytics.state.reader import identity_of, target_of
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.progress import SILENT, Reporter
 
@@ -125,8 +125,7 @@ def last_used_sink(*folders: Path) -> str | None:
     used = [
         (_last_used(folder), sink)
         for folder in folders
-        if (identity := identity_of(folder)) is not None
-        and (sink := identity.target.partition(" ")[0]) in (REST, GATEWAY)
+        if (sink := (target_of(folder) or "").partition(" ")[0]) in (REST, GATEWAY)
     ]
     return max(used)[1] if used else None
 

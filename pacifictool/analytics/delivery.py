@@ -148,13 +148,11 @@ class Delivery:
                 continue  # Records may have been counted meanwhile.
             failures = 1 if accepted else failures + 1
             self._wait(failure, failures, progress=accepted > 0, stop=stop)
-        if delivered:
-            self._store.forget_closed()
         return delivered
 
     def _pass(self, until_ms: int | None, stop: threading.Event) -> tuple[int, PacificToolError | None]:
         """Goes once through everything that is due: how much was accepted, and the first failure."""
-        accepted, first_failure = 0, None
+        accepted, done, first_failure = 0, 0, None
         after: WindowState | None = None
         while not stop.is_set():
             found = self._store.due(until_ms, CHUNK, after)
@@ -169,11 +167,14 @@ class Delivery:
             callback.without_values(result for result in results if not result.values)
             failure = self._attempt([*(result for result in results if result.values), *again], callback)
             accepted += len(callback.accepted_results)
+            done += len(due) - callback.open
             self._note(callback)
             first_failure = first_failure or failure
             # One entity that fails must not keep the others waiting; a platform that is away fails for all.
             if isinstance(failure, PlatformUnreachable | AuthenticationFailed):
                 break
+        if done:
+            self._store.forget_closed()
         return accepted, first_failure
 
     def _attempt(self, results: list[WindowResult], callback: _StoreCallback) -> PacificToolError | None:

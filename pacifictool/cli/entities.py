@@ -17,6 +17,7 @@ from pacifictool.tools.times import utc_text
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
     from pacifictool.rest import Asset, Assets, Device, Devices, Platform
+    from pacifictool.scenario import Scenario
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name; case-sensitive.")]
 TypeOption = Annotated[str | None, typer.Option("--type", metavar="TYPE", help="The type. (default: the scenario's)")]
@@ -33,10 +34,12 @@ class EntityKind:
     noun: str
     registry: Callable[[Platform], Devices | Assets]
     """The part of the client that manages them."""
+    default_type: Callable[[Scenario], str]
+    """The type of those that are created without one."""
 
 
-DEVICE = EntityKind("device", lambda platform: platform.devices)
-ASSET = EntityKind("asset", lambda platform: platform.assets)
+DEVICE = EntityKind("device", lambda platform: platform.devices, lambda scenario: scenario.platform.device_type)
+ASSET = EntityKind("asset", lambda platform: platform.assets, lambda scenario: scenario.asset_type)
 
 
 def _entity_app(kind: EntityKind, example: str, text: str) -> typer.Typer:
@@ -88,7 +91,7 @@ def create_entity(session: CliSession, kind: EntityKind, name: str, entity_type:
     with session.connect() as platform:
         entities = kind.registry(platform)
         existing = entities.find(name)
-        entity = existing or entities.get_or_create(name, entity_type or session.scenario.platform.entity_type)
+        entity = existing or entities.get_or_create(name, entity_type or kind.default_type(session.scenario))
     text = f"Created {kind.noun} {name}." if existing is None else f"The {kind.noun} {name} already exists."
     session.output.emit(
         {"ok": True, "created": existing is None, kind.noun: _document(entity)}, lambda console: console.print(text)

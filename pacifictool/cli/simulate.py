@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pacifictool.cli.context import CliSession
-    from pacifictool.scenario import Device, Scenario
+    from pacifictool.scenario import DeviceSpec, Scenario
     from pacifictool.settings import Secret
     from pacifictool.simulation.summary import FleetSummary
 
@@ -133,7 +133,7 @@ def listening_address(text: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
-def _tokens(session: CliSession, devices: Sequence[Device], token: str | None) -> dict[str, Secret]:
+def _tokens(session: CliSession, devices: Sequence[DeviceSpec], token: str | None) -> dict[str, Secret]:
     """Access tokens by device name: the given one, or looked up over REST."""
     from pacifictool.settings import Secret, check_device_token
 

@@ -12,7 +12,7 @@ from pacifictool.mqtt.session import MqttSession
 from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems, refused_token
 from pacifictool.provisioning.entities import check_reachable, find_by_name
 from pacifictool.rest import SERVER_SCOPE, Device
-from pacifictool.scenario import Device as ScenarioDevice
+from pacifictool.scenario import DeviceSpec
 from pacifictool.tools.threads import run_bounded
 
 GROUP = "Devices and assets"
@@ -49,7 +49,7 @@ def _attributes(context: CheckContext) -> Iterator[CheckResult]:
     described = [device for device in context.scenario.devices if device.name in context.devices]
     sample = described[:: max(1, -(-len(described) // MAX_DEVICES))]
 
-    def check(wanted: ScenarioDevice) -> Problem | None:
+    def check(wanted: DeviceSpec) -> Problem | None:
         device = context.devices[wanted.name]
         return next(iter(attribute_problems(context.require_platform(), context.scenario, wanted, device)), None)
 

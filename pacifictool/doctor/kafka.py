@@ -79,7 +79,7 @@ def _versions(context: CheckContext) -> Iterator[CheckResult]:
 
 
 def _topic(context: CheckContext) -> Iterator[CheckResult]:
-    wanted = context.scenario.kafka
+    wanted = context.scenario.forwarding
     topic = context.require_admin().describe(wanted.topic)
     if topic is None:
         text = f"Topic {wanted.topic} does not exist at {context.settings.kafka}."
@@ -129,7 +129,7 @@ def _clock(context: CheckContext) -> Iterator[CheckResult]:
 
 def _newest(context: CheckContext) -> Record | None:
     """The record with the latest timestamp among the last ones of all partitions."""
-    topic, admin = context.scenario.kafka.topic, context.require_admin()
+    topic, admin = context.scenario.forwarding.topic, context.require_admin()
     ends, starts = admin.offsets(topic), admin.offsets(topic, at="start")
     last = {part: max(starts.get(part, 0), end - 1) for part, end in ends.items()}
     found = read_records(context.settings.kafka, topic, start=last, end=ends, timeout_seconds=TIMEOUT_SECONDS)

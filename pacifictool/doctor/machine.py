@@ -84,7 +84,7 @@ def _jars(context: CheckContext) -> Iterator[CheckResult]:
 
 
 def _open_files(context: CheckContext) -> Iterator[CheckResult]:
-    devices = len(context.scenario.turbines)
+    devices = len(context.scenario.devices)
     try:
         ensure_descriptors(devices)
     except MqttError as error:

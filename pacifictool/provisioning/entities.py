@@ -20,10 +20,9 @@ from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
-from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Platform
-from pacifictool.rest import Device as PlatformDevice
+from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Device, Platform
 from pacifictool.rest.resources import Entity, NamedResources
-from pacifictool.scenario import DEVICE_TYPE, Attribute, Device, Scenario
+from pacifictool.scenario import DEVICE_TYPE, Attribute, DeviceSpec, Scenario
 from pacifictool.settings import MqttEndpoint, Secret
 
 SCOPES: Final = {"client": CLIENT_SCOPE, "server": SERVER_SCOPE, "shared": SHARED_SCOPE}
@@ -38,7 +37,7 @@ AttributesByScope = Mapping[str, Mapping[str, Any]]
 """Attributes by the scenario's name of their scope."""
 
 
-def wanted_attributes(scenario: Scenario, device: Device) -> dict[str, dict[str, str]]:
+def wanted_attributes(scenario: Scenario, device: DeviceSpec) -> dict[str, dict[str, str]]:
     """The attributes that the forwarding reads, by the scenario's name of their scope: client, server, shared.
 
     The first of the client attributes is `deviceType`, which says that messages of the device are forwarded.
@@ -81,7 +80,7 @@ def look_up_tokens(
             hint=f"{suggestion} `pacifictool setup` creates the devices of a scenario.".lstrip(),
         )
 
-    def look_up(device: PlatformDevice) -> tuple[str, Secret]:
+    def look_up(device: Device) -> tuple[str, Secret]:
         return device.name, platform.devices.token(device.id)
 
     found = list(devices.values())
@@ -104,7 +103,7 @@ class DevicePlanner:
         self._scenario = scenario
         self._reporter = reporter
         self._stop = stop
-        self._devices: dict[str, PlatformDevice] = {}
+        self._devices: dict[str, Device] = {}
 
     def plan(self) -> Iterator[Change]:
         """A change for each device, then one for the attributes of each."""
@@ -120,7 +119,7 @@ class DevicePlanner:
         for device in devices:
             yield self._attributes_change(device, attributes.get(device.name, {}))
 
-    def _attributes_change(self, device: Device, actual: AttributesByScope) -> Change:
+    def _attributes_change(self, device: DeviceSpec, actual: AttributesByScope) -> Change:
         differing: dict[str, dict[str, str]] = {}
         differences, action = [], ChangeAction.CREATE
         for scope, wanted in wanted_attributes(self._scenario, device).items():
@@ -147,7 +146,7 @@ class DevicePlanner:
         """Attributes of the devices that exist, by device name, of the scopes that the scenario uses."""
         scopes = dict.fromkeys(["client", *(attribute.scope for attribute in self._scenario.forwarding.attributes)])
 
-        def read(device: PlatformDevice) -> tuple[str, AttributesByScope]:
+        def read(device: Device) -> tuple[str, AttributesByScope]:
             found = {scope: self._platform.attributes.get(device, scope=SCOPES[scope]) for scope in scopes}
             return device.name, found
 
@@ -158,7 +157,7 @@ class DevicePlanner:
     def _create(self, name: str, wanted: str) -> None:
         self._devices[name] = self._platform.devices.create_or_get(name, wanted)
 
-    def _change_type(self, device: PlatformDevice, wanted: str) -> None:
+    def _change_type(self, device: Device, wanted: str) -> None:
         self._devices[device.name] = self._platform.devices.change_type(device, wanted)
 
     def _set_attributes(self, name: str, attributes: Mapping[str, Mapping[str, str]]) -> None:

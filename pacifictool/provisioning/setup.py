@@ -16,7 +16,7 @@ from pacifictool.provisioning.entities import DevicePlanner, asset_changes, chec
 from pacifictool.provisioning.forwarding import check_expressible
 from pacifictool.provisioning.gateway import gateway_change, gateway_notes
 from pacifictool.rest import ForwardingSpec, Platform
-from pacifictool.scenario import Forwarding, Scenario
+from pacifictool.scenario import ForwardingConfig, Scenario
 from pacifictool.settings import Settings
 
 
@@ -81,7 +81,7 @@ class Provisioner:
             yield dashboard_change(self._platform, self._scenario)
 
 
-def _topic_changes(admin: KafkaAdmin, wanted: Forwarding, *, add_partitions: bool = False) -> Iterator[Change]:
+def _topic_changes(admin: KafkaAdmin, wanted: ForwardingConfig, *, add_partitions: bool = False) -> Iterator[Change]:
     """Compares the topic with the scenario.
 
     Its records must have the broker's timestamps: a 1.x server's records have none of their own (CreateTime -1:

@@ -15,9 +15,8 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
 from pacifictool.report.ranges import range_of
 from pacifictool.report.topic import TopicReadings, tolerance
-from pacifictool.rest import Asset, Platform
-from pacifictool.rest import Device as PlatformDevice
-from pacifictool.scenario import Aggregate, Analytics, Device, Scenario
+from pacifictool.rest import Asset, Device, Platform
+from pacifictool.scenario import Aggregate, Analytics, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint
 
 MAX_GROUPS = 12
@@ -124,7 +123,7 @@ def _posted(
     platform: Platform, analytics: Analytics, name: str, begin_ms: int, end_ms: int
 ) -> dict[str, dict[int, float]]:
     """By key and window end: the results of the group's entity, which the gateway sink makes a device."""
-    entity: Asset | PlatformDevice | None = None
+    entity: Asset | Device | None = None
     if analytics.entity_kind == "asset":
         entity = platform.assets.find(name)
     entity = entity or platform.devices.find(name)
@@ -213,7 +212,7 @@ def _job(view: JobView, topic: TopicReadings, ends: Mapping[int, int], begin_ms:
     )
 
 
-def bands_of(devices: Iterable[Device], key: str) -> tuple[Band, ...]:
+def bands_of(devices: Iterable[DeviceSpec], key: str) -> tuple[Band, ...]:
     """One band per device that sends `key`. Devices with the same range share one band, named after the first."""
     names: dict[tuple[float, float], list[str]] = {}
     for device in devices:

@@ -349,9 +349,9 @@ def _draw_invalid_records(chart: Any, facts: RunFacts, row: int) -> None:
 
 
 def _table(group: GroupFacts, each: AnalyticsFacts, *, several: bool) -> str:
-    of = f"{each.name}: " if several else ""
+    owner = f"{each.name}: " if several else ""
     return "".join(
-        _series_table(series, each, f"{of}{group.name}" + (f", {series.title}" if each.has_several_keys else ""))
+        _series_table(series, each, f"{owner}{group.name}" + (f", {series.title}" if each.has_several_keys else ""))
         for series in group.series
     )
 

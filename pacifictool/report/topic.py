@@ -1,4 +1,4 @@
-"""The topic's readings by group and window, and every result computed anew from them, without any code of the job."""
+"""The topic's readings by group and window, and every result recomputed from them, without any code of the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.kafka.records import Record
 from pacifictool.report.facts import RELATIVE_TOLERANCE, Batch
-from pacifictool.scenario import READING_TIME, Aggregate, Analytics, Forwarding
+from pacifictool.scenario import READING_TIME, Aggregate, Analytics, ForwardingConfig
 
 SKETCH_TOLERANCE = 0.01
 """Of percentiles and distinct counts, which the job estimates where there are many different values."""
@@ -86,7 +86,11 @@ class TopicReadings:
     """The topic's readings of one analytics after another; and how long the records of each batch had waited."""
 
     def __init__(
-        self, forwarding: Forwarding, analytics: Sequence[Analytics], begin_ms: int, batches: Sequence[CountedBatch]
+        self,
+        forwarding: ForwardingConfig,
+        analytics: Sequence[Analytics],
+        begin_ms: int,
+        batches: Sequence[CountedBatch],
     ) -> None:
         self._forwarding = forwarding
         self._analytics = analytics

@@ -51,18 +51,18 @@ def panels(facts: RunFacts) -> list[Panel]:
     found = []
     several = len(facts.analytics) > 1
     for each in facts.analytics:
-        of = f"{each.name}: " if several else ""
+        owner = f"{each.name}: " if several else ""
         if not each.has_several_keys:
             for number, group in enumerate(each.groups):
                 for series in group.series:
                     only = (Line(group.name, number, series),)
-                    found.append(Panel(f"{of}{group.name}", series.title, each, only, shows_readings=True))
+                    found.append(Panel(f"{owner}{group.name}", series.title, each, only, shows_readings=True))
             continue
         for index, first in enumerate(each.groups[0].series):
             lines = tuple(
                 Line(group.name, number, group.series[index]) for number, group in enumerate(each.groups[:MAX_LINES])
             )
-            found.append(Panel(f"{of}{first.title}", first.title, each, lines, shows_readings=len(lines) == 1))
+            found.append(Panel(f"{owner}{first.title}", first.title, each, lines, shows_readings=len(lines) == 1))
     return found
 
 
@@ -119,11 +119,12 @@ def band_label(band: Band) -> str:
 def notes(facts: RunFacts) -> Iterator[str]:
     """What a reader has to know to interpret the charts."""
     for each in facts.analytics:
-        of = f" of {each.name}" if len(facts.analytics) > 1 else ""
+        owner = f" of {each.name}" if len(facts.analytics) > 1 else ""
         if each.groups_left_out:
-            yield f"{each.groups_left_out:,} more {each.groups_word}{of} are not shown; choose them with --entity."
+            yield f"{each.groups_left_out:,} more {each.groups_word}{owner} are not shown; choose them with --entity."
         if each.has_several_keys and len(each.groups) > MAX_LINES:
-            yield f"The charts{of} show the first {MAX_LINES} of {len(each.groups)} {each.groups_word}; the tables all."
+            shown = f"the first {MAX_LINES} of {len(each.groups)} {each.groups_word}"
+            yield f"The charts{owner} show {shown}; the tables show all."
     if facts.job is None:
         yield "No job with these settings was found on this machine: waits and invalid records are not known."
     missing = sum(window.value is None and window.topic_value is not None for _, window in facts.windows())

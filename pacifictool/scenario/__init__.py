@@ -4,9 +4,11 @@ A scenario is a TOML file; the tutorial's is the default and a package resource 
 """
 
 from pacifictool.scenario.aggregates import Aggregate
-from pacifictool.scenario.devices import Device, FleetSpec
+from pacifictool.scenario.analytics import Analytics
+from pacifictool.scenario.devices import DeviceSpec, FleetSpec
+from pacifictool.scenario.forwarding import Bounds, ForwardingConfig
 from pacifictool.scenario.load import describe_validation_error, load_scenario, parse_scenario, tutorial_scenario
-from pacifictool.scenario.model import MAX_FLEET, Analytics, AssetSpec, Bounds, Forwarding, PlatformTypes, Scenario
+from pacifictool.scenario.model import MAX_FLEET, AssetSpec, PlatformTypes, Scenario
 from pacifictool.scenario.names import (
     DEVICE_NAME,
     DEVICE_TYPE,
@@ -28,9 +30,9 @@ __all__ = [
     "AssetSpec",
     "Attribute",
     "Bounds",
-    "Device",
+    "DeviceSpec",
     "FleetSpec",
-    "Forwarding",
+    "ForwardingConfig",
     "PlatformTypes",
     "Scenario",
     "check_key",

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from pacifictool.scenario.names import DEVICE_NAME, DEVICE_TYPE, MAX_NAME_LENGTH, suggestion
 
 if TYPE_CHECKING:
-    from pacifictool.scenario.devices import Device, FleetSpec
-    from pacifictool.scenario.model import Analytics, Forwarding, Scenario
+    from pacifictool.scenario.analytics import Analytics
+    from pacifictool.scenario.devices import DeviceSpec, FleetSpec
+    from pacifictool.scenario.forwarding import ForwardingConfig
+    from pacifictool.scenario.model import Scenario
 
 _FROM_DEVICE = "needs device = true in [forwarding], which adds it to records"
 
@@ -44,7 +46,7 @@ def check_keys(scenario: Scenario) -> None:
     _check_words("labels", scenario.labels, ["device", DEVICE_NAME, *forwarding.attribute_keys, *values])
 
 
-def _check_groups(each: Analytics, forwarding: Forwarding) -> None:
+def _check_groups(each: Analytics, forwarding: ForwardingConfig) -> None:
     place = f"analytics {each.name!r}: group_by"
     for key in each.group_by:
         if key == DEVICE_NAME and not forwarding.device:
@@ -54,7 +56,7 @@ def _check_groups(each: Analytics, forwarding: Forwarding) -> None:
             raise ValueError(f"{place} {key!r} is not in forwarding.attributes{suggestion(key, known)}")
 
 
-def _check_aggregates(each: Analytics, forwarding: Forwarding) -> None:
+def _check_aggregates(each: Analytics, forwarding: ForwardingConfig) -> None:
     texts = {*forwarding.attribute_keys, DEVICE_NAME}
     for result, aggregate in each.telemetry.items():
         key = aggregate.key
@@ -83,7 +85,7 @@ def _check_required(scenario: Scenario) -> None:
                 )
 
 
-def _simulated(scenario: Scenario) -> Iterator[tuple[str, Device | FleetSpec]]:
+def _simulated(scenario: Scenario) -> Iterator[tuple[str, DeviceSpec | FleetSpec]]:
     """What is simulated, with its place in the file."""
     for number, device in enumerate(scenario.devices, start=1):
         yield f"devices[{number}]", device

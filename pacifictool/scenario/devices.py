@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pacifictool.models.config import Model, Number, read_replays
 from pacifictool.scenario.names import Attribute, Key, Name, Seconds, suggestion
 from pacifictool.scenario.payload import PayloadTemplate
+from pacifictool.scenario.tables import Table
 
 _FORMAT: Final = r"(?::0?[1-9]d)?\}"
 _NUMBER = re.compile(r"\{number" + _FORMAT)
@@ -38,11 +39,7 @@ def _as_list(models: Any) -> Any:
     return models if isinstance(models, list | tuple) else (models,)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Episode(_Table):
+class _Episode(Table):
     """A span of a device's time, which begins with its first reading."""
 
     after: Annotated[Seconds, Field(ge=0)]
@@ -111,13 +108,13 @@ class Anomaly(_Episode):
         return f"× {self.factor:g}" if self.factor is not None else f"= {self.set:g}"
 
 
-class Device(_Table):
+class DeviceSpec(Table):
     """`[[devices]]`: one simulated device."""
 
     name: Name
     """Name of the device; unique, at most 255 characters."""
 
-    attributes: Annotated[dict[AttributeText, Name], BeforeValidator(_each_once)] = {}
+    attributes: Annotated[dict[AttributeText, Name], BeforeValidator(_each_once)] = Field(default={})
     """Its attributes, of those that are forwarded: `{ site = "North", "server:tier" = "gold" }`."""
 
     telemetry: Annotated[dict[Key, Model], Field(min_length=1)]
@@ -145,7 +142,7 @@ class Device(_Table):
         return self
 
 
-class FleetSpec(_Table):
+class FleetSpec(Table):
     """`[fleet]`: the devices of `--fleet N`, which replace the scenario's own."""
 
     name: Name = "Device {number:05d}"
@@ -156,7 +153,7 @@ class FleetSpec(_Table):
 
     attributes: Annotated[
         dict[AttributeText, Name | Annotated[tuple[Name, ...], Field(min_length=1)]], BeforeValidator(_each_once)
-    ] = {}
+    ] = Field(default={})
     """Attributes of each device: a pattern such as `"Zone {group}"`, where `{group}` counts from 1 and `{number}` is
     the device's own; or a list of values, assigned to the groups in turn."""
 
@@ -209,11 +206,11 @@ class FleetSpec(_Table):
     def _models(self, group: int) -> dict[str, Model]:
         return {key: models[group % len(models)] for key, models in self.telemetry.items()}
 
-    def devices(self, count: int) -> tuple[Device, ...]:
+    def devices(self, count: int) -> tuple[DeviceSpec, ...]:
         """Devices 1 to `count`. A smaller fleet is always the first part of a larger one."""
         return tuple(self._device(index) for index in range(count))
 
-    def _device(self, index: int) -> Device:
+    def _device(self, index: int) -> DeviceSpec:
         group = index % self.groups
 
         def value(pattern: str | tuple[str, ...]) -> str:
@@ -222,7 +219,7 @@ class FleetSpec(_Table):
             return pattern[group % len(pattern)]
 
         # Built from validated parts; validating each of 100,000 devices again would take seconds.
-        return Device.model_construct(
+        return DeviceSpec.model_construct(
             name=self.name.format(number=index + 1),
             attributes={key: value(pattern) for key, pattern in self.attributes.items()},
             telemetry=self._models(group),

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final
 
 from pacifictool.errors import MqttError
 from pacifictool.models.generators import device_key, generator_for, uniform_bits
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
-from pacifictool.mqtt.packets import PublishEncoder
-from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.connection import DeviceConnection
-from pacifictool.simulation.disconnects import DisconnectCause, SessionHistory
+from pacifictool.simulation.device_fleet import DeviceFleet, DeviceState
+from pacifictool.simulation.disconnects import SessionHistory
 from pacifictool.simulation.disturbances import Disturbances, Injection
-from pacifictool.simulation.loop import EventLoop
-from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.outbox import Outbox
 from pacifictool.simulation.payload import TemplatePayload, TextValues
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading, ReadingSource
-from pacifictool.simulation.summary import FleetCounters
 from pacifictool.tools.backoff import Backoff
 
 LATE_SECONDS: Final = 1.0
@@ -39,53 +34,6 @@ _RECONNECT: Final = Backoff(0.25, 15.0, jitter=0.5)
 _TICKS_PER_KEEPALIVE: Final = 4
 
 
-class DeviceState(Enum):
-    """The state of a device."""
-
-    OFFLINE = auto()
-    CONNECTING = auto()
-    LOGIN = auto()
-    ONLINE = auto()
-    ENDED = auto()
-
-
-class DeviceFleet(Protocol):
-    """The fleet, as its devices see it."""
-
-    endpoint: MqttEndpoint
-    options: FleetOptions
-    counters: FleetCounters
-    loop: EventLoop
-    encoder: PublishEncoder
-
-    def connect(self, device: RunningDevice) -> None:
-        """Opens a connection; `RunningDevice.connected` or `RunningDevice.connect_failed` will be called."""
-
-    def connect_failed(self, device: RunningDevice, error: MqttError) -> None:
-        """There is no session, for a reason that may be temporary."""
-
-    def accepted(self, device: RunningDevice) -> None:
-        """The device has a session."""
-
-    def refused(self, device: RunningDevice, error: MqttError) -> None:
-        """The platform refuses the device, or what it sends."""
-
-    def interrupted(self, device: RunningDevice, cause: DisconnectCause) -> None:
-        """The platform ends the device's sessions again and again; `cause` is the likely reason."""
-
-    def room(self) -> int:
-        """How many further readings may be in flight; 0 or less: none."""
-
-    def wait_for_room(self, device: RunningDevice) -> None:
-        """Runs `device` when there is room again, after those that already wait."""
-
-    def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
-        """These readings were delivered."""
-
-    def lost(self, reading: Reading, reason: str) -> None:
-        """A reading was lost."""
-
-
 class RunningDevice:
     """The state of one device in a running fleet. All methods must be called in the event loop's thread."""
 
@@ -96,7 +44,9 @@ class RunningDevice:
         "wake_at",
     )  # fmt: skip
 
-    def __init__(self, plan: SimulatedDevice, fleet: DeviceFleet, *, connect_at: float, seed: int) -> None:
+    def __init__(
+        self, plan: SimulatedDevice, fleet: DeviceFleet[RunningDevice], *, connect_at: float, seed: int
+    ) -> None:
         options = fleet.options
         self.plan = plan
         self.state = DeviceState.OFFLINE

@@ -16,7 +16,8 @@ from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.connection import Connector, DeviceConnection
-from pacifictool.simulation.device import DeviceState, RunningDevice
+from pacifictool.simulation.device import RunningDevice
+from pacifictool.simulation.device_fleet import DeviceState
 from pacifictool.simulation.disconnects import DisconnectCause, explain
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.loop import EventLoop

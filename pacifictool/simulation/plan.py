@@ -10,7 +10,7 @@ from typing import Final
 from pacifictool.errors import ScenarioError, UsageError
 from pacifictool.models.config import replay_clock
 from pacifictool.scenario import Scenario
-from pacifictool.scenario.devices import Anomaly, Device, Dropout
+from pacifictool.scenario.devices import Anomaly, DeviceSpec, Dropout
 from pacifictool.settings import Secret
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.schedule import RecordedSchedule, Schedule
@@ -46,7 +46,7 @@ class SimulatedDevice:
         return schedule
 
 
-def choose_devices(scenario: Scenario, names: Sequence[str] = ()) -> tuple[Device, ...]:
+def choose_devices(scenario: Scenario, names: Sequence[str] = ()) -> tuple[DeviceSpec, ...]:
     """The devices with these names, in the order of the names and once each; without names, all devices.
 
     Raises UsageError with similar names for an unknown one, ScenarioError for a scenario without devices.
@@ -74,7 +74,7 @@ def _suggest(name: str, known: Sequence[str]) -> str:
 
 
 def plan_devices(
-    devices: Sequence[Device],
+    devices: Sequence[DeviceSpec],
     token_of: Callable[[str], Secret],
     *,
     rate: float | None = None,

@@ -156,7 +156,7 @@ class JobHops:
     def _find_folder(self) -> Path:
         """The folder of the job that runs for this scenario and platform; else of one that runs on the topic; else of
         one that has run; else the most likely."""
-        wanted = WantedJob.of(self.scenario, self.settings.url, self.settings.mqtt)
+        wanted = WantedJob.from_scenario(self.scenario, self.settings.url, self.settings.mqtt)
         running = [folder for folder in self.folders if is_held(folder)]
         fitting = [
             folder

@@ -22,8 +22,7 @@ from pacifictool.models.generators import generator_for
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.session import MqttSession
 from pacifictool.rest import Device, Platform
-from pacifictool.scenario import Bounds
-from pacifictool.scenario import Device as ScenarioDevice
+from pacifictool.scenario import Bounds, DeviceSpec
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret
 from pacifictool.tools.threads import start_thread
 
@@ -54,7 +53,7 @@ class Probe:
         return any(float(number) == self.value for number in _NUMBER.findall(record))
 
 
-def probe_value(device: ScenarioDevice, key: str, bounds: Bounds, rng: random.Random | None = None) -> float:
+def probe_value(device: DeviceSpec, key: str, bounds: Bounds, rng: random.Random | None = None) -> float:
     """A value near one that the device's model of this key gives, with a fraction of its own.
 
     It is valid whenever the device's own is.
@@ -69,7 +68,7 @@ def probe_value(device: ScenarioDevice, key: str, bounds: Bounds, rng: random.Ra
     return round(next(fitting, within), 6)
 
 
-def _typical(device: ScenarioDevice, key: str, rng: random.Random) -> float:
+def _typical(device: DeviceSpec, key: str, rng: random.Random) -> float:
     """A value that the device may send; a model may have none for some readings."""
     generator = generator_for(device.telemetry[key], seed=rng.getrandbits(32), device=device.name, key=key)
     values = (generator.value(number, float(number)) for number in range(_READINGS_TRIED))

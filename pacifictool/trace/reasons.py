@@ -15,8 +15,7 @@ from pacifictool.problems import (
     forwarding_problems,
 )
 from pacifictool.rest import Device, ForwardingSpec, Platform, Plugin, Rule
-from pacifictool.scenario import Device as ScenarioDevice
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import DeviceSpec, Scenario
 from pacifictool.settings import Settings
 
 _HARMLESS = (*DUPLICATES, ProblemCode.RULE_NAMESAKE, ProblemCode.ZONE_DIFFERS)
@@ -32,7 +31,7 @@ class ReasonFinder:
     settings: Settings
     scenario: Scenario
     spec: ForwardingSpec
-    described: ScenarioDevice
+    described: DeviceSpec
     """As in the scenario."""
     device: Device
     sent_ms: int

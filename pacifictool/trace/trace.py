@@ -16,8 +16,7 @@ from pacifictool.kafka.records import Record
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.problems import SETUP, Problem, ProblemCode, code_of, refused_token
 from pacifictool.rest import Device, ForwardingSpec, Platform
-from pacifictool.scenario import Device as ScenarioDevice
-from pacifictool.scenario import Scenario
+from pacifictool.scenario import DeviceSpec, Scenario
 from pacifictool.settings import Secret, Settings
 from pacifictool.tools.times import utc_clock
 from pacifictool.trace.hops import LAST_HOP, TITLES, HopStatus, TraceHop, TraceResult, TraceStopped, hop_title
@@ -56,7 +55,7 @@ class Trace:
     settings: Settings
     scenario: Scenario
     spec: ForwardingSpec
-    device: ScenarioDevice
+    device: DeviceSpec
     """As in the scenario."""
     key: str
     """The key of telemetry that the probe has."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from pacifictool.kafka.records import Record
-from pacifictool.scenario import READING_TIME, Analytics, Attribute, Device, Scenario
+from pacifictool.scenario import READING_TIME, Analytics, Attribute, DeviceSpec, Scenario
 from pacifictool.tools.times import utc_clock
 
 
@@ -26,7 +26,7 @@ class Arrival:
         values = tuple(self._field(key) for key in analytics.group_by)
         return values if all(isinstance(value, str) for value in values) else None  # type: ignore[return-value]
 
-    def differs(self, device: Device) -> bool:
+    def differs(self, device: DeviceSpec) -> bool:
         """Whether the record has another value of an attribute than the device in the scenario."""
         for text, value in device.attributes.items():
             found = self._field(Attribute.parse(text).key)

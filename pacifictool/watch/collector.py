@@ -74,7 +74,7 @@ class Collector:
             target.platform, scenario, entities=target.entities, devices=target.devices, clock_ms=clock_ms
         )
         self._topic_poller = TopicPoller(target.kafka, topic)
-        wanted = WantedJob.of(scenario, target.platform.url, target.mqtt)
+        wanted = WantedJob.from_scenario(scenario, target.platform.url, target.mqtt)
         self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
         empty = tuple(AnalyticsView(each) for each in self._words.analytics)
         self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)

@@ -149,8 +149,8 @@ def verdict_of(
     if stale:
         view, first = stale[0]
         more = f" and {len(stale) - 1:,} more" if len(stale) > 1 else ""
-        of = f" of {view.described.name}" if len(words.analytics) > 1 else ""
-        text = f"Data moves from end to end, but {first.name}{more} has no fresh {view.described.result}{of}."
+        owner = f" of {view.described.name}" if len(words.analytics) > 1 else ""
+        text = f"Data moves from end to end, but {first.name}{more} has no fresh {view.described.result}{owner}."
         return Verdict(Code.GROUPS_STALE, text)
     return Verdict(Code.FLOWING, "Data moves from end to end.")
 

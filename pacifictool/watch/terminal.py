@@ -285,14 +285,14 @@ def line(snapshot: Snapshot, choice: Choice = EVERYTHING) -> str:
 
 def _group_text(group: GroupView, view: AnalyticsView, snapshot: Snapshot) -> str:
     described, latest = view.described, group.latest
-    of = f"{described.name}: " if len(snapshot.platform.analytics) > 1 else ""
+    owner = f"{described.name}: " if len(snapshot.platform.analytics) > 1 else ""
     if latest is None:
-        return f"{of}{group.name} –"
+        return f"{owner}{group.name} –"
     values = group.values()
     texts = [f"{key.title} {value_text(values.get(key.key))}" for key in described.keys]
     shown = value_text(values.get(described.keys[0].key)) if len(texts) == 1 else ", ".join(texts)
     readings = "" if latest.readings is None else f", {latest.readings} readings"
-    return f"{of}{group.name} {shown} ({age_text(group.age_seconds(snapshot.ts_ms, described))}{readings})"
+    return f"{owner}{group.name} {shown} ({age_text(group.age_seconds(snapshot.ts_ms, described))}{readings})"
 
 
 # Numbers as text; the page's script (resources/page/words.js) writes them in the same way.

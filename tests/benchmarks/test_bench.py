@@ -1,4 +1,4 @@
-"""`make bench`: its engines agree on a few thousand records, and a wrong response does not pass."""
+"""`make bench`: its engines agree on a few thousand records, and a wrong result is rejected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_our_job_is_measured_and_a_wrong_mean_of_it_is_found(bench: Bench) -> No
     assert outcome.peak_mb > 100
     _topic, exact = bench.topic(WORKLOAD)
     key = next(iter(exact))
-    # The smallest error there can be: a millionth in one of the records of one window.
+    # The smallest possible error: a millionth in one record of one window.
     wrong = dict(exact) | {key: (exact[key][0], exact[key][1] + Fraction(1, 10**6 * exact[key][0]))}
     assert len(differences(wrong, report.means, closing_zone="end of stream", tolerance=0)) == 1
 
@@ -90,7 +90,7 @@ def test_bars_compare_with_the_java_job_as_this_machine_would_run_it() -> None:
         return {"per_second": {"median": rate}}
 
     rates = {f"{label}, {phase}": measured(983_000) for label in (OURS, stages.ONE_CORE) for phase in ("cold", "warm")}
-    # Reading is twice as fast here as where the Java job was measured: its 983,000/s would be 1,966,000/s.
+    # Reading is twice as fast here as on the machine where the Java job was measured: its 983,000/s would be 1,966,000/s.
     engine = {**rates, f"{READING}, warm": measured(2_400_000)}
     ratio = {"cold": {"median": 7.9}, "warm": {"median": 8.0}}
     bars = check_bars({"engines": {stages.HEADLINES[0].name: {"engines": engine, "ours_to_best_peer": ratio}}})

@@ -1,4 +1,4 @@
-"""A real Chromium, and a pipeline that moves: platform, broker, job and turbines, with the page at the platform's `/`."""
+"""A real Chromium, and a running pipeline: platform, broker, job and turbines, with the page at the platform's `/`."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens a page in a fresh context; whatever the console or the policy complains about fails the test."""
+    """Opens a page in a fresh context; any complaint of the console or the policy fails the test."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

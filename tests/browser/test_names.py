@@ -28,7 +28,7 @@ from tests.support.reports import report, zone, zones
 pytestmark = pytest.mark.timeout(120)
 
 CHARTED = (*MARKUP[4:16], LETTERS[2], *UNSEEN[:2], *CONTROLS[:2])
-"""What the chart is tried with: it draws twelve lines at most."""
+"""The names in the chart, which draws at most twelve lines."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The page in a real browser, while the data moves. The last tests stop it, piece by piece."""
+"""The page in a real browser, with live data. The last tests stop the parts one by one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def compare(page: Page, pipeline: Pipeline, sample: dict[str, Any]) -> None:
         asset = pipeline.platform.assets.find(zone["name"])
         value = stored(pipeline.platform, asset, zone["ts"])
         if value != zone["value"]:
-            # A correction may have come between the page's look and ours: then the page has it a moment later.
+            # A correction may have arrived between the page's read and the test's: then the page shows it soon.
             wait_until_equal(page, pipeline, zone["name"], asset)
         else:
             assert zone["text"] == two_digits(value)
@@ -288,7 +288,7 @@ def watch_web(pipeline: Pipeline, tmp_path: Path) -> Iterator[tuple[str, subproc
 def test_watch_web_shows_the_same(
     pipeline: Pipeline, watch_web: tuple[str, subprocess.Popen[str]], open_page: OpenPage
 ) -> None:
-    # The page is asked for after its server, so that it is closed before: an open stream that breaks is a complaint.
+    # The page is requested after its server, so that it is closed first: a broken stream is a complaint.
     page = open_page(watch_web[0])
     expect(page.locator("#verdict")).to_have_text("Data moves from end to end.", timeout=10_000)
     for _ in range(3):

@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mar
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT_SECONDS = 300.0
-"""Some ten times what anything takes when the two cores have nothing else to do: five JVMs start here."""
+"""About ten times what anything takes on two idle cores: five JVMs start here."""
 FINISHED = "INFO Executor: Finished task"
 SMALL = (
     "--conf", "spark.executor.memory=512m",
     "--conf", "spark.executor.cores=1",
-    # Short-lived JVMs on two cores: what the better compiler costs is not earned back.
+    # Short-lived JVMs on two cores: the optimising compiler does not pay off.
     "--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 )  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, rig: 
     verdict = rig.compare()
     assert (verdict.records, verdict.rejected, verdict.differences) == (3000 + len(GARBAGE), len(GARBAGE), ())
     assert any(FINISHED in worker.log_beyond(others) for worker in cluster.workers)
-    # The executors had our Java from the driver.
+    # The executors had the toolkit's Java from the driver.
     assert any([*worker.folder.glob("work/app-*/*/BatchReader.jar")] for worker in cluster.workers)
 
 
@@ -116,7 +116,7 @@ def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(cluster: 
     assert rig.verify(seconds=TIMEOUT_SECONDS).rejected >= len(GARBAGE)
     assert FINISHED in second.log_beyond(others)
 
-    # Now there is nobody left, which a person must not have to find out from Spark's log.
+    # No worker is left, which must not only be visible in Spark's log.
     assert "No executor" not in job.said
     second.kill()
     job.wait_to_say("No executor has taken the work for 15 s", TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""The REST API by its bytes: raw requests, and responses reduced to what a fact speaks of."""
+"""Raw REST requests, with responses reduced to what a fact is about."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pacifictool.settings import Settings
 
 TIMEOUT_SECONDS: Final = 60
 LOGIN_SECONDS: Final = 300
-"""A login is used this long; servers let an access token live for 15 minutes."""
+"""How long a login is used; access tokens of servers are valid for 15 minutes."""
 NOBODY: Final = "00000000-1dd2-11b2-8080-808080808080"
-"""An id that no entity has. It is of version 1: a server in SQL mode takes no others."""
+"""An id that no entity has. It is of version 1, the only one that a server in SQL mode accepts."""
 NULL_ID: Final = "13814000-1dd2-11b2-8080-808080808080"
 """The id of the system's tenant and of no customer."""
 NOT_FOUND: Final = (404, 32, "Requested item wasn't found!")
 UNAUTHENTICATED: Final = (401, 10, "Authentication failed")
 EMPTY_OK: Final = (200, b"", None)
-"""What `bare` gives for a success that says nothing."""
+"""The result of `bare` for an empty success."""
 EMPTY_BAD_REQUEST: Final = (400, "")
-"""What `silent` gives for a refusal that says nothing."""
+"""The result of `silent` for an empty refusal."""
 
 
 class Api:
@@ -40,7 +40,7 @@ class Api:
 
     @property
     def tokens(self) -> dict[str, str]:
-        """The tenant's access and refresh token, renewed well before they expire: a session of tests outlives them."""
+        """The tenant's access and refresh token, renewed well before they expire, which is within a test session."""
         if time.monotonic() - self._logged_in_at > LOGIN_SECONDS:
             self.renew()
         return self._tokens
@@ -70,7 +70,7 @@ class Api:
         authorization: str | None = "",
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
-        """One call on a connection of its own; `authorization` "" is the tenant's token, None no header at all."""
+        """One call on a new connection; `authorization` "" is the tenant's token, None no header at all."""
         sent = dict(headers or {})
         data = body.encode() if isinstance(body, str) else body
         if json is not None:
@@ -80,7 +80,7 @@ class Api:
         if authorization is not None:
             sent["X-Authorization"] = authorization or f"Bearer {self.token}"
         with requests.Session() as session:
-            # A proxy of the user's would change what is observed here.
+            # A configured proxy would change what is observed.
             session.trust_env = False
             if self.settings.tls_files.ca_file is not None:
                 session.verify = str(self.settings.tls_files.ca_file)
@@ -101,7 +101,7 @@ class Api:
 
     @cached_property
     def user(self) -> dict[str, Any]:
-        """Who we are."""
+        """The logged-in user."""
         user: dict[str, Any] = self.get("/api/auth/user")
         return user
 
@@ -124,7 +124,7 @@ def _document(response: requests.Response) -> dict[str, Any]:
 
 
 def refusal(response: requests.Response) -> tuple[int, int | None, str]:
-    """(status, errorCode, message) of the platform's own error shape; of anything else the whole text."""
+    """(status, errorCode, message) of the platform's own error shape; or the whole text."""
     document = _document(response)
     if set(document) != {"status", "message", "errorCode", "timestamp"} or document["status"] != response.status_code:
         return response.status_code, None, response.text
@@ -147,7 +147,7 @@ def plain(response: requests.Response) -> tuple[int, str, str]:
 
 
 def text_error(status: int, text: str) -> tuple[int, str, str]:
-    """What `plain` gives for an error of the telemetry plugin."""
+    """The result of `plain` for an error of the telemetry plugin."""
     return status, text, "text/plain"
 
 

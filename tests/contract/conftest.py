@@ -61,7 +61,7 @@ def platform(server: Server) -> Iterator[Platform]:
 
 @pytest.fixture
 def connect(server: Server) -> Iterator[Connect]:
-    """Opens sessions for devices; they are closed with the test."""
+    """Opens sessions for devices, which the test's end closes."""
     with contextlib.ExitStack() as wires:
         yield lambda device: wires.enter_context(connected(server.settings.mqtt, device.token))
 
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if named not in (None, generation):
             others.append(item)
     if others:
-        # What another generation does says nothing about the named server.
+        # Tests of another generation do not apply to the named server.
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in set(others)]
 

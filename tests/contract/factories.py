@@ -1,4 +1,4 @@
-"""What the suite makes on the server under names of its own, and how it is taken away again."""
+"""Creates what the suite needs on the server, under unique names, and removes it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pacifictool.rest import EntityId
 from tests.contract.api import Api
 
 MAX_RULE_DELETIONS: Final = 3
-"""The fourth within a minute kills the tenant (docs/servers/1.x.md#deleting-rules, row 1), so a run never makes more …"""
+"""A fourth within a minute kills the tenant (docs/servers/1.x.md#deleting-rules, row 1), so a run makes no more than these …"""
 RULE_DELETIONS_AFTER_SECONDS: Final = 65.0
-"""… and none earlier than this after its start: those of the run before are older than a minute then."""
+"""… and none before this time after its start, when those of the previous run are older than a minute."""
 PREFIX: Final = "contract"
 EVENTUALLY_SECONDS: Final = 20.0
 
@@ -39,7 +39,7 @@ def eventually(
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A device or asset of ours. `token` is "" for an asset."""
+    """A device or asset of this run. `token` is "" for an asset."""
 
     kind: str
     id: str
@@ -49,20 +49,20 @@ class Made:
 
     @property
     def path(self) -> str:
-        """Where its telemetry and attributes are."""
+        """The path of its telemetry and attributes."""
         return f"/api/plugins/telemetry/{self.kind}/{self.id}"
 
     @property
     def entity(self) -> EntityId:
-        """For the REST client."""
+        """Its id for the REST client."""
         return EntityId.device(self.id) if self.kind == "DEVICE" else EntityId.asset(self.id)
 
 
 class EntityFactory:
-    """Makes entities with names that no other run has, and remembers them."""
+    """Creates entities with names that are unique to this run, and records them."""
 
     def __init__(self, api: Api, *, spare_the_server: bool) -> None:
-        """`spare_the_server`: keeps the deletions of rules apart from those of earlier runs."""
+        """`spare_the_server`: delays deletions of rules until those of earlier runs are old enough."""
         self.api = api
         self._rule_deletions_from = time.monotonic() + (RULE_DELETIONS_AFTER_SECONDS if spare_the_server else 0)
         self.run = secrets.token_hex(5)
@@ -72,18 +72,18 @@ class EntityFactory:
         self._rules_deleted = 0
 
     def name(self, label: str) -> str:
-        """A new name; lower case, so that searches are easy to follow."""
+        """A new name, in lower case to keep searches simple."""
         return f"{PREFIX}-{self.run}-{next(self._numbers)}-{label}"
 
     def post(self, kind: str, document: dict[str, Any]) -> requests.Response:
-        """Saves a plugin, rule, device or asset; whatever that creates is taken away at the end."""
+        """Saves a plugin, rule, device or asset; what it creates is removed at the end."""
         response = self.api.call("POST", f"/api/{kind}", json=document)
         if response.status_code == 200 and (identifier := response.json()["id"]["id"]) not in self._made[kind]:
             self._made[kind].append(identifier)
         return response
 
     def create(self, kind: str, document: dict[str, Any]) -> dict[str, Any]:
-        """The saved object of a save that must succeed."""
+        """Saves, which must succeed; returns the saved object."""
         response = self.post(kind, document)
         assert response.status_code == 200, f"POST /api/{kind}: {response.status_code} {response.text}"
         saved: dict[str, Any] = response.json()
@@ -124,7 +124,7 @@ class EntityFactory:
         return document
 
     def delete_rule(self, identifier: str) -> requests.Response:
-        """One of the few deletions; refuses to go beyond MAX_RULE_DELETIONS."""
+        """Deletes a rule; refuses more than MAX_RULE_DELETIONS."""
         assert self._rules_deleted < MAX_RULE_DELETIONS, "Another rule deletion could kill the tenant on a real server."
         time.sleep(max(0.0, self._rule_deletions_from - time.monotonic()))
         self._rules_deleted += 1
@@ -132,11 +132,11 @@ class EntityFactory:
         return self.api.call("DELETE", f"/api/rule/{identifier}")
 
     def forget(self, kind: str, identifier: str) -> None:
-        """For what a test has deleted itself."""
+        """Forgets what a test has deleted itself."""
         self._made[kind].remove(identifier)
 
     def clean_up(self) -> list[str]:
-        """Takes everything away, rules first; returns a line for each thing that had to stay, and why."""
+        """Removes everything, rules first; returns a line for each object that remains, with the reason."""
         for name in self._gateway_devices:
             if (found := self.find_device(name)) is not None:
                 self._made["device"].append(found["id"]["id"])
@@ -148,7 +148,7 @@ class EntityFactory:
         return [reason for kind, identifier in things if (reason := self._take_away(kind, identifier))]
 
     def _take_away(self, kind: str, identifier: str) -> str:
-        """Deletes one thing; "" or why it had to stay."""
+        """Deletes one object; returns "" or why it remains."""
         if kind == "rule" and self._rules_deleted >= MAX_RULE_DELETIONS:
             return f"rule {identifier}: suspended, as {MAX_RULE_DELETIONS} rules were deleted already"
         try:

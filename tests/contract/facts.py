@@ -29,7 +29,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "modern 5": (f"{_OF_4}mqtt", f"{_OF_4}gateway", f"{_OF_4}http-device-api"),
     "modern 6": (f"{_OF_4}dashboards",),
 }
-"""By the identifier that the tests use: which sections of the documentation state it."""
+"""The sections of the documentation that state a fact, by the identifier that tests use."""
 
 
 class Facts:
@@ -39,7 +39,7 @@ class Facts:
         self.checked: Counter[str] = Counter()
 
     def __call__(self, section: str, text: str, observed: object, expected: object) -> None:
-        """Fails with the fact, what was expected and what was seen."""
+        """Fails with the fact, the expected and the observed value."""
         __tracebackhide__ = True
         self.checked[section] += 1
         if observed != expected:
@@ -54,5 +54,5 @@ class Facts:
 
 
 def addresses(section: str) -> str:
-    """The sections of the documentation behind an identifier. Raises KeyError for one that is unknown."""
+    """The sections of the documentation for an identifier. Raises KeyError for one that is unknown."""
     return ", ".join(SECTIONS[section])

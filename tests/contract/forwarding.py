@@ -1,4 +1,4 @@
-"""Plugins and rules as the suite makes them: the tutorial's, under names of our own."""
+"""Plugins and rules of the suite: the tutorial's, under other names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HAS_WIND_SPEED: Final = "typeof windSpeed !== 'undefined' && windSpeed != null"
 
 
 def plugin_document(factory: EntityFactory, kafka: str, **configuration: Any) -> dict[str, Any]:
-    """A new Kafka plugin with a token of its own."""
+    """A new Kafka plugin with its own token."""
     serializer = "org.apache.kafka.common.serialization.StringSerializer"
     return {
         "apiToken": factory.name("token"),
@@ -46,7 +46,7 @@ def telemetry_filter(script: str) -> dict[str, Any]:
 
 
 def weather_stations(device_type: str) -> dict[str, Any]:
-    """Lets pass devices that say so of themselves and have a zone."""
+    """Passes devices that have this `deviceType` attribute and a zone."""
     return attributes_filter(f"typeof cs !== 'undefined' && cs.deviceType === '{device_type}' && cs.geoZone != null")
 
 
@@ -69,7 +69,7 @@ def rule_document(
 
 
 class Component:
-    """A plugin or rule on the server. Every change is by its id; nothing is deleted here."""
+    """A plugin or rule on the server. Changes go by its id; nothing is deleted here."""
 
     def __init__(self, factory: EntityFactory, kind: str, document: dict[str, Any]) -> None:
         self._factory = factory
@@ -87,7 +87,7 @@ class Component:
         return str(self.read()["state"])
 
     def activate(self) -> None:
-        """Activates what is not active: an active plugin that is activated again leaks a producer in the server."""
+        """Activates it unless it is active: activating an active plugin leaks a producer in the server."""
         if self.state != "ACTIVE":
             self._change("activate", "ACTIVATED")
 
@@ -96,7 +96,7 @@ class Component:
             self._change("suspend", "SUSPENDED")
 
     def update(self, **changes: Any) -> dict[str, Any]:
-        """Saves other content under the same id, and waits until the server has taken notice."""
+        """Saves other content under the same id, and waits until it takes effect."""
         seen = self.events("UPDATED")
         self.saved = self._factory.create(self.kind, self.read() | changes)
         eventually(lambda: self.events("UPDATED"), lambda found: len(found) > len(seen), seconds=5)
@@ -124,7 +124,7 @@ class Component:
         ]
 
     def activation(self) -> dict[str, Any]:
-        """The event of the activation, which may take its time."""
+        """The event of the activation, which may take a while."""
         found = eventually(lambda: self.events("ACTIVATED"), bool, seconds=60)
         assert found, f"There is no event of the activation of {self.kind} {self.id}."
         return found[0]

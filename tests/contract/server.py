@@ -1,4 +1,4 @@
-"""Which server the contract is checked against: one that the environment names, or a sandbox of our own."""
+"""Which server the contract is checked against: one that the environment names, or a sandbox."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ FIRST, FOURTH = 1, 4
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server under test. Its Kafka is reached by us and by the server under the same address."""
+    """A server under test. Its Kafka has the same address for the tests and for the server."""
 
     settings: Settings
     is_sandbox: bool
 
     @property
     def kafka_address(self) -> str:
-        """What goes into the plugin's configuration."""
+        """The bootstrap servers in the plugin's configuration."""
         return self.settings.kafka.bootstrap
 
 
 def named_server(folder: Path, environ: Mapping[str, str]) -> Server | None:
-    """The server that the environment names, or None; `folder` is empty, so that no configuration file has a say.
+    """The server that the environment names, or None; `folder` is empty, so that no configuration file applies.
 
-    Raises SettingsError when it is named by halves, and KafkaUnreachable.
+    Raises SettingsError when only a part of it is named, and KafkaUnreachable.
     """
     flags = {"url": environ.get(URL), "mqtt": environ.get(MQTT), "kafka": environ.get(KAFKA)}
     if not any(flags.values()):
@@ -53,7 +53,7 @@ def named_server(folder: Path, environ: Mapping[str, str]) -> Server | None:
             f"A server for the contract tests needs {URL} and {KAFKA}.", hint="docs/contract-tests.md shows how."
         )
     if environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
-        # The limit of three rule deletions a minute holds for the server, not for a worker.
+        # The limit of three rule deletions per minute applies to the server, not to a worker.
         raise SettingsError("The contract tests run against a real server in one process only: leave -n out.")
     sources = Sources(flags=flags, environ=environ, folder=folder, user_file=folder / "none", read_stdin=str)
     server = Server(resolve(sources), is_sandbox=False)
@@ -89,7 +89,7 @@ def named_generation(environ: Mapping[str, str]) -> int | None:
 
 @contextlib.contextmanager
 def sandbox_server(folder: Path, environ: Mapping[str, str], generation: int = FIRST) -> Iterator[Server]:
-    """A sandbox and a real broker for as long as the context lasts."""
+    """A sandbox and a real broker, while the context lasts."""
     java = find_java(environ)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(environ), environ=environ)
     broker = KafkaBroker(folder / "kafka", java=java, jars=jars)

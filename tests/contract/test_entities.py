@@ -49,7 +49,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class Four:
-    """Four entities of one kind and type, made in an order that is not that of their names."""
+    """Four entities of one kind and type; they are not created in the order of their names."""
 
     kind: Kind
     type: str

@@ -1,6 +1,6 @@
 """docs/servers/1.x.md#forwarding-to-kafka: from a device through a rule to Kafka, record by record.
 
-Two rules serve all tests: one stays as the tutorial has it, the other is changed by its id to what a test needs. A
+Two rules serve all tests: one stays as in the tutorial, the other is changed by its id to what a test needs. A
 rule completes when Kafka has the record, so that after a PUBACK the topic holds whatever it will ever hold.
 """
 
@@ -40,7 +40,7 @@ BLOCK_MS = 500
 
 
 class Way:
-    """Topics, plugin, two rules, and the names that only this run's devices bear.
+    """Topics, plugin, two rules, and the names of this run's devices.
 
     `topic` has one partition and gets timestamps from the broker, `wide_topic` has two and gets them from the producer.
     """
@@ -59,7 +59,7 @@ class Way:
         self._second: Component | None = None
 
     def close(self) -> None:
-        """Lets go of the topics: the server's producer would create a deleted one again."""
+        """Closes the topics: the server's producer would create a deleted one again."""
         for component in (self._second, self.rule, self.plugin):
             if component is not None:
                 component.suspend()
@@ -78,12 +78,12 @@ class Way:
         return self._second
 
     def change_second(self, filters: list[dict[str, Any]], rule_action: dict[str, Any], plugin_token: str = "") -> None:
-        """Makes the second rule what a test needs, and active."""
+        """Changes the second rule to what a test needs, and activates it."""
         self.second.update(filters=filters, action=rule_action, pluginToken=plugin_token or self.plugin_token)
         self.second.activate()
 
     def station(self, connect: Connect, *, zone: Any = "Zone A", device_type: str = "") -> tuple[Made, Wire]:
-        """A device that says what it is, and its session."""
+        """A device with this run's type, and its session."""
         device = self.factory.device("station")
         wire = connect(device)
         wire.deliver(ATTRIBUTES, json.dumps({"deviceType": device_type or self.device_type, "geoZone": zone}))
@@ -104,7 +104,7 @@ def way(server: Server, factory: EntityFactory) -> Iterator[Way]:
 
 @pytest.fixture(scope="module")
 def turbine(server: Server, way: Way) -> Iterator[Wire]:
-    """The tutorial's turbine, connected, for tests that need nothing of their own."""
+    """The tutorial's turbine, connected, for tests without special needs."""
     with contextlib.ExitStack() as wires:
         yield way.station(lambda device: wires.enter_context(connected(server.settings.mqtt, device.token)))[1]
 

@@ -27,7 +27,7 @@ def readings(*values: Any) -> list[dict[str, Any]]:
 
 
 def found(factory: EntityFactory, name: str) -> dict[str, Any]:
-    """The device of that name as soon as it is there."""
+    """Waits for the device of that name."""
     device = eventually(lambda: factory.find_device(name), lambda device: device is not None)
     assert device is not None, f"The gateway has not created {name}."
     return device

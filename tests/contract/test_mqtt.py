@@ -156,7 +156,7 @@ def test_all_of_a_burst_are_acknowledged(connect: Connect, device: Made, fact: F
         puback(wire.publish(TELEMETRY, f'{{"ts":{START + number},"values":{{"burst":{number}}}}}'))
         for number in range(20)
     }
-    # Their order is not promised.
+    # Their order is not guaranteed.
     fact("6", "20 in flight with distinct ts", set(wire.receive_many(20)), sent)
 
 

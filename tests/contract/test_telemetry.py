@@ -36,7 +36,7 @@ def either(request: pytest.FixtureRequest, factory: EntityFactory) -> Made:
 
 @pytest.fixture
 def asset(factory: EntityFactory) -> Made:
-    """A fresh asset: what other tests write is not there."""
+    """A new asset, without the data of other tests."""
     return factory.asset("series")
 
 
@@ -203,7 +203,7 @@ def test_the_list_of_keys(api: Api, asset: Made, fact: Facts) -> None:
 
 @pytest.fixture(scope="module")
 def ten(api: Api, factory: EntityFactory) -> Made:
-    """0.5 to 9.5, one a second from START on."""
+    """0.5 to 9.5, one per second from START on."""
     made = factory.device("ten")
     response = write(api, made, series(*(number + 0.5 for number in range(10))))
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""Our side of Kafka: topics of the suite's own, and what the server writes to them."""
+"""The suite's topics in Kafka, and what the server writes to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One record, all of it."""
+    """One complete record."""
 
     partition: int
     key: bytes | None
@@ -28,7 +28,7 @@ class Received:
 
 
 class Topic:
-    """A topic that exists as long as the context."""
+    """A topic that exists while the context lasts."""
 
     def __init__(
         self, endpoint: KafkaEndpoint, name: str, *, partitions: int = 1, timestamp_type: str = LOG_APPEND_TIME
@@ -44,7 +44,7 @@ class Topic:
                     "group.id": name,
                     "enable.auto.commit": False,
                     "auto.offset.reset": "error",
-                    # Every look assigns again, which waits for the fetch that is under way.
+                    # Every read assigns again, which waits for the fetch in flight.
                     "fetch.wait.max.ms": 10,
                 },
             )

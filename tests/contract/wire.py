@@ -1,4 +1,4 @@
-"""MQTT by its bytes: packets as a device writes them, and what the server puts on the wire in response."""
+"""MQTT at the level of bytes: packets as a device writes them, and the server's responses."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Wire:
         self._socket.close()
 
     def send(self, *packets: bytes) -> None:
-        """Sends packets together. That the server has closed shows with the next `receive`."""
+        """Sends packets together. If the server has closed, the next `receive` shows it."""
         with contextlib.suppress(OSError):
             self._socket.sendall(b"".join(packets))
 
@@ -126,7 +126,7 @@ class Wire:
         return self.receive() == PINGRESP
 
     def receive(self, seconds: float = RESPONSE_SECONDS) -> Response:
-        """The next packet, whole."""
+        """The next complete packet."""
         deadline = time.monotonic() + seconds
         while True:
             size = self._size_of_packet()

@@ -33,7 +33,7 @@ MENTION = re.compile(r"servers/[\w.-]*\.md\S*|docs/servers/\S+")
 LINK = re.compile(r"\]\((?P<path>[^)\s#]*)(?:#(?P<anchor>[\w-]+))?\)(?P<rows>, rows? \d+(?:(?:, | and )\d+)*)?")
 DOCUMENT = re.compile(r"(?<![\w/.-])[\w./-]*\w\.md\b")
 ELSEWHERE = {"CONFIGURATION.md"}
-"""Documents of other projects, named together with the project."""
+"""Documents of other projects, cited with the project's name."""
 
 UNRESOLVABLE = [
     re.compile(pattern, re.IGNORECASE)
@@ -85,7 +85,7 @@ class Block:
 
 
 def blocks_of(path: Path) -> Iterator[Block]:
-    """What a file says in words."""
+    """The prose of a file."""
     text = path.read_text(encoding="utf-8")
     yield from python_blocks(path, text) if path.suffix == ".py" else paragraphs(path, text)
 
@@ -157,7 +157,7 @@ ROWS = {name: rows_of(page) for name, page in PAGES.items()}
 
 
 def broken(page: str, anchor: str | None, rows: str | None) -> str | None:
-    """What is wrong with a citation; None if it leads somewhere."""
+    """What is wrong with a citation; None if nothing is."""
     if page not in PAGES:
         return f"there is no page docs/servers/{page}"
     if anchor is not None and anchor not in ANCHORS[page]:
@@ -167,7 +167,7 @@ def broken(page: str, anchor: str | None, rows: str | None) -> str | None:
 
 
 def faults_in_code(block: Block) -> Iterator[str]:
-    """Citations that lead nowhere, that are of no known form, or that are missing."""
+    """Citations without a target, of unknown form, or missing."""
     citations = list(CITATION.finditer(block.text))
     for found in citations:
         if fault := broken(found["page"], found["anchor"], found["rows"]):

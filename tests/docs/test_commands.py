@@ -1,4 +1,4 @@
-"""What the pages say of commands, options, variables and exit codes is so, and nothing is left unsaid."""
+"""What the pages say about commands, options, variables and exit codes is true and complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOREIGN_OPTIONS = {
 
 OTHER_PROGRAMS = re.compile(r"(make|python|caffeinate|wsl|pip|uv|apt|apt-get|prometheus|ulimit)\b")
 PAGES_OF_OTHER_PROGRAMS = {"docs/clusters.md", "docs/sandbox.md", "docs/performance.md", "docs/contract-tests.md"}
-"""They tell of options of spark-submit, the sandbox's program, the benchmarks and the tests."""
+"""They describe options of spark-submit, the sandbox's program, the benchmarks and the tests."""
 
 
 def lines_of(page: Path) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Examples that are configuration: what they name exists, and what they describe comes about."""
+"""Example configuration files: what they name exists, and what they describe happens."""
 
 from __future__ import annotations
 

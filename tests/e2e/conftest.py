@@ -15,7 +15,7 @@ from tests.support.snapshots import Snapshot, WriteScenario, restore, snapshot
 
 @pytest.fixture
 def before(stack: LocalStack) -> Iterator[Snapshot]:
-    """What the stack's platform held before the test; everything else is gone after it."""
+    """What the stack's platform held before the test; everything else is deleted after it."""
     found = snapshot(stack.platform.url)
     yield found
     restore(stack.platform.url, found)

@@ -1,4 +1,4 @@
-"""Every failure that `doctor` can report, caused for real; then its fix is applied as printed, and nothing is wrong."""
+"""Every failure that `doctor` can report is caused for real; then its fix is applied as printed and nothing is wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BOTH = (1, 4)
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Deployment]]:
-    # A machine on which nothing was aggregated yet lacks them, and doctor says so.
+    # Missing on a machine that has not aggregated yet, which doctor reports.
     ensure_jars(SPARK_KAFKA, java=find_java(os.environ), cache_dir=default_cache_dir(os.environ), environ=os.environ)
     with deployments(tmp_path_factory.mktemp("doctor"), two_brokers=True) as found:
         yield found
@@ -43,7 +43,7 @@ def deployment(both: dict[int, Deployment], request: pytest.FixtureRequest) -> D
 
 
 def examine(deployment: Deployment, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs doctor; its document. The exit code says the same as the document."""
+    """Runs doctor; returns its document, with which the exit code agrees."""
     outcome = deployment.call("doctor", "-o", "json", environ=environ)
     document: dict[str, Any] = outcome.document
     assert outcome.code == (0 if document["ok"] else 1)
@@ -91,12 +91,12 @@ def test_an_intact_setup_is_reported_in_every_part_within_five_seconds(deploymen
     assert seen["twins"] == "none"
     assert seen["attributes"] == "as in the scenario: 2 devices"
     assert seen["assets"] == "all 1 of the scenario exist; the job will create 'South'"
-    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    utc_time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     if deployment.generation == 1:
         for part in ("plugin", "rule"):
-            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {time}", seen[part])
+            assert re.search(rf"is ACTIVE; its last event: [A-Z]+ succeeded, {utc_time}", seen[part])
     else:
-        nodes = rf"its last event: \w+ succeeded, {time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {time}"
+        nodes = rf"its last event: \w+ succeeded, {utc_time}; all 4 nodes run, the last event: '.+' \w+ succeeded, {utc_time}"
         assert re.search(nodes, seen["rule-chain"])
 
 
@@ -299,7 +299,7 @@ def test_a_broker_that_advertises_an_unusable_address_is_fixed_as_printed(
         lost.start()
         [found] = [line for line in lines_with(examine(deployment, environ), "failed") if line["group"] == "Kafka"]
     finally:
-        lost.stop(graceful=False)  # it could not take leave of itself in time
+        lost.stop(graceful=False)  # it could not end by itself in time
     assert (found["name"], found["cause"]) == ("kafka-advertised", "kafka-advertised")
     assert f"127.0.0.1:{dead} (connection refused)" in found["seen"]
     assert "Set advertised.listeners of the broker to an address that this machine and the platform can" in found["fix"]
@@ -363,7 +363,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
             "PACIFICTOOL_KAFKA": f"127.0.0.1:{kafka.port}",
         }
         began = time.monotonic()
-        # A process of its own: what hangs in a thread must not hold up its end, either.
+        # A separate process: a blocked thread must not delay its end either.
         command = [sys.executable, "-m", "pacifictool", "doctor"]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         seconds = time.monotonic() - began

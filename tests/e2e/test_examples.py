@@ -31,7 +31,7 @@ def test_every_example_is_run_by_some_test() -> None:
 
 
 def environment(stack: LocalStack, folder: Path) -> dict[str, str]:
-    """For a script that finds the stack, and leaves nothing outside of `folder`."""
+    """The environment of a script: it finds the stack and leaves nothing outside of `folder`."""
     return {
         **os.environ,
         **variables_of(stack),
@@ -95,15 +95,13 @@ def test_a_scenario_of_ones_own(on_stack: CommandLine, stack: LocalStack, before
     sent = on_stack("simulate", "--count", "2", "--rate", "50", *arguments)
     assert (sent.code, sent.document["acknowledged"]) == (0, 8)
     endpoint = KafkaEndpoint(stack.broker.bootstrap)
-    readings = [json.loads(record.value or b"") for record in read_records(endpoint, scenario.kafka.topic)]
+    readings = [json.loads(record.value or b"") for record in read_records(endpoint, scenario.forwarding.topic)]
     assert sorted(reading["coast"] for reading in readings) == ["North coast"] * 4 + ["South coast"] * 4
     ranges = {
-        turbine.zone: [
-            t.wind_speed for t in scenario.turbines if t.zone == turbine.zone and isinstance(t.wind_speed, UniformModel)
-        ]
-        for turbine in scenario.turbines
+        coast: [model for device in devices if isinstance(model := device.telemetry["gust"], UniformModel)]
+        for (coast,), devices in scenario.groups(scenario.analytics[0]).items()
     }
     assert all(any(r.min <= reading["gust"] <= r.max for r in ranges[reading["coast"]]) for reading in readings)
     assert on_stack("teardown", "--yes", "--topic", *arguments).code == 0
     assert snapshot(stack.platform.url) == before
-    assert KafkaAdmin(endpoint).describe(scenario.kafka.topic) is None
+    assert KafkaAdmin(endpoint).describe(scenario.forwarding.topic) is None

@@ -58,7 +58,7 @@ def test_ten_thousand_devices_and_assets_are_listed_completely(command_line: Com
 
 
 def _fill(database: Path) -> None:
-    """Puts the entities straight where the platform keeps them: over REST it would take ten times as long."""
+    """Writes the entities straight to the platform's database: over REST it would take ten times as long."""
     store = Store(database)
     try:
         ids = IdFactory(0)

@@ -1,4 +1,4 @@
-"""The same commands on sandboxes of both generations: what they leave behind, and that it is the same."""
+"""The same commands on sandboxes of both generations: they leave the same behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 from confluent_kafka import Producer
 
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions
-from pacifictool.analytics.windows import WindowMean
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
@@ -30,6 +29,7 @@ from pacifictool.settings import DEFAULT_USERNAME, KafkaEndpoint, MqttEndpoint, 
 from tests.support.command_line import CommandLine, Outcome
 from tests.support.recorders import RecordingCallback
 from tests.support.sandbox_clients import Tenant
+from tests.support.scenarios import window_result
 from tests.support.waiting import wait_until
 
 CHAIN = tutorial_rule_chain()["ruleChain"]["name"]
@@ -69,7 +69,7 @@ class Sandbox:
         return found
 
     def everything(self) -> dict[str, Any]:
-        """All that setup may make, as the server lists it; of profiles and versions only what is not for ever."""
+        """All that setup may create, as the server lists it, without what changes by itself."""
         found: dict[str, Any] = {
             kind: sorted(item["id"]["id"] for item in self.page(f"/api/tenant/{kind}"))
             for kind in ("devices", "assets", "dashboards")
@@ -92,13 +92,13 @@ class Sandbox:
 
 
 def _lasting(document: dict[str, Any]) -> str:
-    """A document without its version, written down byte for byte."""
+    """A document without its version, as JSON."""
     return json.dumps({key: value for key, value in document.items() if key != "version"})
 
 
 @pytest.fixture
 def open_sandbox(tmp_path: Path, stack: LocalStack, command_line: CommandLine) -> Iterator[Callable[[str], Sandbox]]:
-    """Starts sandboxes, which end with the test."""
+    """Starts sandboxes, which stop after the test."""
     with contextlib.ExitStack() as processes:
 
         def start(generation: str) -> Sandbox:
@@ -173,7 +173,7 @@ def test_the_dashboard_shows_zones_and_turbines_and_keeps_what_a_person_arranged
             ("deviceType", ["WeatherStation"]),
         ]
 
-    # A person moves and recolours things, adds a widget, and takes the table out.
+    # A person moves and recolours widgets, adds one, and removes the table.
     arranged = copy.deepcopy(configuration)
     [chart_id, table_id] = arranged["widgets"]
     arranged["widgets"][chart_id]["sizeY"] = 3
@@ -226,7 +226,7 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
     zones = ['Zone "q" é', *(f"Zone {number}" for number in range(8))]
     means = [source.uniform(0, 60) for _ in zones] + [float(source.randrange(60)) for _ in zones] + [1e-9] * len(zones)
     results = [
-        WindowMean(zones[n % len(zones)], end - 10_000, end, 10, mean)
+        window_result(zones[n % len(zones)], end, mean, 10)
         for n, mean in enumerate(means)
         for end in [1_795_477_550_000 + n // len(zones) * 10_000]
     ]
@@ -255,7 +255,7 @@ def test_the_same_means_give_the_same_values_on_both_generations(open_sandbox: C
 
 
 def records_of_both_generations() -> Iterator[bytes]:
-    """Records as either generation writes them: with and without a blank, escaped or not, whole numbers and broken."""
+    """Records as either generation writes them: with and without a blank, escaped or not, with integers and fractions."""
     source = random.Random(3)
     for number in range(RECORDS):
         zone = f"generations {source.randrange(5)}"
@@ -263,7 +263,7 @@ def records_of_both_generations() -> Iterator[bytes]:
         blank = " " if number % 2 else ""
         yield f'{{"geoZone":"{zone}",{blank}"windSpeed":{json.dumps(value)}}}'.encode()
     yield '{"geoZone":"generations \\"q\\" é","windSpeed":1.0E-7}'.encode()
-    # What a rule may write of nonsense, and both jobs must keep aside.
+    # Invalid records that a rule may write, and that both jobs must keep as dead letters.
     yield b'{"geoZone":"generations 1","windSpeed":"abc"}'
     yield b'{"geoZone":"generations 1", "windSpeed":}'
 

@@ -74,7 +74,7 @@ def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
 
 
 def _means(stack: LocalStack) -> dict[str, dict[int, float]]:
-    """By zone and window end (ms): the mean of what is in the topic, by nobody else's code."""
+    """By zone and window end (ms): the mean of the topic's records, computed independently."""
     values: dict[str, dict[int, list[int]]] = {}
     for record in read_records(KafkaEndpoint(stack.broker.bootstrap), "pipe"):
         try:

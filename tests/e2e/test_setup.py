@@ -196,7 +196,7 @@ def test_differences_of_every_kind_are_fixed_and_shown(
 
 
 def _saveable(document: Any) -> Any:
-    """A plugin or rule as it can be saved again: its state is not ours to set."""
+    """A plugin or rule as it can be saved again: without its state, which cannot be set this way."""
     return {key: value for key, value in document.items() if key != "state"}
 
 

@@ -31,7 +31,7 @@ TURBINES = 60
 
 @pytest.fixture
 def slow_platform(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """A platform that takes its time, so that a stop_point in the middle of a set-up can be met."""
+    """A slow platform, so that a set-up can be interrupted at a given point."""
     with SandboxProcess(tmp_path / "slow", options=("--rest-latency-seconds", "0.02")) as platform:
         yield platform
 

@@ -1,4 +1,4 @@
-"""The ways out of the aggregation on a real platform and broker, and the gateway's set-up."""
+"""The sinks of the job on a real platform and broker, and the gateway's set-up."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Pa
         with Platform.connect(settings) as platform:
             make_gateway(platform)
             results = [result(f"Zone {n:05d}", 1, n / 7) for n in range(10_000)]
-            # In the pieces in which the job hands them over.
+            # In batches, as the job hands them over.
             pieces = [results[start : start + CHUNK] for start in range(0, 10_000, CHUNK)]
             deliver("gateway", options_of(settings), *pieces)
             assert sum(1 for _ in platform.devices.list(type="WeatherStation")) == 10_000
@@ -224,7 +224,7 @@ def test_setup_makes_the_gateway_and_teardown_removes_it_with_its_devices(
     assert platform.devices.get(gateway.id).raw == gateway.raw
 
     deliver("gateway", options, [result(zone, 1, 2.5) for zone in ("gw Z0", "gw Z1", "elsewhere")])
-    # A device of another's with the name of a zone, and one that the gateway made and that is not of the scenario.
+    # Someone else's device with the name of a zone, and one that the gateway created outside of the scenario.
     platform.devices.delete(str(platform.devices.find("gw Z1").id))  # type: ignore[union-attr]
     theirs = platform.devices.create("gw Z1", "WeatherStation")
     removed = on_stack("teardown", "--yes", "--topic", *scenario)

@@ -1,4 +1,4 @@
-"""The way of a reading up to Kafka: each problem that can stop it is caused for real, and `trace` must report it."""
+"""The path of a reading up to Kafka: each problem that can stop it is caused for real, and `trace` must report it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_intact_setup_lets_the_reading_through_and_times_every_hop(deployment
     assert re.fullmatch(
         rf"winds{deployment.generation} partition 0 offset \d+, timestamp \d\d:\d\d:\d\d(\.\d+)? UTC", details["kafka"]
     )
-    # What the reading says of itself is on the device, and near what the turbine measures.
+    # The reading is on the device, and close to what the turbine measures.
     assert 30 <= document["value"] < 36
     identifier = deployment.device("Mill 1")["id"]["id"]
     query = f"startTs={document['ts'] - 1}&endTs={document['ts'] + 1}&interval=0&limit=10"

@@ -1,6 +1,6 @@
-"""The whole way of a reading, through a job that runs, to the asset; and every problem that can stop it there.
+"""The whole path of a reading, through a running job, to the asset; and every problem that can stop it there.
 
-One job serves all tests; what breaks it comes last.
+One job serves all tests; tests that break it come last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pacifictool.trace.hops import TITLES
 from tests.support.command_line import Outcome
 from tests.support.deployments import Deployment, deployments
 from tests.support.fault_rig import Job
+from tests.support.scenarios import mean_rules
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.waiting import wait_until
 
@@ -101,7 +102,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 
 @pytest.fixture
 def with_fault(works: Works) -> Iterator[Works]:
-    """Afterwards, what the job posts gets through again."""
+    """Afterwards, the job's posts get through again."""
     yield works
     works.proxy.break_off()  # also the connections to which the proxy itself responded
     works.proxy.heal()
@@ -121,12 +122,12 @@ def assert_stops(outcome: Outcome, hop: str, cause: str, said: str) -> Any:
 
 
 def test_the_whole_way_with_the_time_at_each_hop(works: Works) -> None:
-    # The job may still be starting, which takes its time on a busy machine.
+    # The job may still be starting, which takes a while on a busy machine.
     assert_walked(works.first, works.trace("--timeout", "120s"), works.job)
 
 
 def assert_walked(deployment: Deployment, outcome: Outcome, job: Job) -> None:
-    """Every hop with its time, and what is said of each."""
+    """Every hop with its time and message."""
     document = outcome.document
     assert (outcome.code, document["ok"], document["cause"]) == (0, True, None), (document, job.said)
     assert [(hop["hop"], hop["status"]) for hop in document["hops"]] == [(hop, "ok") for hop in HOPS]
@@ -251,17 +252,23 @@ def test_a_checkpoint_in_which_no_job_has_run(works: Works, tmp_path: Path) -> N
 
 
 def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> None:
-    """What such a job leaves in its folder: who it is, and from where on it counts."""
+    """What such a job leaves in its folder: its identity, and where it starts."""
     topic = works.first.admin.describe("winds1")
     assert topic is not None
+    rules = mean_rules(window=WINDOW_MS / 1000)
     identity = {
         "topic": "winds1",
         "topic_id": topic.topic_id,
-        "window_ms": WINDOW_MS,
-        "value_key": "windSpeed",
         "target": "console",
+        "analytics.zones": {
+            "group_by": ["geoZone"],
+            "window_ms": WINDOW_MS,
+            "slide_ms": WINDOW_MS,
+            "telemetry": {"windSpeed": "mean(windSpeed)"},
+            "entity": "{geoZone}",
+        },
     }
-    with Checkpoint(tmp_path / "later", "winds1") as later:
+    with Checkpoint(tmp_path / "later", "winds1", rules) as later:
         later.check_identity(identity)
         later.store.set_starting_offsets({0: 1_000_000})
         outcome = works.first.trace("--checkpoint", str(later.folder))

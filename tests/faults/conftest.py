@@ -9,6 +9,6 @@ from tests.support.fault_rig import FaultRig
 
 @pytest.fixture
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
-    """A rig of the test's own."""
+    """The test's own rig."""
     with FaultRig(tmp_path_factory.mktemp("rig")) as rig:
         yield rig

@@ -1,4 +1,4 @@
-"""The servers' clocks are an hour away from the clock of the machine that the job runs on.
+"""The servers' clocks differ by an hour from the clock of the job's machine.
 
 The job, its Java process and the turbines keep the machine's clock.
 """
@@ -32,7 +32,7 @@ def test_windows_follow_the_clock_that_timestamps_the_records(
         rig.wait_for_posts(4)
         newest = max(end for ends in rig.posted().values.values() for end in ends)
         assert abs(newest / 1000 - (time.time() + seconds)) < 60
-        # What was learnt about the clock has to be learnt again.
+        # What the job knows of the clock has to be measured again.
         assert rig.job is not None
         rig.job.kill()
         rig.start_job()

@@ -1,4 +1,4 @@
-"""The gateway's one session is cut, goes dumb, and dies with its platform: every mean arrives, as over REST."""
+"""The gateway's session is cut, stops responding, and ends with its platform: every mean arrives, as over REST."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def test_a_lost_session_is_opened_again_and_both_sinks_show_the_same(rig: FaultR
     rig.sink = "rest"
     replay = rig.aggregate("--starting-offsets", "earliest", "--available-now", checkpoint=rig.folder / "rest")
     assert replay.wait().code == 0, replay.said
-    on_devices = read_platform(rig.platform.url, devices=rig.scenario.zones)
+    on_devices = read_platform(rig.platform.url, devices=rig.scenario.entities())
     assert sum(map(len, on_devices.values.values())) == verdict.windows
     assert rig.posted().values == on_devices.values

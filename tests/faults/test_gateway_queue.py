@@ -1,4 +1,4 @@
-"""A platform whose PUBACK only means "queued" is killed with the queue in memory: what counts as delivered is there."""
+"""A platform whose PUBACK only means "queued" is killed with its queue in memory: what counts as delivered is stored."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def window(number: int, mean: float = 2.5) -> list[WindowResult]:
 
 
 class Job(threading.Thread):
-    """Delivers what is left again and again until it is accepted, as the job does."""
+    """Repeats the delivery until everything is accepted, as the job does."""
 
     def __init__(self, sink: Sink, results: list[WindowResult]) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""A job that is killed, or stops by itself, goes on exactly where it was: through the command line, on a platform."""
+"""A job that is killed, or stops by itself, continues exactly where it was: with the command line, on a platform."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
 
 
 def wait_for_the_end_of_java(folder: Path) -> None:
-    """Returns when no Java process works in the folder: whoever started it was killed and could not end it."""
+    """Returns when no Java process works in the folder; its parent was killed and could not end it."""
 
     def java() -> list[int]:
         return [
@@ -39,7 +39,7 @@ def wait_for_the_end_of_java(folder: Path) -> None:
     wait_until(lambda: not java(), lambda: f"the end of Java: {java()}", TIMEOUT_SECONDS)
 
 
-def test_killed_at_any_point_it_goes_on_where_it_was(rig: FaultRig) -> None:
+def test_killed_at_any_point_it_continues_where_it_was(rig: FaultRig) -> None:
     rig.start_turbines()
     rig.publish(b"garbage")
     for kill_point in killed_command.KILL_POINTS:

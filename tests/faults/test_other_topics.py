@@ -1,4 +1,4 @@
-"""What the topic's offsets mean has changed under the checkpoint: the job says so and never resets by itself."""
+"""The meaning of the topic's offsets has changed under the checkpoint: the job reports it and never resets by itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
 
 
 def is_refused(outcome: Outcome, *words: str) -> None:
-    """The job ended with exit code 1, said why, and offered both ways on."""
+    """The job ended with exit code 1, said why, and offered both solutions."""
     assert outcome.code == 1, outcome.stderr
     error = outcome.document["error"]
     assert error["kind"] == "checkpoint-mismatch"
@@ -35,7 +35,7 @@ def is_refused(outcome: Outcome, *words: str) -> None:
 
 
 def both_ways_on(rig: FaultRig, name: str) -> None:
-    """Takes the two ways that the hint offers. What was posted of records that are gone stays."""
+    """Tries both solutions of the hint. Values of records that no longer exist stay on the platform."""
     gone = rig.posted().values
     rig.checkpoint = rig.folder / f"{name}-earliest"
     rig.start_turbines()
@@ -50,7 +50,7 @@ def both_ways_on(rig: FaultRig, name: str) -> None:
     rig.checkpoint = rig.folder / f"{name}-latest"
     rig.job = rig.aggregate("--starting-offsets", "latest")
     rig.job.wait_to_say("0 open windows")
-    time.sleep(rig.scenario.aggregation.window)  # the windows of the old and the new records are apart
+    time.sleep(rig.scenario.analytics[0].window)  # the windows of the old and the new records are apart
     rig.start_turbines()
     rig.wait_for_posts()
     rig.verify(besides=known)

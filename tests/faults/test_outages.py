@@ -1,7 +1,7 @@
-"""One job that runs through everything that can happen to the parts around it.
+"""One job that survives everything that can happen to the systems around it.
 
-The tests share the job, its topic and its platform: each injures something while turbines publish, heals it, and
-compares every window since the beginning. The job must live through all of it.
+The tests share the job, its topic and its platform: each breaks something while turbines publish, repairs it, and
+compares every window since the beginning. The job must survive all of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
-    """A job that was started before there was a topic."""
+    """A job that was started before the topic existed."""
     with FaultRig(tmp_path_factory.mktemp("rig")) as rig:
         rig.start_job()
         rig.job.wait_to_say("There is no topic winds")  # type: ignore[union-attr]
@@ -107,7 +107,7 @@ def test_a_device_whose_token_is_revoked_reports_it_and_the_others_go_on(rig: Fa
     [device] = tenant.get("/api/tenant/devices?limit=1&textSearch=Turbine 002")["data"]
     credentials = tenant.get(f"/api/device/{device['id']['id']}/credentials")
     tenant.post("/api/device/credentials", credentials | {"credentialsId": "revoked-and-replaced"})
-    # Here a session that stands goes on; the next login is refused.
+    # An open session continues here; the next login is refused.
     rig.restart_platform()
     turbines.wait_for(lambda summary: summary.online == 5 and bool(summary.refused))
     before = turbines.fleet.snapshot()
@@ -189,7 +189,7 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
 
     assert summary.generated == len(turbines.readings) == summary.acknowledged + summary.lost
     assert len(summary.losses) == min(summary.lost, 100)
-    # Every turbine stands in a zone of its own, and hardly two readings of one turbine are equal.
+    # Every turbine has its own zone, and two readings of one turbine are hardly ever equal.
     generated: dict[str, Counter[int]] = defaultdict(Counter)
     acknowledged_of: dict[str, Counter[int]] = defaultdict(Counter)
     most: dict[str, Counter[int]] = defaultdict(Counter)
@@ -208,7 +208,7 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
         assert values.keys() <= generated[zone].keys(), f"{zone}: values that no turbine measured"
         assert acknowledged_of[zone] <= values, f"{zone}: acknowledged, but not in the topic"
         assert values <= most[zone], f"{zone}: more often in the topic than it was sent"
-    # On the device, each reading stands once, at its own time and with its own value.
+    # On the device, each reading exists once, with its time and value.
     tenant = Tenant(rig.platform.url)
     [device] = tenant.get("/api/tenant/devices?limit=1&textSearch=Hundred Turbine 007")["data"]
     points = tenant.get(

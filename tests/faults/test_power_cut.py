@@ -1,4 +1,4 @@
-"""A power cut at any moment loses and doubles nothing. `make crash-simulation` cuts it hundreds of times."""
+"""A power cut at any point loses and duplicates nothing. `make crash-simulation` cuts it hundreds of times."""
 
 from __future__ import annotations
 

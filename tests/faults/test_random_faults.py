@@ -1,4 +1,4 @@
-"""Faults of every kind at random moments; `make soak` does the same for longer."""
+"""Faults of every kind at random times; `make soak` does the same for longer."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def tenant(sandbox: SandboxProcess) -> Tenant:
 def kafka(
     java: JavaRuntime, pki: Pki, strangers: Pki, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SecureKafka]:
-    """A broker with a listener for every way to be let in or refused."""
+    """A broker with a listener for every way to admit or refuse a client."""
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     kafka = secure_kafka(tmp_path_factory.mktemp("secure"), java, jars, pki, strangers)
     yield kafka

@@ -1,7 +1,7 @@
-"""A folder whose pacifictool.toml means harm: no code runs, no secret leaves, and the command ends as wrong usage.
+"""A folder with a hostile pacifictool.toml: no code runs, no secret leaves, and the command ends with a usage error.
 
-Each command is a process of its own whose user file and environment hold secrets. The folder's file names servers that
-note whatever arrives, and libraries that note whoever opens them.
+Each command is a process whose user file and environment hold secrets. The folder's file names servers that record
+what arrives, and libraries that record who opens them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FAR_AWAY = "192.0.2.1"
 
 
 class Listener:
-    """A server that notes each connection and what it is sent, and never responds."""
+    """A server that records connections and data, and never responds."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -57,7 +57,7 @@ class Listener:
 
 
 class Library:
-    """A named pipe in the place of a library: whoever opens it waits for a writer, and so is seen."""
+    """A named pipe in place of a library: a process that opens it waits for a writer and is noticed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -318,7 +318,7 @@ def test_there_are_enough_variants() -> None:
 
 
 def test_what_the_listener_and_the_library_see_is_worth_something(hostile: Hostile) -> None:
-    """Both notice what the variants try, when nobody refuses it."""
+    """Both notice what the variants try if it is not refused."""
     script = "from confluent_kafka import Producer; Producer({'plugin.library.paths': './code.so'})"
     opened = subprocess.Popen([sys.executable, "-c", script], cwd=hostile.folder, stderr=subprocess.DEVNULL)
     try:

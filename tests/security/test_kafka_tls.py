@@ -1,4 +1,4 @@
-"""Kafka over TLS and SASL: our own client, and Spark's Java client, on a real broker."""
+"""Kafka over TLS and SASL: the toolkit's client and Spark's Java client, on a real broker."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_sparks_client_is_refused_where_ours_is(kafka: SecureKafka, spark: Spark
 
 
 def refusals(kafka: SecureKafka, strangers: Pki) -> dict[str, tuple[KafkaEndpoint, str, str]]:
-    """By what is wrong: our side, the words of the error, and of its hint."""
+    """By fault: the client's settings, the words of the error and of its hint."""
     files = strangers.client("stranger.example")
     assert files.cert_file is not None
     assert files.key_file is not None

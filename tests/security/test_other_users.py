@@ -1,7 +1,7 @@
-"""Another user of this machine can read nothing of a sandbox, a demo or a job, feed them nothing and stop nothing.
+"""Another user of this machine can read nothing of a sandbox, a demo or a job, send them nothing and stop nothing.
 
 Every port is found in /proc and tried by a process with another user id: as a browser, a device, a Kafka client, a
-client of Spark's and py4j's protocols, and with garbage. Then job, platform and numbers must be as if nothing had been.
+client of Spark's and py4j's protocols, and with random bytes. Job, platform and numbers must not change.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ EXPLAINED = {
     ("simulate", "tcp"): 1,  # metrics
     ("watch", "tcp"): 1,  # the page
 }
-"""How many sockets each part may have. One that is not in this table is a way in that nobody has thought about."""
+"""How many sockets each part may have. One that is not in this table is an attack surface that was not considered."""
 
 
 @dataclass
 class UserPrograms:
-    """Programs that run for one user, in a folder that every user can enter."""
+    """Programs of one user, in a folder that every user can enter."""
 
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class UserPrograms:
         return process
 
     def call(self, *arguments: str, **variables: str) -> Any:
-        """Runs a command to its end; its document."""
+        """Runs a command to its end; returns its document."""
         process = self.start(*arguments, **variables)
         code = process.wait(120)
         self.roots.remove(process.pid)
@@ -138,7 +138,7 @@ class UserPrograms:
 
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can enter: the doors below are those of the programs, not pytest's."""
+    """A folder that every user can enter: access below depends on the programs, not on pytest."""
     folder = Path(tempfile.mkdtemp(prefix="pacifictool-test-"))
     folder.chmod(0o755)
     (folder / "tmp").mkdir(mode=0o755)
@@ -157,7 +157,7 @@ class Tried:
     report: dict[str, Any]
 
     def found(self, role: str) -> dict[str, list[str]]:
-        """What was of use, by port and attack."""
+        """What succeeded, by port and attack."""
         ports = {opening.port for opening in self.open_sockets if opening.role == role}
         assert ports, f"no port of {role}"
         tried = {key: got for key, got in self.report["found"].items() if key.partition(" ")[0] in map(str, ports)}

@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 class Platform:
-    """A sandbox whose two ports are only to be had through TLS."""
+    """A sandbox whose two ports can only be reached through TLS."""
 
     def __init__(self, rest: TlsFront, mqtt: TlsFront, command_line: CommandLine) -> None:
         self.rest, self.mqtt = rest, mqtt
@@ -48,14 +48,14 @@ def fronted(sandbox: SandboxProcess, context: ssl.SSLContext, command_line: Comm
 
 @pytest.fixture
 def device(tenant: Tenant) -> tuple[str, str]:
-    """A device's name and token."""
+    """A device's name and its token."""
     name = f"Turbine of TLS {next(_numbers)}"
     _, token = tenant.device(name)
     return name, token
 
 
 def refusal(outcome: Outcome) -> str:
-    """The one sentence and the hint with which a command failed, and where there is more about it."""
+    """The sentence, the hint and the link with which a command failed."""
     assert outcome.code == 1
     lines = outcome.stderr.splitlines()
     place = next(number for number, line in enumerate(lines) if line.startswith("Error: "))
@@ -136,7 +136,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
         "another name": "issued for another name than 127.0.0.1",
         "expired": "has expired",
     }[fault]
-    # REST through the plain port, so that only MQTT meets the certificate.
+    # REST through the plain port, so that only MQTT sees the certificate.
     plain = {"PACIFICTOOL_URL": sandbox.url}
     with fronted(sandbox, context, command_line) as platform:
         over_rest = refusal(platform.run("asset", "list", tls=TlsFiles(pki.ca_file)))

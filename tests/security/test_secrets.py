@@ -1,4 +1,4 @@
-"""Where secrets must not turn up: process lists, logs, checkpoints, results, messages, files that others may read."""
+"""Where secrets must not appear: process lists, logs, checkpoints, results, messages, files that others may read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def jwts_below(folder: Path) -> list[str]:
 
 
 class OneAssetPlatform:
-    """A platform that takes any password, makes any asset and keeps the tokens that it gave."""
+    """A platform that accepts any password, creates any asset and records the tokens that it issued."""
 
     def __init__(self, server: ScriptedPlatform) -> None:
         self.server = server
@@ -210,7 +210,7 @@ def test_the_demo_listens_on_the_loopback_interface_only(demo: tuple[Path, Obser
 def test_what_the_demo_keeps_only_its_owner_can_read(demo: tuple[Path, Observation]) -> None:
     kept, _ = demo
     assert open_to_others(kept) == []
-    # Should someone move the folder to where others get in, the files that hold secrets still guard themselves.
+    # If someone moves the folder to where others have access, the files with secrets are still private.
     for name in ("platform/sandbox.db", "platform/signing.key", "kafka/server.properties"):
         assert stat.S_IMODE((kept / name).stat().st_mode) == 0o600, name
     for name in ("platform", "kafka", "job"):
@@ -289,7 +289,7 @@ def test_no_failure_repeats_a_secret(
     arguments = commands_that_fail(sandbox, tmp_path)[command]
     outcome = command_line(*arguments, *debug, "-o", "json", environ=environ)
     assert outcome.code in (1, 2)
-    if command != "not a pair":  # whether a line that cannot be parsed has its --debug already is not promised
+    if command != "not a pair":  # whether --debug of a line that cannot be parsed applies is not guaranteed
         assert ("Traceback" in outcome.stderr) is bool(debug)
     assert PASSWORD not in outcome.stdout + outcome.stderr
 

@@ -1,4 +1,4 @@
-"""A platform by itself, closed and shared: what another user gets from the one shows that trying was worth something."""
+"""A platform alone, closed and shared: the shared one proves that the other user's attempts can succeed."""
 
 from __future__ import annotations
 

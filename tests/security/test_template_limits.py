@@ -1,4 +1,4 @@
-"""Templates and scripts of rules get no more time and memory than they may have, whatever they try."""
+"""Templates and scripts of rules cannot exceed their limits of time and memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ THEIRS = {"windSpeed": TemplateReading("windSpeed", 5, 31)}
 
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[None]:
-    """The test's own process must not grow; what a child takes, its limit bounds."""
+    """The test's own process must not grow; a child has its own limit."""
     before = psutil.Process().memory_info().rss
     yield
     assert psutil.Process().memory_info().rss - before < 100_000_000

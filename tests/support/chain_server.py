@@ -1,10 +1,10 @@
-"""Rule chains as servers from 2.0 on keep them, as far as forwarding is concerned: no more than was observed.
+"""Rule chains as servers from 2.0 on store them: what forwarding needs, and no more than was observed.
 
 docs/servers/2.x-3.x.md#rule-chains, docs/servers/4.x.md#rule-chains.
 
 Nothing is unique; metadata without node ids replace the nodes, with ids they keep them; a stale version is refused
 (3.8 and later); any configuration is accepted, and a bad one shows in the node's lifecycle events; a chain in use may
-be deleted. Responds by the script of `ScriptedPlatform`.
+be deleted. Everything else follows the script of `ScriptedPlatform`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ChainServer:
         return identifier
 
     def store(self, chain_id: str, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Keeps metadata, gives ids to nodes without, starts what is new or has changed, converts what is old."""
+        """Stores metadata, gives ids to nodes without one, starts new or changed nodes, converts old formats."""
         kept = copy.deepcopy(metadata)
         old = {node["id"]["id"]: node for node in self.metadata[chain_id]["nodes"]}
         for node in kept["nodes"]:
@@ -99,7 +99,7 @@ class ChainServer:
         return [identifier for identifier, chain in self.chains.items() if chain["name"] == name]
 
     def root_now(self) -> dict[str, Any]:
-        """The root chain as it is, without what counts its changes."""
+        """The root chain, without its version and times of change."""
         return {key: value for key, value in copy.deepcopy(self.metadata[self.root_id]).items() if key != "version"}
 
     def add_profile(self, name: str, chain_id: str | None) -> None:
@@ -200,7 +200,7 @@ class ChainServer:
 
 
 def root_metadata(root_id: str) -> dict[str, Any]:
-    """A root chain as a tenant's default one begins, with its switch in the middle and a place on the canvas."""
+    """The first nodes of a tenant's default root chain, with positions on the canvas."""
 
     def node(kind: str, name: str, x: int, y: int) -> dict[str, Any]:
         layout = {"description": "", "layoutX": x, "layoutY": y}

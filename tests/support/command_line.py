@@ -13,7 +13,7 @@ from pacifictool.local.stack import LocalStack
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command line did."""
+    """The result of a command line."""
 
     code: int
     stdout: str
@@ -21,7 +21,7 @@ class Outcome:
 
     @property
     def document(self) -> Any:
-        """stdout as the one JSON document it must be."""
+        """stdout, which must be one JSON document."""
         return json.loads(self.stdout)
 
 
@@ -29,13 +29,13 @@ CommandLine = Callable[..., Outcome]
 
 
 def kept_variables() -> dict[str, str]:
-    """What a command in an environment of its own keeps of ours: where programs and caches are, and how Java compiles."""
+    """The variables that a command with its own environment inherits: paths of programs and caches, Java's compiler options."""
     names = ("PATH", "HOME", "JAVA_HOME", "JDK_JAVA_OPTIONS", "PACIFICTOOL_CACHE", "LANG", "TMPDIR", "PYTHONPATH")
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def variables_of(stack: LocalStack) -> dict[str, str]:
-    """The environment variables by which commands find a stack."""
+    """The environment variables with which commands find a stack."""
     return {
         "PACIFICTOOL_URL": stack.platform.url,
         "PACIFICTOOL_MQTT": f"127.0.0.1:{stack.platform.mqtt_port}",

@@ -1,8 +1,8 @@
-"""Cuts the power of a job at hundreds of moments, and has it go on from whatever its disk may hold then.
+"""Cuts the power of a job at hundreds of points, and restarts it from what its disk may hold then.
 
-One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case takes a crash_point of it, loses any
-subset of what was not synced by then, starts the job on what is left, and compares what the platform shows afterwards
-with the topic, recomputed by a program of its own. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
+One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case picks a point in it, loses a random
+subset of what was not synced by then, starts the job on the rest, and compares what the platform shows afterwards
+with values computed independently from the topic. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
 line at the end.
 """
 
@@ -56,7 +56,7 @@ GARBAGE: Final = b"garbage"
 
 @dataclass
 class Outcome:
-    """What came of the cases."""
+    """The results of the cases."""
 
     seed: int
     cases: int = 0
@@ -90,7 +90,7 @@ class _Platform(Sink):
 
 
 class CrashSimulation:
-    """A recorded run, to be cut off at any crash_point."""
+    """A recorded run, to be cut off at any point."""
 
     def __init__(self, bootstrap: str, spark: SparkRuntime, folder: Path) -> None:
         self._endpoint = KafkaEndpoint(bootstrap)
@@ -124,7 +124,7 @@ class CrashSimulation:
             environ = {
                 **os.environ,
                 "SPARK_SECRET": gateway.java_parameters.auth_token,
-                # SQLite's own temporary files and Python's caches are nobody's state.
+                # SQLite's temporary files and Python's caches hold no state.
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
             subprocess.run([*strace, *program], check=True, env=environ, timeout=180)
@@ -133,7 +133,7 @@ class CrashSimulation:
         return len(self._events)
 
     def case(self, random_: random.Random) -> tuple[int, list[str]]:
-        """Cuts the power once and lets the job go on. Returns the windows compared, and what differs."""
+        """Cuts the power once and restarts the job. Returns the windows compared, and what differs."""
         crash_point = random_.randrange(1, len(self._events) + 1)
         played = self._events[:crash_point]
         disk = Disk(self._checkpoint)
@@ -162,7 +162,7 @@ class CrashSimulation:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _run_job(self, folder: Path, shown: Shown) -> set[tuple[int, int]]:
-        """Counts what the topic holds; returns the places of the invalid records."""
+        """Counts the topic's records; returns the positions of the invalid ones."""
         config = JobConfig(
             kafka=self._endpoint,
             topic=self._topic,
@@ -181,7 +181,7 @@ class CrashSimulation:
 
     @contextmanager
     def _feed(self) -> Iterator[None]:
-        """Writes records while the block runs, garbage among them."""
+        """Writes records, some of them invalid, while the block runs."""
         stop = threading.Event()
         producer = Producer({"bootstrap.servers": self._endpoint.bootstrap, "linger.ms": 5})
         random_ = random.Random(1)
@@ -203,7 +203,7 @@ class CrashSimulation:
             producer.flush()
 
     def _posted(self, events: Sequence[Event]) -> Shown:
-        """What the platform shows of the posts before the power cut; it stands elsewhere and forgets nothing."""
+        """What the platform shows of the posts before the power cut, which does not affect it."""
         lines = b"".join(event.data for event in events if event.path == self._platform_file).splitlines()
         return {(zone, ts): (count, mean) for zone, ts, count, mean in map(json.loads, lines)}
 
@@ -222,7 +222,7 @@ class CrashSimulation:
 
 
 def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: float = float("inf")) -> Outcome:
-    """Runs the cases; says on stderr how far it is."""
+    """Runs the cases; prints its progress on stderr."""
     outcome = Outcome(seed)
     until = time.monotonic() + seconds
     while outcome.cases < cases and time.monotonic() < until:
@@ -237,7 +237,7 @@ def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: flo
 
 @contextmanager
 def prepared(folder: Path, bootstrap: str | None = None) -> Iterator[CrashSimulation]:
-    """A simulation with a Spark of its own, and a broker unless there is one."""
+    """A simulation with its own Spark, and its own broker if none is given."""
     java = find_java(os.environ)
     settings = local_spark(java)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)

@@ -1,4 +1,4 @@
-"""A platform of one generation with a broker next to it, for tests that break things and see what is said of it."""
+"""A platform of one generation with a broker next to it, for tests that break things and check what is reported."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Deployment:
         return Outcome(int(run(arguments, environment)), stdout.getvalue(), stderr.getvalue())
 
     def follow(self, fix: str, environ: Mapping[str, str] | None = None) -> None:
-        """Runs the command that a fix begins with, as a reader would."""
+        """Runs the command with which a fix begins, as a reader would."""
         command = re.match(r"pacifictool [a-z][^(]*", fix)
         assert command is not None, f"no command: {fix}"
         outcome = self.call(*shlex.split(command[0])[1:], environ=environ)
@@ -106,7 +106,7 @@ class Deployment:
         return with_name(found, name)[0]
 
     def save(self, kind: str, document: Mapping[str, Any], **changes: Any) -> Any:
-        """Saves a plugin or rule with changes; its state is not ours to set."""
+        """Saves a plugin or rule with changes, without its state, which cannot be set this way."""
         return self.tenant.post(f"/api/{kind}", {k: v for k, v in {**document, **changes}.items() if k != "state"})
 
     def do(self, kind: str, document: Mapping[str, Any], action: str) -> None:
@@ -156,7 +156,7 @@ class Deployment:
         self.tenant.post("/api/ruleChain/metadata", metadata)
 
     def change_kafka_node(self, **configuration: Any) -> None:
-        """Changes the configuration of our chain's Kafka node."""
+        """Changes the configuration of the Kafka node in the toolkit's chain."""
         metadata = self.metadata(self.chain())
         node = next(node for node in metadata["nodes"] if node["type"].endswith("TbKafkaNode"))
         node["configuration"] |= configuration
@@ -179,7 +179,7 @@ class Deployment:
         self.save_metadata(root)
 
     def unhook(self, chain: Mapping[str, Any]) -> None:
-        """Takes every way into a chain out of the root chain, which must be the last node that was added."""
+        """Removes every connection to a chain from the root chain; its node must be the last one added."""
         root = self.metadata(self.root())
         gone = {
             number
@@ -197,7 +197,7 @@ class Deployment:
         self.save_metadata(root)
 
     def use_profile_chain(self, chain: Mapping[str, Any] | None) -> None:
-        """Sets or takes away the default rule chain of the device profile that our devices have."""
+        """Sets or removes the default rule chain of the profile of the scenario's devices."""
         infos = self.tenant.get("/api/deviceProfileInfos?pageSize=100&page=0")["data"]
         info = next(info for info in infos if info["name"] == "WeatherStation")
         profile = self.tenant.get(f"/api/deviceProfile/{info['id']['id']}")
@@ -216,9 +216,9 @@ def new_broker(folder: Path, **options: Any) -> KafkaBroker:
 def deployments(
     folder: Path, *, two_brokers: bool = False, extra: str = "", turbines: str = ""
 ) -> Iterator[dict[int, Deployment]]:
-    """Platforms of the generations 1 and 4 side by side with one broker, each set up for a topic of its own.
+    """Platforms of generations 1 and 4 with one broker, each set up for its own topic.
 
-    `two_brokers`: another cluster besides, as `elsewhere["kafka"]` of both.
+    `two_brokers`: another cluster, too, as `elsewhere["kafka"]` of both.
     """
     broker, other = new_broker(folder / "kafka"), new_broker(folder / "elsewhere")
     platforms = {
@@ -247,7 +247,7 @@ def deployments(
 
 
 def write_scenario(path: Path, topic: str, *, extra: str = "", turbines: str = "") -> Path:
-    """Two turbines of two zones, of which the first has an asset."""
+    """Two turbines in two zones; the first zone has an asset."""
     path.write_text(
         f'[kafka]\ntopic = "{topic}"\n{extra}\n'
         '[[turbines]]\nname = "Mill 1"\nzone = "North"\nwind_speed = { min = 30, max = 35 }\n'

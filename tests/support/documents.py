@@ -1,10 +1,10 @@
-"""Pages of the documentation as programs: their blocks, and a reader who types them.
+"""Runs pages of the documentation: their blocks, and a reader who types them.
 
-A comment before a block says what is done with it, and is not shown on the page:
+A comment before a block, which the page does not show, says what to do with it:
 
     <!-- run -->             type it, wait, and expect exit code 0 (or one of those named: <!-- run exit 0 1 -->)
-    <!-- run background -->  type it in a terminal of its own; ends with Ctrl-C at <!-- stop -->
-    <!-- output -->          what the block before printed, in form: numbers, times and ids may differ, … is anything
+    <!-- run background -->  type it in another terminal; <!-- stop --> ends it with Ctrl-C
+    <!-- output -->          what the previous block printed; numbers, times and ids may differ, … is anything
 
 Without a block: <!-- stop --> is Ctrl-C in every other terminal; <!-- wait: ZONE LOW HIGH --> waits until the zone's
 newest mean lies within these bounds, as the text claims.
@@ -97,7 +97,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Takes a command line apart as the program would. Raises Typer's UsageError for what it would refuse."""
+    """Parses a command line as the program does. Raises Typer's UsageError for what the program refuses."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("pacifictool", list(words), obj=CliSession(Environment(stdin=io.StringIO())))
     while hasattr(command, "resolve_command"):
@@ -142,12 +142,12 @@ class Reader:
     folder: Path
     environ: dict[str, str]
     replace: dict[str, str] = field(default_factory=dict)
-    """Texts of the page that are something else here, such as ports that are taken."""
+    """Replacements for texts of the page, such as ports that are taken."""
     printed: str = ""
     _terminals: list[tuple[Block, subprocess.Popen[bytes], Path]] = field(default_factory=list)
 
     def read(self, page: Path) -> int:
-        """Does everything that the page says. Returns how many blocks were run."""
+        """Follows the page. Returns how many blocks were run."""
         ran = 0
         try:
             for block in blocks_of(page):
@@ -198,7 +198,7 @@ class Reader:
         assert "Traceback" not in done.stderr, block
         self.printed = done.stdout
         for line in done.stdout.splitlines():
-            if line.startswith("export "):  # what `sandbox up` says the others need
+            if line.startswith("export "):  # variables that `sandbox up` prints for the other commands
                 self.environ |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
 
     def _open(self, block: Block) -> None:
@@ -215,7 +215,7 @@ class Reader:
         self._terminals.append((block, process, log))
 
     def _stop(self) -> None:
-        # The last one opened first, as one would: turbines before the job.
+        # In reverse order, as a person would: turbines before the job.
         while self._terminals:
             block, process, log = self._terminals.pop()
             if process.poll() is None:

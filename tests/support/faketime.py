@@ -1,4 +1,4 @@
-"""Clocks that are wrong, by libfaketime; a time namespace leaves the calendar alone.
+"""Wrong clocks, with libfaketime; a time namespace cannot change the wall clock.
 
 As a program, `python faketime.py FILE COMMAND…` is pacifictool on a machine whose clock is a SteppingClock.
 """
@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Waits are measured on the monotonic clock, which stays as it is; else Java waits too short, and in circles.
+# Waits are measured on the monotonic clock, which must stay right; otherwise Java's waits end too early and repeat.
 _CALENDAR_ONLY = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0", "NO_FAKE_STAT": "1"}
 _NOTICED_SECONDS = 0.5
 
 
 def faketime_environment(offset: str) -> dict[str, str]:
-    """For a process whose clock is to be off by "+1h" or "-1h"."""
+    """The environment of a process whose clock is off by "+1h" or "-1h"."""
     return {"LD_PRELOAD": _library(), "FAKETIME": offset, **_CALENDAR_ONLY}
 
 
 class SteppingClock:
-    """A clock that is set while programs use it, which notice within a second. Right at first."""
+    """A clock that can be set while programs use it; they notice within a second. It begins with the right time."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -31,7 +31,7 @@ class SteppingClock:
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """From now on it is ahead by this many seconds."""
+        """Sets the clock ahead by this many seconds."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n", encoding="utf-8")
         new.replace(self.file)
@@ -39,7 +39,7 @@ class SteppingClock:
 
 
 def use_stepping_clock(file: Path) -> None:
-    """From now on, this process and those that it starts live by the SteppingClock of `file`.
+    """From now on, this process and those that it starts use the SteppingClock of `file`.
 
     In this process only Python does: libfaketime knows nothing of C11's `cnd_timedwait`, so that the waits of
     librdkafka would come to nothing, which a clock that was really set does not do to them.

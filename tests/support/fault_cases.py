@@ -1,4 +1,4 @@
-"""What can be wrong with the platform, its devices and its topic, by the code of the problem that must be reported."""
+"""Faults of the platform, its devices and its topic, each with the code of the problem to report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOWHERE = "no-such-host.invalid:9092"
 
 @dataclass(frozen=True)
 class FaultCase:
-    """One thing to break. `pacifictool setup` heals it unless `repair` does what a person would do by hand."""
+    """A fault to inject. `pacifictool setup` repairs it unless `repair` does what a person would do by hand."""
 
     cause: str
     line: str
@@ -28,7 +28,7 @@ class FaultCase:
     """What the printed fix must contain."""
     label: str = ""
     stops_readings: bool = True
-    """Whether no reading reaches Kafka as long as it lasts."""
+    """Whether it keeps all readings from reaching Kafka."""
 
     @property
     def id(self) -> str:
@@ -63,7 +63,7 @@ def _delete_plugin(deployment: Deployment) -> None:
 
 
 def _suspend_plugin(deployment: Deployment) -> None:
-    # A server lets nobody suspend a plugin that has active rules.
+    # A server refuses to suspend a plugin that has active rules.
     deployment.do("rule", deployment.rule(), "suspend")
     deployment.do("plugin", deployment.plugin(), "suspend")
 
@@ -100,7 +100,7 @@ def _end_duplicate_chain(deployment: Deployment) -> None:
 
 
 def _store_only_chain(deployment: Deployment) -> None:
-    """The device profile's own chain stores what devices send, and hands nothing on."""
+    """The device profile's chain stores what devices send and forwards nothing."""
     chain = deployment.tenant.post("/api/ruleChain", {"name": "Only stores", "type": "CORE"})
     root = deployment.metadata(deployment.root())
     kept = ("TbMsgTypeSwitchNode", "TbMsgTimeseriesNode", "TbMsgAttributesNode")
@@ -147,7 +147,7 @@ def _topic(deployment: Deployment) -> str:
 
 
 def _with_type(document: dict[str, Any], type_: str) -> dict[str, Any]:
-    """On 4.x the profile would win over the type."""
+    """On 4.x the profile would take precedence over the type."""
     return {key: value for key, value in document.items() if not key.endswith("ProfileId")} | {"type": type_}
 
 
@@ -318,4 +318,4 @@ WARNINGS = [
     ),
     FaultCase("rule-chain-differs", "rule-chain", _let_nothing_pass, (4,)),
 ]
-"""What doctor warns of. `stops_readings` says which of them keep readings out nevertheless."""
+"""What doctor warns of; `stops_readings` marks those that also keep readings out."""

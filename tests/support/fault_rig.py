@@ -1,6 +1,6 @@
-"""A broker, a platform behind a proxy, turbines and the aggregation as a user runs it: each can be made to fail and recover.
+"""A broker, a platform behind a proxy, turbines and the job as a user runs it; each can be made to fail and recover.
 
-`FaultRig.verify` waits for quiet and compares every window; every fault test ends with it.
+Every fault test ends with `FaultRig.verify`, which waits until nothing changes and compares every window.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from tests.support.oracle import Comparison, Position, Posted, Values, compare_w
 from tests.support.waiting import wait_until
 
 TIMEOUT_SECONDS = 240.0
-"""How long anything may take before a test fails: many times what it takes on a machine with nothing else to do."""
+"""How long anything may take before a test fails: many times what it takes on an idle machine."""
 
 GARBAGE = (
     b"no JSON",
@@ -58,7 +58,7 @@ GARBAGE = (
 
 
 class Job:
-    """The aggregation in a process of its own."""
+    """The aggregation job in its own process."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -76,7 +76,7 @@ class Job:
         return self.process.poll() is None
 
     def wait_to_say(self, text: str, seconds: float = TIMEOUT_SECONDS, *, times: int = 1) -> None:
-        """Returns when `text` stands in its messages so often."""
+        """Returns when its messages contain `text` this many times."""
 
         def has_said() -> bool:
             was_running = self.is_running()
@@ -92,12 +92,12 @@ class Job:
         return Outcome(code, self._log.with_suffix(".out").read_text(encoding="utf-8"), self.said)
 
     def kill(self) -> None:
-        """kill -9, of the program only: what it started has to end by itself."""
+        """kill -9 of the program only; its child processes have to end by themselves."""
         self.process.kill()
         self.process.wait(10)
 
     def cut_power(self) -> None:
-        """kill -9 of the program and all that it has started."""
+        """kill -9 of the program and all its descendants."""
         family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
         members = [psutil.Process(pid) for pid in family if psutil.pid_exists(pid)]
         for member in members:
@@ -147,7 +147,7 @@ class Turbines:
 
 
 class FaultRig:
-    """Everything between a turbine and its zone's asset. Windows of two seconds.
+    """Everything from a turbine to its zone's asset, with windows of two seconds.
 
     The job's REST goes through `proxy`, its MQTT through `mqtt_proxy`.
     """
@@ -165,7 +165,7 @@ class FaultRig:
         topic: str = "winds",
         sink: str = "rest",
     ) -> None:
-        """`sink`, "rest" or "gateway": where the job posts, and thus where the results are looked for."""
+        """`sink`, "rest" or "gateway": where the job delivers, and where results are read."""
         self.folder = folder
         self.sink = sink
         self.topic = topic
@@ -197,15 +197,18 @@ class FaultRig:
         partitions: int = 2,
         prefix: str = "",
     ) -> Path:
-        """Each reading is one of a thousand million numbers, so that it can be recognised in the topic."""
+        """Each reading is one of a billion numbers, so that it can be recognised in the topic."""
         lines = [
-            f'[kafka]\ntopic = "{self.topic}"\npartitions = {partitions}',
-            f'[aggregation]\nwindow = "{window}s"\nlateness = "{lateness}s"',
+            f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{self.topic}"\npartitions = {partitions}',
+            'attributes = ["geoZone"]\ntelemetry = ["windSpeed"]\nvalid = { windSpeed = { min = 0 } }',
+            f'[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "{window}s"\nlateness = "{lateness}s"',
+            'telemetry = { windSpeed = "mean(windSpeed)" }',
         ]
         for number in range(turbines):
             lines += [
-                f'[[turbines]]\nname = "{prefix}Turbine {number:03d}"\nzone = "{prefix}Zone {number % zones}"\nrate = {rate}',
-                "wind_speed = { min = 0, max = 1000000000 }",
+                f'[[devices]]\nname = "{prefix}Turbine {number:03d}"\nrate = {rate}',
+                f'attributes = {{ geoZone = "{prefix}Zone {number % zones}" }}',
+                "telemetry = { windSpeed = { min = 0, max = 1000000000 } }",
             ]
         path = self.folder / name
         path.write_text("\n".join(lines), encoding="utf-8")
@@ -313,20 +316,20 @@ class FaultRig:
         }
         settings = resolve(Sources({}, environ, self.folder, self.folder / "no-config.toml", lambda: ""))
         with Platform.connect(settings) as platform:
-            tokens = look_up_tokens(platform, [turbine.name for turbine in chosen.turbines])
+            tokens = look_up_tokens(platform, [turbine.name for turbine in chosen.devices])
         defaults = {"seed": 1, "jitter": True, "ack_timeout_seconds": 3.0}
         self._turbines = Turbines(settings.mqtt, chosen, tokens, FleetOptions(**{**defaults, **options}))
         self._turbines.wait_for(lambda summary: summary.online == len(tokens) and summary.acknowledged > 0)
         return self._turbines
 
     def stop_turbines(self) -> FleetSummary:
-        """Stops the turbines and says what became of their readings."""
+        """Stops the turbines and returns what became of their readings."""
         assert self._turbines is not None
         turbines, self._turbines = self._turbines, None
         return turbines.stop()
 
     def publish(self, *values: bytes, topic: str | None = None, timestamp_ms: int | None = None) -> None:
-        """Writes records past the platform."""
+        """Writes records straight to the topic."""
         producer = Producer({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
         for value in values:
             if timestamp_ms is None:
@@ -367,7 +370,7 @@ class FaultRig:
 
     def posted(self) -> Posted:
         """What the platform shows."""
-        return read_platform(self.platform.url, devices=self.scenario.zones if self.sink == "gateway" else ())
+        return read_platform(self.platform.url, devices=self.scenario.entities() if self.sink == "gateway" else ())
 
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when that many more windows are on the platform than now."""
@@ -381,18 +384,18 @@ class FaultRig:
         wait_until(are_posted, lambda: f"posts of\n{self.job.said if self.job else ''}", seconds)
 
     def compare(self, besides: Values | None = None) -> Comparison:
-        """The promise as it stands now, with everything that may still be on its way counted as a difference.
+        """The comparison as of now; whatever may still be on its way counts as a difference.
 
-        `besides`: values whose records are not in the topic any more, or were not asked for.
+        `besides`: values whose records are no longer in the topic, or that were there before.
         """
-        rules = self.scenario.aggregation
+        (rules,) = self.scenario.analytics
         return compare_windows(
             self.records(), self.rejects(), self.posted(),
             window_ms=rules.window_ms, lateness_ms=rules.lateness_ms, besides=besides or {},
         )  # fmt: skip
 
     def verify(self, *, seconds: float = TIMEOUT_SECONDS, besides: Values | None = None) -> Comparison:
-        """Stops the turbines and returns when the platform shows the expected values, and `besides` what was there before.
+        """Stops the turbines and returns when the platform shows the expected values, and those of `besides`.
 
         Raises AssertionError with the differences when it does not get there, or when the job ends by itself.
         """
@@ -417,7 +420,7 @@ class FaultRig:
             time.sleep(0.3)
 
     def finish(self) -> Comparison:
-        """Verifies, ends the job with Ctrl-C and verifies again: nothing changes any more, and the job says so."""
+        """Verifies, ends the job with Ctrl-C and verifies again that nothing has changed."""
         self.verify()
         assert self.job is not None
         outcome = self.job.interrupt()

@@ -1,6 +1,6 @@
-"""Injects faults into the rig at random, by a seed, and compares every window again and again.
+"""Injects random faults into the rig, from a seed, and compares every window after each round.
 
-tests/faults/test_random_faults.py runs it for a minute, `make soak MINUTES=30` for as long as one likes. As a program it
+tests/faults/test_random_faults.py runs it for a minute, `make soak MINUTES=30` for as long as you like. As a program it
 prints one JSON document: windows compared, faults injected by kind, differences. Exit code 1 when there are any.
 """
 
@@ -47,7 +47,7 @@ PLATFORM_FAULTS = (
 
 
 class FaultSchedule:
-    """Random faults on one rig whose job must live, or go on after it was started again."""
+    """Random faults on one rig, whose job must survive or continue after a restart."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FaultSchedule:
         seed: int,
         tell: Callable[[str], None],
     ) -> None:
-        """The job's checkpoint lies on `disk`, and its clock is `clock`. `tell` gets a line for each fault."""
+        """The job's checkpoint is on `disk`, its clock is `clock`; `tell` is called with a line for each fault."""
         self._rig = rig
         self._disk = disk
         self._clock = clock
@@ -84,9 +84,9 @@ class FaultSchedule:
         }
 
     def run(self, seconds: float, *, besides: tuple[str, ...] = ()) -> Comparison:
-        """Injects faults for so long, each kind once before any comes again, and compares. `besides`: kinds left out.
+        """Injects faults for this long, every kind once before any is repeated, and compares. `besides`: kinds left out.
 
-        Raises AssertionError with the differences, or when the job ends for no reason.
+        Raises AssertionError with the differences, or when the job ends without a cause.
         """
         rig = self._rig
         until = time.monotonic() + seconds
@@ -123,7 +123,7 @@ class FaultSchedule:
     # --- the kinds of faults -------------------------------------------------------------------------------------
 
     def _restart_job(self) -> None:
-        """Now and then the new job is killed while it starts."""
+        """Sometimes the new job is killed while it starts."""
         while True:
             self._rig.start_job()
             if self._random.random() < 0.6:
@@ -228,7 +228,7 @@ class FaultSchedule:
 def scheduled(
     folder: Path, *, seed: int, sink: str = "rest", tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[FaultSchedule]:
-    """A rig of its own, set up, with the job's checkpoint on a small disk."""
+    """Its own rig, set up, with the job's checkpoint on a small disk."""
     with (
         SmallDisk(folder / "disk", megabytes=DISK_MEGABYTES) as disk,
         FaultRig(folder, sink=sink) as rig,
@@ -241,7 +241,7 @@ def scheduled(
 
 
 def _send(member: psutil.Process, number: signal.Signals) -> None:
-    """To a process of a job, some of which end by themselves at any time."""
+    """Signals a process of a job; some of them end by themselves at any time."""
     with contextlib.suppress(psutil.NoSuchProcess):
         member.send_signal(number)
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback interface that a test can make break off, swallow or respond to what it should pass on."""
+"""A TCP proxy on the loopback interface that can be made to reset connections, swallow data, or respond itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Connection:
         self.client = client
         self.server: asyncio.StreamWriter | None = None
         self.is_dead = False
-        """Swallows for ever, as a peer does whose cable was cut: healing the proxy does not bring it back."""
+        """It swallows for ever, like a peer whose cable was cut; healing the proxy does not change that."""
 
     def abort(self) -> None:
         for writer in (self.client, self.server):
@@ -35,7 +35,7 @@ class _Connection:
 class FaultyProxy:
     """Passes on by default; see `break_off`, `swallow`, `respond` and `heal`, which act at once.
 
-    `target_port` may be changed; connections made from then on go there.
+    `target_port` may be changed; new connections go there.
     """
 
     def __init__(self, target_port: int, port: int = 0) -> None:
@@ -51,7 +51,7 @@ class FaultyProxy:
         self._server: asyncio.Server
 
     def __enter__(self) -> Self:
-        # Aborted connections are what this is about; asyncio need not report them.
+        # Aborted connections are intended; asyncio need not report them.
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
@@ -67,19 +67,19 @@ class FaultyProxy:
         self._loop.close()
 
     def heal(self) -> None:
-        """New connections are passed on again."""
+        """Passes on new connections again."""
         self._switch(_Mode.PASS)
 
     def break_off(self) -> None:
-        """Every connection is reset, new ones as soon as they are made."""
+        """Resets every connection, new ones as soon as they are made."""
         self._switch(_Mode.BREAK_OFF)
 
     def swallow(self) -> None:
-        """Connections stay open, and nothing gets through them any more in either direction."""
+        """Keeps connections open and passes on nothing in either direction."""
         self._switch(_Mode.SWALLOW)
 
     def respond(self, status: int, message: str = "injected") -> None:
-        """Every HTTP request gets this status in the platform's form; none reaches the server."""
+        """Responds to every HTTP request with this status in the platform's form; none reaches the server."""
         body = json.dumps({"status": status, "message": message, "errorCode": 10, "timestamp": 0}).encode()
         lines = [f"HTTP/1.1 {status} Trouble", f"Content-Length: {len(body)}", "Content-Type: application/json"]
         self._response = "\r\n".join([*lines, "", ""]).encode() + body
@@ -123,7 +123,7 @@ class FaultyProxy:
                 self._pump(connection, reader, connection.server), self._pump(connection, server_reader, writer)
             )
         except OSError:
-            pass  # Nobody listens behind us, or one of the two went away.
+            pass  # Nothing listens behind the proxy, or one side has gone.
         finally:
             connection.abort()
             self._connections.discard(connection)
@@ -135,7 +135,7 @@ class FaultyProxy:
             writer.write(data)
             await writer.drain()
         if connection.is_dead:
-            # The other side does not hear of the end either.
+            # The other side does not learn of the end either.
             await asyncio.Event().wait()
         connection.abort()
 

@@ -1,6 +1,6 @@
 """Fixtures that several folders need; the conftest.py of a folder imports those it uses.
 
-A session fixture is made once for each folder that imports it, so that the tests of a folder have a sandbox of their own.
+A session fixture is made once for each folder that imports it, so that each folder's tests have their own sandbox.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def reporter() -> RecordingReporter:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    """A sandbox of the 1.x generation, in a process of its own."""
+    """A sandbox of the 1.x generation, in its own process."""
     with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data") as process:
         yield process
 
@@ -60,7 +60,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 @pytest.fixture
 def server() -> Iterator[ScriptedPlatform]:
-    """A platform of the 1.x generation that does what a test tells it."""
+    """A platform of the 1.x generation that a test scripts."""
     with ScriptedPlatform() as server:
         server.on("GET", "/api/plugins", Reply(json=[]))
         yield server
@@ -138,7 +138,7 @@ def make_context(tmp_path: Path) -> Callable[..., CheckContext]:
 
 @pytest.fixture
 def run_check() -> Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult]]:
-    """Runs the one check of that name, as if those that it needs had succeeded."""
+    """Runs the check of that name, as if those that it needs had succeeded."""
 
     def run(checks: Sequence[DoctorCheck], name: str, context: CheckContext) -> list[CheckResult]:
         [check] = [check for check in checks if check.name == name]

@@ -24,7 +24,7 @@ CONNECT, TELEMETRY = "v1/gateway/connect", "v1/gateway/telemetry"
 
 
 class GatewayPlatform:
-    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and what it does on a bad day."""
+    """What a 1.x server does for a gateway (docs/servers/1.x.md#gateway), and how it fails."""
 
     def __init__(self, peer: ScriptedPeer) -> None:
         self.peer = peer
@@ -113,7 +113,7 @@ def make_sink(peer: ScriptedPeer) -> Iterator[MakeSink]:
 def deliver_all(
     sink: GatewaySink, results: list[WindowResult], book: RecordingCallback, attempts: int = 1
 ) -> list[PacificToolError]:
-    """Delivers what is left again and again, as the job does. Returns the failures."""
+    """Repeats the delivery of what is left, as the job does. Returns the failures."""
     failures: list[PacificToolError] = []
     for _ in range(attempts):
         left = [result for result in results if result not in book.accepted_results]

@@ -1,4 +1,4 @@
-"""pacifictool that kills itself at a chosen moment: `python killed_command.py MOMENT COMMAND…`. Run by test_kills.py."""
+"""pacifictool that kills itself at a chosen point: `python killed_command.py POINT COMMAND…`. Run by test_kills.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of a Spark on this machine, as the tests use it."""
+"""Settings of the local Spark that tests use."""
 
 from __future__ import annotations
 

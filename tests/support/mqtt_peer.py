@@ -1,7 +1,7 @@
 """An MQTT server for tests with scripted behaviour: faults that a real server does not show on demand.
 
 By default it behaves as a 1.x server does (docs/servers/1.x.md#mqtt, row 3): CONNACK always with session-present
-1, PUBACK with the flag bits 0010. It knows just enough MQTT 3.1.1 for devices that publish.
+1, PUBACK with the flag bits 0010. It supports just enough MQTT 3.1.1 for devices that publish.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Received:
     packet_id: int
     """0 for QoS 0."""
     connection: int
-    """The connection it came on, counted from 1."""
+    """The number of its connection, from 1."""
     at: float
     """Monotonic seconds."""
 
@@ -66,7 +66,7 @@ class ScriptedPeer:
         self.disconnects = 0
         """How many sessions ended with a DISCONNECT."""
         self.pings = 0
-        """How many PINGREQ came."""
+        """How many PINGREQ packets were received."""
         self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()

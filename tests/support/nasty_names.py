@@ -58,7 +58,7 @@ UNSEEN = (
     "grapheme\u034fjoiner",
 )
 USABLE = MARKUP + LETTERS + UNSEEN
-"""Those that a scenario may hold."""
+"""Those that a scenario may contain."""
 NASTY = USABLE + CONTROLS
 
 _FORBIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -68,7 +68,7 @@ _STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def is_unseen(char: str, before: str) -> bool:
-    """Whether a person could not see `char`; joiners are seen by what they do to letters beyond Latin."""
+    """Whether `char` is invisible to a person; joiners are visible by their effect on non-Latin letters."""
     if char in "\u200c\u200d" and before and ord(before) > 0x5FF and unicodedata.category(before) not in _FORBIDDEN:
         return False
     return unicodedata.category(char) in _FORBIDDEN or char in _FILLERS
@@ -89,6 +89,6 @@ def visible_parts(name: str) -> list[str]:
 
 
 def is_shown(name: str, output: str) -> bool:
-    """Whether all visible parts of `name` stand on one line of `output`, in their order."""
+    """Whether all visible parts of `name` are on one line of `output`, in their order."""
     pattern = ".{1,120}?".join(re.escape(part) for part in visible_parts(name))
     return re.search(pattern, output) is not None

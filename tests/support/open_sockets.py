@@ -1,4 +1,4 @@
-"""What a program and all it has started offer to others: listening ports and abstract sockets, as /proc tells."""
+"""What a program and its descendants offer to others: listening ports and abstract sockets, from /proc."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ROLES = (
 
 
 def role_of(process: psutil.Process) -> str:
-    """What a process is there for; its command line when nobody knows."""
+    """The role of a process, or its command line if unknown."""
     line = " ".join(process.cmdline())
     return next((role for text, role in _ROLES if text in line and "_supervisor.py" not in line), line)
 
@@ -48,7 +48,7 @@ def family(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 def open_sockets(processes: Iterable[psutil.Process]) -> set[OpenSocket]:
-    """All sockets of these processes by which others could reach them."""
+    """All sockets through which others could reach these processes."""
     listening = {}
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:

@@ -1,12 +1,13 @@
 """The expected values, computed independently: what the platform shows, compared with means recomputed from the topic.
 
 Shares no code with the aggregation: Kafka is read by another client, records are parsed by Python's json, means are
-fractions, and the platform is asked through plain HTTP.
+fractions, and the platform is read with plain HTTP.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import defaultdict
@@ -23,6 +24,8 @@ from tests.support.sandbox_clients import Tenant
 
 TOO_LATE = "too late"
 _ATTEMPTS = 12
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""What a text may hold that counts as its number."""
 
 Values = dict[str, dict[int, float]]
 """Zone → window end in ms → mean."""
@@ -52,9 +55,9 @@ class Comparison:
 
 
 def read_platform(url: str, key: str = "windSpeed", *, devices: Collection[str] = ()) -> Posted:
-    """Every value of every asset, or of the `devices` of these names, as far as they exist.
+    """Every value of every asset, or of the existing `devices` of these names.
 
-    Retries when the platform is slow, fails now and then or lets tokens expire.
+    Retries when the platform is slow, fails sometimes or has expired the token.
     """
     ask = _RetryingReader(url).get
     kind = "device" if devices else "asset"
@@ -87,7 +90,7 @@ def compare_windows(
 ) -> Comparison:
     """Compares window by window. `rejects` is what the job says it did not count, with the reason.
 
-    `besides`: values that were there before and must be there still, where the topic's records give no others.
+    `besides`: earlier values that must still be there unless the topic's records give others.
     """
     sums: dict[str, dict[int, tuple[int, Fraction]]] = defaultdict(lambda: defaultdict(lambda: (0, Fraction(0))))
     found: list[str] = []
@@ -143,7 +146,7 @@ def compare_windows(
 
 
 def parse(value: bytes | None) -> tuple[str, Fraction] | None:
-    """Zone and number of a valid record. Knows no more kinds of garbage than the tests make."""
+    """Zone and number of a valid record. Handles only the kinds of invalid records that tests produce."""
     try:
         document = json.loads(value or b"")
     except ValueError:
@@ -151,6 +154,8 @@ def parse(value: bytes | None) -> tuple[str, Fraction] | None:
     if not isinstance(document, dict):
         return None
     zone, number = document.get("geoZone"), document.get("windSpeed")
+    if isinstance(number, str) and _NUMBER.fullmatch(number):
+        number = float(number)
     if not isinstance(zone, str) or isinstance(number, bool) or not isinstance(number, int | float):
         return None
     return (zone, Fraction(number)) if 0 <= number <= 1e9 else None
@@ -169,7 +174,7 @@ def _differences(expected: Values, actual: Values) -> list[str]:
 
 
 class _RetryingReader:
-    """One login for many threads, renewed when anything fails; what fails is asked again."""
+    """One login for many threads, renewed when anything fails; failed requests are repeated."""
 
     def __init__(self, url: str) -> None:
         self._url = url

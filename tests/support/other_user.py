@@ -1,6 +1,6 @@
-"""Another user of this machine, who tries everything at the ports, files and processes that the caller names.
+"""Another user of this machine, who attacks the ports, files and processes that the caller names.
 
-Run as root, or through `sudo -n`: it loads its libraries, becomes a user with an id that nobody has, reads one JSON
+Run as root, or through `sudo -n`: it loads its libraries, becomes a user with an unused id, reads one JSON
 document on standard input, and prints what was of any use to it.
 """
 
@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 2.0
 DEMO_TOKEN = "A1_TEST_TOKEN"
 """Published, of the demo device `Test Device A1` of every sandbox."""
 MARK = "mark-of-another-user"
-"""Key of what is smuggled in; it must turn up nowhere."""
+"""Key of smuggled values; it must not appear anywhere."""
 GUESSES: tuple[Mapping[str, str], ...] = (
     {},
     *(
@@ -168,7 +168,7 @@ def _spark_frames(port: int) -> Iterator[tuple[str, bytes]]:
 
 
 def garbage(port: int, target: Mapping[str, Any]) -> Iterator[str]:
-    """Bytes without sense, large sizes, silence."""
+    """Random bytes, large sizes, silence."""
     for data in (os.urandom(65_536), b"\xff" * 4096, b"\x7f\xff\xff\xff" * 64, b"\n" * 4096, b""):
         talk(port, data, closes=not data)
     yield from ()
@@ -204,7 +204,7 @@ def files(target: Mapping[str, Any]) -> Iterator[str]:
 
 
 def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs this script against `target`; what it found."""
+    """Runs this script against `target`; returns what it found."""
     script = [sys.executable, __file__]
     if os.geteuid() != 0:
         sudo = shutil.which("sudo")
@@ -219,7 +219,7 @@ def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def demo_keys(url: str) -> list[str]:
-    """What the demo device whose token the other user has, has sent."""
+    """What was stored of the demo device whose token the other user has."""
     from tests.support.sandbox_clients import Tenant
 
     tenant = Tenant(url)

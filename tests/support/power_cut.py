@@ -1,4 +1,4 @@
-"""What a power cut leaves of a job's folder: all that was synced, and anything in place of what was not.
+"""What a power cut leaves of a job's folder: synced data, and anything in place of the rest.
 
 SQLite syncs its write-ahead log when a transaction ends. Behind the last transaction in the log there may be anything;
 the index of the log (-shm), logs, scratch space and files that were about to be renamed are never synced.
@@ -39,7 +39,7 @@ def tear(folder: Path, random_: random.Random) -> None:
 
 
 def tear_log(log: Path, random_: random.Random) -> None:
-    """Replaces what lies behind the last whole transaction of a write-ahead log by something else."""
+    """Replaces what follows the last complete transaction of a write-ahead log."""
     content = log.read_bytes()
     content = content[: synced_length(content)]
     page_size = _HEADER.unpack_from(content)[2] if content else 4096

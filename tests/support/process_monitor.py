@@ -21,7 +21,7 @@ _LOOK_EVERY_SECONDS = 0.1
 
 @dataclass
 class Observation:
-    """What was seen of a command from outside."""
+    """What a command looks like from outside."""
 
     code: int = 0
     stdout: str = ""
@@ -47,9 +47,9 @@ def observe(
     stdin: str = "",
     timeout_seconds: float = 150,
 ) -> Observation:
-    """Runs `pacifictool` with `arguments` in `folder` under the usual umask, looking at it from outside.
+    """Runs `pacifictool` with `arguments` in `folder` under the usual umask and observes it from outside.
 
-    `forbidden` texts are looked for in the files below `folder` while it runs, too: some do not outlive it.
+    `forbidden` texts are also searched in the files below `folder` while it runs: some do not outlive it.
     """
     observation = Observation()
     with (folder / "stdout").open("w+") as out, (folder / "stderr").open("w+") as err:
@@ -130,7 +130,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 def open_to_others(folder: Path) -> list[str]:
     """Files and folders from `folder` down, itself included, that someone else may read, by path and mode.
 
-    A folder that lets nobody in protects what is below it.
+    A folder that others cannot enter protects what is below it.
     """
     mode = stat.S_IMODE(folder.lstat().st_mode)
     if stat.S_ISLNK(folder.lstat().st_mode) or not mode & 0o077:

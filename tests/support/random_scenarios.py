@@ -42,7 +42,7 @@ class RandomScenario:
 
 
 def random_scenario(seed: int, records: int) -> RandomScenario:
-    """The scenario of a seed, with so many records."""
+    """The scenario of a seed, with this many records."""
     random_ = random.Random(seed)
     attributes = random_.sample(["site", "room", "flo or", "tier-1"], random_.randint(1, 3))
     keys = random_.sample(["temperature", "humidity", "temp-celsius", "u", "v", "co2 ppm"], random_.randint(1, 4))
@@ -259,7 +259,7 @@ def _result(
         return len(units), 0
     if function == "count_distinct":
         distinct = len(set(units)) if key not in window.texts or units else len(window.texts[key])
-        return distinct, 0 if distinct < 4096 else 0.05
+        return distinct, 0 if distinct <= 4096 else 0.05
     if not units:
         return None, 0
     mean = sum(units) / len(units)

@@ -1,4 +1,4 @@
-"""Records of all kinds with what the rules say of each, written once more in Python."""
+"""Records of all kinds with their expected classification, by an independent version of the rules in Python."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _no_constant(name: str) -> Any:
 
 
 def expected_reading(value: bytes | None) -> tuple[str, float] | None:
-    """The rules, written once more in Python; None for an invalid record."""
+    """An independent version of the rules; None for an invalid record."""
     try:
         document = json.loads(
             (value or b"").decode("utf-8"), object_pairs_hook=_strict_object, parse_constant=_no_constant

@@ -1,6 +1,6 @@
-"""A job whose system calls are recorded, one run after the other on one checkpoint. Run by crash_simulation.py.
+"""A job whose system calls are recorded, run by run on one checkpoint. Run by crash_simulation.py.
 
-It borrows the Spark of the program that starts it, so that only Python is traced.
+It uses the Spark of the program that starts it, so that only Python is traced.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BorrowedSpark(SparkRuntime):
 
 
 class PlatformFile(Sink):
-    """Appends what is posted to a file, a line each, as the platform would remember it."""
+    """Appends each posted value to a file, which stands for the platform."""
 
     name = "file"
     target = "file"
@@ -62,7 +62,7 @@ class PlatformFile(Sink):
 
 
 def never_sync() -> None:
-    """Makes the state store what it must not be: one that does not wait for the disk."""
+    """Makes the state store careless: it does not wait for the disk."""
     original = store.StateStore._open
 
     def careless(self: Any) -> None:

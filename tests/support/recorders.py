@@ -1,4 +1,4 @@
-"""What the code under test reports, kept: a reporter and a sink's delivery callback."""
+"""Recorders of what the code under test reports: a reporter and a sink's delivery callback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RecordedTask:
 
 
 class RecordingReporter(SilentReporter):
-    """Keeps messages and tasks in the order of the reports."""
+    """Records messages and tasks in order."""
 
     def __init__(self) -> None:
         self.reported: list[tuple[str, str]] = []

@@ -106,7 +106,7 @@ class RawDevice:
         self.expect(struct.pack(">BBH", 0x42, 2, packet_id))
 
     def is_silent(self, seconds: float = 0.3) -> bool:
-        """Whether the server sends nothing for a while, and keeps the connection."""
+        """Whether the server sends nothing for a while and keeps the connection open."""
         return not self._is_readable(seconds)
 
     def is_closed(self, timeout_seconds: float = _TIMEOUT_SECONDS) -> bool:
@@ -137,7 +137,7 @@ class RawDevice:
 
 
 class Tenant:
-    """A logged-in REST session with short cuts. Paths begin with a slash."""
+    """A logged-in REST session with shortcuts. Paths begin with a slash."""
 
     def __init__(self, url: str, username: str = "tenant@thingsboard.org", password: str = "tenant") -> None:
         self.url = url

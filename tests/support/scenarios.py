@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from importlib import resources
 from typing import Any
 
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.windows import PartialAggregate, WindowResult
 from pacifictool.scenario import Analytics, Scenario
+
+TUTORIAL_TOPIC = 'topic = "weather-stations-data"'
 
 
 def mean_scenario(
@@ -43,6 +46,13 @@ def mean_scenario(
             ],
         }
     )
+
+
+def tutorial_file(topic: str) -> str:
+    """The tutorial's scenario as the text of a file, with this topic."""
+    text = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
+    assert TUTORIAL_TOPIC in text
+    return text.replace(TUTORIAL_TOPIC, f'topic = "{topic}"')
 
 
 def mean_rules(*keys: str, **more: Any) -> RecordRules:

@@ -1,6 +1,6 @@
 """A platform for tests that follows a script: responds, fails, drops connections, talks nonsense.
 
-For faults that no server gives on demand. Everything else is better tested against a sandbox.
+For faults that no server produces on demand. Everything else is better tested against a sandbox.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Reply:
     content_type: str = "application/json;charset=UTF-8"
     headers: Mapping[str, str] = field(default_factory=dict)
     drop: bool = False
-    """Close the connection without a word."""
+    """Close the connection without a response."""
     raw: bytes | None = None
     """Write these bytes instead of an HTTP response and close the connection."""
     delay_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""A real broker with every kind of listener that a client may be refused by."""
+"""A real broker with every kind of listener that may refuse a client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SecureKafka:
     pki: Pki
 
     def endpoint(self, listener: str, **config: str | Path) -> KafkaEndpoint:
-        """Our side of a listener; keywords are librdkafka's properties, with underscores for points."""
+        """The client's settings for a listener; keywords are librdkafka's properties, with underscores for points."""
         given = {name.replace("_", "."): str(value) for name, value in config.items()}
         return KafkaEndpoint(f"127.0.0.1:{self.ports[listener]}", given)
 

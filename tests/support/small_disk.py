@@ -15,10 +15,10 @@ _LIMIT_BYTES = 4096
 
 
 class SmallDisk:
-    """A file system of its own at `folder`, in memory.
+    """A separate file system at `folder`, in memory.
 
-    Where this user may mount none, `fill` instead takes away from the processes the right to make files longer (as
-    `ulimit -f` does), which they meet in the same calls; processes that start later are not limited.
+    Where this user may not mount one, `fill` instead limits the processes' file sizes (as `ulimit -f` does), which
+    makes the same calls fail; processes that start later are not limited.
     """
 
     def __init__(self, folder: Path, *, megabytes: int) -> None:
@@ -39,7 +39,7 @@ class SmallDisk:
             self._umount()
 
     def fill(self, pid: int) -> None:
-        """Leaves no byte for the process `pid` and those that it has started."""
+        """Leaves no space for the process `pid` and its descendants."""
         if not self.is_mounted:
             for process in _family(pid):
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LIMIT_BYTES, resource.RLIM_INFINITY))
@@ -53,7 +53,7 @@ class SmallDisk:
                     continue
 
     def free(self) -> None:
-        """Gives the space back."""
+        """Frees the space."""
         self._filler.unlink(missing_ok=True)
 
     def _umount(self) -> None:

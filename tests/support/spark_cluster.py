@@ -56,8 +56,8 @@ class Worker:
 class SparkCluster:
     """The master and its workers, from the installed pyspark.
 
-    Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`. All of its processes, and
-    those of its applications, have to know `secret`.
+    Workers have another SPARK_HOME than the driver, and no program on their PATH but `rm`. All of its processes and
+    those of its applications must have `secret`.
     """
 
     def __init__(self, folder: Path, *, workers: int = 2, memory: str = "600m") -> None:
@@ -118,7 +118,7 @@ class SparkCluster:
         return {app for worker in self.workers for app in worker.applications()}
 
     def state(self) -> Mapping[str, Any]:
-        """What the master says of itself."""
+        """The master's own description of its state."""
         response = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
         state: Mapping[str, Any] = response.json()
         return state

@@ -22,7 +22,7 @@ from pacifictool.settings import TlsFiles
 
 
 class Pki:
-    """An authority with its certificate in `ca_file`, and whatever certificates a test asks it for."""
+    """An authority with its certificate in `ca_file`; issues the certificates that a test needs."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def pkcs8_pem(leaf: trustme.LeafCert) -> bytes:
 
 
 class TlsFront:
-    """Speaks TLS on a port of its own and passes what is inside on to a port that does not."""
+    """Speaks TLS on a port of its own and forwards the plain data to a port without TLS."""
 
     def __init__(self, context: ssl.SSLContext, target_port: int) -> None:
         self._context = context
@@ -87,7 +87,7 @@ class TlsFront:
         """Connections whose handshake succeeded."""
 
     def __enter__(self) -> Self:
-        # A client that refuses our certificate is what half of the tests are about.
+        # Half of the tests are about clients that refuse the certificate.
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(

@@ -1,4 +1,4 @@
-"""What a power cut may leave of a folder: replays recorded system calls up to a moment, and loses what was not synced.
+"""What a power cut may leave of a folder: replays recorded system calls up to a point and loses unsynced data.
 
 A write is safe once its file has been synced after it; a name (created, renamed, removed) once its folder has been.
 Anything else may be on the disk, or not, or in part, in any combination: that is what POSIX promises, and disks keep.
@@ -110,7 +110,7 @@ def _plain(text: str) -> str:
 
 
 class Disk:
-    """The folder as the disk knows it after some events."""
+    """The folder as the disk has it after some events."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -121,7 +121,7 @@ class Disk:
         self._pending_names: list[Event] = []
 
     def play(self, events: Sequence[Event]) -> None:
-        """Takes the events in."""
+        """Applies the events."""
         for event in events:
             if not event.path.is_relative_to(self._folder):
                 continue
@@ -146,7 +146,7 @@ class Disk:
             file = self._names[path]
             file.durable, file.pending = file.apply(file.pending), []
             return
-        # A folder: the names in it are safe now, as they are.
+        # A folder: the names in it are safe now.
         inside = [each for each in self._pending_names if each.path.parent == path]
         self._pending_names = [each for each in self._pending_names if each.path.parent != path]
         for name in {event.path for event in inside} | {event.target for event in inside if event.target is not None}:

@@ -77,7 +77,7 @@ def test_json_keeps_every_text_exact_and_is_safe_to_print(text: str, ascii_only:
 def test_html_and_plotly_read_no_markup_in_it(text: str) -> None:
     assert html.unescape(for_html(text)) == one_line(text)
     assert not set("<>\"'") & set(for_html(text))
-    # Plotly replaces numeric entities once, and knows only a few by name.
+    # Plotly replaces numeric entities once, and only a few named ones.
     written = for_plotly(text)
     assert not set("<>\"'%$") & set(written)
     assert re.sub(r"&#(\d+);", lambda match: chr(int(match[1])), written) == one_line(text)

@@ -34,7 +34,7 @@ def settings(tmp_path: Path, **flags: object) -> Settings:
         ("client\\:id=x\n", {"client:id": "x"}),
         ("client.id=\n", {"client.id": ""}),
         ("\ufeffclient.id=probe\r\nclient.rack=r\r\n", {"client.id": "probe", "client.rack": "r"}),
-        # What librdkafka's tools take as it stands, and what no property can mean as an escape.
+        # What librdkafka's tools accept as written, and what no property can mean as an escape.
         ('sasl.password=pass;w"o\\rd=# plain\n', {"sasl.password": 'pass;w"o\\rd=# plain'}),
         ("ssl.key.pem=-----BEGIN KEY-----\\nx\\n", {"ssl.key.pem": "-----BEGIN KEY-----\nx\n"}),
         ("client.id=a\u2028b\n", {"client.id": "a\u2028b"}),
@@ -127,9 +127,9 @@ def test_a_byte_order_mark_is_no_fault_of_any_file(tmp_path: Path) -> None:
     assert settings(tmp_path, password_file="-").password == Secret("from stdin")
     assert settings(tmp_path, api_key_file=str(write("key", "tb_x\n"))).api_key == Secret("tb_x")
     scenario = load_scenario(
-        write("scenario.toml", '[[turbines]]\nname = "Mast 7"\nzone = "Ridge"\nwind_speed = { min = 3, max = 9 }\n')
+        write("scenario.toml", '[forwarding]\ntopic = "masts"\ntelemetry = ["gust"]\n[labels]\ndevice = "mast"\n')
     )
-    assert scenario.zones == ("Ridge",)
+    assert scenario.forwarding.topic == "masts"
 
 
 def test_paths_in_a_file_are_meant_from_the_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
 from pacifictool.analytics.windows import PartialAggregate, window_ends
 from pacifictool.kafka.config import java_properties
+from pacifictool.scenario import Analytics
 from pacifictool.settings import KafkaEndpoint
 
 RECORDS_PER_TASK: Final = 500_000
@@ -99,7 +100,7 @@ class BatchReader:
             self._record_rules(jvm),
             self._array(engine.AnalyticsSpec, self._specs(jvm, context)),
             self._array(jvm.long, [context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
-            self._array(jvm.int, LIMITS),
+            self._array(jvm.int, task_limits(self._rules.analytics)),
         )
         return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)), context)
 
@@ -181,6 +182,12 @@ class BatchReader:
                     merged = self._layouts[index].merge(before.state, state)
                     windows[key] = PartialAggregate(analytics.name, group, end, before.count + number, merged)
         return list(windows.values()), at
+
+
+def task_limits(analytics: Sequence[Analytics]) -> tuple[int, ...]:
+    """`LIMITS` in terms of what a task holds: groups of a slide, each of which is in all windows of the slide."""
+    pairs, *more = LIMITS
+    return (max(1, pairs // max(each.window_ms // each.slide_ms for each in analytics)), *more)
 
 
 def consumer_properties(endpoint: KafkaEndpoint) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, Forwarding
+from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig
 
 _COLUMN_BIT: Final = 8
 
@@ -15,7 +15,7 @@ _COLUMN_BIT: Final = 8
 class RecordRules:
     """What RecordParser.java looks at. docs/operations.md says what a valid record is."""
 
-    forwarding: Forwarding
+    forwarding: ForwardingConfig
     analytics: tuple[Analytics, ...]
 
     @classmethod
@@ -53,8 +53,8 @@ class RecordRules:
 
     def late(self, column: int) -> str:
         """The reason of a record whose window was closed for good, of the analytics in this place."""
-        of = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
-        return f"too late: its window{of} was closed for good"
+        owner = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
+        return f"too late: its window{owner} was closed for good"
 
     def out_of_range(self, column: int) -> str:
         """The reason of a value that is not within the bounds of its key."""

@@ -21,7 +21,7 @@ from pacifictool.rest.telemetry import Point
 from pacifictool.rest.values import Value
 
 _NAMES_LOOKED_UP: Final = 20
-"""Up to up to this many devices are looked up by name; for more of them, all devices are listed."""
+"""Up to this many devices are looked up by name; for more of them, all devices are listed."""
 _DIGITS: Final = 1e-12
 """A server's database may print a number with 15 digits."""
 
@@ -38,7 +38,7 @@ class StoredResults(Protocol):
 class DeviceReader(StoredResults):
     """Looks for results in the time series of the devices named after their entities.
 
-    One of a result's values is looked for: a server stores all values of one message and time together.
+    All values of a result are looked for: a correction may change only one of them.
     """
 
     def __init__(self, platform: Platform) -> None:
@@ -49,10 +49,11 @@ class DeviceReader(StoredResults):
         """Of devices, by name."""
 
     def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
-        keys: dict[str, list[WindowResult]] = {}
-        for result in results:
-            keys.setdefault(_key_of(result), []).append(result)
-        return [result for key, some in keys.items() for result in self._among(key, some)]
+        found = list(results)
+        for key in dict.fromkeys(key for result in results for key in result.values):
+            stored = {id(result) for result in self._among(key, [each for each in found if key in each.values])}
+            found = [result for result in found if key not in result.values or id(result) in stored]
+        return found
 
     def _among(self, key: str, results: Sequence[WindowResult]) -> list[WindowResult]:
         entities = by_entity(results)
@@ -62,7 +63,7 @@ class DeviceReader(StoredResults):
         for entity, (ts_ms, value) in latest.items():
             for result in entities[entity]:
                 if result.ts_ms == ts_ms:
-                    if _is_stored(value, result):
+                    if _is_stored(value, result.values[key]):
                         found.append(result)
                 elif result.ts_ms < ts_ms:
                     older.setdefault(entity, []).append(result)
@@ -76,7 +77,7 @@ class DeviceReader(StoredResults):
         device = self._entity(results[0].entity)
         points = self._platform.telemetry.range(device, key, min(times), max(times) + 1)
         values = {point.ts_ms: point.value for point in points}
-        return [result for result in results if _is_stored(values.get(result.ts_ms), result)]
+        return [result for result in results if _is_stored(values.get(result.ts_ms), result.values[key])]
 
     def _latest(self, entities: Iterable[str], key: str) -> dict[str, tuple[int, Value | None]]:
         """Time and value of the latest point of each entity that has one; numbers may still be text."""
@@ -153,14 +154,10 @@ class DeviceReader(StoredResults):
             return list(pool.map(read, waiting))
 
 
-def _key_of(result: WindowResult) -> str:
-    return next(iter(result.values))
-
-
-def _is_stored(value: Value | None, result: WindowResult) -> bool:
+def _is_stored(value: Value | None, wanted: float) -> bool:
     if value is None or isinstance(value, bool):
         return False
     try:
-        return math.isclose(float(value), result.values[_key_of(result)], rel_tol=_DIGITS, abs_tol=_DIGITS)
+        return math.isclose(float(value), wanted, rel_tol=_DIGITS, abs_tol=_DIGITS)
     except (ValueError, OverflowError):
         return False

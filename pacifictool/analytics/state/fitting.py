@@ -25,7 +25,7 @@ class WantedJob:
     """Of the platform; None: not known."""
 
     @classmethod
-    def of(cls, scenario: Scenario, url: str, mqtt: MqttEndpoint | None = None) -> Self:
+    def from_scenario(cls, scenario: Scenario, url: str, mqtt: MqttEndpoint | None = None) -> Self:
         """The job of `scenario` whose results go to the platform at `url`."""
         analytics = {each.name: (each.group_by, each.entity_pattern) for each in scenario.analytics}
         return cls(scenario.forwarding.topic, analytics, url, mqtt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch, StateQueries
 from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME, VERSION
-from pacifictool.analytics.windows import arrival_without_timestamp_ms, trigger_interval_ms
+from pacifictool.analytics.windows import PREFERRED_TRIGGER_MS, arrival_without_timestamp_ms, trigger_interval_ms
 from pacifictool.errors import AggregationError
 
 _LOCK_SECONDS: Final = 5.0
@@ -52,10 +52,11 @@ class JobIdentity:
 class JobView(StateQueries):
     """Reads a job's folder; close it. Methods raise AggregationError when the state store cannot be read."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises AggregationError when the folder holds no state store of this version."""
+    def __init__(self, folder: Path, *, formats: Container[int] = (VERSION,)) -> None:
+        """Raises AggregationError when the folder holds no state store of one of these formats."""
         self.folder = folder
         self._path = folder / FILE_NAME
+        self._formats = formats
         self._lock = threading.Lock()
         self._db = self._connect()
 
@@ -110,7 +111,9 @@ class JobView(StateQueries):
     def untimed_event_ms(self, batch: CountedBatch) -> int:
         """At which time the batch's records without timestamp were counted."""
         slides = [int(each["slide_ms"]) for each in self.identity.analytics.values()]
-        return arrival_without_timestamp_ms(batch.planned_ms, trigger_interval_ms(min(slides)))
+        return arrival_without_timestamp_ms(
+            batch.planned_ms, trigger_interval_ms(min(slides, default=2 * PREFERRED_TRIGGER_MS))
+        )
 
     def _connect(self) -> sqlite3.Connection:
         # Read only: the job is the only one that writes. Where not even SQLite's files next to the store can be made,
@@ -131,7 +134,7 @@ class JobView(StateQueries):
                 if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                     break
                 continue
-            if version == VERSION:
+            if version in self._formats:
                 return database
             database.close()
             raise AggregationError(
@@ -158,4 +161,17 @@ def identity_of(folder: Path) -> JobIdentity | None:
         if view is not None:
             with contextlib.closing(view):
                 return view.identity
+    return None
+
+
+def target_of(folder: Path) -> str | None:
+    """Where the results of the job in a folder go; None when no job has begun there, or it cannot be read.
+
+    Knows the store of the earlier version, too, which the next run brings over.
+    """
+    if (folder / FILE_NAME).is_file():
+        with contextlib.suppress(AggregationError):
+            with contextlib.closing(JobView(folder, formats=(VERSION - 1, VERSION))) as view:
+                target = view.identity_document().get("target")
+            return target if isinstance(target, str) else None
     return None

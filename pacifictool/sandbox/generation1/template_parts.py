@@ -13,7 +13,7 @@ from typing import Any
 
 from pacifictool.sandbox.generation1.template_values import AttributeMap, TemplateReading
 
-_NAME, _KEY = r"[A-Za-z][A-Za-z0-9_-]*", r"[A-Za-z0-9 _.-]+"
+_NAME, _KEY = r"[A-Za-z][A-Za-z0-9_-]*", r"[^'$#\\\n]+"
 _CONDITION = (
     rf"\(\$(?:(?P<scope>cs|ss|shared)\.containsKey\('(?P<in_scope>{_KEY})'\)"
     rf"|(?P<reading>{_NAME})\.dataType == '(?P<type>[A-Z]+)'|(?P<present>{_NAME}))\)"

@@ -1,4 +1,4 @@
-"""Rule chains as the suite makes them."""
+"""Rule chains of the suite."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def kafka_configuration(bootstrap: str, topic: str, **more: Any) -> dict[str, An
 def weather_stations(
     device_type: str, bootstrap: str, topic: str, *, language: str = "TBEL", guard: str = TBEL_NUMBER, **kafka: Any
 ) -> dict[str, Any]:
-    """Telemetry of devices that say what they are → zone and wind speed → Kafka."""
+    """Telemetry of devices with this `deviceType` attribute → zone and wind speed → Kafka."""
     tbel = (
         f"return metadata.cs_deviceType == '{device_type}' && metadata.cs_geoZone != null"
         f" && metadata.cs_geoZone != '' && {guard};"

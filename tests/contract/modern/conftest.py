@@ -45,7 +45,7 @@ def factory(api: Api) -> Iterator[ModernEntityFactory]:
 
 @pytest.fixture
 def connect(server: Server) -> Iterator[ModernConnect]:
-    """Opens sessions for devices; they are closed with the test."""
+    """Opens sessions for devices, which the test's end closes."""
     with contextlib.ExitStack() as wires:
 
         def open_one(device: Made) -> ModernWire:

@@ -1,4 +1,4 @@
-"""What the suite makes on a server of 4.x under names of its own, and how it is taken away again."""
+"""Creates what the suite needs on a server of 4.x, under unique names, and removes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPE_SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"
 
 
 class ModernEntityFactory:
-    """Makes things with names that no other run has, and remembers them."""
+    """Creates objects with names that are unique to this run, and records them."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -33,7 +33,7 @@ class ModernEntityFactory:
         return f"{PREFIX}-{self.run}-{next(self._numbers)}-{label}"
 
     def post(self, kind: str, document: dict[str, Any], **query: str) -> requests.Response:
-        """Saves something; whatever that creates is taken away at the end."""
+        """Saves an object; what it creates is removed at the end."""
         response = self.api.call("POST", f"/api/{kind}", json=document, params=query)
         if response.status_code == 200:
             self.remember(kind, response.json()["id"]["id"])
@@ -44,7 +44,7 @@ class ModernEntityFactory:
             self._made[kind].append(identifier)
 
     def create(self, kind: str, document: dict[str, Any], **query: str) -> dict[str, Any]:
-        """The saved object of a save that must succeed."""
+        """Saves, which must succeed; returns the saved object."""
         response = self.post(kind, document, **query)
         assert response.status_code == 200, f"POST /api/{kind}: {response.status_code} {response.text}"
         saved: dict[str, Any] = response.json()
@@ -100,7 +100,7 @@ class ModernEntityFactory:
         return identifier
 
     def hook(self, chain: dict[str, Any]) -> dict[str, Any]:
-        """Leads the root chain's telemetry into a chain, too; returns the root's metadata as they were."""
+        """Connects the root chain's telemetry to a chain, too; returns the root's previous metadata."""
         root = self.metadata(self.root_id)
         node = {
             "type": INPUT_NODE,
@@ -116,7 +116,7 @@ class ModernEntityFactory:
         return root
 
     def unhook(self) -> None:
-        """Takes every way into a chain of this run out of the root chain, and touches nothing else."""
+        """Removes every connection to a chain of this run from the root chain."""
         root = self.metadata(self.root_id)
         ours = {
             index
@@ -140,7 +140,7 @@ class ModernEntityFactory:
         self.save_metadata({"id": root["ruleChainId"]}, root | changed)
 
     def life_cycle(self, node: dict[str, Any]) -> dict[str, Any]:
-        """The newest life-cycle event of a node, which may take its time."""
+        """The newest lifecycle event of a node, which may take a while."""
         path = f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT"
 
         def find() -> list[dict[str, Any]]:
@@ -156,11 +156,11 @@ class ModernEntityFactory:
         return body
 
     def forget(self, kind: str, identifier: str) -> None:
-        """For what a test has deleted itself."""
+        """Forgets what a test has deleted itself."""
         self._made[kind].remove(identifier)
 
     def clean_up(self) -> list[str]:
-        """Takes everything away; returns a line for each thing that had to stay, and why."""
+        """Removes everything; returns a line for each object that remains, with the reason."""
         self.unhook()
         for name in self._gateway_devices:
             if (found := self.find_device(name)) is not None:
@@ -173,7 +173,7 @@ class ModernEntityFactory:
         return [reason for kind, identifier in things if (reason := self._take_away(kind, identifier))]
 
     def _take_away(self, kind: str, identifier: str) -> str:
-        """Deletes one thing; "" or why it had to stay."""
+        """Deletes one object; returns "" or why it remains."""
         response = self.api.call("DELETE", f"/api/{kind}/{identifier}")
         if response.status_code in (200, 404):
             return ""

@@ -1,4 +1,4 @@
-"""Login, tokens, API keys, and what tells which server it is, on 4.x.
+"""Login, tokens, API keys, and how to recognise the server, on 4.x.
 
 docs/servers/4.x.md#login-and-tokens, docs/servers/4.x.md#api-keys, docs/servers/4.x.md#recognising-the-server.
 """

@@ -1,7 +1,7 @@
 """docs/servers/4.x.md#forwarding-to-kafka: from a device through a rule chain to Kafka, record by record.
 
-A PUBACK only says that a message was queued, so every read_events at the topic waits; where nothing must come, a message that
-must comes after it.
+A PUBACK only says that a message was queued, so every read of the topic waits; where nothing must
+arrive, a message that must arrive follows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _marks = itertools.count(900_001)
 
 
 class Way:
-    """A topic, a chain of ours hooked into the root chain, and the type that only this run's devices say they have."""
+    """A topic, a chain connected to the root chain, and a type that only devices of this run have."""
 
     def __init__(self, server: Server, factory: ModernEntityFactory, topic: Topic) -> None:
         self.server = server
@@ -56,7 +56,7 @@ class Way:
     def station(
         self, connect: ModernConnect, *, zone: Any = "Zone A", device_type: str = ""
     ) -> tuple[Made, ModernWire]:
-        """A device that says what it is, and its session."""
+        """A device with this run's type, and its session."""
         device = self.factory.device("station")
         wire = connect(device)
         wire.deliver(ATTRIBUTES, json.dumps({"deviceType": device_type or self.device_type, "geoZone": zone}))
@@ -79,7 +79,7 @@ def way(server: Server, factory: ModernEntityFactory) -> Iterator[Way]:
 
 @pytest.fixture(scope="module")
 def turbine(server: Server, way: Way) -> Iterator[ModernWire]:
-    """A station, connected, for tests that need nothing of their own."""
+    """A connected station, for tests without special needs."""
     with contextlib.ExitStack() as wires:
         yield way.station(lambda device: wires.enter_context(connected(server.settings.mqtt, device.token)))[1]
 
@@ -93,7 +93,7 @@ def zone_a(literal: str) -> str:
 
 
 def forwarded(way: Way, turbine: ModernWire, *payloads: str, wire: ModernWire | None = None) -> list[str]:
-    """What messages of `wire` leave in the topic; a mark of the turbine's, sent after them, ends the read_events."""
+    """What messages of `wire` leave in the topic, up to a mark that the turbine sends after them."""
     start, mark = way.topic.end(), zone_a(str(number := next(_marks)))
     for payload in payloads:
         (wire or turbine).deliver(TELEMETRY, payload)

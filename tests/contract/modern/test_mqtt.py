@@ -24,7 +24,7 @@ ACKNOWLEDGED, CLOSED, SILENT = "PUBACK", Ending.CLOSED, Ending.SILENT
 
 @pytest.fixture
 def wire(server: Server) -> Iterator[ModernWire]:
-    """A connection that has said nothing yet."""
+    """A connection on which nothing was sent yet."""
     with ModernWire(server.settings.mqtt) as wire:
         yield wire
 

@@ -1,4 +1,4 @@
-"""The MQTT wire as 4.x writes it: by the book."""
+"""The MQTT wire of 4.x, which follows the standard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real broker, one Spark for the jobs in this process, and a sink that keeps what a platform would."""
+"""A real broker, one Spark for the jobs in this process, and a sink that stores results as a platform does."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class KeepingSink(Sink):
 
 @dataclass
 class Running:
-    """A job in a thread of its own."""
+    """A job in its own thread."""
 
     job: AggregationJob
     reporter: RecordingReporter
@@ -90,7 +90,7 @@ class Running:
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that fails leaves it
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a failed test leaves it running
         self._thread.start()
 
     def _run(self) -> None:
@@ -155,7 +155,7 @@ class JobFactory:
         return KeepingSink(self.folder / f"{name}.sqlite")
 
     def run(self, topic: str, sink: Sink, **options: Any) -> JobSummary:
-        """Counts what the topic holds now and stops."""
+        """Counts the topic's present records and stops."""
         config = self.config(topic, available_now=True, **options)
         return AggregationJob(config, sink, runtime=self.runtime).run(threading.Event())
 

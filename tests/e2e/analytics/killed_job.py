@@ -1,4 +1,4 @@
-"""A job in a process of its own, which kills itself at a chosen moment. Run by test_aggregation_restart.py."""
+"""A job in its own process, which kills itself at a chosen point. Run by test_aggregation_restart.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.scenarios import mean_in, mean_rules
 
 
 class PlatformFile(Sink):
-    """Writes into the table that the test's KeepingSink made."""
+    """Writes to the table that the test's KeepingSink created."""
 
     name = "keeping"
     target = "keeping"

@@ -1,4 +1,4 @@
-"""`aggregate` in a process of its own, as a user starts it."""
+"""`aggregate` in its own process, as a user starts it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import kept_variables, variables_of
+from tests.support.scenarios import tutorial_file
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -33,7 +34,7 @@ def topic(stack: LocalStack) -> str:
 def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     scenario = folder.parent / "scenario.toml"
-    scenario.write_text(f'[kafka]\ntopic = "{topic}"\n', encoding="utf-8")
+    scenario.write_text(tutorial_file(topic), encoding="utf-8")
     environ = {
         **kept_variables(),
         **variables_of(stack),

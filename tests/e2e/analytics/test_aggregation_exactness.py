@@ -63,7 +63,7 @@ def test_100_000_records_with_garbage_of_many_kinds_are_counted_exactly(jobs: Jo
     topic = jobs.topic(partitions=3)
     producer = jobs.producer(**{"queue.buffering.max.messages": 200_000, "message.max.bytes": 2_000_000})
     zones = ["Zone A", "Zone B", "Österreich", 'with "quotes"', "a/b"]
-    # Huge garbage is rare, so that the test stays below 100 MB of records.
+    # Huge invalid records are rare, to keep the test below 100 MB of records.
     kinds = [value for value in GARBAGE if len(value or b"") < 10_000]
     huge = [value for value in GARBAGE if len(value or b"") >= 10_000]
     garbage = huge * 4 + [random_.choice(kinds) for _ in range(1000 - 4 * len(huge))]

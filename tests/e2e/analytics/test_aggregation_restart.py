@@ -1,4 +1,4 @@
-"""Killed at any point, the job goes on without a gap or a doubled record; and it tells apart what it cannot go on from."""
+"""Killed at any point, the job continues without a lost or duplicate record, and refuses a checkpoint that does not fit."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def command(jobs: JobFactory, topic: str, kill_point: str, duration: float | Non
 
 
 class Feed:
-    """Produces records until stopped, garbage among them."""
+    """Produces records, some of them invalid, until stopped."""
 
     def __init__(self, jobs: JobFactory, topic: str) -> None:
         self._producer = jobs.producer()
@@ -78,7 +78,7 @@ class Feed:
 
 
 def dead_letters(jobs: JobFactory) -> tuple[int, int]:
-    """How many invalid records were counted, and how many are kept."""
+    """The numbers of counted and of stored invalid records."""
     view = JobView(jobs.folder / "job")
     counted = sum(view.invalid_counts().values())
     kept = sum(1 for _ in view.invalid_records())

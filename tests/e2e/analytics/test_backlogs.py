@@ -30,7 +30,7 @@ Values = dict[tuple[str, int], tuple[int, float]]
 
 WINDOW_MS = 10_000
 WEIGHTS = (8, 3, 1)
-"""How many zones of twelve each partition has: they hold more or less, and advance unevenly."""
+"""How many of twelve zones each partition has: partitions differ in size and advance unevenly."""
 
 
 def command(jobs: JobFactory, topic: str, kill_point: str, **more: Any) -> list[str]:
@@ -50,7 +50,7 @@ def command(jobs: JobFactory, topic: str, kill_point: str, **more: Any) -> list[
 
 
 def fill(jobs: JobFactory, topic: str, *, zones: int, hours: float, records: int) -> Values:
-    """Writes records of all zones in turn, evenly over the last hours, and gives the means of their windows."""
+    """Writes records of all zones in turn, evenly over the last hours, and returns the means of their windows."""
     random_ = random.Random(5)
     producer = jobs.producer(**{"queue.buffering.max.messages": 1_000_000, "linger.ms": 50})
     names = [f"Zone {number:06d}" for number in range(zones)]
@@ -146,7 +146,7 @@ def test_a_day_of_100_000_zones_is_counted_with_the_default_memory(jobs: JobFact
 
 
 def watch_memory(process: psutil.Process, sizes: dict[str, list[int]], ended: threading.Event) -> None:
-    """Notes every half second how much of the memory the program and its Java take."""
+    """Records every half second how much memory the program and its Java use."""
     while not ended.wait(0.5):
         try:
             sizes["python"].append(process.memory_info().rss)

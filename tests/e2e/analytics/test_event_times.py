@@ -1,4 +1,4 @@
-"""Times that are wrong: a timestamp far ahead costs no other record anything, and a machine's clock may be set."""
+"""Wrong times: a timestamp far ahead does not affect other records, and a machine's clock may be set."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ JobFactory = Any  # the fixture's class lives in conftest.py, which cannot be im
 
 AHEAD = "timestamp more than 60 s ahead of its arrival"
 SOON_SECONDS = 15.0
-"""Ten times what it takes on a machine with nothing else to do; an hour is what the clock was set back by."""
+"""Ten times what it takes on an idle machine; the clock was set back by an hour."""
 ZONES = ("A", "B", "C", "D")
 
 
 class TimedRecords:
-    """Produces records with timestamps of the test's choice, and remembers how many of each zone are good."""
+    """Produces records with timestamps of the test's choice, and counts the good ones of each zone."""
 
     def __init__(self, jobs: JobFactory) -> None:
         self.topic = jobs.topic(timestamp_type=CREATE_TIME)
@@ -103,7 +103,7 @@ def test_a_record_within_the_allowed_skew_counts_and_closes_no_window_early(jobs
     for _ in range(3):
         records.send_good(20, seconds=1)
     running.wait_for(lambda: counted(sink) == 80)
-    # It is not posted before its time either.
+    # It is not posted too early either.
     assert "fast" not in {zone for zone, _ in sink.values()}
     running.finish()
 
@@ -144,7 +144,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
     sink = jobs.sink()
     clock = SteppingClock(tmp_path / "clock")
     settings = {
-        "moment": "never",
+        "kill_point": "never",
         "bootstrap": jobs.broker.bootstrap,
         "topic": topic,
         "checkpoint": str(jobs.folder / "job"),
@@ -153,7 +153,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
         "platform": str(sink.path),
         "duration": 200,
         "clock": str(clock.file),
-        # How often Spark looks by the clock for executors that it has not heard of; 60 s by default.
+        # How often Spark checks for executors that have not reported; 60 s by default.
         "conf": {"spark.network.timeoutInterval": "1s"},
     }
     command = [sys.executable, str(Path(__file__).with_name("killed_job.py")), json.dumps(settings)]
@@ -165,7 +165,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
         wait_for_window(program, sink, after=0.0, seconds=90)
         for step in steps:
             clock.set(step)
-            time.sleep(2)  # until every process knows
+            time.sleep(2)  # until every process has noticed
             wait_for_window(program, sink, after=time.time(), seconds=SOON_SECONDS)
         program.send_signal(signal.SIGINT)
         assert program.wait(10) == 0

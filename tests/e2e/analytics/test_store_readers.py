@@ -1,4 +1,4 @@
-"""Others look at a job's state store while it runs, or lock it: the job goes on, or waits and says so."""
+"""Other programs read a job's state store while it runs, or lock it: the job continues, or waits and says so."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def reading(value: bytes | None) -> tuple[str, float] | None:
 
 @contextmanager
 def fed(jobs: JobFactory, topic: str) -> Iterator[None]:
-    """Within, a record comes each hundredth of a second."""
+    """Within, a record is written every hundredth of a second."""
     stop = threading.Event()
 
     def produce() -> None:
@@ -71,7 +71,7 @@ def fed(jobs: JobFactory, topic: str) -> Iterator[None]:
 
 @contextmanager
 def program(source: str, store: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program that has begun what it does with the store, as its first line says."""
+    """A program whose first line of output says that it has begun its work on the store."""
     command = [sys.executable, "-c", source, str(store)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -87,7 +87,7 @@ def newest(sink: Any) -> int:
 
 
 def wait_for_later_windows(running: Any, sink: Any, seconds: float = 15) -> None:
-    """Returns when windows are posted that have not ended yet."""
+    """Returns when windows that have not ended yet are posted."""
     now_ms = time.time() * 1000
     running.wait_for(lambda: newest(sink) > now_ms, seconds)
 

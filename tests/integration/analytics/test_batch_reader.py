@@ -1,5 +1,5 @@
-"""The one reader: real Kafka, read by the Java of engine/java in a real Spark, against the rules written once more in
-Python."""
+"""The batch reader on real Kafka: the Java of engine/java in a real Spark, compared with an independent version of the
+rules in Python."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Sums = dict[tuple[Any, Any], tuple[int, int]]
 
 @dataclass
 class Bench:
-    """A topic, and the sums of it."""
+    """A topic and its sums."""
 
     spark: SparkRuntime
     endpoint: KafkaEndpoint
@@ -59,7 +59,7 @@ class Bench:
         timestamp_type: str = CREATE_TIME,
         **config: Any,
     ) -> None:
-        """Without timestamps, all records are of the moment NOW."""
+        """Without timestamps, all records have the time NOW."""
         KafkaAdmin(self.endpoint).create(
             self.topic, partitions=partitions, replication=1, timestamp_type=timestamp_type
         )  # fmt: skip
@@ -113,7 +113,7 @@ def reasons(result: BatchResult) -> Counter[str]:
 
 def test_the_rules_in_java_and_in_python_agree_on_mutated_records(bench: Bench) -> None:
     values = VALID + mutated(10_000)
-    # A window for each, to see what became of each.
+    # A window for each record, to see what became of it.
     bench.write(values, [NOW + 10_000 * number for number in range(len(values))])
     result = bench.read()
 

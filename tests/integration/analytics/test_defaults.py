@@ -21,7 +21,7 @@ from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.models.config import ConstantModel
 from pacifictool.rest import Platform, Session
-from pacifictool.scenario import Device, Scenario, tutorial_scenario
+from pacifictool.scenario import DeviceSpec, Scenario, tutorial_scenario
 from pacifictool.settings import Secret, Sources, resolve
 from tests.support.recorders import RecordingReporter
 from tests.support.scenarios import mean_rules
@@ -105,7 +105,7 @@ def test_zones_that_are_called_like_turbines_stay_assets(choose: Choose, platfor
     platform.devices.create(NAME, "gateway", {"gateway": True})
     speed = ConstantModel(model="constant", value=5)
     turbines = tuple(
-        Device(name=f"T{n}", attributes={"geoZone": f"T{n + 1}"}, telemetry={"windSpeed": speed})
+        DeviceSpec(name=f"T{n}", attributes={"geoZone": f"T{n + 1}"}, telemetry={"windSpeed": speed})
         for n in range(MANY_GROUPS)
     )
     scenario = tutorial_scenario().model_copy(update={"devices": turbines})

@@ -26,7 +26,7 @@ def test_a_connection_closed_in_the_middle_is_an_error_and_everything_arrives_wi
     assert deliver_all(sink, results, book, attempts=1) == []
     assert len(book.accepted_results) == 3000 == len(book.entities)
     assert platform.peer.connections == 2
-    # Devices are connected again, since the session is another one; only those that still had something to say.
+    # The session is new, so devices are connected again; only those with undelivered results.
     again = [name for name, _, connection in platform.connects if connection == 2]
     assert 0 < len(again) == len(set(again)) < 3000
 
@@ -45,7 +45,7 @@ def test_a_zone_that_is_never_acknowledged_keeps_no_other_from_arriving(
         attempts += 1
         deliver_all(sink, [result(zone, 20_000) for zone in zones], book)
 
-    # Now that the two are known, the others do not wait for them at all, and the session is still the first.
+    # Now that the two are known, the others do not wait for them, and the first session is still open.
     later = RecordingCallback()
     with pytest.raises(MqttError, match=r"for 'Zone 0\d\d' within"):
         sink.deliver([result(zone, 30_000) for zone in zones], later)

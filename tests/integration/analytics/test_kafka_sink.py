@@ -87,7 +87,7 @@ def test_a_topic_that_exists_stays_as_it_is(endpoint: KafkaEndpoint, topic: str)
     before = None
     until = time.monotonic() + 10
     while before is None and time.monotonic() < until:
-        before = admin.describe(topic)  # a new topic takes a moment to be known
+        before = admin.describe(topic)  # a new topic is not known at once
     assert before is not None
     sink(endpoint, topic).deliver([result("A")], RecordingCallback())
     assert admin.describe(topic) == before

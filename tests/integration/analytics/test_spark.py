@@ -123,7 +123,7 @@ def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
     spark_settings: SparkSettings, tmp_path: Path
 ) -> None:
     others = java_children()
-    # What Java's own serialisation begins with, as it is and as the body of one-way messages of Spark's protocol.
+    # The beginning of Java's serialisation, alone and as the body of one-way messages of Spark's protocol.
     serialised = b"\xac\xed\x00\x05sr\x00\x11java.util.HashMap" + bytes(100)
     one_way = struct.pack(">qbi", 13 + len(serialised), 9, len(serialised)) + serialised
     with SparkRuntime(spark_settings, tmp_path) as runtime:
@@ -144,7 +144,7 @@ def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
             for port, stranger in strangers:
                 if port == int(conf.get("spark.driver.port")):
                     assert response_of(stranger) == b""
-            # Nor do they keep it busy.
+            # They do not keep it busy, either.
             before = sum(jvm.cpu_times()[:2])
             time.sleep(2)
             assert sum(jvm.cpu_times()[:2]) - before < 0.5
@@ -152,7 +152,7 @@ def test_the_drivers_ports_take_nothing_from_those_who_do_not_know_the_secret(
 
 
 def response_of(stranger: socket.socket) -> bytes:
-    """What came back, which is nothing also when the connection was ended or is left standing."""
+    """What was received; nothing if the connection was ended or stays silent."""
     try:
         return stranger.recv(1000)
     except OSError:

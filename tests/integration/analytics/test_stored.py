@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,20 @@ def test_another_mean_is_not_the_one(platform: Platform, reader: DeviceReader) -
     [zone] = zones(1)
     store(platform, [result(zone, 10_000, 1.5), result(zone, 20_000, 2.5)])
     assert reader.among([result(zone, 10_000, 1.25), result(zone, 20_000, 2.25)]) == []
+
+
+def test_all_values_of_a_result_must_be_there(platform: Platform, reader: DeviceReader) -> None:
+    """A correction may leave the first one as it was, as a late record does with most maxima."""
+    [zone] = zones(1)
+    before = [
+        replace(result(zone, end), values={"highest": 9.0, "mean": mean})
+        for end, mean in ((10_000, 1.5), (20_000, 2.5))
+    ]
+    store(platform, before)
+    assert sorted(reader.among(before), key=before.index) == before
+    corrected = [replace(one, values={**one.values, "mean": 3.25}) for one in before]
+    assert reader.among(corrected) == []
+    assert reader.among([corrected[0], before[1]]) == [before[1]]
 
 
 @pytest.mark.parametrize("mean", [7.0, 0.0, -1.5, 1e-9, 1e9, 0.1 + 0.2, 100 / 3, 12345678.123456789])

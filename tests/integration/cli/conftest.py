@@ -28,7 +28,7 @@ def on_stack(stack: LocalStack, command_line: CommandLine) -> CommandLine:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Runs the command line in a process of its own, in an empty folder, with the few variables that every command keeps."""
+    """Runs the command line in a separate process, in an empty folder, with the few variables that every command needs."""
 
     def call(*arguments: str, environ: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
         done = subprocess.run(

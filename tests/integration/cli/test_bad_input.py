@@ -1,4 +1,4 @@
-"""The list of bad input of the tutorial's issue: each is one sentence, a hint and an exit code, and nothing half-done."""
+"""Bad input: each case gets one sentence, a hint and an exit code, and changes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOME_PAGE = b"<!DOCTYPE html><html><body>Welcome to our intranet</body></html>"
 
 @pytest.fixture(autouse=True)
 def untouched(stack: LocalStack) -> Iterator[Snapshot]:
-    """Whatever goes wrong here, the platform is afterwards what it was before."""
+    """After every failure, the platform is as it was before."""
     before = snapshot(stack.platform.url)
     yield before
     after = snapshot(stack.platform.url)
@@ -41,7 +41,7 @@ def untouched(stack: LocalStack) -> Iterator[Snapshot]:
 
 
 def assert_error(outcome: Outcome, kind: str, *words: str, code: int = 1) -> Any:
-    """Checks the form that every failure has, and that it holds `words`; gives the error."""
+    """Checks the form of a failure, and that its text contains `words`; returns the error."""
     assert outcome.code == code, outcome.stderr
     assert outcome.document["ok"] is False
     error = outcome.document["error"]
@@ -227,7 +227,7 @@ def test_a_scenario_that_cannot_be_read(content: bytes | str | None, on_stack: C
 def test_a_configuration_file_that_cannot_be(text: str, words: str, on_stack: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "pacifictool.toml").write_text(text)
     environ = {"PACIFICTOOL_URL": ""} if "url" in text else {}
-    # -o json cannot be looked up in a file that cannot be read, but it stands on the command line.
+    # -o json cannot be read from an unreadable file, but it is on the command line.
     outcome = on_stack("device", "list", *(() if "xml" in text else ("-o", "json")), environ=environ)
     if "xml" in text:
         assert (outcome.code, outcome.stdout) == (2, "")
@@ -334,7 +334,7 @@ def test_a_disk_without_space_for_the_jars(stack: LocalStack, tmp_path: Path) ->
         "PACIFICTOOL_CACHE": str(cache),
         "PACIFICTOOL_JARS_FOLDER": str(default_cache_dir(os.environ)),
     }
-    # A limit on the size of files stands for the full disk; it is counted in blocks of 512 bytes or of 1 KiB.
+    # A limit on the size of files simulates the full disk; it is counted in blocks of 512 bytes or of 1 KiB.
     line = f'ulimit -f 1024; exec "{sys.executable}" -m pacifictool aggregate --sink console -o json'
     done = subprocess.run(
         ["sh", "-c", line], env=environ, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False

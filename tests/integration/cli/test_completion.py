@@ -1,4 +1,4 @@
-"""Completion as the shells ask for it. They talk to the program by variables; only bash is asked itself."""
+"""Completion as shells request it, with environment variables; only bash itself is run."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_attributes_of_assets_are_the_servers(on_stack: CommandLine) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """The tutorial's plugin and rule under another token, as a person may have exported them."""
+    """The tutorial's plugin and rule with another token, as a person may have exported them."""
     plugin, rule = tmp_path / "plugin.json", tmp_path / "rule.json"
     exported = {"id": {"entityType": "PLUGIN", "id": "0"}, "createdTime": 1, "state": "ACTIVE", "tenantId": None}
     plugin.write_text(json.dumps({**tutorial_plugin(), "apiToken": "import-test", **exported}), encoding="utf-8-sig")

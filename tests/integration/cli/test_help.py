@@ -16,7 +16,7 @@ from pacifictool.cli.app import COMMANDS, app
 from tests.support.command_line import Outcome
 
 HEAVY = ("rich", "requests", "pyspark", "paho", "confluent_kafka", "py4j", "uvicorn", "starlette", "psutil")
-"""Help imports none of these."""
+"""Modules that help does not import."""
 
 MAX_PROCESSOR_SECONDS = 0.3
 

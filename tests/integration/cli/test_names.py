@@ -1,4 +1,4 @@
-"""Every command that shows names, with names that a terminal, Rich or a reader of lines would obey."""
+"""Every command that shows names, with names that a terminal, Rich or a line-based reader would interpret."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Screen(io.StringIO):
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    """A platform without a broker: most of what is shown here is not from Kafka."""
+    """A platform without a broker: most of the output does not come from Kafka."""
     with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data") as process:
         yield process
 
@@ -75,7 +75,7 @@ def on_screen(variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def check(outcome: Outcome, names: Sequence[str] = (), *, code: int = 0, drawn: bool = False) -> None:
-    """Names can be read, and nothing of them is obeyed."""
+    """Names are readable and nothing in them takes effect."""
     output = outcome.stdout + outcome.stderr
     assert "Traceback" not in output
     assert "unexpected" not in output, output
@@ -124,7 +124,7 @@ def test_lists_of_devices(devices: list[str], unique: str, on_sandbox: CommandLi
 def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_screen: Draw) -> None:
     for name in devices:
         if "\x00" in name:
-            continue  # no argument of a process can hold it
+            continue  # no argument of a process can contain it
         check(on_sandbox("attributes", "set", name, "[/k]\x9b=[b]\u202ev", "--scope", "server"), [name])
         shown = on_sandbox("attributes", "show", name)
         check(shown, [name, "[/k]", "[b]"])

@@ -178,7 +178,7 @@ def test_a_failure_without_json_leaves_stdout_empty(on_stack: CommandLine, nowhe
     outcome = on_stack("device", "list", "--url", nowhere)
     assert (outcome.code, outcome.stdout) == (1, "")
     waiting, first, second, third = outcome.stderr.splitlines()
-    assert waiting == f"Logging in at {nowhere} …"  # it is tried a few times before
+    assert waiting == f"Logging in at {nowhere} …"  # after a few attempts
     assert first == f"Error: The platform at {nowhere} cannot be reached: connection refused."
     assert second.startswith("  Check that the server runs")
     assert third == "  More: docs/troubleshooting.md#platform-unreachable"
@@ -247,7 +247,7 @@ def test_secrets_stay_out_of_every_output(on_stack: CommandLine, tmp_path: Path,
         ),
     ]
     assert [run.code for run in runs][:3] == [1, 1, 1]
-    # What is typed without "=" is shown as typed: it is the key, and there is no value.
+    # Without "=" the whole text is shown: it is the key, without a value.
     for run in [*runs[:4], runs[5]]:
         assert secret not in run.stdout + run.stderr
 

@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 def on_terminal(stack: LocalStack, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, str, int]:
-    """Runs the program with a terminal of 100 columns as stdout and stderr; gives both together, raw and plain."""
+    """Runs the program with a terminal of 100 columns as stdout and stderr; returns both together, raw and plain."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}

@@ -14,7 +14,7 @@ from tests.support.command_line import CommandLine, Outcome
 
 @pytest.fixture
 def sandbox(program: Callable[..., Outcome], tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
-    """`sandbox …` on a folder of the test's own, stopped at the end; each in a process of its own, which it outlives."""
+    """`sandbox …` on the test's own folder, each command in its own process; the sandbox outlives them and is stopped at the end."""
     data = tmp_path / "sandbox data"
 
     def call(command: str, *arguments: str) -> Outcome:
@@ -65,7 +65,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
 
     restarted = sandbox("up", "--free-ports").document
     again = command_line("setup", "-o", "json", environ=variables(restarted)).document
-    # Free ports are other ones each time, and the plugin names Kafka's.
+    # Free ports differ each time, and the plugin contains Kafka's.
     assert [step["kind"] for step in again["steps"] if step["action"] != "unchanged"] == ["plugin"]
 
     refused = sandbox("reset")
@@ -73,7 +73,7 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
     assert sandbox("status").code == 0
     assert sandbox("reset", "--yes").code == 0
     assert sandbox("status").code == 1
-    # The folder stays one of ours.
+    # The folder stays a sandbox's.
     assert [path.name for path in (tmp_path / "sandbox data").iterdir()] == [MARKER]
 
 

@@ -1,4 +1,4 @@
-"""Which source each setting came from, as `doctor` and `-v` tell it."""
+"""The source of each setting, as `doctor` and `-v` show it."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ import json, resource, sys, threading
 from pacifictool.doctor.checks import run_checks
 from pacifictool.doctor.machine import MACHINE_CHECKS
 from pacifictool.models.config import UniformModel
-from pacifictool.scenario import Turbine, tutorial_scenario
-turbines = tuple(
-    Turbine(name=f"T{n}", zone="Z", wind_speed=UniformModel(min=1, max=2)) for n in range(int(sys.argv[1]))
+from pacifictool.scenario import DeviceSpec, tutorial_scenario
+devices = tuple(
+    DeviceSpec(name=f"T{n}", telemetry={"windSpeed": UniformModel(min=1, max=2)}) for n in range(int(sys.argv[1]))
 )
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
 class Context:
-    scenario = tutorial_scenario().model_copy(update={"turbines": turbines})
+    scenario = tutorial_scenario().model_copy(update={"devices": devices})
     stop = threading.Event()
 [check] = [check for check in MACHINE_CHECKS if check.name == "open-files"]
 print(json.dumps([result.as_document() for result in run_checks([check], Context())]))

@@ -21,7 +21,7 @@ BROKEN_FILTER = "this is not JavaScript ("
 
 @pytest.fixture
 def spec(unique: str) -> ForwardingSpec:
-    """The tutorial's plugin and rule under names and a token of the test's own."""
+    """The tutorial's plugin and rule with the test's own names and token."""
     token = f"kafka-{unique}"
     return ForwardingSpec(
         plugin={**tutorial_plugin(), "apiToken": token, "name": f"Plugin {unique}"},
@@ -156,7 +156,7 @@ def test_a_plugin_that_is_active_but_does_not_run(real: Platform, spec: Forwardi
     assert UNRESOLVABLE in caught.value.message
     assert "\n" not in caught.value.message
     assert plugin_of(real, spec).state == ACTIVE
-    assert rules_of(real, spec) == []  # the rule is not made before its plugin runs
+    assert rules_of(real, spec) == []  # the rule is not created before its plugin runs
     state = real.forwarding.inspect(broken)
     assert not state.ready
     assert "kafka producer" in state.failures["plugin"]
@@ -260,7 +260,7 @@ def test_what_serves_another_topic_is_neither_changed_nor_deleted(real: Platform
     assert real.forwarding.inspect(spec).conflicts == ()
 
 
-def test_a_rule_of_the_same_name_and_plugin_for_another_topic_is_told_and_left_alone(
+def test_a_rule_of_the_same_name_and_plugin_for_another_topic_is_reported_and_left_alone(
     real: Platform, spec: ForwardingSpec
 ) -> None:
     real.forwarding.apply(spec)

@@ -45,7 +45,7 @@ def broker_jars(shared_cache: Path, java: JavaRuntime) -> list[Path]:
 
 @pytest.fixture
 def run_python() -> Iterator[RunPython]:
-    """Starts a Python program of its own, and kills it at the end if it still runs."""
+    """Starts a Python program, and kills it at the end if it still runs."""
     started: list[subprocess.Popen[str]] = []
 
     def run(code: str, *arguments: str | Path, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -68,7 +68,7 @@ def run_python() -> Iterator[RunPython]:
 
 @pytest.fixture
 def processes_naming() -> ProcessesNaming:
-    """The command lines of all running processes, ourselves aside, that hold a folder of the test's own or work in it."""
+    """The command lines of all other processes that have the test's folder in their arguments or work in it."""
 
     def read(text: str | Path) -> list[str]:
         found = []

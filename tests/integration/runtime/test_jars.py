@@ -93,7 +93,7 @@ def spark_jars() -> tuple[LockedJar, ...]:
 
 
 def nothing_half_done(cache_dir: Path) -> bool:
-    """Whether the cache holds only jars, each at its place and as locked, and no leavings of a fetch."""
+    """Whether the cache contains only jars, each in its place and as locked, and no leftovers of a fetch."""
     places = {jar_path(jar, cache_dir): jar for name in (SPARK_KAFKA, KAFKA_BROKER) for jar in jar_set(name).jars}
     files = {path for path in (cache_dir / "jars").rglob("*") if path.is_file()}
     missing = {
@@ -225,7 +225,7 @@ def test_a_mirror_that_falls_silent_is_given_up(
     mirror.hanging.add(name)
     with pytest.raises(JarsMissing, match=r"1 of 4 jars .*: no data arrived for 6 s"):
         ensure_jars(SPARK_KAFKA, java=java, cache_dir=tmp_path, mirror=mirror.url)
-    # What came is kept for the next try.
+    # What was received is kept for the next attempt.
     assert [jar.coordinate.file_name for jar in missing_jars(SPARK_KAFKA, tmp_path)] == [name]
     assert nothing_half_done(tmp_path)
 
@@ -316,7 +316,7 @@ def test_two_that_fetch_at_once_do_not_disturb_each_other(
     assert [program.wait(60) for program in programs] == [0, 0]
     assert missing_jars(SPARK_KAFKA, tmp_path) == []
     assert nothing_half_done(tmp_path)
-    # The second waited, and found everything there.
+    # The second one waited and found everything.
     names = [jar.coordinate.file_name for jar in spark_jars()]
     assert [mirror.asked.count(name) for name in names] == [1, 1, 1, 1]
 

@@ -109,7 +109,7 @@ def test_the_shim_starts_a_jvm_with_the_argument_that_the_runtime_refuses(
     refused = subprocess.run([wheel_java.java, VECTOR, "-version"], capture_output=True, check=False)
     assert refused.returncode != 0
 
-    # Spaces and quotes, both where the shim lies and in the home it leads to.
+    # Spaces and quotes, both in the shim's path and in the home that it points to.
     home = tmp_path / "it's a home"
     home.symlink_to(wheel_java.home)
     shim_home = spark_java_home(

@@ -116,7 +116,7 @@ def test_topics_of_ones_own_settings_are_made_and_deleted(broker: KafkaBroker) -
 
 
 def test_clients_as_old_as_a_1x_servers_are_still_understood(broker: KafkaBroker) -> None:
-    # librdkafka cannot play such an old client, so the broker is asked what it understands: ApiVersions (18), version 0.
+    # librdkafka cannot act as such an old client, so the broker is asked what it supports: ApiVersions (18), version 0.
     with socket.create_connection(("127.0.0.1", broker.port), timeout=10) as connection:
         request = struct.pack(">hhih4s", 18, 0, 7, 4, b"test")
         connection.sendall(struct.pack(">i", len(request)) + request)
@@ -336,7 +336,7 @@ def test_a_broker_that_asks_for_a_login_lets_in_only_its_password_and_keeps_it_o
     assert again.endpoint.config == login
     assert consume(again.bootstrap, "guarded", 1, **login) == [b"1"]
     again.stop()
-    # The same data, for everybody on this machine.
+    # The same data, for all users of this machine.
     shared = new_broker(tmp_path / "kafka")
     shared.start()
     assert shared.endpoint.config == {}

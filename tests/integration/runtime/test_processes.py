@@ -131,7 +131,7 @@ def test_nothing_outlives_a_parent_that_is_killed(
 def test_nothing_outlives_a_supervisor_that_is_killed(
     tmp_path: Path, processes_naming: Callable[[Path], list[str]]
 ) -> None:
-    if sys.platform != "linux":  # The kernel's help for this is Linux's own.
+    if sys.platform != "linux":  # Only Linux supports this.
         return
     marker = tmp_path / "marker"
     process = ManagedProcess([sys.executable, "-c", STUBBORN, marker], log_path=tmp_path / "log")

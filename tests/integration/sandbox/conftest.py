@@ -24,7 +24,7 @@ def tenant(sandbox: SandboxProcess) -> Tenant:
 
 @pytest.fixture
 def connect(sandbox: SandboxProcess) -> Iterator[Callable[[str | None], RawDevice]]:
-    """Opens device connections that are closed with the test."""
+    """Opens device connections, which the test's end closes."""
     devices: list[RawDevice] = []
 
     def open_one(token: str | None) -> RawDevice:

@@ -1,4 +1,4 @@
-"""What `sandbox … --data DIR` may touch: folders of a sandbox, and nothing that merely bears the names it uses."""
+"""What `sandbox … --data DIR` may touch: folders of a sandbox, and no others with the same names."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ STATION = '{"deviceType":"WeatherStation","geoZone":"Zone A"}'
 
 
 class Pipeline:
-    """A sandbox of its own with the tutorial's plugin and rule on one topic of the shared broker."""
+    """A separate sandbox with the tutorial's plugin and rule on one topic of the shared broker."""
 
     def __init__(self, sandbox: SandboxProcess, bootstrap: str, topic: str) -> None:
         self.sandbox = sandbox

@@ -1,4 +1,4 @@
-"""MQTT 5 on a sandbox of generation 4, with a client that is not ours; 1.x speaks none."""
+"""MQTT 5 on a sandbox of generation 4, with an independent client; 1.x does not support it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.sandbox_clients import Tenant
 
 @pytest.fixture
 def open_client(tmp_path: Path) -> Iterator[Callable[[str], tuple[Client, threading.Event, list[Any]]]]:
-    """A paho client of MQTT 5 on a new sandbox of a generation: the client, whether it is in, and what it hears."""
+    """A paho client with MQTT 5 on a new sandbox of a generation: the client, whether it is admitted, and what it receives."""
     started: list[SandboxProcess] = []
     clients: list[Client] = []
 

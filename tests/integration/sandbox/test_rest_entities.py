@@ -99,7 +99,7 @@ def test_pages_in_order_of_creation(tenant: Tenant, unique: str, kind: str) -> N
         "textOffset": names[0],
         "idOffset": link["idOffset"],
     }
-    # Only idOffset moves the page, and it may be of something that is gone.
+    # Only idOffset moves the page, and it may belong to a deleted entity.
     assert tenant.get(path + f"&limit=1&textOffset={quote(names[0])}")["data"][0]["name"] == names[0]
     tenant.delete(f"/api/{kind}/{link['idOffset']}")
     assert tenant.get(path + f"&limit=1&idOffset={link['idOffset']}")["data"][0]["name"] == names[1]

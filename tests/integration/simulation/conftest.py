@@ -31,7 +31,7 @@ async def _serve(started: threading.Event, found: dict[str, Any]) -> None:
     started.set()
     await stop.wait()
     await broker.shutdown()
-    await asyncio.sleep(0.1)  # amqtt leaves its transports to close later; without this they end up unclosed
+    await asyncio.sleep(0.1)  # amqtt closes its transports later; without this they stay unclosed
 
 
 @pytest.fixture(scope="module")

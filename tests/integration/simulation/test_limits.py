@@ -5,7 +5,7 @@ import sys
 
 
 def in_a_process(soft: int, hard: int, connections: int) -> str:
-    """What a program says whose limits are these: they cannot be raised again, so it is a program of its own."""
+    """The output of a program with these limits, which cannot be raised again: hence a separate program."""
     code = (
         "import resource\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"

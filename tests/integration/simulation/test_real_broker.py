@@ -24,7 +24,7 @@ from pacifictool.simulation.plan import SimulatedDevice, plan_devices
 
 
 class Listener:
-    """A subscriber of its own: what it hears is what the broker has."""
+    """An independent subscriber: it receives what the broker has."""
 
     def __init__(self, endpoint: MqttEndpoint) -> None:
         self.messages: list[tuple[str, bytes]] = []

@@ -49,7 +49,7 @@ def scenario(unique: str) -> Scenario:
 
 @pytest.fixture
 def make_collector(platform: Platform, scenario: Scenario) -> Iterator[MakeCollector]:
-    """A running collector; by default there is neither Kafka nor a job."""
+    """A running collector, by default without Kafka and without a job."""
     collectors: list[Collector] = []
 
     def make(**given: Any) -> Collector:

@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 
 
 def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: float = 8.0) -> Snapshot:
-    """The first snapshot for which it holds."""
+    """The first snapshot that satisfies the condition."""
 
     def wanted() -> Snapshot | None:
         snapshot = collector.snapshot()
@@ -111,7 +111,7 @@ def test_a_device_that_falls_silent_no_longer_reports(
     collector = make_collector()
     snapshot = until(collector, lambda seen: seen.platform.devices[0].values.get("windSpeed") == 31)
     assert snapshot.platform.devices[0].rate == 0
-    # Its clock goes wrong by an hour, which does not matter: readings come, so it reports.
+    # Its clock is wrong by an hour, which does not matter: readings arrive, so it reports.
     for number in range(1, 20):
         platform.telemetry.write(turbine, [(old + number * 100, {"windSpeed": 30 + number})])
     snapshot = until(collector, lambda seen: seen.platform.devices[0].values.get("windSpeed") == 49)
@@ -162,7 +162,7 @@ def test_a_server_that_stops_is_reported_and_found_again(
             collector = make_collector(platform=platform)
             assert collector.snapshot().ok
             sandbox.kill()
-            # A connection that was open breaks first.
+            # An open connection breaks first.
             snapshot = until(collector, lambda seen: "cannot be reached" in str(seen.platform.unknown))
             assert not snapshot.ok
             assert groups_of(snapshot)[0].latest is not None, "what was seen before stays in sight"
@@ -227,7 +227,7 @@ def test_the_topic_gives_its_rate_and_the_jobs_lag(
     producer.flush()
     snapshot = until(collector, lambda seen: seen.topic.ends == {0: 20} and bool(seen.topic.rate))
     assert snapshot.lag == 5
-    # Deleted and created again: another topic, whose records are counted from the beginning.
+    # Deleted and created again, it is another topic, whose records are counted from the beginning.
     admin.delete(topic)
     until(collector, lambda seen: seen.topic.unknown is not None, seconds=15)
 

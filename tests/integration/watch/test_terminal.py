@@ -56,7 +56,7 @@ class Terminal:
         os.write(self._main, keys.encode())
 
     def wait_for(self, text: str, seconds: float = 15.0) -> str:
-        """What came until then, the text included, from where the last call ended."""
+        """The output since the last call, up to and including the text."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
             assert time.monotonic() < deadline, self.text[-3000:]
@@ -182,7 +182,7 @@ def test_the_view_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
     terminal.resize(60, 40)
     narrow, lines = "", ["." * 80]
     deadline = time.monotonic() + 5
-    # A frame that was being drawn meanwhile is still as wide as the terminal was.
+    # A frame that was being drawn still has the terminal's former width.
     while "↓" not in narrow or max(map(len, lines)) > 60:
         assert time.monotonic() < deadline, narrow
         narrow = terminal.next_frame()

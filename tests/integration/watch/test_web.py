@@ -1,4 +1,4 @@
-"""The page as it is served: by `watch --web`, and by the sandbox at `/`."""
+"""The page as `watch --web` serves it, and as the sandbox does at `/`."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_events_continue_and_the_number_of_viewers_is_limited(server: PageServer
     timestamps = [event["ts"] for event in first_events(server.url, 4)]
     assert timestamps == sorted(set(timestamps))
     streams = [get(f"{server.url}watch/events", stream=True) for _ in range(MAX_VIEWERS)]
-    lines = [stream.iter_lines() for stream in streams]  # to let go of one would close its stream
+    lines = [stream.iter_lines() for stream in streams]  # releasing one would close its stream
     for line in lines:
         next(line)
     with get(f"{server.url}watch/events", stream=True) as refused:

@@ -37,7 +37,7 @@ class Reading:
     offset: int
 
     @property
-    def place(self) -> tuple[int, int, int]:
+    def order(self) -> tuple[int, int, int]:
         return self.event_ms, self.partition, self.offset
 
 
@@ -64,7 +64,7 @@ def part_of(kind: PartKind, reading: Reading) -> bytes:
         return struct.pack(">2q", *((GREATEST, LEAST) if units is None else (units, units)))
     if kind in (PartKind.FIRST, PartKind.LAST):
         nothing = (GREATEST if kind is PartKind.FIRST else -1, 0, 0, 0)
-        return struct.pack(">4q", *(nothing if units is None else (*reading.place, units)))
+        return struct.pack(">4q", *(nothing if units is None else (*reading.order, units)))
     row = () if units is None else (hash_of(units),) if kind is PartKind.DISTINCT else (units, 1)
     return struct.pack(f">?i{len(row)}q", False, len(row[:1]), *row)
 
@@ -97,7 +97,7 @@ def readings_of(values: Sequence[int | None], random_: random.Random) -> list[Re
 
 def direct(readings: Sequence[Reading]) -> dict[str, float | int]:
     """Every function, computed with fractions from the values."""
-    counted = sorted((each for each in readings if each.units is not None), key=lambda each: each.place)
+    counted = sorted((each for each in readings if each.units is not None), key=lambda each: each.order)
     units = [each.units or 0 for each in counted]
     found: dict[str, float | int] = {
         "records": len(readings),

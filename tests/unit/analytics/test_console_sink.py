@@ -1,4 +1,4 @@
-"""The smallest sink, and so the smallest test of one: a template for others."""
+"""The smallest sink and its test, a template for others."""
 
 from __future__ import annotations
 

@@ -253,6 +253,20 @@ def test_a_window_without_any_result_is_done_and_not_posted(rates: StateStore) -
     assert (work.posted, rates.counters()["posted"], len(work.state.last_posted)) == (1, 1, 1)
 
 
+def test_windows_that_are_done_without_being_posted_are_forgotten_like_others(rates: StateStore) -> None:
+    metered(rates, (W1, 1))
+    rates.apply(BatchOutcome((), (), 0, closed_until_ms={"a1": W1}))
+    Delivery(rates, RecordingSink(), RATES.analytics, reporter=SILENT).deliver_due(None, threading.Event())
+    assert rates.window("a1", "North", W1) is None
+
+    metered(rates, (W2, 2))
+    rates.apply(BatchOutcome((), (), 0, closed_until_ms={"a1": W2}))
+    refusing = RecordingSink(lambda results, callback: callback.refused(results, "bad name"))
+    Delivery(rates, refusing, RATES.analytics, reporter=SILENT).deliver_due(None, threading.Event())
+    assert rates.window("a1", "North", W2) is None
+    assert rates.refusal("a1", "North", W2) == "bad name"
+
+
 def test_a_correction_does_not_wait_for_a_newest_window_that_has_no_result(rates: StateStore) -> None:
     metered(rates, (W1, 2), (W2, 2), (W3, 1))
     sink = RecordingSink()

@@ -38,6 +38,6 @@ HERE = "http://localhost:8080"
 def test_only_a_job_of_the_same_platform_and_scenario_belongs(
     target: str, analytics: dict[str, dict[str, object]], topic_id: str | None, expected: str | None
 ) -> None:
-    wanted = WantedJob.of(tutorial_scenario(), HERE, MqttEndpoint("127.0.0.1", 1883))
+    wanted = WantedJob.from_scenario(tutorial_scenario(), HERE, MqttEndpoint("127.0.0.1", 1883))
     identity = JobIdentity(wanted.topic, "id", target, analytics)
     assert wanted.refusal(identity, topic_id) == expected

@@ -83,7 +83,7 @@ def test_acknowledgements_out_of_order(peer: ScriptedPeer, make_sink: MakeSink) 
         return Reaction.IGNORE
 
     def release() -> None:
-        # Only part of them at first: nothing may be accepted for a message with one acknowledgement missing.
+        # Only some at first: no result of a message may be accepted while an acknowledgement is missing.
         while len(held) < 1500:
             time.sleep(0.01)
         for packet_id in reversed(held):
@@ -251,7 +251,7 @@ def test_the_end_is_polite_and_leaves_no_thread(platform: GatewayPlatform, make_
 
 
 class Store(StoredResults):
-    """What a server with a queue shows: nothing, until a test lets it work off the queue."""
+    """What a server with a queue shows: nothing, until a test lets it process the queue."""
 
     def __init__(self, platform: GatewayPlatform) -> None:
         self._platform = platform

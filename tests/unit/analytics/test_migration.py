@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.analytics.defaults import last_used_sink
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
-from pacifictool.analytics.state.reader import JobView
+from pacifictool.analytics.state.reader import JobView, identity_of
 from pacifictool.analytics.state.schema import TABLES
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS
@@ -326,6 +327,17 @@ def test_a_scenario_that_does_not_compute_that_mean_leaves_the_store_as_it_is(
     assert "--checkpoint" in (caught.value.hint or "")
     with Checkpoint(format_2, "winds", RULES) as checkpoint:
         assert due_sums(checkpoint.store) == DUE
+
+
+def test_a_job_keeps_its_sink_over_the_change_of_format(format_2: Path, tmp_path: Path) -> None:
+    assert last_used_sink(tmp_path / "none", format_2) == "rest"
+    assert identity_of(format_2) is None
+    with Checkpoint(format_2, "winds", RULES):
+        # The job has yet to note what it is: Kafka may be down.
+        assert last_used_sink(tmp_path / "none", format_2) == "rest"
+        view = JobView(format_2)
+        assert view.untimed_event_ms(view.batches()[0]) == 20_500 - 1_000
+        view.close()
 
 
 def test_a_store_of_format_2_that_no_job_has_begun_with_is_for_any_scenario(tmp_path: Path) -> None:

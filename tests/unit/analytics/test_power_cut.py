@@ -1,4 +1,4 @@
-"""What a power cut may leave of the state store's files, torn for real: the store is as it was at the last commit."""
+"""What a power cut may leave of the state store's files, really torn: the store is as it was at the last commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_what_was_not_synced_does_not_matter(tmp_path: Path, seed: int) -> None:
             checkpoint.store.apply(BatchOutcome((OffsetRange(0, 200 * number, 200 * number + 200),), sums, valid=200))
         (checkpoint.tmp / "half").write_bytes(bytes(1000))
         (folder / "spark.log").write_bytes(bytes(1000))
-        # As it stands while the job runs: no store was closed, so that the log is not empty.
+        # As it is while the job runs: the store was not closed, so its log is not empty.
         shutil.copytree(folder, left)
     power_cut.tear(left, random_)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.rest import CONNECTIONS, RestSink
+from pacifictool.analytics.sinks.rest import CONNECTIONS, Entity, RestSink
 from pacifictool.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -24,7 +24,7 @@ from tests.support.scenarios import window_result as result
 
 
 class FaultyPlatform:
-    """Faults on demand; the real client and platform are met in the end-to-end tests."""
+    """Faults on demand; the end-to-end tests use the real client and platform."""
 
     def __init__(self) -> None:
         self.assets: dict[str, Asset] = {}
@@ -58,7 +58,7 @@ class FaultyPlatform:
         if name in self.failing:
             raise self.failing[name]
 
-    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+    def write(self, entity: Entity, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
@@ -76,7 +76,7 @@ class Written:
     def __init__(self, *platforms: FaultyPlatform) -> None:
         self._platforms = platforms
 
-    def write(self, entity: Asset, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+    def write(self, entity: Entity, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         next(each for each in self._platforms if entity in each.assets.values()).write(entity, rows)
 
 

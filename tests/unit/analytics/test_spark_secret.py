@@ -1,4 +1,4 @@
-"""The secret of a Spark cluster: where it comes from, where it does not go, and what is said when there is none."""
+"""The secret of a Spark cluster: where it comes from, where it must not go, and the message without one."""
 
 from __future__ import annotations
 

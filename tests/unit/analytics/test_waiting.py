@@ -10,7 +10,7 @@ from tests.support.recorders import RecordingReporter
 
 
 class Clockless(threading.Event):
-    """An event that nobody waits for, and that notes how long one would have."""
+    """An event that returns at once and records how long it would have waited."""
 
     def __init__(self) -> None:
         super().__init__()

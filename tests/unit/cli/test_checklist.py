@@ -23,7 +23,7 @@ def checklist() -> Checklist:
 
 
 def drawn(view: Checklist) -> dict[str, str]:
-    """The lines as a person sees them, by the words that they begin with."""
+    """The lines as a person sees them, by their first words."""
     console = Console(file=io.StringIO(), width=100, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         console.print(view.render())

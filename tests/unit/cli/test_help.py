@@ -35,7 +35,7 @@ each_command = pytest.mark.parametrize("path", list(command_paths()), ids=lambda
 
 
 def help_of(*path: str, width: int = 80, option: str = "--help") -> str:
-    """The help without a process of its own."""
+    """The help, in this process."""
     context = typer.Context(command_at(()), info_name="pacifictool", terminal_width=width)
     for depth, name in enumerate(path, start=1):
         command = command_at(path[:depth])

@@ -1,4 +1,4 @@
-"""Every command that shows names, with names that a terminal, Rich or a reader of lines would obey."""
+"""Every command that shows names, with names that a terminal, Rich or a line-based reader would interpret."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def context(make_context: Callable[..., CheckContext]) -> CheckContext:
 
 @pytest.fixture
 def never() -> Iterator[threading.Event]:
-    """A check that waits for it hangs; set at the end, so that no thread outlives the test."""
+    """An event on which a check hangs; set at the end, so that no thread outlives the test."""
     event = threading.Event()
     yield event
     event.set()

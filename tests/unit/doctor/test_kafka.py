@@ -90,7 +90,7 @@ def test_the_timestamp_of_a_new_record_shows_the_brokers_clock(
     status: CheckStatus,
     expected: str,
 ) -> None:
-    """The clock of a broker alone cannot be set, so the record is made up."""
+    """The broker's clock cannot be set by itself, so the record is invented."""
     timestamp_ms = round((time.time() + ahead) * 1000)
     record = Record(partition=0, offset=0, timestamp_ms=timestamp_ms, broker_time=True, value=b"", key=None)
     monkeypatch.setattr(kafka, "_newest", lambda _context: record)

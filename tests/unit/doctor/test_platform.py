@@ -26,7 +26,7 @@ RunCheck = Callable[[Sequence[DoctorCheck], str, CheckContext], list[CheckResult
 def test_a_clock_that_differs_is_a_warning(
     make_context: MakeContext, run_check: RunCheck, ahead: float, status: CheckStatus, expected: str
 ) -> None:
-    """A server with another clock is not available here: its time is made up, in whole seconds as in a token."""
+    """A server with another clock is not available here: its time is invented, in whole seconds as in a token."""
     context = make_context()
     session = SimpleNamespace(server_time_ms=lambda: int(time.time() + ahead) * 1000)
     context.platform = cast(Any, SimpleNamespace(session=session))

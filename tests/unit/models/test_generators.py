@@ -129,7 +129,7 @@ def test_every_model_is_a_pure_function_of_seed_device_and_time(spec: Model) -> 
         other.value(number + 1, number / 10)
         assert again.value(number, number / 10) == known[number]
     for value in known.values():
-        # Short enough for every reader: no exponents, no more digits than the models promise.
+        # Short enough for every reader: no exponents, no more digits than documented.
         assert "e" not in str(value)
         assert len(str(value).partition(".")[2]) <= 4
 
@@ -155,7 +155,7 @@ def test_a_random_walk_has_its_step_and_is_reflected_at_its_bounds() -> None:
     assert series[0] == 10
     assert 5 <= min(series) < 5.1
     assert 24.9 < max(series) <= 25
-    # Away from the bounds, where nothing is folded, the changes are those of the free walk.
+    # Away from the bounds, where nothing is reflected, the changes are those of an unbounded walk.
     steps = [b - a for a, b in itertools.pairwise(series) if 9 < a < 21]
     assert statistics.fmean(steps) == pytest.approx(0, abs=0.05)
     assert statistics.stdev(steps) == pytest.approx(1, abs=0.05)

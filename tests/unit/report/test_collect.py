@@ -86,7 +86,7 @@ def several() -> Scenario:
     return parse_scenario(SEVERAL, source="test")
 
 
-def test_every_function_is_computed_anew_over_sliding_windows(several: Scenario) -> None:
+def test_every_function_is_computed_again_over_sliding_windows(several: Scenario) -> None:
     rooms, everything = several.analytics
     topic = TopicReadings(several.forwarding, several.analytics, T0, [])
     rng, sent = random.Random(1), []

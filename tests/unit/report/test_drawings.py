@@ -60,7 +60,7 @@ def test_the_page_is_self_contained_and_escapes_names(facts: RunFacts) -> None:
     page = html.page(facts)
     assert re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?!data:)', page) == []
     assert "</script><b>" not in page
-    assert "<td>32.5000</td>" in page  # the table, for those who do not see the chart
+    assert "<td>32.5000</td>" in page  # the table, for people who cannot see the chart
     assert page.count("<tr><th") == 6 + 2  # windows and headings
 
 
@@ -79,7 +79,7 @@ def test_the_picture_contains_exactly_the_facts(facts: RunFacts) -> None:
     assert [round(bar.get_height(), 6) for bar in rates.patches] == [10, 20, 20, 10, 10, 0.7]
     assert [list(line.get_ydata()) for line in waits.lines] == [[2.0, 2.2], [0.9, 1.1]]
     assert [bar.get_height() for bar in rejects.patches] == [2, 3, 1]
-    assert [bar.get_y() for bar in rejects.patches] == [0, 0, 2]  # one upon the other
+    assert [bar.get_y() for bar in rejects.patches] == [0, 0, 2]  # stacked
 
 
 @pytest.mark.parametrize("name", ["run.png", "run.svg", "run.HTML"])

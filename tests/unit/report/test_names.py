@@ -26,7 +26,7 @@ NAMES = (*MARKUP[6:], LETTERS[1], CONTROLS[0], CONTROLS[5], UNSEEN[2])
 
 @pytest.fixture
 def nasty(facts: RunFacts) -> RunFacts:
-    """All that is text of others is nasty."""
+    """All text from outside is hostile."""
     assert facts.job is not None
     known = list(facts.analytics[0].all_series())
     groups = [zone(name, [Band(name, 30, 35)], known[number % 2].windows) for number, name in enumerate(NAMES)]
@@ -58,7 +58,7 @@ class _Texts(HTMLParser):
 
 
 def as_plotly_reads(text: str) -> str:
-    """Entities are replaced once; tags and templates would have been read before."""
+    """Entities are replaced once; tags and templates would have been interpreted before."""
     assert not set("<>%$") & set(text)
     return re.sub(r"&#(\d+);", lambda match: chr(int(match[1])), text)
 

@@ -1,4 +1,4 @@
-"""Platforms that change the names they are given: a clear refusal, instead of two zones in one asset."""
+"""Platforms that change names: a clear refusal, instead of two zones in one asset."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHANGES: dict[str, tuple[Callable[[str], str], str, str]] = {
 
 
 class ChangingServer:
-    """Keeps what is sent to its paths under changed names; the names of devices and assets are unique."""
+    """Stores objects under changed names; the names of devices and assets are unique."""
 
     def __init__(self, server: ScriptedPlatform, change: Callable[[str], str]) -> None:
         self.kept: list[dict[str, Any]] = []

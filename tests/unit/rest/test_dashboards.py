@@ -44,7 +44,7 @@ class Shelf:
     def add(self, title: str, configuration: Any) -> dict[str, Any]:
         number = len(self.documents)
         identifier = f"eb54ece0-e799-11f1-9f43-{number:012d}"
-        # In the future: no older than any attempt of ours.
+        # In the future: not older than any attempt of the client.
         document = {
             "id": {"entityType": "DASHBOARD", "id": identifier},
             "createdTime": 4_000_000_000_000 + number,
@@ -130,7 +130,7 @@ def test_a_dashboard_that_somebody_saves_meanwhile_is_read_again(shelf: Shelf, p
 def test_a_new_dashboard_is_as_wanted_and_another_type_is_a_difference(style: WidgetStyle) -> None:
     made = dashboard_configuration(SPEC, "Gauges", style)
     assert list(dashboard_differences(made, SPEC, style)) == []
-    # A server that was upgraded: what was made for the older one still shows the same.
+    # An upgraded server: what was created for the older one still shows the same.
     other = next(each for each in WidgetStyle if each is not style)
     assert list(dashboard_differences(made, SPEC, other)) == []
     lines = list(dashboard_differences(made, spec("Meter"), style))

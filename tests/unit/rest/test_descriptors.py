@@ -15,7 +15,7 @@ from pacifictool.rest.descriptors import parse_plugin, parse_rule
 
 
 def run_filter(script: str, bindings: dict[str, Any]) -> Any:
-    """What a JavaScript engine makes of a filter, with attributes or telemetry as plain names."""
+    """The result of a filter in a JavaScript engine, with attributes or telemetry as plain names."""
     context = quickjs.Context()
     run = context.eval("(function (names, script) { with (JSON.parse(names)) { return eval(script); } })")
     return run(json.dumps(bindings), script)

@@ -1,4 +1,4 @@
-"""What a sandbox does not do on demand: broken connections, late events, tokens of other tenants."""
+"""Faults that a sandbox does not produce on demand: broken connections, late events, tokens of other tenants."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_start_is_classified_when_its_event_arrives(
         "GET",
         f"/api/events/PLUGIN/{identifier}",
         events([]),
-        events(["CREATED"]),  # late, and not what was asked for
+        events(["CREATED"]),  # late, and not what was requested
         events(["STARTED", "CREATED"]),
         events(["ACTIVATED", "STARTED", "CREATED"], error="java.lang.RuntimeException: no broker"),
     )
@@ -201,7 +201,7 @@ def test_runs_that_share_a_journal_share_the_limit(reporter: Any, tmp_path: Path
     clock = Clock()
     clock.now = 1000.0
     journal = tmp_path / "state" / "deletions.json"
-    for _ in range(4):  # each a program of its own
+    for _ in range(4):  # each is a separate program
         DeletionLimiter(stop=clock, reporter=reporter, clock=clock, journal=journal).wait()  # type: ignore[arg-type]
     assert clock.waits == [61.0]
     assert json.loads(journal.read_text()) == [1000.0, 1000.0, 1000.0, 1061.0]

@@ -27,7 +27,7 @@ def rule_chains_of_3(request: Request) -> Reply:
 
 @pytest.fixture
 def bare(server: ScriptedPlatform) -> ScriptedPlatform:
-    """A platform that knows no plugins."""
+    """A platform without plugins."""
     server.on("GET", "/api/plugins", Reply(404))
     return server
 

@@ -21,7 +21,7 @@ TAKEN = platform_error(400, "Device with such name already exists!", 31)
 
 
 class DeviceStore:
-    """Devices of a scripted platform. Faults come first, in turn; then it works."""
+    """Devices of a scripted platform. It produces the faults in turn; then it works."""
 
     def __init__(self, server: ScriptedPlatform) -> None:
         self.devices: dict[str, dict[str, Any]] = {}
@@ -151,7 +151,7 @@ def test_get_or_create_finds_creates_and_loses_races(
     assert platform.devices.get_or_create("WS-1", "WeatherStation") == created
     assert server.count("POST", "/api/device") == 1
     theirs = store.add("WS-2", "WeatherStation", age_seconds=3600)
-    # Not there when we look at first, taken when we create.
+    # Missing at the first lookup, taken when it is created.
     server.on("GET", "/api/tenant/devices", NOT_FOUND, store.find)
     assert platform.devices.get_or_create("WS-2", "WeatherStation").id == theirs["id"]["id"]
 

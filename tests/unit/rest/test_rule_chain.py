@@ -207,14 +207,16 @@ def test_a_chain_that_serves_another_topic_is_neither_changed_nor_deleted(
         assert "rule_chain under [forwarding]" in refused.value.hint
     assert (chains.chains, chains.metadata) == before
     assert forwarding.inspect(spec).conflicts == ()
-    # Next to one that serves our topic, another's is told and left alone.
-    twin = chains.add_chain(NAME)
-    chains.store(twin, {**chains.metadata[twin], **{key: chains.metadata[chain_id][key] for key in ("nodes",)}})
-    chains.metadata[twin]["nodes"][3]["configuration"]["topicPattern"] = "elsewhere"
+    # Next to one that serves our topic, another's is reported and left alone.
+    duplicate = chains.add_chain(NAME)
+    chains.store(
+        duplicate, {**chains.metadata[duplicate], **{key: chains.metadata[chain_id][key] for key in ("nodes",)}}
+    )
+    chains.metadata[duplicate]["nodes"][3]["configuration"]["topicPattern"] = "elsewhere"
     state = forwarding.inspect(spec)
     assert any("writes to 'elsewhere'; it is left alone" in note for note in state.notes)
     assert [str(change.action) for change in forwarding.remove(spec)] == ["changed", "deleted"]
-    assert chains.with_name(NAME) == [twin]
+    assert chains.with_name(NAME) == [duplicate]
 
 
 def test_two_chains_behind_one_root_come_and_go_without_touching_each_other(
@@ -340,7 +342,7 @@ def test_a_chain_that_somebody_changes_all_the_time(
 def test_a_creation_whose_response_is_lost_makes_one_chain(
     modern: ChainServer, server: ScriptedPlatform, platform: Platform, spec: ForwardingSpec
 ) -> None:
-    # The chain that is there when the name is looked up was made by the request whose response was lost.
+    # The chain that the lookup finds was created by the request whose response was lost.
     def lose(request: Any) -> Any:
         modern.chains[modern.add_chain(NAME)]["createdTime"] = 2**53
         return DROP

@@ -19,7 +19,7 @@ STATION = {"cs_deviceType": "WeatherStation", "cs_geoZone": "Zone A", "deviceNam
 
 
 def run(script: str, msg: Any, metadata: dict[str, str]) -> Any:
-    """What a JavaScript engine makes of a node's script; the platform calls it as a function of three arguments."""
+    """The result of a node's script in a JavaScript engine; the platform calls it as a function of three arguments."""
     context = quickjs.Context()
     call = f"(function (msg, metadata, msgType) {{ 'use strict'; {script} }})"
     text = f"JSON.stringify({call}({json.dumps(msg)}, {json.dumps(metadata)}, 'POST_TELEMETRY_REQUEST'))"

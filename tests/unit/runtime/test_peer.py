@@ -25,7 +25,7 @@ STRANGER = 54321
 
 @pytest.fixture(params=["kernel", "tables"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to ask; the second is for kernels and containers without the first."""
+    """Both ways to read the peer; the second is for kernels and containers without the first."""
     if request.param == "tables":
 
         def refuse(*_: object) -> None:
@@ -80,7 +80,7 @@ def test_a_listening_socket_at_the_place_of_a_closed_one_is_not_taken_for_it() -
                 with socket.create_server(peers[0]):
                     assert peer_uid(*peers) is None
                     return
-            except OSError:  # another program was quicker
+            except OSError:  # another program was faster
                 assert attempt < 9
 
 
@@ -130,7 +130,7 @@ def test_http_says_why_it_refuses_before_it_has_read_anything(monkeypatch: pytes
                     403,
                     "This server responds only to the user who started it.\n",
                 )
-            # Nobody can keep a place by saying nothing, or by never ending.
+            # Nobody can keep a slot by being silent, or by never ending.
             with socket.create_connection(listener.getsockname()) as silent:
                 silent.settimeout(5)
                 assert (await asyncio.to_thread(silent.recv, 20)).startswith(b"HTTP/1.1 403")

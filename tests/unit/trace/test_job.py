@@ -34,7 +34,7 @@ IDENTITY = job_identity(SCENARIO, target=f"rest http://127.0.0.1:{free_ports(1)[
 
 
 def arrival(value: bytes | None, age_ms: int = 60_000) -> Arrival:
-    """A record at offset 5 of partition 0, written and seen so long ago."""
+    """A record at offset 5 of partition 0, written and read this long ago."""
     ts_ms = round(time.time() * 1000) - age_ms
     record = Record(partition=0, offset=5, timestamp_ms=ts_ms, broker_time=True, value=value, key=None)
     return Arrival(record, monotonic() - max(0, age_ms) / 1000)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pacifictool.models.config import UniformModel
-from pacifictool.scenario import Bounds, Device
+from pacifictool.scenario import Bounds, DeviceSpec
 from pacifictool.trace.probe import Probe, probe_value
 
 PROBE = Probe(32.483217, 1_000_000, "windSpeed")
@@ -34,7 +34,7 @@ def test_a_record_with_the_value_contains_the_probe(record: bytes | None, expect
     [(29, 30, Bounds(min=0, max=30)), (0, 0, Bounds(min=0, max=0.5)), (-5, -5, Bounds(min=-5.001, max=-4.999))],
 )
 def test_the_value_is_valid_and_has_six_decimal_places_that_no_other_has(low: int, high: int, bounds: Bounds) -> None:
-    device = Device(name="T", telemetry={"level": UniformModel(min=low, max=high)})
+    device = DeviceSpec(name="T", telemetry={"level": UniformModel(min=low, max=high)})
     values = [probe_value(device, "level", bounds, random.Random(seed)) for seed in range(200)]
     assert all(bounds.min <= value <= bounds.max for value in values)
     assert len(set(values)) > 100, "no other reading has them"

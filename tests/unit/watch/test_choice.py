@@ -151,6 +151,6 @@ def test_keys_change_order_and_analytics() -> None:
     assert changed_choice(choice, "sss", names).sort == "scenario"
     seen = [changed_choice(Choice(), "a" * times, names).analytics for times in range(4)]
     assert seen == [None, "shops", "all", None]
-    assert changed_choice(Choice(), "\x1b[A", names) == Choice(), "an arrow is no letter"
+    assert changed_choice(Choice(), "\x1b[A", names) == Choice(), "an arrow is not a letter"
     assert changed_choice(Choice(), "a", ("zones",)) == Choice()
     assert hint_of(Choice(sort="age"), 2) == "q quits, a analytics, s sort (age)"

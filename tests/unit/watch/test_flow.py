@@ -118,7 +118,7 @@ def test_the_verdict_names_the_first_place_where_the_data_stops(
 
 
 def test_only_a_flow_of_all_zones_is_left_out_of_the_plain_line() -> None:
-    """Decided by the verdict's code, not by how its sentence begins."""
+    """Decided by the verdict's code, not by the beginning of its sentence."""
 
     def shown(code: VerdictCode) -> str:
         flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, words=WORDS)

@@ -77,7 +77,7 @@ public final class RecordParser {
         return column < texts + numbers ? rules.numberKeys[column - texts] : rules.timeKey;
     }
 
-    /** Parses a record's value. Returns VALID when its columns can be looked at, or why nothing of it counts. */
+    /** Parses a record's value. Returns VALID when its columns can be read, or why nothing of it counts. */
     int parse(byte[] value) {
         if (value == null) {
             return Reason.NO_VALUE;

@@ -2,7 +2,7 @@ package pacifictool.analytics.engine;
 
 import java.io.Serializable;
 
-/** The columns of records: which members of the JSON object are looked at, and what is valid in them. */
+/** The columns of records: which members of the JSON object are read, and what is valid in them. */
 public final class RecordRules implements Serializable {
     final String[] textKeys;
     final String[] numberKeys;

@@ -141,7 +141,7 @@ def test_a_failed_refresh_ahead_of_time_is_no_failure_of_the_request(
     get(session)
     clock.now += 850
     assert get(session) == {"a": 1}
-    assert get(session) == {"a": 1}  # not every request tries again
+    assert get(session) == {"a": 1}  # not every request retries
     assert len(server.refreshes) == 1
     clock.now += 20
     assert get(session) == {"a": 1}

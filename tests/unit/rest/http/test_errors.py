@@ -124,7 +124,7 @@ def test_nobody_listens(open_session: OpenSession, reporter: Any, free_port: int
         session.request("POST", "/api/thing", json={})
     assert "connection refused" in caught.value.message
     assert caught.value.details["sent"] is False
-    assert len(reporter.details) == 3  # four attempts: login is not waited out twice
+    assert len(reporter.details) == 3  # four attempts: it does not wait for the login twice
 
 
 def test_a_host_without_an_address(open_session: OpenSession) -> None:
