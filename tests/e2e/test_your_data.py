@@ -55,7 +55,11 @@ def from_platform(tenant: Tenant, found: Snapshot, wanted: Expected) -> dict[Any
     keys: dict[tuple[str, str], set[str]] = defaultdict(set)
     for kind, entity, key, _ts in wanted.values:
         keys[kind, entity].add(key)
-    ids = {(kind, entity["name"]): entity["id"]["id"] for kind in ("asset", "device") for entity in found[f"{kind}s"]}
+    ids = {
+        (kind, entity["name"]): entity["id"]["id"]
+        for kind in ("asset", "device")
+        for entity in found[f"{kind}s"].values()
+    }
     values = {}
     for (kind, entity), results in keys.items():
         series = tenant.get(
