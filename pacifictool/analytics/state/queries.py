@@ -177,8 +177,10 @@ class StateQueries(ABC):
         rows = self._query(
             "SELECT w.analytics, w.group_key, w.window_end, w.count, w.state, w.delivered FROM json_each(?) AS wanted "
             "JOIN windows AS w ON w.analytics = wanted.value ->> 0 AND w.group_key = wanted.value ->> 1 "
-            "AND w.window_end = (SELECT max(window_end) FROM windows WHERE analytics = wanted.value ->> 0 "
-            "AND group_key = wanted.value ->> 1 AND delivered > 0 AND window_end < wanted.value ->> 2)",
+            # SQLite would rather scan all windows of the analytics, as the primary key begins with it.
+            "AND w.window_end = (SELECT max(window_end) FROM windows INDEXED BY windows_delivered "
+            "WHERE analytics = wanted.value ->> 0 AND group_key = wanted.value ->> 1 AND delivered > 0 "
+            "AND window_end < wanted.value ->> 2)",
             (json.dumps(wanted),),
         )
         return {found.series: found for found in (WindowState(*row) for row in rows)}

@@ -352,6 +352,17 @@ def test_the_newest_window_is_that_of_its_analytics_and_group(several: StateStor
     }
 
 
+def test_the_newest_windows_of_many_groups_are_found_at_once_in_a_backlog(store: StateStore) -> None:
+    parts = [partial(f"Z{zone}", end * 10_000, 1, 1) for zone in range(200) for end in range(1, 251)]
+    store.apply(BatchOutcome((), parts, len(parts)))
+    store.mark_delivered(store.due(W1, len(parts)))
+    since = time.process_time()
+    newest = store.newest_delivered({("zones", f"Z{zone}"): None for zone in range(200)})
+    assert {window.window_end_ms for window in newest.values()} == {W1}
+    assert len(newest) == 200
+    assert time.process_time() - since < 0.2
+
+
 def test_an_analytics_that_the_scenario_has_no_more_keeps_what_it_had(several: StateStore, tmp_path: Path) -> None:
     several.apply(BatchOutcome((), of_all(1), 1, closed_until_ms={"fast": 5_000, "slow": 4_000}))
     several.close()
