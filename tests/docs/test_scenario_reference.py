@@ -49,7 +49,7 @@ def test_every_function_is_documented() -> None:
 
 def test_the_limits_of_the_functions_are_those_of_the_engine() -> None:
     assert f"up to {aggregates.EXACT:,} different values" in PAGE
-    assert f"exact below {aggregates.SMALLEST:,} different values" in PAGE
+    assert f"exact up to {aggregates.SMALLEST - 1:,} different values" in PAGE
     assert f"{100 / aggregates.SMALLEST**0.5:.1f} %" in PAGE
     assert f"{100 / 2**aggregates.DIGITS:.1f} %" in PAGE
 
