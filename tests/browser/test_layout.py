@@ -219,10 +219,12 @@ def test_a_dark_report_has_dark_colours_throughout(browser: Browser, tmp_path: P
     )
     assert lines
     assert min(lines) > 0.5, "and so are lines"
-    box = page.locator("#charts .point").nth(1).bounding_box()
+    point = page.locator("#charts .subplot.xy .scatterlayer .point").nth(1)
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_selector("#charts .hovertext path")
+    page.wait_for_selector(".hoverlayer .hovertext path", state="attached")
     grounds = page.evaluate(
         f"[...document.querySelectorAll('.hovertext path')].map((path) => ({luminance})(getComputedStyle(path).fill))"
     )

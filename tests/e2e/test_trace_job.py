@@ -18,29 +18,28 @@ from typing import Any
 
 import pytest
 
-from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.lock import is_held
+from pacifictool.scenario import load_scenario
 from pacifictool.trace.hops import TITLES
 from tests.support.command_line import Outcome
 from tests.support.deployments import Deployment, deployments
 from tests.support.fault_rig import Job
-from tests.support.scenarios import mean_rules
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.job_folders import job_checkpoint, job_identity
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 WINDOW_MS = 2000
-AGGREGATION = '[aggregation]\nwindow = "2s"\nvalid = { min = 0, max = 1000 }'
-TURBINES = """
-[[turbines]]
+DEVICES = """
+[[devices]]
 name = "Quote"
-zone = 'No"rth'
-wind_speed = { min = 30, max = 35 }
-[[turbines]]
+attributes = { geoZone = 'No"rth' }
+telemetry = { windSpeed = { min = 30, max = 35 } }
+[[devices]]
 name = "Storm"
-zone = "North"
-wind_speed = { min = 2000, max = 2010 }
+attributes = { geoZone = "North" }
+telemetry = { windSpeed = { min = 2000, max = 2010 } }
 """
 HOPS = list(TITLES)
 CLOCK = r"\d\d:\d\d:\d\d(?:\.\d{3})?"
@@ -91,7 +90,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     folder = tmp_path_factory.mktemp("works")
     checkpoint = folder / "job"
     with (
-        deployments(folder, extra=AGGREGATION, turbines=TURBINES) as both,
+        deployments(folder, window="2s", valid="{ min = 0, max = 1000 }", devices=DEVICES) as both,
         FaultyProxy(both[1].platform.http_port) as proxy,
     ):
         environ = {"PACIFICTOOL_URL": f"http://127.0.0.1:{proxy.port}"}
@@ -255,21 +254,9 @@ def test_a_job_that_began_behind_the_reading(works: Works, tmp_path: Path) -> No
     """What such a job leaves in its folder: its identity, and where it starts."""
     topic = works.first.admin.describe("winds1")
     assert topic is not None
-    rules = mean_rules(window=WINDOW_MS / 1000)
-    identity = {
-        "topic": "winds1",
-        "topic_id": topic.topic_id,
-        "target": "console",
-        "analytics.zones": {
-            "group_by": ["geoZone"],
-            "window_ms": WINDOW_MS,
-            "slide_ms": WINDOW_MS,
-            "telemetry": {"windSpeed": "mean(windSpeed)"},
-            "entity": "{geoZone}",
-        },
-    }
-    with Checkpoint(tmp_path / "later", "winds1", rules) as later:
-        later.check_identity(identity)
+    scenario = load_scenario(works.first.scenario_path)
+    with job_checkpoint(tmp_path / "later", scenario) as later:
+        later.check_identity(job_identity(scenario, topic_id=topic.topic_id))
         later.store.set_starting_offsets({0: 1_000_000})
         outcome = works.first.trace("--checkpoint", str(later.folder))
     said = r"^The job in .+ began after this reading, and a new job counts only what comes later\.$"

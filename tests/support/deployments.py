@@ -213,12 +213,10 @@ def new_broker(folder: Path, **options: Any) -> KafkaBroker:
 
 
 @contextlib.contextmanager
-def deployments(
-    folder: Path, *, two_brokers: bool = False, extra: str = "", turbines: str = ""
-) -> Iterator[dict[int, Deployment]]:
+def deployments(folder: Path, *, two_brokers: bool = False, **scenario_parts: str) -> Iterator[dict[int, Deployment]]:
     """Platforms of generations 1 and 4 with one broker, each set up for its own topic.
 
-    `two_brokers`: another cluster, too, as `elsewhere["kafka"]` of both.
+    `two_brokers`: another cluster, too, as `elsewhere["kafka"]` of both. `scenario_parts`: see `write_scenario`.
     """
     broker, other = new_broker(folder / "kafka"), new_broker(folder / "elsewhere")
     platforms = {
@@ -231,7 +229,7 @@ def deployments(
                 start.result()
         found = {}
         for number, platform in platforms.items():
-            scenario = write_scenario(folder / f"{number}.toml", f"winds{number}", extra=extra, turbines=turbines)
+            scenario = write_scenario(folder / f"{number}.toml", f"winds{number}", **scenario_parts)
             found[number] = Deployment(folder / f"deployment{number}", number, broker, platform, scenario)
             found[number].folder.mkdir()
             found[number].set_up()
@@ -246,13 +244,24 @@ def deployments(
             one.stop(graceful=False)
 
 
-def write_scenario(path: Path, topic: str, *, extra: str = "", turbines: str = "") -> Path:
-    """Two turbines in two zones; the first zone has an asset."""
+def write_scenario(
+    path: Path, topic: str, *, extra: str = "", window: str = "10s", valid: str = "{ min = 0 }", devices: str = ""
+) -> Path:
+    """Two turbines in two zones, named as in the tutorial; the first zone has an asset. `extra`: keys of forwarding."""
     path.write_text(
-        f'[kafka]\ntopic = "{topic}"\n{extra}\n'
-        '[[turbines]]\nname = "Mill 1"\nzone = "North"\nwind_speed = { min = 30, max = 35 }\n'
-        '[[turbines]]\nname = "Mill 2"\nzone = "South"\nwind_speed = { min = 45, max = 50 }\n'
-        f'{turbines}\n[[assets]]\nname = "North"\n',
+        f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{topic}"\nattributes = ["geoZone"]\n'
+        f'telemetry = ["windSpeed"]\nvalid = {{ windSpeed = {valid} }}\n'
+        'plugin = "Kafka Plugin for Spark Streaming Sample"\nplugin_token = "kafka-spark-streaming-sample"\n'
+        'rule = "WindSpeed Telemetry Rule"\n'
+        f'rule_chain = "WindSpeed Telemetry Rule Chain"\n{extra}\n'
+        f'[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "{window}"\n'
+        'telemetry = { windSpeed = "mean(windSpeed)" }\n'
+        '[labels]\ndevice = "turbine"\ngeoZone = "zone"\nwindSpeed = "wind speed"\n'
+        '[[devices]]\nname = "Mill 1"\nattributes = { geoZone = "North" }\n'
+        "telemetry = { windSpeed = { min = 30, max = 35 } }\n"
+        '[[devices]]\nname = "Mill 2"\nattributes = { geoZone = "South" }\n'
+        "telemetry = { windSpeed = { min = 45, max = 50 } }\n"
+        f'{devices}\n[[assets]]\nname = "North"\n',
         encoding="utf-8",
     )
     return path

@@ -84,6 +84,7 @@ const chart = (() => {
       showlegend: false,
       dragmode: false,
       hovermode: "x unified",
+      hoverdistance: -1, // wherever the pointer is, the nearest window
       hoverlabel: { bgcolor: style("--raised"), bordercolor: grid, font: { family: style("--font"), color: style("--text") } },
       xaxis: { type: "date", gridcolor: "rgba(0,0,0,0)", linecolor: grid, fixedrange: true, hoverformat: "%H:%M:%S", nticks: width < 280 ? 3 : width < 480 ? 4 : 8, tickformat: "%H:%M:%S", tickangle: 0 },
       yaxis: { title: { text: words.plotly(cut), font: { size: 12.5 }, standoff: 6 }, gridcolor: grid, zeroline: false, fixedrange: true, nticks: 6, tickformat: ",~g" },

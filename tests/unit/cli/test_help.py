@@ -108,7 +108,7 @@ def test_every_option_and_argument_has_a_help_text() -> None:
         (
             ("trace", "--until", "Kafak"),
             "--until: 'Kafak' is not known.",
-            "Did you mean 'kafka'? Use one of stored, kafka, asset.",
+            "Did you mean 'kafka'? Use one of stored, kafka, result.",
         ),
         (
             ("attributes", "show", "D", "--scope", "sever"),
