@@ -25,7 +25,7 @@ RESERVED: Final = frozenset({DEVICE_NAME, READING_TIME})
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _ANALYTICS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_FORBIDDEN = re.compile(r"""["'\\$#{}()\x00-\x1f\x7f]""")
+_FORBIDDEN = re.compile(r"""[,"'\\$#{}()\x00-\x1f\x7f]""")
 
 
 def check_name(name: str, what: str = "name") -> str:
