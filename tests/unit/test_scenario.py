@@ -258,7 +258,7 @@ def test_keys_may_be_more_than_identifiers(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", " ", " a", "a ", 'a"b', "a'b", "a\\b", "$a", "#a", "a{b", "a}b", "f(x)", "a\tb", "x" * 256]
+    "key", ["", " ", " a", "a ", 'a"b', "a'b", "a\\b", "$a", "#a", "a{b", "a}b", "f(x)", "a,b", "a\tb", "x" * 256]
 )
 def test_keys_that_scripts_of_the_platform_cannot_hold_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match="key"):
