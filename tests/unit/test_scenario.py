@@ -112,6 +112,10 @@ def test_the_tutorial_is_what_the_tutorial_says() -> None:
         ('[platform]\ntype = "x"\n' + FORWARDING, "unknown key 'platform.type' (known: 'device_type', 'asset_type'"),
         (WHOLE.replace("group_by", "groupby"), "unknown key 'analytics[1].groupby' (did you mean 'group_by'?)"),
         (WHOLE + "rates = 2\n", "unknown key 'devices[1].rates' (did you mean 'rate'?)"),
+        (
+            WHOLE + 'anomalies = [{ key = "temperature", after = "1s", last = "1s", add = 1 }]\n',
+            "key 'devices[1].anomalies[1].lasts' is missing; unknown key 'devices[1].anomalies[1].last' (did you mean 'las",
+        ),
         (WHOLE.replace("max = 2", "maximum = 2"), "unknown key 'devices[1].telemetry.temperature.maximum'"),
         (WHOLE.replace("[[analytics]]", "[analytics]"), "analytics: must be tables: [[analytics]]"),
         (FORWARDING + "[[fleet]]\n", "fleet: must be a table"),
@@ -254,7 +258,7 @@ def test_keys_may_be_more_than_identifiers(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", " ", " a", "a ", 'a"b', "a'b", "a\\b", "$a", "#a", "a{b", "a}b", "f(x)", "a\tb", "x" * 256]
+    "key", ["", " ", " a", "a ", 'a"b', "a'b", "a\\b", "$a", "#a", "a{b", "a}b", "f(x)", "a,b", "a\tb", "x" * 256]
 )
 def test_keys_that_scripts_of_the_platform_cannot_hold_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match="key"):
