@@ -104,6 +104,7 @@ class BatchProcessor:
                 partials=result.partials,
                 valid=result.valid,
                 invalid=result.invalid,
+                spans=result.spans,
                 newest_ms=newest,
                 watermark_ms=watermark_ms,
                 closed_until_ms={} if counted_ms is None else self._closed_by(counted_ms),

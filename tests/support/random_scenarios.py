@@ -140,6 +140,7 @@ class _Window:
     values: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=lambda: defaultdict(list))
     """By key: event time, partition, offset, value in units."""
     texts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    places: set[tuple[int, int]] = field(default_factory=set)
 
 
 @dataclass
@@ -151,6 +152,8 @@ class Expected:
     """The relative error that a value may have, where it may have one."""
     invalid: set[tuple[int, int]]
     """Partition and offset of each record with a fault."""
+    places: dict[tuple[str, int], set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+    """By the name of an analytics and the end of a window: partition and offset of its records."""
 
 
 def expected(document: dict[str, Any], topic: list[tuple[int, int, int, bytes]]) -> Expected:
@@ -163,6 +166,7 @@ def expected(document: dict[str, Any], topic: list[tuple[int, int, int, bytes]])
     found = Expected({}, {}, invalid)
     for (index, group, end_ms), window in windows.items():
         _results(document["analytics"][index], group, end_ms, window, found)
+        found.places[document["analytics"][index]["name"], end_ms] |= window.places
     return found
 
 
@@ -203,6 +207,7 @@ def _count(document: dict[str, Any], windows: Any, place: tuple[int, int], times
             for end_ms in _window_ends(each, event_ms):
                 window = windows[index, group, end_ms]
                 window.records += 1
+                window.places.add(place)
                 for key, number in numbers.items():
                     window.values[key].append((event_ms, *place, number))
                 for key, text in texts.items():

@@ -16,7 +16,7 @@ from typing import Any, Final
 from pacifictool.analytics.engine.aggregates import StateLayout
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime
-from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
+from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, WindowPlace
 from pacifictool.analytics.windows import PartialAggregate, window_ends
 from pacifictool.kafka.config import java_properties
 from pacifictool.scenario import Analytics
@@ -43,6 +43,7 @@ _PART = struct.Struct(">iqqqqq")
 _GROUP = struct.Struct(">iqH")
 _STATE = struct.Struct(">qi")
 _INVALID = struct.Struct(">iqqii")
+_SPAN = struct.Struct(">iiqqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class BatchResult:
     valid: int
     """Number of records without any fault."""
     invalid: Sequence[InvalidRecord]
+    spans: Mapping[WindowPlace, OffsetRange]
+    """By window and partition: where its records lie."""
     newest_ms: Mapping[int, int]
     """By partition: the newest event time among the records that count, never ahead of their arrival."""
     without_timestamp: int
@@ -151,7 +154,17 @@ class BatchReader:
             reason = reasons.get(code) or reasons.setdefault(code, self._rules.reason(code))
             known_ms = timestamp if timestamp >= 0 else None
             invalid.append(InvalidRecord(self._topic, partition, offset, reason, known_ms, value))
+        spans: dict[WindowPlace, OffsetRange] = {}
+        for index, partition, slide_end, start, end in _SPAN.iter_unpack(data[at:]):
+            analytics = self._rules.analytics[index]
+            for window_end in window_ends(
+                analytics, slide_end, after_ms=context.closed_until_ms.get(analytics.name, 0)
+            ):
+                place = (analytics.name, window_end, partition)
+                known = spans.get(place, OffsetRange(partition, start, end))
+                spans[place] = OffsetRange(partition, min(start, known.start), max(end, known.end))
         return BatchResult(
+            spans=spans,
             ranges=_joined(OffsetRange(partition, start, end) for partition, start, end, *_ in parts),
             partials=partials,
             valid=sum(part[5] for part in parts),

@@ -38,6 +38,10 @@ class OffsetRange:
         ]
 
 
+WindowPlace = tuple[str, int, int]
+"""A window of an analytics in a partition: the analytics, the window's end in milliseconds, and the partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowState:
     """One window of one group as it stands in the store."""
@@ -191,6 +195,18 @@ class StateQueries(ABC):
             _WINDOW + "WHERE analytics = ? AND window_end = ? AND group_key = ?", (analytics, window_end_ms, group)
         )
         return WindowState(*rows[0]) if rows else None
+
+    def window_offsets(self, analytics: str, window_end_ms: int) -> list[OffsetRange]:
+        """Where in the topic the records of a window lie, of all its groups, so that they can be read again.
+
+        Empty when nothing was counted into it, when it is forgotten, or when an earlier version counted it.
+        """
+        rows = self._query(
+            "SELECT partition, first, next FROM window_offsets WHERE analytics = ? AND window_end = ? "
+            "ORDER BY partition",
+            (analytics, window_end_ms),
+        )
+        return [OffsetRange(*row) for row in rows]
 
     def refusal(self, analytics: str, group: str, window_end_ms: int) -> str | None:
         """Why the target will never take this window's results; None when it did not say so."""

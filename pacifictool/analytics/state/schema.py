@@ -49,6 +49,14 @@ CREATE TABLE windows (
 ) WITHOUT ROWID;
 CREATE INDEX windows_delivered ON windows (analytics, group_key, window_end) WHERE delivered > 0;
 CREATE INDEX windows_due ON windows (window_end, analytics, group_key) WHERE count <> delivered;
+CREATE TABLE window_offsets (         -- where in the topic the records of a window lie
+    analytics TEXT NOT NULL,
+    window_end INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    next INTEGER NOT NULL,            -- the offset after the last one
+    PRIMARY KEY (analytics, window_end, partition)
+) WITHOUT ROWID;
 CREATE TABLE refused (
     analytics TEXT NOT NULL,
     window_end INTEGER NOT NULL,

@@ -23,7 +23,14 @@ from typing import Any, Final, TypeVar
 from pacifictool.analytics.engine.aggregates import StateLayout
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import migration
-from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, StateQueries, WindowState, is_locked
+from pacifictool.analytics.state.queries import (
+    InvalidRecord,
+    OffsetRange,
+    StateQueries,
+    WindowPlace,
+    WindowState,
+    is_locked,
+)
 from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES, TABLES, VERSION
 from pacifictool.analytics.windows import PartialAggregate
 from pacifictool.errors import AggregationError, StorageFull
@@ -48,6 +55,8 @@ class BatchOutcome:
     valid: int
     """Number of records without any fault."""
     invalid: Sequence[InvalidRecord] = ()
+    spans: Mapping[WindowPlace, OffsetRange] = field(default_factory=dict)
+    """By window and partition: where its records lie."""
     newest_ms: Mapping[int, int] = field(default_factory=dict)
     """By partition: the newest event time among its records that were counted."""
     watermark_ms: int | None = None
@@ -156,6 +165,11 @@ class StateStore(StateQueries):
                 [(each.partition, each.end, batch.newest_ms.get(each.partition)) for each in batch.ranges],
             )
             self._add_partials(batch.partials)
+            self._db.executemany(
+                "INSERT INTO window_offsets VALUES (?, ?, ?, ?, ?) ON CONFLICT (analytics, window_end, partition) "
+                "DO UPDATE SET first = min(first, excluded.first), next = max(next, excluded.next)",
+                [(*place, span.start, span.end) for place, span in batch.spans.items()],
+            )
             self._add_invalid(batch.invalid)
             self._note_batch(number, batch)
             self._note_time(batch)
@@ -243,16 +257,21 @@ class StateStore(StateQueries):
 
         Those of a group with something left to deliver stay: after an older window its newest one is posted again.
         """
+        dropped = 0
         with self._transaction():
-            return sum(
-                self._db.execute(
+            for closed in self.closed_until_ms().items():  # the name of an analytics, and until when
+                dropped += self._db.execute(
                     "DELETE FROM windows WHERE analytics = ?1 AND count = delivered AND window_end <= ?2 AND group_key "
                     "NOT IN (SELECT group_key FROM windows WHERE analytics = ?1 AND count <> delivered "
                     "AND window_end <= ?2)",
-                    (analytics, until_ms),
+                    closed,
                 ).rowcount
-                for analytics, until_ms in self.closed_until_ms().items()
-            )
+                self._db.execute(
+                    "DELETE FROM window_offsets AS o WHERE analytics = ?1 AND window_end <= ?2 AND NOT EXISTS "
+                    "(SELECT 1 FROM windows AS w WHERE w.analytics = ?1 AND w.window_end = o.window_end)",
+                    closed,
+                )
+        return dropped
 
     # --- inside --------------------------------------------------------------------------------------------------
 

@@ -102,6 +102,14 @@ def check(seed: int, records: int, case: Case, folder: Path) -> None:
         near = pytest.approx(wanted.values[place], rel=bound, abs=1e-9) if bound else wanted.values[place]
         assert value == near, (seed, place)
     view = JobView(folder / "job")
+    kept = 0
+    for (name, end_ms), places in wanted.places.items():
+        # Of windows that are still kept: where their records are.
+        spans = {span.partition: range(span.start, span.end) for span in view.window_offsets(name, end_ms)}
+        kept += len(spans)
+        assert not spans or all(offset in spans[partition] for partition, offset in places), (seed, name, end_ms)
+        assert all({(part, span[0]), (part, span[-1])} <= places for part, span in spans.items()), (seed, name, end_ms)
+    assert kept, seed
     assert {(record.partition, record.offset) for record in view.invalid_records()} == wanted.invalid, seed
     view.close()
 

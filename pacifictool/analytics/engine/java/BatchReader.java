@@ -27,6 +27,7 @@ public final class BatchReader {
         PartialAggregates merged = reader.empty();
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         DataOutputStream out = new DataOutputStream(bytes);
+        ByteArrayOutputStream spans = new ByteArrayOutputStream();
         int partitionStoppedEarly = -1;
         int kept = 0;
         for (int i = 0; i < results.size(); i++) { // in the order of their numbers
@@ -44,6 +45,7 @@ public final class BatchReader {
             out.writeLong(in.readLong());
             partitionStoppedEarly = stoppedEarly ? partition : -1;
             merged.merge(in);
+            spans.write(in.readAllBytes());
             kept++;
         }
         ByteArrayOutputStream whole = new ByteArrayOutputStream();
@@ -51,6 +53,7 @@ public final class BatchReader {
         result.writeInt(kept);
         bytes.writeTo(result);
         merged.write(result);
+        spans.writeTo(result); // up to the end
         return whole.toByteArray();
     }
 }

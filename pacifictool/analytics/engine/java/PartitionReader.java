@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -105,6 +106,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         out.writeLong(range.withoutTimestamp);
         out.writeLong(range.valid);
         range.found.write(out);
+        range.writeSpans(out);
         return Collections.singletonList(bytes.toByteArray()).iterator();
     }
 
@@ -114,6 +116,10 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         private final RecordParser parser = new RecordParser(rules);
         private final PartialAggregates found = new PartialAggregates(specs);
         private final long[] slideStarts = new long[specs.length];
+        /** By analytics: of the slide that begins there, the first offset and the one after the last. */
+        private final long[][] spans = new long[specs.length][];
+        /** The same of all slides, by their ends. */
+        private final List<HashMap<Long, long[]>> allSpans = new ArrayList<HashMap<Long, long[]>>();
         private long position;
         /** The newest event time of a record that counts. */
         private long newest = -1;
@@ -125,6 +131,9 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
             this.place = place;
             this.position = start;
             this.end = end;
+            for (int i = 0; i < specs.length; i++) {
+                allSpans.add(new HashMap<Long, long[]>());
+            }
         }
 
         void read(KafkaConsumer<Object, byte[]> consumer) {
@@ -199,12 +208,15 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
                 AnalyticsSpec spec = specs[i];
                 if (complete || spec.takes(parser)) {
                     // Most records are of the same slide as the one before.
-                    if (event < slideStarts[i] || event >= slideStarts[i] + spec.slideMs) {
+                    if (event < slideStarts[i] || event >= slideStarts[i] + spec.slideMs || spans[i] == null) {
                         slideStarts[i] = event - event % spec.slideMs;
+                        spans[i] = span(i, slideStarts[i] + spec.slideMs);
                     }
                     long slideStart = slideStarts[i];
                     if (slideStart + spec.windowMs > spec.closedUntilMs) {
                         found.add(i, slideStart + spec.slideMs, parser, event, record.partition(), record.offset());
+                        spans[i][0] = Math.min(spans[i][0], record.offset());
+                        spans[i][1] = record.offset() + 1;
                         counts = true;
                     } else if (reason == Reason.VALID) {
                         reason = Reason.TOO_LATE | i << Reason.COLUMN_BIT;
@@ -216,6 +228,34 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
                 withoutTimestamp += timestamp >= 0 || rules.timeKey != null ? 0 : 1;
             }
             return reason;
+        }
+
+        private long[] span(int analytics, long slideEnd) {
+            HashMap<Long, long[]> known = (HashMap<Long, long[]>) allSpans.get(analytics);
+            long[] span = (long[]) known.get(Long.valueOf(slideEnd));
+            if (span == null) {
+                span = new long[] {Long.MAX_VALUE, 0};
+                known.put(Long.valueOf(slideEnd), span);
+            }
+            return span;
+        }
+
+        /** Where the records of each slide lie in the partition. */
+        void writeSpans(DataOutputStream out) throws IOException {
+            for (int i = 0; i < specs.length; i++) {
+                HashMap<Long, long[]> known = (HashMap<Long, long[]>) allSpans.get(i);
+                for (Iterator<Map.Entry<Long, long[]>> each = known.entrySet().iterator(); each.hasNext();) {
+                    Map.Entry<Long, long[]> entry = (Map.Entry<Long, long[]>) each.next();
+                    long[] span = (long[]) entry.getValue();
+                    if (span[1] > 0) {
+                        out.writeInt(i);
+                        out.writeInt(place.partition());
+                        out.writeLong(((Long) entry.getKey()).longValue());
+                        out.writeLong(span[0]);
+                        out.writeLong(span[1]);
+                    }
+                }
+            }
         }
 
         private int firstFault(boolean hasNumber) {
