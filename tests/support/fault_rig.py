@@ -383,7 +383,7 @@ class FaultRig:
         return {(entity, end) for _, entity, _, end in self._read({kind: {MEAN_KEY}}).values}
 
     def _read(self, keys: Mapping[str, Collection[str]]) -> Posted:
-        # What turbines themselves have sent are no results.
+        # Turbines have telemetry of their own, which is not a result.
         return read_platform(self.platform.url, keys, without=[device.name for device in self.scenario.devices])
 
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
