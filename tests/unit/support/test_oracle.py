@@ -20,7 +20,7 @@ RECORDS = [
     ),
     Record(1, 0, START, True, None, b"garbage"),
 ]
-REJECTS = {(1, 0): "not one valid JSON value"}
+INVALID = {(1, 0): "not one valid JSON value"}
 WINDOW_END = START + 2000
 PLACES: list[Place] = [
     ("asset", "Zone A", "windSpeed", WINDOW_END),
@@ -37,8 +37,8 @@ def posted() -> Posted:
     return Posted(values, latest)
 
 
-def compared(shown: Posted, rejects: dict[Position, str] = REJECTS) -> Comparison:
-    return compare_values(RECORDS, expected_of(DOCUMENT, RECORDS), rejects, shown)
+def compared(shown: Posted, invalid: dict[Position, str] = INVALID) -> Comparison:
+    return compare_values(RECORDS, expected_of(DOCUMENT, RECORDS), invalid, shown)
 
 
 def test_the_values_are_those_computed_by_hand() -> None:
@@ -77,14 +77,14 @@ def test_a_latest_value_that_is_not_the_newest_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rejects", "words"),
+    ("invalid", "words"),
     [
         ({}, "is not kept as a dead letter"),
-        ({**REJECTS, (0, 1): "no geoZone"}, "is valid, but was rejected"),
-        ({**REJECTS, (0, 1): "too late: its window of each was closed for good"}, "was in time"),
-        ({**REJECTS, (7, 7): "empty"}, "is not in the topic"),
+        ({**INVALID, (0, 1): "no geoZone"}, "is valid, but was rejected"),
+        ({**INVALID, (0, 1): "too late: its window of each was closed for good"}, "was in time"),
+        ({**INVALID, (7, 7): "empty"}, "is not in the topic"),
     ],
 )
-def test_invalid_records_must_be_those_that_are_rejected(rejects: dict[Position, str], words: str) -> None:
-    (found,) = compared(posted(), rejects).differences
+def test_invalid_records_must_be_those_that_are_rejected(invalid: dict[Position, str], words: str) -> None:
+    (found,) = compared(posted(), invalid).differences
     assert words in found
