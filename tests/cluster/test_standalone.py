@@ -1,4 +1,4 @@
-"""The job on a real cluster that loses a machine, and then the driver's: every mean stays exact."""
+"""The job on a real cluster that loses a machine, and then the driver's: every result stays exact."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pacifictool.analytics.launch import SECRET_VARIABLE
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.java import find_java, spark_java_home
 from tests.support.fault_rig import GARBAGE, FaultRig
+from tests.support.four_analytics import record
 from tests.support.spark_cluster import SparkCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -44,7 +45,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
 
 
 def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, rig: FaultRig) -> None:
-    rig.publish(*(b'{"geoZone":"Zone %d", "windSpeed":%d}' % (n % 3, n) for n in range(3000)), *GARBAGE)
+    rig.publish(*(record(f"Zone {n % 3}", n) for n in range(3000)), *GARBAGE)
     others = cluster.applications()
     environ = rig.environ | {
         "PYTHON": sys.executable,
@@ -72,7 +73,7 @@ def test_the_example_submits_the_job_to_the_cluster(cluster: SparkCluster, rig: 
 
 def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkCluster, rig: FaultRig) -> None:
     others = cluster.applications()
-    rig.publish(b'{"geoZone":"Zone 0", "windSpeed":1}')
+    rig.publish(record("Zone 0", 1))
     for environ in ({}, {SECRET_VARIABLE: "guessed"}):
         outcome = rig.aggregate(
             "--master", cluster.url, *SMALL, "--starting-offsets", "earliest", "--available-now",
@@ -83,7 +84,7 @@ def test_a_job_that_does_not_know_the_secret_gets_no_work_done(cluster: SparkClu
     assert cluster.applications() == others
 
 
-def test_a_worker_and_then_the_driver_are_lost_and_every_mean_is_exact(cluster: SparkCluster, rig: FaultRig) -> None:
+def test_a_worker_and_then_the_driver_are_lost_and_every_result_is_exact(cluster: SparkCluster, rig: FaultRig) -> None:
     others = cluster.applications()
     first, second = cluster.workers
     shared = rig.folder / "shared"

@@ -13,6 +13,7 @@ from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
 from tests.support.command_line import Outcome
 from tests.support.fault_rig import FaultRig
+from tests.support.four_analytics import LONGEST_WINDOW
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
@@ -50,7 +51,7 @@ def both_ways_on(rig: FaultRig, name: str) -> None:
     rig.checkpoint = rig.folder / f"{name}-latest"
     rig.job = rig.aggregate("--starting-offsets", "latest")
     rig.job.wait_to_say("0 open windows")
-    time.sleep(rig.scenario.analytics[0].window)  # the windows of the old and the new records are apart
+    time.sleep(LONGEST_WINDOW)  # the windows of the old and the new records are apart
     rig.start_turbines()
     rig.wait_for_posts()
     rig.verify(besides=known)

@@ -6,6 +6,7 @@ compares every window since the beginning. The job must survive all of it.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pacifictool.scenario import load_scenario
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.simulation.reading import Outcome
 from tests.support.fault_rig import GARBAGE, FaultRig
-from tests.support.oracle import parse
+from tests.support.four_analytics import record
 from tests.support.sandbox_clients import Tenant
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
@@ -31,7 +32,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
         rig.start_job()
         rig.job.wait_to_say("There is no topic winds")  # type: ignore[union-attr]
         rig.set_up()
-        rig.publish(b'{"geoZone":"Zone 0", "windSpeed":7}')
+        rig.publish(record("Zone 0", 7))
         rig.wait_for_posts()
         yield rig
 
@@ -78,7 +79,7 @@ def test_partitions_that_are_added_while_it_runs_are_picked_up(rig: FaultRig) ->
     KafkaAdmin(KafkaEndpoint(rig.broker.bootstrap)).add_partitions(rig.topic, 4)
     producer = Producer({"bootstrap.servers": rig.broker.bootstrap})
     for number in range(100):
-        producer.produce(rig.topic, b'{"geoZone":"Zone %d", "windSpeed":%d}' % (number % 3, number), partition=3)
+        producer.produce(rig.topic, record(f"Zone {number % 3}", number), partition=3)
         producer.poll(0.01)
     assert producer.flush(20) == 0
 
@@ -91,8 +92,10 @@ def test_a_broker_that_is_killed_and_comes_back(rig: FaultRig) -> None:
     assert rig.job is not None
     turbines = rig.start_turbines()
     rig.wait_for_posts()
-    rig.restart_broker(pause_seconds=5)
+    rig.broker.stop(graceful=False)
+    # A batch that is being read waits first; a pause of fixed length may end before it is over.
     rig.job.wait_to_say(f"Kafka at {rig.broker.bootstrap} does not respond.")
+    rig.broker.start()
     rig.job.wait_to_say("Kafka serves topic winds again.")
     acknowledged = turbines.fleet.snapshot().acknowledged
     turbines.wait_for(lambda summary: summary.acknowledged > acknowledged + 100)
@@ -137,10 +140,10 @@ def test_a_platform_that_misbehaves_over_rest(rig: FaultRig, fault: tuple[str, s
     rig.start_turbines()
     rig.restart_platform(*fault)
     time.sleep(7)
-    posted = sum(map(len, rig.posted().values.values()))
+    posted = len(rig.posted().values)
 
     verdict = rig.verify()
-    assert verdict.windows > posted > 0
+    assert verdict.values > posted > 0
     rig.restart_platform()
 
 
@@ -199,10 +202,10 @@ def test_a_platform_that_is_killed_while_100_turbines_publish_loses_no_reading_i
         acknowledged_of[zone][int(reading.values["windSpeed"])] += reading.outcome is Outcome.ACKNOWLEDGED
         most[zone][int(reading.values["windSpeed"])] += 1 + reading.resent
     in_topic: dict[str, Counter[int]] = defaultdict(Counter)
-    for record in rig.records():
-        parsed = parse(record.value)
-        if parsed is not None and parsed[0].startswith("Hundred"):
-            in_topic[parsed[0]][int(parsed[1])] += 1
+    for found in rig.records():
+        if b"Hundred" in (found.value or b""):
+            document = json.loads(found.value or b"")
+            in_topic[document["geoZone"]][int(document["windSpeed"])] += 1
     assert in_topic.keys() == generated.keys()
     for zone, values in in_topic.items():
         assert values.keys() <= generated[zone].keys(), f"{zone}: values that no turbine measured"

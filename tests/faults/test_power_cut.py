@@ -21,12 +21,14 @@ def strace() -> None:
     subprocess.run([script, "strace", "strace"], check=True)
 
 
-def test_after_a_power_cut_at_any_point_every_mean_is_right(stack: LocalStack, tmp_path: Path) -> None:
+def test_after_a_power_cut_at_any_point_every_value_is_right(stack: LocalStack, tmp_path: Path) -> None:
     with prepared(tmp_path / "simulation", stack.broker.bootstrap) as simulation:
         assert simulation.record() > 200
         outcome = simulate(simulation, cases=25, seed=7)
     assert outcome.as_document()["first"] == []
-    assert outcome.windows > 25 * 20
+    assert outcome.windows > 25 * 100
+    assert outcome.values > 25 * 300
+    assert outcome.corrections > 0
 
 
 @pytest.mark.long

@@ -26,32 +26,17 @@ from pacifictool.settings import KafkaEndpoint, read_properties
 from tests.support import other_user
 from tests.support.command_line import kept_variables
 from tests.support.demo_result import assert_held
+from tests.support.four_analytics import MEAN_KEY, document_of, four_analytics
 from tests.support.open_sockets import OpenSocket, family, open_sockets
-from tests.support.oracle import compare_windows, read_platform
+from tests.support.oracle import compare_values, expected_of, read_platform, result_keys
 from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
 
 TOPIC = "winds"
-WINDOW_MS, LATENESS_MS = 2000, 10_000
-SCENARIO = f"""
-[kafka]
-topic = "{TOPIC}"
-[aggregation]
-window = "2s"
-lateness = "10s"
-[[turbines]]
-name = "Turbine 1"
-zone = "Zone A"
-rate = 5
-wind_speed = {{ min = 0, max = 1000000000 }}
-[[turbines]]
-name = "Turbine 2"
-zone = "Zone B"
-rate = 5
-wind_speed = {{ min = 0, max = 1000000000 }}
-"""
+SCENARIO = four_analytics(TOPIC, devices=[("Turbine 1", "Zone A", 5), ("Turbine 2", "Zone B", 5)])
+DOCUMENT = document_of(SCENARIO)
 
 EXPLAINED = {
     ("platform", "tcp"): 2,  # REST with the page, and MQTT
@@ -182,7 +167,7 @@ def tried(open_folder: Path) -> Iterator[Tried]:
         programs.start("aggregate", "--starting-offsets", "earliest", **reached)
         programs.start("simulate", "--metrics", "0", **reached)
         programs.start("watch", "--web", "--no-open", **reached)
-        programs.wait_for(lambda: read_platform(sandbox["url"]).values.get("Zone B"), "a mean")
+        programs.wait_for(lambda: read_platform(sandbox["url"], {"asset": {MEAN_KEY}}).values, "a mean")
         programs.wait_for(
             lambda: {"simulate", "watch"} <= {each.role for each in programs.found_sockets()}, "all ports"
         )
@@ -250,9 +235,9 @@ def test_everything_goes_on_and_is_right_afterwards(tried: Tried) -> None:
     assert programs.document("simulate")["lost"] == 0
 
     def differences() -> tuple[str, ...]:
-        verdict = compare_windows(
-            read_records(endpoint, TOPIC), {}, read_platform(url), window_ms=WINDOW_MS, lateness_ms=LATENESS_MS
-        )
+        records = list(read_records(endpoint, TOPIC))
+        posted = read_platform(url, result_keys(DOCUMENT))
+        verdict = compare_values(records, expected_of(DOCUMENT, records), {}, posted)
         assert verdict.records > 50
         return verdict.differences
 

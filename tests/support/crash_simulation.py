@@ -1,8 +1,8 @@
 """Cuts the power of a job at hundreds of points, and restarts it from what its disk may hold then.
 
 One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case picks a point in it, loses a random
-subset of what was not synced by then, starts the job on the rest, and compares what the platform shows afterwards
-with values computed independently from the topic. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
+subset of what was not synced by then, starts the job on the rest, and compares every value of
+four analytics that the platform shows afterwards with those computed independently from the topic. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
 line at the end.
 """
 
@@ -35,23 +35,27 @@ from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.analytics.windows import WindowResult
-from pacifictool.kafka.records import read_records
-from pacifictool.kafka.topics import KafkaAdmin
+from pacifictool.kafka.records import Record, read_records
+from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
+from tests.support.four_analytics import document_of, four_analytics, four_rules, record
 from tests.support.local_spark import local_spark
-from tests.support.recorded_job import BATCH_RECORDS
-from tests.support.scenarios import mean_in, mean_rules
+from tests.support.oracle import differences, expected_of
+from tests.support.random_scenarios import Expected, Place
+from tests.support.recorded_job import BATCH_RECORDS, LATENESS_SECONDS
 from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
-Shown = dict[tuple[str, int], tuple[int, float]]
-"""What the platform shows: (zone, window end in ms) → (count, mean)."""
+Shown = dict[Place, float]
+"""What the platform shows."""
 RUNS: Final = (6.0, 4.0)
 """Seconds of the recorded runs: the second begins where the first ended."""
 GARBAGE: Final = b"garbage"
+DISORDER_MS: Final = 1000
+"""How far a record may be behind the one before it: windows that are posted have to be corrected."""
 
 
 @dataclass
@@ -61,14 +65,21 @@ class Outcome:
     seed: int
     cases: int = 0
     windows: int = 0
+    """Windows compared: those of all groups of all analytics, in each case."""
+    values: int = 0
+    corrections: int = 0
+    """Results that the restarted jobs and the runs before them had to post once more, as the restarted jobs count."""
     differences: list[str] = field(default_factory=list)
 
     def as_document(self) -> dict[str, Any]:
+        """As the program prints it."""
         return {
             "ok": not self.differences,
             "seed": self.seed,
             "cases": self.cases,
             "windows": self.windows,
+            "values": self.values,
+            "corrections": self.corrections,
             "differences": len(self.differences),
             "first": self.differences[:3],
         }
@@ -85,7 +96,8 @@ class _Platform(Sink):
 
     def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            self.shown[result.entity, result.window_end_ms] = (result.count, mean_in(result))
+            for key, value in result.values.items():
+                self.shown[result.entity_kind, result.entity, key, result.ts_ms] = value
         callback.accepted(results)
 
 
@@ -100,12 +112,11 @@ class CrashSimulation:
         self._checkpoint = folder / "recorded"
         self._platform_file = folder / "platform.jsonl"
         self._events: list[Event] = []
-        self._expected: Shown = {}
-        self._garbage: set[tuple[int, int]] = set()
+        self._expected = Expected({}, {}, set())
 
     def record(self, *, careless: bool = False) -> int:
         """Runs the job and records it; returns the number of its system calls. `careless`: it never syncs."""
-        KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1)
+        KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1, timestamp_type=CREATE_TIME)
         self._run_job(self._folder / "warm-up", {})  # compiles the Java
         with self._feed():
             trace = self._folder / "trace"
@@ -132,8 +143,8 @@ class CrashSimulation:
         self._recompute()
         return len(self._events)
 
-    def case(self, random_: random.Random) -> tuple[int, list[str]]:
-        """Cuts the power once and restarts the job. Returns the windows compared, and what differs."""
+    def case(self, random_: random.Random, outcome: Outcome) -> None:
+        """Cuts the power once, restarts the job, and adds what was compared, and what differs, to the outcome."""
         crash_point = random_.randrange(1, len(self._events) + 1)
         played = self._events[:crash_point]
         disk = Disk(self._checkpoint)
@@ -141,32 +152,28 @@ class CrashSimulation:
         folder = self._folder / "case"
         disk.cut_power(folder, random_)
         shown = self._posted(played)
+        outcome.cases += 1
         try:
-            invalid = self._run_job(folder, shown)
+            found, corrections = self._run_job(folder, shown)
         except Exception as error:  # noqa: BLE001 - whatever a damaged store leads to is a difference
-            return 0, [f"at system call {crash_point}: the job does not go on: {error!r}"]
+            found = [f"the job does not go on: {error!r}"]
+        else:
+            outcome.corrections += corrections
+            outcome.windows += self._expected.windows
+            outcome.values += len(self._expected.values)
+            found += differences(self._expected.values, shown, self._expected.bounds)
         finally:
             shutil.rmtree(folder)
-        differences = [
-            f"at system call {crash_point}: {zone} at {ts}: {shown.get((zone, ts))} instead of {value}"
-            for (zone, ts), value in self._expected.items()
-            if shown.get((zone, ts)) != value
-        ]
-        differences += [
-            f"at system call {crash_point}: {key} is too much" for key in shown.keys() - self._expected.keys()
-        ]
-        if invalid != self._garbage:
-            differences.append(f"at system call {crash_point}: {len(invalid ^ self._garbage)} invalid records differ")
-        return len(self._expected), differences
+        outcome.differences += [f"at system call {crash_point}: {each}" for each in found]
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _run_job(self, folder: Path, shown: Shown) -> set[tuple[int, int]]:
-        """Counts the topic's records; returns the positions of the invalid ones."""
+    def _run_job(self, folder: Path, shown: Shown) -> tuple[list[str], int]:
+        """Counts the topic's records. Returns what is wrong with the invalid ones, and the number of corrections."""
         config = JobConfig(
             kafka=self._endpoint,
             topic=self._topic,
-            rules=mean_rules(window=1),
+            rules=four_rules(self._topic, lateness=LATENESS_SECONDS),
             checkpoint=folder,
             spark=self._spark._settings,
             starting_offsets="earliest",
@@ -175,9 +182,14 @@ class CrashSimulation:
         AggregationJob(config, _Platform(shown), runtime=self._spark).run(threading.Event())
         view = JobView(folder)
         try:
-            return {(record.partition, record.offset) for record in view.invalid_records()}
+            kept = {(each.partition, each.offset): each.reason for each in view.invalid_records()}
+            corrections = view.counters().get("corrections", 0)
         finally:
             view.close()
+        wanted = self._expected.invalid
+        return [
+            f"invalid record {position}: {kept.get(position, 'not kept')}" for position in sorted(wanted ^ kept.keys())
+        ], corrections
 
     @contextmanager
     def _feed(self) -> Iterator[None]:
@@ -189,8 +201,13 @@ class CrashSimulation:
         def feed() -> None:
             while not stop.wait(0.02):
                 for _ in range(5):
-                    value = b'{"geoZone":"Zone %d", "windSpeed":%d}' % (random_.randrange(4), random_.randrange(60))
-                    producer.produce(self._topic, GARBAGE if random_.random() < 0.03 else value)
+                    ts_ms = round(time.time() * 1000) - random_.randrange(DISORDER_MS)
+                    number = random_.randrange(8)
+                    value = record(
+                        f"Zone {number % 4}", random_.randrange(-1, 60), device=f"Turbine {number}", ts_ms=ts_ms
+                    )
+                    value = GARBAGE if random_.random() < 0.03 else value
+                    producer.produce(self._topic, value, timestamp=ts_ms)
                 producer.poll(0)
 
         thread = threading.Thread(target=feed)
@@ -205,20 +222,16 @@ class CrashSimulation:
     def _posted(self, events: Sequence[Event]) -> Shown:
         """What the platform shows of the posts before the power cut, which does not affect it."""
         lines = b"".join(event.data for event in events if event.path == self._platform_file).splitlines()
-        return {(zone, ts): (count, mean) for zone, ts, count, mean in map(json.loads, lines)}
+        return {
+            (kind, entity, key, ts): value
+            for kind, entity, ts, values in map(json.loads, lines)
+            for key, value in values.items()
+        }
 
     def _recompute(self) -> None:
-        sums: dict[tuple[str, int], tuple[int, int]] = {}
-        for record in read_records(self._endpoint, self._topic):
-            if record.value == GARBAGE:
-                self._garbage.add((record.partition, record.offset))
-                continue
-            assert record.timestamp_ms is not None
-            document = json.loads(record.value or b"")
-            key = (document["geoZone"], record.timestamp_ms // 1000 * 1000 + 1000)
-            count, total = sums.get(key, (0, 0))
-            sums[key] = (count + 1, total + document["windSpeed"])
-        self._expected = {key: (count, total / count) for key, (count, total) in sums.items()}
+        records: list[Record] = list(read_records(self._endpoint, self._topic))
+        document = document_of(four_analytics(self._topic, lateness=LATENESS_SECONDS))
+        self._expected = expected_of(document, records)
 
 
 def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: float = float("inf")) -> Outcome:
@@ -226,10 +239,7 @@ def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: flo
     outcome = Outcome(seed)
     until = time.monotonic() + seconds
     while outcome.cases < cases and time.monotonic() < until:
-        windows, differences = simulation.case(random.Random(f"{seed}-{outcome.cases}"))
-        outcome.cases += 1
-        outcome.windows += windows
-        outcome.differences += differences
+        simulation.case(random.Random(f"{seed}-{outcome.cases}"), outcome)
         if outcome.cases % 25 == 0:
             print(f"{outcome.cases} of {cases} cases, {len(outcome.differences)} differences", file=sys.stderr)  # noqa: T201
     return outcome

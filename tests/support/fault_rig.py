@@ -1,6 +1,6 @@
 """A broker, a platform behind a proxy, turbines and the job as a user runs it; each can be made to fail and recover.
 
-Every fault test ends with `FaultRig.verify`, which waits until nothing changes and compares every window.
+Every fault test ends with `FaultRig.verify`, which waits until nothing changes and compares every value.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import psutil
 from confluent_kafka import Producer
@@ -40,7 +40,17 @@ from pacifictool.simulation.reading import Reading
 from pacifictool.simulation.summary import FleetSummary
 from tests.support.command_line import Outcome, kept_variables
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.oracle import Comparison, Position, Posted, Values, compare_windows, read_platform
+from tests.support.four_analytics import MEAN_KEY, document_of, four_analytics
+from tests.support.oracle import (
+    Comparison,
+    Position,
+    Posted,
+    compare_values,
+    expected_of,
+    read_platform,
+    result_keys,
+)
+from tests.support.random_scenarios import Expected, Place
 from tests.support.waiting import wait_until
 
 TIMEOUT_SECONDS = 240.0
@@ -51,10 +61,11 @@ GARBAGE = (
     b"",
     b"[]",
     b'{"geoZone":"Zone 0"}',
-    b'{"geoZone":"Zone 0", "windSpeed":"31"}',
+    b'{"geoZone":"Zone 0", "windSpeed":31}',
     b'{"geoZone":"Zone 0", "windSpeed":-1}',
     b"\xff\xfe",
 )
+"""Invalid records; one of them lacks only its device, so that it counts where results are not by device."""
 
 
 class Job:
@@ -147,7 +158,7 @@ class Turbines:
 
 
 class FaultRig:
-    """Everything from a turbine to its zone's asset, with windows of two seconds.
+    """Everything from a turbine to the results of its zone, its own, and those of all (four_analytics.py).
 
     The job's REST goes through `proxy`, its MQTT through `mqtt_proxy`.
     """
@@ -159,13 +170,14 @@ class FaultRig:
         turbines: int = 6,
         zones: int = 3,
         rate: float = 10.0,
-        window: float = 2.0,
         lateness: float = 10.0,
+        event_time: Literal["kafka", "reading"] = "kafka",
         partitions: int = 2,
         topic: str = "winds",
         sink: str = "rest",
     ) -> None:
-        """`sink`, "rest" or "gateway": where the job delivers, and where results are read."""
+        """`lateness`: the shortest allowed lateness. `sink`, "rest" or "gateway": where the job delivers, and where
+        results are read."""
         self.folder = folder
         self.sink = sink
         self.topic = topic
@@ -173,11 +185,12 @@ class FaultRig:
         self.broker, self.platform = stack.broker, stack.platform
         self.proxy: FaultyProxy
         self.mqtt_proxy: FaultyProxy
+        self._times: dict[str, Any] = {"lateness": lateness, "event_time": event_time}
         self.scenario_path = self.write_scenario(
-            "scenario.toml",
-            turbines=turbines, zones=zones, rate=rate, window=window, lateness=lateness, partitions=partitions,
-        )  # fmt: skip
+            "scenario.toml", turbines=turbines, zones=zones, rate=rate, partitions=partitions
+        )
         self.scenario = load_scenario(self.scenario_path)
+        self._expected: tuple[list[Record], str, Expected] | None = None
         self.checkpoint = folder / "job"
         self.launcher: Sequence[str] = (sys.executable, "-m", "pacifictool")
         """The program that runs the jobs of this rig."""
@@ -186,32 +199,15 @@ class FaultRig:
         self._jobs = 0
 
     def write_scenario(
-        self,
-        name: str,
-        *,
-        turbines: int,
-        zones: int,
-        rate: float,
-        window: float = 2.0,
-        lateness: float = 10.0,
-        partitions: int = 2,
-        prefix: str = "",
+        self, name: str, *, turbines: int, zones: int, rate: float, partitions: int = 2, prefix: str = ""
     ) -> Path:
-        """Each reading is one of a billion numbers, so that it can be recognised in the topic."""
-        lines = [
-            f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{self.topic}"\npartitions = {partitions}',
-            'attributes = ["geoZone"]\ntelemetry = ["windSpeed"]\nvalid = { windSpeed = { min = 0 } }',
-            f'[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "{window}s"\nlateness = "{lateness}s"',
-            'telemetry = { windSpeed = "mean(windSpeed)" }',
+        """The same analytics with these turbines."""
+        devices = [
+            (f"{prefix}Turbine {number:03d}", f"{prefix}Zone {number % zones}", rate) for number in range(turbines)
         ]
-        for number in range(turbines):
-            lines += [
-                f'[[devices]]\nname = "{prefix}Turbine {number:03d}"\nrate = {rate}',
-                f'attributes = {{ geoZone = "{prefix}Zone {number % zones}" }}',
-                "telemetry = { windSpeed = { min = 0, max = 1000000000 } }",
-            ]
         path = self.folder / name
-        path.write_text("\n".join(lines), encoding="utf-8")
+        text = four_analytics(self.topic, partitions=partitions, devices=devices, **self._times)
+        path.write_text(text, encoding="utf-8")
         return path
 
     def __enter__(self) -> Self:
@@ -369,32 +365,49 @@ class FaultRig:
         return {(letter["partition"], letter["offset"]): letter["reason"] for letter in listed}
 
     def posted(self) -> Posted:
-        """What the platform shows."""
-        return read_platform(self.platform.url, devices=self.scenario.entities() if self.sink == "gateway" else ())
+        """Every result that the platform shows."""
+        return self._read(result_keys(self._document()))
+
+    def _document(self) -> dict[str, Any]:
+        """The scenario as the oracle knows it."""
+        document = document_of(self.scenario_path.read_text(encoding="utf-8"))
+        if self.sink == "gateway":
+            # A gateway has devices only.
+            for each in document["analytics"]:
+                each["entity_kind"] = "device"
+        return document
+
+    def means(self) -> set[tuple[str, int]]:
+        """Zone and window end in ms of the zones' means that the platform shows."""
+        kind = "device" if self.sink == "gateway" else "asset"
+        return {(entity, end) for _, entity, _, end in self._read({kind: {MEAN_KEY}}).values}
+
+    def _read(self, keys: Mapping[str, Collection[str]]) -> Posted:
+        # Turbines have telemetry of their own, which is not a result.
+        return read_platform(self.platform.url, keys, without=[device.name for device in self.scenario.devices])
 
     def wait_for_posts(self, more: int = 1, seconds: float = TIMEOUT_SECONDS) -> None:
-        """Returns when that many more windows are on the platform than now."""
-        wanted = sum(map(len, self.posted().values.values())) + more
+        """Returns when that many more means of zones are on the platform than now."""
+        wanted = len(self.means()) + more
 
         def are_posted() -> bool:
-            found = sum(map(len, self.posted().values.values())) >= wanted
+            found = len(self.means()) >= wanted
             assert found or self.job is None or self.job.is_running(), f"the job ended by itself:\n{self.job.said}"
             return found
 
         wait_until(are_posted, lambda: f"posts of\n{self.job.said if self.job else ''}", seconds)
 
-    def compare(self, besides: Values | None = None) -> Comparison:
+    def compare(self, besides: Mapping[Place, float] | None = None) -> Comparison:
         """The comparison as of now; whatever may still be on its way counts as a difference.
 
         `besides`: values whose records are no longer in the topic, or that were there before.
         """
-        (rules,) = self.scenario.analytics
-        return compare_windows(
-            self.records(), self.rejects(), self.posted(),
-            window_ms=rules.window_ms, lateness_ms=rules.lateness_ms, besides=besides or {},
-        )  # fmt: skip
+        records = self.records()
+        if self._expected is None or self._expected[:2] != (records, self.sink):
+            self._expected = (records, self.sink, expected_of(self._document(), records))
+        return compare_values(records, self._expected[2], self.rejects(), self.posted(), besides=besides)
 
-    def verify(self, *, seconds: float = TIMEOUT_SECONDS, besides: Values | None = None) -> Comparison:
+    def verify(self, *, seconds: float = TIMEOUT_SECONDS, besides: Mapping[Place, float] | None = None) -> Comparison:
         """Stops the turbines and returns when the platform shows the expected values, and those of `besides`.
 
         Raises AssertionError with the differences when it does not get there, or when the job ends by itself.

@@ -1,7 +1,7 @@
-"""Injects random faults into the rig, from a seed, and compares every window after each round.
+"""Injects random faults into the rig, from a seed, and compares every value of four analytics after each round.
 
 tests/faults/test_random_faults.py runs it for a minute, `make soak MINUTES=30` for as long as you like. As a program it
-prints one JSON document: windows compared, faults injected by kind, differences. Exit code 1 when there are any.
+prints one JSON document: windows and values compared, faults injected by kind, differences. Exit code 1 when there are any.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from typing import Any
 
 import psutil
 
+from pacifictool.analytics.state.reader import JobView
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.settings import KafkaEndpoint
 from tests.support import faketime, power_cut
 from tests.support.faketime import SteppingClock
 from tests.support.fault_rig import GARBAGE, TIMEOUT_SECONDS, FaultRig, Job
+from tests.support.four_analytics import record
 from tests.support.oracle import Comparison
 from tests.support.small_disk import SmallDisk
 from tests.support.waiting import wait_until
@@ -37,6 +39,10 @@ DISK_MEGABYTES = 256
 MOST_PARTITIONS = 8
 COMPARE_EVERY = 5
 """Faults between two comparisons."""
+LATENESS_SECONDS = 60.0
+"""The shortest allowed lateness: longer than any outage that holds readings up, so that none is late."""
+LATE_SECONDS = 20.0
+"""How far late readings lie back, at most."""
 CLOCK_STEPS = (-3600, -60, 0, 60, 3600)
 """Seconds by which the job's clock is wrong."""
 PLATFORM_FAULTS = (
@@ -65,6 +71,8 @@ class FaultSchedule:
         self._random = random.Random(seed)
         self._tell = tell
         self.injected: Counter[str] = Counter()
+        self.corrections = 0
+        """Results that were posted once more, because records came after them; known at the end."""
         self._kinds: dict[str, Callable[[], object]] = {
             "job killed": self._kill_job,
             "power cut of the job": self._cut_power,
@@ -80,6 +88,7 @@ class FaultSchedule:
             "connections half-open": self._swallow,
             "platform refuses": self._refuse,
             "garbage": lambda: rig.publish(*self._random.choices(GARBAGE, k=20)),
+            "late readings": self._publish_late,
             "partition added": self._add_partition,
         }
 
@@ -102,8 +111,10 @@ class FaultSchedule:
                 self._inject(bag.pop())
                 time.sleep(self._seconds(0, 3))
             verdict = rig.verify()
-            self._tell(f"{verdict.windows} windows compared, no difference")
-        return rig.finish()
+            self._tell(f"{verdict.values} values of {verdict.windows} windows compared, no difference")
+        verdict = rig.finish()
+        self.corrections = corrections_of(rig.checkpoint)
+        return verdict
 
     def _inject(self, kind: str) -> None:
         self._tell(kind)
@@ -217,6 +228,14 @@ class FaultSchedule:
         self._rig.proxy.break_off()  # also the connections to which the proxy itself responded
         self._rig.proxy.heal()
 
+    def _publish_late(self) -> None:
+        """Readings of windows that are on the platform already, of all zones and a device of its own."""
+        now_ms = round(time.time() * 1000)
+        for _ in range(40):
+            ts_ms = now_ms - round(1000 * self._seconds(0, LATE_SECONDS))
+            zone, speed = f"Zone {self._random.randrange(3)}", self._random.randrange(1_000_000_000)
+            self._rig.publish(record(zone, speed, device=self._random.choice(("Late", "Turbine 000")), ts_ms=ts_ms))
+
     def _add_partition(self) -> None:
         admin = KafkaAdmin(KafkaEndpoint(self._rig.broker.bootstrap))
         partitions = len(admin.offsets(self._rig.topic))
@@ -231,13 +250,22 @@ def scheduled(
     """Its own rig, set up, with the job's checkpoint on a small disk."""
     with (
         SmallDisk(folder / "disk", megabytes=DISK_MEGABYTES) as disk,
-        FaultRig(folder, sink=sink) as rig,
+        FaultRig(folder, sink=sink, event_time="reading", lateness=LATENESS_SECONDS) as rig,
     ):
         rig.checkpoint = disk.folder / "job"
         clock = SteppingClock(folder / "clock")
         rig.launcher = (sys.executable, faketime.__file__, str(clock.file))
         rig.set_up(*(["--gateway"] if sink == "gateway" else []))
         yield FaultSchedule(rig, disk, clock, seed=seed, tell=tell)
+
+
+def corrections_of(checkpoint: Path) -> int:
+    """How many results all runs of a job have corrected."""
+    view = JobView(checkpoint)
+    try:
+        return view.counters().get("corrections", 0)
+    finally:
+        view.close()
 
 
 def _send(member: psutil.Process, number: signal.Signals) -> None:
@@ -274,6 +302,8 @@ def main() -> int:
         "seed": arguments.seed,
         "sink": arguments.sink,
         "windows_compared": verdict.windows if verdict else 0,
+        "values_compared": verdict.values if verdict else 0,
+        "corrections": schedule.corrections,
         "records": verdict.records if verdict else 0,
         "rejected": verdict.rejected if verdict else 0,
         "faults_injected": schedule.injected.total(),

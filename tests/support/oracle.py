@@ -1,45 +1,41 @@
-"""The expected values, computed independently: what the platform shows, compared with means recomputed from the topic.
+"""The expected values, computed independently: what the platform shows, compared with results recomputed from the topic.
 
-Shares no code with the aggregation: Kafka is read by another client, records are parsed by Python's json, means are
-fractions, and the platform is read with plain HTTP.
+Shares no code with the analytics: Kafka is read by another client, `random_scenarios.expected` computes every value from
+the scenario's document, and the platform is read with plain HTTP.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import requests
 
 from pacifictool.kafka.records import Record
+from tests.support.random_scenarios import Expected, Place, expected
 from tests.support.sandbox_clients import Tenant
 
 TOO_LATE = "too late"
 _ATTEMPTS = 12
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""What a text may hold that counts as its number."""
 
-Values = dict[str, dict[int, float]]
-"""Zone → window end in ms → mean."""
 Position = tuple[int, int]
 """Partition and offset."""
+Series = tuple[str, str, str]
+"""Kind and name of the entity, and key of the result."""
 
 
 @dataclass(frozen=True)
 class Posted:
     """What the platform shows."""
 
-    values: Values
-    latest: Mapping[str, int]
-    """By zone: the timestamp of what the platform calls the latest value."""
+    values: Mapping[Place, float]
+    latest: Mapping[Series, int]
+    """The timestamp of what the platform calls the latest value."""
 
 
 @dataclass(frozen=True)
@@ -47,129 +43,121 @@ class Comparison:
     """The outcome of one comparison."""
 
     windows: int
+    """Windows of all groups of all analytics."""
+    values: int
     records: int
     """All records of the topic."""
     rejected: int
-    too_late: int
     differences: tuple[str, ...]
 
 
-def read_platform(url: str, key: str = "windSpeed", *, devices: Collection[str] = ()) -> Posted:
-    """Every value of every asset, or of the existing `devices` of these names.
+def result_keys(document: Mapping[str, Any]) -> dict[str, set[str]]:
+    """By kind of entity: the keys of the results that a scenario's document asks for."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    for each in document["analytics"]:
+        keys[each["entity_kind"]] |= each["telemetry"].keys()
+    return dict(keys)
+
+
+def read_platform(url: str, keys: Mapping[str, Collection[str]], *, without: Collection[str] = ()) -> Posted:
+    """Every value of these keys (by kind of entity) of every entity, except those whose names are in `without`.
 
     Retries when the platform is slow, fails sometimes or has expired the token.
     """
     ask = _RetryingReader(url).get
-    kind = "device" if devices else "asset"
-    listed = ask(f"/api/tenant/{kind}s?limit=10000")["data"]
-    ids = {entity["name"]: entity["id"]["id"] for entity in listed if not devices or entity["name"] in devices}
-    values: Values = {}
-    latest: dict[str, int] = {}
+    values: dict[Place, float] = {}
+    latest: dict[Series, int] = {}
 
-    def read(zone: str) -> None:
-        path = f"/api/plugins/telemetry/{kind.upper()}/{ids[zone]}/values/timeseries?keys={key}"
-        points = ask(f"{path}&startTs=1&endTs=99999999999999&interval=0&limit=1000000").get(key, [])
-        values[zone] = {point["ts"]: float(point["value"]) for point in points}
-        newest = ask(path)[key][0]
-        if newest["value"] is not None:
-            latest[zone] = newest["ts"]
+    def read(kind: str, name: str, identifier: str) -> None:
+        path = (
+            f"/api/plugins/telemetry/{kind.upper()}/{identifier}/values/timeseries?keys={','.join(sorted(keys[kind]))}"
+        )
+        for key, points in ask(f"{path}&startTs=1&endTs=99999999999999&interval=0&limit=1000000").items():
+            values.update({(kind, name, key, point["ts"]): float(point["value"]) for point in points})
+        for key, points in ask(path).items():
+            if points and points[0]["value"] is not None:
+                latest[kind, name, key] = points[0]["ts"]
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read, ids))
+        reads = [
+            pool.submit(read, kind, entity["name"], entity["id"]["id"])
+            for kind in keys
+            for entity in ask(f"/api/tenant/{kind}s?limit=10000")["data"]
+            if entity["name"] not in without
+        ]
+        for each in reads:
+            each.result()
     return Posted(values, latest)
 
 
-def compare_windows(
-    records: Iterable[Record],
+def expected_of(document: dict[str, Any], records: Iterable[Record]) -> Expected:
+    """The results of these records."""
+    return expected(
+        document,
+        [(each.partition, each.offset, each.timestamp_ms or 0, each.value or b"") for each in records],
+    )
+
+
+def compare_values(
+    records: Sequence[Record],
+    wanted: Expected,
     rejects: Mapping[Position, str],
     posted: Posted,
     *,
-    window_ms: int,
-    lateness_ms: int,
-    besides: Values | None = None,
+    besides: Mapping[Place, float] | None = None,
 ) -> Comparison:
-    """Compares window by window. `rejects` is what the job says it did not count, with the reason.
+    """Compares value by value. `rejects` is what the job says it did not count, with the reason.
 
-    `besides`: earlier values that must still be there unless the topic's records give others.
+    `wanted` are the results of the records, none of which may be late. `besides`: earlier values that must still be
+    there unless the topic's records give others.
     """
-    sums: dict[str, dict[int, tuple[int, Fraction]]] = defaultdict(lambda: defaultdict(lambda: (0, Fraction(0))))
-    found: list[str] = []
-    positions: set[Position] = set()
-    late: list[tuple[Position, int]] = []
-    newest = 0
-    for record in records:
-        position = (record.partition, record.offset)
-        positions.add(position)
-        reading, reason = parse(record.value), rejects.get(position)
-        if record.timestamp_ms is None:
-            found.append(f"record {position} has no timestamp")
-            continue
-        end = record.timestamp_ms - record.timestamp_ms % window_ms + window_ms
-        if reading is None:
-            if reason is None or reason.startswith(TOO_LATE):
-                found.append(f"record {position} is not valid, but is not kept as a dead letter: {record.value!r}")
-            continue
-        newest = max(newest, record.timestamp_ms)
-        if reason is not None:
-            if reason.startswith(TOO_LATE):
-                late.append((position, end))
-            else:
-                found.append(f"record {position} is valid, but was rejected: {reason}")
-            continue
-        zone, number = reading
-        count, total = sums[zone][end]
-        sums[zone][end] = (count + 1, total + number)
-    found += [f"record {position} was rejected, but is not in the topic" for position in rejects.keys() - positions]
-    found += [
-        f"record {position} of the window ending {end} was rejected for its lateness, but was in time"
-        for position, end in late
-        if end > newest - lateness_ms
+    found = [
+        f"record {(each.partition, each.offset)} has no timestamp" for each in records if each.timestamp_ms is None
     ]
-    expected: Values = {
-        zone: {end: float(total / count) for end, (count, total) in windows.items()} for zone, windows in sums.items()
-    }
-    for zone, windows in (besides or {}).items():
-        expected[zone] = windows | expected.get(zone, {})
-    found += _differences(expected, posted.values)
+    positions = {(each.partition, each.offset): each for each in records}
+    for position, reason in rejects.items():
+        if position not in positions:
+            found.append(f"record {position} was rejected, but is not in the topic")
+        elif reason.startswith(TOO_LATE):
+            found.append(f"record {position} was rejected for its lateness, but was in time: {reason}")
+        elif position not in wanted.invalid:
+            found.append(f"record {position} is valid, but was rejected: {reason}")
     found += [
-        f"{zone}: the latest value is that of {posted.latest.get(zone)}, not of {max(windows)}"
-        for zone, windows in expected.items()
-        if posted.latest.get(zone) != max(windows)
+        f"record {position} is not valid, but is not kept as a dead letter: {positions[position].value!r}"
+        for position in sorted(wanted.invalid - rejects.keys())
+    ]
+    values = {**(besides or {}), **wanted.values}
+    found += differences(values, posted.values, wanted.bounds)
+    newest: dict[Series, int] = {}
+    for kind, entity, key, at in values:
+        newest[kind, entity, key] = max(at, newest.get((kind, entity, key), 0))
+    found += [
+        f"{' '.join(series)}: the latest value is that of {posted.latest.get(series)}, not of {at}"
+        for series, at in newest.items()
+        if posted.latest.get(series) != at
     ]
     return Comparison(
-        windows=sum(map(len, expected.values())),
+        windows=wanted.windows,
+        values=len(values),
         records=len(positions),
         rejected=len(rejects),
-        too_late=len(late),
         differences=tuple(found),
     )
 
 
-def parse(value: bytes | None) -> tuple[str, Fraction] | None:
-    """Zone and number of a valid record. Handles only the kinds of invalid records that tests produce."""
-    try:
-        document = json.loads(value or b"")
-    except ValueError:
-        return None
-    if not isinstance(document, dict):
-        return None
-    zone, number = document.get("geoZone"), document.get("windSpeed")
-    if isinstance(number, str) and _NUMBER.fullmatch(number):
-        number = float(number)
-    if not isinstance(zone, str) or isinstance(number, bool) or not isinstance(number, int | float):
-        return None
-    return (zone, Fraction(number)) if 0 <= number <= 1e9 else None
-
-
-def _differences(expected: Values, actual: Values) -> list[str]:
-    found: list[str] = []
-    for zone in sorted(expected.keys() | actual.keys()):
-        wanted, shown = expected.get(zone, {}), actual.get(zone, {})
-        found.extend(
-            f"{zone}, window ending {end}: {wanted.get(end)} expected, {shown.get(end)} found"
-            for end in sorted(wanted.keys() | shown.keys())
-            if wanted.get(end) != shown.get(end)
-        )
+def differences(
+    wanted: Mapping[Place, float], shown: Mapping[Place, float], bounds: Mapping[Place, float]
+) -> list[str]:
+    """What is missing, too much, or not as wanted. `bounds`: the relative error that a value may have."""
+    found = []
+    for place in sorted(wanted.keys() | shown.keys()):
+        value, found_value = wanted.get(place), shown.get(place)
+        if value == found_value:
+            continue
+        bound = bounds.get(place, 0)
+        if value is None or found_value is None or abs(value - found_value) > bound * abs(value):
+            kind, entity, key, at = place
+            found.append(f"{kind} {entity}, {key} at {at}: {value} expected, {found_value} found")
     return found
 
 

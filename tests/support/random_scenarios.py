@@ -152,6 +152,8 @@ class Expected:
     """The relative error that a value may have, where it may have one."""
     invalid: set[tuple[int, int]]
     """Partition and offset of each record with a fault."""
+    windows: int = 0
+    """Windows of a group that have a value."""
     places: dict[tuple[str, int], set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
     """By the name of an analytics and the end of a window: partition and offset of its records."""
 
@@ -240,6 +242,7 @@ def _window_ends(analytics: dict[str, Any], event_ms: int) -> list[int]:
 
 
 def _results(analytics: dict[str, Any], group: tuple[str, ...], end_ms: int, window: _Window, found: Expected) -> None:
+    before = len(found.values)
     entity = analytics.get("entity") or " / ".join(group)
     for key, text in zip(analytics["group_by"], group, strict=True):
         entity = entity.replace(f"{{{key}}}", text) if "entity" in analytics else entity
@@ -252,12 +255,13 @@ def _results(analytics: dict[str, Any], group: tuple[str, ...], end_ms: int, win
         if value is not None:
             found.values[place] = value
             found.bounds[place] = bound
+    found.windows += len(found.values) > before
 
 
 def _result(
     function: str, key: str, readings: list[tuple[int, int, int, int]], window: _Window
 ) -> tuple[float | None, float]:
-    units = [Fraction(reading[-1], UNITS) for reading in readings]
+    units = [reading[-1] for reading in readings]
     if not key:
         return window.records, 0
     if function == "count":
@@ -267,11 +271,10 @@ def _result(
         return distinct, 0 if distinct <= 4096 else 0.05
     if not units:
         return None, 0
-    mean = sum(units) / len(units)
-    seconds = Fraction(readings[-1][0] - readings[0][0], 1000)
+    count, seconds = len(units), Fraction(readings[-1][0] - readings[0][0], 1000)
     exact: dict[str, Any] = {
         "sum": lambda: sum(units),
-        "mean": lambda: mean,
+        "mean": lambda: Fraction(sum(units), count),
         "min": lambda: min(units),
         "max": lambda: max(units),
         "range": lambda: max(units) - min(units),
@@ -282,14 +285,17 @@ def _result(
     }
     if function in exact:
         value = exact[function]()
-        return None if value is None else float(value), 0
+        return None if value is None else float(Fraction(value) / UNITS), 0
     if function in ("variance", "stddev"):
-        if len(units) == 1:
+        if count == 1:
             return None, 0
-        variance = float(sum((value - mean) ** 2 for value in units) / (len(units) - 1))
+        total = sum(units)
+        deviations = sum((count * value - total) ** 2 for value in units)  # each `count` times as large
+        variance = float(Fraction(deviations, count**2 * (count - 1) * UNITS**2))
         return variance if function == "variance" else math.sqrt(variance), 0
     percent = 50 if function == "median" else int(function[1:])
     ordered = sorted(units)
-    rank = Fraction(len(ordered) - 1) * percent / 100
+    rank = Fraction(count - 1) * percent / 100
     low, high = ordered[math.floor(rank)], ordered[math.ceil(rank)]
-    return float(low + (high - low) * (rank - math.floor(rank))), 0 if len(set(units)) <= 1000 else PERCENTILE_ERROR
+    value = (low + (high - low) * (rank - math.floor(rank))) / UNITS
+    return float(value), 0 if len(set(units)) <= 1000 else PERCENTILE_ERROR

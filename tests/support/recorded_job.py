@@ -24,8 +24,10 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state import store
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.settings import KafkaEndpoint
-from tests.support.scenarios import mean_in, mean_rules
+from tests.support.four_analytics import four_rules
 
+LATENESS_SECONDS = 3.0
+"""The shortest allowed lateness."""
 BATCH_RECORDS = 300
 """Batches are small, so that a run has many."""
 
@@ -46,7 +48,7 @@ class BorrowedSpark(SparkRuntime):
 
 
 class PlatformFile(Sink):
-    """Appends each posted value to a file, which stands for the platform."""
+    """Appends what is posted of each window to a file, which stands for the platform."""
 
     name = "file"
     target = "file"
@@ -56,7 +58,7 @@ class PlatformFile(Sink):
 
     def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            line = json.dumps([result.entity, result.window_end_ms, result.count, mean_in(result)])
+            line = json.dumps([result.entity_kind, result.entity, result.ts_ms, dict(result.values)])
             os.write(self._file, f"{line}\n".encode())
         callback.accepted(results)
 
@@ -82,7 +84,7 @@ def main() -> None:
         config = JobConfig(
             kafka=KafkaEndpoint(settings["bootstrap"]),
             topic=settings["topic"],
-            rules=mean_rules(window=1),
+            rules=four_rules(settings["topic"], lateness=LATENESS_SECONDS),
             checkpoint=Path(settings["checkpoint"]),
             spark=runtime._settings,
             starting_offsets="earliest",
