@@ -191,7 +191,7 @@ def test_an_attribute_that_breaks_the_record(works: Works, tmp_path: Path) -> No
     outcome = works.trace("--device", "Quote", "--scenario", str(scenario))
     said = r"^The record is invalid for the job: not one valid JSON value\. It is '\{\"geoZone\":\"No\"rth\""
     document = assert_stops(outcome, "counted", "rejected", said)
-    assert "Correct the device's client attributes" in document["fix"]
+    assert "Correct the device's attributes" in document["fix"]
 
 
 def test_a_platform_that_is_down_for_the_job(with_fault: Works) -> None:
