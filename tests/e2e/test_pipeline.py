@@ -22,7 +22,9 @@ GARBAGE = [b"not JSON", b'{"geoZone":"pipe Z0"}', b'{"geoZone":"pipe Z0","windSp
 def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
     on_stack: CommandLine, stack: LocalStack, tenant: Tenant, write_scenario: WriteScenario, tmp_path: Path
 ) -> None:
-    scenario = str(write_scenario("pipe", turbines=4, zones=2, extra='[aggregation]\nwindow = "1s"'))
+    path = write_scenario("pipe", turbines=4, zones=2)
+    path.write_text(path.read_text().replace('window = "10s"', 'window = "1s"'))
+    scenario = str(path)
     checkpoint = str(tmp_path / "job")
 
     def ask(*arguments: str) -> Any:

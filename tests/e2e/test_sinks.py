@@ -240,7 +240,7 @@ def test_a_turbine_with_the_name_of_a_zone_stays_a_turbine(
     on_stack: CommandLine, platform: Platform, options: SinkOptions, before: Snapshot, write_scenario: WriteScenario
 ) -> None:
     scenario = write_scenario("duplicate", turbines=1)
-    scenario.write_text(scenario.read_text().replace('zone = "duplicate Z0"', 'zone = "duplicate 00000"'))
+    scenario.write_text(scenario.read_text().replace('"duplicate Z0" }', '"duplicate 00000" }'))
     made = on_stack("setup", "--gateway", "-s", str(scenario), "-o", "json")
     assert made.code == 0
     assert "Zone 'duplicate 00000' has the name of a device" in made.document["notes"][0]

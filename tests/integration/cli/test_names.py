@@ -85,20 +85,21 @@ def check(outcome: Outcome, names: Sequence[str] = (), *, code: int = 0, drawn: 
 
 
 def scenario_of(folder: Path, names: Sequence[str], unique: str) -> str:
-    """A scenario whose turbines, zones and assets have these names."""
+    """A scenario whose devices and groups have these names."""
 
     def quoted(text: str) -> str:
         return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
     entries = [
-        f"[[turbines]]\nname = {quoted(f'T {name} {unique}')}\nzone = {quoted(f'Z {name} {unique}')}\n"
-        "wind_speed = { min = 30, max = 35 }\n"
+        f"[[devices]]\nname = {quoted(f'T {name} {unique}')}\nattributes = {{ geoZone = {quoted(f'Z {name} {unique}')} }}\n"
+        "telemetry = { windSpeed = { min = 30, max = 35 } }\n"
         for name in names
     ]
     path = folder / f"scenario-{unique}.toml"
     path.write_text(
-        f'[platform]\nentity_type = {quoted(f"[i] {unique}")}\n[kafka]\ntopic = "t-{unique}"\n'
-        f'[aggregation]\nwindow = "2s"\n{"".join(entries)}',
+        f'[platform]\ndevice_type = {quoted(f"[i] {unique}")}\n[forwarding]\ntopic = "t-{unique}"\n'
+        'attributes = ["geoZone"]\ntelemetry = ["windSpeed"]\n[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\n'
+        f'window = "2s"\ntelemetry = {{ windSpeed = "mean(windSpeed)" }}\n{"".join(entries)}',
         encoding="utf-8",
     )
     return str(path)
