@@ -243,7 +243,7 @@ def test_a_turbine_with_the_name_of_a_zone_stays_a_turbine(
     scenario.write_text(scenario.read_text().replace('"duplicate Z0" }', '"duplicate 00000" }'))
     made = on_stack("setup", "--gateway", "-s", str(scenario), "-o", "json")
     assert made.code == 0
-    assert "Zone 'duplicate 00000' has the name of a device" in made.document["notes"][0]
+    assert "go to 'duplicate 00000', which is the name of a device" in made.document["notes"][0]
     deliver("gateway", options, [result("duplicate 00000", 1, 2.5)])
     turbine = platform.devices.find("duplicate 00000")
     assert turbine is not None
