@@ -67,6 +67,7 @@ def refusal(outcome: Outcome) -> str:
 def simulate(platform: Platform, name: str, tmp_path: Path, tls: TlsFiles, *more: str) -> Outcome:
     scenario = tmp_path / "one.toml"
     scenario.write_text(
+        '[forwarding]\ntopic = "winds"\nattributes = ["geoZone"]\ntelemetry = ["windSpeed"]\n'
         f'[[devices]]\nname = "{name}"\nrate = 50\nattributes = {{ geoZone = "Z" }}\n'
         "telemetry = { windSpeed = { min = 1, max = 2 } }\n"
     )
