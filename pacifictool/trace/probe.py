@@ -56,7 +56,7 @@ class Probe:
 def probe_value(device: DeviceSpec, key: str, bounds: Bounds, rng: random.Random | None = None) -> float:
     """A value near one that the device's model of this key gives, with a fraction of its own.
 
-    It is valid whenever the device's own is.
+    It is valid exactly if the device's own is: a trace shows what becomes of the device's readings.
     """
     rng = rng or random.SystemRandom()
     # Neither trailing zeros, which a template may leave out, nor so few digits that another reading has them.
@@ -64,8 +64,15 @@ def probe_value(device: DeviceSpec, key: str, bounds: Bounds, rng: random.Random
     typical = _typical(device, key, rng)
     base = math.floor(typical)
     within = bounds.min + (bounds.max - bounds.min) * fraction
-    fitting = (value for value in (base + fraction, base - fraction, within) if bounds.min <= value <= bounds.max)
-    return round(next(fitting, within), 6)
+    near = (base + fraction, base - fraction, base + 1 + fraction)
+    is_valid = _is_within(typical, bounds)
+    # Where the valid range is too narrow for all of them, `within` is the last resort; one of them is always invalid
+    # if the device's own value is: the second below the range, the third above it.
+    return round(next((value for value in near if _is_within(value, bounds) is is_valid), within), 6)
+
+
+def _is_within(value: float, bounds: Bounds) -> bool:
+    return bounds.min <= value <= bounds.max
 
 
 def _typical(device: DeviceSpec, key: str, rng: random.Random) -> float:

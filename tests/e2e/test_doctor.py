@@ -151,19 +151,18 @@ def _break_and_fix(deployment: Deployment, case: FaultCase, status: str) -> None
 def test_a_topic_with_too_few_partitions_is_fixed_by_adding_some(deployment: Deployment, tmp_path: Path) -> None:
     topic = f"narrow{deployment.generation}"
     deployment.admin.create(topic, partitions=1, replication=1)
-    scenario = write_scenario(tmp_path / "narrow.toml", topic, extra="partitions = 3")
+    scenario = write_scenario(tmp_path / "narrow.toml", topic, names="", extra="partitions = 3")
     environ = {"PACIFICTOOL_SCENARIO": str(scenario)}
     [line] = [line for line in lines_with(examine(deployment, environ), "failed") if line["name"] == "topic"]
     assert line["cause"] == "topic-partitions"
     assert line["seen"] == f"{topic}: 1 partition, LogAppendTime; the scenario asks for 3."
     deployment.follow(line["fix"], environ)
     assert_sound(deployment, environ)
-    deployment.set_up()
 
 
 def test_a_scenario_without_turbines_is_a_warning(both: dict[int, Deployment], tmp_path: Path) -> None:
     deployment, scenario = both[1], tmp_path / "empty.toml"
-    scenario.write_text('[forwarding]\ntopic = "winds1"\ntelemetry = ["windSpeed"]\n')
+    scenario.write_text(deployment.scenario_path.read_text("utf-8").partition("[[devices]]")[0], "utf-8")
     [found] = lines_with(examine(deployment, {"PACIFICTOOL_SCENARIO": str(scenario)}), "failed", "warning")
     assert (found["name"], found["cause"]) == ("devices", "no-devices")
     assert "[[devices]]" in found["fix"]

@@ -244,16 +244,33 @@ def deployments(folder: Path, *, two_brokers: bool = False, **scenario_parts: st
             one.stop(graceful=False)
 
 
+TUTORIAL_NAMES = """
+plugin = "Kafka Plugin for Spark Streaming Sample"
+plugin_token = "kafka-spark-streaming-sample"
+rule = "WindSpeed Telemetry Rule"
+rule_chain = "WindSpeed Telemetry Rule Chain"
+"""
+
+
 def write_scenario(
-    path: Path, topic: str, *, extra: str = "", window: str = "10s", valid: str = "{ min = 0 }", devices: str = ""
+    path: Path,
+    topic: str,
+    *,
+    names: str = TUTORIAL_NAMES,
+    extra: str = "",
+    window: str = "10s",
+    valid: str = "{ min = 0 }",
+    devices: str = "",
 ) -> Path:
-    """Two turbines in two zones, named as in the tutorial; the first zone has an asset. `extra`: keys of forwarding."""
+    """Two turbines in two zones; the first zone has an asset.
+
+    `names`: those of the parts that forward; a second scenario on the same platform needs others, and "" takes them
+    from the topic. `extra`: further keys of forwarding. `devices`: further tables.
+    """
     path.write_text(
         f'[platform]\ndevice_type = "WeatherStation"\n[forwarding]\ntopic = "{topic}"\nattributes = ["geoZone"]\n'
         f'telemetry = ["windSpeed"]\nvalid = {{ windSpeed = {valid} }}\n'
-        'plugin = "Kafka Plugin for Spark Streaming Sample"\nplugin_token = "kafka-spark-streaming-sample"\n'
-        'rule = "WindSpeed Telemetry Rule"\n'
-        f'rule_chain = "WindSpeed Telemetry Rule Chain"\n{extra}\n'
+        f"{names}\n{extra}\n"
         f'[[analytics]]\nname = "zones"\ngroup_by = ["geoZone"]\nwindow = "{window}"\n'
         'telemetry = { windSpeed = "mean(windSpeed)" }\n'
         '[labels]\ndevice = "turbine"\ngeoZone = "zone"\nwindSpeed = "wind speed"\n'

@@ -44,6 +44,19 @@ def _change_rule(deployment: Deployment, *, topic: str | None = None, script: st
     deployment.save("rule", rule)
 
 
+def _use_for_another_topic(deployment: Deployment) -> None:
+    """The rule becomes another scenario's, which uses the same plugin."""
+    rule = deployment.rule()
+    rule["action"]["configuration"]["topic"] = "elsewhere"
+    deployment.save("rule", rule, name="Another rule of the plugin")
+
+
+def _end_use_for_another_topic(deployment: Deployment) -> None:
+    [rule] = [rule for rule in deployment.tenant.get("/api/rules") if rule["name"] == "Another rule of the plugin"]
+    rule["action"]["configuration"]["topic"] = _topic(deployment)
+    deployment.save("rule", rule, name="WindSpeed Telemetry Rule")
+
+
 def _change_plugin(deployment: Deployment, **configuration: Any) -> None:
     plugin = deployment.plugin()
     deployment.save("plugin", plugin, configuration={**plugin["configuration"], **configuration})
@@ -207,8 +220,16 @@ FAILURES = [
         "rule",
         lambda deployment: _change_rule(deployment, topic="elsewhere"),
         (1,),
-        lambda deployment: _change_rule(deployment, topic="weather-stations-data"),
+        lambda deployment: _change_rule(deployment, topic=_topic(deployment)),
         "give ours another name: rule and plugin_token",
+    ),
+    FaultCase(
+        "plugin-topic-differs",
+        "plugin",
+        _use_for_another_topic,
+        (1,),
+        _end_use_for_another_topic,
+        "give ours another name: plugin_token",
     ),
     FaultCase("rule-twice", "twins", _duplicate_rule, (1,), stops_readings=False),
     FaultCase(
@@ -238,7 +259,7 @@ FAILURES = [
         "rule-chain",
         lambda deployment: deployment.change_kafka_node(topicPattern="elsewhere"),
         (4,),
-        lambda deployment: deployment.change_kafka_node(topicPattern="weather-stations-data"),
+        lambda deployment: deployment.change_kafka_node(topicPattern=_topic(deployment)),
         "give ours another name: rule_chain",
     ),
     FaultCase(
