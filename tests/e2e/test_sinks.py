@@ -240,10 +240,10 @@ def test_a_turbine_with_the_name_of_a_zone_stays_a_turbine(
     on_stack: CommandLine, platform: Platform, options: SinkOptions, before: Snapshot, write_scenario: WriteScenario
 ) -> None:
     scenario = write_scenario("duplicate", turbines=1)
-    scenario.write_text(scenario.read_text().replace('zone = "duplicate Z0"', 'zone = "duplicate 00000"'))
+    scenario.write_text(scenario.read_text().replace('"duplicate Z0" }', '"duplicate 00000" }'))
     made = on_stack("setup", "--gateway", "-s", str(scenario), "-o", "json")
     assert made.code == 0
-    assert "Zone 'duplicate 00000' has the name of a device" in made.document["notes"][0]
+    assert "go to 'duplicate 00000', which is the name of a device" in made.document["notes"][0]
     deliver("gateway", options, [result("duplicate 00000", 1, 2.5)])
     turbine = platform.devices.find("duplicate 00000")
     assert turbine is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import requests
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.simulation.metrics import metrics_endpoint
+from pacifictool.simulation.summary import FleetSummary
 from pacifictool.watch.web import PAGE
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.server import PageServer
@@ -80,27 +82,9 @@ def test_no_origin_is_granted_access(url: str) -> None:
     assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
 
-def summary() -> Any:
-    return SimpleNamespace(
-        **dict.fromkeys(
-            [
-                "devices",
-                "online",
-                "qos",
-                "acknowledged",
-                "sent",
-                "generated",
-                "lost",
-                "resent",
-                "reconnects",
-                "unconfirmed",
-                "target_rate",
-            ],
-            1,
-        ),
-        **dict.fromkeys(["lag_p50_ms", "lag_p99_ms", "acknowledgement_p50_ms", "acknowledgement_p99_ms"]),
-        refused=(),
-    )
+def summary() -> FleetSummary:
+    numbers: dict[str, Any] = {each.name: 1 for each in fields(FleetSummary)}
+    return FleetSummary(**numbers | {"refused": {}, "interrupted": {}, "losses": (), "injections": ()})
 
 
 def test_metrics_of_a_fleet_are_for_this_machine() -> None:

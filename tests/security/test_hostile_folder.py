@@ -121,7 +121,7 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
     (folder / "link").symlink_to(home / "outside")
     (folder / "code.properties").write_text("plugin.library.paths=./code.so\n")
     (folder / "replay.toml").write_text(
-        '[[turbines]]\nname = "x"\nzone = "y"\nwind_speed = { model = "replay", file = "../home/outside" }\n'
+        '[[devices]]\nname = "x"\ntelemetry = { windSpeed = { model = "replay", file = "../home/outside" } }\n'
     )
     (home / "user.properties").write_text(
         f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=me\nsasl.password={KAFKA_PASSWORD}\n"

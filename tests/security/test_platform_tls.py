@@ -66,7 +66,11 @@ def refusal(outcome: Outcome) -> str:
 
 def simulate(platform: Platform, name: str, tmp_path: Path, tls: TlsFiles, *more: str) -> Outcome:
     scenario = tmp_path / "one.toml"
-    scenario.write_text(f'[[turbines]]\nname = "{name}"\nzone = "Z"\nwind_speed = {{ min = 1, max = 2 }}\nrate = 50\n')
+    scenario.write_text(
+        '[forwarding]\ntopic = "winds"\nattributes = ["geoZone"]\ntelemetry = ["windSpeed"]\n'
+        f'[[devices]]\nname = "{name}"\nrate = 50\nattributes = {{ geoZone = "Z" }}\n'
+        "telemetry = { windSpeed = { min = 1, max = 2 } }\n"
+    )
     return platform.run("simulate", "-s", str(scenario), "--count", "5", "-o", "json", *more, tls=tls)
 
 

@@ -21,6 +21,7 @@ from tests.support.command_line import CommandLine, kept_variables
 from tests.support.demo_result import assert_held
 from tests.support.process_monitor import Observation, files_below, look_at, observe, open_to_others, texts_in
 from tests.support.sandbox_clients import Tenant
+from tests.support.scenarios import tutorial_file
 from tests.support.scripted_platform import EMPTY, Reply, Request, ScriptedPlatform
 from tests.support.secure_kafka import PLAIN_PASSWORD, PLAIN_USER, SecureKafka
 from tests.support.tls import Pki
@@ -103,7 +104,7 @@ def test_an_aggregation_with_every_kind_of_secret_keeps_them_all(
         "ssl.key.location": str(files.key_file),
     }
     properties.write_text("".join(f"{name}={value}\n" for name, value in config.items()))
-    (tmp_path / "scenario.toml").write_text(f'[kafka]\ntopic = "{filled_topic(kafka)}"\n')
+    (tmp_path / "scenario.toml").write_text(tutorial_file(filled_topic(kafka)))
     escaped = PLAIN_PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
     secrets = [
         PASSWORD,

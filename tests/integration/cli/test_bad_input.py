@@ -164,34 +164,43 @@ def test_kafka_that_advertises_an_address_which_cannot_be_reached(on_stack: Comm
 def test_a_topic_with_fewer_partitions_than_asked(on_stack: CommandLine, stack: LocalStack, tmp_path: Path) -> None:
     KafkaAdmin(KafkaEndpoint(stack.broker.bootstrap)).create("too-narrow", partitions=2, replication=1)
     scenario = tmp_path / "s.toml"
-    scenario.write_text('[kafka]\ntopic = "too-narrow"\npartitions = 5')
+    scenario.write_text('[forwarding]\ntopic = "too-narrow"\npartitions = 5\ntelemetry = ["speed"]\n')
     assert_error(
         on_stack("setup", "-s", str(scenario), "-o", "json"), "topic-mismatch", "too-narrow", "2 partitions", "5"
     )
 
 
-TURBINE = '[[turbines]]\nname = "T"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n'
+FORWARDING = '[forwarding]\ntopic = "t"\nattributes = ["site"]\ntelemetry = ["speed"]\n'
+DEVICE = f'{FORWARDING}[[devices]]\nname = "D"\ntelemetry = {{ speed = {{ min = 1, max = 2 }} }}\n'
+TWICE = '[[devices]]\nname = "D"\ntelemetry = { speed = { min = 1, max = 2 } }\n'
+ANALYTICS = (
+    f'{FORWARDING}[[analytics]]\nname = "a"\ngroup_by = ["site"]\nwindow = "1s"\n'
+    'telemetry = { speed = "mean(speed)" }\n'
+)
 
 SCENARIOS = {
-    "broken TOML": ("[kafka]\ntopic = \n", "line 2"),
-    "unknown table": ("[kafak]\n", "unknown key 'kafak'"),
-    "unknown key": (f"{TURBINE}colour = 'red'\n", "unknown key 'turbines[1].colour'"),
-    "missing key": ("[[turbines]]\nname = 'T'\n", "'turbines[1].zone' is missing"),
-    "duplicate turbines": (TURBINE * 2, "two turbines have the name 'T'"),
-    "duplicate assets": ("[[assets]]\nname = 'A'\n" * 2, "two assets have the name 'A'"),
-    "min above max": (TURBINE.replace("min = 1", "min = 3"), "min (3) is greater than max (2)"),
-    "negative rate": (f"{TURBINE}rate = -1\n", "turbines[1].rate"),
-    "rate of zero": (f"{TURBINE}rate = 0\n", "turbines[1].rate"),
-    "infinite rate": (f"{TURBINE}rate = inf\n", "turbines[1].rate"),
-    "fractional range": (TURBINE.replace("min = 1", "min = 0.5"), "turbines[1].wind_speed.min"),
-    "empty name": (TURBINE.replace('"T"', '" "'), "must not be empty"),
-    "long name": (TURBINE.replace('"T"', f'"{"x" * 256}"'), "at most 255 characters"),
-    "control character": (TURBINE.replace('"T"', '"a\\nb"'), "control characters"),
-    "topic that Kafka refuses": ("[kafka]\ntopic = 'a b'\n", "kafka.topic"),
-    "no partitions": ("[kafka]\npartitions = 0\n", "kafka.partitions"),
-    "key with a quote": ('[aggregation]\nzone_key = "a\'b"\n', "aggregation.zone_key"),
-    "no window": ("[aggregation]\nwindow = '0s'\n", "aggregation.window"),
-    "nonsense window": ("[aggregation]\nwindow = 'a while'\n", "'a while' is not a duration"),
+    "broken TOML": ("[forwarding]\ntopic = \n", "line 2"),
+    "unknown table": (f"{FORWARDING}[forwardin]\n", "unknown key 'forwardin'"),
+    "unknown key": (f"{DEVICE}colour = 'red'\n", "unknown key 'devices[1].colour'"),
+    "missing key": (f"{FORWARDING}[[devices]]\nname = 'T'\n", "'devices[1].telemetry' is missing"),
+    "version 1": ('[[turbines]]\nname = "T"\nzone = "Z"\nwind_speed = { min = 1, max = 2 }\n', "version 1"),
+    "duplicate devices": (DEVICE + TWICE, "two devices have the name 'D'"),
+    "duplicate assets": (FORWARDING + "[[assets]]\nname = 'A'\n" * 2, "two assets have the name 'A'"),
+    "min above max": (DEVICE.replace("min = 1", "min = 3"), "min (3) is greater than max (2)"),
+    "negative rate": (f"{DEVICE}rate = -1\n", "devices[1].rate"),
+    "rate of zero": (f"{DEVICE}rate = 0\n", "devices[1].rate"),
+    "infinite rate": (f"{DEVICE}rate = inf\n", "devices[1].rate"),
+    "fractional range": (DEVICE.replace("min = 1", "min = 0.5"), "devices[1].telemetry.speed.min"),
+    "empty name": (DEVICE.replace('"D"', '" "'), "must not be empty"),
+    "long name": (DEVICE.replace('"D"', f'"{"x" * 256}"'), "at most 255 characters"),
+    "control character": (DEVICE.replace('"D"', '"a\\nb"'), "control characters"),
+    "topic that Kafka refuses": (FORWARDING.replace('"t"', "'a b'"), "forwarding.topic"),
+    "no partitions": (f"{FORWARDING}partitions = 0\n", "forwarding.partitions"),
+    "key with a quote": (FORWARDING.replace('"site"', '"a\'b"'), "forwarding.attributes"),
+    "no window": (ANALYTICS.replace("1s", "0s"), "analytics[1].window"),
+    "nonsense window": (ANALYTICS.replace("1s", "a while"), "'a while' is not a duration"),
+    "unknown function": (ANALYTICS.replace("mean(", "average("), "there is no function 'average'"),
+    "key that is not forwarded": (ANALYTICS.replace("(speed)", "(height)"), "'height'"),
 }
 
 

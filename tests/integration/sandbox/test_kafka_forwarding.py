@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -310,9 +312,9 @@ def test_while_kafka_is_down_messages_are_stored_unacknowledged_and_lost_for_kaf
     java = find_java(os.environ)
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
     broker = KafkaBroker(tmp_path / "kafka", java=java, jars=jars)
-    with broker, SandboxProcess(tmp_path / "data") as sandbox:
+    with broker, SandboxProcess(tmp_path / "data") as sandbox, ExitStack() as opened:
         make_topic(broker.bootstrap, unique)
-        pipeline = Pipeline(sandbox, broker.bootstrap, unique)
+        pipeline = opened.enter_context(closing(Pipeline(sandbox, broker.bootstrap, unique)))
         configuration = plugin_document("kafka", broker.bootstrap)["configuration"]
         configuration["otherProperties"] = [{"key": "request.timeout.ms", "value": "1000"}]
         pipeline.tenant.post("/api/plugin", {**pipeline.plugin, "state": None, "configuration": configuration})
@@ -325,16 +327,19 @@ def test_while_kafka_is_down_messages_are_stored_unacknowledged_and_lost_for_kaf
         assert pipeline.tenant.latest(identifier, "windSpeed") == {"windSpeed": "2"}
         assert pipeline.tenant.events("RULE", pipeline.rule["id"]["id"])[0]["type"] == "ERROR"
         broker.start()
-        deadline = time.monotonic() + 20
-        packet_id = 3
-        while True:
-            device.publish('{"windSpeed":3}', packet_id=packet_id)
-            if device.read(4, 1.5) == b"\x42\x02" + packet_id.to_bytes(2, "big"):
-                break
-            packet_id += 1
+        deadline = time.monotonic() + 60
+        sent: list[int] = []
+        acknowledged = b""
+        while not acknowledged:
             assert time.monotonic() < deadline
-        assert pipeline.values() == [record("Zone A", "1"), record("Zone A", "3")]
-        pipeline.close()
+            sent.append(3 + len(sent))
+            device.publish(f'{{"windSpeed":{sent[-1]}}}', packet_id=sent[-1])
+            acknowledged = device.read(4, 1.5)
+        # Others of them may have arrived too: on a busy machine, acknowledgements come later than is waited here.
+        first, *others = pipeline.values()
+        assert first == record("Zone A", "1")
+        assert record("Zone A", str(int.from_bytes(acknowledged[2:], "big"))) in others
+        assert Counter(others) <= Counter(record("Zone A", str(number)) for number in sent)
 
 
 def test_thousands_in_flight_from_many_devices_are_all_forwarded_once(pipeline: Pipeline) -> None:

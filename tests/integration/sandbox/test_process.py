@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -60,34 +62,46 @@ def test_the_data_folder_and_the_key_belong_to_their_owner_only(sandbox: Sandbox
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_within_a_second_whatever_is_connected(tmp_path: Path, number: int) -> None:
-    ready = tmp_path / "ready.json"
-    command = [sys.executable, "-m", "pacifictool.sandbox", "--data", str(tmp_path / "data")]
-    command += ["--http-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    try:
-        wait_until(ready.exists, seconds=20)
-        document = json.loads(ready.read_text())
-        assert document["pid"] == process.pid
-        tenant = Tenant(f"http://127.0.0.1:{document['http_port']}")
-        devices = [RawDevice(document["mqtt_port"], tenant.device(f"d{number}")[1]) for number in range(3)]
-        half_open = socket.create_connection(("127.0.0.1", document["http_port"]))
-        half_open.sendall(b"POST /api/device HTTP/1.1\r\nContent-Length: 10\r\n")
-        addresses = {connection.laddr.ip for connection in psutil.Process(process.pid).net_connections()}
-        assert addresses == {"127.0.0.1"}
-        started = time.monotonic()
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=10)
-        assert time.monotonic() - started < 1
-        assert process.returncode == 0
-        assert errors == b""
-        assert not ready.exists()
-        for device in devices:
-            assert device.is_closed()
-            device.close()
-        half_open.close()
-    finally:
-        process.kill()
-        process.wait()
+    """A second more than the same program needs with nothing connected: that depends on the machine's load."""
+
+    def seconds_to_end(folder: Path, connect: Callable[[dict[str, int]], None]) -> float:
+        folder.mkdir()
+        ready = folder / "ready.json"
+        command = [sys.executable, "-m", "pacifictool.sandbox", "--data", str(folder / "data")]
+        command += ["--http-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            wait_until(ready.exists)
+            document = json.loads(ready.read_text())
+            assert document["pid"] == process.pid
+            connect(document)
+            addresses = {connection.laddr.ip for connection in psutil.Process(process.pid).net_connections()}
+            assert addresses == {"127.0.0.1"}
+            started = time.monotonic()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+            ended = time.monotonic()
+            assert process.returncode == 0
+            assert errors == b""
+            assert not ready.exists()
+        finally:
+            process.kill()
+            process.communicate()
+        return ended - started
+
+    with ExitStack() as opened:
+        devices: list[RawDevice] = []
+
+        def connect(document: dict[str, int]) -> None:
+            tenant = Tenant(f"http://127.0.0.1:{document['http_port']}")
+            tokens = [tenant.device(name)[1] for name in ("d1", "d2", "d3")]
+            devices.extend(opened.enter_context(RawDevice(document["mqtt_port"], token)) for token in tokens)
+            half_open = opened.enter_context(socket.create_connection(("127.0.0.1", document["http_port"])))
+            half_open.sendall(b"POST /api/device HTTP/1.1\r\nContent-Length: 10\r\n")
+
+        alone = seconds_to_end(tmp_path / "alone", lambda _: None)
+        assert seconds_to_end(tmp_path / "connected", connect) < alone + 1
+        assert all(device.is_closed() for device in devices)
 
 
 def test_a_port_in_use_is_named(data_dir: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,37 +167,52 @@ def test_a_port_in_use_and_an_unknown_address_have_clear_errors(server: PageServ
         PageServer(application, host="no such name.invalid")
 
 
-def test_the_command_serves_until_ctrl_c(sandbox: SandboxProcess, tmp_path: Path) -> None:
+@contextmanager
+def watching(url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command `watch --web`, and the URL of its page."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pacifictool", "watch", "--web", "--no-open", "-o", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={
             **{name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ},
-            "PACIFICTOOL_URL": sandbox.url,
+            "PACIFICTOOL_URL": url,
             "PACIFICTOOL_KAFKA": "127.0.0.1:1",
-            "PACIFICTOOL_STATE": str(tmp_path),
+            "PACIFICTOOL_STATE": str(folder),
         },
     )
     try:
         assert process.stdout is not None
         text = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        url = json.loads(text)["url"]
-        assert url.startswith("http://127.0.0.1:")
-        with get(f"{url}watch/events", stream=True) as stream:
-            lines = stream.iter_lines()
-            next(lines)
-            process.send_signal(signal.SIGINT)
-            began = time.monotonic()
-            assert process.wait(5) == 130
-            assert time.monotonic() - began < 2, "an open page keeps nobody"
+        yield process, json.loads(text)["url"]
     finally:
         process.kill()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def seconds_to_end(process: subprocess.Popen[str]) -> float:
+    """From Ctrl-C to the end of the command."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    return time.monotonic() - began
+
+
+def test_the_command_serves_until_ctrl_c(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    with watching(sandbox.url, tmp_path) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        with get(f"{url}watch/events", stream=True) as stream:
+            next(stream.iter_lines())
+        # Without an open page; how long that takes depends on the machine's load.
+        alone = seconds_to_end(process)
+    with watching(sandbox.url, tmp_path) as (process, url), get(f"{url}watch/events", stream=True) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert seconds_to_end(process) < alone + 2, "an open page keeps nobody"
 
 
 @pytest.mark.parametrize("generation", ["1", "4"])
