@@ -33,6 +33,17 @@ from pacifictool.settings import KafkaEndpoint
 from tests.support.spark_cluster import SparkCluster
 
 TIMEOUT_SECONDS = 240.0
+SCENARIO = """
+[forwarding]
+topic = "TOPIC"
+attributes = ["geoZone"]
+telemetry = ["windSpeed"]
+[[analytics]]
+name = "zones"
+group_by = ["geoZone"]
+window = "60s"
+telemetry = { windSpeed = "mean(windSpeed)" }
+"""
 WARM_UP = (100_000, 300_000, 300_000)
 
 
@@ -80,7 +91,7 @@ def measure(broker: KafkaBroker, folder: Path, executors: int, partitions: int, 
         topic, partitions=partitions, replication=1, timestamp_type=LOG_APPEND_TIME
     )
     scenario = folder / f"{topic}.toml"
-    scenario.write_text(f'[kafka]\ntopic = "{topic}"\n[aggregation]\nwindow = "60s"\n', encoding="utf-8")
+    scenario.write_text(SCENARIO.replace("TOPIC", topic), encoding="utf-8")
     checkpoint = folder / f"job-{topic}"
     environ = {**os.environ, "PACIFICTOOL_KAFKA": broker.bootstrap, "PACIFICTOOL_OUTPUT": "json"}
     with SparkCluster(folder / f"cluster-{topic}", workers=executors, memory="1200m") as cluster:

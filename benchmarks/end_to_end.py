@@ -46,9 +46,9 @@ def write_scenario(folder: Path, topic: str, devices: int, readings: int) -> str
     (folder / "numbers.csv").write_text("n\n" + "\n".join(map(str, range(readings))) + "\n", encoding="utf-8")
     path = folder / f"{topic}.toml"
     path.write_text(
-        f'[kafka]\ntopic = "{topic}"\npartitions = 4\n'
-        f'[fleet]\nname = "Turbine {{number:05d}}"\nzones = {devices}\nzone = "{{number}}"\n'
-        'wind_speed = { model = "replay", file = "numbers.csv", column = "n" }\n',
+        f'[forwarding]\ntopic = "{topic}"\npartitions = 4\nattributes = ["geoZone"]\ntelemetry = ["windSpeed"]\n'
+        f'[fleet]\nname = "Turbine {{number:05d}}"\ngroups = {devices}\nattributes = {{ geoZone = "{{group}}" }}\n'
+        'telemetry = { windSpeed = { model = "replay", file = "numbers.csv", column = "n" } }\n',
         encoding="utf-8",
     )
     return str(path)

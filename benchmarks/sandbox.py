@@ -23,7 +23,17 @@ from pacifictool.settings import KafkaEndpoint
 
 BAR = 5_000.0
 TOPIC = "readings"
-SCENARIO = f'[kafka]\ntopic = "{TOPIC}"\npartitions = 2\n[fleet]\nzones = 10\n'
+SCENARIO = f"""
+[forwarding]
+topic = "{TOPIC}"
+partitions = 2
+attributes = ["geoZone"]
+telemetry = ["windSpeed"]
+[fleet]
+groups = 10
+attributes = {{ geoZone = "Zone {{group}}" }}
+telemetry = {{ windSpeed = {{ min = 30, max = 60 }} }}
+"""
 EDGE_SECONDS = 3
 
 

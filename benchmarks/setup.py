@@ -26,7 +26,16 @@ import requests
 from running import Place, emit, machine, memory_mb, result_of, sandbox
 
 BAR = 3.0
-SCENARIO = '[kafka]\ntopic = "readings"\n[fleet]\nzones = 10\n'
+SCENARIO = """
+[forwarding]
+topic = "readings"
+attributes = ["geoZone"]
+telemetry = ["windSpeed"]
+[fleet]
+groups = 10
+attributes = { geoZone = "Zone {group}" }
+telemetry = { windSpeed = { min = 30, max = 60 } }
+"""
 WATCH_SECONDS = 0.2
 
 

@@ -32,7 +32,7 @@ def measure_start(endpoint: KafkaEndpoint, *, repetitions: int, seconds: float) 
     Seconds from the command to the first batch that is counted and ticked off, once per repetition; and seconds from
     a trigger to the end of its batch, for each batch of the last run after the first three.
     """
-    topic = tutorial_scenario().kafka.topic
+    topic = tutorial_scenario().forwarding.topic
     if KafkaAdmin(endpoint).describe(topic) is None:
         KafkaAdmin(endpoint).create(topic, partitions=2, replication=1)
     stop = threading.Event()

@@ -26,7 +26,7 @@ class JobConfig:
     """A folder of this job's own; created when missing."""
     spark: SparkSettings
     starting_offsets: str = "latest"
-    """Where a new checkpoint starts: "latest", "earliest", an ISO 8601 time or milliseconds since the epoch."""
+    """Where a new checkpoint starts: "latest", "earliest" or an ISO 8601 time."""
     duration: float | None = None
     """Seconds from the first look at the topic after which the job stops by itself; None: when it is stopped."""
     available_now: bool = False

@@ -11,24 +11,28 @@ from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.progress import Reporter
 
 _TOPIC_POLL_SECONDS = 1.0
+_DATE_DIGITS = len("20260131")
 
 
 def starting_point(starting_offsets: str) -> str | int:
-    """ "latest", "earliest", or milliseconds since the epoch for a time in ISO 8601 or in milliseconds.
+    """ "latest", "earliest", or milliseconds since the epoch for a time in ISO 8601, such as 2026-01-31T12:00:00Z.
 
-    A time without offset is local time. Raises SettingsError.
+    A time without offset is local time. Digits alone can only be a date, 20260131: as a number they could be meant in
+    seconds, milliseconds or offsets. Raises SettingsError.
     """
     text = starting_offsets.strip()
     if text in ("latest", "earliest"):
         return text
     try:
-        milliseconds = int(text) if text.isdigit() else round(datetime.fromisoformat(text).timestamp() * 1000)
+        if text.isdigit() and len(text) != _DATE_DIGITS:
+            raise ValueError
+        milliseconds = round(datetime.fromisoformat(text).timestamp() * 1000)
         if milliseconds < 0:
             raise ValueError
     except (ValueError, OverflowError, OSError):
         raise SettingsError(
             f"--starting-offsets: {starting_offsets!r} is neither latest, earliest nor a time.",
-            hint="Write a time as 2026-01-31T12:00:00Z or in milliseconds since 1970.",
+            hint="Write a time as 2026-01-31T12:00:00Z, or a date as 2026-01-31.",
         ) from None
     return milliseconds
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import tomllib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +18,7 @@ from benchmarks.report import BEGIN, END, write_page
 from benchmarks.rivals import OURS, PEERS, READING, prepare_environments
 from benchmarks.stages import QUICK, Bench, WrongMeans, broker
 from benchmarks.stream import Workload, _chunks
+from pacifictool.scenario import Scenario, load_scenario
 
 WORKLOAD = Workload(3_000, partitions=2, distinct=True)
 EXACT = {("Zone A", 10_000): (2, Fraction(63, 2))}
@@ -100,6 +103,25 @@ def test_bars_compare_with_the_java_job_as_this_machine_would_run_it() -> None:
     assert not java["met"]
     assert not found["aggregate ÷ best peer, whole numbers, cold"]["met"]
     assert found["aggregate ÷ best peer, whole numbers, warm"]["met"]
+
+
+@pytest.mark.parametrize("name", ["cluster", "sandbox", "setup"])
+def test_a_benchmark_has_a_scenario_of_the_current_version(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(stages.__file__).parent
+    monkeypatch.syspath_prepend(folder)  # as when the benchmark is run
+    text = runpy.run_path(str(folder / f"{name}.py"))["SCENARIO"]
+    Scenario.model_validate(tomllib.loads(text))
+
+
+def test_the_scenario_of_end_to_end_has_a_group_for_each_turbine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(stages.__file__).parent
+    monkeypatch.syspath_prepend(folder)
+    path = runpy.run_path(str(folder / "end_to_end.py"))["write_scenario"](tmp_path, "probe", 3, 10)
+    fleet = load_scenario(Path(path)).fleet
+    assert fleet is not None
+    assert [device.attributes for device in fleet.devices(3)] == [{"geoZone": text} for text in "123"]
 
 
 def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:

@@ -56,8 +56,10 @@ def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
     assets = snapshot(stack.platform.url)["assets"]
     for zone in ("pipe Z0", "pipe Z1"):
         [asset] = with_name(assets, zone)
-        path = f"/api/plugins/telemetry/ASSET/{asset['id']['id']}/values/timeseries"
-        points = tenant.get(f"{path}?keys=windSpeed&startTs=1&endTs=99999999999999&interval=0&limit=1000")["windSpeed"]
+        values = f"/api/plugins/telemetry/ASSET/{asset['id']['id']}/values/timeseries"
+        points = tenant.get(f"{values}?keys=windSpeed&startTs=1&endTs=99999999999999&interval=0&limit=1000")[
+            "windSpeed"
+        ]
         actual = {point["ts"]: float(point["value"]) for point in points}
         assert actual.keys() == expected[zone].keys()
         assert all(math.isclose(actual[end], mean, rel_tol=1e-9) for end, mean in expected[zone].items())

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,12 @@ def test_a_start_from_a_time_and_from_the_latest(jobs: JobFactory) -> None:
         producer.produce(topic, b'{"geoZone":"A", "windSpeed":%d}' % wind, timestamp=now + seconds * 1000, partition=0)
     producer.flush()
     timed, latest = jobs.sink("timed"), jobs.sink("latest")
-    jobs.run(topic, timed, checkpoint="timed", starting_offsets=str(now - 40_000))
+    jobs.run(
+        topic,
+        timed,
+        checkpoint="timed",
+        starting_offsets=datetime.fromtimestamp((now - 40_000) / 1000, UTC).isoformat(),
+    )
     jobs.run(topic, latest, checkpoint="latest", starting_offsets="latest")
 
     assert sorted(mean for _, mean in timed.values().values()) == [2.0, 3.0]

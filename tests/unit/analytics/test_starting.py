@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,6 @@ def test_offsets_by_word(word: str) -> None:
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
     [
-        ("1795477550000", 1795477550000),
         ("2026-11-23T23:45:50Z", 1795477550000),
         ("2026-11-24T00:45:50.5+01:00", 1795477550500),
     ],
@@ -38,7 +38,14 @@ def test_offsets_by_time(text: str, milliseconds: int) -> None:
     assert starting_point(text) == milliseconds
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "-5", "2026-13-01", "99999999999999999999999T"])
+def test_digits_alone_are_a_date() -> None:
+    assert starting_point("20261129") == round(datetime(2026, 11, 29).timestamp() * 1000)  # noqa: DTZ001 - local time
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "-5", "2026-13-01", "99999999999999999999999T", "1795477550000", "1795477550", "17", "20261329"],
+)
 def test_offsets_that_make_no_sense(text: str) -> None:
     with pytest.raises(SettingsError, match="--starting-offsets"):
         starting_point(text)
