@@ -87,6 +87,7 @@ class BatchReader:
         self._rules = rules
         self._layouts = [StateLayout(each) for each in rules.analytics]
         self._consumer = consumer_properties(endpoint)
+        self._java_rules: tuple[Any, Any] | None = None
 
     def read(self, ranges: Sequence[OffsetRange], context: BatchContext) -> BatchResult:
         """Reads the ranges. Raises Py4JError, or OSError when Spark's Java process is gone."""
@@ -100,17 +101,24 @@ class BatchReader:
             self._array(jvm.int, [part.partition for part in parts]),
             self._array(jvm.long, [part.start for part in parts]),
             self._array(jvm.long, [part.end for part in parts]),
-            self._record_rules(jvm),
-            self._array(engine.AnalyticsSpec, self._specs(jvm, context)),
+            *self._rules_in_java(engine),
+            self._array(jvm.long, [context.closed_until_ms.get(each.name, 0) for each in self._rules.analytics]),
             self._array(jvm.long, [context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
             self._array(jvm.int, task_limits(self._rules.analytics)),
         )
         return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)), context)
 
-    def _record_rules(self, jvm: Any) -> Any:
-        rules = self._rules
+    def _rules_in_java(self, engine: Any) -> tuple[Any, Any]:
+        """Which records count, and what each analytics wants of them; made once, for all batches."""
+        if self._java_rules is None:
+            specs = self._array(engine.AnalyticsSpec, self._specs(engine))
+            self._java_rules = self._record_rules(engine), specs
+        return self._java_rules
+
+    def _record_rules(self, engine: Any) -> Any:
+        rules, jvm = self._rules, self._runtime.jvm
         bounds = [rules.forwarding.bounds(key) for key in rules.numbers]
-        return jvm.pacifictool.analytics.engine.RecordRules(
+        return engine.RecordRules(
             self._array(jvm.String, rules.texts),
             self._array(jvm.String, rules.numbers),
             self._array(jvm.double, [float(each.min) for each in bounds]),
@@ -119,14 +127,13 @@ class BatchReader:
             rules.forwarding.numbers_in_text,
         )
 
-    def _specs(self, jvm: Any, context: BatchContext) -> list[Any]:
-        rules = self._rules
+    def _specs(self, engine: Any) -> list[Any]:
+        rules, jvm = self._rules, self._runtime.jvm
         return [
-            jvm.pacifictool.analytics.engine.AnalyticsSpec(
+            engine.AnalyticsSpec(
                 self._array(jvm.int, [rules.texts.index(key) for key in each.group_by]),
                 each.window_ms,
                 each.slide_ms,
-                context.closed_until_ms.get(each.name, 0),
                 self._array(jvm.int, [int(part.kind) for part in layout.parts]),
                 self._array(jvm.int, [rules.column(part.key) for part in layout.parts]),
                 layout.counts_all,
@@ -154,17 +161,8 @@ class BatchReader:
             reason = reasons.get(code) or reasons.setdefault(code, self._rules.reason(code))
             known_ms = timestamp if timestamp >= 0 else None
             invalid.append(InvalidRecord(self._topic, partition, offset, reason, known_ms, value))
-        spans: dict[WindowPlace, OffsetRange] = {}
-        for index, partition, slide_end, start, end in _SPAN.iter_unpack(data[at:]):
-            analytics = self._rules.analytics[index]
-            for window_end in window_ends(
-                analytics, slide_end, after_ms=context.closed_until_ms.get(analytics.name, 0)
-            ):
-                place = (analytics.name, window_end, partition)
-                known = spans.get(place, OffsetRange(partition, start, end))
-                spans[place] = OffsetRange(partition, min(start, known.start), max(end, known.end))
         return BatchResult(
-            spans=spans,
+            spans=self._spans(data[at:], context),
             ranges=_joined(OffsetRange(partition, start, end) for partition, start, end, *_ in parts),
             partials=partials,
             valid=sum(part[5] for part in parts),
@@ -195,6 +193,18 @@ class BatchReader:
                     merged = self._layouts[index].merge(before.state, state)
                     windows[key] = PartialAggregate(analytics.name, group, end, before.count + number, merged)
         return list(windows.values()), at
+
+    def _spans(self, data: bytes, context: BatchContext) -> dict[WindowPlace, OffsetRange]:
+        """Where in each partition the records of a window lie."""
+        spans: dict[WindowPlace, OffsetRange] = {}
+        for index, partition, slide_end, start, end in _SPAN.iter_unpack(data):
+            analytics = self._rules.analytics[index]
+            closed_ms = context.closed_until_ms.get(analytics.name, 0)
+            for window_end in window_ends(analytics, slide_end, after_ms=closed_ms):
+                place = (analytics.name, window_end, partition)
+                known = spans.get(place, OffsetRange(partition, start, end))
+                spans[place] = OffsetRange(partition, min(start, known.start), max(end, known.end))
+        return spans
 
 
 def task_limits(analytics: Sequence[Analytics]) -> tuple[int, ...]:

@@ -19,8 +19,6 @@ public final class AnalyticsSpec implements Serializable {
     final int[] groupBy;
     final long windowMs;
     final long slideMs;
-    /** Windows that end at or before this take no more records. */
-    final long closedUntilMs;
     /** Kinds and columns of the parts; a column of texts is counted on behind those of numbers. */
     final int[] kinds;
     final int[] columns;
@@ -32,12 +30,10 @@ public final class AnalyticsSpec implements Serializable {
     final int variable;
 
     public AnalyticsSpec(
-            int[] groupBy, long windowMs, long slideMs, long closedUntilMs, int[] kinds, int[] columns,
-            boolean countsAll) {
+            int[] groupBy, long windowMs, long slideMs, int[] kinds, int[] columns, boolean countsAll) {
         this.groupBy = groupBy;
         this.windowMs = windowMs;
         this.slideMs = slideMs;
-        this.closedUntilMs = closedUntilMs;
         this.kinds = kinds;
         this.columns = columns;
         this.countsAll = countsAll;

@@ -41,6 +41,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
     private final RecordRules rules;
     private final AnalyticsSpec[] specs;
     private final boolean[] groups;
+    private final long[] closedUntilMs;
     private final long[] context;
     private final int[] limits;
 
@@ -49,13 +50,14 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
      * @param partitions of range 0, 1, ...
      * @param starts the first offset of each range
      * @param ends the offset after the last of each range
+     * @param closedUntilMs by analytics: windows that end at or before it take no more records
      * @param context milliseconds: records arrived by the first, since the epoch, at the latest; how far their times may
      *     be ahead of that; records without timestamp count at the third
      * @param limits how many groups, invalid records, and bytes of both a task may hold
      */
     public PartitionReader(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
-            RecordRules rules, AnalyticsSpec[] specs, long[] context, int[] limits) {
+            RecordRules rules, AnalyticsSpec[] specs, long[] closedUntilMs, long[] context, int[] limits) {
         this.kafka = new HashMap<String, Object>(kafka);
         this.topic = topic;
         this.partitions = partitions;
@@ -63,6 +65,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         this.ends = ends;
         this.rules = rules;
         this.specs = specs;
+        this.closedUntilMs = closedUntilMs;
         this.context = context;
         this.limits = limits;
         this.groups = new boolean[rules.textKeys.length];
@@ -213,7 +216,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
                         spans[i] = span(i, slideStarts[i] + spec.slideMs);
                     }
                     long slideStart = slideStarts[i];
-                    if (slideStart + spec.windowMs > spec.closedUntilMs) {
+                    if (slideStart + spec.windowMs > closedUntilMs[i]) {
                         found.add(i, slideStart + spec.slideMs, parser, event, record.partition(), record.offset());
                         spans[i][0] = Math.min(spans[i][0], record.offset());
                         spans[i][1] = record.offset() + 1;
