@@ -13,6 +13,7 @@ from pacifictool.problems import SETUP, Problem, ProblemCode, attribute_problems
 from pacifictool.provisioning.entities import check_reachable, find_by_name
 from pacifictool.rest import SERVER_SCOPE, Device
 from pacifictool.scenario import DeviceSpec
+from pacifictool.scenario.names import common_word
 from pacifictool.tools.threads import run_bounded
 
 GROUP = "Devices and assets"
@@ -119,8 +120,7 @@ def _assets(context: CheckContext) -> Iterator[CheckResult]:
         text = f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing; the job will create what it needs."
         yield warning(ProblemCode.ASSET_MISSING, text, SETUP)
     elif other:
-        words = {scenario.result_word(each, 2) for each in scenario.analytics}
-        what = words.pop() if len(words) == 1 else "results"
+        what = common_word((scenario.result_word(each, 2) for each in scenario.analytics), "results")
         text = f"{_list(other)}: not of the type {wanted!r}; {what} are posted there nevertheless."
         yield warning(ProblemCode.ENTITY_TYPE_DIFFERS, text, SETUP)
     else:

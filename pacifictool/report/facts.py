@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pacifictool.scenario.names import common_word
+
 RELATIVE_TOLERANCE = 1e-9
 """Sums in the job are exact to 1e-9; the relative error of a double is about 1e-16."""
 
@@ -182,8 +184,7 @@ class RunFacts:
     @property
     def results_word(self) -> str:
         """What a person calls the results of all analytics."""
-        words = {each.results_word for each in self.analytics}
-        return words.pop() if len(words) == 1 else "results"
+        return common_word((each.results_word for each in self.analytics), "results")
 
     @property
     def median_wait_seconds(self) -> float | None:

@@ -17,7 +17,6 @@ from pacifictool.report.wording import (
     Line,
     Panel,
     band_label,
-    capitalised,
     colour,
     extent,
     figures,
@@ -27,6 +26,7 @@ from pacifictool.report.wording import (
     title,
     with_gaps,
 )
+from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import utc_clock, utc_time
 
 _PANEL_PIXELS = 230

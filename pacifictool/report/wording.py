@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, Window
+from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import format_duration, utc_time
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
@@ -64,11 +65,6 @@ def panels(facts: RunFacts) -> list[Panel]:
             )
             found.append(Panel(f"{owner}{first.title}", first.title, each, lines, shows_readings=len(lines) == 1))
     return found
-
-
-def capitalised(text: str) -> str:
-    """With a capital at the beginning."""
-    return text[:1].upper() + text[1:]
 
 
 def colour(number: int) -> str:

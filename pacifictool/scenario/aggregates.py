@@ -50,6 +50,15 @@ class Aggregate:
         return int(found[1]) if found else 50 if self.function == "median" else None
 
     @property
+    def counts_all(self) -> bool:
+        """Whether records count that lack the key: those of `count()`, and of texts that are counted."""
+        return self.key is None or self.function == "count_distinct"
+
+    def depends_on(self, key: str) -> bool:
+        """Whether a reading of this key counts in the result."""
+        return self.key == key or self.counts_all
+
+    @property
     def keeps_unit(self) -> bool:
         """Whether the result has the unit of its key."""
         return self.function in KEEPS_UNIT or self.percentile is not None

@@ -91,6 +91,17 @@ def plural(word: str) -> str:
     return f"{word}es" if re.search(r"(?:s|x|z|ch|sh)$", word, re.IGNORECASE) else f"{word}s"
 
 
+def common_word(words: Iterable[str], otherwise: str) -> str:
+    """The word if all are the same one, else `otherwise`: what to call things of several analytics."""
+    different = set(words)
+    return different.pop() if len(different) == 1 else otherwise
+
+
+def capitalised(text: str) -> str:
+    """With a capital at the beginning, and everything else as it is: "Zone A" stays "Zone A"."""
+    return text[:1].upper() + text[1:]
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 Key = Annotated[str, AfterValidator(check_key)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]

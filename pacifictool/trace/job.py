@@ -295,7 +295,7 @@ class JobHops:
     def _value(self, wanted: ResultWindow, entity: Asset | Device) -> float | None:
         """The first result of the window that depends on the reading and is defined."""
         for key, aggregate in wanted.analytics.telemetry.items():
-            if aggregate.key not in (self.key, None) and aggregate.function != "count_distinct":
+            if not aggregate.depends_on(self.key):
                 continue
             points = self.platform.telemetry.range(entity, key, wanted.ts_ms, wanted.ts_ms + 1)
             if points and isinstance(points[0].value, int | float):

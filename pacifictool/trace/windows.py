@@ -10,6 +10,7 @@ from time import monotonic
 
 from pacifictool.kafka.records import Record
 from pacifictool.scenario import READING_TIME, Analytics, Attribute, DeviceSpec, Scenario
+from pacifictool.scenario.names import common_word
 from pacifictool.tools.times import utc_clock
 
 
@@ -95,17 +96,9 @@ class ResultWindow:
 
 def taking(analytics: Iterable[Analytics], key: str) -> list[Analytics]:
     """Those whose results depend on a reading of this key."""
-    return [
-        each
-        for each in analytics
-        if any(
-            aggregate.key in (key, None) or aggregate.function == "count_distinct"
-            for aggregate in each.telemetry.values()
-        )
-    ]
+    return [each for each in analytics if any(result.depends_on(key) for result in each.telemetry.values())]
 
 
 def result_words(scenario: Scenario, key: str) -> str:
     """What a person calls the results that a reading of this key counts in."""
-    words = {scenario.result_word(each) for each in taking(scenario.analytics, key)}
-    return words.pop() if len(words) == 1 else "result"
+    return common_word((scenario.result_word(each) for each in taking(scenario.analytics, key)), "result")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifictool.scenario import Analytics, Scenario
+from pacifictool.scenario.names import capitalised, common_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +91,17 @@ class Description:
     @property
     def results(self) -> str:
         """What a person calls the results of all analytics."""
-        words = {each.results for each in self.analytics}
-        return words.pop() if len(words) == 1 else "results"
+        return common_word((each.results for each in self.analytics), "results")
 
     @property
     def result(self) -> str:
         """One of them."""
-        words = {each.result for each in self.analytics}
-        return words.pop() if len(words) == 1 else "result"
+        return common_word((each.result for each in self.analytics), "result")
 
     @property
     def groups(self) -> str:
         """What a person calls the groups of all analytics."""
-        words = {each.groups for each in self.analytics}
-        return words.pop() if len(words) == 1 else "groups"
+        return common_word((each.groups for each in self.analytics), "groups")
 
     @property
     def entities(self) -> str:
@@ -147,11 +145,6 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
             for key in analytics.telemetry
         ),
     )
-
-
-def capitalised(text: str) -> str:
-    """With a capital at the beginning, and everything else as it is: "Zone A" stays "Zone A"."""
-    return text[:1].upper() + text[1:]
 
 
 def _duration(milliseconds: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from pacifictool.watch.described import Description, capitalised
+from pacifictool.scenario.names import capitalised
+from pacifictool.watch.described import Description
 from pacifictool.watch.model import (
     WAITING,
     AnalyticsView,

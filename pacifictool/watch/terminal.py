@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from pacifictool.console import Console, styled
+from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import age_text, local_clock
 from pacifictool.watch.choice import EVERYTHING, Choice, Shown
-from pacifictool.watch.described import capitalised
 from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, Snapshot, VerdictCode
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}

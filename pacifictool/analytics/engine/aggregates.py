@@ -93,9 +93,7 @@ class StateLayout:
         ]
         self.parts: tuple[Part, ...] = tuple(dict.fromkeys(wanted))
         """In the order in which Java writes them, except that those that grow come behind the others."""
-        self.counts_all = any(
-            aggregate.key is None or aggregate.function == "count_distinct" for aggregate in self._results.values()
-        )
+        self.counts_all = any(aggregate.counts_all for aggregate in self._results.values())
         """Whether records count that have none of the keys."""
         self._places: dict[Part, int] = {}
         fixed = 0

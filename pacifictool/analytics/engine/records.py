@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig
+from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig, Scenario
 
 _COLUMN_BIT: Final = 8
 
@@ -19,7 +19,7 @@ class RecordRules:
     analytics: tuple[Analytics, ...]
 
     @classmethod
-    def of_scenario(cls, scenario: Any) -> Self:
+    def of_scenario(cls, scenario: Scenario) -> Self:
         return cls(scenario.forwarding, scenario.analytics)
 
     @property

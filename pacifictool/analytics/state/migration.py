@@ -1,4 +1,4 @@
-"""Brings checkpoints of earlier versions over, which computed one mean by one attribute: the ledger of pacifictool 0.1
+"""Brings checkpoints of earlier versions over, which computed one mean by one attribute: the file of pacifictool 0.1
 with Spark's own notes of which offsets it had counted, and the state store of format 2."""
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _OF_WINDOWS: Final[tuple[str, ...]] = ("windows", "refused")
 
 
 def bring_over(folder: Path, topic: str, rules: RecordRules) -> bool:
-    """Makes a state store of the ledger of 0.1, when there is one and no state store yet.
+    """Makes a state store of the file of 0.1, when there is one and no state store yet.
 
-    The ledger and Spark's notes stay as they are: the earlier version can go on from them. Returns whether it did.
-    Raises CheckpointMismatch when the scenario does not compute what that job did, AggregationError when the ledger's
+    That file and Spark's notes stay as they are: the earlier version can go on from them. Returns whether it did.
+    Raises CheckpointMismatch when the scenario does not compute what that job did, AggregationError when its
     counterpart, Spark's note on the last batch, cannot be read.
     """
     ledger, store = folder / _LEDGER, folder / FILE_NAME
