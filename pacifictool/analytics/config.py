@@ -57,6 +57,7 @@ class JobConfig:
                 "entity_kind": each.entity_kind,
                 "ts": each.ts,
             }
+            | ({} if each.function is None else {"function": str(each.function)})
             for each in self.rules.analytics
         }
         return {"topic": self.topic, "target": sink.target, "records": records, **computed}

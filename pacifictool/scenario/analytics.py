@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from pacifictool.scenario.aggregates import Aggregate
+from pacifictool.scenario.function import FunctionConfig
 from pacifictool.scenario.names import (
     Key,
     Name,
@@ -22,6 +23,9 @@ MAX_WINDOWS = 1_000
 """How many sliding windows a record may count in."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+AggregateText = Annotated[Aggregate, BeforeValidator(Aggregate.parse), PlainSerializer(str, return_type=str)]
 
 
 class Analytics(Table):
@@ -43,11 +47,26 @@ class Analytics(Table):
     lateness: Annotated[Seconds, Field(ge=0, le=31_622_400)] = 10.0
     """Allowed lateness: how far behind the newest record a late record still counts in its window."""
 
-    telemetry: Annotated[
-        dict[Key, Annotated[Aggregate, BeforeValidator(Aggregate.parse), PlainSerializer(str, return_type=str)]],
-        Field(min_length=1),
-    ]
+    telemetry: dict[
+        Key, Annotated[Aggregate, BeforeValidator(Aggregate.parse), PlainSerializer(str, return_type=str)]
+    ] = Field(default={})
     """Results by key, each a function of a key: `{ temperature_max = "max(temperature)", readings = "count()" }`."""
+
+    function: FunctionConfig | None = None
+    """A Python function of your own instead of `telemetry`: `"anomaly:score"` is `score` of the file `anomaly.py` next
+    to the scenario, `"lib/anomaly.py:score"` one in a folder. docs/your-analytics.md shows how to write one."""
+
+    history: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Of how many windows before its own a function gets the results of its group."""
+
+    timeout: Annotated[Seconds, Field(ge=0.1, le=3600)] = 10.0
+    """How long one call of the function may take."""
+
+    memory: Annotated[int, Field(ge=64, le=65_536)] = 1024
+    """Mebibytes that the process that runs the function may use."""
+
+    files: tuple[str, ...] = ()
+    """Further files that the function needs, such as models and modules of its own, relative to its own file."""
 
     entity: Name | None = None
     """Name of the entity that gets the results of a group: `"{site}"`, `"{deviceName}_10m"`. By default the attributes
@@ -68,6 +87,13 @@ class Analytics(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.function is None and not self.telemetry:
+            raise ValueError('telemetry or function must say what is computed: telemetry = { readings = "count()" }')
+        if self.function is not None and self.telemetry:
+            raise ValueError("telemetry and function exclude each other; use two analytics")
+        for name in ("history", "timeout", "memory", "files"):
+            if self.function is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is only for a function")
         for name, seconds in (("window", self.window), ("slide", self.slide or self.window)):
             if abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
                 raise ValueError(f"{name} must be a whole number of milliseconds")

@@ -16,6 +16,7 @@ from pydantic import (
 
 from pacifictool.errors import ScenarioError
 from pacifictool.models.config import Model
+from pacifictool.scenario.alarms import AlarmSpec, check_alarms
 from pacifictool.scenario.analytics import Analytics
 from pacifictool.scenario.checks import check_keys, check_names, check_results
 from pacifictool.scenario.devices import DeviceSpec, FleetSpec, resolve_models
@@ -60,6 +61,7 @@ class Scenario(Table):
     platform: PlatformTypes = PlatformTypes()
     forwarding: ForwardingConfig
     analytics: tuple[Analytics, ...] = ()
+    alarms: tuple[AlarmSpec, ...] = ()
     labels: dict[str, Name] = Field(default={})
     """What to call things: keys by their names, and `device`, in the singular: `device = "turbine"`."""
     units: dict[Key, str] = Field(default={})
@@ -87,6 +89,7 @@ class Scenario(Table):
         check_keys(self)
         check_results(self)
         check_names(self)
+        check_alarms(self.alarms, self.analytics)
         return self
 
     # --- what others ask -----------------------------------------------------------------------------------------
@@ -218,9 +221,15 @@ class Scenario(Table):
 
     def with_analytics(self, **changes: Any) -> Scenario:
         """The same scenario with other values, such as `window`, in all its analytics. Raises pydantic's error."""
-        changed = tuple(Analytics.model_validate(each.model_dump() | changes) for each in self.analytics)
+        changed = tuple(
+            Analytics.model_validate(each.model_dump() | {"function": each.function} | changes)
+            for each in self.analytics
+        )
         return self.model_copy(update={"analytics": changed})
 
     def only(self, names: Iterable[str]) -> Scenario:
         """The same scenario with only the analytics of these names. Raises ScenarioError."""
-        return self.model_copy(update={"analytics": tuple(self.find_analytics(name) for name in dict.fromkeys(names))})
+        analytics = tuple(self.find_analytics(name) for name in dict.fromkeys(names))
+        kept = {each.name for each in analytics}
+        alarms = tuple(each for each in self.alarms if each.analytics in kept)
+        return self.model_copy(update={"analytics": analytics, "alarms": alarms})

@@ -93,8 +93,10 @@ class StateLayout:
         ]
         self.parts: tuple[Part, ...] = tuple(dict.fromkeys(wanted))
         """In the order in which Java writes them, except that those that grow come behind the others."""
-        self.counts_all = any(aggregate.counts_all for aggregate in self._results.values())
-        """Whether records count that have none of the keys."""
+        self.counts_all = analytics.function is not None or any(
+            aggregate.counts_all for aggregate in self._results.values()
+        )
+        """Whether records count that have none of the keys; a function gets all records."""
         self._places: dict[Part, int] = {}
         fixed = 0
         for part in self.parts:
