@@ -22,8 +22,6 @@ from pacifictool.watch.web.source import OnDemand
 from tests.browser.conftest import BlankPage, OpenPage, hover_until, wait_until_drawn
 from tests.support.reports import report, zone, zones
 
-pytestmark = pytest.mark.timeout(300)
-
 CHART_LIBRARY = "**/plotly.min.js"
 
 

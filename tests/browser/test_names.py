@@ -24,8 +24,6 @@ from tests.browser.conftest import BlankPage, OpenPage, hover_until
 from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
 from tests.support.reports import report, zone, zones
 
-pytestmark = pytest.mark.timeout(300)
-
 CHARTED = (*MARKUP[4:16], LETTERS[2], *UNSEEN[:2], *CONTROLS[:2])
 """The names in the chart, which draws at most twelve lines."""
 

@@ -23,8 +23,6 @@ from tests.support.waiting import wait_until
 
 READY_MS = 1000
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for Kafka, Spark and the first means, too
-
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, pipeline: Pipeline) -> Iterator[Page]:

@@ -279,7 +279,6 @@ TEXTS_AND_ARRAYS = {
 
 @pytest.mark.long
 @pytest.mark.spark
-@pytest.mark.timeout(500)
 def test_the_same_topic_gives_the_same_values_on_both_generations(
     open_sandbox: Callable[[str], Sandbox], tmp_path: Path, stack: LocalStack
 ) -> None:

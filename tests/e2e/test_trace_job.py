@@ -28,7 +28,7 @@ from tests.support.faulty_proxy import FaultyProxy
 from tests.support.job_folders import job_checkpoint, job_identity
 from tests.support.waiting import SOON_SECONDS, wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 WINDOW_MS = 2000
 WITH_QUOTE = """

@@ -95,7 +95,6 @@ KILL_POINTS = (
 )
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.long
 def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(jobs: JobFactory) -> None:
     topic = jobs.topic()

@@ -126,7 +126,6 @@ def feed(jobs: JobFactory, topic: str, stop: threading.Event) -> None:
     producer.flush()
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("timestamp_type", "steps"),
     [

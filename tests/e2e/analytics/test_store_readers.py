@@ -142,7 +142,6 @@ def test_a_job_goes_on_while_many_invalid_records_are_read_and_a_reader_stands_s
     assert sink.values() == jobs.expected_values(topic, reading)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seconds", [5, pytest.param(90, marks=pytest.mark.long)])
 def test_a_job_waits_for_a_lock_says_so_once_and_can_be_stopped_meanwhile(jobs: JobFactory, seconds: int) -> None:
     topic = jobs.topic()
