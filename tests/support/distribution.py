@@ -26,6 +26,7 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
     "sandbox": ("tests/integration/sandbox/",),
     "rest": ("tests/integration/rest/",),
     "watch": ("tests/integration/watch/",),
+    "drawings": ("tests/unit/report/",),
 }
 """Name of a group → the beginnings of its tests' paths. The first that fits counts."""
 
