@@ -24,8 +24,8 @@ from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
 if TYPE_CHECKING:
     from pacifictool.analytics.engine.spark import SparkRuntime  # imports pyspark, which most tests do without
 
-# How long one example takes says more about the machine than about the code.
-hypothesis.settings.register_profile("suite", deadline=None)
+# How long examples take, and how long it takes to make them, says more about the machine than about the code.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("suite")
 
 

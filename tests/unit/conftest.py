@@ -29,7 +29,10 @@ def _loopback_only(connect: Callable[[socket.socket, Any], Any]) -> Callable[[so
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    if host == "localhost":
+        return True
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @pytest.hookimpl(wrapper=True)
