@@ -42,7 +42,7 @@ def simulating(peer: ScriptedPeer, folder: Path, ignored: Sequence[int] = ()) ->
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 @pytest.fixture
