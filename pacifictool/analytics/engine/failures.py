@@ -48,7 +48,9 @@ def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Pat
     return AggregationError(f"Spark failed: {essence(text)}", hint=f"Its log is {log}.", log=str(log))
 
 
-_JVM_REASON: Final = re.compile(r"^(?:Error: |Terminating due to |Unrecognized )\S.*$", re.MULTILINE)
+_JVM_REASON: Final = re.compile(
+    r'^(?:Error: |Terminating due to |Unrecognized |Exception in thread "main" (?:[a-z]\w*\.)+)\S.*$', re.MULTILINE
+)
 _JVM_FRAME: Final = ("could not create the java virtual machine", "a fatal exception has occurred")
 """What Java says besides its reason."""
 

@@ -28,7 +28,7 @@ from pyspark.java_gateway import launch_gateway
 
 from pacifictool.analytics.engine.failures import essence, jvm_reason
 from pacifictool.analytics.engine.java_source import add_java_sources
-from pacifictool.analytics.engine.jvm import driver_options, jvm_arguments, log4j_properties
+from pacifictool.analytics.engine.jvm import driver_options, has_user_name, jvm_arguments, log4j_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
@@ -280,6 +280,10 @@ class SparkRuntime:
                 conf.set(name, value)
         for name, value in self._settings.conf.items():
             conf.set(name, f"{conf.get(name)},{value}" if name == "spark.jars" and conf.contains(name) else value)
+        if not self._is_guest and not has_user_name():
+            # Hadoop would ask Java for the name of the user, which fails.
+            users = jvm.org.apache.hadoop.security.UserGroupInformation
+            users.setLoginUser(users.createRemoteUser(str(os.getuid())))
         context = jvm.org.apache.spark.api.java.JavaSparkContext(conf)
         context.setLogLevel("WARN")
         return context

@@ -104,6 +104,20 @@ time.sleep(60)
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs namespaces, which root has on Linux")
+def test_spark_starts_for_a_user_id_without_a_name(spark_settings: SparkSettings, tmp_path: Path) -> None:
+    unnamed = ("unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "-u", "HOME")
+    arguments = (str(spark_settings.java_home), str(tmp_path), *map(str, spark_settings.jars))
+    ended = subprocess.run(
+        [*unnamed, sys.executable, "-c", PROGRAM.replace("time.sleep(60)", ""), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.stdout.split() == ["launched", "ready"], ended.stderr
+
+
 def jvms_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
