@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pacifictool.analytics.engine.function_frames import readings_frame
 from pacifictool.errors import RuntimeMissing, UsageError
 from pacifictool.models.csv_file import CsvFormat, CsvTable
-from pacifictool.scenario import Bounds
+from pacifictool.scenario import Bounds, ForwardingConfig
 from pacifictool.scenario.names import DEVICE_NAME, READING_TIME
 
 if TYPE_CHECKING:
@@ -34,32 +36,32 @@ class CsvReadings:
     """By reason: what did not count."""
 
 
-def import_pandas() -> Any:
-    """The package. Raises RuntimeMissing when it is not installed."""
-    try:
-        import pandas as pd
-    except ImportError:
+def require_pandas() -> None:
+    """Raises RuntimeMissing when the package is not installed."""
+    if importlib.util.find_spec("pandas") is None:
         raise RuntimeMissing(
             "Functions need pandas, which is not installed.", hint="pip install 'pacifictool[analytics]' brings it."
-        ) from None
-    return pd
+        )
 
 
 def read_csv(
     file: Path,
     form: CsvFormat,
     *,
-    texts: Sequence[str],
-    keys: Sequence[str] | None = None,
-    bounds: Mapping[str, Bounds] | None = None,
+    group_by: Sequence[str],
+    forwarding: ForwardingConfig | None = None,
 ) -> CsvReadings:
     """The readings of a file.
 
-    `texts`: the columns that hold attributes. `keys`: those that hold numbers; None: all whose first value is one.
-    Numbers outside their `bounds` are invalid. A file without a column `deviceName` is of one device, which has the
-    file's name. Raises UsageError with a sentence that names file and line, RuntimeMissing without pandas.
+    `forwarding` says which columns are attributes and which are keys, and what is valid; without it all columns are
+    taken, as numbers where the first value is one. A row without a value of `group_by` is invalid. A file without a
+    column `deviceName` is of one device, which has the file's name. Raises UsageError with a sentence that names file
+    and line, RuntimeMissing without pandas.
     """
-    pd = import_pandas()
+    require_pandas()
+    keys, texts, bounds = None, group_by, {}
+    if forwarding is not None:
+        keys, texts, bounds = forwarding.telemetry, (*group_by, *forwarding.attribute_keys), forwarding.valid
     try:
         table = CsvTable(file, dataclasses.replace(form, ordered=False))
         time_column = form.time_column or _time_column(table)
@@ -68,7 +70,8 @@ def read_csv(
                 f"{file} has no column of times, such as {READING_TIME!r}; it has {', '.join(map(repr, table.names))}"
             )
         table = CsvTable(file, dataclasses.replace(form, ordered=False, time_column=time_column))
-        wanted_texts = [name for name in dict.fromkeys((DEVICE_NAME, *texts)) if _is_needed(name, table)]
+        required = {*table.names, *group_by} - ({DEVICE_NAME} - {*table.names})
+        wanted_texts = [name for name in dict.fromkeys((DEVICE_NAME, *texts)) if name in required]
         if keys is None:
             others = {time_column, *wanted_texts}
             numbers = [name for name in table.numeric_columns() if name not in others]
@@ -81,17 +84,14 @@ def read_csv(
         table.load(numbers, wanted_texts)
     except ValueError as error:
         raise UsageError(f"{_sentence(str(error))}", hint="docs/your-analytics.md shows a file.") from None
-    frame = pd.DataFrame({READING_TIME: pd.to_datetime(pd.Series(table.times_ms, dtype="int64"), unit="ms", utc=True)})
-    frame[DEVICE_NAME] = file.stem
-    for name in wanted_texts:
-        frame[name] = pd.Series(table.texts(name), dtype=object)
-    for name in numbers:
-        frame[name] = pd.Series(table.column(name), dtype="float64")
-    return _valid(frame, numbers, texts, bounds or {})
+    columns: dict[str, Any] = {READING_TIME: table.times_ms, DEVICE_NAME: [file.stem] * len(table.times_ms)}
+    columns |= {name: table.texts(name) for name in wanted_texts} | {name: table.column(name) for name in numbers}
+    frame = readings_frame(columns, texts=list(dict.fromkeys((DEVICE_NAME, *wanted_texts))), numbers=numbers)
+    return _valid(frame, numbers, group_by, bounds)
 
 
 def _valid(
-    frame: pd.DataFrame, numbers: Sequence[str], texts: Sequence[str], bounds: Mapping[str, Bounds]
+    frame: pd.DataFrame, numbers: Sequence[str], group_by: Sequence[str], bounds: Mapping[str, Bounds]
 ) -> CsvReadings:
     rows, invalid = len(frame), {}
     for key in numbers:
@@ -100,7 +100,7 @@ def _valid(
         if outside.any():
             invalid[f"{key} is not within {bound.min:g} and {bound.max:g}"] = int(outside.sum())
             frame.loc[outside, key] = math.nan
-    for name in texts:
+    for name in group_by:
         missing = frame[name] == ""
         if missing.any():
             invalid[f"{name} is missing"] = int(missing.sum())
@@ -109,17 +109,12 @@ def _valid(
     if empty.any():
         invalid["no valid number"] = int(empty.sum())
         frame = frame[~empty]
-    return CsvReadings(frame.sort_values(READING_TIME, kind="stable", ignore_index=True), rows, invalid)
+    return CsvReadings(frame.reset_index(drop=True), rows, invalid)
 
 
 def _time_column(table: CsvTable) -> str | None:
     by_folded = {name.casefold(): name for name in reversed(table.names)}
     return next((by_folded[name] for name in TIME_COLUMNS if name in by_folded), None)
-
-
-def _is_needed(name: str, table: CsvTable) -> bool:
-    """Whether the column is to be read; a file of one device need not name it."""
-    return name in table.names or name != DEVICE_NAME
 
 
 def _sentence(text: str) -> str:

@@ -17,6 +17,9 @@ COMMANDS: Final = {
     "aggregate": Entry(
         f"{_HERE}.aggregate:app", "Run the Spark job: the mean per zone and window, back to the server."
     ),
+    "analytics": Entry(
+        f"{_HERE}.analytics:app", "Write analytics of your own as Python functions, and try them without any server."
+    ),
     "rejects": Entry(f"{_HERE}.results:rejects_app", "Show the invalid records that the job kept."),
     "report": Entry(f"{_HERE}.results:report_app", "Draw a run as a page or a picture."),
     "watch": Entry(f"{_HERE}.watch:app", "Watch the data move from device to asset, live."),
