@@ -86,7 +86,9 @@ def read_csv(
         raise UsageError(f"{_sentence(str(error))}", hint="docs/your-analytics.md shows a file.") from None
     columns: dict[str, Any] = {READING_TIME: table.times_ms, DEVICE_NAME: [file.stem] * len(table.times_ms)}
     columns |= {name: table.texts(name) for name in wanted_texts} | {name: table.column(name) for name in numbers}
-    frame = readings_frame(columns, texts=list(dict.fromkeys((DEVICE_NAME, *wanted_texts))), numbers=numbers)
+    # As in the job, a function gets all keys and attributes of the forwarding, also those that nothing has.
+    all_texts = dict.fromkeys((DEVICE_NAME, *(wanted_texts if keys is None else texts)))
+    frame = readings_frame(columns, texts=list(all_texts), numbers=numbers if keys is None else list(keys))
     return _valid(frame, numbers, group_by, bounds)
 
 
