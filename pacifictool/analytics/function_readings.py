@@ -87,7 +87,8 @@ def read_csv(
     columns: dict[str, Any] = {READING_TIME: table.times_ms, DEVICE_NAME: [file.stem] * len(table.times_ms)}
     columns |= {name: table.texts(name) for name in wanted_texts} | {name: table.column(name) for name in numbers}
     # As in the job, a function gets all keys and attributes of the forwarding, also those that nothing has.
-    all_texts = dict.fromkeys((DEVICE_NAME, *(wanted_texts if keys is None else texts)))
+    has_device = forwarding is None or forwarding.device
+    all_texts = dict.fromkeys(((DEVICE_NAME,) if has_device else ()) + tuple(wanted_texts if keys is None else texts))
     frame = readings_frame(columns, texts=list(all_texts), numbers=numbers if keys is None else list(keys))
     return _valid(frame, numbers, group_by, bounds)
 

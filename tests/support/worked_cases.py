@@ -23,7 +23,7 @@ Place = tuple[str, str, int]
 
 def readings_of(file: Path) -> list[Reading]:
     """The readings of a file that `simulate --csv` wrote."""
-    found = []
+    found: list[Reading] = []
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             ts = datetime.fromisoformat(row.pop("ts"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,15 +26,14 @@ Try = Callable[..., TrialReport]
 def record_example(tmp_path: Path) -> Record:
     """Writes what the devices of an example's scenario publish, all or a fleet, into a file."""
 
-    def write(
-        name: str, *, fleet: int | None = None, seconds: float, seed: int = 1, file: str = "readings"
-    ) -> Recording:
-        scenario = load_scenario(EXAMPLES / f"{name}.toml")
-        devices = (scenario if fleet is None else scenario.with_fleet(fleet)).devices
-        options = FleetOptions(duration_seconds=seconds, seed=seed)
-        return record(devices, options, tmp_path / f"{file}.csv", start_ms=START_MS)
+    return partial(record_into, tmp_path / "readings.csv")
 
-    return write
+
+def record_into(file: Path, name: str, *, fleet: int | None = None, seconds: float, seed: int = 1) -> Recording:
+    """As `simulate --csv` does."""
+    scenario = load_scenario(EXAMPLES / f"{name}.toml")
+    devices = (scenario if fleet is None else scenario.with_fleet(fleet)).devices
+    return record(devices, FleetOptions(duration_seconds=seconds, seed=seed), file, start_ms=START_MS)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_solar_modules_against_the_mean_of_their_panel(record_example: Record, t
     for call in report.calls:
         panel = call.window.group["panel"]
         wanted, weak = solar(expected[panel, round(call.window.end.timestamp() * 1000)], panel)
-        actual = {(each.kind, each.entity): dict(each.values) for each in call.results}
+        actual = {(str(each.kind), each.entity): dict(each.values) for each in call.results}
         assert actual.keys() == wanted.keys()
         for place, values in wanted.items():
             assert actual[place] == pytest.approx(values, rel=1e-9), place
