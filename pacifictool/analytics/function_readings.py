@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIME_COLUMNS: Final = (READING_TIME, "time", "timestamp", "datetime", "date")
-"""Columns that are taken for the times of the readings, in any case of letters."""
+"""Names of columns that are taken for the times of the readings, in any case of letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,10 @@ def read_csv(
             raise ValueError(f"{file} has no numbers{'' if keys is None else ' of ' + ', '.join(map(repr, keys))}")
         table.load(numbers, wanted_texts)
     except ValueError as error:
-        raise UsageError(f"{_sentence(str(error))}", hint="docs/your-analytics.md shows a file.") from None
+        raise UsageError(
+            _sentence(str(error)),
+            hint="--time-column, --time-format, --decimal, --separator, --missing and --encoding say how it is written.",
+        ) from None
     columns: dict[str, Any] = {READING_TIME: table.times_ms, DEVICE_NAME: [file.stem] * len(table.times_ms)}
     columns |= {name: table.texts(name) for name in wanted_texts} | {name: table.column(name) for name in numbers}
     # As in the job, a function gets all keys and attributes of the forwarding, also those that nothing has.
@@ -116,8 +119,10 @@ def _valid(
 
 
 def _time_column(table: CsvTable) -> str | None:
+    """The column of that name, or else the first one whose name begins like it: "Date and time", "timestamp_utc"."""
     by_folded = {name.casefold(): name for name in reversed(table.names)}
-    return next((by_folded[name] for name in TIME_COLUMNS if name in by_folded), None)
+    similar = (name for folded, name in reversed(by_folded.items()) if folded.startswith(TIME_COLUMNS[1:]))
+    return next((by_folded[name] for name in TIME_COLUMNS if name in by_folded), next(similar, None))
 
 
 def _sentence(text: str) -> str:
