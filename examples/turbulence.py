@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement
 from math import atan2, degrees
 
 
-def moments(readings):
+def statistics(readings):
     data = readings[["u", "v", "w", "T"]].dropna()
     if data.empty:
         return {}

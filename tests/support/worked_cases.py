@@ -62,19 +62,16 @@ def turbulence(readings: Sequence[Reading]) -> dict[str, float]:
     means = {key: math.fsum(values) / count for key, values in columns.items()}
     deviations = {key: [value - means[key] for value in values] for key, values in columns.items()}
 
-    def moment(a: str, b: str) -> float:
-        return math.sumprod(deviations[a], deviations[b]) / count if hasattr(math, "sumprod") else _moment(a, b)
-
-    def _moment(a: str, b: str) -> float:
+    def covariance(a: str, b: str) -> float:
         return math.fsum(x * y for x, y in zip(deviations[a], deviations[b], strict=True)) / count
 
     speeds = zip(deviations["u"], deviations["v"], deviations["w"], strict=True)
     return {
         "count": count,
         **{f"mean_{key}": value for key, value in means.items()},
-        **{f"cov_{a}{b}": moment(a, b) for a, b in itertools.combinations_with_replacement(keys, 2)},
+        **{f"cov_{a}{b}": covariance(a, b) for a, b in itertools.combinations_with_replacement(keys, 2)},
         "tke": math.fsum(math.hypot(*speed) ** 2 for speed in speeds) / count / 2,
-        "u_star": math.sqrt(math.hypot(moment("u", "w"), moment("v", "w"))),
+        "u_star": math.sqrt(math.hypot(covariance("u", "w"), covariance("v", "w"))),
         "direction": (270 - math.degrees(math.atan2(means["v"], means["u"]))) % 360,
     }
 

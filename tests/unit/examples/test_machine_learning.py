@@ -53,7 +53,7 @@ def test_the_model_finds_the_anomalies_that_were_injected(
         )
         return changed * 2 >= end - begin
 
-    found, truth = set(), set()
+    found, injected_windows = set(), set()
     for call in report.calls:
         device, end = call.window.group["deviceName"], round(call.window.end.timestamp() * 1000)
         values = call.results[0].values
@@ -61,9 +61,12 @@ def test_the_model_finds_the_anomalies_that_were_injected(
         if values["anomalous"] > 0.5:
             found.add((device, end))
         if is_true(device, end - 5000, end):
-            truth.add((device, end))
-    assert len(truth) > 50
-    precision, recall = len(found & truth) / len(found), len(found & truth) / len(truth)
+            injected_windows.add((device, end))
+    assert len(injected_windows) > 50
+    precision, recall = (
+        len(found & injected_windows) / len(found),
+        len(found & injected_windows) / len(injected_windows),
+    )
     assert precision >= 0.95
     assert recall >= 0.95
 
