@@ -47,7 +47,7 @@ def test_the_model_finds_the_anomalies_that_were_injected(
     def is_true(device: str, begin: int, end: int) -> bool:
         """Whether half of the window's readings were changed."""
         changed = sum(
-            max(0, min(each.to_ts_ms + 100, end) - max(each.from_ts_ms, begin))
+            max(0, min(each.to_ts_ms + 250, end) - max(each.from_ts_ms, begin))
             for each in injected
             if each.device == device
         )
