@@ -317,7 +317,7 @@ class AggregationJob:
     def _show(self, run: _Run) -> None:
         if self._progress is None:
             return
-        tracker, state = self._tracker, run.delivery.state
+        tracker, delivery = self._tracker, run.delivery
         self._progress(
             JobProgress(
                 seconds=tracker.seconds,
@@ -328,10 +328,10 @@ class AggregationJob:
                 rejected=tracker.rejected.total(),
                 last_invalid=tracker.last_invalid,
                 open_windows=run.view.due_windows(),
-                posted=run.delivery.posted,
-                last_posted=state.last_posted,
+                posted=delivery.posted,
+                last_posted=delivery.last_posted,
                 lag=tracker.lag,
-                delivery_failure=state.failure,
+                delivery_failure=delivery.failure,
             )
         )
 
