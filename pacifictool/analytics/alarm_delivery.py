@@ -195,8 +195,7 @@ class AlarmDelivery:
             if not due:
                 break
             after = due[-1].place
-            if raising := [alarm.place for alarm in due if alarm.wanted is not None]:
-                self._store.mark_sending(raising)
+            self._store.mark_sending([alarm.place for alarm in due])
             sent = list(run_bounded(self._send_one, due, workers=min(len(due), self._target.connections)))
             acknowledged += self._note(sent)
             failures = [each.error for each in sent if each.error is not None and each.refusal is None]

@@ -31,7 +31,7 @@ class ListedTopic:
     def add(self, *records: tuple[str, int, float]) -> None:
         self.records += records
 
-    def batch(self, start: int, closed_until_ms: Mapping[str, int], **more: Any) -> BatchOutcome:
+    def batch(self, start: int, closed_ms: Mapping[str, int], **more: Any) -> BatchOutcome:
         """What the records from this offset on are counted as. None may be of a closed window."""
         partials: dict[tuple[str, str, int], PartialAggregate] = {}
         spans: dict[tuple[str, int, int], OffsetRange] = {}
@@ -39,7 +39,7 @@ class ListedTopic:
             group, at_ms, value = self.records[offset]
             for analytics in self.rules.analytics:
                 slide_end = (at_ms // analytics.slide_ms + 1) * analytics.slide_ms
-                for end in window_ends(analytics, slide_end, after_ms=closed_until_ms.get(analytics.name, 0)):
+                for end in window_ends(analytics, slide_end, after_ms=closed_ms.get(analytics.name, 0)):
                     state = b"" if analytics.function is not None else mean_state(1, round(value * UNITS))
                     key, place = (analytics.name, group, end), (analytics.name, end, 0)
                     if (known := partials.get(key)) is not None:

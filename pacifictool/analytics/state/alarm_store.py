@@ -68,12 +68,17 @@ class AlarmStore(StateDatabase):
             self._want(places)
 
     def forget_alarm_windows(self, analytics: str, span_ms: int) -> None:
-        """Drops windows that no alarm depends on any more: those that a window that takes more records does not look
-        back to. Of a group that raises alarms the newest one stays."""
+        """Drops windows that no alarm depends on any more: those that no window looks back to whose results may change.
+        Of a group that raises alarms the newest one stays."""
         closed_ms = self.closed_until_ms().get(analytics)
         if closed_ms is None:
             return
         with self._transaction():
+            for pending in ("evaluated <> count", "alarmed <> ifnull(evaluated, count)"):
+                ((first_ms,),) = self._db.execute(
+                    f"SELECT min(window_end) FROM windows WHERE {pending} AND analytics = ?", (analytics,)
+                )
+                closed_ms = closed_ms if first_ms is None else min(closed_ms, first_ms - 1)
             self._db.execute(
                 "DELETE FROM alarm_windows AS a WHERE analytics = ?1 AND window_end <= ?2 - ?3 AND (active = '[]' "
                 "OR EXISTS (SELECT 1 FROM alarm_windows AS n WHERE n.analytics = a.analytics "
@@ -134,7 +139,7 @@ class AlarmStore(StateDatabase):
     # --- which the platform has ----------------------------------------------------------------------------------
 
     def mark_sending(self, places: Iterable[AlarmPlace]) -> None:
-        """These alarms are about to be raised or changed: until the response, nothing is known about them."""
+        """These alarms are about to be raised, changed or cleared: until the response, nothing is known about them."""
         with self._transaction():
             self._db.executemany(f"UPDATE alarms SET acknowledged = '{UNKNOWN}' {_AT}", list(places))
 

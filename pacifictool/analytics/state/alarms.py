@@ -13,7 +13,7 @@ from pacifictool.analytics.alarms import ActiveAlarm, AlarmPlace, AlarmSource, A
 from pacifictool.analytics.state.outcomes import alarms_as_json, alarms_from_json, encoded
 
 UNKNOWN: Final = "?"
-"""Instead of a severity: the alarm was raised or changed, and nothing is known of the outcome."""
+"""Instead of a severity: the alarm was raised, changed or cleared, and nothing is known of the outcome."""
 CLEARED: Final = "CLEARED"
 """Instead of a severity: the platform refuses to clear the alarm."""
 

@@ -135,7 +135,7 @@ CREATE TABLE alarms (
     entity TEXT NOT NULL,
     type TEXT NOT NULL,
     desired TEXT,                     -- severity; NULL: not active
-    acknowledged TEXT,                -- severity; NULL: not active; '?': raised or changed, without a response so far
+    acknowledged TEXT,                -- severity; NULL: not active; '?': sent, without a response so far
     id TEXT,                          -- on the platform
     refused TEXT,                     -- the desired severity that the platform refuses; 'CLEARED' for a clear
     reason TEXT,
