@@ -59,13 +59,13 @@ class FunctionEvaluator:
         """Calls without results since the start."""
         self.last_failure: str | None = None
 
-    def evaluate_due(self, until_ms: int | None, stop: threading.Event) -> None:
-        """Calls the function for every window that ends at or before `until_ms` (None: all).
+    def evaluate_due(self, until_ms: int | None, stop: threading.Event) -> int:
+        """Calls the function for every window that ends at or before `until_ms` (None: all). Returns for how many.
 
         Returns early when `stop` is set: what is left stays due. Waits while Kafka is out of reach. Raises what waiting
         does not fix.
         """
-        failures = 0
+        failures = evaluated = 0
         while not stop.is_set() and (windows := self._next(until_ms)):
             try:
                 outcomes = self._outcomes(windows)
@@ -75,13 +75,14 @@ class FunctionEvaluator:
                 self._reporter.detail(f"{error.message} Trying again in {seconds:.0f} s.")
                 stop.wait(seconds)
             except PacificToolError:
-                if stop.is_set():
-                    return
-                raise
+                if not stop.is_set():
+                    raise
             else:
                 failures = 0
                 self._store.keep_outcomes(outcomes)
                 self._report(outcomes)
+                evaluated += len(outcomes)
+        return evaluated
 
     def _next(self, until_ms: int | None) -> list[WindowState]:
         """The windows to call for at once."""

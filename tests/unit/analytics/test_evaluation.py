@@ -19,6 +19,7 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import PartialAggregate
 from pacifictool.errors import AggregationError, CheckpointMismatch, KafkaUnreachable
 from pacifictool.functions import Alarm, Result
+from pacifictool.tools.backoff import Backoff
 from tests.support.functions import InProcessRunner, ListedTopic, SumFunction
 from tests.support.recorders import RecordingReporter
 from tests.support.scenarios import rules_of
@@ -226,7 +227,7 @@ def test_calls_are_made_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_outage_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_BACKOFF", evaluation.Backoff(0.01, 0.01))
+    monkeypatch.setattr(evaluation, "_BACKOFF", Backoff(0.01, 0.01))
     rig = Rig(tmp_path, total)
     rig.count(("A", 1, 2.0))
     rig.runner.errors = [Py4JError("timeout"), KafkaUnreachable("down")]
