@@ -1,0 +1,174 @@
+"""Alarms of devices and assets.
+
+At most one alarm of a type is active on an originator: raising it again changes the one that is there, and after a
+clear the next one has an id of its own (docs/servers/alarms.md#creating-and-updating, rows 3 and 7). So an id is never
+sent, which could bring a cleared alarm back (row 8), nor is a status other than ACTIVE_UNACK: one server clears by it,
+another ignores it (docs/servers/alarms.md#clearing-and-acknowledging, rows 3 and 4).
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pacifictool.errors import InvalidRequest, NotFound, UnexpectedAnswer
+from pacifictool.functions import SEVERITIES
+from pacifictool.rest.creation import name_changed
+from pacifictool.rest.entities import AnyEntity, EntityId, Reader, entity_id_of
+from pacifictool.rest.http import Session, segment
+from pacifictool.rest.paging import Paging
+
+_PATH = "/api/alarm"
+_ACTIVE_UNACK = "ACTIVE_UNACK"
+_STATUSES = (_ACTIVE_UNACK, "ACTIVE_ACK", "CLEARED_UNACK", "CLEARED_ACK")
+_LATEST_MS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmInfo:
+    """An alarm as the platform has it."""
+
+    id: str
+    """A UUID."""
+    type: str
+    severity: str
+    """One of `pacifictool.functions.SEVERITIES`."""
+    status: str
+    """ACTIVE_UNACK, ACTIVE_ACK, CLEARED_UNACK or CLEARED_ACK."""
+    start_ms: int
+    """ms since the epoch. 1.x and 2.x keep the one of the first raise
+    (docs/servers/alarms.md#creating-and-updating, row 5)."""
+    end_ms: int
+    """ms since the epoch: when it was raised last."""
+    details: Mapping[str, Any]
+    """{} where there are none, or something that is not a JSON object."""
+    originator: EntityId
+    """Kind and UUID of the device or asset; it may be deleted by now."""
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    """The whole JSON object as the server sent it."""
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """Raises UnexpectedAnswer."""
+        reader = Reader(document, "alarm")
+        details = reader.document.get("details")
+        return cls(
+            id=reader.identifier("id"),
+            type=reader.text("type"),
+            severity=_one_of(reader.text("severity"), "severity", SEVERITIES),
+            status=_one_of(reader.text("status"), "status", _STATUSES),
+            start_ms=_checked_time(reader.integer("startTs")),
+            end_ms=_checked_time(reader.integer("endTs")),
+            details=details if isinstance(details, dict) else {},
+            originator=EntityId(
+                Reader(reader.document.get("originator"), "alarm's originator").text("entityType"),
+                reader.identifier("originator"),
+            ),
+            raw=reader.document,
+        )
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is not cleared; it may be acknowledged."""
+        return self.status.startswith("ACTIVE")
+
+
+class Alarms:
+    """Raises, reads and clears alarms. Usable from many threads."""
+
+    def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
+        self._session = session
+        self._paging = paging
+
+    def raise_alarm(
+        self,
+        originator: AnyEntity,
+        type: str,  # noqa: A002
+        severity: str,
+        details: Mapping[str, Any],
+        start_ms: int,
+        end_ms: int,
+    ) -> AlarmInfo:
+        """Raises the alarm of that type, or gives the active one this severity, these details and these times.
+
+        Times are in ms since the epoch; 1.x and 2.x ignore them for an alarm that is active already. Safe to repeat,
+        and repeated on connection errors.
+
+        Raises InvalidRequest for what the platform cannot keep, NotFound for an originator that is not there (3.0 and
+        later), NameChanged when the server keeps another type.
+        """
+        # Servers disagree on an unknown severity (400, 500) and an empty type (400, 200):
+        # docs/servers/alarms.md#refusals, rows 1 to 4.
+        if severity not in SEVERITIES:
+            raise InvalidRequest(f"{severity!r} is not a severity.", hint=f"Use one of {', '.join(SEVERITIES)}.")
+        if not type.strip():
+            raise InvalidRequest("The type of an alarm cannot be empty.")
+        if not 0 < start_ms <= end_ms <= _LATEST_MS:
+            raise InvalidRequest(f"{start_ms} to {end_ms} are not the start and end of an alarm in ms since the epoch.")
+        identifier = entity_id_of(originator)
+        document = {
+            "originator": identifier.as_json(),
+            "type": type,
+            "severity": severity,
+            "status": _ACTIVE_UNACK,
+            "details": dict(details),
+            "startTs": start_ms,
+            "endTs": end_ms,
+        }
+        raised = AlarmInfo.from_json(self._session.request("POST", _PATH, json=document, repeatable=True, expect=dict))
+        if raised.originator != identifier:
+            raise UnexpectedAnswer(f"The server raised the alarm {type!r} on another entity than {identifier.id}.")
+        if raised.type != type:
+            raise name_changed(self._session, type, raised.type, raised.id, "raised just now")
+        return raised
+
+    def clear(self, alarm_id: str) -> None:
+        """Clears the alarm. One that is cleared already, or does not exist, is left as it is."""
+        try:
+            self._session.request("POST", f"{_PATH}/{segment(alarm_id)}/clear", repeatable=True)
+        except NotFound:
+            return
+        except InvalidRequest:
+            # What 3.5 and later say of one that is cleared: docs/servers/alarms.md#clearing-and-acknowledging, row 6.
+            try:
+                if self.get(alarm_id).is_active:
+                    raise
+            except NotFound:
+                return
+
+    def get(self, alarm_id: str) -> AlarmInfo:
+        """The alarm with that UUID, also when its originator is deleted. Raises NotFound."""
+        return AlarmInfo.from_json(self._session.request("GET", f"{_PATH}/{segment(alarm_id)}", expect=dict))
+
+    def active(self, originator: AnyEntity) -> builtins.list[AlarmInfo]:
+        """The alarms of the entity that are not cleared; see `list`."""
+        return self.list(originator, active=True)
+
+    def list(self, originator: AnyEntity, *, active: bool | None = None) -> builtins.list[AlarmInfo]:
+        """The alarms of the entity, the one that started last first; with `active` only those that are, or are not.
+
+        Alarms that other entities propagate to it are left out. Raises NotFound when the entity does not exist.
+        """
+        identifier = entity_id_of(originator)
+        path = f"{_PATH}/{segment(identifier.entity_type)}/{segment(identifier.id)}"
+        params = {} if active is None else {"searchStatus": "ACTIVE" if active else "CLEARED"}
+        found = [AlarmInfo.from_json(item) for item in self._paging().items_by_time(self._session, path, params)]
+        own = [each for each in found if each.originator == identifier and active in (None, each.is_active)]
+        return sorted(own, key=lambda each: (-each.start_ms, each.id))
+
+
+def _one_of(text: str, name: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise UnexpectedAnswer(
+            f"The server gives {text[:60]!r} as the {name} of an alarm.",
+            hint="Check that the server is of a generation that pacifictool supports.",
+        )
+    return text
+
+
+def _checked_time(time_ms: int) -> int:
+    if not 0 <= time_ms <= _LATEST_MS:
+        raise UnexpectedAnswer(f"The server gives {str(time_ms)[:60]} as a time of an alarm.")
+    return time_ms
