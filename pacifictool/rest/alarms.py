@@ -9,7 +9,9 @@ another ignores it (docs/servers/alarms.md#clearing-and-acknowledging, rows 3 an
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,6 +26,8 @@ _PATH = "/api/alarm"
 _ACTIVE_UNACK = "ACTIVE_UNACK"
 _STATUSES = (_ACTIVE_UNACK, "ACTIVE_ACK", "CLEARED_UNACK", "CLEARED_ACK")
 _LATEST_MS = 2**63 - 1
+MOST_OF_TENANT = 10_000
+"""Alarms of a tenant that are read to find those of some entities; ten requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,16 @@ class AlarmInfo:
 class Alarms:
     """Raises, reads and clears alarms. Usable from many threads."""
 
-    def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
+    def __init__(self, session: Session, paging: Callable[[], Paging], lists_tenant: Callable[[], bool]) -> None:
+        """`lists_tenant` says whether the server lists the alarms of the whole tenant."""
         self._session = session
         self._paging = paging
+        self._lists_tenant = lists_tenant
+
+    @property
+    def lists_tenant(self) -> bool:
+        """Whether `of_many` takes one request for any number of entities instead of one each. Raises PlatformError."""
+        return self._lists_tenant()
 
     def raise_alarm(
         self,
@@ -96,8 +107,9 @@ class Alarms:
         Times are in ms since the epoch; 1.x and 2.x ignore them for an alarm that is active already. Safe to repeat,
         and repeated on connection errors.
 
-        Raises InvalidRequest for what the platform cannot keep, NotFound for an originator that is not there (3.0 and
-        later), NameChanged when the server keeps another type.
+        Raises InvalidRequest for what the platform cannot keep, NotFound for an originator that does not exist (1.x
+        accepts it: docs/servers/alarms.md#creating-and-updating, row 14), NameChanged when the server keeps another
+        type.
         """
         # Servers disagree on an unknown severity (400, 500) and an empty type (400, 200):
         # docs/servers/alarms.md#refusals, rows 1 to 4.
@@ -153,10 +165,42 @@ class Alarms:
         """
         identifier = entity_id_of(originator)
         path = f"{_PATH}/{segment(identifier.entity_type)}/{segment(identifier.id)}"
-        params = {} if active is None else {"searchStatus": "ACTIVE" if active else "CLEARED"}
-        found = [AlarmInfo.from_json(item) for item in self._paging().items_by_time(self._session, path, params)]
-        own = [each for each in found if each.originator == identifier and active in (None, each.is_active)]
-        return sorted(own, key=lambda each: (-each.start_ms, each.id))
+        found = self._paging().items_by_time(self._session, path, _status_search(active))
+        return _ours(found, {identifier}, active)
+
+    def of_many(self, originators: Collection[AnyEntity], *, active: bool | None = None) -> builtins.list[AlarmInfo]:
+        """As `list`, of several entities; those that do not exist have none.
+
+        3.3 and later are asked for the alarms of the tenant, unless there are more than MOST_OF_TENANT of them
+        (docs/servers/alarms.md#reading, row 7); others for those of each entity.
+        """
+        wanted = {entity_id_of(each) for each in originators}
+        if len(wanted) > 1 and self._lists_tenant():
+            pages = self._paging().items_by_time(self._session, f"{_PATH}s", _status_search(active))
+            found = builtins.list(itertools.islice(pages, MOST_OF_TENANT + 1))
+            if len(found) <= MOST_OF_TENANT:
+                return _ours(found, wanted, active)
+        alarms: builtins.list[AlarmInfo] = []
+        for identifier in wanted:
+            with contextlib.suppress(NotFound):
+                alarms += self.list(identifier, active=active)
+        return sorted(alarms, key=_newest_first)
+
+
+def _status_search(active: bool | None) -> dict[str, str]:  # noqa: FBT001 - see `Alarms.list`
+    return {} if active is None else {"searchStatus": "ACTIVE" if active else "CLEARED"}
+
+
+def _ours(items: Iterable[Any], originators: Collection[EntityId], active: bool | None) -> list[AlarmInfo]:  # noqa: FBT001
+    """Those of the wanted entities, whatever else the server lists; that is not even read."""
+    ids = {each.id for each in originators}
+    found = [AlarmInfo.from_json(item) for item in items if Reader(item, "alarm").identifier("originator") in ids]
+    ours = (each for each in found if each.originator in originators and active in (None, each.is_active))
+    return sorted(ours, key=_newest_first)
+
+
+def _newest_first(alarm: AlarmInfo) -> tuple[int, str]:
+    return -alarm.start_ms, alarm.id
 
 
 def _one_of(text: str, name: str, known: tuple[str, ...]) -> str:

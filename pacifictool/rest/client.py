@@ -37,7 +37,7 @@ class Platform:
         self.assets = Assets(session, self._paging)
         self.telemetry = Telemetry(session, lambda: self._detected().telemetry)
         self.attributes = Attributes(session)
-        self.alarms = Alarms(session, self._paging)
+        self.alarms = Alarms(session, self._paging, lambda: self._detected().lists_alarms_of_tenant)
         self.events = Events(session, self._paging)
         self.dashboards = Dashboards(session, self._paging, lambda: self._detected().widgets)
 
