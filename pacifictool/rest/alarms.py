@@ -13,10 +13,10 @@ import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pacifictool.errors import InvalidRequest, NotFound, UnexpectedAnswer
-from pacifictool.functions import SEVERITIES
+from pacifictool.functions import SEVERITIES, Severity
 from pacifictool.rest.creation import name_changed
 from pacifictool.rest.entities import AnyEntity, EntityId, Reader, entity_id_of
 from pacifictool.rest.http import Session, segment
@@ -26,6 +26,9 @@ _PATH = "/api/alarm"
 _ACTIVE_UNACK = "ACTIVE_UNACK"
 _STATUSES = (_ACTIVE_UNACK, "ACTIVE_ACK", "CLEARED_UNACK", "CLEARED_ACK")
 _LATEST_MS = 2**63 - 1
+
+Word = TypeVar("Word", bound=str)
+
 MOST_OF_TENANT = 10_000
 """Alarms of a tenant that are read to find those of some entities; ten requests."""
 
@@ -37,7 +40,7 @@ class AlarmInfo:
     id: str
     """A UUID."""
     type: str
-    severity: str
+    severity: Severity
     """One of `pacifictool.functions.SEVERITIES`."""
     status: str
     """ACTIVE_UNACK, ACTIVE_ACK, CLEARED_UNACK or CLEARED_ACK."""
@@ -61,8 +64,8 @@ class AlarmInfo:
         return cls(
             id=reader.identifier("id"),
             type=reader.text("type"),
-            severity=_one_of(reader.text("severity"), "severity", SEVERITIES),
-            status=_one_of(reader.text("status"), "status", _STATUSES),
+            severity=_known(reader.text("severity"), "severity", SEVERITIES),
+            status=_known(reader.text("status"), "status", _STATUSES),
             start_ms=_checked_time(reader.integer("startTs")),
             end_ms=_checked_time(reader.integer("endTs")),
             details=details if isinstance(details, dict) else {},
@@ -187,6 +190,11 @@ class Alarms:
         return sorted(alarms, key=_newest_first)
 
 
+def most_urgent_first(alarms: Iterable[AlarmInfo]) -> list[AlarmInfo]:
+    """Active ones before cleared ones, then by severity, then the one that started last."""
+    return sorted(alarms, key=lambda each: (not each.is_active, SEVERITIES.index(each.severity), *_newest_first(each)))
+
+
 def _status_search(active: bool | None) -> dict[str, str]:  # noqa: FBT001 - see `Alarms.list`
     return {} if active is None else {"searchStatus": "ACTIVE" if active else "CLEARED"}
 
@@ -203,13 +211,14 @@ def _newest_first(alarm: AlarmInfo) -> tuple[int, str]:
     return -alarm.start_ms, alarm.id
 
 
-def _one_of(text: str, name: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise UnexpectedAnswer(
-            f"The server gives {text[:60]!r} as the {name} of an alarm.",
-            hint="Check that the server is of a generation that pacifictool supports.",
-        )
-    return text
+def _known(text: str, name: str, known: tuple[Word, ...]) -> Word:
+    for word in known:
+        if text == word:
+            return word
+    raise UnexpectedAnswer(
+        f"The server gives {text[:60]!r} as the {name} of an alarm.",
+        hint="Check that the server is of a generation that pacifictool supports.",
+    )
 
 
 def _checked_time(time_ms: int) -> int:
