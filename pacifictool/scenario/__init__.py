@@ -4,6 +4,7 @@ A scenario is a TOML file; the tutorial's is the default and a package resource 
 """
 
 from pacifictool.scenario.aggregates import Aggregate
+from pacifictool.scenario.alarms import AlarmSpec
 from pacifictool.scenario.analytics import Analytics
 from pacifictool.scenario.devices import DeviceSpec, FleetSpec
 from pacifictool.scenario.forwarding import Bounds, ForwardingConfig
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_NAME_LENGTH",
     "READING_TIME",
     "Aggregate",
+    "AlarmSpec",
     "Analytics",
     "AssetSpec",
     "Attribute",

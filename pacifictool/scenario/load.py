@@ -102,7 +102,7 @@ def _describe_error(error: Any) -> str:
     return f"{place}: {message}" if place else message
 
 
-_LISTS_OF_TABLES = ("analytics", "devices", "assets")
+_LISTS_OF_TABLES = ("analytics", "alarms", "devices", "assets")
 _MESSAGES = {
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",

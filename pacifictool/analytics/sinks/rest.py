@@ -7,16 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
+from pacifictool.analytics.refusals import is_refusal
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_entity
 from pacifictool.analytics.windows import WindowResult
-from pacifictool.errors import (
-    AlreadyExists,
-    InvalidRequest,
-    NotFound,
-    PacificToolError,
-    PlatformError,
-    PlatformUnreachable,
-)
+from pacifictool.errors import AlreadyExists, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.rest.entities import Asset, Device
 
 Entity = Asset | Device
@@ -108,13 +102,10 @@ class RestSink(Sink):
     def _deliver_entity(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> PacificToolError | None:
         try:
             self._write(results)
-        except (InvalidRequest, AlreadyExists) as error:
-            # AlreadyExists: a database that takes two names for one; the other one is not ours to write to.
-            if not _is_final(error):
+        except PacificToolError as error:
+            if not is_refusal(error):
                 return error
             callback.refused(results, error.message)
-        except PacificToolError as error:
-            return error
         else:
             callback.accepted(results)
         return None
@@ -158,14 +149,3 @@ class RestSink(Sink):
             entity = create(name, self._entity_type)
             self._created.add(kind)
         return entity
-
-
-def _is_final(error: PlatformError) -> bool:
-    """Whether the platform itself found fault with the results, which no repetition fixes.
-
-    Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
-    """
-    if error.during_login:
-        return False
-    # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
-    return error.status in (None, 400, 500)

@@ -167,11 +167,11 @@ def identity_of(folder: Path) -> JobIdentity | None:
 def target_of(folder: Path) -> str | None:
     """Where the results of the job in a folder go; None when no job has begun there, or it cannot be read.
 
-    Knows the store of the earlier version, too, which the next run brings over.
+    Knows the stores of earlier versions, too, which the next run brings over.
     """
     if (folder / FILE_NAME).is_file():
         with contextlib.suppress(AggregationError):
-            with contextlib.closing(JobView(folder, formats=(VERSION - 1, VERSION))) as view:
+            with contextlib.closing(JobView(folder, formats=range(2, VERSION + 1))) as view:
                 target = view.identity_document().get("target")
             return target if isinstance(target, str) else None
     return None
