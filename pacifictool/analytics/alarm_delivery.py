@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from pacifictool.analytics.alarms import AlarmPlace, AlarmRules, AlarmSource, AlarmWindow
 from pacifictool.analytics.engine.aggregates import StateLayout
@@ -18,7 +18,7 @@ from pacifictool.analytics.state.alarm_store import SeriesAlarms
 from pacifictool.analytics.state.alarms import UNKNOWN, DueAlarm, Series
 from pacifictool.analytics.state.queries import WindowState
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.errors import AuthenticationFailed, PacificToolError, PlatformUnreachable
+from pacifictool.errors import AuthenticationFailed, PacificToolError, PlatformUnreachable, UsageError
 from pacifictool.progress import Reporter
 from pacifictool.tools.threads import run_bounded
 
@@ -34,13 +34,20 @@ _REPORT_REFUSED: Final = 3
 class AlarmTarget(Protocol):
     """Where alarms go. Both methods may be called from several threads, and again for what was done already."""
 
-    target: str
-    """For people: "http://localhost:8080"."""
-    connections: int
-    """How many calls it takes at once."""
+    @property
+    def target(self) -> str:
+        """For people: "http://localhost:8080"."""
+        ...
 
-    def raise_alarm(self, alarm: AlarmSource) -> str:
+    @property
+    def connections(self) -> int:
+        """How many calls it takes at once. Raises PacificToolError."""
+        ...
+
+    def raise_alarm(self, alarm: AlarmSource, *, again: bool) -> str:
         """Raises the alarm, or changes the one of this type that is active on the entity; returns its id.
+
+        `again`: an earlier attempt may have been processed, or still be under way.
 
         Raises PacificToolError, for which refusals.is_refusal says whether it may pass.
         """
@@ -195,8 +202,14 @@ class AlarmDelivery:
             if not due:
                 break
             after = due[-1].place
+            try:
+                workers = min(len(due), self._target.connections)
+            except UsageError:
+                raise  # such as a password that nobody knows
+            except PacificToolError as error:
+                return acknowledged, first_failure or error
             self._store.mark_sending([alarm.place for alarm in due])
-            sent = list(run_bounded(self._send_one, due, workers=min(len(due), self._target.connections)))
+            sent = list(run_bounded(self._send_one, due, workers=workers))
             acknowledged += self._note(sent)
             failures = [each.error for each in sent if each.error is not None and each.refusal is None]
             first_failure = first_failure or next(iter(failures), None)
@@ -208,7 +221,7 @@ class AlarmDelivery:
     def _send_one(self, alarm: DueAlarm) -> _Sent:
         try:
             if alarm.wanted is not None:
-                return _Sent(alarm, self._target.raise_alarm(alarm.wanted))
+                return _Sent(alarm, self._target.raise_alarm(alarm.wanted, again=alarm.acknowledged == UNKNOWN))
             self._target.clear(alarm.place, None if alarm.acknowledged == UNKNOWN else alarm.id)
         except PacificToolError as error:
             return _Sent(alarm, error=error)
@@ -238,9 +251,3 @@ class AlarmDelivery:
         if (more := len(refused) - _REPORT_REFUSED) > 0:
             self._reporter.warning(f"{self._target.target} refuses {more} more alarms.")
         return len(done) + len(refused)
-
-
-def details_text(details: Mapping[str, Any]) -> str:
-    """The values of an alarm's details on one line: "temperature 8.5  readings 12"."""
-    values = details.get("values")
-    return "  ".join(f"{key} {value:.6g}" for key, value in values.items()) if isinstance(values, Mapping) else ""

@@ -7,6 +7,7 @@ window with results decides: a group that falls silent keeps its alarms, and a f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -191,7 +192,8 @@ class AlarmRules:
             "windowEnd": utc_iso(window.end_ms),
         }
         if active.condition is not None:
-            found["condition"] = active.condition
+            # A server refuses what looks like a tag of HTML (docs/servers/alarms.md#creating-and-updating, row 13).
+            found["condition"] = re.sub(r"<(?=[A-Za-z!/?])", "< ", active.condition)
         if window.own:
             found["values"] = dict(window.own)
         for alarm in window.raised or () if active.origin == FUNCTION else ():

@@ -35,7 +35,7 @@ class AlarmPlatform:
     calls: list[tuple[str, AlarmPlace]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def raise_alarm(self, alarm: AlarmSource) -> str:
+    def raise_alarm(self, alarm: AlarmSource, *, again: bool = False) -> str:
         with self._lock:
             self.before("raise")
             self.calls.append(("raise", alarm.place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -63,9 +63,6 @@ class RestSink(Sink):
         self._known: dict[tuple[str, str], Entity] = {}
         self._likely_new = False
         """Whether the last entity looked for was missing: then the next is created without looking."""
-        self._created: set[str] = set()
-        """Kinds of which an entity was created."""
-        self._creating = threading.Lock()
         self._closed = threading.Event()
         self._connections = connections
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
@@ -130,7 +127,7 @@ class RestSink(Sink):
         store = self._stores[kind]
         if self._likely_new:
             try:
-                return self._create(kind, store.create, name)
+                return store.create(name, self._entity_type)
             except AlreadyExists:
                 self._likely_new = False
         else:
@@ -138,14 +135,4 @@ class RestSink(Sink):
             if entity is not None:
                 return entity
             self._likely_new = True
-        return self._create(kind, store.get_or_create, name)
-
-    def _create(self, kind: str, create: Callable[[str, str], Entity], name: str) -> Entity:
-        """The first entity of a kind is created alone: a server may make the profile of its type with it, and refuse
-        a second request that does the same (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
-        if kind in self._created:
-            return create(name, self._entity_type)
-        with self._creating:
-            entity = create(name, self._entity_type)
-            self._created.add(kind)
-        return entity
+        return store.get_or_create(name, self._entity_type)

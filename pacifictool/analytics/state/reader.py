@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from pacifictool.analytics.state.alarms import AlarmCounts
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch, StateQueries
 from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME, VERSION
@@ -175,3 +176,12 @@ def target_of(folder: Path) -> str | None:
                 target = view.identity_document().get("target")
             return target if isinstance(target, str) else None
     return None
+
+
+def has_alarms(folder: Path) -> bool:
+    """Whether the job in a folder has alarms, which it may have to clear although nothing raises any now."""
+    with contextlib.suppress(AggregationError):
+        if (view := JobView.open(folder)) is not None:
+            with contextlib.closing(view):
+                return view.alarm_counts() != AlarmCounts()
+    return False

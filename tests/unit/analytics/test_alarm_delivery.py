@@ -422,10 +422,10 @@ def test_one_alarm_that_fails_does_not_keep_the_others_waiting(tmp_path: Path) -
 
     original = rig.platform.raise_alarm
 
-    def moody(alarm: Any) -> str:
+    def moody(alarm: Any, *, again: bool = False) -> str:
         if alarm.entity == "A":
             raise ServerFault("It stumbles.")
-        return original(alarm)
+        return original(alarm, again=again)
 
     rig.platform.raise_alarm = moody  # type: ignore[method-assign]
     rig.count(("A", 1, 11.0), ("B", 1, 11.0))
