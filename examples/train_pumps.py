@@ -13,7 +13,7 @@ def train(file):
     readings = pd.read_csv(file, parse_dates=["ts"])
     windows = readings.groupby(["deviceName", pd.Grouper(key="ts", freq="5s")])
     found = [features(window) for _, window in windows]
-    return EllipticEnvelope(contamination=0.002, random_state=1).fit([row for row in found if row])
+    return EllipticEnvelope(contamination=0.001, support_fraction=1).fit([row for row in found if row])
 
 
 if __name__ == "__main__":

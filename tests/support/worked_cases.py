@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import math
 import statistics
 from collections import defaultdict
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 Reading = Mapping[str, Any]
-Place = tuple[str, str, int]
-"""Kind and name of the entity, and the end of the window in milliseconds."""
+TEXTS = ("deviceName", "parcel", "panel", "station")
+"""Members of records that are no numbers."""
 
 
 def readings_of(file: Path) -> list[Reading]:
@@ -31,6 +32,14 @@ def readings_of(file: Path) -> list[Reading]:
                 {"ts": round(ts.timestamp() * 1000)} | {key: _value(text) for key, text in row.items() if text}
             )
     return found
+
+
+def reading_of_record(value: bytes, arrived_ms: int | None) -> Reading:
+    """The reading that a record of the topic holds; with `arrived_ms` that is its time."""
+    record = json.loads(value)
+    return {key: each if key in TEXTS else float(each) for key, each in record.items() if key != "ts"} | {
+        "ts": int(record["ts"]) if arrived_ms is None else arrived_ms
+    }
 
 
 def _value(text: str) -> str | float:
@@ -83,6 +92,8 @@ def solar(readings: Sequence[Reading], panel: str) -> tuple[dict[tuple[str, str]
         by_module[reading["deviceName"]].append(reading["power"])
     powers = {module: statistics.fmean(values) for module, values in by_module.items()}
     mean, spread = statistics.fmean(powers.values()), statistics.pstdev(powers.values())
+    if spread == 0:
+        return {}, set()
     results = {
         ("device", module): {"power_mean": power, "deviation": (power - mean) / spread}
         for module, power in powers.items()
