@@ -25,7 +25,7 @@ _KEYS_PER_REQUEST = 50
 _INTERVALS_PER_REQUEST = 700
 """A later server refuses a query with more."""
 
-AGGREGATIONS = ("AVG", "MIN", "MAX", "SUM", "COUNT")
+
 
 
 @dataclass(frozen=True, slots=True)

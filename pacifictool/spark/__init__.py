@@ -13,6 +13,7 @@ The guide is docs/spark.md.
 
 from __future__ import annotations
 
+from pacifictool.spark.readings import parsed, readings
 from pacifictool.spark.session import local_session, register
 
-__all__ = ["local_session", "register"]
+__all__ = ["local_session", "parsed", "readings", "register"]

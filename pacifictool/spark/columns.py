@@ -90,11 +90,11 @@ def key_column(values: Sequence[Any], kind: DataType) -> pyarrow.Array:
     if isinstance(kind, DoubleType):
         return numbers(found)
     if isinstance(kind, LongType):
-        return compute.cast(
-            compute.if_else(compute.match_substring_regex(found, _WHOLE), found, None), pyarrow.int64()
-        )
+        return compute.cast(compute.if_else(compute.match_substring_regex(found, _WHOLE), found, None), pyarrow.int64())
     if isinstance(kind, BooleanType):
-        return compute.if_else(compute.is_in(found, pyarrow.array(["true", "false"])), compute.equal(found, "true"), None)
+        return compute.if_else(
+            compute.is_in(found, pyarrow.array(["true", "false"])), compute.equal(found, "true"), None
+        )
     return found
 
 

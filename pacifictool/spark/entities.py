@@ -10,7 +10,7 @@ from pacifictool.rest import Asset, Device, EntityId, Platform
 from pacifictool.rest.resources import NamedResources
 from pacifictool.spark.columns import TEXT, TIME, table_schema, text_of
 from pacifictool.spark.filters import Selection
-from pacifictool.spark.options import DEVICE, KINDS, EntityOptions
+from pacifictool.spark.options import DEVICE, EntityOptions
 from pacifictool.tools.threads import run_bounded
 
 ENTITY_COLUMNS: Final = table_schema(entity_kind=TEXT, entity_id=TEXT, name=TEXT, type=TEXT)
@@ -42,8 +42,9 @@ def find_entities(
     platform: Platform, kinds: Iterable[str], options: EntityOptions, selection: Selection
 ) -> Iterator[Device | Asset]:
     """The entities of these kinds that options and filters leave, page by page or looked up by name."""
-    wanted_names, wanted_types = _both(options.names, selection.only("name")), _both(
-        options.entity_type, selection.only("type")
+    wanted_names, wanted_types = (
+        _both(options.names, selection.only("name")),
+        _both(options.entity_type, selection.only("type")),
     )
     for kind in kinds:
         if not selection.admits("entity_kind", kind):
@@ -80,17 +81,10 @@ def _both(first: Iterable[str] | None, second: Iterable[str] | None) -> set[str]
     return set(first) & set(second)
 
 
-def _listed(
-    resources: NamedResources[Any], names: set[str] | None, types: set[str] | None
-) -> Iterable[Device | Asset]:
+def _listed(resources: NamedResources[Any], names: set[str] | None, types: set[str] | None) -> Iterable[Device | Asset]:
     if names is not None and len(names) <= _LOOKED_UP:
         found = run_bounded(resources.find, sorted(names), workers=_LOOK_UPS_AT_ONCE, name="look-up")
         return (entity for entity in found if entity is not None)
     if types is not None:
         return chain.from_iterable(resources.list(type=each) for each in sorted(types))
     return resources.list()
-
-
-__all__ = [
-    "ENTITIES", "ENTITY_COLUMNS", "ENTITY_TEXTS", "KINDS", "EntityRef", "entity_rows", "find_entities", "ref_of",
-]  # fmt: skip

@@ -20,7 +20,7 @@ def hints_shown() -> Iterator[None]:
         yield
     except PacificToolError as error:
         if error.hint and error.hint not in str(error):
-            error.args = (f"{error.message} {error.hint}",)
+            error.args = (f"{error} {error.hint}",)
         raise
 
 

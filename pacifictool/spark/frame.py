@@ -139,9 +139,11 @@ def _columns(batch: pyarrow.RecordBatch) -> Callable[[str], list[Any]]:
         if pyarrow.types.is_timestamp(found.type):
             found = found.cast(pyarrow.timestamp("us", tz=found.type.tz)).cast(pyarrow.int64())
         elif pyarrow.types.is_float32(found.type):
-            return [None if value is None else float(str(value)) for value in found.to_numpy(zero_copy_only=False)] if (
-                found.null_count == 0
-            ) else found.to_pylist()
+            return (
+                [None if value is None else float(str(value)) for value in found.to_numpy(zero_copy_only=False)]
+                if (found.null_count == 0)
+                else found.to_pylist()
+            )
         values: list[Any] = found.to_pylist()
         if pyarrow.types.is_decimal(found.type):
             return [_of_decimal(value) for value in values]

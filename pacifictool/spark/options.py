@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pacifictool.errors import SettingsError, did_you_mean
-from pacifictool.rest import SERVER_SCOPE, SHARED_SCOPE
+from pacifictool.rest import SERVER_SCOPE
 from pacifictool.rest.attributes import SCOPES
-from pacifictool.rest.telemetry import AGGREGATIONS, RANGE_PAGE
+from pacifictool.rest.telemetry import RANGE_PAGE
 from pacifictool.spark.login import PlatformLogin, without_secrets
 from pacifictool.tools.times import parse_duration
 
@@ -26,7 +26,7 @@ _OF_SPARK: Final = frozenset({"path", "checkpointlocation", "queryname", "merges
 
 
 def _listed(value: Any) -> Any:
-    """"a,b" or, where items hold commas, a JSON list."""
+    """ "a,b" or, where items hold commas, a JSON list."""
     if not isinstance(value, str):
         return value
     if not value.lstrip().startswith("["):
@@ -113,9 +113,9 @@ class KeyOptions(ReadOptions):
 class AttributeOptions(KeyOptions):
     """The table `attributes`."""
 
-    scope: Annotated[
-        tuple[Literal["CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"], ...], BeforeValidator(_scopes)
-    ] = SCOPES
+    scope: Annotated[tuple[Literal["CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"], ...], BeforeValidator(_scopes)] = (
+        SCOPES
+    )
 
 
 class SeriesOptions(KeyOptions):
@@ -189,7 +189,7 @@ def parse_options(kind: type[Options], given: Mapping[str, str], what: str) -> O
         return kind.model_validate(values)
     except ValidationError as error:
         raise SettingsError(
-            f"{what}: {'; '.join(_described(each) for each in error.errors(include_url=False))}.",
+            f"{what}: {'; '.join(_described(each) for each in error.errors(include_url=False)).rstrip('?')}.",
             hint="docs/spark.md lists every option.",
         ) from None
 
@@ -200,12 +200,5 @@ def _described(error: Any) -> str:
     if error["type"] in ("literal_error", "enum") and isinstance(error["input"], str):
         choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         suggestion = did_you_mean(error["input"], choices)
-        message = f"{error['input']!r} is not possible. {suggestion or 'It ' + message}".rstrip(".")
+        message = f"{error['input']!r} is not possible: {suggestion or message}"
     return f"{name}: {message}" if name else message
-
-
-__all__ = [
-    "AGGREGATIONS", "ASSET", "DEVICE", "KINDS", "LATEST_MS", "SERVER_SCOPE", "SHARED_SCOPE", "AttributeOptions",
-    "EntityOptions", "KeyOptions", "ReadOptions", "SeriesOptions", "SourceOptions", "WriteAttributeOptions",
-    "WriteOptions", "parse_options",
-]  # fmt: skip

@@ -42,9 +42,7 @@ def register(
     from pacifictool.spark.source import PlatformSource
 
     if settings is None:
-        settings = resolved_settings(
-            url=url, username=username, password_file=password_file, api_key_file=api_key_file
-        )
+        settings = resolved_settings(url=url, username=username, password_file=password_file, api_key_file=api_key_file)
 
     # A class of its own, since Spark instantiates it with the options alone; being local, it is pickled by value.
     class RegisteredSource(PlatformSource):

@@ -17,7 +17,15 @@ LATEST: Final = table_schema(
     entity_kind=TEXT, entity_id=TEXT, name=TEXT, type=TEXT, key=TEXT, ts=TIME, value=NUMBER_COLUMN, text=TEXT
 )
 ATTRIBUTES: Final = table_schema(
-    entity_kind=TEXT, entity_id=TEXT, name=TEXT, type=TEXT, scope=TEXT, key=TEXT, ts=TIME, value=NUMBER_COLUMN, text=TEXT
+    entity_kind=TEXT,
+    entity_id=TEXT,
+    name=TEXT,
+    type=TEXT,
+    scope=TEXT,
+    key=TEXT,
+    ts=TIME,
+    value=NUMBER_COLUMN,
+    text=TEXT,
 )
 
 Row = Mapping[str, Any]
@@ -47,9 +55,7 @@ def wanted_keys(options: KeyOptions, selection: Selection) -> list[str] | None:
     return [key for key in dict.fromkeys(listed) if selection.admits("key", key)]
 
 
-def latest_rows(
-    platform: Platform, entity: EntityRef, keys: Sequence[str] | None, selection: Selection
-) -> list[Row]:
+def latest_rows(platform: Platform, entity: EntityRef, keys: Sequence[str] | None, selection: Selection) -> list[Row]:
     """Rows of `latest`."""
     if keys is None:
         keys = [key for key in platform.telemetry.keys(entity.platform_id) if selection.admits("key", key)]

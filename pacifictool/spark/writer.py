@@ -9,14 +9,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 from pyspark.sql.datasource import DataSourceArrowWriter, DataSourceStreamArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
 from pacifictool.errors import InvalidRequest, NotFound, PlatformError
-from pacifictool.rest import SHARED_SCOPE, Asset, Device, EntityId, Platform
+from pacifictool.rest import SERVER_SCOPE, SHARED_SCOPE, Asset, Device, EntityId, Platform
 from pacifictool.rest.resources import NamedResources
 from pacifictool.rest.values import Value
 from pacifictool.spark.columns import Batch
@@ -63,9 +62,7 @@ class RowWriter:
 
     def layout(self) -> FrameLayout:
         """Raises SettingsError."""
-        return FrameLayout.of(
-            self.schema, self.options, f"Writing {self.table!r}", with_ts=self.table == TIMESERIES
-        )
+        return FrameLayout.of(self.schema, self.options, f"Writing {self.table!r}", with_ts=self.table == TIMESERIES)
 
     def write(self, batches: Iterator[Batch]) -> WrittenPart:
         """Writes all of a task's rows. Raises PlatformError, InvalidRequest with the row that is at fault."""
@@ -185,7 +182,7 @@ class _Task:
         for scope, values in by_scope.items():
             if scope == SHARED_SCOPE:
                 self._platform.attributes.set_shared(entity, values)
-            elif scope == "SERVER_SCOPE":
+            elif scope == SERVER_SCOPE:
                 self._platform.attributes.set_server(entity, values)
             else:
                 raise InvalidRequest(
@@ -248,6 +245,3 @@ def _keep_newest(series: Series, more: Series) -> None:
     for key, found in more.items():
         if key not in series or found[0] >= series[key][0]:
             series[key] = found
-
-
-__all__ = ["WRITABLE", "PlatformStreamWriter", "PlatformWriter", "RowWriter", "WrittenPart", "partial"]
