@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "import": Entry(f"{_HERE}.provisioning:import_app", "Import a plugin, rule or rule chain from a JSON file."),
     "device": Entry(f"{_HERE}.entities:device_app", "Create, list and delete devices; show their tokens."),
     "asset": Entry(f"{_HERE}.entities:asset_app", "Create, list and delete assets."),
+    "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
 }
 

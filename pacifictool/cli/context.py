@@ -225,12 +225,15 @@ class CliSession:
 
         return self.environment.state_dir / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Returns when the user agrees. Raises UsageError when nobody can answer, Abort when the answer is no."""
+    def confirm(self, question: str, *, yes: bool, does: str = "deletes data") -> None:
+        """Returns when the user agrees. Raises UsageError when nobody can answer, Abort when the answer is no.
+
+        `does` says what needs the confirmation.
+        """
         if yes:
             return
         if not self.environment.stdin_is_terminal:
-            raise UsageError("This deletes data, and there is no terminal to confirm it on.", hint="Add --yes.")
+            raise UsageError(f"This {does}, and there is no terminal to confirm it on.", hint="Add --yes.")
         self.environment.stderr.write(f"{one_line(question)} [y/N] ")
         self.environment.stderr.flush()
         if self.environment.stdin.readline().strip().lower() not in ("y", "yes"):
