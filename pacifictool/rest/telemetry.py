@@ -26,8 +26,6 @@ _INTERVALS_PER_REQUEST = 700
 """A later server refuses a query with more."""
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Point:
     """One value of one key."""
@@ -127,9 +125,7 @@ class Telemetry:
             for key, found in self.latest_as_sent(entity, keys).items()
         }
 
-    def latest_as_sent(
-        self, entity: AnyEntity, keys: Sequence[str] | None = None
-    ) -> dict[str, tuple[int, Any] | None]:
+    def latest_as_sent(self, entity: AnyEntity, keys: Sequence[str] | None = None) -> dict[str, tuple[int, Any] | None]:
         """As `latest`: timestamp and value as the server prints it."""
         wanted = self.keys(entity) if keys is None else [_checked(key) for key in keys]
         found: dict[str, tuple[int, Any] | None] = dict.fromkeys(wanted)

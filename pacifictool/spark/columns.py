@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-import pyarrow
-import pyarrow.compute
+import pyarrow as pa
+from pyarrow import compute
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
@@ -23,9 +23,9 @@ from pyspark.sql.types import (
 from pacifictool.errors import SettingsError, did_you_mean
 from pacifictool.rest.values import NUMBER
 
-Batch = pyarrow.RecordBatch
+Batch: TypeAlias = pa.RecordBatch
 BATCH_ROWS: Final = 10_000
-_TIME: Final = pyarrow.timestamp("us", tz="UTC")
+_TIME: Final = pa.timestamp("us", tz="UTC")
 _WHOLE: Final = r"^-?[0-9]{1,18}$"
 KEY_TYPES: Final = (DoubleType, LongType, StringType, BooleanType)
 """What the column of a key can be, in the wide layout."""
@@ -39,7 +39,7 @@ def table_schema(**columns: DataType) -> StructType:
 TEXT, NUMBER_COLUMN, TIME, SWITCH = StringType(), DoubleType(), TimestampType(), BooleanType()
 
 
-def arrow_schema(schema: StructType) -> pyarrow.Schema:
+def arrow_schema(schema: StructType) -> pa.Schema:
     """As Spark wants it of a Python data source."""
     return to_arrow_schema(schema, timezone="UTC")
 
@@ -59,9 +59,9 @@ def check_columns(asked: StructType, known: StructType, what: str) -> None:
             )
 
 
-def times(ts_ms: Sequence[int | None]) -> pyarrow.Array:
+def times(ts_ms: Sequence[int | None]) -> pa.Array:
     """Timestamps from ms since the epoch."""
-    return pyarrow.compute.multiply(pyarrow.array(ts_ms, pyarrow.int64()), 1000).cast(_TIME)
+    return compute.multiply(pa.array(ts_ms, pa.int64()), 1000).cast(_TIME)
 
 
 def text_of(value: Any) -> str | None:
@@ -69,53 +69,50 @@ def text_of(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def texts(values: Sequence[Any]) -> pyarrow.Array:
+def texts(values: Sequence[Any]) -> pa.Array:
     """`text_of` for a column."""
     if not all(type(value) is str for value in values):
         values = [text_of(value) for value in values]
-    return pyarrow.array(values, pyarrow.string())
+    return pa.array(values, pa.string())
 
 
-def numbers(found: pyarrow.Array) -> pyarrow.Array:
+def numbers(found: pa.Array) -> pa.Array:
     """The texts that are numbers as doubles, null for all others: the rule of `rest.values.decode_text`."""
-    compute = pyarrow.compute
     plain = compute.if_else(compute.match_substring_regex(found, f"^({NUMBER})$"), found, None)
-    doubles = compute.cast(plain, pyarrow.float64())
+    doubles = compute.cast(plain, pa.float64())
     return compute.if_else(compute.is_finite(doubles), doubles, None)
 
 
-def key_column(values: Sequence[Any], kind: DataType) -> pyarrow.Array:
+def key_column(values: Sequence[Any], kind: DataType) -> pa.Array:
     """The values of one key as a column of the type that a user's schema asks for; null where they are of another."""
-    compute, found = pyarrow.compute, texts(values)
+    found = texts(values)
     if isinstance(kind, DoubleType):
         return numbers(found)
     if isinstance(kind, LongType):
-        return compute.cast(compute.if_else(compute.match_substring_regex(found, _WHOLE), found, None), pyarrow.int64())
+        return compute.cast(compute.if_else(compute.match_substring_regex(found, _WHOLE), found, None), pa.int64())
     if isinstance(kind, BooleanType):
-        return compute.if_else(
-            compute.is_in(found, pyarrow.array(["true", "false"])), compute.equal(found, "true"), None
-        )
+        return compute.if_else(compute.is_in(found, pa.array(["true", "false"])), compute.equal(found, "true"), None)
     return found
 
 
-def batch_of(schema: pyarrow.Schema, columns: Mapping[str, Callable[[], pyarrow.Array]]) -> Batch:
+def batch_of(schema: pa.Schema, columns: Mapping[str, Callable[[], pa.Array]]) -> Batch:
     """A batch with the columns that the schema names; no others are computed."""
-    return pyarrow.RecordBatch.from_arrays([columns[name]() for name in schema.names], schema=schema)
+    return pa.RecordBatch.from_arrays([columns[name]() for name in schema.names], schema=schema)
 
 
-def batches_of_rows(rows: Iterable[Mapping[str, Any]], schema: pyarrow.Schema) -> Iterator[Batch]:
+def batches_of_rows(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[Batch]:
     """Rows as batches. Times are in ms; `value` is computed from `text`."""
     pending: list[Mapping[str, Any]] = []
 
     def batch() -> Batch:
-        def column(name: str) -> pyarrow.Array:
+        def column(name: str) -> pa.Array:
             if name == "value":
                 return numbers(texts([row["text"] for row in pending]))
             values = [row[name] for row in pending]
             kind = schema.field(name).type
-            return times(values) if pyarrow.types.is_timestamp(kind) else pyarrow.array(values, kind)
+            return times(values) if pa.types.is_timestamp(kind) else pa.array(values, kind)
 
-        return pyarrow.RecordBatch.from_arrays([column(name) for name in schema.names], schema=schema)
+        return pa.RecordBatch.from_arrays([column(name) for name in schema.names], schema=schema)
 
     for row in rows:
         pending.append(row)
@@ -134,7 +131,7 @@ def larger(batches: Iterable[Batch]) -> Iterator[Batch]:
         pending.append(batch)
         rows += batch.num_rows
         if rows >= BATCH_ROWS:
-            yield pyarrow.concat_batches(pending)
+            yield pa.concat_batches(pending)
             pending, rows = [], 0
     if pending:
-        yield pyarrow.concat_batches(pending)
+        yield pa.concat_batches(pending)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from pacifictool.errors import PacificToolError
 
@@ -30,12 +30,12 @@ def spoken(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     @functools.wraps(call)
     def wrapped(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
         with hints_shown():
-            result: Any = call(*arguments, **options)
-        return _iterated(result) if isinstance(result, Iterator) else result
+            result = call(*arguments, **options)
+        return cast(Result, _iterated(result)) if isinstance(result, Iterator) else result
 
     return wrapped
 
 
-def _iterated(items: Iterator[Any]) -> Any:
+def _iterated(items: Iterator[Any]) -> Iterator[Any]:
     with hints_shown():
         yield from items

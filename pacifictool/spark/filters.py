@@ -128,7 +128,7 @@ def _is_for_texts(each: Filter) -> bool:
         return True
     if type(inner) not in _COMPARISONS:
         return False
-    value = getattr(inner, "value", None)
+    value: Any = getattr(inner, "value", None)
     return all(isinstance(item, str) for item in value) if isinstance(inner, In) else isinstance(value, str)
 
 

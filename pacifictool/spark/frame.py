@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-import pyarrow
+import pyarrow as pa
 from pyspark.sql.types import (
     BooleanType,
     DataType,
@@ -92,7 +92,7 @@ class FrameLayout:
             tuple(name for name in ENTITY_TEXTS if name in types), keys, TS in types and with_ts, "scope" in types
         )
 
-    def rows(self, batch: pyarrow.RecordBatch, options: WriteOptions) -> Iterator[WrittenRow]:
+    def rows(self, batch: pa.RecordBatch, options: WriteOptions) -> Iterator[WrittenRow]:
         """The rows that have a value. Raises InvalidRequest for one that cannot be written, naming it."""
         column = _columns(batch)
         count = batch.num_rows
@@ -133,19 +133,19 @@ def _check_value_type(key: str, types: dict[str, DataType], what: str) -> None:
         )
 
 
-def _columns(batch: pyarrow.RecordBatch) -> Callable[[str], list[Any]]:
+def _columns(batch: pa.RecordBatch) -> Callable[[str], list[Any]]:
     def column(name: str) -> list[Any]:
         found = batch.column(batch.schema.get_field_index(name))
-        if pyarrow.types.is_timestamp(found.type):
-            found = found.cast(pyarrow.timestamp("us", tz=found.type.tz)).cast(pyarrow.int64())
-        elif pyarrow.types.is_float32(found.type):
+        if pa.types.is_timestamp(found.type):
+            found = found.cast(pa.timestamp("us", tz=found.type.tz)).cast(pa.int64())
+        elif pa.types.is_float32(found.type):
             return (
                 [None if value is None else float(str(value)) for value in found.to_numpy(zero_copy_only=False)]
                 if (found.null_count == 0)
                 else found.to_pylist()
             )
         values: list[Any] = found.to_pylist()
-        if pyarrow.types.is_decimal(found.type):
+        if pa.types.is_decimal(found.type):
             return [_of_decimal(value) for value in values]
         return values
 

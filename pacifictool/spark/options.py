@@ -10,13 +10,12 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pacifictool.errors import SettingsError, did_you_mean
-from pacifictool.rest import SERVER_SCOPE
-from pacifictool.rest.attributes import SCOPES
 from pacifictool.rest.telemetry import RANGE_PAGE
 from pacifictool.spark.login import PlatformLogin, without_secrets
 from pacifictool.tools.times import parse_duration
 
-DEVICE, ASSET = "device", "asset"
+DEVICE: Final = "device"
+ASSET: Final = "asset"
 KINDS: Final = (DEVICE, ASSET)
 LATEST_MS: Final = 253_402_300_800_000
 """The end of the year 9999, beyond which Python has no times."""
@@ -114,8 +113,17 @@ class AttributeOptions(KeyOptions):
     """The table `attributes`."""
 
     scope: Annotated[tuple[Literal["CLIENT_SCOPE", "SERVER_SCOPE", "SHARED_SCOPE"], ...], BeforeValidator(_scopes)] = (
-        SCOPES
+        "CLIENT_SCOPE",
+        "SERVER_SCOPE",
+        "SHARED_SCOPE",
     )
+
+
+class AlarmOptions(ReadOptions):
+    """The table `alarms`."""
+
+    active: bool | None = None
+    """Only alarms that are active, or only those that are cleared."""
 
 
 class SeriesOptions(KeyOptions):
@@ -162,7 +170,7 @@ class WriteAttributeOptions(WriteOptions):
     """The table `attributes`, written."""
 
     scope: Annotated[Literal["SERVER_SCOPE", "SHARED_SCOPE"], BeforeValidator(lambda value: _scopes(value)[0])] = (
-        SERVER_SCOPE
+        "SERVER_SCOPE"
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 from pyspark.sql.datasource import DataSourceReader, Filter, InputPartition
@@ -38,6 +39,7 @@ from pacifictool.spark.login import PlatformLogin
 from pacifictool.spark.options import (
     ASSET,
     DEVICE,
+    AlarmOptions,
     AttributeOptions,
     EntityOptions,
     KeyOptions,
@@ -45,7 +47,16 @@ from pacifictool.spark.options import (
     SeriesOptions,
     SourceOptions,
 )
-from pacifictool.spark.snapshots import ATTRIBUTES, LATEST, attribute_rows, latest_rows, rows_of_entities, wanted_keys
+from pacifictool.spark.snapshots import (
+    ALARMS,
+    ATTRIBUTES,
+    LATEST,
+    alarm_rows,
+    attribute_rows,
+    latest_rows,
+    rows_of_entities,
+    wanted_keys,
+)
 from pacifictool.spark.timeseries import SERIES, SeriesQuery, read_series
 
 _REQUESTS_AT_ONCE: Final = 4
@@ -67,6 +78,7 @@ READABLE: Final = {
     "attributes": ReadableTable(ATTRIBUTES, AttributeOptions),
     "latest": ReadableTable(LATEST, KeyOptions),
     "timeseries": ReadableTable(SERIES, SeriesOptions),
+    "alarms": ReadableTable(ALARMS, AlarmOptions),
 }
 
 
@@ -144,14 +156,15 @@ class PlatformReader(DataSourceReader):
 
     def _slices(self, entities: list[EntityRef], options: ReadOptions) -> Sequence[InputPartition]:
         wanted = options.partitions or 2 * self._parallelism
-        bounds = [self._selection.start_ms, self._selection.end_ms]
-        if isinstance(options, SeriesOptions) and entities and self._selection.start_ms > 0:
-            bounds = _time_bounds(*bounds, wanted // len(entities), options.interval or 1)
+        start_ms, end_ms = self._selection.start_ms, self._selection.end_ms
+        bounds = [start_ms, end_ms]
+        if isinstance(options, SeriesOptions) and entities and start_ms > 0:
+            bounds = _time_bounds(start_ms, end_ms, wanted // len(entities), options.interval or 1)
         groups = max(1, min(len(entities), wanted // (len(bounds) - 1)))
         return [
             EntitySlice(tuple(entities[group::groups]), start, end)
             for group in range(groups)
-            for start, end in zip(bounds[:-1], bounds[1:], strict=True)
+            for start, end in pairwise(bounds)
         ]
 
     @spoken
@@ -175,6 +188,8 @@ class PlatformReader(DataSourceReader):
                 else partial(latest_rows, platform, keys=keys, selection=selection)
             )
             rows = rows_of_entities(lambda entity: read(entity=entity), part.entities, workers)
+        elif isinstance(options, AlarmOptions):
+            rows = alarm_rows(platform, part.entities, options.active, workers)
         else:
             assert isinstance(options, EntityOptions)
             kind = DEVICE if self._table == "devices" else ASSET

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pacifictool.errors import RuntimeMissing
 from pacifictool.spark.failures import spoken
 from pacifictool.spark.login import PlatformLogin
 
@@ -34,19 +35,24 @@ def register(
     """Registers the format "pacifictool" with a session, and lets Spark push filters down to it.
 
     Address and credentials are those of the command line: of these arguments, environment variables such as
-    PACIFICTOOL_URL and PACIFICTOOL_PASSWORD, and the configuration files; or of `settings`. They are read now, and go to
-    Spark's workers within the pickled data source, never as options. Register again after they have changed.
+    PACIFICTOOL_URL and PACIFICTOOL_PASSWORD, and the configuration files; or of `settings`. They are read now, and go
+    to Spark's workers within the pickled data source, never as options. Register again after they have changed.
 
     Raises SettingsError.
     """
-    from pacifictool.spark.source import PlatformSource
-
-    if settings is None:
-        settings = resolved_settings(url=url, username=username, password_file=password_file, api_key_file=api_key_file)
+    try:
+        from pacifictool.spark.source import PlatformSource
+    except ModuleNotFoundError as error:
+        raise RuntimeMissing(
+            f"The data source needs the Python package {error.name}, here and on Spark's workers.",
+            hint="Install it: pip install 'pacifictool[analytics]'",
+        ) from error
+    given = {"url": url, "username": username, "password_file": password_file, "api_key_file": api_key_file}
+    logged_in = PlatformLogin.of_settings(settings or resolved_settings(**given))
 
     # A class of its own, since Spark instantiates it with the options alone; being local, it is pickled by value.
     class RegisteredSource(PlatformSource):
-        login = PlatformLogin.of_settings(settings)
+        login = logged_in
         parallelism = _parallelism(spark)
 
     spark.dataSource.register(RegisteredSource)

@@ -1,4 +1,4 @@
-"""The tables `attributes` and `latest`: what each entity has at the moment."""
+"""The tables `attributes`, `latest` and `alarms`: what each entity has at the moment."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from pacifictool.errors import NotFound
 from pacifictool.rest import Platform
-from pacifictool.spark.columns import NUMBER_COLUMN, TEXT, TIME, table_schema, text_of
+from pacifictool.rest.alarms import AlarmInfo
+from pacifictool.spark.columns import NUMBER_COLUMN, SWITCH, TEXT, TIME, table_schema, text_of
 from pacifictool.spark.entities import EntityRef
 from pacifictool.spark.filters import TS, Selection
-from pacifictool.spark.options import AttributeOptions, KeyOptions
+from pacifictool.spark.options import LATEST_MS, AttributeOptions, KeyOptions
 from pacifictool.tools.threads import run_bounded
 
 LATEST: Final = table_schema(
@@ -27,6 +28,11 @@ ATTRIBUTES: Final = table_schema(
     value=NUMBER_COLUMN,
     text=TEXT,
 )
+ALARMS: Final = table_schema(
+    entity_kind=TEXT, entity_id=TEXT, name=TEXT, type=TEXT, alarm_id=TEXT, alarm_type=TEXT, severity=TEXT, status=TEXT,
+    active=SWITCH, ts=TIME, end=TIME, details=TEXT,
+)  # fmt: skip
+"""`type` is that of the entity; `ts` and `end` are when the alarm began and when it was raised last."""
 
 Row = Mapping[str, Any]
 
@@ -81,3 +87,33 @@ def attribute_rows(
         for entry in platform.attributes.entries(entity.platform_id, scope, keys)
         if selection.admits("key", entry.key)
     ]
+
+
+def alarm_rows(
+    platform: Platform,
+    entities: Sequence[EntityRef],
+    active: bool | None,  # noqa: FBT001 - None: both
+    workers: int,
+) -> Iterator[Row]:
+    """Rows of `alarms`: with one list of the tenant's where the server has that, else entity by entity."""
+    if not platform.alarms.lists_tenant:
+        return rows_of_entities(
+            lambda entity: [_alarm(each) for each in platform.alarms.list(entity.platform_id, active=active)],
+            entities,
+            workers,
+        )
+    names = {entity.platform_id: entity._asdict() for entity in entities}
+    return ({**names[each.originator], **_alarm(each)} for each in platform.alarms.of_many(names, active=active))
+
+
+def _alarm(alarm: AlarmInfo) -> Row:
+    return {
+        "alarm_id": alarm.id,
+        "alarm_type": alarm.type,
+        "severity": alarm.severity,
+        "status": alarm.status,
+        "active": alarm.is_active,
+        TS: min(alarm.start_ms, LATEST_MS - 1),
+        "end": min(alarm.end_ms, LATEST_MS - 1),
+        "details": text_of(dict(alarm.details)),
+    }

@@ -6,12 +6,12 @@ year of one device takes no more memory than a day of a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-import pyarrow
+import pyarrow as pa
 from pyspark.sql.types import DataType, StructType
 
 from pacifictool.errors import NotFound
@@ -125,7 +125,7 @@ def _parts(query: SeriesQuery, cursor: LongCursor) -> list[LongCursor]:
     ]
 
 
-def _long_step(platform: Platform, query: SeriesQuery, schema: pyarrow.Schema, cursor: LongCursor) -> Step:
+def _long_step(platform: Platform, query: SeriesQuery, schema: pa.Schema, cursor: LongCursor) -> Step:
     entity, start_ms = cursor.entity, cursor.start_ms
     try:
         if cursor.keys is None:
@@ -154,11 +154,11 @@ def _pages(platform: Platform, query: SeriesQuery, cursor: LongCursor) -> Mappin
     return platform.telemetry.pages(entity, keys, start_ms, end_ms, options.page_size)
 
 
-def _long_batch(schema: pyarrow.Schema, entity: EntityRef, key: str, page: SeriesPage) -> Batch:
+def _long_batch(schema: pa.Schema, entity: EntityRef, key: str, page: SeriesPage) -> Batch:
     count = len(page.ts_ms)
-    columns = {column: partial(pyarrow.repeat, getattr(entity, column), count) for column in ENTITY_TEXTS}
-    columns |= {
-        "key": partial(pyarrow.repeat, key, count),
+    columns: dict[str, Callable[[], pa.Array]] = {
+        **{column: partial(pa.repeat, getattr(entity, column), count) for column in ENTITY_TEXTS},
+        "key": partial(pa.repeat, key, count),
         TS: partial(times, page.ts_ms),
         "text": partial(texts, page.values),
         "value": lambda: numbers(texts(page.values)),
@@ -166,7 +166,7 @@ def _long_batch(schema: pyarrow.Schema, entity: EntityRef, key: str, page: Serie
     return batch_of(schema, columns)
 
 
-def _wide_step(platform: Platform, query: SeriesQuery, schema: pyarrow.Schema, cursor: WideCursor) -> Step:
+def _wide_step(platform: Platform, query: SeriesQuery, schema: pa.Schema, cursor: WideCursor) -> Step:
     """One page of each key that lacks the most; rows are complete from where the last of all keys is."""
     behind = max(cursor.complete_from.values())
     lacking = [key for key, complete in cursor.complete_from.items() if complete == behind]
@@ -184,11 +184,11 @@ def _wide_step(platform: Platform, query: SeriesQuery, schema: pyarrow.Schema, c
     return [batch] if batch.num_rows else [], [cursor] if complete > cursor.start_ms else []
 
 
-def _wide_batch(query: SeriesQuery, schema: pyarrow.Schema, cursor: WideCursor, from_ms: int) -> Batch:
+def _wide_batch(query: SeriesQuery, schema: pa.Schema, cursor: WideCursor, from_ms: int) -> Batch:
     """The rows from there on, which are taken out of what is known."""
     rows = sorted({ts for points in cursor.known.values() for ts in points if ts >= from_ms}, reverse=True)
     taken = {key: [points.pop(ts, None) for ts in rows] for key, points in cursor.known.items()}
-    columns = {column: partial(pyarrow.repeat, getattr(cursor.entity, column), len(rows)) for column in ENTITY_TEXTS}
+    columns = {column: partial(pa.repeat, getattr(cursor.entity, column), len(rows)) for column in ENTITY_TEXTS}
     columns |= {key: partial(key_column, taken[key], kind) for key, kind in query.key_types.items()}
     columns[TS] = partial(times, rows)
     return batch_of(schema, columns)

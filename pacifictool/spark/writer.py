@@ -219,8 +219,8 @@ class _Targets:
         if not options.create:
             raise NotFound(
                 f"There is no {row.kind} {name!r} at {self._platform.url}.",
-                hint="Names are case-sensitive. The option create=true creates what does not exist; the option or column"
-                " entity_kind says whether it is a device or an asset.",
+                hint="Names are case-sensitive. The option create=true creates what does not exist; the option or the"
+                " column entity_kind says whether it is a device or an asset.",
             )
         entity_type = row.type or options.entity_type
         if not entity_type:
