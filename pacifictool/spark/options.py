@@ -197,7 +197,7 @@ def parse_options(kind: type[Options], given: Mapping[str, str], what: str) -> O
         return kind.model_validate(values)
     except ValidationError as error:
         raise SettingsError(
-            f"{what}: {'; '.join(_described(each) for each in error.errors(include_url=False)).rstrip('?')}.",
+            f"{what}: {'; '.join(_described(each) for each in error.errors(include_url=False))}.",
             hint="docs/spark.md lists every option.",
         ) from None
 
@@ -208,5 +208,6 @@ def _described(error: Any) -> str:
     if error["type"] in ("literal_error", "enum") and isinstance(error["input"], str):
         choices = [choice.strip("' ") for choice in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         suggestion = did_you_mean(error["input"], choices)
-        message = f"{error['input']!r} is not possible: {suggestion or message}"
+        message = f"{error['input']!r} is not possible: {message}"
+        message += f" ({suggestion[0].lower()}{suggestion[1:]})" if suggestion else ""
     return f"{name}: {message}" if name else message
