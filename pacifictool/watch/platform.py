@@ -112,6 +112,7 @@ class PlatformPoller:
             devices_total=len(devices),
             reporting=round(reporting * share),
             rate=sum(device.rate or 0.0 for device in device_views) * share,
+            silent_seconds=at - max((series.moved_at for series in self._series.values()), default=at),
             notes=tuple(self._notes(len(groups), len(devices))),
             entities={entity: group.name for group in watched for entity in group.entities}
             | {device.id: device.name for device in devices if device.id is not None},
