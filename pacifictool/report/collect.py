@@ -15,7 +15,8 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
 from pacifictool.report.ranges import range_of
 from pacifictool.report.topic import TopicReadings, tolerance
-from pacifictool.rest import Asset, Device, Platform
+from pacifictool.rest import Asset, Device, EntityAlarm, EntityId, Platform
+from pacifictool.rest.alarms import most_urgent_first
 from pacifictool.scenario import Aggregate, Analytics, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint
 
@@ -62,14 +63,16 @@ def collect(
                 topic.add(record)
                 task.advance()
         with reporter.task("Reading the results", unit="groups") as task:
-            found = []
+            found, entities_shown = [], dict[EntityId, str]()
             for each in analytics:
                 shown, left_out = _groups_to_show(scenario, each, topic, entities)
                 groups = []
-                for group, entity in shown:
-                    until_ms = now_ms + each.window_ms
-                    posted = _posted(platform, each, entity, begin_ms, until_ms)
-                    groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
+                for group, name_of_entity in shown:
+                    entity = _entity(platform, each, name_of_entity)
+                    if entity is not None:
+                        entities_shown[entity.entity_id] = name_of_entity
+                    posted = _posted(platform, each, entity, begin_ms, now_ms + each.window_ms)
+                    groups.append(GroupFacts(name_of_entity, tuple(_series(scenario, each, group, topic, posted))))
                     task.advance()
                 if groups:
                     found.append(_facts(scenario, each, groups, left_out))
@@ -78,6 +81,7 @@ def collect(
                 f"Neither the topic {name} nor the platform has data of this time.",
                 hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
+        alarms = most_urgent_first(platform.alarms.of_many(list(entities_shown), active=True))
         step_ms = min(each.slide_ms for each in analytics)
         return RunFacts(
             server=platform.url,
@@ -87,6 +91,7 @@ def collect(
             readings=_readings(topic, analytics, found),
             analytics=tuple(found),
             job=None if view is None else _job(view, topic, ends, begin_ms, step_ms),
+            alarms=tuple(EntityAlarm(alarm, entities_shown[alarm.originator]) for alarm in alarms),
         )
     finally:
         if view is not None:
@@ -119,14 +124,16 @@ def _groups_to_show(
     return [(group, name) for name, group in list(known.items())[:MAX_GROUPS]], max(0, len(known) - MAX_GROUPS)
 
 
+def _entity(platform: Platform, analytics: Analytics, name: str) -> Asset | Device | None:
+    """What has the results of a group: the gateway sink makes devices also in place of assets."""
+    asset = platform.assets.find(name) if analytics.entity_kind == "asset" else None
+    return asset or platform.devices.find(name)
+
+
 def _posted(
-    platform: Platform, analytics: Analytics, name: str, begin_ms: int, end_ms: int
+    platform: Platform, analytics: Analytics, entity: Asset | Device | None, begin_ms: int, end_ms: int
 ) -> dict[str, dict[int, float]]:
-    """By key and window end: the results of the group's entity, which the gateway sink makes a device."""
-    entity: Asset | Device | None = None
-    if analytics.entity_kind == "asset":
-        entity = platform.assets.find(name)
-    entity = entity or platform.devices.find(name)
+    """By key and window end: the results of the group's entity."""
     found: dict[str, dict[int, float]] = {key: {} for key in analytics.telemetry}
     if entity is None:
         return found
