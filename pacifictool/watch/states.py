@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pacifictool.rest import EntityAlarm
+from pacifictool.rest.alarms import alarm_summary
 
 WAITING: Final = "It has not responded yet."
 """The value of `unknown` before a part has been polled for the first time."""
@@ -23,12 +24,8 @@ class AlarmsState:
 
     @property
     def summary(self) -> str:
-        """The number and the most urgent one: "3 active alarms, first CRITICAL Storm of Zone A"; empty without any."""
-        if not self.alarms:
-            return ""
-        first, count = self.alarms[0], len(self.alarms)
-        number = "1 active alarm:" if count == 1 else f"{count:,} active alarms, first"
-        return f"{number} {first.info.severity} {first.info.type} of {first.entity}"
+        """The number and the most urgent one; empty without any."""
+        return alarm_summary(self.alarms)
 
     def as_document(self, shown: int | None = None) -> dict[str, Any]:
         """With the first `shown` alarms; None: all."""

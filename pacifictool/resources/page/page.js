@@ -358,7 +358,7 @@
 
   function speak(snapshot) {
     const now = performance.now();
-    // Alarms are told by their own panel, as they come and go.
+    // Alarms have a panel of their own, which is read as they come and go.
     if (now - spokenAt < SPOKEN_EVERY_MS && snapshot.verdict === spokenVerdict) return;
     spokenAt = now;
     spokenVerdict = snapshot.verdict;
