@@ -41,6 +41,9 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 """How a cluster says that it will not go on with us."""
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
+_LOCAL_MASTER = re.compile(r"local(?:\[(?P<cores>\d+|\*)\])?")
+_LONGEST_SOCKET_FOLDER = 64
+"""A socket's path has at most 107 bytes, of which Spark's names take 43."""
 _SPARK_HOME = Path(pyspark.__file__).parent
 
 
@@ -59,6 +62,9 @@ class SparkSettings:
     """The environment of the JVM. An outer spark-submit is recognised by it."""
     conf: Mapping[str, str] = field(default_factory=dict)
     """Further Spark properties."""
+    runs_functions: bool = False
+    """Whether functions of the user's run on workers: a local Spark gets as many threads again, so that functions and
+    counting do not wait for each other."""
     secret: str | None = field(default=None, repr=False)
     """What a standalone cluster's own daemons authenticate with (`spark.authenticate.secret`). Without one, such a
     cluster cannot tell this job from anybody else; wherever else Spark runs, each run has a secret of its own."""
@@ -94,6 +100,7 @@ class SparkRuntime:
         self._gateway: Any = None
         self._process: ManagedProcess | None = None
         self._java_sources: set[Path] = set()
+        self._compiling = threading.Lock()
         self._closing = threading.Lock()
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
@@ -104,6 +111,16 @@ class SparkRuntime:
                 self._launch()
             except OSError as error:
                 raise self._failure(str(error)) from error
+
+    @property
+    def settings(self) -> SparkSettings:
+        """How it was started."""
+        return self._settings
+
+    @property
+    def tmp(self) -> Path:
+        """A folder for files that are needed while it runs."""
+        return self._folder / "tmp"
 
     @property
     def java_context(self) -> Any:
@@ -136,10 +153,11 @@ class SparkRuntime:
 
     def add_java_sources(self, *sources: Path) -> None:
         """See `java_source.add_java_sources`; what was added before is not compiled again."""
-        if not self._java_sources.issuperset(sources):
-            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
-            add_java_sources(self.jvm, self.java_context, sources, self._tmp / f"{sources[-1].stem}.jar")
-            self._java_sources.update(sources)
+        with self._compiling:
+            if not self._java_sources.issuperset(sources):
+                self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+                add_java_sources(self.jvm, self.java_context, sources, self.tmp / f"{sources[-1].stem}.jar")
+                self._java_sources.update(sources)
 
     def has_executors(self) -> bool:
         """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.
@@ -205,11 +223,7 @@ class SparkRuntime:
 
     @property
     def _connection_file(self) -> Path:
-        return self._tmp / "gateway"
-
-    @property
-    def _tmp(self) -> Path:
-        return self._folder / "tmp"
+        return self.tmp / "gateway"
 
     @property
     def _jars(self) -> list[Path]:
@@ -220,9 +234,9 @@ class SparkRuntime:
         return self._folder / "spark-jvm.log"
 
     def _launch(self) -> None:
-        self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection_file.unlink(missing_ok=True)
-        log4j = self._tmp / "log4j2.properties"
+        log4j = self.tmp / "log4j2.properties"
         log4j.write_text(log4j_properties(self._folder / "spark.log"), encoding="utf-8")
         environ = dict(self._settings.environ) | {
             "SPARK_HOME": str(_SPARK_HOME),
@@ -235,7 +249,7 @@ class SparkRuntime:
         self._jvm_log.chmod(0o600)
         # Spark's gateway ends when its standard input does, unless it fails before it looks there: the supervisor of
         # ManagedProcess is what ends it with us. So the input is a pipe without end, which the JVM holds itself.
-        endless = self._tmp / "endless"
+        endless = self.tmp / "endless"
         if not endless.exists():
             os.mkfifo(endless, 0o600)
         java = str(self._settings.java_home / "bin" / "java")
@@ -254,7 +268,7 @@ class SparkRuntime:
             memory=self._settings.memory,
             more=driver_options(self._settings.conf),
             log4j=log4j,
-            temporary=self._tmp,
+            temporary=self.tmp,
             master=self._settings.master,
         )
 
@@ -277,26 +291,44 @@ class SparkRuntime:
     def _properties(self) -> dict[str, str]:
         properties = {
             "spark.app.name": "pacifictool aggregate",
-            "spark.master": self._settings.master,
+            "spark.master": self._master(),
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             # Kept in the driver's memory and never looked at.
             "spark.ui.retainedJobs": "1",
             "spark.ui.retainedStages": "1",
             "spark.ui.retainedTasks": "10",
+            # Python workers listen for the JVM: at a port, others could try to talk to them.
+            "spark.python.unix.domain.socket.enabled": "true",
         }
         if self._is_guest:
             return properties
         if self._settings.is_on_loopback:
             properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         if self._settings.is_local:
-            properties["spark.local.dir"] = str(self._tmp)
+            properties["spark.local.dir"] = str(self.tmp)
+            properties["spark.python.unix.domain.socket.dir"] = self._socket_folder()
             # The only executor is this JVM. Spark measures its silence by the clock, which may be set forward.
             properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
         else:
             # Executors fetch them from the driver.
             properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)
         return properties | self._authentication()
+
+    def _master(self) -> str:
+        """The master; a local one has threads for functions, too."""
+        local = _LOCAL_MASTER.fullmatch(self._settings.master)
+        if local is None or not self._settings.runs_functions:
+            return self._settings.master
+        cores = local["cores"] or "1"
+        if cores == "*":
+            cores = self._gateway.jvm.java.lang.Runtime.getRuntime().availableProcessors()
+        return f"local[{2 * int(cores)}]"
+
+    def _socket_folder(self) -> str:
+        """The JVM and its workers make sockets under a umask that leaves them to this user."""
+        own = str(self.tmp)
+        return own if len(own.encode()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
 
     def _authentication(self) -> dict[str, str]:
         """Spark's processes deserialise what comes to their ports, so nobody else may send anything there."""
