@@ -96,6 +96,7 @@ def aggregate(
     rejects`.
     """
     from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
     from pacifictool.analytics.job import AggregationJob
     from pacifictool.analytics.launch import open_alarms, open_sink, record_rules, spark_settings
     from pacifictool.rest import NO_RETRY
@@ -154,7 +155,16 @@ def aggregate(
         session.winding_down_on_interrupt(),
         private_files(),
     ):
-        job = AggregationJob(config, target, alarms=alarms, reporter=reporter, progress=show)
+        job = AggregationJob(
+            config,
+            target,
+            functions=lambda runtime: SparkFunctionRunner(
+                runtime, config.kafka, config.topic, rules, reporter=reporter
+            ),
+            alarms=alarms,
+            reporter=reporter,
+            progress=show,
+        )
         summary = job.run(session.stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
