@@ -204,8 +204,8 @@ def test_giving_up_keeps_the_results_for_the_next_start(store: StateStore) -> No
 
 
 def test_a_stop_ends_the_waiting(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacifictool.analytics.delivery.FIRST_WAIT_SECONDS", 1000.0)
-    monkeypatch.setattr("pacifictool.analytics.delivery.LONGEST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr("pacifictool.analytics.retrying.FIRST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr("pacifictool.analytics.retrying.LONGEST_WAIT_SECONDS", 1000.0)
     fill(store, ("A", W1, 1))
     work = delivery(store, RecordingSink(*[down] * 50))
     stop = threading.Event()
