@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pacifictool.scenario import Analytics, Scenario
 from pacifictool.scenario.names import capitalised, common_word
@@ -20,6 +21,10 @@ class DescribedKey:
 
     def as_document(self) -> dict[str, Any]:
         return {"key": self.key, "title": self.title, "unit": self.unit}
+
+
+NO_KEY: Final = DescribedKey("", "result")
+"""In place of the keys of a function that has not given any result yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +148,16 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=tuple(
-            DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key))
-            for key in analytics.telemetry
-        ),
+        keys=described_keys(scenario, analytics, analytics.telemetry),
     )
+
+
+def described_keys(scenario: Scenario, analytics: Analytics, keys: Iterable[str]) -> tuple[DescribedKey, ...]:
+    """Keys of results; never none, so that there is always one to show."""
+    found = tuple(
+        DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key)) for key in keys
+    )
+    return found or (NO_KEY,)
 
 
 def _duration(milliseconds: int) -> str:

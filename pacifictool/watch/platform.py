@@ -22,6 +22,7 @@ from pacifictool.tools.threads import run_all
 from pacifictool.watch.described import DescribedAnalytics, Description, describe
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
 from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result
+from pacifictool.watch.result_keys import ResultKeys
 from pacifictool.watch.states import WAITING
 
 HISTORY: Final = 60
@@ -70,6 +71,7 @@ class PlatformPoller:
         self._directory = Directory(platform, scenario, entities=entities, devices=devices)
         self._description: Description = describe(scenario)
         self._telemetry_keys = scenario.forwarding.telemetry
+        self._result_keys = ResultKeys(platform, scenario)
         self._clock_ms = clock_ms
         self._results: dict[tuple[str, EntityId], dict[int, dict[str, float]]] = {}
         """By analytics and entity: the values by time and key."""
@@ -165,7 +167,9 @@ class PlatformPoller:
                 views.append(known[0])
                 read_at.append(known[1])
         total = sum(group.analytics == described.name for group in groups)
-        return AnalyticsView(described, tuple(views), total, round((at - min(read_at)) * 1000))
+        return AnalyticsView(
+            self._result_keys.describe(described), tuple(views), total, round((at - min(read_at)) * 1000)
+        )
 
     def _group(self, group: WatchedGroup) -> GroupView:
         if not group.entities:
@@ -180,15 +184,15 @@ class PlatformPoller:
 
     def _group_at(self, group: WatchedGroup, entity: EntityId) -> GroupView | None:
         described = self._description.find(group.analytics)
-        keys = [key.key for key in described.keys]
         now_ms = self._clock_ms()
         known = self._results.setdefault((group.analytics, entity), {})
         # Results older than this no longer change.
         correctable_ms = 3 * described.window_ms + described.lateness_ms
         start_ms = max(known) - correctable_ms if known else now_ms - described.window_ms - HISTORY * described.slide_ms
         try:
+            keys = self._result_keys.keys_at(described, entity, monotonic())
             points = self._platform.telemetry.newest(entity, keys, start_ms, now_ms + _AHEAD_MS, HISTORY)
-            if not known and not any(points.values()):
+            if keys and not known and not any(points.values()):
                 latest = self._platform.telemetry.latest(entity, keys)
                 points = {key: [point] for key, point in latest.items() if point is not None}
         except NotFound:

@@ -125,3 +125,26 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     write_job(tmp_path / "other", other, windows={}, end=900, target=f"rest {platform.url}")
     collector = make_collector(job_folders=lambda: [tmp_path / "other"])
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
+
+
+def test_the_results_of_a_function_are_shown_by_the_keys_that_it_gives(
+    make_collector: MakeCollector, platform: Platform, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifictool.watch.result_keys._EVERY_SECONDS", 0.0)
+    scenario = parse_scenario(
+        scenario_text(unique) + '\n[[analytics]]\nname = "ahead"\ngroup_by = ["geoZone"]\nwindow = "2s"\n'
+        'function = "ahead:compute"\n[units]\nwindSpeed = "m/s"\nnext = "m/s"\n',
+        source="test",
+    )
+    zone = platform.assets.create(f"Zone {unique} 1", f"Type {unique}")
+    collector = make_collector(scenario=scenario)
+    view = collector.snapshot().platform.analytics[1]
+    assert [key.title for key in view.described.keys] == ["result"]
+    assert collector.snapshot().as_document(history=True)["analytics"][1]["keys"]
+
+    platform.telemetry.write(zone, [(now_ms(), {"windSpeed": 31.0, "next": 32.5, "trend": 0.25})])
+    until(collector, lambda snapshot: len(snapshot.platform.analytics[1].described.keys) == 2)
+    view = collector.snapshot().platform.analytics[1]
+    assert [key.title for key in view.described.keys] == ["next (m/s)", "trend"]
+    until(collector, lambda snapshot: snapshot.platform.analytics[1].groups[0].values() != {})
+    assert collector.snapshot().platform.analytics[1].groups[0].values() == {"next": 32.5, "trend": 0.25}
