@@ -26,11 +26,13 @@ import pyspark
 from py4j.protocol import Py4JError
 from pyspark.java_gateway import launch_gateway
 
+from pacifictool.analytics.engine.failures import essence, jvm_reason
 from pacifictool.analytics.engine.java_source import add_java_sources
-from pacifictool.analytics.engine.jvm import driver_options, jvm_arguments, log4j_properties
+from pacifictool.analytics.engine.jvm import driver_options, has_user_name, jvm_arguments, log4j_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
+from pacifictool.runtime.plain_paths import plain_path
 from pacifictool.runtime.processes import ManagedProcess
 
 START_SECONDS = 60.0
@@ -96,6 +98,8 @@ class SparkRuntime:
         """Starts the JVM (returns at once). `folder` takes the logs spark.log and spark-jvm.log, and tmp/."""
         self._settings = settings
         self._folder = folder.absolute()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._plain_folder = plain_path(self._folder)
         self._java_context: Any = None
         self._gateway: Any = None
         self._process: ManagedProcess | None = None
@@ -120,7 +124,7 @@ class SparkRuntime:
     @property
     def tmp(self) -> Path:
         """A folder for files that are needed while it runs."""
-        return self._folder / "tmp"
+        return self._plain_folder / "tmp"
 
     @property
     def java_context(self) -> Any:
@@ -132,9 +136,11 @@ class SparkRuntime:
                 self.close()
                 raise
             except Exception as error:
-                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j.
+                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j. What an
+                # exception of the JVM says must be asked of the JVM before that is closed.
+                reason = _reason(error)
                 self.close()
-                raise self._failure(_first_line(error)) from error
+                raise self._failure(reason) from error
             except BaseException:
                 self.close()
                 raise
@@ -227,7 +233,11 @@ class SparkRuntime:
 
     @property
     def _jars(self) -> list[Path]:
-        return [*self._settings.jars, _SPARK_HOME / "jars" / "*"]
+        return [*self._own_jars, _SPARK_HOME / "jars" / "*"]
+
+    @property
+    def _own_jars(self) -> list[Path]:
+        return [plain_path(jar.parent) / jar.name for jar in self._settings.jars]
 
     @property
     def _jvm_log(self) -> Path:
@@ -237,7 +247,7 @@ class SparkRuntime:
         self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection_file.unlink(missing_ok=True)
         log4j = self.tmp / "log4j2.properties"
-        log4j.write_text(log4j_properties(self._folder / "spark.log"), encoding="utf-8")
+        log4j.write_text(log4j_properties(self._plain_folder / "spark.log"), encoding="utf-8")
         environ = dict(self._settings.environ) | {
             "SPARK_HOME": str(_SPARK_HOME),
             "SPARK_CONNECT_MODE": "0",
@@ -284,6 +294,10 @@ class SparkRuntime:
                 conf.set(name, value)
         for name, value in self._settings.conf.items():
             conf.set(name, f"{conf.get(name)},{value}" if name == "spark.jars" and conf.contains(name) else value)
+        if not self._is_guest and not has_user_name():
+            # Hadoop would ask Java for the name of the user, which fails.
+            users = jvm.org.apache.hadoop.security.UserGroupInformation
+            users.setLoginUser(users.createRemoteUser(str(os.getuid())))
         context = jvm.org.apache.spark.api.java.JavaSparkContext(conf)
         context.setLogLevel("WARN")
         return context
@@ -312,7 +326,7 @@ class SparkRuntime:
             properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
         else:
             # Executors fetch them from the driver.
-            properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)
+            properties["spark.jars"] = ",".join(str(jar) for jar in self._own_jars)
         return properties | self._authentication()
 
     def _master(self) -> str:
@@ -367,6 +381,8 @@ class SparkRuntime:
             tail = self._jvm_log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             if disk_is_full(self._folder, reason + tail):
                 return storage_full(self._folder)
+            if words := jvm_reason(tail):
+                reason = f"{reason} ({words})"
         if self._is_guest:
             return AggregationError(f"Spark did not start: {reason}.", hint="spark-submit's output has its own words.")
         return AggregationError(
@@ -375,9 +391,13 @@ class SparkRuntime:
         )
 
 
-def _first_line(error: Exception) -> str:
-    reason = str(error).strip() or repr(error)
-    return reason.splitlines()[0].rstrip(".")
+def _reason(error: Exception) -> str:
+    """Why Spark's context did not start, in its own words."""
+    try:
+        text = str(error)
+    except (Py4JError, OSError):
+        return "its Java process ended while it started"
+    return essence(text.strip() or repr(error)).rstrip(".")
 
 
 @contextlib.contextmanager
