@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from pacifictool.analytics.alarm_delivery import AlarmTarget
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkSettings
+from pacifictool.analytics.sinks.alarms import ConsoleAlarmTarget, RestAlarmTarget
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.sinks.registry import SinkKind, SinkOptions
 from pacifictool.analytics.state.checkpoint import has_begun
+from pacifictool.analytics.state.reader import has_alarms
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import Interrupted, ScenarioError, UsageError
 from pacifictool.progress import SILENT, Reporter
@@ -115,3 +118,27 @@ def open_sink(
         if sink is None:
             raise Interrupted
         yield sink
+
+
+@contextmanager
+def open_alarms(
+    sink: str, options: SinkOptions, rules: RecordRules, checkpoint: Path, *, stop: threading.Event, reporter: Reporter
+) -> Iterator[AlarmTarget | None]:
+    """Where the alarms of these rules go: to the platform, whatever the sink is, or with the screen as sink to the
+    screen, too. None: the rules raise none.
+
+    The platform is asked at once for declared alarms, as for results, and otherwise when a function raises the first
+    one. Raises Interrupted when `stop` is set meanwhile, and PacificToolError.
+    """
+    if not any(rules.may_raise(each) for each in rules.analytics) and not has_alarms(checkpoint):
+        yield None
+    elif sink == "console":
+        yield ConsoleAlarmTarget(options.write)
+    else:
+        target = RestAlarmTarget(options.connect, url=options.settings.url, entity_type=options.scenario.asset_type)
+        with closing(target):
+            if rules.alarms and sink != "rest":
+                waits = has_begun(checkpoint)
+                if wait_until_reachable(target.platform, stop, reporter, waits=waits) is None:
+                    raise Interrupted
+            yield target

@@ -58,6 +58,8 @@ class Series:
     """With the unit: "temperature (°C)"."""
     bands: tuple[Band, ...]
     windows: tuple[Window, ...]
+    is_recomputed: bool = True
+    """Whether the results are computed once more from the topic's records; a function of the user's is not called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +182,16 @@ class RunFacts:
         return sum(window.value is not None for _, window in self.windows())
 
     @property
+    def compared(self) -> int:
+        """Values on the platform that are computed once more from the topic."""
+        return sum(window.value is not None and series.is_recomputed for series, window in self.windows())
+
+    @property
     def agreeing(self) -> int:
         """Values on the platform that are equal to those of the topic."""
-        return sum(window.value is not None and window.agrees for _, window in self.windows())
+        return sum(
+            window.value is not None and series.is_recomputed and window.agrees for series, window in self.windows()
+        )
 
     @property
     def results_word(self) -> str:
@@ -213,6 +222,7 @@ class RunFacts:
             **asdict(replace(self, alarms=())),
             "alarms": [alarm.as_document() for alarm in self.alarms],
             "posted": self.posted,
+            "compared_with_topic": self.compared,
             "equal_to_topic": self.agreeing,
             "median_wait_seconds": self.median_wait_seconds,
             "rejects": dict(self.invalid_by_reason.most_common()),

@@ -94,7 +94,7 @@ def figures(facts: RunFacts) -> list[tuple[str, str]]:
     found = [
         ("Readings", f"{facts.readings:,}"),
         (f"{capitalised(facts.results_word)} posted", f"{facts.posted:,}"),
-        ("Equal to the topic", f"{facts.agreeing:,} of {facts.posted:,}"),
+        ("Equal to the topic", f"{facts.agreeing:,} of {facts.compared:,}"),
     ]
     if facts.alarms:
         found.append(("Active alarms", f"{len(facts.alarms):,}"))
@@ -129,7 +129,13 @@ def notes(facts: RunFacts) -> Iterator[str]:
     if missing:
         word = facts.results_word.removesuffix("s")
         yield f"{missing} windows of the topic have no {word} on the platform (including those that are still open)."
-    different = facts.posted - facts.agreeing
+    functions = [each.name for each in facts.analytics if not all(one.is_recomputed for one in each.all_series())]
+    if functions:
+        yield (
+            f"The results of {', '.join(functions)} come from functions, which are not called again here: they are"
+            " shown, and not compared with the topic."
+        )
+    different = facts.compared - facts.agreeing
     if different:
         yield f"{different} {facts.results_word} differ from those of the topic now."
 

@@ -79,3 +79,9 @@ def local_clock(ts_ms: int) -> str:
 def utc_text(ts_ms: int) -> str:
     """Date and time in UTC, to the second: "2026-11-24 03:15:00Z"."""
     return f"{utc_time(ts_ms):%Y-%m-%d %H:%M:%SZ}"
+
+
+def utc_iso(ts_ms: int) -> str:
+    """Date and time in UTC as ISO 8601: "2026-11-24T03:15:00Z", with milliseconds where there are any."""
+    unit = "milliseconds" if ts_ms % 1000 else "seconds"
+    return utc_time(ts_ms).isoformat(timespec=unit).replace("+00:00", "Z")

@@ -6,21 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig, Scenario
+from pacifictool.scenario import (
+    DEVICE_NAME,
+    MAX_NAME_LENGTH,
+    READING_TIME,
+    AlarmSpec,
+    Analytics,
+    ForwardingConfig,
+    Scenario,
+)
 
 _COLUMN_BIT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRules:
-    """What RecordParser.java looks at. docs/operations.md says what a valid record is."""
+    """What counts and what is made of it. docs/operations.md says what a valid record is."""
 
     forwarding: ForwardingConfig
     analytics: tuple[Analytics, ...]
+    alarms: tuple[AlarmSpec, ...] = ()
 
     @classmethod
     def of_scenario(cls, scenario: Scenario) -> Self:
-        return cls(scenario.forwarding, scenario.analytics)
+        return cls(scenario.forwarding, scenario.analytics, scenario.alarms)
+
+    @property
+    def functions(self) -> tuple[Analytics, ...]:
+        """Those whose results a function of the user's computes."""
+        return tuple(each for each in self.analytics if each.function is not None)
+
+    def alarms_of(self, analytics: Analytics) -> tuple[AlarmSpec, ...]:
+        """Those that are declared for the results of this one; its function may raise others."""
+        return tuple(each for each in self.alarms if each.analytics == analytics.name)
+
+    def may_raise(self, analytics: Analytics) -> bool:
+        """Whether its windows may raise an alarm."""
+        return analytics.function is not None or bool(self.alarms_of(analytics))
 
     @property
     def texts(self) -> tuple[str, ...]:

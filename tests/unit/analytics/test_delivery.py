@@ -126,7 +126,7 @@ def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store
 
     assert work.deliver_due(None, threading.Event()) == 3
     assert [[result.entity for result in call] for call in sink.calls] == [["A", "B", "C"], ["B", "C"], ["B", "C"]]
-    assert work.state.failure is None
+    assert work.failure is None
 
 
 def test_records_counted_during_a_delivery_make_the_window_due_again(store: StateStore) -> None:
@@ -214,7 +214,7 @@ def test_a_stop_ends_the_waiting_within_half_a_second(store: StateStore) -> None
     thread.join(5)
 
     assert time.monotonic() - asked < 0.5
-    assert work.state.failure == "The platform does not respond."
+    assert work.failure == "The platform does not respond."
 
 
 # --- results that the records do not define --------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_a_window_without_any_result_is_done_and_not_posted(rates: StateStore) -
     assert sink.sequence() == [("North", W2, 3)]
     assert sink.calls[0][0].values == {"use": 3.0}
     assert rates.due_windows() == 0
-    assert (work.posted, rates.counters()["posted"], len(work.state.last_posted)) == (1, 1, 1)
+    assert (work.posted, rates.counters()["posted"], len(work.last_posted)) == (1, 1, 1)
 
 
 def test_windows_that_are_done_without_being_posted_are_forgotten_like_others(rates: StateStore) -> None:
