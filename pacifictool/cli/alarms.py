@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,12 +17,12 @@ from pacifictool.tools.times import utc_text
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
     from pacifictool.console import Console
-    from pacifictool.rest import AlarmInfo, Asset, Device, Platform
+    from pacifictool.rest import AlarmInfo, Asset, Device, EntityAlarm, Platform
 
 app = group_app("List and clear alarms.")
 
-_DETAILS_SHOWN = 80
-"""Characters of an alarm's details in a table."""
+_DETAILS_LETTERS = 80
+"""Of an alarm's details in the table, at most."""
 
 
 @subcommand(
@@ -41,15 +40,18 @@ def list_alarms(
     everything: Annotated[bool, typer.Option("--all", help="Cleared alarms, too.")] = False,
 ) -> None:
     """List active alarms, the most urgent first: of all devices and assets of the scenario's types."""
-    from pacifictool.rest.alarms import most_urgent_first
+    from pacifictool.rest.alarms import EntityAlarm, most_urgent_first
 
     session = session_of(ctx)
     with session.connect() as platform, session.slow_task("Reading alarms"):
         entities = _named(platform, entity) if entity else _of_scenario(session, platform)
         names = {each.entity_id: each.name for each in entities}
         found = most_urgent_first(platform.alarms.of_many(list(names), active=None if everything else True))
-    documents = [_document(alarm, names[alarm.originator]) for alarm in found]
-    session.output.emit({"ok": True, "alarms": documents}, lambda console: _render(console, documents, everything))
+    alarms = [EntityAlarm(alarm, names[alarm.originator]) for alarm in found]
+    session.output.emit(
+        {"ok": True, "alarms": [alarm.as_document() for alarm in alarms]},
+        lambda console: _render(console, alarms, everything),
+    )
 
 
 @subcommand(
@@ -129,37 +131,19 @@ def _of_type(platform: Platform, entity: str, alarm_type: str) -> list[AlarmInfo
     return [alarm for alarm in alarms if alarm.type == alarm_type and alarm.is_active]
 
 
-def _document(alarm: AlarmInfo, name: str) -> dict[str, Any]:
-    return {
-        "id": alarm.id,
-        "type": alarm.type,
-        "severity": alarm.severity,
-        "status": alarm.status,
-        "entity": name,
-        "entity_kind": alarm.originator.entity_type.lower(),
-        "start_ts": alarm.start_ms,
-        "end_ts": alarm.end_ms,
-        "details": dict(alarm.details),
-    }
-
-
-def _render(console: Console, documents: list[dict[str, Any]], everything: bool) -> None:  # noqa: FBT001
+def _render(console: Console, alarms: list[EntityAlarm], everything: bool) -> None:  # noqa: FBT001 - for the title
     columns = dict.fromkeys(("Severity", "Type", "Entity", "Since", "Status", "Details", "Id"), "left")
     rows = [
         [
-            each["severity"],
-            each["type"],
-            each["entity"],
-            utc_text(each["start_ts"]),
-            each["status"],
-            _short(json.dumps(each["details"], ensure_ascii=False)) if each["details"] else "",
-            each["id"],
+            alarm.info.severity,
+            alarm.info.type,
+            alarm.entity,
+            utc_text(alarm.info.start_ms),
+            alarm.info.status,
+            alarm.details_text(_DETAILS_LETTERS),
+            alarm.info.id,
         ]
-        for each in documents
+        for alarm in alarms
     ]
     which = "alarms" if everything else "active alarms"
     console.print(table(f"{len(rows)} {which}", columns, rows))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _DETAILS_SHOWN else f"{text[: _DETAILS_SHOWN - 1]}…"

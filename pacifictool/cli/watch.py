@@ -160,7 +160,7 @@ def _once(session: CliSession, collector: Collector, choice: Choice) -> None:
     shown = _limited(choice)
     session.output.emit(
         snapshot.as_document(choice=choice),
-        lambda console: console.print(view(snapshot, width=console.width, choice=shown)),
+        lambda console: console.print(view(snapshot, width=console.width, alarms=_LIMIT, choice=shown)),
     )
     if not snapshot.ok:
         raise typer.Exit(1)

@@ -8,7 +8,13 @@ from pacifictool.scenario.alarms import AlarmSpec
 from pacifictool.scenario.analytics import Analytics
 from pacifictool.scenario.devices import DeviceSpec, FleetSpec
 from pacifictool.scenario.forwarding import Bounds, ForwardingConfig
-from pacifictool.scenario.load import describe_validation_error, load_scenario, parse_scenario, tutorial_scenario
+from pacifictool.scenario.load import (
+    describe_validation_error,
+    load_scenario,
+    parse_scenario,
+    scenario_text,
+    tutorial_scenario,
+)
 from pacifictool.scenario.model import MAX_FLEET, AssetSpec, PlatformTypes, Scenario
 from pacifictool.scenario.names import (
     DEVICE_NAME,
@@ -42,5 +48,6 @@ __all__ = [
     "describe_validation_error",
     "load_scenario",
     "parse_scenario",
+    "scenario_text",
     "tutorial_scenario",
 ]

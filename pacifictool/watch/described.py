@@ -87,6 +87,8 @@ class Description:
     attributes: tuple[DescribedKey, ...]
     """Attributes of devices that are forwarded."""
     analytics: tuple[DescribedAnalytics, ...]
+    has_alarms: bool = False
+    """Whether the scenario declares alarms."""
 
     @property
     def results(self) -> str:
@@ -124,6 +126,7 @@ def describe(scenario: Scenario) -> Description:
         ),
         attributes=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.attribute_keys),
         analytics=tuple(_described(scenario, each) for each in scenario.analytics),
+        has_alarms=bool(scenario.alarms),
     )
 
 

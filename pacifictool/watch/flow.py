@@ -7,18 +7,9 @@ from urllib.parse import urlsplit
 
 from pacifictool.scenario.names import capitalised
 from pacifictool.watch.described import Description
-from pacifictool.watch.model import (
-    WAITING,
-    AnalyticsView,
-    FlowView,
-    GroupView,
-    HopView,
-    JobState,
-    PlatformState,
-    Verdict,
-    WatchedTopicState,
-)
+from pacifictool.watch.model import AnalyticsView, FlowView, GroupView, HopView, PlatformState, Verdict
 from pacifictool.watch.model import VerdictCode as Code
+from pacifictool.watch.states import WAITING, JobState, WatchedTopicState
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
 BEHIND_SECONDS: Final = 30.0

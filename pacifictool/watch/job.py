@@ -13,7 +13,7 @@ from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
 from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.watch.model import JobState
+from pacifictool.watch.states import JobState
 
 BATCHES: Final = 5
 """Number of batches that the rate is measured over: records are counted in bursts, about one every two seconds."""

@@ -21,7 +21,8 @@ from pacifictool.tools.rates import RATE_SECONDS
 from pacifictool.tools.threads import run_all
 from pacifictool.watch.described import DescribedAnalytics, Description, describe
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
-from pacifictool.watch.model import WAITING, AnalyticsView, DeviceView, GroupView, PlatformState, Result
+from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result
+from pacifictool.watch.states import WAITING
 
 HISTORY: Final = 60
 """Results that are kept of each group."""
@@ -112,6 +113,8 @@ class PlatformPoller:
             reporting=round(reporting * share),
             rate=sum(device.rate or 0.0 for device in device_views) * share,
             notes=tuple(self._notes(len(groups), len(devices))),
+            entities={entity: group.name for group in watched for entity in group.entities}
+            | {device.id: device.name for device in devices if device.id is not None},
         )
 
     def _notes(self, groups: int, devices: int) -> Iterator[str]:

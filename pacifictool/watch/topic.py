@@ -9,7 +9,7 @@ from pacifictool.errors import KafkaError, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.tools.rates import RateMeter
-from pacifictool.watch.model import WatchedTopicState
+from pacifictool.watch.states import WatchedTopicState
 
 TIMEOUT_SECONDS: Final = 3.0
 _DESCRIBE_EVERY_SECONDS: Final = 10.0

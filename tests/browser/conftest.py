@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, TimeoutError, sync_playwright
 
 from pacifictool.local.stack import LocalStack, StackPage
 from pacifictool.rest import Platform, Session
@@ -66,6 +67,11 @@ telemetry = { windSpeed = { min = 30, max = 60 } }
 [[assets]]
 name = "Zone A"
 """
+
+STATE = """() => ({
+  text: document.body.innerText, root: {...document.documentElement.dataset},
+  requests: performance.getEntriesByType("resource").map((each) => [each.name, each.startTime, each.responseEnd]),
+})"""
 
 OpenPage = Callable[..., Page]
 
@@ -144,6 +150,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         stack.stop(graceful=False)
 
 
+def wait_until_drawn(page: Page) -> None:
+    """Waits for the chart; AssertionError with what the page shows instead."""
+    try:
+        page.wait_for_selector("html[data-chart=drawn]", state="attached")
+    except TimeoutError:
+        pytest.fail(f"The chart is not drawn. The page: {json.dumps(page.evaluate(STATE), indent=1)}")
+
+
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
     """Opens a page in a fresh context; any complaint of the console or the policy fails the test."""
@@ -173,7 +187,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("requestfailed", failed)
         page.goto(url)
-        page.wait_for_selector("html[data-chart=drawn]", state="attached")
+        wait_until_drawn(page)
         return page
 
     yield open_one

@@ -19,7 +19,7 @@ from pacifictool.watch.collector import Collector, WatchTarget
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import OnDemand
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, wait_until_drawn
 from tests.support.reports import report, zone, zones
 
 pytestmark = pytest.mark.timeout(120)
@@ -69,7 +69,7 @@ def test_a_line_of_text_is_shown_until_the_chart_is_loaded(browser: Browser, pag
     expect(page.locator("#chart-empty")).to_be_visible()
     page.wait_for_timeout(600)
     held[0].continue_()
-    page.wait_for_selector("html[data-chart=drawn]", state="attached")
+    wait_until_drawn(page)
     expect(page.locator("#chart-empty")).to_be_hidden()
     page.close()
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pacifictool.rest import Asset, Device, Platform
-from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, Pipeline
+from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, Pipeline, wait_until_drawn
 from tests.support.load import slowdown
 
 READY_MS = 1000
@@ -232,7 +232,7 @@ def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, pipelin
     page.reload()
     assert page.evaluate(ground) == dark
     expect(page.get_by_role("button", name="Dark colours")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_selector("html[data-chart=drawn]", state="attached")
+    wait_until_drawn(page)
 
 
 def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, pipeline: Pipeline) -> None:

@@ -109,7 +109,7 @@ def test_what_a_person_reads(deployment: Deployment) -> None:
     assert outcome.code == 1
     assert re.search(r"✗ +Topic +Topic winds\d does not exist at .+\n +→ pacifictool setup\n", outcome.stdout)
     assert "checks failed: Topic.\n  → pacifictool setup\n" in outcome.stderr
-    assert "docs/troubleshooting.md#topic-missing" in outcome.stderr
+    assert "pacifictool help topic-missing" in outcome.stderr
     deployment.set_up()
 
 

@@ -9,18 +9,9 @@ from pacifictool.scenario import parse_scenario
 from pacifictool.watch.choice import Choice, natural, shown_of
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, verdict_of
-from pacifictool.watch.model import (
-    AnalyticsView,
-    DeviceView,
-    GroupView,
-    JobState,
-    PlatformState,
-    Result,
-    Snapshot,
-    VerdictCode,
-    WatchedTopicState,
-)
+from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result, Snapshot, VerdictCode
 from pacifictool.watch.screen import changed_choice, hint_of
+from pacifictool.watch.states import AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import line, view
 
 NOW = 1_000_000_000
@@ -99,7 +90,7 @@ def snapshot() -> Snapshot:
     topic, job = WatchedTopicState("t", "id", {0: 10}, rate=1.0), JobState("folder", "console", is_running=True)
     verdict = verdict_of(platform, topic, job, 0, now_ms=NOW, words=WORDS)
     flows = flows_of(platform, topic, job, now_ms=NOW, words=WORDS)
-    return Snapshot(NOW, WORDS, platform, topic, job, 0, (), flows, verdict)
+    return Snapshot(NOW, WORDS, platform, AlarmsState(), topic, job, 0, (), flows, verdict)
 
 
 def drawn(choice: Choice, width: int) -> str:
@@ -131,7 +122,7 @@ def test_an_analytics_whose_first_window_is_open_is_not_stale() -> None:
 
 def test_a_plain_line_has_at_most_twenty_groups() -> None:
     text = line(snapshot())
-    assert "shops: Shop 0 temperature (°C) 0.25, hottest (°C) 9.50, readings 300.00 (" in text
+    assert "shops: Shop 0 temperature (°C) 0.25, hottest (°C) 9.50, readings 300 (" in text
     assert "and 10 more shops" in text
 
 

@@ -9,18 +9,16 @@ from pacifictool.scenario import tutorial_scenario
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
 from pacifictool.watch.model import (
-    WAITING,
     AnalyticsView,
     DeviceView,
     GroupView,
-    JobState,
     PlatformState,
     Result,
     Snapshot,
     Verdict,
     VerdictCode,
-    WatchedTopicState,
 )
+from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import line
 
 NOW, WINDOW = 1_000_000_000, 10_000
@@ -123,7 +121,7 @@ def test_only_a_flow_of_all_zones_is_left_out_of_the_plain_line() -> None:
     def shown(code: VerdictCode) -> str:
         flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, words=WORDS)
         found = Verdict(code, "Another sentence.")
-        return line(Snapshot(NOW, WORDS, PLATFORM, TOPIC, JOB, 10, (), flows, found))
+        return line(Snapshot(NOW, WORDS, PLATFORM, AlarmsState(), TOPIC, JOB, 10, (), flows, found))
 
     assert "Another sentence." not in shown(VerdictCode.FLOWING)
     assert shown(VerdictCode.GROUPS_STALE).endswith(" | Another sentence.")
