@@ -17,6 +17,7 @@ from typing import Any
 import requests
 
 from pacifictool.kafka.records import Record
+from tests.support.four_analytics import FUNCTION_KEYS, expected_swing
 from tests.support.random_scenarios import Expected, Place, expected
 from tests.support.sandbox_clients import Tenant
 
@@ -55,7 +56,7 @@ def result_keys(document: Mapping[str, Any]) -> dict[str, set[str]]:
     """By kind of entity: the keys of the results that a scenario's document asks for."""
     keys: dict[str, set[str]] = defaultdict(set)
     for each in document["analytics"]:
-        keys[each["entity_kind"]] |= each["telemetry"].keys()
+        keys[each["entity_kind"]] |= each.get("telemetry", FUNCTION_KEYS).keys()
     return dict(keys)
 
 
@@ -95,6 +96,7 @@ def expected_of(document: dict[str, Any], records: Iterable[Record]) -> Expected
     return expected(
         document,
         [(each.partition, each.offset, each.timestamp_ms or 0, each.value or b"") for each in records],
+        {"swings:swing": expected_swing},
     )
 
 
