@@ -125,3 +125,44 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     write_job(tmp_path / "other", other, windows={}, end=900, target=f"rest {platform.url}")
     collector = make_collector(job_folders=lambda: [tmp_path / "other"])
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
+
+
+def test_keys_of_a_function_are_found_on_its_entities(
+    make_collector: MakeCollector, platform: Platform, tmp_path: Path, unique: str
+) -> None:
+    """Only what a function returns tells its keys; until then there is one that has no values."""
+    (tmp_path / "mine.py").write_text("def score(readings, window, history):\n    return {}\n")
+    scenario = parse_scenario(
+        f"""
+units = {{ score = "%" }}
+[platform]
+device_type = "Sensor {unique}"
+asset_type = "Room {unique}"
+[forwarding]
+topic = "rooms-{unique}"
+attributes = ["site"]
+telemetry = ["temperature"]
+[[analytics]]
+name = "scores"
+group_by = ["site"]
+window = "2s"
+function = "mine:score"
+[[devices]]
+name = "S1 {unique}"
+attributes = {{ site = "North {unique}" }}
+telemetry = {{ temperature = {{ min = 2, max = 8 }} }}
+""",
+        source="test",
+        folder=tmp_path,
+    )
+    north = platform.assets.create(f"North {unique}", scenario.asset_type)
+    collector = make_collector(scenario=scenario)
+    [view] = collector.snapshot().platform.analytics
+    assert [key.key for key in view.described.keys] == ["result"]
+    end_ms = now_ms() // 2000 * 2000
+    platform.telemetry.write(north, [(end_ms, {"score": 61.5, "rank": 3})])
+    shown = until(collector, lambda snapshot: len(snapshot.platform.analytics[0].described.keys) == 2)
+    [view] = shown.platform.analytics
+    assert [key.title for key in view.described.keys] == ["rank", "score (%)"]
+    shown = until(collector, lambda snapshot: bool(snapshot.platform.analytics[0].groups[0].results))
+    assert shown.platform.analytics[0].groups[0].values() == {"score": 61.5, "rank": 3.0}
