@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from pacifictool.scenario import Analytics, Scenario
 from pacifictool.scenario.names import capitalised, common_word
@@ -21,10 +21,6 @@ class DescribedKey:
 
     def as_document(self) -> dict[str, Any]:
         return {"key": self.key, "title": self.title, "unit": self.unit}
-
-
-NO_KEY: Final = DescribedKey("", "result")
-"""In place of the keys of a function that has not given any result yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +144,19 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=described_keys(scenario, analytics, analytics.telemetry),
+        keys=described_keys(scenario, analytics, ()),
     )
 
 
-def described_keys(scenario: Scenario, analytics: Analytics, keys: Iterable[str]) -> tuple[DescribedKey, ...]:
-    """Keys of results; never none, so that there is always one to show."""
-    found = tuple(
+def described_keys(scenario: Scenario, analytics: Analytics, found: Iterable[str]) -> tuple[DescribedKey, ...]:
+    """The keys of its results; `found`: on the entities of its groups, as only those tell the keys of a function.
+
+    Never empty: a function without results so far has the key "result".
+    """
+    keys = scenario.keys_of(analytics, found) or ("result",)
+    return tuple(
         DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key)) for key in keys
     )
-    return found or (NO_KEY,)
 
 
 def _duration(milliseconds: int) -> str:

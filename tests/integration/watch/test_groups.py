@@ -127,24 +127,42 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
 
 
-def test_the_results_of_a_function_are_shown_by_the_keys_that_it_gives(
-    make_collector: MakeCollector, platform: Platform, unique: str, monkeypatch: pytest.MonkeyPatch
+def test_keys_of_a_function_are_found_on_its_entities(
+    make_collector: MakeCollector, platform: Platform, tmp_path: Path, unique: str
 ) -> None:
-    monkeypatch.setattr("pacifictool.watch.result_keys._EVERY_SECONDS", 0.0)
+    """Only what a function returns tells its keys; until then there is one that has no values."""
+    (tmp_path / "mine.py").write_text("def score(readings, window, history):\n    return {}\n")
     scenario = parse_scenario(
-        scenario_text(unique) + '\n[[analytics]]\nname = "ahead"\ngroup_by = ["geoZone"]\nwindow = "2s"\n'
-        'function = "ahead:compute"\n[units]\nwindSpeed = "m/s"\nnext = "m/s"\n',
+        f"""
+units = {{ score = "%" }}
+[platform]
+device_type = "Sensor {unique}"
+asset_type = "Room {unique}"
+[forwarding]
+topic = "rooms-{unique}"
+attributes = ["site"]
+telemetry = ["temperature"]
+[[analytics]]
+name = "scores"
+group_by = ["site"]
+window = "2s"
+function = "mine:score"
+[[devices]]
+name = "S1 {unique}"
+attributes = {{ site = "North {unique}" }}
+telemetry = {{ temperature = {{ min = 2, max = 8 }} }}
+""",
         source="test",
+        folder=tmp_path,
     )
-    zone = platform.assets.create(f"Zone {unique} 1", f"Type {unique}")
+    north = platform.assets.create(f"North {unique}", scenario.asset_type)
     collector = make_collector(scenario=scenario)
-    view = collector.snapshot().platform.analytics[1]
-    assert [key.title for key in view.described.keys] == ["result"]
-    assert collector.snapshot().as_document(history=True)["analytics"][1]["keys"]
-
-    platform.telemetry.write(zone, [(now_ms(), {"windSpeed": 31.0, "next": 32.5, "trend": 0.25})])
-    until(collector, lambda snapshot: len(snapshot.platform.analytics[1].described.keys) == 2)
-    view = collector.snapshot().platform.analytics[1]
-    assert [key.title for key in view.described.keys] == ["next (m/s)", "trend"]
-    until(collector, lambda snapshot: snapshot.platform.analytics[1].groups[0].values() != {})
-    assert collector.snapshot().platform.analytics[1].groups[0].values() == {"next": 32.5, "trend": 0.25}
+    [view] = collector.snapshot().platform.analytics
+    assert [key.key for key in view.described.keys] == ["result"]
+    end_ms = now_ms() // 2000 * 2000
+    platform.telemetry.write(north, [(end_ms, {"score": 61.5, "rank": 3})])
+    shown = until(collector, lambda snapshot: len(snapshot.platform.analytics[0].described.keys) == 2)
+    [view] = shown.platform.analytics
+    assert [key.title for key in view.described.keys] == ["rank", "score (%)"]
+    shown = until(collector, lambda snapshot: bool(snapshot.platform.analytics[0].groups[0].results))
+    assert shown.platform.analytics[0].groups[0].values() == {"score": 61.5, "rank": 3.0}
