@@ -44,7 +44,13 @@ def any_platform(request: pytest.FixtureRequest, session: Session) -> Platform:
 
 
 def raise_one(platform: Platform, **given: Any) -> AlarmInfo:
-    arguments: dict[str, Any] = {"type": "Too warm", "severity": "MAJOR", "details": {"x": 1}, "start_ms": 1, "end_ms": 2} | given
+    arguments: dict[str, Any] = {
+        "type": "Too warm",
+        "severity": "MAJOR",
+        "details": {"x": 1},
+        "start_ms": 1,
+        "end_ms": 2,
+    } | given
     return platform.alarms.raise_alarm(ZONE, **arguments)
 
 
