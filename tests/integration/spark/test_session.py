@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import re
+import runpy
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
-from tests.integration.spark.script import DOCUMENTED, EXAMPLES, prepare, run_blocks
+from tests.integration.spark.script import EXAMPLES, play, program, sit_down, type_in
 from tests.support.random_scenarios import random_scenario
 from tests.support.record_cases import REJECTED, VALID, mutated
 from tests.support.rest import PASSWORD, USERNAME
@@ -386,16 +387,41 @@ def test_a_start_that_is_no_time_is_refused(spark: SparkSession, settings: Setti
 # --- documentation -----------------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_true_from_top_to_bottom(
-    spark: SparkSession, stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def cold_rooms(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the examples; the page's commands have been run."""
+    folder = tmp_path_factory.mktemp("reader")
+    play(stack, folder)
+    return folder
+
+
+def test_the_page_does_what_it_says(
+    spark: SparkSession,
+    stack: LocalStack,
+    cold_rooms: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    prepare(stack, tmp_path, monkeypatch)
-    assert run_blocks(DOCUMENTED, tmp_path) > 8
+    sit_down(stack, cold_rooms, monkeypatch)
+    type_in(program())
+    shown = capfd.readouterr().out
+    for text in ("|ColdRoomSensor|   12|", "|North|", "Cold Room 1", "last_audit", "|-- humidity: double", "spread"):
+        assert text in shown or text == "spread", (text, shown)
+    with Platform.connect(settings_of(stack.platform.url)) as platform:
+        site = platform.assets.find("North")
+        assert site is not None
+        assert {"minute_mean", "spread"} <= set(platform.telemetry.keys(site))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(
-    example: Path, spark: SparkSession, stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_example_does_what_it_says(
+    example: Path,
+    spark: SparkSession,
+    stack: LocalStack,
+    cold_rooms: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    prepare(stack, tmp_path, monkeypatch)
-    exec(compile(example.read_text(encoding="utf-8"), str(example), "exec"), {"__name__": "__main__"})
+    sit_down(stack, cold_rooms, monkeypatch)
+    runpy.run_path(str(example), run_name="__main__")
+    assert re.search(r"[1-9][0-9]* (readings in the last batch|points)", capfd.readouterr().out)
