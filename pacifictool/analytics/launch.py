@@ -38,6 +38,7 @@ def spark_settings(
     master: str | None = None,
     memory: str = "1g",
     conf: Mapping[str, str] | None = None,
+    runs_functions: bool = False,
     reporter: Reporter = SILENT,
 ) -> SparkSettings:
     """How to start Spark: finds Java and downloads the Kafka connector's jars that are not in `cache_dir`.
@@ -70,6 +71,7 @@ def spark_settings(
         memory=memory,
         environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
         conf=conf or {},
+        runs_functions=runs_functions,
         secret=environ.get(SECRET_VARIABLE) or None,
     )
     if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):

@@ -96,7 +96,9 @@ def aggregate(
     rejects`.
     """
     from pacifictool.analytics.config import JobConfig
+    from pacifictool.analytics.engine.function_files import check_functions
     from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
+    from pacifictool.analytics.engine.records import AHEAD_OF_ARRIVAL
     from pacifictool.analytics.job import AggregationJob
     from pacifictool.analytics.launch import open_alarms, open_sink, record_rules, spark_settings
     from pacifictool.rest import NO_RETRY
@@ -120,6 +122,7 @@ def aggregate(
     seconds = None if duration is None else seconds_option("--duration", duration)
     give_up_seconds = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
     output, reporter = session.output, session.reporter
+    check_functions(rules.functions)
     options = SinkOptions(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"analytics": rules.analytics, "alarms": rules.alarms}),
@@ -141,6 +144,7 @@ def aggregate(
             master=master,
             memory=memory,
             conf=spark_conf,
+            runs_functions=bool(rules.functions),
             reporter=reporter,
         ),
         starting_offsets=starting_offsets,
@@ -158,8 +162,13 @@ def aggregate(
         job = AggregationJob(
             config,
             target,
-            functions=lambda runtime: SparkFunctionRunner(
-                runtime, config.kafka, config.topic, rules, reporter=reporter
+            functions=lambda runtime, store: SparkFunctionRunner(
+                runtime,
+                config.kafka,
+                config.topic,
+                rules,
+                not_counted=lambda part: store.invalid_offsets(config.topic, part, ending=AHEAD_OF_ARRIVAL),
+                reporter=reporter,
             ),
             alarms=alarms,
             reporter=reporter,
