@@ -19,11 +19,13 @@ from pacifictool.analytics.event_time import Completeness, EventClock
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.stages import Stage, Stages
 from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.queries import StateQueries
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.progress import Reporter
 
-MakeRunner = Callable[[SparkRuntime], FunctionRunner]
-"""Makes what calls functions on the workers of this Spark; several threads call it, each for an analytics."""
+MakeRunner = Callable[[SparkRuntime, StateQueries], FunctionRunner]
+"""Makes what calls functions on the workers of this Spark, for the job with this state store. Several threads call it,
+each for an analytics."""
 _GATEWAY: Final = "gateway"
 
 
@@ -103,7 +105,7 @@ def prepare_run(
         delivery=Delivery(store, sink, rules.analytics, reporter=reporter, give_up_after=config.give_up_after),
     )
     if functions is not None and rules.functions:
-        runner = functions(runtime)
+        runner = functions(runtime, store)
         run.evaluators = [
             FunctionEvaluator(store, runner, each, translated=run.translated, reporter=reporter)
             for each in rules.functions

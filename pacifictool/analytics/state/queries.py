@@ -137,7 +137,8 @@ class StateQueries(OutcomeQueries, AlarmQueries):
 
     def counters(self) -> dict[str, int]:
         """All counters since the store was made: "valid", "batches", "posted", "corrections", "refused",
-        "function_failures", "alarms_raised", "alarms_cleared", "alarms_refused", "invalid:<reason>"."""
+        "function_failures", "function_missing_records", "alarms_raised", "alarms_cleared", "alarms_refused",
+        "invalid:<reason>"."""
         return {str(name): int(value) for name, value in self._query("SELECT name, value FROM counters")}
 
     @property
@@ -288,6 +289,15 @@ class StateQueries(OutcomeQueries, AlarmQueries):
             (topic, partition, offset),
         )
         return str(rows[0][0]) if rows else None
+
+    def invalid_offsets(self, topic: str, span: OffsetRange, reason: str) -> list[int]:
+        """The offsets of the records of a range that were not counted for this reason."""
+        rows = self._query(
+            "SELECT offset FROM invalid_records WHERE topic = ? AND partition = ? AND offset >= ? AND offset < ? "
+            "AND reason = ? ORDER BY offset",
+            (topic, span.partition, span.start, span.end, reason),
+        )
+        return [int(offset) for (offset,) in rows]
 
     def invalid_records(self, *, newest: int | None = None) -> Iterator[InvalidRecord]:
         """Invalid records in the order of topic, partition and offset; or the `newest` ones, newest first.
