@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support.random_scenarios import Expected
@@ -55,3 +55,13 @@ def wanted_alarms(document: Mapping[str, Any], expected: Expected) -> Alarms:
             for kind_of_alarm, severity in raised[each["name"], entity, newest]:
                 found[kind, entity, kind_of_alarm].append(severity)
     return most_urgent(found)
+
+
+def alarm_differences(wanted: Alarms, active: Sequence[tuple[tuple[str, str, str], str]]) -> list[str]:
+    """What is missing, too much, there twice, or of another severity."""
+    found = [
+        f"{place} is active {count} times"
+        for place, count in Counter(place for place, _ in active).items()
+        if count > 1
+    ]
+    return found + [f"alarm {place}: {severity}" for place, severity in sorted(wanted.items() ^ set(active))]

@@ -193,7 +193,7 @@ class CrashSimulation:
         AggregationJob(
             config,
             _Platform(shown),
-            functions=lambda _: self._runner,
+            functions=lambda *_: self._runner,
             alarms=alarms,
             runtime=self._spark,
         ).run(threading.Event())

@@ -91,6 +91,19 @@ def read_platform(url: str, keys: Mapping[str, Collection[str]], *, without: Col
     return Posted(values, latest)
 
 
+def read_alarms(url: str) -> list[tuple[tuple[str, str, str], str]]:
+    """Kind and name of the entity and type, and severity, of every active alarm of assets and devices."""
+    ask = _RetryingReader(url).get
+    found = []
+    for kind in ("asset", "device"):
+        for entity in ask(f"/api/tenant/{kind}s?limit=10000")["data"]:
+            path = f"/api/alarm/{kind.upper()}/{entity['id']['id']}?limit=1000&searchStatus=ACTIVE"
+            for alarm in ask(path)["data"]:
+                assert alarm["status"].startswith("ACTIVE"), alarm
+                found.append(((kind, entity["name"], alarm["type"]), alarm["severity"]))
+    return found
+
+
 def expected_of(document: dict[str, Any], records: Iterable[Record]) -> Expected:
     """The results of these records."""
     return expected(

@@ -105,7 +105,7 @@ def main() -> None:
         AggregationJob(
             config,
             sink,
-            functions=lambda _: runner,
+            functions=lambda *_: runner,
             alarms=alarms,
             runtime=runtime,
         ).run(threading.Event())
