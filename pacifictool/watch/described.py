@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,9 @@ class DescribedAnalytics:
     """What a person calls a result, such as "mean"; and several."""
     results: str
     keys: tuple[DescribedKey, ...]
-    """Of its results."""
+    """Of its results. Of a function they are those that the platform has, and one without a name before it has any."""
+    is_function: bool = False
+    """Whether a function of the user's computes them."""
 
     @property
     def title(self) -> str:
@@ -126,7 +129,7 @@ def describe(scenario: Scenario) -> Description:
         ),
         attributes=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.attribute_keys),
         analytics=tuple(_described(scenario, each) for each in scenario.analytics),
-        has_alarms=bool(scenario.alarms),
+        has_alarms=bool(scenario.alarms) or any(each.function is not None for each in scenario.analytics),
     )
 
 
@@ -143,11 +146,17 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=tuple(
-            DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key))
-            for key in analytics.telemetry
-        ),
+        keys=described_keys(scenario, analytics, analytics.telemetry),
+        is_function=analytics.function is not None,
     )
+
+
+def described_keys(scenario: Scenario, analytics: Analytics, keys: Iterable[str]) -> tuple[DescribedKey, ...]:
+    """Keys of results; one without a name if there are none."""
+    found = tuple(
+        DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key)) for key in keys
+    )
+    return found or (DescribedKey("", scenario.result_word(analytics)),)
 
 
 def _duration(milliseconds: int) -> str:

@@ -19,7 +19,7 @@ from pacifictool.rest import EntityId, Platform, Point
 from pacifictool.scenario import Scenario
 from pacifictool.tools.rates import RATE_SECONDS
 from pacifictool.tools.threads import run_all
-from pacifictool.watch.described import DescribedAnalytics, Description, describe
+from pacifictool.watch.described import DescribedAnalytics, Description, describe, described_keys
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
 from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result
 from pacifictool.watch.states import WAITING
@@ -38,6 +38,8 @@ _READINGS_ASKED: Final = 200
 _FEWEST_ASKED: Final = 20
 _AHEAD_MS: Final = 3_600_000
 """How far the clocks of devices and servers may be ahead of this machine's."""
+_KEYS_EVERY_SECONDS: Final = 10.0
+"""How often the keys of a function's results are looked up."""
 _LATEST_EVERY_SECONDS: Final = 10.0
 """How often the last reading of a silent device is read."""
 
@@ -68,7 +70,10 @@ class PlatformPoller:
         and all others of its types."""
         self._platform = platform
         self._directory = Directory(platform, scenario, entities=entities, devices=devices)
+        self._scenario = scenario
         self._description: Description = describe(scenario)
+        self._function_keys: dict[EntityId, tuple[tuple[str, ...], float]] = {}
+        """Of entities with results of functions: the keys, and the monotonic second at which they were read."""
         self._telemetry_keys = scenario.forwarding.telemetry
         self._clock_ms = clock_ms
         self._results: dict[tuple[str, EntityId], dict[int, dict[str, float]]] = {}
@@ -164,6 +169,10 @@ class PlatformPoller:
                 views.append(known[0])
                 read_at.append(known[1])
         total = sum(group.analytics == described.name for group in groups)
+        if described.is_function:
+            keys = dict.fromkeys(key for view in views for result in view.results for key in result.values)
+            analytics = self._scenario.find_analytics(described.name)
+            described = replace(described, keys=described_keys(self._scenario, analytics, sorted(keys)))
         return AnalyticsView(described, tuple(views), total, round((at - min(read_at)) * 1000))
 
     def _group(self, group: WatchedGroup) -> GroupView:
@@ -179,13 +188,13 @@ class PlatformPoller:
 
     def _group_at(self, group: WatchedGroup, entity: EntityId) -> GroupView | None:
         described = self._description.find(group.analytics)
-        keys = [key.key for key in described.keys]
         now_ms = self._clock_ms()
         known = self._results.setdefault((group.analytics, entity), {})
         # Results older than this no longer change.
         correctable_ms = 3 * described.window_ms + described.lateness_ms
         start_ms = max(known) - correctable_ms if known else now_ms - described.window_ms - HISTORY * described.slide_ms
         try:
+            keys = self._keys(described, entity)
             points = self._platform.telemetry.newest(entity, keys, start_ms, now_ms + _AHEAD_MS, HISTORY)
             if not known and not any(points.values()):
                 latest = self._platform.telemetry.latest(entity, keys)
@@ -203,6 +212,17 @@ class PlatformPoller:
         results = tuple(Result(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
         unknown = None if known else f"No {described.result} has been posted yet."
         return GroupView(group.name, entity.entity_type.lower(), group.group, results, unknown)
+
+    def _keys(self, described: DescribedAnalytics, entity: EntityId) -> Sequence[str]:
+        """Of the results on an entity; those of a function are looked up now and then."""
+        if not described.is_function:
+            return [key.key for key in described.keys]
+        keys, read_at = self._function_keys.get(entity, ((), -1e9))
+        if monotonic() - read_at >= _KEYS_EVERY_SECONDS:
+            found = sorted(self._platform.telemetry.keys(entity))
+            keys = self._scenario.keys_of(self._scenario.find_analytics(described.name), found)
+            self._function_keys[entity] = keys, monotonic()
+        return keys
 
     # --- devices ---------------------------------------------------------------------------------------------------
 

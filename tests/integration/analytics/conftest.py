@@ -8,11 +8,11 @@ import pytest
 
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.runtime.java import find_java
-from tests.support.fixtures import peer
+from tests.support.fixtures import peer, unique
 from tests.support.gateway_platform import make_sink, platform
 from tests.support.local_spark import local_spark
 
-__all__ = ["make_sink", "peer", "platform"]
+__all__ = ["make_sink", "peer", "platform", "unique"]
 
 
 @pytest.fixture(scope="session")
