@@ -7,12 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.analytics.state.outcome_store import WindowOutcome
+from pacifictool.analytics.state.outcomes import KeptOutcome
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.watch import platform as platform_module
+from pacifictool.watch.terminal import line
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.integration.watch.test_collector import until
-from tests.support.job_folders import write_job
+from tests.support.job_folders import job_checkpoint, job_identity, write_job
+
+FUNCTION = """
+[[analytics]]
+name = "scores"
+group_by = ["geoZone"]
+window = "2s"
+function = "scoring:score"
+"""
 
 
 def now_ms() -> int:
@@ -125,3 +136,44 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     write_job(tmp_path / "other", other, windows={}, end=900, target=f"rest {platform.url}")
     collector = make_collector(job_folders=lambda: [tmp_path / "other"])
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
+
+
+def test_the_keys_of_a_function_are_those_that_the_platform_has(
+    make_collector: MakeCollector, platform: Platform, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_module, "_KEYS_EVERY_SECONDS", 0.0)
+    text = scenario_text(unique).replace("[labels]", FUNCTION + "[labels]")
+    scenario = parse_scenario(text, source="test")
+    collector = make_collector(scenario=scenario)
+    snapshot = collector.snapshot()
+    assert [key.key for key in snapshot.platform.analytics[1].described.keys] == [""]
+    # Neither the screen nor the document trips over it.
+    assert line(snapshot)
+    assert snapshot.as_document()["analytics"][1]["keys"] == [{"key": "", "title": "result", "unit": None}]
+
+    zone = platform.assets.create(f"Zone {unique} 1", scenario.asset_type)
+    end_ms = now_ms() // 2000 * 2000
+    platform.telemetry.write(zone, [(end_ms, {"windSpeed": 31.0, "score": 0.5, "rank": 2.0})])
+    state = until(
+        collector,
+        lambda seen: len(seen.platform.analytics) == 2 and len(seen.platform.analytics[1].described.keys) == 2,
+    ).platform
+    means, scores = state.analytics
+    assert [key.key for key in means.described.keys] == ["windSpeed"]
+    assert [key.key for key in scores.described.keys] == ["rank", "score"]
+    assert scores.groups[0].values() == {"score": 0.5, "rank": 2.0}
+
+
+def test_failures_of_functions_are_part_of_the_job(
+    make_collector: MakeCollector, unique: str, tmp_path: Path, platform: Platform
+) -> None:
+    scenario = parse_scenario(scenario_text(unique).replace("[labels]", FUNCTION + "[labels]"), source="test")
+    with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
+        checkpoint.check_identity(job_identity(scenario, target=f"rest {platform.url}"))
+        failure = KeptOutcome(3, failure="scoring:score raised ValueError: no")
+        checkpoint.store.keep_outcomes([WindowOutcome("scores", "Zone", 10_000, failure)])
+        collector = make_collector(scenario=scenario, job_folders=lambda: [tmp_path / "job"])
+        snapshot = until(collector, lambda seen: seen.job.function_failures == 1)
+    assert snapshot.job.last_function_failure == "scoring:score raised ValueError: no"
+    assert snapshot.as_document()["job"]["function_failures"] == 1
+    assert "1 function failure" in next(hop.detail for hop in snapshot.hops if hop.name == "job")
