@@ -12,11 +12,11 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.runtime.java import find_java
 from pacifictool.settings import KafkaEndpoint
 from tests.support.batch_bench import Bench
-from tests.support.fixtures import peer
+from tests.support.fixtures import peer, unique
 from tests.support.gateway_platform import make_sink, platform
 from tests.support.local_spark import local_spark
 
-__all__ = ["make_sink", "peer", "platform"]
+__all__ = ["make_sink", "peer", "platform", "unique"]
 
 
 @pytest.fixture(scope="session")
