@@ -107,7 +107,7 @@ class Running:
         assert self.summary is not None
         return self.summary
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 120) -> None:
         def holds() -> object:
             held = condition()
             if not held and self.error is not None:
@@ -197,9 +197,10 @@ def java() -> JavaRuntime:
 def broker(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A broker for the jobs of one worker; a test stops and starts it."""
     jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    with KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=jars) as broker:
-        broker.start()
-        yield broker
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=jars)
+    broker.start()
+    yield broker
+    broker.stop(graceful=False)
 
 
 @pytest.fixture
