@@ -62,7 +62,9 @@ class RowWriter:
 
     def layout(self) -> FrameLayout:
         """Raises SettingsError."""
-        return FrameLayout.of(self.schema, self.options, f"Writing {self.table!r}", with_ts=self.table == TIMESERIES)
+        return FrameLayout.for_schema(
+            self.schema, self.options, f"Writing {self.table!r}", with_ts=self.table == TIMESERIES
+        )
 
     def write(self, batches: Iterator[Batch]) -> WrittenPart:
         """Writes all of a task's rows. Raises PlatformError, InvalidRequest with the row that is at fault."""
