@@ -84,7 +84,7 @@ def read(kind: str, found: dict[str, Points], schema: StructType, *, gone: bool 
 
 
 def ms(row: Any) -> int:
-    return int(round(row["ts"].timestamp() * 1000))
+    return round(row["ts"].timestamp() * 1000)
 
 
 @given(
