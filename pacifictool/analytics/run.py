@@ -22,14 +22,14 @@ from pacifictool.analytics.event_time import Completeness, EventClock
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.stages import Stage, Stages
 from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.queries import StateQueries
 from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.state.store import StateStore
 from pacifictool.errors import PacificToolError
 from pacifictool.progress import Reporter
 
-MakeRunner = Callable[[SparkRuntime, StateStore], FunctionRunner]
-"""Makes what calls functions on the workers of this Spark, for windows of this store; several threads call it, each for
-an analytics."""
+MakeRunner = Callable[[SparkRuntime, StateQueries], FunctionRunner]
+"""Makes what calls functions on the workers of this Spark, for the job with this state store. Several threads call it,
+each for an analytics."""
 _GATEWAY: Final = "gateway"
 
 

@@ -63,18 +63,18 @@ def collect(
                 topic.add(record)
                 task.advance()
         with reporter.task("Reading the results", unit="groups") as task:
-            found, entities_shown = [], dict[EntityId, str]()
+            found = []
+            names: dict[EntityId, str] = {}
             for each in analytics:
                 shown, left_out = _groups_to_show(scenario, each, topic, entities)
                 holders = {name: _holder(platform, each, name) for _, name in shown}
+                names |= {holder.entity_id: name for name, holder in holders.items() if holder is not None}
                 keys = _keys(platform, scenario, each, view, holders.values())
                 groups = []
-                for group, name_of_entity in shown:
-                    holder = holders[name_of_entity]
-                    if holder is not None:
-                        entities_shown[holder.entity_id] = name_of_entity
-                    posted = _posted(platform, each, holder, keys, begin_ms, now_ms + each.window_ms)
-                    groups.append(GroupFacts(name_of_entity, tuple(_series(scenario, each, group, topic, posted))))
+                for group, entity in shown:
+                    until_ms = now_ms + each.window_ms
+                    posted = _posted(platform, each, holders[entity], keys, begin_ms, until_ms)
+                    groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
                     task.advance()
                 if groups and keys:
                     found.append(_facts(scenario, each, groups, left_out))
@@ -83,7 +83,7 @@ def collect(
                 f"Neither the topic {name} nor the platform has data of this time.",
                 hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
-        alarms = most_urgent_first(platform.alarms.of_many(list(entities_shown), active=True))
+        alarms = most_urgent_first(platform.alarms.of_many(list(names), active=True))
         step_ms = min(each.slide_ms for each in analytics)
         return RunFacts(
             server=platform.url,
@@ -93,7 +93,7 @@ def collect(
             readings=_readings(topic, analytics, found),
             analytics=tuple(found),
             job=None if view is None else _job(view, topic, ends, begin_ms, step_ms),
-            alarms=tuple(EntityAlarm(alarm, entities_shown[alarm.originator]) for alarm in alarms),
+            alarms=tuple(EntityAlarm(alarm, names[alarm.originator]) for alarm in alarms),
         )
     finally:
         if view is not None:

@@ -87,6 +87,8 @@ def _job(job: JobState, lag: int | None, words: Description) -> HopView:
     parts = ["lag not known" if lag is None else f"lag {lag:,}"]
     rejects = sum(job.rejects.values())
     parts.append(f"{rejects:,} invalid record{'' if rejects == 1 else 's'}")
+    if job.function_failures:
+        parts.append(f"{job.function_failures:,} function failure{'' if job.function_failures == 1 else 's'}")
     return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
 
 

@@ -78,6 +78,9 @@ class JobState:
     """Results that the platform acknowledged, corrections included."""
     corrections: int = 0
     refused: int = 0
+    function_failures: int = 0
+    """Windows for which a function gave no results."""
+    last_function_failure: str | None = None
     open_windows: int | None = None
     """(Window, group) pairs whose results are not delivered yet."""
     rate: float | None = None
@@ -100,6 +103,8 @@ class JobState:
             "posted": self.posted if known else None,
             "corrections": self.corrections if known else None,
             "refused": self.refused if known else None,
+            "function_failures": self.function_failures if known else None,
+            "last_function_failure": self.last_function_failure,
             "open_windows": self.open_windows,
             "rate": None if self.rate is None else round(self.rate, 2),
             "target": self.target,

@@ -137,7 +137,8 @@ class StateQueries(OutcomeQueries, AlarmQueries):
 
     def counters(self) -> dict[str, int]:
         """All counters since the store was made: "valid", "batches", "posted", "corrections", "refused",
-        "function_failures", "alarms_raised", "alarms_cleared", "alarms_refused", "invalid:<reason>"."""
+        "function_failures", "function_missing_records", "alarms_raised", "alarms_cleared", "alarms_refused",
+        "invalid:<reason>"."""
         return {str(name): int(value) for name, value in self._query("SELECT name, value FROM counters")}
 
     @property

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,23 +12,16 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.runtime.java import find_java
 from pacifictool.settings import KafkaEndpoint
 from tests.support.batch_bench import Bench
-from tests.support.fixtures import peer
+from tests.support.fixtures import peer, unique
 from tests.support.gateway_platform import make_sink, platform
 from tests.support.local_spark import local_spark
 
-__all__ = ["make_sink", "peer", "platform"]
+__all__ = ["make_sink", "peer", "platform", "unique"]
 
 
 @pytest.fixture(scope="session")
 def spark_settings() -> SparkSettings:
     return local_spark(find_java(os.environ))
-
-
-@pytest.fixture(scope="module")
-def spark(spark_settings: SparkSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
-    folder: Path = tmp_path_factory.mktemp("spark")
-    with SparkRuntime(spark_settings, folder) as runtime:
-        yield runtime
 
 
 @pytest.fixture

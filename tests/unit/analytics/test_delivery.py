@@ -14,6 +14,7 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialAggregate, WindowResult
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
 from pacifictool.progress import SILENT
+from pacifictool.tools.backoff import Backoff
 from tests.support.recorders import RecordingReporter
 from tests.support.scenarios import mean_rules, partial, rules_of, window_result
 from tests.support.waiting import SOON_SECONDS, wait_until
@@ -204,8 +205,7 @@ def test_giving_up_keeps_the_results_for_the_next_start(store: StateStore) -> No
 
 
 def test_a_stop_ends_the_waiting(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacifictool.analytics.retrying.FIRST_WAIT_SECONDS", 1000.0)
-    monkeypatch.setattr("pacifictool.analytics.retrying.LONGEST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr("pacifictool.analytics.retrying._BACKOFF", Backoff(1000.0, 1000.0))
     fill(store, ("A", W1, 1))
     work = delivery(store, RecordingSink(*[down] * 50))
     stop = threading.Event()
