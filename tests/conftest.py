@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +25,17 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RetryWhenBusy(FLAKY_WHEN_BUSY), "retry-when-busy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_reach_children() -> None:
+    """`nohup make test &` starts with SIGINT and SIGHUP ignored. Children would inherit that, and tests interrupt them.
+
+    A handler that does nothing ignores them here; a program that is started gets the default again.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.fixture(scope="session")

@@ -43,9 +43,7 @@ class DescribedAnalytics:
     """What a person calls a result, such as "mean"; and several."""
     results: str
     keys: tuple[DescribedKey, ...]
-    """Of its results. Of a function they are those that the platform has, and one without a name before it has any."""
-    is_function: bool = False
-    """Whether a function of the user's computes them."""
+    """Of its results."""
 
     @property
     def title(self) -> str:
@@ -91,7 +89,7 @@ class Description:
     """Attributes of devices that are forwarded."""
     analytics: tuple[DescribedAnalytics, ...]
     has_alarms: bool = False
-    """Whether the scenario declares alarms."""
+    """Whether the scenario declares alarms, or has functions, which may raise some."""
 
     @property
     def results(self) -> str:
@@ -146,17 +144,19 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=described_keys(scenario, analytics, analytics.telemetry),
-        is_function=analytics.function is not None,
+        keys=described_keys(scenario, analytics, ()),
     )
 
 
-def described_keys(scenario: Scenario, analytics: Analytics, keys: Iterable[str]) -> tuple[DescribedKey, ...]:
-    """Keys of results; one without a name if there are none."""
-    found = tuple(
+def described_keys(scenario: Scenario, analytics: Analytics, found: Iterable[str]) -> tuple[DescribedKey, ...]:
+    """The keys of its results; `found`: on the entities of its groups, as only those tell the keys of a function.
+
+    Never empty: a function without results so far has the key "result".
+    """
+    keys = scenario.keys_of(analytics, found) or ("result",)
+    return tuple(
         DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key)) for key in keys
     )
-    return found or (DescribedKey("", scenario.result_word(analytics)),)
 
 
 def _duration(milliseconds: int) -> str:

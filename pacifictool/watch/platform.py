@@ -7,6 +7,7 @@ are estimates.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,8 +39,6 @@ _READINGS_ASKED: Final = 200
 _FEWEST_ASKED: Final = 20
 _AHEAD_MS: Final = 3_600_000
 """How far the clocks of devices and servers may be ahead of this machine's."""
-_KEYS_EVERY_SECONDS: Final = 10.0
-"""How often the keys of a function's results are looked up."""
 _LATEST_EVERY_SECONDS: Final = 10.0
 """How often the last reading of a silent device is read."""
 
@@ -72,8 +71,11 @@ class PlatformPoller:
         self._directory = Directory(platform, scenario, entities=entities, devices=devices)
         self._scenario = scenario
         self._description: Description = describe(scenario)
-        self._function_keys: dict[EntityId, tuple[tuple[str, ...], float]] = {}
-        """Of entities with results of functions: the keys, and the monotonic second at which they were read."""
+        self._described = {each.name: each for each in self._description.analytics}
+        """By name: the analytics, with the keys of functions as far as they are known."""
+        self._found_keys: dict[str, dict[str, None]] = {each.name: {} for each in scenario.analytics if each.function}
+        """By function: the keys on entities of its groups."""
+        self._keys_turn = 0
         self._telemetry_keys = scenario.forwarding.telemetry
         self._clock_ms = clock_ms
         self._results: dict[tuple[str, EntityId], dict[int, dict[str, float]]] = {}
@@ -105,6 +107,7 @@ class PlatformPoller:
         device_views = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
         watched = groups[:GROUPS_WATCHED]
         turn = self._turn_of(watched)
+        self._find_keys(watched)
         views = run_all([partial(self._group, group) for group in turn], workers=WORKERS, name="watch")
         self._groups |= {(group.analytics, group.name): (view, at) for group, view in zip(turn, views, strict=True)}
         reporting = sum(device.is_reporting for device in device_views)
@@ -112,7 +115,7 @@ class PlatformPoller:
         return PlatformState(
             self._platform.url,
             generation=generation,
-            analytics=tuple(self._analytics(each, groups, watched, at) for each in self._description.analytics),
+            analytics=tuple(self._analytics(each, groups, watched, at) for each in self._described.values()),
             devices=tuple(device_views),
             devices_total=len(devices),
             reporting=round(reporting * share),
@@ -155,6 +158,21 @@ class PlatformPoller:
         self._group_turn = start + GROUPS_PER_POLL
         return (groups + groups)[start : start + GROUPS_PER_POLL]
 
+    def _find_keys(self, watched: list[WatchedGroup]) -> None:
+        """Asks one entity of each function for its keys of telemetry, another one with each poll."""
+        self._keys_turn += 1
+        for name, found in self._found_keys.items():
+            entities = [entity for group in watched if group.analytics == name for entity in group.entities]
+            if not entities:
+                continue
+            known = len(found)
+            with contextlib.suppress(NotFound):
+                keys = self._platform.telemetry.keys(entities[self._keys_turn % len(entities)])
+                found.update(dict.fromkeys(sorted(keys)))
+            if len(found) > known:
+                keys_now = described_keys(self._scenario, self._scenario.find_analytics(name), found)
+                self._described[name] = replace(self._described[name], keys=keys_now)
+
     def _analytics(
         self, described: DescribedAnalytics, groups: list[WatchedGroup], watched: list[WatchedGroup], at: float
     ) -> AnalyticsView:
@@ -169,15 +187,11 @@ class PlatformPoller:
                 views.append(known[0])
                 read_at.append(known[1])
         total = sum(group.analytics == described.name for group in groups)
-        if described.is_function:
-            keys = dict.fromkeys(key for view in views for result in view.results for key in result.values)
-            analytics = self._scenario.find_analytics(described.name)
-            described = replace(described, keys=described_keys(self._scenario, analytics, sorted(keys)))
         return AnalyticsView(described, tuple(views), total, round((at - min(read_at)) * 1000))
 
     def _group(self, group: WatchedGroup) -> GroupView:
         if not group.entities:
-            kind = "device" if self._description.find(group.analytics).entity_kind == "device" else "asset or device"
+            kind = "device" if self._described[group.analytics].entity_kind == "device" else "asset or device"
             unknown = f"The platform has no {kind} of this name yet."
             return GroupView(group.name, None, group.group, unknown=unknown)
         views = [view for entity in group.entities if (view := self._group_at(group, entity)) is not None]
@@ -187,14 +201,14 @@ class PlatformPoller:
         return max(views, key=lambda view: view.latest.ts_ms if view.latest is not None else -1)
 
     def _group_at(self, group: WatchedGroup, entity: EntityId) -> GroupView | None:
-        described = self._description.find(group.analytics)
+        described = self._described[group.analytics]
+        keys = [key.key for key in described.keys]
         now_ms = self._clock_ms()
         known = self._results.setdefault((group.analytics, entity), {})
         # Results older than this no longer change.
         correctable_ms = 3 * described.window_ms + described.lateness_ms
         start_ms = max(known) - correctable_ms if known else now_ms - described.window_ms - HISTORY * described.slide_ms
         try:
-            keys = self._keys(described, entity)
             points = self._platform.telemetry.newest(entity, keys, start_ms, now_ms + _AHEAD_MS, HISTORY)
             if not known and not any(points.values()):
                 latest = self._platform.telemetry.latest(entity, keys)
@@ -212,17 +226,6 @@ class PlatformPoller:
         results = tuple(Result(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
         unknown = None if known else f"No {described.result} has been posted yet."
         return GroupView(group.name, entity.entity_type.lower(), group.group, results, unknown)
-
-    def _keys(self, described: DescribedAnalytics, entity: EntityId) -> Sequence[str]:
-        """Of the results on an entity; those of a function are looked up now and then."""
-        if not described.is_function:
-            return [key.key for key in described.keys]
-        keys, read_at = self._function_keys.get(entity, ((), -1e9))
-        if monotonic() - read_at >= _KEYS_EVERY_SECONDS:
-            found = sorted(self._platform.telemetry.keys(entity))
-            keys = self._scenario.keys_of(self._scenario.find_analytics(described.name), found)
-            self._function_keys[entity] = keys, monotonic()
-        return keys
 
     # --- devices ---------------------------------------------------------------------------------------------------
 

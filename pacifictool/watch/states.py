@@ -47,6 +47,8 @@ class WatchedTopicState:
     rate: float | None = None
     """Records per second."""
     unknown: str | None = None
+    still_seconds: float = 0.0
+    """How long no record has been added, as far as it was watched."""
 
     def as_document(self) -> dict[str, Any]:
         return {

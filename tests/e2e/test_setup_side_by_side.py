@@ -148,7 +148,7 @@ class Side:
 
     def records(self, wanted: int) -> list[dict[str, Any]]:
         """Those of its topic, as soon as there are as many as wanted."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             found = [json.loads(record.value or b"") for record in read_records(self.settings.kafka, self.topic)]
             if len(found) >= wanted or time.monotonic() > deadline:

@@ -108,7 +108,7 @@ class Job:
     def kill(self) -> None:
         """kill -9 of the program only; its child processes have to end by themselves."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def cut_power(self) -> None:
         """kill -9 of the program and all its descendants."""
@@ -117,7 +117,7 @@ class Job:
         for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         psutil.wait_procs(members, timeout=10)
 
     def interrupt(self) -> Outcome:

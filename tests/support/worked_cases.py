@@ -19,7 +19,7 @@ from typing import Any
 
 Reading = Mapping[str, Any]
 TEXTS = ("deviceName", "parcel", "panel", "station")
-"""Members of records that are no numbers."""
+"""Members of records that are texts."""
 
 
 def readings_of(file: Path) -> list[Reading]:

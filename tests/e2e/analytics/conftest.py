@@ -101,7 +101,7 @@ class Running:
 
     def finish(self) -> JobSummary:
         self.stop.set()
-        self._thread.join(20)
+        self._thread.join(60)
         if self.error is not None:
             raise self.error
         assert self.summary is not None

@@ -17,6 +17,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
 from tests.support.recorders import RecordingCallback
 from tests.support.scenarios import mean_scenario, rules_of, window_result
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_topic_that_exists_stays_as_it_is(endpoint: KafkaEndpoint, topic: str)
     admin = KafkaAdmin(endpoint)
     admin.create(topic, partitions=3, replication=1)
     before = None
-    until = time.monotonic() + 10
+    until = time.monotonic() + SOON_SECONDS
     while before is None and time.monotonic() < until:
         before = admin.describe(topic)  # a new topic is not known at once
     assert before is not None

@@ -12,18 +12,9 @@ from pacifictool.analytics.state.outcomes import KeptOutcome
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.watch import platform as platform_module
-from pacifictool.watch.terminal import line
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.integration.watch.test_collector import until
 from tests.support.job_folders import job_checkpoint, job_identity, write_job
-
-FUNCTION = """
-[[analytics]]
-name = "scores"
-group_by = ["geoZone"]
-window = "2s"
-function = "scoring:score"
-"""
 
 
 def now_ms() -> int:
@@ -138,36 +129,52 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
 
 
-def test_the_keys_of_a_function_are_those_that_the_platform_has(
-    make_collector: MakeCollector, platform: Platform, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_keys_of_a_function_are_found_on_its_entities(
+    make_collector: MakeCollector, platform: Platform, tmp_path: Path, unique: str
 ) -> None:
-    monkeypatch.setattr(platform_module, "_KEYS_EVERY_SECONDS", 0.0)
-    text = scenario_text(unique).replace("[labels]", FUNCTION + "[labels]")
-    scenario = parse_scenario(text, source="test")
+    """Only what a function returns tells its keys; until then there is one that has no values."""
+    (tmp_path / "mine.py").write_text("def score(readings, window, history):\n    return {}\n")
+    scenario = parse_scenario(
+        f"""
+units = {{ score = "%" }}
+[platform]
+device_type = "Sensor {unique}"
+asset_type = "Room {unique}"
+[forwarding]
+topic = "rooms-{unique}"
+attributes = ["site"]
+telemetry = ["temperature"]
+[[analytics]]
+name = "scores"
+group_by = ["site"]
+window = "2s"
+function = "mine:score"
+[[devices]]
+name = "S1 {unique}"
+attributes = {{ site = "North {unique}" }}
+telemetry = {{ temperature = {{ min = 2, max = 8 }} }}
+""",
+        source="test",
+        folder=tmp_path,
+    )
+    north = platform.assets.create(f"North {unique}", scenario.asset_type)
     collector = make_collector(scenario=scenario)
-    snapshot = collector.snapshot()
-    assert [key.key for key in snapshot.platform.analytics[1].described.keys] == [""]
-    # Neither the screen nor the document trips over it.
-    assert line(snapshot)
-    assert snapshot.as_document()["analytics"][1]["keys"] == [{"key": "", "title": "result", "unit": None}]
-
-    zone = platform.assets.create(f"Zone {unique} 1", scenario.asset_type)
+    [view] = collector.snapshot().platform.analytics
+    assert [key.key for key in view.described.keys] == ["result"]
     end_ms = now_ms() // 2000 * 2000
-    platform.telemetry.write(zone, [(end_ms, {"windSpeed": 31.0, "score": 0.5, "rank": 2.0})])
-    state = until(
-        collector,
-        lambda seen: len(seen.platform.analytics) == 2 and len(seen.platform.analytics[1].described.keys) == 2,
-    ).platform
-    means, scores = state.analytics
-    assert [key.key for key in means.described.keys] == ["windSpeed"]
-    assert [key.key for key in scores.described.keys] == ["rank", "score"]
-    assert scores.groups[0].values() == {"score": 0.5, "rank": 2.0}
+    platform.telemetry.write(north, [(end_ms, {"score": 61.5, "rank": 3})])
+    shown = until(collector, lambda snapshot: len(snapshot.platform.analytics[0].described.keys) == 2)
+    [view] = shown.platform.analytics
+    assert [key.title for key in view.described.keys] == ["rank", "score (%)"]
+    shown = until(collector, lambda snapshot: bool(snapshot.platform.analytics[0].groups[0].results))
+    assert shown.platform.analytics[0].groups[0].values() == {"score": 61.5, "rank": 3.0}
 
 
 def test_failures_of_functions_are_part_of_the_job(
     make_collector: MakeCollector, unique: str, tmp_path: Path, platform: Platform
 ) -> None:
-    scenario = parse_scenario(scenario_text(unique).replace("[labels]", FUNCTION + "[labels]"), source="test")
+    scores = '[[analytics]]\nname = "scores"\ngroup_by = ["geoZone"]\nwindow = "2s"\nfunction = "scoring:score"\n'
+    scenario = parse_scenario(scenario_text(unique).replace("[labels]", f"{scores}[labels]"), source="test")
     with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
         checkpoint.check_identity(job_identity(scenario, target=f"rest {platform.url}"))
         failure = KeptOutcome(3, failure="scoring:score raised ValueError: no")
