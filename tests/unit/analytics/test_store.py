@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 @pytest.fixture
 def waiting_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
     """Waits so long for a lock that a test would notice."""
-    monkeypatch.setattr("pacifictool.analytics.state.store._LOCK_SECONDS", 2 * SOON_SECONDS)
+    monkeypatch.setattr("pacifictool.analytics.state.database._LOCK_SECONDS", 2 * SOON_SECONDS)
     store = StateStore(tmp_path / "state.sqlite", RULES)
     yield store
     store.close()
