@@ -3,9 +3,9 @@
 A million points of a thousand devices on a sandbox, read by the data source of `pacifictool.spark` into a count and a
 sum, against what people write by hand: a loop over `requests`, one request after the other, that pages by time. Twice:
 `requests.get` with the server's default of 100 points a request, as such loops are mostly found; and with one
-connection that is kept and 10,000 points a request. The loops read a part of the devices. All in turn, several times, on the same
-sandbox, which shares the processors. Prints one JSON document; exit code 1 when the data source is less than 5 times as
-fast as the plain loop, or a point is missing.
+connection that is kept and 10,000 points a request. The loops read a part of the devices. All in turn, several times,
+on the same sandbox, which shares the processors. Prints one JSON document; exit code 1 when the data source is less
+than 5 times as fast as the plain loop, or a point is missing.
 """
 
 from __future__ import annotations
