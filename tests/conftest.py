@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -14,8 +16,12 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java
 from tests.support.command_line import CommandLine, Outcome, kept_variables
 from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
+
+if TYPE_CHECKING:
+    from pacifictool.analytics.engine.spark import SparkRuntime  # imports pyspark, which most tests do without
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -26,6 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RetryWhenBusy(FLAKY_WHEN_BUSY), "retry-when-busy")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_reach_children() -> None:
+    """`nohup make test &` starts with SIGINT and SIGHUP ignored. Children would inherit that, and tests interrupt them.
+
+    A handler that does nothing ignores them here; a program that is started gets the default again.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A broker and a platform for the tests of one worker; tests use names of their own in it."""
@@ -34,6 +51,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     )
     with stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
+    """A local Spark for the tests of one worker; starting one takes ten seconds of processor time."""
+    from pacifictool.analytics.engine.spark import SparkRuntime
+    from tests.support.local_spark import local_spark
+
+    with SparkRuntime(local_spark(find_java(os.environ)), tmp_path_factory.mktemp("spark")) as runtime:
+        yield runtime
 
 
 @pytest.fixture

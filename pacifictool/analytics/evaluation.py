@@ -55,6 +55,7 @@ class FunctionEvaluator:
         self._translated = translated
         self._reporter = reporter
         self._reported: set[str] = set()
+        self._missing_reported = False
         self.failures = 0
         """Calls without results since the start."""
         self.last_failure: str | None = None
@@ -79,8 +80,9 @@ class FunctionEvaluator:
                     raise
             else:
                 failures = 0
-                self._store.keep_outcomes(outcomes)
-                self._report(outcomes)
+                self._store.keep_outcomes([kept for kept, _ in outcomes], missing=sum(lost for _, lost in outcomes))
+                self._report([kept for kept, _ in outcomes])
+                self._report_missing(sum(lost for _, lost in outcomes))
                 evaluated += len(outcomes)
         return evaluated
 
@@ -99,13 +101,14 @@ class FunctionEvaluator:
             groups.add(window.group)
         return chosen
 
-    def _outcomes(self, windows: Sequence[WindowState]) -> list[WindowOutcome]:
+    def _outcomes(self, windows: Sequence[WindowState]) -> list[tuple[WindowOutcome, int]]:
+        """What became of each window, and how many of its records did not reach the function."""
         ranges = {end_ms: self._store.window_offsets(self._analytics.name, end_ms) for end_ms in _ends(windows)}
         calls = self._calls([window for window in windows if ranges[window.window_end_ms]])
-        found = [self._kept(outcome) for outcome in self._run(calls, ranges)]
-        known = {(each.group, each.window_end_ms) for each in found}
+        found = [(self._kept(outcome), outcome.missing) for outcome in self._run(calls, ranges)]
+        known = {(each.group, each.window_end_ms) for each, _ in found}
         lost = [window for window in windows if (window.group, window.window_end_ms) not in known]
-        return found + [self._without_records(window) for window in lost]
+        return found + [(self._without_records(window), window.count) for window in lost]
 
     def _calls(self, windows: Sequence[WindowState]) -> list[FunctionCall]:
         most = self._analytics.history
@@ -157,7 +160,12 @@ class FunctionEvaluator:
             outcome.as_row()
         except (ValueError, TypeError) as error:
             outcome = KeptOutcome(call.count, failure=f"It returned what cannot be kept: {error}.")
-        return WindowOutcome(call.analytics, call.group, call.window_end_ms, outcome, found.traceback)
+        traceback = found.traceback
+        if found.output is not None:
+            self._reporter.detail(f"{self._analytics.name}, {group_entity[1]}: {found.output}")
+            if outcome.failure is not None:
+                traceback = f"{traceback or ''}\nIt printed:\n{found.output}".lstrip()
+        return WindowOutcome(call.analytics, call.group, call.window_end_ms, outcome, traceback)
 
     def _without_records(self, window: WindowState) -> WindowOutcome:
         text = "The topic no longer holds the records of the window, which are read again for the function."
@@ -182,6 +190,14 @@ class FunctionEvaluator:
             )
             if each.traceback is not None:
                 self._reporter.detail(each.traceback)
+
+    def _report_missing(self, records: int) -> None:
+        if records and not self._missing_reported:
+            self._missing_reported = True
+            self._reporter.warning(
+                f"{self._analytics.name}: {records} records did not reach the function: they have no timestamp, or"
+                " Kafka has deleted them meanwhile. The job's summary counts all of them."
+            )
 
 
 def _key(window: WindowState) -> tuple[str, str, int]:

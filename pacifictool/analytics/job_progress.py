@@ -69,6 +69,8 @@ class JobSummary:
     function_failures: int
     """Windows for which a function gave no results."""
     last_function_failure: str | None
+    function_missing_records: int
+    """Records of windows that did not reach the function, because they could not be read again."""
     alarms_raised: int
     alarms_cleared: int
     alarms_refused: int
@@ -168,6 +170,7 @@ def summary_of(
         open_windows=store.due_windows(),
         function_failures=failures,
         last_function_failure=store.function_failures(newest=1)[0].failure if failures else None,
+        function_missing_records=gained.get("function_missing_records", 0),
         alarms_raised=gained.get("alarms_raised", 0),
         alarms_cleared=gained.get("alarms_cleared", 0),
         alarms_refused=gained.get("alarms_refused", 0),

@@ -11,12 +11,15 @@ from typing import Final
 from pydantic import ValidationError
 
 from pacifictool.analytics.alarm_delivery import AlarmTarget
-from pacifictool.analytics.engine.records import RecordRules
-from pacifictool.analytics.engine.spark import SparkSettings
+from pacifictool.analytics.engine.functions import FunctionRunner
+from pacifictool.analytics.engine.records import AHEAD_OF_ARRIVAL, RecordRules
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
+from pacifictool.analytics.run import MakeRunner
 from pacifictool.analytics.sinks.alarms import ConsoleAlarmTarget, RestAlarmTarget
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.sinks.registry import SinkKind, SinkOptions
 from pacifictool.analytics.state.checkpoint import has_begun
+from pacifictool.analytics.state.queries import StateQueries
 from pacifictool.analytics.state.reader import has_alarms
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import Interrupted, ScenarioError, UsageError
@@ -24,7 +27,7 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.scenario import Scenario, describe_validation_error
-from pacifictool.settings import Settings
+from pacifictool.settings import KafkaEndpoint, Settings
 
 SECRET_VARIABLE: Final = "PACIFICTOOL_SPARK_SECRET"  # noqa: S105 - the name of a variable
 """Holds the secret of a standalone cluster: a command line can be read by everybody on the machine."""
@@ -38,6 +41,7 @@ def spark_settings(
     master: str | None = None,
     memory: str = "1g",
     conf: Mapping[str, str] | None = None,
+    runs_functions: bool = False,
     reporter: Reporter = SILENT,
 ) -> SparkSettings:
     """How to start Spark: finds Java and downloads the Kafka connector's jars that are not in `cache_dir`.
@@ -70,6 +74,7 @@ def spark_settings(
         memory=memory,
         environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
         conf=conf or {},
+        runs_functions=runs_functions,
         secret=environ.get(SECRET_VARIABLE) or None,
     )
     if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):
@@ -100,6 +105,31 @@ def record_rules(
         raise UsageError(
             f"--{describe_validation_error(error)}.", hint="docs/scenario.md lists the values of the key of this name."
         ) from None
+
+
+def function_runner(rules: RecordRules, endpoint: KafkaEndpoint, topic: str, reporter: Reporter) -> MakeRunner | None:
+    """What calls the functions of these rules; None: there are none. Each is loaded once, to see that it can be.
+
+    Raises UsageError when pandas is missing, ScenarioError for a function that cannot be loaded.
+    """
+    if not rules.functions:
+        return None
+    from pacifictool.analytics.engine.function_files import check_functions
+    from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
+
+    check_functions(rules.functions)
+
+    def make(runtime: SparkRuntime, store: StateQueries) -> FunctionRunner:
+        return SparkFunctionRunner(
+            runtime,
+            endpoint,
+            topic,
+            rules,
+            not_counted=lambda span: store.invalid_offsets(topic, span, ending=AHEAD_OF_ARRIVAL),
+            reporter=reporter,
+        )
+
+    return make
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from py4j.protocol import Py4JError
 
 from pacifictool.analytics.alarm_delivery import AlarmDelivery, AlarmTarget
 from pacifictool.analytics.config import JobConfig
@@ -19,11 +22,14 @@ from pacifictool.analytics.event_time import Completeness, EventClock
 from pacifictool.analytics.sinks.base import Sink
 from pacifictool.analytics.stages import Stage, Stages
 from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.queries import StateQueries
 from pacifictool.analytics.state.reader import JobView
+from pacifictool.errors import PacificToolError
 from pacifictool.progress import Reporter
 
-MakeRunner = Callable[[SparkRuntime], FunctionRunner]
-"""Makes what calls functions on the workers of this Spark; several threads call it, each for an analytics."""
+MakeRunner = Callable[[SparkRuntime, StateQueries], FunctionRunner]
+"""Makes what calls functions on the workers of this Spark, for the job with this state store. Several threads call it,
+each for an analytics."""
 _GATEWAY: Final = "gateway"
 
 
@@ -103,7 +109,8 @@ def prepare_run(
         delivery=Delivery(store, sink, rules.analytics, reporter=reporter, give_up_after=config.give_up_after),
     )
     if functions is not None and rules.functions:
-        runner = functions(runtime)
+        runner = functions(runtime, store)
+        threading.Thread(target=_warm_up, args=(runner,), name="warm-up", daemon=True).start()
         run.evaluators = [
             FunctionEvaluator(store, runner, each, translated=run.translated, reporter=reporter)
             for each in rules.functions
@@ -119,3 +126,9 @@ def prepare_run(
             give_up_after=config.give_up_after,
         )
     return run
+
+
+def _warm_up(runner: FunctionRunner) -> None:
+    # What is wrong will be wrong with the first call, too, where it is handled.
+    with contextlib.suppress(Py4JError, OSError, PacificToolError):
+        runner.warm_up()

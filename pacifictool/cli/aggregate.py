@@ -96,9 +96,8 @@ def aggregate(
     rejects`.
     """
     from pacifictool.analytics.config import JobConfig
-    from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
     from pacifictool.analytics.job import AggregationJob
-    from pacifictool.analytics.launch import open_alarms, open_sink, record_rules, spark_settings
+    from pacifictool.analytics.launch import function_runner, open_alarms, open_sink, record_rules, spark_settings
     from pacifictool.rest import NO_RETRY
 
     session = session_of(ctx)
@@ -120,6 +119,7 @@ def aggregate(
     seconds = None if duration is None else seconds_option("--duration", duration)
     give_up_seconds = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
     output, reporter = session.output, session.reporter
+    functions = function_runner(rules, session.settings.kafka, rules.forwarding.topic, reporter)
     options = SinkOptions(
         settings=session.settings,
         scenario=session.scenario.model_copy(update={"analytics": rules.analytics, "alarms": rules.alarms}),
@@ -141,6 +141,7 @@ def aggregate(
             master=master,
             memory=memory,
             conf=spark_conf,
+            runs_functions=bool(rules.functions),
             reporter=reporter,
         ),
         starting_offsets=starting_offsets,
@@ -155,16 +156,7 @@ def aggregate(
         session.winding_down_on_interrupt(),
         private_files(),
     ):
-        job = AggregationJob(
-            config,
-            target,
-            functions=lambda runtime: SparkFunctionRunner(
-                runtime, config.kafka, config.topic, rules, reporter=reporter
-            ),
-            alarms=alarms,
-            reporter=reporter,
-            progress=show,
-        )
+        job = AggregationJob(config, target, functions=functions, alarms=alarms, reporter=reporter, progress=show)
         summary = job.run(session.stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()

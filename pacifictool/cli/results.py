@@ -177,10 +177,11 @@ def report(
 
 
 def _render_report(console: Any, facts: RunFacts, file: Path) -> None:
+    from pacifictool.report.alarms import alarm_lines
     from pacifictool.report.wording import figures, notes, subtitle
 
     rows = [list(row) for row in figures(facts)]
     console.print(table(f"Report of {subtitle(facts)}", {"What": "left", "": "left"}, rows))
-    for note in notes(facts):
+    for note in (*alarm_lines(facts), *notes(facts)):
         console.print(note)
     console.print(f"Written: {file}", soft_wrap=True)

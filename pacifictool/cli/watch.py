@@ -144,7 +144,8 @@ def _choice(
     if analytics is not None:
         scenario.find_analytics(analytics)
     shown = scenario.only([analytics]) if analytics is not None else scenario
-    if key is not None and key not in shown.result_keys:
+    # Which keys a function returns is not known here.
+    if key is not None and key not in shown.result_keys and not any(each.function for each in shown.analytics):
         raise unknown_choice("--key", key, shown.result_keys)
     return Choice(analytics, search, sort, key, limit)
 

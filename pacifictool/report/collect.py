@@ -15,7 +15,8 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
 from pacifictool.report.ranges import range_of
 from pacifictool.report.topic import TopicReadings, tolerance
-from pacifictool.rest import Asset, Device, Platform
+from pacifictool.rest import Asset, Device, EntityAlarm, EntityId, Platform
+from pacifictool.rest.alarms import most_urgent_first
 from pacifictool.scenario import Aggregate, Analytics, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint
 
@@ -63,15 +64,17 @@ def collect(
                 task.advance()
         with reporter.task("Reading the results", unit="groups") as task:
             found = []
+            names: dict[EntityId, str] = {}
             for each in analytics:
                 shown, left_out = _groups_to_show(scenario, each, topic, entities)
                 holders = {name: _holder(platform, each, name) for _, name in shown}
+                names |= {holder.entity_id: name for name, holder in holders.items() if holder is not None}
                 keys = _keys(platform, scenario, each, view, holders.values())
                 groups = []
-                for group, name in shown:
+                for group, entity in shown:
                     until_ms = now_ms + each.window_ms
-                    posted = _posted(platform, each, holders[name], keys, begin_ms, until_ms)
-                    groups.append(GroupFacts(name, tuple(_series(scenario, each, group, topic, posted))))
+                    posted = _posted(platform, each, holders[entity], keys, begin_ms, until_ms)
+                    groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
                     task.advance()
                 if groups and keys:
                     found.append(_facts(scenario, each, groups, left_out))
@@ -80,6 +83,7 @@ def collect(
                 f"Neither the topic {name} nor the platform has data of this time.",
                 hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
+        alarms = most_urgent_first(platform.alarms.of_many(list(names), active=True))
         step_ms = min(each.slide_ms for each in analytics)
         return RunFacts(
             server=platform.url,
@@ -89,6 +93,7 @@ def collect(
             readings=_readings(topic, analytics, found),
             analytics=tuple(found),
             job=None if view is None else _job(view, topic, ends, begin_ms, step_ms),
+            alarms=tuple(EntityAlarm(alarm, names[alarm.originator]) for alarm in alarms),
         )
     finally:
         if view is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pacifictool.rest import EntityAlarm
 from pacifictool.scenario.names import common_word
 
 RELATIVE_TOLERANCE = 1e-9
@@ -145,6 +146,8 @@ class RunFacts:
     analytics: tuple[AnalyticsFacts, ...]
     job: Job | None
     """None: no job has run with these settings on this machine."""
+    alarms: tuple[EntityAlarm, ...] = ()
+    """Those of the entities shown that are active at the end, the most urgent first."""
 
     @property
     def step_ms(self) -> int:
@@ -216,7 +219,8 @@ class RunFacts:
     def as_document(self) -> dict[str, Any]:
         """For `--output json`."""
         return {
-            **asdict(self),
+            **asdict(replace(self, alarms=())),
+            "alarms": [alarm.as_document() for alarm in self.alarms],
             "posted": self.posted,
             "compared_with_topic": self.compared,
             "equal_to_topic": self.agreeing,

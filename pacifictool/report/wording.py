@@ -96,6 +96,8 @@ def figures(facts: RunFacts) -> list[tuple[str, str]]:
         (f"{capitalised(facts.results_word)} posted", f"{facts.posted:,}"),
         ("Equal to the topic", f"{facts.agreeing:,} of {facts.compared:,}"),
     ]
+    if facts.alarms:
+        found.append(("Active alarms", f"{len(facts.alarms):,}"))
     if facts.job is None:
         return [*found, ("Job", "none on this machine")]
     return [

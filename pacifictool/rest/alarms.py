@@ -12,7 +12,7 @@ import builtins
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -222,6 +222,16 @@ class EntityAlarm:
         )
         text = ", ".join(parts)
         return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+def alarm_summary(alarms: Sequence[EntityAlarm]) -> str:
+    """The number and the most urgent one, which is the first: "3 active alarms, first CRITICAL Storm of Zone A"; empty
+    without any."""
+    if not alarms:
+        return ""
+    first, count = alarms[0], len(alarms)
+    number = "1 active alarm:" if count == 1 else f"{count:,} active alarms, first"
+    return f"{number} {first.info.severity} {first.info.type} of {first.entity}"
 
 
 def most_urgent_first(alarms: Iterable[AlarmInfo]) -> list[AlarmInfo]:

@@ -13,7 +13,20 @@ The guide is docs/spark.md.
 
 from __future__ import annotations
 
-from pacifictool.spark.readings import parsed, readings
+from typing import TYPE_CHECKING, Any
+
 from pacifictool.spark.session import local_session, register
 
+if TYPE_CHECKING:
+    from pacifictool.spark.topic import parsed, readings
+
 __all__ = ["local_session", "parsed", "readings", "register"]
+
+
+def __getattr__(name: str) -> Any:
+    # Spark's workers import this package for each query, and need no scenarios.
+    if name in ("parsed", "readings"):
+        from pacifictool.spark import topic
+
+        return getattr(topic, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

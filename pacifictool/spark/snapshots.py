@@ -96,14 +96,15 @@ def alarm_rows(
     workers: int,
 ) -> Iterator[Row]:
     """Rows of `alarms`: with one list of the tenant's where the server has that, else entity by entity."""
-    if not platform.alarms.lists_tenant:
+    names = {entity.platform_id: entity._asdict() for entity in entities}
+    found = platform.alarms.of_tenant(names, active=active)
+    if found is None:
         return rows_of_entities(
             lambda entity: [_alarm(each) for each in platform.alarms.list(entity.platform_id, active=active)],
             entities,
             workers,
         )
-    names = {entity.platform_id: entity._asdict() for entity in entities}
-    return ({**names[each.originator], **_alarm(each)} for each in platform.alarms.of_many(names, active=active))
+    return ({**names[each.originator], **_alarm(each)} for each in found)
 
 
 def _alarm(alarm: AlarmInfo) -> Row:

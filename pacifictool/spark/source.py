@@ -39,23 +39,24 @@ class PlatformSource(DataSource):
 
     @spoken
     def writer(self, schema: StructType, overwrite: bool) -> PlatformWriter:  # noqa: FBT001 - Spark's signature
-        return PlatformWriter(self._row_writer(schema, overwrite=overwrite))
-
-    @spoken
-    def streamWriter(self, schema: StructType, overwrite: bool) -> PlatformStreamWriter:  # noqa: N802, FBT001 - Spark's
-        return PlatformStreamWriter(self._row_writer(schema, overwrite=overwrite))
-
-    def _read_options(self) -> tuple[str, SourceOptions]:
-        table = self._table(READABLE, "load")
-        return table, parse_options(READABLE[table].options, self.options, f"the table {table!r}")
-
-    def _row_writer(self, schema: StructType, *, overwrite: bool) -> RowWriter:
-        table = self._table(WRITABLE, "save")
         if overwrite:
             raise SettingsError(
                 "The data source deletes nothing: values of the same key and time are overwritten in any mode.",
                 hint='Use mode "append".',
             )
+        return PlatformWriter(self._row_writer(schema))
+
+    @spoken
+    def streamWriter(self, schema: StructType, overwrite: bool) -> PlatformStreamWriter:  # noqa: N802, FBT001 - Spark's
+        # In the mode "complete" each batch has all results again, which overwrite themselves: nothing is to be deleted.
+        return PlatformStreamWriter(self._row_writer(schema))
+
+    def _read_options(self) -> tuple[str, SourceOptions]:
+        table = self._table(READABLE, "load")
+        return table, parse_options(READABLE[table].options, self.options, f"the table {table!r}")
+
+    def _row_writer(self, schema: StructType) -> RowWriter:
+        table = self._table(WRITABLE, "save")
         options = parse_options(WRITABLE[table], self.options, f"writing {table!r}")
         return RowWriter(options.login(self.login), table, schema, options)
 

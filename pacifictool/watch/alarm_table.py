@@ -31,9 +31,9 @@ def alarm_lines(snapshot: Snapshot, width: int, rows: int | None) -> list[Render
     if not state.alarms:
         if state.unknown is None:
             return [styled(label, ("none active", "dim"))] if rows != 0 else []
-        # The platform's own failure is told once.
-        is_told = state.unknown == snapshot.platform.unknown
-        return [styled(label, ("unknown" if is_told else f"unknown, because {state.unknown}", "dim"))]
+        # The platform's own failure is shown once.
+        is_known = state.unknown == snapshot.platform.unknown
+        return [styled(label, ("unknown" if is_known else f"unknown, because {state.unknown}", "dim"))]
     if rows == 0:
         first = state.alarms[0].info.severity
         return [styled(label, (state.summary, STYLES[first]))]

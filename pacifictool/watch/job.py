@@ -83,6 +83,7 @@ class JobPoller:
             counters = view.counters()
             counted, batches = view.next_offsets(), view.batches()[-BATCHES - 1 :]
             due, invalid = view.due_windows(), view.invalid_counts()
+            failures = view.function_failures(newest=1)
             counts = {}
             for asked in windows:
                 if asked.analytics not in identity.analytics:
@@ -104,6 +105,8 @@ class JobPoller:
             posted=counters.get("posted", 0),
             corrections=counters.get("corrections", 0),
             refused=counters.get("refused", 0),
+            function_failures=counters.get("function_failures", 0),
+            last_function_failure=failures[0].failure if failures else None,
             open_windows=due,
             rate=_rate(batches, self._clock_ms()) if runs else 0.0,
         ), counts

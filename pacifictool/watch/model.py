@@ -177,6 +177,8 @@ class PlatformState:
     """Number of devices that send readings; an estimate when not all were polled."""
     rate: float | None = None
     """Readings per second that reach the platform, from all devices; an estimate when not all were polled."""
+    silent_seconds: float = 0.0
+    """How long ago the newest reading came."""
     notes: tuple[str, ...] = ()
     """What is left out, or shown page by page."""
     entities: Mapping[EntityId, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pacifictool.rest import EntityAlarm
+from pacifictool.rest.alarms import alarm_summary
 
 WAITING: Final = "It has not responded yet."
 """The value of `unknown` before a part has been polled for the first time."""
@@ -23,12 +24,8 @@ class AlarmsState:
 
     @property
     def summary(self) -> str:
-        """The number and the most urgent one: "3 active alarms, first CRITICAL Storm of Zone A"; empty without any."""
-        if not self.alarms:
-            return ""
-        first, count = self.alarms[0], len(self.alarms)
-        number = "1 active alarm:" if count == 1 else f"{count:,} active alarms, first"
-        return f"{number} {first.info.severity} {first.info.type} of {first.entity}"
+        """The number and the most urgent one; empty without any."""
+        return alarm_summary(self.alarms)
 
     def as_document(self, shown: int | None = None) -> dict[str, Any]:
         """With the first `shown` alarms; None: all."""
@@ -50,6 +47,8 @@ class WatchedTopicState:
     rate: float | None = None
     """Records per second."""
     unknown: str | None = None
+    still_seconds: float = 0.0
+    """How long no record has been added, as far as it was watched."""
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -79,6 +78,9 @@ class JobState:
     """Results that the platform acknowledged, corrections included."""
     corrections: int = 0
     refused: int = 0
+    function_failures: int = 0
+    """Windows for which a function gave no results."""
+    last_function_failure: str | None = None
     open_windows: int | None = None
     """(Window, group) pairs whose results are not delivered yet."""
     rate: float | None = None
@@ -101,6 +103,8 @@ class JobState:
             "posted": self.posted if known else None,
             "corrections": self.corrections if known else None,
             "refused": self.refused if known else None,
+            "function_failures": self.function_failures if known else None,
+            "last_function_failure": self.last_function_failure,
             "open_windows": self.open_windows,
             "rate": None if self.rate is None else round(self.rate, 2),
             "target": self.target,

@@ -267,6 +267,9 @@ def _job(snapshot: Snapshot) -> RenderableType:
     if rejects:
         reason, count = next(iter(job.rejects.items()))
         text.append("\n     ").append_text(styled(f"most invalid: {count:,} x {reason}", style="yellow"))
+    if job.last_function_failure is not None:
+        failure = f"{job.function_failures:,} windows without results: {job.last_function_failure}"
+        text.append("\n     ").append_text(styled(failure, style="yellow"))
     return text
 
 

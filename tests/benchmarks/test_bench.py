@@ -49,7 +49,6 @@ def test_our_job_is_measured_and_a_wrong_mean_of_it_is_found(bench: Bench) -> No
 
 @pytest.mark.long
 @pytest.mark.kafka
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_peer_gives_the_same_means_or_the_run_fails(bench: Bench, peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.run(peer, [WORKLOAD]).reports[0].per_second > 0

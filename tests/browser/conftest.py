@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PageTimeout
 
 from pacifictool.local.stack import LocalStack, StackPage
 from pacifictool.rest import Platform, Session
@@ -25,6 +28,8 @@ from tests.support.command_line import kept_variables, variables_of
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 WINDOW_MS = 2000
+LIMIT_MS = 90_000
+"""For whatever a page waits for. Compiling the chart's script takes 2 s of processor time: beside other tests, 20 s."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -74,6 +79,7 @@ STATE = """() => ({
 })"""
 
 OpenPage = Callable[..., Page]
+BlankPage = Callable[..., Page]
 
 
 @dataclass
@@ -93,6 +99,7 @@ def browser() -> Iterator[Browser]:
     if found is None:
         pytest.fail("These tests need Chromium on PATH: `make browser` installs it.")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=LIMIT_MS)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
@@ -129,7 +136,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             running.append(process)
             return process
 
-        assert start("setup").wait(60) == 0, (folder / "setup.log").read_text()
+        assert start("setup").wait(180) == 0, (folder / "setup.log").read_text()
         job = start(
             "aggregate", "--checkpoint", str(job_folder), "--starting-offsets", "earliest", "--master", "local[2]"
         )
@@ -146,7 +153,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
         for process in running:
-            process.wait(10)
+            process.wait(60)
         stack.stop(graceful=False)
 
 
@@ -154,14 +161,26 @@ def wait_until_drawn(page: Page) -> None:
     """Waits for the chart; AssertionError with what the page shows instead."""
     try:
         page.wait_for_selector("html[data-chart=drawn]", state="attached")
-    except TimeoutError:
+    except PageTimeout:
         pytest.fail(f"The chart is not drawn. The page: {json.dumps(page.evaluate(STATE), indent=1)}")
 
 
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens a page in a fresh context; any complaint of the console or the policy fails the test."""
-    contexts: list[BrowserContext] = []
+def hover_until(page: Page, target: Locator, seen: Locator) -> None:
+    """Points at the middle of `target` until `seen` is there: a chart that is being drawn misses the pointer."""
+    for _ in range(LIMIT_MS // 1000):
+        box = target.bounding_box()
+        assert box is not None
+        page.mouse.move(0, 0)
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        with suppress(PageTimeout):
+            seen.wait_for(state="attached", timeout=1000)
+            return
+    pytest.fail(f"Nothing is shown at {box}.")
+
+
+@contextmanager
+def page_opener(browser: Browser) -> Iterator[OpenPage]:
+    """Opens pages in fresh contexts; any complaint of the console or the policy is an AssertionError at the end."""
     complaints: list[str] = []
 
     def failed(request: Request) -> None:
@@ -169,28 +188,50 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         if "/watch/events" not in request.url:
             complaints.append(f"{request.url}: {request.failure}")
 
-    def open_one(
-        url: str, *, width: int = 1440, height: int = 900, scheme: str = "light", reduced: bool = False
-    ) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if scheme == "dark" else "light",
-            reduced_motion="reduce" if reduced else "no-preference",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", failed)
-        page.goto(url)
-        wait_until_drawn(page)
-        return page
+    with ExitStack() as contexts:
 
-    yield open_one
-    for context in contexts:
-        context.close()
+        def open_one(
+            url: str, *, width: int = 1440, height: int = 900, scheme: str = "light", reduced: bool = False
+        ) -> Page:
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+                reduced_motion="reduce" if reduced else "no-preference",
+            )
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(LIMIT_MS)
+            page.on(
+                "console",
+                lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
+            )
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("requestfailed", failed)
+            page.goto(url)
+            wait_until_drawn(page)
+            return page
+
+        yield open_one
     assert complaints == []
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens pages for one test; see `page_opener`."""
+    with page_opener(browser) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def blank_page(browser: Browser) -> Iterator[BlankPage]:
+    """Makes empty pages, for what a console may complain of, or what is not the live page."""
+    with ExitStack() as contexts:
+
+        def make(**options: Any) -> Page:
+            context = browser.new_context(**options)
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(LIMIT_MS)
+            return page
+
+        yield make

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from pacifictool.display import one_line
 from pacifictool.local.launcher import SandboxProcess
@@ -21,11 +20,9 @@ from pacifictool.watch.collector import Collector, WatchTarget
 from pacifictool.watch.web.app import page_application
 from pacifictool.watch.web.server import PageServer
 from pacifictool.watch.web.source import Running
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import BlankPage, OpenPage, hover_until
 from tests.support.nasty_names import CONTROLS, LETTERS, MARKUP, NASTY, UNSEEN, unseen_in
 from tests.support.reports import report, zone, zones
-
-pytestmark = pytest.mark.timeout(120)
 
 CHARTED = (*MARKUP[4:16], LETTERS[2], *UNSEEN[:2], *CONTROLS[:2])
 """The names in the chart, which draws at most twelve lines."""
@@ -70,11 +67,7 @@ def test_the_live_page(platform: Platform, open_page: OpenPage, start: int) -> N
         assert page.eval_on_selector_all("#cards .name", "all => all.map((one) => one.textContent)") == shown
         devices = page.eval_on_selector_all("#devices .name", "all => all.map((one) => one.textContent)")
         assert devices == [one_line(f"T {name}") for name in names]
-        chart = page.locator(".chart")
-        box = chart.bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_selector(".chart .hoverlayer .legendtext", state="attached")
+        hover_until(page, page.locator(".chart"), page.locator(".chart .hoverlayer .legendtext").first)
         hovered = page.eval_on_selector_all(
             ".chart .hoverlayer .legendtext", "all => all.map((one) => one.textContent)"
         )
@@ -97,36 +90,26 @@ def test_every_name_is_escaped_by_the_page_as_by_the_terminal(platform: Platform
         page.close()
 
 
-def test_a_report(browser: Browser, tmp_path: Path) -> None:
+def test_a_report(blank_page: BlankPage, tmp_path: Path) -> None:
     begin = 1_795_477_550_000
     windows = tuple(Window(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5))
     groups = [zone(name, [Band(name, 30, 35)], windows) for name in CHARTED]
     facts = report(zones(groups), begin)
     write_report(facts, tmp_path / "run.html")
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    try:
-        page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((tmp_path / "run.html").as_uri())
-        page.wait_for_selector(".annotation-text")
-        notes = page.eval_on_selector_all(".annotation-text", "all => all.map((one) => one.textContent)")
-        for each in groups:
-            assert f"■ {one_line(each.name)}" in notes
-        assert page.locator(".annotation-text a").count() == 0
-        for number, each in enumerate(groups):
-            axes = "xy" if number == 0 else f"x{number + 1}y{number + 1}"
-            point = page.locator(f".subplot.{axes} .scatterlayer .point").nth(1)
-            point.scroll_into_view_if_needed()
-            box = point.bounding_box()
-            assert box is not None
-            page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-            page.wait_for_function(
-                "name => [...document.querySelectorAll('.hoverlayer text')].some((one) => one.textContent === name)",
-                arg=one_line(each.name),
-                timeout=5000,
-            )
-        assert unseen_in(page.inner_text("body").replace("\t", " ")) == []
-        assert errors == []
-    finally:
-        context.close()
+    page = blank_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "run.html").as_uri())
+    page.wait_for_selector(".annotation-text")
+    notes = page.eval_on_selector_all(".annotation-text", "all => all.map((one) => one.textContent)")
+    for each in groups:
+        assert f"■ {one_line(each.name)}" in notes
+    assert page.locator(".annotation-text a").count() == 0
+    for number, each in enumerate(groups):
+        axes = "xy" if number == 0 else f"x{number + 1}y{number + 1}"
+        point = page.locator(f".subplot.{axes} .scatterlayer .point").nth(1)
+        point.scroll_into_view_if_needed()
+        seen = page.locator(".hoverlayer text").get_by_text(one_line(each.name), exact=True)
+        hover_until(page, point, seen)
+    assert unseen_in(page.inner_text("body").replace("\t", " ")) == []
+    assert errors == []

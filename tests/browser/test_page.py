@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -13,15 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from pacifictool.rest import Asset, Device, Platform
-from tests.browser.conftest import ARTIFACTS, WINDOW_MS, OpenPage, Pipeline, wait_until_drawn
+from tests.browser.conftest import ARTIFACTS, WINDOW_MS, BlankPage, OpenPage, Pipeline, page_opener, wait_until_drawn
 from tests.support.load import slowdown
+from tests.support.waiting import wait_until
 
 READY_MS = 1000
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for Kafka, Spark and the first means, too
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, pipeline: Pipeline) -> Iterator[Page]:
+    """One page for all tests that leave it as it was; compiling the chart's script takes seconds."""
+    with page_opener(browser) as open_one:
+        yield open_one(pipeline.url)
+
 
 SHOWN = """() => ({
   zones: [...document.querySelectorAll("#cards [data-group]")].map((card) => ({
@@ -79,9 +87,9 @@ def stored(platform: Platform, entity: Asset | Device | None, ts_ms: int) -> Any
 
 def wait_until_equal(page: Page, pipeline: Pipeline, name: str, asset: Any) -> None:
     """Waits until the page shows what REST has: on a busy machine one correction may follow another."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(200)
         now = next(seen for seen in page.evaluate(SHOWN)["zones"] if seen["name"] == name)
         value = stored(pipeline.platform, asset, now["ts"])
         if value == now["value"]:
@@ -105,44 +113,67 @@ def compare(page: Page, pipeline: Pipeline, sample: dict[str, Any]) -> None:
         assert device["text"] == str(value)
 
 
-def test_values_on_the_page_are_those_of_rest_in_every_sample(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+def test_values_on_the_page_are_those_of_rest_in_every_sample(page: Page, pipeline: Pipeline) -> None:
     zone_timestamps: set[int] = set()
     device_timestamps: set[int] = set()
-    deadline, samples = time.monotonic() + 90, 0
-    while samples < 12 or (len(zone_timestamps) < 3 and time.monotonic() < deadline):
-        samples += 1
+    deadline = time.monotonic() + 90
+    while (len(zone_timestamps) < 3 or len(device_timestamps) < 10) and time.monotonic() < deadline:
         sample = page.evaluate(SHOWN)
         assert [zone["name"] for zone in sample["zones"]] == ["Zone A", "Zone B"]
         assert [device["name"] for device in sample["devices"]] == [f"Wind Turbine {number}" for number in (1, 2, 3)]
         compare(page, pipeline, sample)
         zone_timestamps |= {zone["ts"] for zone in sample["zones"]}
         device_timestamps |= {device["ts"] for device in sample["devices"]}
-        page.wait_for_timeout(600)
+        page.wait_for_timeout(200)
     assert len(zone_timestamps) >= 3, "the means moved meanwhile"
     assert len(device_timestamps) >= 10, "the readings moved meanwhile"
     assert all(ts_ms % WINDOW_MS == 0 for ts_ms in zone_timestamps)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 360])
-def test_it_fits_is_legible_and_has_its_picture_taken(
-    open_page: OpenPage, pipeline: Pipeline, width: int, scheme: str
-) -> None:
-    page = open_page(pipeline.url, width=width, scheme=scheme)
-    page.wait_for_timeout(2500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.documentElement.scrollHeight - document.querySelector('footer').offsetTop") < 200
-    worst = page.evaluate(CONTRASTS)
-    assert len(worst) > 40
-    assert worst[0][0] >= 4.5, worst[:5]
-    page.wait_for_timeout(300)
+IS_REDRAWN = """([width, scheme]) => {
+  const chart = document.querySelector(".chart > div");
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  probe.style.color = "var(--muted)";
+  const muted = getComputedStyle(probe).color;
+  probe.remove();
+  return matchMedia(`(prefers-color-scheme: ${scheme})`).matches && Math.abs(chart._fullLayout.width - chart.clientWidth) < 1
+    && document.documentElement.clientWidth === width && getComputedStyle(chart.querySelector(".xtick text")).fill === muted;
+}"""
+
+
+def test_it_fits_is_legible_and_has_its_picture_taken(open_page: OpenPage, pipeline: Pipeline) -> None:
+    page = open_page(pipeline.url)
     ARTIFACTS.mkdir(exist_ok=True)
-    picture = ARTIFACTS / f"watch-{width}-{scheme}.png"
-    page.screenshot(path=picture, full_page=True)
-    assert picture.stat().st_size > 20_000
+    for width, scheme in itertools.product((1440, 360), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        # Whoever changes width or scheme sees the chart drawn again, after the page around it.
+        page.wait_for_function(IS_REDRAWN, arg=[width, scheme])
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollHeight - document.querySelector('footer').offsetTop") < 200
+        page.wait_for_function("document.querySelectorAll('.group .about:not(:empty)').length === 2")
+        worst = page.evaluate(CONTRASTS)
+        assert len(worst) > 40
+        assert worst[0][0] >= 4.5, (width, scheme, worst[:5])
+        picture = ARTIFACTS / f"watch-{width}-{scheme}.png"
+        page.screenshot(path=picture, full_page=True)
+        assert picture.stat().st_size > 20_000
 
 
+def test_values_are_painted_before_the_chart_is_asked_for(page: Page) -> None:
+    """The chart's script is 4.5 MB: it must not delay what most visitors want to see."""
+    values, painted, chart = page.evaluate(
+        """[...["values", "first-contentful-paint"].map((name) => performance.getEntriesByName(name)[0].startTime),
+            performance.getEntriesByType("resource").find((each) => each.name.includes("plotly")).startTime]"""
+    )
+    assert max(values, painted) <= chart
+    first = "performance.getEntriesByType('resource').filter((each) => !each.name.includes('plotly'))"
+    sizes = page.evaluate(f"{first}.map((each) => each.decodedBodySize)")
+    assert sum(sizes) < 100_000, "all that the first values need"
+
+
+@pytest.mark.long  # an idle machine's figure; the test above shows what it depends on
 def test_it_is_there_within_a_second(open_page: OpenPage, pipeline: Pipeline) -> None:
     """First paint and first values; the best of three, as if the machine did nothing else."""
     times = []
@@ -159,47 +190,61 @@ def test_it_is_there_within_a_second(open_page: OpenPage, pipeline: Pipeline) ->
     assert min(paint / slower for _, paint, slower in times) < READY_MS, times
 
 
-def test_the_way_of_the_data_has_rates_from_end_to_end(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+RATES = """([low, high]) => {
+  const rates = [...document.querySelectorAll(".rate")].map((rate) => parseFloat(rate.textContent));
+  // Two zones, a window of 2 s, so 60 means a minute (the first minute has fewer).
+  return rates.length === 4 && rates.slice(0, 3).every((rate) => low < rate && rate < high) && 30 < rates[3] && rates[3] <= 62;
+}"""
+
+
+def test_the_way_of_the_data_has_rates_from_end_to_end(page: Page) -> None:
     expect(page.locator("#verdict")).to_have_text("Data moves from end to end.")
     hops = page.locator(".hop")
     assert hops.locator("h2").all_text_contents() == ["Turbines", "Platform", "Kafka topic", "Spark job", "Assets"]
     expect(hops.nth(0).locator(".figure")).to_have_text("3 of 3")
     expect(hops.nth(3).locator(".figure")).to_have_text("running")
     expect(hops.nth(4).locator(".figure")).to_have_text("2 of 2")
-    rates = [float(text.split(" ")[0]) for text in page.locator(".rate").all_text_contents()]
-    assert all(25 < rate < 35 for rate in rates[:3]), rates
-    assert 30 < rates[3] <= 62, "two zones, a window of 2 s, so 60 means a minute (the first minute has fewer)"
+    page.wait_for_function(RATES, arg=[25, 35])
     assert page.locator(".track i").first.evaluate("e => getComputedStyle(e).animationName") == "drift"
     expect(page.locator("[data-job=rejects]")).to_have_text("0")
-    expect(page.locator(".group .about").first).to_contain_text("readings", timeout=6000)
+    expect(page.locator(".group .about").first).to_contain_text("readings")
 
 
-def test_who_wants_no_motion_gets_none(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url, reduced=True)
+def test_who_wants_no_motion_gets_none(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
     assert page.locator(".track i").first.evaluate("e => getComputedStyle(e).animationName") == "none"
+    page.emulate_media(reduced_motion="no-preference")
 
 
-def test_the_table_says_what_the_chart_shows(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+def test_the_table_says_what_the_chart_shows(page: Page, pipeline: Pipeline) -> None:
     page.get_by_role("button", name="Table").click()
     table = page.get_by_role("table", name="Means by zone")
     assert table.get_by_role("row").count() == 3
     timestamps = table.get_by_role("columnheader").all_text_contents()[1:]
     assert timestamps == sorted(timestamps, reverse=True)
-    cells = table.get_by_role("row").nth(1).get_by_role("cell").all_text_contents()
     asset = pipeline.platform.assets.find("Zone A")
     assert asset is not None
-    now_ms = time.time_ns() // 1_000_000
-    known = {two_digits(point.value) for point in pipeline.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
-    assert len(cells) >= 3
-    assert set(cells) - {"–"} <= known
-    drawn = page.evaluate("document.querySelector('.chart > div').data[0].y.slice(-3)")
-    assert {two_digits(value) for value in drawn} <= known
+
+    def known() -> set[str]:
+        now_ms = time.time_ns() // 1_000_000
+        return {two_digits(point.value) for point in pipeline.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
+
+    def cells() -> set[str]:
+        shown = table.get_by_role("row").nth(1).get_by_role("cell").all_text_contents()
+        assert len(shown) >= 3
+        return set(shown) - {"–"}
+
+    def drawn() -> set[str]:
+        return set(map(two_digits, page.evaluate("document.querySelector('.chart > div').data[0].y.slice(-3)")))
+
+    # The page shows a correction a little later than REST does.
+    wait_until(lambda: cells() <= known(), "the cells")
+    wait_until(lambda: drawn() <= known(), "the points")
+    page.get_by_role("button", name="Chart").click()
 
 
 def test_a_keyboard_is_enough(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+    page = open_page(pipeline.url)  # on which nothing has the focus yet
     walk = []
     for _ in range(5):
         page.keyboard.press("Tab")
@@ -235,8 +280,7 @@ def test_the_scheme_can_be_chosen_and_is_remembered(open_page: OpenPage, pipelin
     wait_until_drawn(page)
 
 
-def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+def test_a_screen_reader_finds_names_landmarks_and_news(page: Page, pipeline: Pipeline) -> None:
     tree = page.locator("body").aria_snapshot()
     for name in (
         "- banner",
@@ -260,8 +304,7 @@ def test_a_screen_reader_finds_names_landmarks_and_news(open_page: OpenPage, pip
     expect(news).to_contain_text("Data moves from end to end. Zone A ")
 
 
-def test_nothing_secret_reaches_the_page(open_page: OpenPage, pipeline: Pipeline) -> None:
-    page = open_page(pipeline.url)
+def test_nothing_secret_reaches_the_page(page: Page, pipeline: Pipeline) -> None:
     everything = page.content() + json.dumps(page.evaluate("[{...localStorage}, document.cookie]"))
     token = pipeline.platform.devices.token_by_name("Wind Turbine 1").reveal()
     for secret in (token, "tenant@", "eyJ"):
@@ -292,23 +335,23 @@ def test_watch_web_shows_the_same(
 ) -> None:
     # The page is requested after its server, so that it is closed first: a broken stream is a complaint.
     page = open_page(watch_web[0])
-    expect(page.locator("#verdict")).to_have_text("Data moves from end to end.", timeout=10_000)
+    expect(page.locator("#verdict")).to_have_text("Data moves from end to end.")
     for _ in range(3):
         compare(page, pipeline, page.evaluate(SHOWN))
         page.wait_for_timeout(700)
 
 
 def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
-    browser: Any, pipeline: Pipeline, watch_web: tuple[str, subprocess.Popen[str]]
+    blank_page: BlankPage, pipeline: Pipeline, watch_web: tuple[str, subprocess.Popen[str]]
 ) -> None:
     url, process = watch_web
     # Not by `open_page`: here the console has every reason to complain.
-    page = browser.new_page()
+    page = blank_page()
     try:
         page.goto(url)
         expect(page.locator("#connection")).to_have_text("Live")
         process.send_signal(signal.SIGINT)
-        expect(page.locator("#connection")).to_have_text("No response, trying again", timeout=10_000)
+        expect(page.locator("#connection")).to_have_text("No response, trying again")
         port = url.rsplit(":", 1)[1].strip("/")
         again = subprocess.Popen(
             [sys.executable, "-m", "pacifictool", "watch", "--web", "--no-open", "-q", "--port", port],
@@ -316,10 +359,10 @@ def test_a_page_whose_server_ends_says_so_and_comes_back_by_itself(
             env=pipeline.environ,
         )
         try:
-            expect(page.locator("#connection")).to_have_text("Live", timeout=20_000)
+            expect(page.locator("#connection")).to_have_text("Live")
         finally:
             again.terminate()
-            again.wait(5)
+            again.wait(60)
     finally:
         page.close()
 
@@ -328,9 +371,9 @@ def test_it_shows_at_once_where_the_data_stops(open_page: OpenPage, pipeline: Pi
     page = open_page(pipeline.url)
     verdict = page.locator("#verdict")
     pipeline.job.send_signal(signal.SIGINT)
-    expect(verdict).to_contain_text("the job has stopped", timeout=15_000)
+    expect(verdict).to_contain_text("the job has stopped")
     expect(page.locator("[data-hop=job]")).to_have_attribute("data-state", "still")
     pipeline.turbines.send_signal(signal.SIGINT)
-    expect(verdict).to_contain_text("No turbine publishes", timeout=20_000)
+    expect(verdict).to_contain_text("No turbine publishes")
     expect(page.locator("[data-hop=devices] .pipe")).to_have_attribute("data-state", "still")
     page.screenshot(path=ARTIFACTS / "watch-stopped.png", full_page=True)

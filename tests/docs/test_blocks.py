@@ -25,7 +25,6 @@ def test_every_page_with_blocks_to_run_is_run_here() -> None:
 
 @pytest.mark.long
 @pytest.mark.spark
-@pytest.mark.timeout(400)
 def test_the_tutorial_as_it_is_written(tmp_path: Path) -> None:
     # The tutorial with windows of 2 s instead of 10 s, to keep the test short.
     text = (ROOT / "pacifictool" / "resources" / "tutorial.toml").read_text(encoding="utf-8")

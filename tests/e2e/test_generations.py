@@ -279,7 +279,6 @@ TEXTS_AND_ARRAYS = {
 
 @pytest.mark.long
 @pytest.mark.spark
-@pytest.mark.timeout(500)
 def test_the_same_topic_gives_the_same_values_on_both_generations(
     open_sandbox: Callable[[str], Sandbox], tmp_path: Path, stack: LocalStack
 ) -> None:
@@ -312,7 +311,7 @@ def test_the_same_topic_gives_the_same_values_on_both_generations(
     assert producer.flush(20) == 0
     valid = RECORDS + 1 + sum(TEXTS_AND_ARRAYS.values())
     # An acknowledgement of generation 4 means that a reading is queued.
-    wait_until(lambda: len(list(read_records(kafka, topic))) >= valid + 2, "all records", seconds=20)
+    wait_until(lambda: len(list(read_records(kafka, topic))) >= valid + 2, "all records")
     job = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", str(scenario), "-o", "json")
 
     found = []

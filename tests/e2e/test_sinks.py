@@ -155,7 +155,6 @@ def test_ten_thousand_zones_through_the_gateway(settings: Settings, tmp_path: Pa
 
 
 @pytest.mark.long
-@pytest.mark.timeout(500)  # three starts of Spark
 def test_the_job_gives_the_same_through_every_sink(
     on_stack: CommandLine, platform: Platform, settings: Settings, write_scenario: WriteScenario
 ) -> None:

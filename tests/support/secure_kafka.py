@@ -111,4 +111,4 @@ def _add_scram_user(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     credentials = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
     user = UserScramCredentialUpsertion(SCRAM_USER, credentials, SCRAM_PASSWORD.encode())
-    admin.alter_user_scram_credentials([user])[SCRAM_USER].result(10)
+    admin.alter_user_scram_credentials([user])[SCRAM_USER].result(60)

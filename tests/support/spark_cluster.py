@@ -119,7 +119,7 @@ class SparkCluster:
 
     def state(self) -> Mapping[str, Any]:
         """The master's own description of its state."""
-        response = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=10)
+        response = requests.get(f"http://127.0.0.1:{self._web_port}/json/", timeout=60)
         state: Mapping[str, Any] = response.json()
         return state
 

@@ -8,10 +8,14 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
+SOON_SECONDS = 30.0
+"""Upper limit of what happens at once, even on a busy machine. In a test that uses it, what would be wrong takes longer,
+or forever."""
+
 _INTERVAL_SECONDS = 0.02
 
 
-def wait_until(condition: Callable[[], Found], what: str | Callable[[], object] = "", seconds: float = 30.0) -> Found:
+def wait_until(condition: Callable[[], Found], what: str | Callable[[], object] = "", seconds: float = 60.0) -> Found:
     """The first result of `condition` that is true; AssertionError when there is none in time.
 
     `what` is waited for; a function is called when the time is up, and shows how things are then.

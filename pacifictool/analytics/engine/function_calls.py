@@ -73,7 +73,7 @@ class LoadedFunction:
         FunctionFailed; its cause is what the function raised.
         """
         given = {"window": window, "history": history}
-        devices = frozenset(readings[_DEVICE_NAME].dropna()) if _DEVICE_NAME in readings else None
+        devices = readings.get(_DEVICE_NAME)
         try:
             returned = self.function(
                 readings,

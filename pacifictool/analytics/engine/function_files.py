@@ -15,12 +15,15 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Final
 
 import pacifictool
 from pacifictool.analytics.engine.function_process import FunctionProcess, FunctionUnusable
 from pacifictool.errors import ScenarioError, UsageError, file_fault
 from pacifictool.scenario import Analytics
 from pacifictool.scenario.function import FunctionReference
+
+_MISSING: Final = re.compile(r"No module named '(?P<module>\w+)|No such file or directory: '(?P<path>[^']+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ class FunctionFiles:
                         target.write(file, f"{name}/{file.relative_to(shipped.root).as_posix()}")
                     except (FileNotFoundError, PermissionError) as error:
                         raise ScenarioError(f"The file {file} cannot be read: {file_fault(error)}.") from error
+
+    def unlisted(self, analytics: str, text: str) -> str | None:
+        """The file that a message `as_written` says is missing, relative to the function's own, if the user has it and
+        `files` of the analytics does not name it."""
+        shipped = self._shipped[analytics]
+        own = (shipped.root / shipped.path).parent
+        for missing in _MISSING.finditer(text):
+            module, path = missing["module"], missing["path"]
+            candidates = [own / f"{module}.py", own / str(module)] if module else [Path(path)]
+            for file in candidates:
+                if own in file.parents and file.exists() and file not in shipped.files:
+                    return file.relative_to(own).as_posix()
+        return None
 
     def as_written(self, analytics: str, text: str) -> str:
         """A message or traceback of a worker, with the paths of the files as the user knows them."""
@@ -134,8 +150,11 @@ def _check(analytics: Analytics, files: FunctionFiles, file: Path) -> None:
     try:
         process.load()
     except FunctionUnusable as error:
+        message = files.as_written(analytics.name, error.message)
         hint = files.as_written(analytics.name, error.hint) if error.hint else None
+        if (unlisted := files.unlisted(analytics.name, message)) is not None:
+            hint = f"Add it to analytics {analytics.name!r}: files = {[*analytics.files, unlisted]}."
         details = {"traceback": files.as_written(analytics.name, error.traceback)} if error.traceback else {}
-        raise ScenarioError(files.as_written(analytics.name, error.message), hint=hint, **details) from None
+        raise ScenarioError(message, hint=hint, **details) from None
     finally:
         process.close()

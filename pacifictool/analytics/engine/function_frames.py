@@ -32,38 +32,54 @@ def readings_frame(columns: Mapping[str, Any], *, texts: Sequence[str], numbers:
     attributes), then `numbers` (telemetry) as float64.
 
     `columns` has at least `ts`, as milliseconds since the epoch or as times with a time zone; a key that it lacks is
-    missing in all readings. Missing texts and numbers are NaN. Readings of one time keep their order.
+    missing in all readings. Missing texts are None, missing numbers NaN. Readings of one time keep their order.
     """
+    import numpy as np
     import pandas as pd
 
-    frame = pd.DataFrame({"ts": _times(columns["ts"])})
-    for key in texts:
-        frame[key] = _texts(columns[key]) if key in columns else pd.Series(index=frame.index, dtype="object")
-    for key in numbers:
-        frame[key] = pd.to_numeric(columns[key]).astype("float64") if key in columns else float("nan")
-    return frame.sort_values("ts", kind="stable", ignore_index=True)
+    times = (
+        pd.DatetimeIndex(pd.to_datetime(columns["ts"], unit="ms", utc=True)).to_numpy("datetime64[ms]").view("int64")
+    )
+    order = np.argsort(times, kind="stable")
+    frame = {
+        **{key: _texts(columns[key]) if key in columns else np.full(len(times), None) for key in texts},
+        **{
+            key: np.asarray(pd.to_numeric(columns[key]), dtype="float64")
+            if key in columns
+            else np.full(len(times), np.nan)
+            for key in numbers
+        },
+    }
+    return frame_of(times[order], {key: values[order] for key, values in frame.items()})
+
+
+def frame_of(times_ms: Any, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A table of copies of these arrays: the times, milliseconds since the epoch, as `ts`, and the others."""
+    import pandas as pd
+
+    return pd.DataFrame({"ts": pd.DatetimeIndex(times_ms.view("datetime64[ms]"), tz="UTC"), **columns})
 
 
 def history_frame(windows: Iterable[tuple[int, Mapping[str, float]]]) -> pd.DataFrame:
     """Results of earlier windows in the form in which functions get them: `ts`, the end of the window in UTC, and a
     column for each key of a result, NaN where a window has none."""
-    import pandas as pd
+    import numpy as np
 
     rows = list(windows)
-    frame = pd.DataFrame({"ts": _times([end_ms for end_ms, _ in rows])})
-    for key in dict.fromkeys(key for _, values in rows for key in values):
-        frame[key] = pd.Series([values.get(key) for _, values in rows], dtype="float64")
-    return frame
-
-
-def _times(values: Any) -> Any:
-    import pandas as pd
-
-    return pd.Series(pd.to_datetime(values, unit="ms", utc=True)).dt.as_unit("ms")
+    keys = dict.fromkeys(key for _, values in rows for key in values)
+    return frame_of(
+        np.array([end_ms for end_ms, _ in rows], dtype="int64"),
+        {key: np.array([values.get(key, np.nan) for _, values in rows], dtype="float64") for key in keys},
+    )
 
 
 def _texts(values: Any) -> Any:
+    """An array of texts and None."""
+    import numpy as np
     import pandas as pd
 
-    series = pd.Series(values)
-    return series.astype("str").where(series.notna()) if pd.api.types.is_numeric_dtype(series) else series
+    found = np.full(len(values), None)
+    for place, value in enumerate(values):
+        if not pd.isna(value):
+            found[place] = str(value)
+    return found

@@ -16,18 +16,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from pacifictool.analytics.engine.function_child import CALL, LOAD, SERIES
+from pacifictool.analytics.engine.function_child import BEGIN, CALL, LOAD, MEBIBYTE, SERIES, WHERE
 from pacifictool.analytics.engine.function_wire import with_lengths
 
 LOAD_SECONDS: Final = 300.0
 """How long a function's file may take to load, with its models; and decoding of a series' readings."""
-_GRACE_SECONDS: Final = 0.5
-"""How long after its time a function's stack is waited for."""
-_TICK_SECONDS: Final = 0.2
+_STACK_SECONDS: Final = 0.5
+"""How long the stack of a function is waited for whose time is over."""
+_TICK_SECONDS: Final = 0.05
+"""How often the memory is measured."""
 _KEPT_OUTPUT: Final = 4096
-_SECRET_PREFIXES: Final = ("PACIFICTOOL_", "PYSPARK_", "_PYSPARK_", "SPARK_", "PYTHON_WORKER_", "PYTHON_UNIX_")
+_SECRET_PREFIXES: Final = ("PACIFICTOOL_", "PYSPARK_", "_PYSPARK_", "SPARK_", "PYTHON_")
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -64,6 +66,8 @@ class FunctionProcess:
         self._pipes: dict[str, int] = {}
         self._series: object = None
         self._output = b""
+        self._without_function: int | None = None
+        """Bytes that Python and pandas take."""
         self.versions: Mapping[str, str] = {}
         """Of Python and pandas, once it has run."""
 
@@ -78,18 +82,21 @@ class FunctionProcess:
         self.close()
         self._start()
         try:
-            response = self._ask(LOAD, json.dumps(dict(self._config)).encode(), LOAD_SECONDS)
+            response = self._ask(BEGIN, json.dumps(dict(self._config)).encode(), LOAD_SECONDS)
+            self._without_function = self._memory()
+            if (missing := response.get("missing")) is not None:
+                raise FunctionUnusable(missing, missing=True)
+            self.versions = response["versions"]
+            response = self._ask(LOAD, b"", LOAD_SECONDS)
+            if (message := response.get("unusable")) is not None:
+                raise FunctionUnusable(message, hint=response["hint"], traceback=response["traceback"])
         except FunctionEnded as ended:
             raise FunctionUnusable(
                 f"The function {self._config['text']} cannot be loaded: it {ended.message}.", traceback=ended.traceback
             ) from ended
-        if (missing := response.get("missing")) is not None:
+        except FunctionUnusable:
             self.close()
-            raise FunctionUnusable(missing, missing=True)
-        if (message := response.get("unusable")) is not None:
-            self.close()
-            raise FunctionUnusable(message, hint=response["hint"], traceback=response["traceback"])
-        self.versions = response["versions"]
+            raise
 
     def call(self, series: object, frames: Sequence[bytes], number: int) -> dict[str, Any]:
         """Calls the function for a window of a series, of which `frames` hold everything: the response, with "output"
@@ -115,6 +122,7 @@ class FunctionProcess:
             os.close(pipe)
         self._pipes = {}
         self._series = None
+        self._without_function = None
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -139,10 +147,9 @@ class FunctionProcess:
     def _ask(self, kind: bytes, payload: bytes, seconds: float) -> dict[str, Any]:
         """The response to a request. Raises FunctionEnded."""
         self._output = b""
-        began = time.monotonic()
         left = memoryview(kind + struct.pack(">i", len(payload)) + payload)
         received = bytearray()
-        until = began + seconds + _GRACE_SECONDS
+        until = time.monotonic() + seconds
         while True:
             poll = select.poll()
             for name in ("responses", "output"):
@@ -157,13 +164,35 @@ class FunctionProcess:
                 self._output = (self._output + self._take("output"))[-_KEPT_OUTPUT:]
                 response: dict[str, Any] = json.loads(received[4:])
                 if response.get("memory"):
-                    raise self._ended(f"used more than its {self._config['memory']} MiB of memory")
+                    raise self._ended(self._too_much)
                 return response
             process = self._process
             if process is None or process.poll() is not None:
                 raise self._ended(_end_of(None if process is None else process.returncode))
+            if self._uses_too_much():
+                raise self._ended(self._too_much)
             if time.monotonic() > until:
-                raise self._ended(f"did not return within {seconds:g} s", traced=True)
+                raise self._ended(f"did not return within {seconds:g} s", trace=self._stack())
+
+    @property
+    def _too_much(self) -> str:
+        return f"used more than its {self._config['memory']} MiB of memory"
+
+    def _uses_too_much(self) -> bool:
+        used = self._memory()
+        if used is None or self._without_function is None:
+            return False
+        return used - self._without_function > int(self._config["memory"]) * MEBIBYTE
+
+    def _memory(self) -> int | None:
+        """Bytes that the process has for itself, without files that it maps; None on systems that do not say so."""
+        if self._process is None or sys.platform != "linux":
+            return None
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+        except OSError:
+            return None
+        return (int(pages[1]) - int(pages[2])) * os.sysconf("SC_PAGE_SIZE")
 
     def _send(self, left: memoryview) -> memoryview:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
@@ -180,9 +209,18 @@ class FunctionProcess:
                     taken = taken[-_KEPT_OUTPUT:]
         return taken
 
-    def _ended(self, message: str, *, traced: bool = False) -> FunctionEnded:
+    def _stack(self) -> str:
+        """Where the function is, as faulthandler writes it; "" when it does not."""
+        if self._process is not None:
+            self._process.send_signal(WHERE)
+        poll = select.poll()
+        poll.register(self._pipes["traces"], select.POLLIN)
+        poll.poll(1000 * _STACK_SECONDS)
+        time.sleep(_TICK_SECONDS)  # it comes in pieces
+        return self._take("traces").decode("utf-8", "replace")
+
+    def _ended(self, message: str, *, trace: str = "") -> FunctionEnded:
         """Ends the process, and what there is to say of it."""
-        trace = self._take("traces").decode("utf-8", "replace") if traced else ""
         self._output = (self._output + self._take("output"))[-_KEPT_OUTPUT:]
         self.close()
         return FunctionEnded(message, traceback=_own_stack(trace), output=self._printed())
@@ -210,7 +248,7 @@ def _end_of(code: int | None) -> str:
 
 def _own_stack(trace: str) -> str | None:
     """Where the function was when its time was over, in the form of a traceback, from what faulthandler wrote."""
-    threads = trace.rpartition("Timeout (")[2].split("\n\n")
+    threads = trace.split("\n\n")
     ours = next((thread for thread in threads if "function_calls.py" in thread), "")
     frames = []
     for line in ours.splitlines():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ class Returned:
 
 
 def posted(
-    returned: Any, window: Window, *, kind: EntityKind, forwarded: Collection[str], devices: Collection[str] | None
+    returned: Any, window: Window, *, kind: EntityKind, forwarded: Collection[str], devices: Iterable[str] | None
 ) -> Returned:
     """What is posted of what a function returned: nothing of None; a mapping as the result of the group's entity.
 
@@ -64,14 +64,14 @@ def described(value: Any) -> str:
     return f"an object of type {kind.__qualname__}"
 
 
-def _result(result: Result, forwarded: Collection[str], devices: Collection[str] | None) -> Result:
+def _result(result: Result, forwarded: Collection[str], devices: Iterable[str] | None) -> Result:
     if not isinstance(result.values, Mapping):
         raise TypeError(f"a Result of {result.entity!r} with {described(result.values)} instead of a mapping of values")
     _check_name(result.entity, "entity")
     values = finite_values(result.values)
     for key in values:
         _check_name(key, "key")
-        if result.kind == "device" and key in forwarded and (devices is None or result.entity in devices):
+        if result.kind == "device" and key in forwarded and (devices is None or result.entity in set(devices)):
             raise ValueError(
                 f"{key!r} for the device {result.entity!r}, whose own readings are forwarded: it would be counted "
                 "as one more of them; give the result another key, or the entity another name"

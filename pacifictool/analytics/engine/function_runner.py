@@ -256,11 +256,15 @@ class SparkFunctionRunner:
                 f"None of the window's {call.count} records can be read again: they have no timestamp, or Kafka has "
                 "deleted them."
             )
+        if failure is not None:
+            failure = self._files.as_written(call.analytics, failure)
+            if (unlisted := self._files.unlisted(call.analytics, failure)) is not None:
+                failure += f" `files` of analytics {call.analytics} does not name {unlisted}."
         return FunctionOutcome(
             call,
             results=[Result(entity, values, kind) for entity, kind, values in document.get("results", ())],
             alarms=[Alarm(*alarm) for alarm in document.get("alarms", ())],
-            failure=None if failure is None else self._files.as_written(call.analytics, failure),
+            failure=failure,
             traceback=None if traceback is None else self._files.as_written(call.analytics, traceback),
             output=document.get("output"),
             missing=0 if readings is None else max(0, call.count - readings),

@@ -1,5 +1,5 @@
 """The frames in which calls and readings travel: from the driver to the executors' JVMs, to their Python workers, and
-to the process that runs the user's function. Counterpart of WantedReadings.java, ReadingsChunk.java, FunctionTasks.java.
+to the process that runs the user's function. See WantedReadings.java, ReadingsChunk.java and FunctionTasks.java.
 
 All numbers are big-endian, as Java writes them. Like everything that runs in workers, this needs only pandas.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pacifictool.analytics.engine.function_frames import readings_frame
+from pacifictool.analytics.engine.function_frames import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,9 +124,8 @@ class SeriesReadings:
         order = np.lexsort((offsets, partitions, times))
         columns = [column[order] for column in columns]
         self._times, self._partitions, self._offsets = columns[:3]
-        keys = dict(zip((*texts, *numbers), columns[3:], strict=True))
-        device_first = sorted(texts, key=lambda key: key != "deviceName")
-        self._frame = readings_frame({"ts": self._times, **keys}, texts=device_first, numbers=numbers)
+        by_key = dict(zip((*texts, *numbers), columns[3:], strict=True))
+        self._columns = {key: by_key[key] for key in sorted(by_key, key=lambda key: key != "deviceName")}
 
     def window(self, start_ms: int, end_ms: int, spans: Iterable[tuple[int, int, int]]) -> pd.DataFrame:
         """A copy of the readings from `start_ms` to before `end_ms` that lie in the window's own ranges of the topic:
@@ -138,7 +137,8 @@ class SeriesReadings:
         counted = np.zeros(last - first, dtype=bool)
         for partition, start, end in spans:
             counted |= (partitions == partition) & (offsets >= start) & (offsets < end)
-        return self._frame.iloc[first:last][counted].reset_index(drop=True)
+        columns = {key: values[first:last][counted] for key, values in self._columns.items()}
+        return frame_of(self._times[first:last][counted], columns)
 
 
 def _nothing(texts: Sequence[str], numbers: Sequence[str]) -> list[Any]:

@@ -133,5 +133,4 @@ def _archives() -> Path:
 def _unusable(error: FunctionUnusable) -> dict[str, Any]:
     if error.missing:
         return {"missing": error.message}
-    hint = f" {error.hint}" if error.hint else ""
-    return {"failure": f"{error.message}{hint}", "traceback": error.traceback}
+    return {"failure": error.message, "traceback": error.traceback}

@@ -27,8 +27,10 @@ class WindowOutcome:
 class OutcomeStore(StateDatabase):
     """The state store as far as functions are concerned."""
 
-    def keep_outcomes(self, outcomes: Sequence[WindowOutcome]) -> None:
+    def keep_outcomes(self, outcomes: Sequence[WindowOutcome], *, missing: int = 0) -> None:
         """Keeps what functions gave, in place of what they gave before: from now on it is to be delivered.
+
+        `missing`: how many records did not reach them.
 
         Raises ValueError or TypeError, and keeps nothing, when something cannot be JSON.
         """
@@ -58,6 +60,7 @@ class OutcomeStore(StateDatabase):
                     (KEPT_FAILURES,),
                 )
             self._count("function_failures", len(failed))
+            self._count("function_missing_records", missing)
 
     def _call_for_all(self, analytics: Iterable[str]) -> None:
         """Makes windows that an earlier version counted, or delivered without results, due for their functions."""

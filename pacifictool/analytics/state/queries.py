@@ -137,7 +137,8 @@ class StateQueries(OutcomeQueries, AlarmQueries):
 
     def counters(self) -> dict[str, int]:
         """All counters since the store was made: "valid", "batches", "posted", "corrections", "refused",
-        "function_failures", "alarms_raised", "alarms_cleared", "alarms_refused", "invalid:<reason>"."""
+        "function_failures", "function_missing_records", "alarms_raised", "alarms_cleared", "alarms_refused",
+        "invalid:<reason>"."""
         return {str(name): int(value) for name, value in self._query("SELECT name, value FROM counters")}
 
     @property
@@ -288,6 +289,15 @@ class StateQueries(OutcomeQueries, AlarmQueries):
             (topic, partition, offset),
         )
         return str(rows[0][0]) if rows else None
+
+    def invalid_offsets(self, topic: str, within: OffsetRange, *, ending: str) -> list[int]:
+        """Offsets of the invalid records of a range whose reason ends so, in order."""
+        rows = self._query(
+            "SELECT offset FROM invalid_records WHERE topic = ? AND partition = ? AND offset >= ? AND offset < ? "
+            "AND substr(reason, -length(?)) = ? ORDER BY offset",
+            (topic, within.partition, within.start, within.end, ending, ending),
+        )
+        return [int(offset) for (offset,) in rows]
 
     def invalid_records(self, *, newest: int | None = None) -> Iterator[InvalidRecord]:
         """Invalid records in the order of topic, partition and offset; or the `newest` ones, newest first.

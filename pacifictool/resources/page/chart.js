@@ -4,6 +4,7 @@ const chart = (() => {
   const LINES = 12;
   const COLOURS = 8;
   const TITLE_LETTERS = 30;
+  const LOAD_AGAIN_MS = 5000;
   const area = document.getElementById("charts");
   let analytics = null;
   let groups = [];
@@ -51,7 +52,12 @@ const chart = (() => {
     library = document.createElement("script");
     library.src = document.body.dataset.chartLibrary;
     library.addEventListener("load", () => draw());
-    library.addEventListener("error", () => say("The chart could not be loaded. The table shows the same values."));
+    library.addEventListener("error", () => {
+      say("The chart could not be loaded. The table shows the same values.");
+      library.remove();
+      library = null;
+      setTimeout(load, LOAD_AGAIN_MS);
+    });
     document.head.append(library);
   }
 

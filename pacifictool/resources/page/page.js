@@ -345,7 +345,9 @@
     byId("job").hidden = job.unknown !== null;
     sentence(byId("job-unknown"), job.unknown ?? "");
     set(byId("job-sub"), job.target === null ? "" : `to ${job.target}`);
-    list(byId("rejects"), Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`));
+    const reasons = Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`);
+    const failures = job.last_function_failure === null ? [] : [`${words.grouped(job.function_failures)} windows without results: ${job.last_function_failure}`];
+    list(byId("rejects"), [...reasons, ...failures]);
   }
 
   // --- what a screen reader reads -------------------------------------------------------------------------------------
@@ -358,7 +360,7 @@
 
   function speak(snapshot) {
     const now = performance.now();
-    // Alarms are told by their own panel, as they come and go.
+    // Alarms have a panel of their own, which is read as they come and go.
     if (now - spokenAt < SPOKEN_EVERY_MS && snapshot.verdict === spokenVerdict) return;
     spokenAt = now;
     spokenVerdict = snapshot.verdict;

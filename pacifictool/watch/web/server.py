@@ -85,7 +85,8 @@ class PageServer:
         # Streams to open pages never end by themselves.
         self._server.force_exit = True
         self._thread.join(_STOP_SECONDS)
-        self._listener.close()
+        if not self._thread.is_alive():  # a busy machine's server still uses its socket, and closes it at its end
+            self._listener.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -126,7 +126,6 @@ def test_every_value_of_a_random_scenario_is_right(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(100, 150))
 def test_every_value_of_fifty_random_scenarios_is_right(
     seed: int, stack: LocalStack, spark: SparkRuntime, spark_settings: SparkSettings, tmp_path: Path

@@ -110,7 +110,7 @@ def test_a_killed_daemon_leaves_no_process_and_the_next_start_works(
     daemon = psutil.Process(state["pid"])
     children = daemon.children(recursive=True)
     daemon.kill()
-    daemon.wait(10)
+    daemon.wait(60)
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
     assert sandbox("status").code == 1

@@ -22,7 +22,7 @@ from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.runtime.ports import free_ports
 from pacifictool.settings import KafkaEndpoint
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON_SECONDS, wait_until
 
 _numbers = itertools.count(1)
 
@@ -82,7 +82,7 @@ def test_a_topic_that_is_made_again_has_another_identity(admin: KafkaAdmin) -> N
         assert found is not None
         ids.add(found.topic_id)
         admin.delete(name)
-        wait_until(lambda: admin.describe(name) is None, seconds=10)
+        wait_until(lambda: admin.describe(name) is None)
     assert len(ids) == 2
 
 
@@ -99,7 +99,7 @@ def test_partitions_and_timestamps_can_be_changed(admin: KafkaAdmin, topic: str)
         found = admin.describe(topic)
         return found is not None and (found.partitions, found.timestamp_type) == (4, CREATE_TIME)
 
-    wait_until(is_changed, "the change", seconds=20)
+    wait_until(is_changed, "the change")
 
 
 def test_fewer_partitions_are_refused_in_kafkas_words(admin: KafkaAdmin, topic: str) -> None:
@@ -125,7 +125,7 @@ def test_a_closed_port_is_reported_at_once_and_in_words() -> None:
     began = time.monotonic()
     with pytest.raises(KafkaUnreachable, match="cannot be reached: connection refused") as caught:
         admin.check_reachable()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON_SECONDS
     assert caught.value.details == {"bootstrap": f"127.0.0.1:{port}"}
 
 
@@ -229,4 +229,4 @@ def test_a_transactions_markers_do_not_keep_the_reader_waiting(endpoint: KafkaEn
             producer.abort_transaction(20)
     began = time.monotonic()
     assert [record.value for record in read_records(endpoint, topic)] == [b"True"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON_SECONDS

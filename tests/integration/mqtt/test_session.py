@@ -9,6 +9,7 @@ from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import ScriptedPeer
 from tests.support.mqtt_publish import failure
+from tests.support.waiting import SOON_SECONDS
 
 
 def test_a_server_that_does_not_speak_mqtt_is_not_waited_for(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -17,8 +18,8 @@ def test_a_server_that_does_not_speak_mqtt_is_not_waited_for(peer: ScriptedPeer,
 
     peer.on_connect = speak_http
     began = time.monotonic()
-    failure(endpoint, timeout_seconds=3)
-    assert time.monotonic() - began < 4
+    failure(endpoint, timeout_seconds=60)
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_thousand_devices_publish_at_more_than_a_hundred_per_second(

@@ -1,4 +1,7 @@
-"""What the sandbox does with alarms that was read in servers' sources; the contract tests have what was observed."""
+"""What the sandbox does with alarms, as read in the sources of servers: docs/servers/alarms.md#creating-and-updating.
+
+The contract tests have the rows that somebody has seen.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.sandbox.mqtt import wire
 from tests.support.sandbox_clients import ATTRIBUTES, TELEMETRY, RawDevice, Tenant, connect_packet, subscribe_packet
+from tests.support.waiting import SOON_SECONDS
 
 Connect = Callable[[str | None], RawDevice]
 SCOPED = "/api/plugins/telemetry/DEVICE/{}/values/attributes/{}"
@@ -203,7 +204,7 @@ def test_a_silent_device_is_closed_after_one_and_a_half_keep_alives(connect: Con
     device.send(b"\x30")
     started = time.monotonic()
     assert device.is_closed()
-    assert 1.4 < time.monotonic() - started < 4
+    assert 1.4 < time.monotonic() - started < SOON_SECONDS
 
 
 def test_deleting_a_device_leaves_its_session_alive(tenant: Tenant, connect: Connect, station: tuple[str, str]) -> None:
@@ -227,7 +228,7 @@ def test_a_thousand_idle_and_half_open_connections_delay_nothing(
         started = time.monotonic()
         for packet_id in range(1, 101):
             busy.acknowledged('{"a":1}', packet_id=packet_id)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < SOON_SECONDS
         idle[999].acknowledged('{"a":1}')
     finally:
         for device in idle:
@@ -245,7 +246,7 @@ def test_paho_can_publish_and_subscribe(sandbox: SandboxProcess, tenant: Tenant,
         for number in range(200):
             client.publish(TELEMETRY, json.dumps({"ts": 1_600_000_000_000 + number, "values": {"n": number}}), qos=1)
         for _ in range(200):
-            assert acknowledged.acquire(timeout=5)
+            assert acknowledged.acquire(timeout=60)
     finally:
         client.disconnect()
         client.loop_stop()

@@ -60,7 +60,7 @@ def open_client(tmp_path: Path) -> Iterator[Callable[[str], tuple[Client, thread
 
 def wait_for(kind: str, settled: threading.Event, heard: list[Any]) -> tuple[Any, ...]:
     while not (found := [arguments for name, arguments in heard if name == kind]):
-        assert settled.wait(10), heard
+        assert settled.wait(60), heard
         settled.clear()
     arguments: tuple[Any, ...] = found[-1]
     return arguments

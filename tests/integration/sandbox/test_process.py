@@ -22,7 +22,7 @@ from pacifictool.runtime.own_folder import PLATFORM, claim
 from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.sandbox.server import DATABASE, KEY_FILE
 from tests.support.sandbox_clients import RawDevice, Tenant
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON_SECONDS, wait_until
 
 
 def mode(path: Path) -> int:
@@ -159,7 +159,7 @@ def test_rest_calls_can_be_made_slow_and_failing(data_dir: Path) -> None:
         statuses = []
         started = time.monotonic()
         for _ in range(20):
-            response = requests.get(f"{sandbox.url}/api/auth/user", timeout=10)
+            response = requests.get(f"{sandbox.url}/api/auth/user", timeout=60)
             statuses.append(response.status_code)
         assert time.monotonic() - started >= 4
         assert set(statuses) == {401, 503}
@@ -201,7 +201,7 @@ time.sleep(60)
     starter.kill()
     starter.wait()
     starter.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + SOON_SECONDS
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

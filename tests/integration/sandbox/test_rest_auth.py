@@ -18,7 +18,7 @@ LOGIN = {"username": "tenant@thingsboard.org", "password": "tenant"}
 
 
 def post(url: str, path: str, body: Any = None, **options: Any) -> requests.Response:
-    return requests.post(url + path, json=body, timeout=10, **options)
+    return requests.post(url + path, json=body, timeout=60, **options)
 
 
 def tokens(url: str) -> dict[str, str]:
@@ -27,7 +27,7 @@ def tokens(url: str) -> dict[str, str]:
 
 
 def get_user(url: str, header: str) -> requests.Response:
-    return requests.get(url + "/api/auth/user", headers={"X-Authorization": header}, timeout=10)
+    return requests.get(url + "/api/auth/user", headers={"X-Authorization": header}, timeout=60)
 
 
 def refusal(response: requests.Response) -> tuple[int, str, int]:
@@ -59,9 +59,9 @@ def test_login_gives_two_tokens_with_the_platforms_claims(sandbox: SandboxProces
 
 def test_login_reads_any_content_type_but_a_form(sandbox: SandboxProcess) -> None:
     url, body = sandbox.url + "/api/auth/login", json.dumps(LOGIN)
-    assert requests.post(url, data=body, timeout=10).status_code == 200
-    assert requests.post(url, data=body, headers={"Content-Type": "text/plain"}, timeout=10).status_code == 200
-    form = requests.post(url, data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}, timeout=10)
+    assert requests.post(url, data=body, timeout=60).status_code == 200
+    assert requests.post(url, data=body, headers={"Content-Type": "text/plain"}, timeout=60).status_code == 200
+    form = requests.post(url, data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}, timeout=60)
     assert refusal(form) == (401, "Authentication failed", 10)
 
 
@@ -78,11 +78,11 @@ def test_login_reads_any_content_type_but_a_form(sandbox: SandboxProcess) -> Non
     ],
 )
 def test_refused_logins(sandbox: SandboxProcess, body: str, message: str) -> None:
-    assert refusal(requests.post(sandbox.url + "/api/auth/login", data=body, timeout=10)) == (401, message, 10)
+    assert refusal(requests.post(sandbox.url + "/api/auth/login", data=body, timeout=60)) == (401, message, 10)
 
 
 def test_login_by_get_is_refused(sandbox: SandboxProcess) -> None:
-    response = requests.get(sandbox.url + "/api/auth/login", timeout=10)
+    response = requests.get(sandbox.url + "/api/auth/login", timeout=60)
     assert refusal(response) == (401, "Authentication method not supported", 10)
 
 
@@ -92,7 +92,7 @@ def test_only_a_bearer_token_in_x_authorization_counts(sandbox: SandboxProcess) 
     assert get_user(sandbox.url, f"bearer {token}").status_code == 200
     for header in (token, "", "Bearer ", "Basic x"):
         assert refusal(get_user(sandbox.url, header)) == (401, "Authentication failed", 10)
-    plain = requests.get(sandbox.url + "/api/auth/user", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    plain = requests.get(sandbox.url + "/api/auth/user", headers={"Authorization": f"Bearer {token}"}, timeout=60)
     assert refusal(plain) == (401, "Authentication failed", 10)
 
 
@@ -183,8 +183,8 @@ def test_unknown_paths_and_methods(sandbox: SandboxProcess, tenant: Tenant) -> N
     )
     assert tenant.call("POST", "/api/auth/logout").status_code == 404
     assert tenant.call("PUT", "/api/device", {}).status_code == 405
-    assert requests.get(sandbox.url + "/api/nosuch", timeout=10).status_code == 401
-    assert requests.get(sandbox.url + "/", timeout=10).status_code == 404
+    assert requests.get(sandbox.url + "/api/nosuch", timeout=60).status_code == 401
+    assert requests.get(sandbox.url + "/", timeout=60).status_code == 404
 
 
 def test_bodies_have_a_limit(sandbox: SandboxProcess, tenant: Tenant) -> None:

@@ -43,8 +43,8 @@ def broker() -> Iterator[MqttEndpoint]:
     found: dict[str, Any] = {}
     thread = threading.Thread(target=lambda: asyncio.run(_serve(started, found)), name="amqtt")
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield MqttEndpoint("127.0.0.1", found["port"])
     found["loop"].call_soon_threadsafe(found["stop"].set)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

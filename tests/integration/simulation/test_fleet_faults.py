@@ -25,7 +25,7 @@ from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetSummary
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingReporter
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON_SECONDS, wait_until
 
 
 def devices(count: int = 1, rate: float = 50.0) -> list[SimulatedDevice]:
@@ -121,7 +121,7 @@ def test_a_fleet_runs_for_a_duration(peer: ScriptedPeer, endpoint: MqttEndpoint)
     summary = Fleet(endpoint, devices(rate=20), FleetOptions(duration_seconds=1.0)).run()
     assert summary.acknowledged == len(peer.received) == 20
     assert summary.achieved_rate == pytest.approx(20, rel=0.02)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_seed_gives_the_same_values_whatever_the_other_devices(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -156,7 +156,7 @@ def test_a_stop_is_quick_and_closes_everything(peer: ScriptedPeer, endpoint: Mqt
         began = time.monotonic()
         stop.set()
         summary = wait()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON_SECONDS
     assert summary.acknowledged == summary.generated == len(peer.received)
     assert summary.lost == 0
     peer.close()
@@ -172,7 +172,7 @@ def test_a_stop_waits_briefly_for_acknowledgements_and_lists_missing_ones(
         began = time.monotonic()
         stop.set()
         summary = wait()
-    assert 1.3 < time.monotonic() - began < 2.2
+    assert 1.3 < time.monotonic() - began < SOON_SECONDS
     assert summary.acknowledged == 0
     assert summary.lost == summary.generated == len(peer.received)
     first = summary.losses[0]
@@ -249,7 +249,7 @@ def test_a_device_waits_at_the_in_flight_limit_and_catches_up(peer: ScriptedPeer
     release = threading.Event()
 
     def hold(_message: Received) -> Reaction:
-        release.wait(5)
+        release.wait(60)
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = hold
@@ -436,7 +436,7 @@ def test_a_server_that_is_not_there_fails_the_run_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(MqttError, match=f"Nothing listens at mqtt://127.0.0.1:{port}"):
         Fleet(MqttEndpoint("127.0.0.1", port), devices()).run()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_server_that_never_responds_to_the_login_fails_the_run(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -452,7 +452,7 @@ def test_a_silent_connection_does_not_delay_a_stop(peer: ScriptedPeer, endpoint:
         began = time.monotonic()
         stop.set()
         summary = wait()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON_SECONDS
     assert (summary.connected, summary.generated, summary.missed) == (0, 0, 0)
 
 
@@ -468,7 +468,7 @@ def test_there_is_no_thread_per_device_and_everything_is_closed(peer: ScriptedPe
     assert summary.complete
     own = {name for name in names if name != "scripted-peer"}
     assert len(own) <= 9
-    wait_until(lambda: process.num_fds() <= descriptors_before, seconds=5)
+    wait_until(lambda: process.num_fds() <= descriptors_before)
     assert {thread.name for thread in threading.enumerate() if thread.ident not in threads_before} <= {"scripted-peer"}
 
 

@@ -37,7 +37,7 @@ class Listener:
         self._client.connect(endpoint.host, endpoint.port)
         self._client.loop_start()
         self._client.subscribe("v1/#", qos=1)
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         with self._arrived:

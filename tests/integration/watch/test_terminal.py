@@ -24,6 +24,7 @@ from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from tests.integration.watch.conftest import scenario_text
 from tests.support.command_line import CommandLine
+from tests.support.waiting import SOON_SECONDS
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
@@ -55,7 +56,7 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._main, keys.encode())
 
-    def wait_for(self, text: str, seconds: float = 15.0) -> str:
+    def wait_for(self, text: str, seconds: float = SOON_SECONDS) -> str:
         """The output since the last call, up to and including the text."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
@@ -67,7 +68,7 @@ class Terminal:
     def next_frame(self) -> str:
         return self.wait_for("\x1b[H")
 
-    def end(self, seconds: float = 4.0) -> tuple[int, str]:
+    def end(self, seconds: float = SOON_SECONDS) -> tuple[int, str]:
         """Exit code and all the rest."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -154,7 +155,7 @@ def test_signals_end_the_view_and_restore_the_terminal(terminal: Terminal, numbe
     began = time.monotonic()
     terminal.process.send_signal(number)
     code, rest = terminal.end()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON_SECONDS
     assert code == 130
     assert BACK in rest
     assert SHOW_CURSOR in rest
@@ -165,7 +166,7 @@ def test_ctrl_z_restores_the_terminal_until_it_is_continued(terminal: Terminal) 
     terminal.wait_for("40.25")
     terminal.process.send_signal(signal.SIGTSTP)
     terminal.wait_for(BACK)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SOON_SECONDS
     while not terminal.is_as_before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert terminal.is_as_before
@@ -181,7 +182,7 @@ def test_the_view_follows_the_size_of_the_terminal(terminal: Terminal) -> None:
     assert "───────→" in terminal.wait_for("40.25")
     terminal.resize(60, 40)
     narrow, lines = "", ["." * 80]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SOON_SECONDS
     # A frame that was being drawn still has the terminal's former width.
     while "↓" not in narrow or max(map(len, lines)) > 60:
         assert time.monotonic() < deadline, narrow

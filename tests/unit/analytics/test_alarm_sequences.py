@@ -6,7 +6,6 @@ commit of the state store, or around a request to the platform; the job then sta
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 from collections import defaultdict
@@ -26,6 +25,7 @@ from pacifictool.analytics.state.store import StateStore
 from pacifictool.errors import PlatformUnreachable, ServerFault
 from pacifictool.functions import SEVERITIES, Alarm
 from pacifictool.progress import SILENT
+from tests.support.alarm_oracle import holds, most_urgent
 from tests.support.alarm_platform import AlarmPlatform
 from tests.support.functions import InProcessRunner, ListedTopic
 from tests.support.scenarios import rules_of
@@ -220,21 +220,13 @@ class AlarmSequence:
                 if isinstance(outcomes[end], dict) and outcomes[end]:
                     results["scores"][end] = outcomes[end]
             for spec in self.specs:
-                self.add_wanted(found, group, spec, results[spec["analytics"]])
+                if holds(spec, results[spec["analytics"]], SLIDE):
+                    found["asset", group, spec["type"]].append(spec["severity"])
             if outcomes:
                 last = outcomes[max(outcomes)]
                 for alarm in last if isinstance(last, list) else ():
                     found["asset", alarm.entity or group, alarm.type].append(alarm.severity)
-        return {place: min(severities, key=SEVERITIES.index) for place, severities in found.items()}
-
-    def add_wanted(self, found: Any, group: str, spec: dict[str, Any], results: dict[int, dict[str, float]]) -> None:
-        if not results:
-            return
-        newest, (key, _, limit) = max(results), spec["when"].split()
-        number, share = spec["holds"]["windows"], spec["holds"]["share"]
-        met = sum(values[key] > int(limit) for end, values in results.items() if end > newest - number * SLIDE)
-        if met >= math.ceil(number * share - 1e-9):
-            found["asset", group, spec["type"]].append(spec["severity"])
+        return most_urgent(found)
 
 
 def check(seeds: range, folder: Path) -> tuple[int, int]:

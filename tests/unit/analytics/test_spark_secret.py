@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pacifictool.analytics.launch import SECRET_VARIABLE, spark_settings
-from pacifictool.runtime.cache import default_cache_dir
 from tests.support.recorders import RecordingReporter
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Java and the jars are there: a test without processes and network neither asks for them nor downloads them."""
+    java = SimpleNamespace(home=Path("java"), full_version="25", source="the test")
+    monkeypatch.setattr("pacifictool.analytics.launch.find_java", lambda _environ: java)
+    monkeypatch.setattr("pacifictool.analytics.launch.ensure_jars", lambda _group, **_options: ())
 
 
 def settings_of(
@@ -20,9 +27,9 @@ def settings_of(
     """Spark's settings for this master, and the warnings."""
     notes = RecordingReporter()
     settings: Any = SimpleNamespace(jars_mirror=None, jars_folder=None)
-    environ = {**os.environ, **(environ or {})}
-    cache = default_cache_dir(os.environ)
-    return spark_settings(settings, environ, cache_dir=cache, master=master, conf=conf, reporter=notes), notes.warnings
+    cache = Path("cache")
+    found = spark_settings(settings, environ or {}, cache_dir=cache, master=master, conf=conf, reporter=notes)
+    return found, notes.warnings
 
 
 def test_the_secret_comes_from_the_environment_and_goes_no_further() -> None:

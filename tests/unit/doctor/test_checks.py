@@ -18,6 +18,7 @@ from pacifictool.doctor.checks import (
     warning,
 )
 from pacifictool.errors import Interrupted, KafkaError, MqttError
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def check(
 
 
 def hang(never: threading.Event) -> list[CheckResult]:
-    never.wait(30)
+    never.wait(120)
     return [ok("too late")]
 
 
@@ -62,7 +63,7 @@ def test_results_come_in_the_given_order_with_their_text(context: CheckContext) 
         ("fast", "Fast", CheckStatus.WARNING, "hm", "do this"),
         ("fast-2", "Second", CheckStatus.OK, "fine", None),
     ]
-    assert results[0].seconds >= 0.1 > results[1].seconds
+    assert results[0].seconds >= 0.1
 
 
 @pytest.mark.parametrize("broken", [failed("c2", "no", "fix it"), skipped("unknown")])
@@ -118,7 +119,7 @@ def test_independent_checks_run_at_the_same_time(context: CheckContext) -> None:
     together = threading.Barrier(8)
 
     def meet() -> list[CheckResult]:
-        together.wait(5)
+        together.wait(60)
         return [ok("met")]
 
     results = run_checks([check(f"c{number}", meet) for number in range(8)], context)
@@ -132,7 +133,7 @@ def test_a_check_that_hangs_fails_at_its_deadline_and_delays_no_other(
     results = run_checks(
         [check("hangs", lambda: hang(never), seconds=0.4), check("other", lambda: [ok("seen")])], context
     )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON_SECONDS
     assert results[0].status is CheckStatus.FAILED
     assert results[0].text == "No response within 0 s."
     assert results[0].code == "no-answer"
@@ -146,7 +147,7 @@ def test_the_whole_run_has_a_bound_whatever_hangs(context: CheckContext, never: 
     chain += [check(f"c{n}", lambda: [ok("?")], (f"c{n - 1}",)) for n in range(1, 4)]
     more = [check(f"d{n}", lambda: hang(never)) for n in range(10)]
     results = run_checks([*chain, *more], context, total_seconds=0.6)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON_SECONDS
     assert [result.status for result in results[:4]] == [
         CheckStatus.FAILED,
         CheckStatus.SKIPPED,
@@ -181,7 +182,7 @@ def test_a_stop_ends_it_at_once(context: CheckContext, never: threading.Event) -
     began = time.monotonic()
     with pytest.raises(Interrupted):
         run_checks([check("hangs", lambda: hang(never))], context)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_result_as_a_document_has_the_fix_under_both_names(context: CheckContext) -> None:

@@ -42,7 +42,7 @@ def responding(ranges: dict[int, tuple[int, int]]) -> Iterator[BrokerAddress]:
         thread.start()
         yield BrokerAddress(1, "127.0.0.1", server.getsockname()[1])
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.mark.parametrize(

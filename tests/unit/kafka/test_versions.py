@@ -38,7 +38,7 @@ def responding(response: bytes) -> Iterator[BrokerAddress]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield BrokerAddress(1, "127.0.0.1", server.getsockname()[1])
-        thread.join(5)
+        thread.join(60)
 
 
 ENDPOINT = KafkaEndpoint("127.0.0.1:1")

@@ -12,7 +12,7 @@ from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.mqtt.pipeline import PipelinedSession
 from pacifictool.settings import MqttEndpoint, Secret
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON_SECONDS, wait_until
 
 
 @contextmanager
@@ -36,8 +36,17 @@ def confirmed_within(session: PipelinedSession, seconds: float) -> list[int]:
     return found
 
 
+def confirmed(session: PipelinedSession, count: int) -> list[int]:
+    """The next `count` confirmations."""
+    found: list[int] = []
+    until = time.monotonic() + SOON_SECONDS
+    while len(found) < count and time.monotonic() < until:
+        found += session.poll(0.05)
+    return found
+
+
 def until_received(peer: ScriptedPeer, session: PipelinedSession, messages: int) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + SOON_SECONDS
     while len(peer.received) < messages:
         assert time.monotonic() < until
         session.poll(0.01)
@@ -53,7 +62,7 @@ def test_a_message_is_confirmed_by_the_last_of_its_acknowledgements(peer: Script
         peer.send_to_all(pubacks(packet_id))
         assert confirmed_within(session, 0.2) == []
         peer.send_to_all(pubacks(packet_id))
-        assert confirmed_within(session, 0.2) == [packet_id]
+        assert confirmed(session, 1) == [packet_id]
         peer.send_to_all(pubacks(packet_id))
         assert confirmed_within(session, 0.1) == []
 
@@ -64,16 +73,16 @@ def test_acknowledgements_may_come_in_any_order_and_mixed(peer: ScriptedPeer, en
         first, second, third = (session.publish("t", b"x", acknowledgements=2) for _ in range(3))
         until_received(peer, session, 3)
         peer.send_to_all(pubacks(third, first, second, third, second))
-        assert confirmed_within(session, 0.2) == [third, second]
+        assert confirmed(session, 2) == [third, second]
         peer.send_to_all(pubacks(first))
-        assert confirmed_within(session, 0.2) == [first]
+        assert confirmed(session, 1) == [first]
 
 
 def test_acknowledgements_byte_by_byte(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = lambda _message: Reaction.ACKNOWLEDGE_IN_PIECES
     with session_at(endpoint) as session:
         packet_id = session.publish("t", b"x")
-        assert confirmed_within(session, 0.5) == [packet_id]
+        assert confirmed(session, 1) == [packet_id]
 
 
 def test_many_large_messages_at_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -81,7 +90,7 @@ def test_many_large_messages_at_once(peer: ScriptedPeer, endpoint: MqttEndpoint)
     with session_at(endpoint) as session:
         wanted = {session.publish("t", bytes([number]) * 60_000, acknowledgements=2) for number in range(100)}
         found: set[int] = set()
-        until = time.monotonic() + 20
+        until = time.monotonic() + SOON_SECONDS
         while found != wanted and time.monotonic() < until:
             found.update(session.poll(0.5))
         assert found == wanted
@@ -101,7 +110,7 @@ def test_confirmations_before_the_end_are_returned_before_it_is_raised(
         time.sleep(0.2)
         assert session.poll(1) == [good]
         with pytest.raises(MqttError, match="ended: the platform closed the connection") as caught:
-            session.poll(1)
+            confirmed(session, 1)
         assert failure_of(caught.value) is Failure.CLOSED
         with pytest.raises(MqttError):
             session.publish("t", b"more")
@@ -109,10 +118,12 @@ def test_confirmations_before_the_end_are_returned_before_it_is_raised(
 
 def test_a_poll_of_0_seconds_does_not_wait(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     with session_at(endpoint) as session:
-        began = time.monotonic()
+        took = []
         for _ in range(20):
+            began = time.monotonic()
             session.poll(0)
-        assert time.monotonic() - began < 0.2
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.01, "a busy machine delays some of them"
 
 
 def test_a_refused_token_and_a_server_that_does_not_respond(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
@@ -153,4 +164,4 @@ def test_a_session_ends_with_disconnect(peer: ScriptedPeer, endpoint: MqttEndpoi
     with session_at(endpoint) as session:
         session.poll(0)
     session.close()
-    wait_until(lambda: peer.disconnects, seconds=2)
+    wait_until(lambda: peer.disconnects)

@@ -18,6 +18,7 @@ from pacifictool.rest.entities import Plugin
 from pacifictool.rest.forwarding.lifecycle import ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
 from tests.support.scripted_platform import DROP, Reply, Request, ScriptedPlatform, platform_error
+from tests.support.waiting import SOON_SECONDS
 
 TENANT = {"entityType": "TENANT", "id": str(uuid.uuid4())}
 OK = Reply(content_type="")
@@ -220,7 +221,7 @@ def test_the_stop_signal_ends_the_wait_for_a_deletion(reporter: Any) -> None:
     began = time.monotonic()
     with pytest.raises(Interrupted):
         limiter.wait()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_a_rule_is_silent_while_its_deletion_waits(

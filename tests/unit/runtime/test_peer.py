@@ -122,10 +122,10 @@ def test_http_says_why_it_refuses_before_it_has_read_anything(monkeypatch: pytes
             serving = asyncio.create_task(server.serve([listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
                 await asyncio.sleep(0.01)
-            assert (await asyncio.to_thread(requests.get, url, timeout=5)).text == "hello"
+            assert (await asyncio.to_thread(requests.get, url, timeout=60)).text == "hello"
             monkeypatch.setattr(peer, "peer_uid", lambda *_: STRANGER)
             for body in (b"", b"x" * 20_000):
-                refused = await asyncio.to_thread(requests.post, url, data=body, timeout=5)
+                refused = await asyncio.to_thread(requests.post, url, data=body, timeout=60)
                 assert (refused.status_code, refused.text) == (
                     403,
                     "This server responds only to the user who started it.\n",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.serializers import CloudPickleSerializer
@@ -43,7 +45,7 @@ def test_the_registered_class_takes_its_login_along() -> None:
         login = PlatformLogin("http://127.0.0.1:1", "me", Secret("hunter2"))
         parallelism = 3
 
-    serializer = CloudPickleSerializer()
+    serializer: Any = CloudPickleSerializer()
     pickled = serializer.dumps(Registered)
     assert b"hunter2" in pickled  # by value: a worker has no such class
     again = serializer.loads(pickled)
@@ -68,13 +70,9 @@ def test_a_password_of_ones_own_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_pem_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    bare = Settings(**{**vars_of(settings(tmp_path)), "tls_files": TlsFiles(ca_file=tmp_path / "none.pem")})
+    bare = dataclasses.replace(settings(tmp_path), tls_files=TlsFiles(ca_file=tmp_path / "none.pem"))
     with pytest.raises(SettingsError, match=r"none\.pem cannot be read"):
         PlatformLogin.of_settings(bare)
-
-
-def vars_of(settings: Settings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in Settings.__slots__}
 
 
 def test_a_process_has_one_client_for_each_login() -> None:

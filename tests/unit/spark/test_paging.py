@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 from hypothesis import given
@@ -26,7 +27,7 @@ WIDE = StructType(
     [StructField("name", StringType()), StructField("ts", TimestampType()), StructField("a", LongType()),
      StructField("b", DoubleType())]
 )  # fmt: skip
-BOUNDS = {
+BOUNDS: dict[str, tuple[str, Callable[[int, int, int], bool]]] = {
     # docs/servers/1.x.md#telemetry-over-rest, rows 16 and 17; docs/servers/4.x.md#telemetry-over-rest, row 7.
     "1.x, SQL": ("1.4", lambda ts, start, end: start < ts < end),
     "1.x, Cassandra": ("1.4", lambda ts, start, end: start < ts <= end),
@@ -83,7 +84,7 @@ def read(kind: str, found: dict[str, Points], schema: StructType, *, gone: bool 
 
 
 def ms(row: Any) -> int:
-    return round(row["ts"].timestamp() * 1000)
+    return int(round(row["ts"].timestamp() * 1000))
 
 
 @given(

@@ -55,17 +55,19 @@ class Alarms:
     """A server whose entities have the alarms that a test says."""
 
     def __init__(self, server: ScriptedPlatform) -> None:
-        self.of: dict[int, list[dict[str, Any]]] = {}
+        self.by_number: dict[int, list[dict[str, Any]]] = {}
         self.asked: list[int] = []
         self.reply: Reply | None = None
-        server.on("GET", "/api/alarms", lambda _: self._page([each for some in self.of.values() for each in some]))
+        server.on(
+            "GET", "/api/alarms", lambda _: self._page([each for some in self.by_number.values() for each in some])
+        )
         for number in range(MANY):
             server.on("GET", f"/api/alarm/ASSET/{entity(number).id}", self._of_entity)
 
     def _of_entity(self, request: Request) -> Reply:
         number = int(request.path[-5:])
         self.asked.append(number)
-        return self._page(self.of.get(number, []))
+        return self._page(self.by_number.get(number, []))
 
     def _page(self, data: list[dict[str, Any]]) -> Reply:
         page = {"data": data, "nextPageLink": None, "hasNext": False, "totalPages": 1, "totalElements": len(data)}
@@ -87,7 +89,7 @@ def shown(state: AlarmsState) -> list[str]:
 
 @pytest.mark.parametrize("version", ["1.4", "2.5.6", "4.3.1"])
 def test_the_most_urgent_first(alarms: Alarms, session: Session, version: str) -> None:
-    alarms.of = {
+    alarms.by_number = {
         1: [alarm(1, severity="WARNING")],
         2: [alarm(2, startTs=NOW_MS - 5000, severity="CRITICAL")],
         3: [alarm(3, severity="CRITICAL")],
@@ -98,12 +100,12 @@ def test_the_most_urgent_first(alarms: Alarms, session: Session, version: str) -
     assert shown(state) == ["CRITICAL Zone 2", "CRITICAL Zone 3", "WARNING Zone 1"]
     assert state.summary == "3 active alarms, first CRITICAL Storm of Zone 2"
     assert (state.unknown, state.notes) == (None, ())
-    del alarms.of[2]
+    del alarms.by_number[2]
     assert shown(polling.poll(some)) == ["CRITICAL Zone 3", "WARNING Zone 1"]
 
 
 def test_many_entities_are_one_request_on_later_servers(alarms: Alarms, session: Session) -> None:
-    alarms.of = {number: [alarm(number)] for number in range(MANY)}
+    alarms.by_number = {number: [alarm(number)] for number in range(MANY)}
     state = poller(session, "4.3.1").poll(ENTITIES)
     assert (len(state.alarms), alarms.asked) == (MANY, [])
 
@@ -123,24 +125,24 @@ def test_many_entities_are_asked_for_in_turn_on_older_servers(alarms: Alarms, se
 def test_a_cleared_alarm_disappears_with_the_next_poll_however_many_entities_there_are(
     alarms: Alarms, session: Session
 ) -> None:
-    alarms.of = {7: [alarm(7)], MANY - 1: [alarm(MANY - 1)]}
+    alarms.by_number = {7: [alarm(7)], MANY - 1: [alarm(MANY - 1)]}
     polling = poller(session, "1.4")
     for _ in range(5):
         state = polling.poll(ENTITIES)
     assert shown(state) == ["MAJOR Zone 7", f"MAJOR Zone {MANY - 1}"]
     alarms.asked.clear()
-    del alarms.of[7]
+    del alarms.by_number[7]
     assert shown(polling.poll(ENTITIES)) == [f"MAJOR Zone {MANY - 1}"]
     assert len(alarms.asked) == ENTITIES_PER_POLL
 
 
 def test_no_entity_is_forgotten_when_most_have_alarms(alarms: Alarms, session: Session) -> None:
     polling = poller(session, "1.4")
-    alarms.of = {number: [alarm(number)] for number in range(MANY - 3)}
+    alarms.by_number = {number: [alarm(number)] for number in range(MANY - 3)}
     for _ in range(12):
         state = polling.poll(ENTITIES)
     assert len(state.alarms) == MANY - 3
-    alarms.of = {MANY - 1: [alarm(MANY - 1)]}
+    alarms.by_number = {MANY - 1: [alarm(MANY - 1)]}
     for _ in range(12):
         state = polling.poll(ENTITIES)
     assert shown(state) == [f"MAJOR Zone {MANY - 1}"]
@@ -149,7 +151,7 @@ def test_no_entity_is_forgotten_when_most_have_alarms(alarms: Alarms, session: S
 def test_what_is_deleted_or_no_longer_watched_has_no_alarms(
     server: ScriptedPlatform, alarms: Alarms, session: Session
 ) -> None:
-    alarms.of = {1: [alarm(1)], 2: [alarm(2)]}
+    alarms.by_number = {1: [alarm(1)], 2: [alarm(2)]}
     some = {entity(number): f"Zone {number}" for number in (1, 2)}
     polling = poller(session, "1.4")
     assert len(polling.poll(some).alarms) == 2

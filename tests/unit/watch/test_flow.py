@@ -79,7 +79,7 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Readings reach the platform; the rest",
         ),
         (
-            {"topic": replace(TOPIC, rate=0.0)},
+            {"topic": replace(TOPIC, rate=0.0, still_seconds=8.0)},
             VerdictCode.NOT_FORWARDED,
             "Readings reach the platform, but not the Kafka topic",
         ),
@@ -105,6 +105,14 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Data moves from end to end, but Zone B has no",
         ),
         ({"job": NO_JOB, "lag": None}, VerdictCode.FLOWING, "Data moves from end to end."),
+        (  # the simulation has ended: the rates of both fall, each in its own time
+            {
+                "platform": replace(PLATFORM, rate=4.0, silent_seconds=7.0),
+                "topic": replace(TOPIC, rate=0.0, still_seconds=8.0),
+            },
+            VerdictCode.FLOWING,
+            "Data moves from end to end.",
+        ),
     ],
 )
 def test_the_verdict_names_the_first_place_where_the_data_stops(

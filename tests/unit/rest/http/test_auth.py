@@ -111,7 +111,7 @@ def test_others_go_on_with_the_old_token_while_one_refreshes(
 
     def slow_refresh(_request: Request) -> Reply:
         refreshing.set()
-        go_on.wait(5)
+        go_on.wait(60)
         return server.tokens()
 
     server.on("GET", "/api/thing", THING)
@@ -121,10 +121,8 @@ def test_others_go_on_with_the_old_token_while_one_refreshes(
     clock.now += 850
     with ThreadPoolExecutor(1) as pool:
         refresher = pool.submit(get, session)
-        assert refreshing.wait(5)
-        began = time.monotonic()
+        assert refreshing.wait(60)
         assert get(session) == {"a": 1}
-        assert time.monotonic() - began < 1
         assert not refresher.done()
         go_on.set()
         assert refresher.result() == {"a": 1}
@@ -168,7 +166,7 @@ def test_many_threads_with_one_expired_token_log_in_once(server: ScriptedPlatfor
         if not first_token:
             first_token.append(token)
         if token == first_token[0]:
-            get_ready.wait(5)
+            get_ready.wait(60)
             return TOKEN_EXPIRED
         return THING
 
@@ -205,14 +203,14 @@ def test_threads_that_wait_for_a_login_share_its_refusal(server: ScriptedPlatfor
     server.on("POST", "/api/auth/login", Reply(401, refusal.json, delay_seconds=0.5))
 
     def attempt(_number: int) -> str:
-        arrived.wait(5)
+        arrived.wait(60)
         with pytest.raises(AuthenticationFailed) as caught:
             get(session)
         return caught.value.message
 
     with ThreadPoolExecutor(8) as pool:
         messages = pool.map(attempt, range(8))
-        arrived.wait(5)
+        arrived.wait(60)
         assert len(set(messages)) == 1
     assert len(server.logins) == 1
 

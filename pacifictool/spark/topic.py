@@ -38,6 +38,8 @@ _END: Final = "7f0cf3a1-the-record-ends-here"
 """Follows the record in the array that is parsed in its place: what Spark parses ends with the first JSON value, and
 whatever follows that is not looked at."""
 _IN_ARRAY: Final = f"""concat('[', cast(value AS string), ',"{_END}"]')"""
+_IS_UTF8: Final = "is_valid_utf8(cast(value AS string))"
+"""Other bytes are replaced when the text is parsed, and would count."""
 _JSON_NUMBER: Final = r"^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _CONTROLS: Final = r"[\\x00-\\x1f\\x7f]"
 _BLANK: Final = r"^[\\x{85}\\p{Z}]*$"
@@ -130,7 +132,9 @@ class _Parser:
             {"_end": sql.expr("try_variant_get(_parsed, '$[1]', 'string')"), "_more": _member("$[2]")}
             | {f"{column}_member": _member(f'$[0]["{key}"]') for column, key in {**keys, **texts}.items()}
         )
-        found = found.withColumn("_is_json", sql.expr(f"coalesce(_end = '{_END}' AND _more IS NULL, false)"))
+        found = found.withColumn(
+            "_is_json", sql.expr(f"coalesce({_IS_UTF8} AND _end = '{_END}' AND _more IS NULL, false)")
+        )
         found = found.withColumns(
             {f"{column}_kind": sql.expr(f"if(_is_json, schema_of_variant({column}_member), null)") for column in keys}
             | {
@@ -231,7 +235,7 @@ class _Parser:
         faults: list[Column] = [
             sql.expr(
                 "CASE WHEN value IS NULL THEN 'no value (a tombstone)' WHEN length(value) = 0 THEN 'empty'"
-                " WHEN NOT is_valid_utf8(cast(value AS string)) THEN 'not UTF-8'"
+                f" WHEN NOT {_IS_UTF8} THEN 'not UTF-8'"
                 " WHEN NOT _is_json THEN 'not one valid JSON value'"
                 f" WHEN {is_object} THEN null"
                 " WHEN schema_of_variant(try_variant_get(_parsed, '$[0]', 'variant')) NOT LIKE 'OBJECT<%'"
