@@ -131,7 +131,7 @@ def function_runner(rules: RecordRules, endpoint: KafkaEndpoint, topic: str, rep
             not_counted=lambda span: store.invalid_offsets(topic, span, rules.ahead_of_arrival),
             reporter=reporter,
         )
-        # What goes wrong is told by the first call that matters.
+        # The first call that matters reports what goes wrong.
         start_thread(runner.warm_up, "functions-start")
         return runner
 
