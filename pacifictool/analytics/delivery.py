@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pacifictool.analytics.delivered import DueWindow, EntityOfSeries, Series, StoreCallback, entity_of_series
 from pacifictool.analytics.engine.aggregates import StateLayout
@@ -118,8 +118,8 @@ class Delivery:
         return None
 
     def _newest_behind(self, due: Sequence[DueWindow]) -> list[WindowResult]:
-        """The newest results of each entity and key whose older window is being corrected; to be posted once more, after
-        it.
+        """The newest results of each entity and key whose older window is being corrected, to be posted after it once
+        more.
 
         A platform of the 1.x generation shows as latest the value of a key that was written last. What is posted once
         more is whole, so that the newest results of its other keys come once more, too.
