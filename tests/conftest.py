@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -15,8 +16,12 @@ from pacifictool.cli.environment import Environment
 from pacifictool.cli.main import run
 from pacifictool.local.stack import LocalStack
 from pacifictool.runtime.cache import default_cache_dir
+from pacifictool.runtime.java import find_java
 from tests.support.command_line import CommandLine, Outcome, kept_variables
 from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
+
+if TYPE_CHECKING:
+    from pacifictool.analytics.engine.spark import SparkRuntime  # imports pyspark, which most tests do without
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -46,6 +51,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     )
     with stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
+    """A local Spark for the tests of one worker; starting one takes ten seconds of processor time."""
+    from pacifictool.analytics.engine.spark import SparkRuntime
+    from tests.support.local_spark import local_spark
+
+    with SparkRuntime(local_spark(find_java(os.environ)), tmp_path_factory.mktemp("spark")) as runtime:
+        yield runtime
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def read_csv(
     except ValueError as error:
         raise UsageError(
             _sentence(str(error)),
-            hint="--time-column, --time-format, --decimal, --separator, --missing and --encoding say how it is written.",
+            hint="Options such as --time-column, --time-format, --decimal and --missing say how it is written.",
         ) from None
     columns: dict[str, Any] = {READING_TIME: table.times_ms, DEVICE_NAME: [file.stem] * len(table.times_ms)}
     columns |= {name: table.texts(name) for name in wanted_texts} | {name: table.column(name) for name in numbers}

@@ -28,7 +28,8 @@ from pacifictool.progress import SILENT, Reporter
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_THREAD_STOP_SECONDS = 1.0
+_THREAD_STOP_SECONDS = 0.5
+"""All of them together: the end of Spark needs time, too."""
 _ALONE_SECONDS = 15.0
 
 
@@ -181,8 +182,9 @@ class AggregationJob:
             run.halt.set()
             stages.announce()
             run.runtime.cancel_work()
+            deadline = time.monotonic() + _THREAD_STOP_SECONDS
             for thread in threads:
-                thread.join(_THREAD_STOP_SECONDS)
+                thread.join(max(0.0, deadline - time.monotonic()))
             run.view.close()
 
     def _watch(self, run: JobRun, stages: Stages, stop: threading.Event) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pacifictool.analytics.alarm_delivery import AlarmTarget
 from pacifictool.analytics.engine.functions import FunctionRunner
-from pacifictool.analytics.engine.records import RecordRules
+from pacifictool.analytics.engine.records import AHEAD_OF_ARRIVAL, RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.run import MakeRunner
 from pacifictool.analytics.sinks.alarms import ConsoleAlarmTarget, RestAlarmTarget
@@ -28,7 +28,6 @@ from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.scenario import Scenario, describe_validation_error
 from pacifictool.settings import KafkaEndpoint, Settings
-from pacifictool.tools.threads import start_thread
 
 SECRET_VARIABLE: Final = "PACIFICTOOL_SPARK_SECRET"  # noqa: S105 - the name of a variable
 """Holds the secret of a standalone cluster: a command line can be read by everybody on the machine."""
@@ -42,6 +41,7 @@ def spark_settings(
     master: str | None = None,
     memory: str = "1g",
     conf: Mapping[str, str] | None = None,
+    runs_functions: bool = False,
     reporter: Reporter = SILENT,
 ) -> SparkSettings:
     """How to start Spark: finds Java and downloads the Kafka connector's jars that are not in `cache_dir`.
@@ -74,6 +74,7 @@ def spark_settings(
         memory=memory,
         environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
         conf=conf or {},
+        runs_functions=runs_functions,
         secret=environ.get(SECRET_VARIABLE) or None,
     )
     if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):
@@ -113,27 +114,20 @@ def function_runner(rules: RecordRules, endpoint: KafkaEndpoint, topic: str, rep
     """
     if not rules.functions:
         return None
-    from pacifictool.analytics.engine.function_calls import load_function
+    from pacifictool.analytics.engine.function_files import check_functions
     from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
-    from pacifictool.analytics.function_readings import require_pandas
 
-    require_pandas()
-    for each in rules.functions:
-        if each.function is not None:
-            load_function(each.function)
+    check_functions(rules.functions)
 
     def make(runtime: SparkRuntime, store: StateQueries) -> FunctionRunner:
-        runner = SparkFunctionRunner(
+        return SparkFunctionRunner(
             runtime,
             endpoint,
             topic,
             rules,
-            not_counted=lambda span: store.invalid_offsets(topic, span, rules.ahead_of_arrival),
+            not_counted=lambda span: store.invalid_offsets(topic, span, ending=AHEAD_OF_ARRIVAL),
             reporter=reporter,
         )
-        # The first call that matters reports what goes wrong.
-        start_thread(runner.warm_up, "functions-start")
-        return runner
 
     return make
 

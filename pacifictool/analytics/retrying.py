@@ -1,4 +1,4 @@
-"""Waits between attempts to deliver something and reports the outage; gives up after a time, if there is one."""
+"""Waits between attempts to deliver something, and reports the outage; gives up after a time, if there is one."""
 
 from __future__ import annotations
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from py4j.protocol import Py4JError
 
 from pacifictool.analytics.alarm_delivery import AlarmDelivery, AlarmTarget
 from pacifictool.analytics.config import JobConfig
@@ -21,6 +24,7 @@ from pacifictool.analytics.stages import Stage, Stages
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import StateQueries
 from pacifictool.analytics.state.reader import JobView
+from pacifictool.errors import PacificToolError
 from pacifictool.progress import Reporter
 
 MakeRunner = Callable[[SparkRuntime, StateQueries], FunctionRunner]
@@ -106,6 +110,7 @@ def prepare_run(
     )
     if functions is not None and rules.functions:
         runner = functions(runtime, store)
+        threading.Thread(target=_warm_up, args=(runner,), name="warm-up", daemon=True).start()
         run.evaluators = [
             FunctionEvaluator(store, runner, each, translated=run.translated, reporter=reporter)
             for each in rules.functions
@@ -121,3 +126,9 @@ def prepare_run(
             give_up_after=config.give_up_after,
         )
     return run
+
+
+def _warm_up(runner: FunctionRunner) -> None:
+    # What is wrong will be wrong with the first call, too, where it is handled.
+    with contextlib.suppress(Py4JError, OSError, PacificToolError):
+        runner.warm_up()

@@ -80,7 +80,7 @@ class AlarmSpec(Table):
     holds, whichever analytics they are of."""
 
     analytics: str
-    """Name of the analytics that the condition is about."""
+    """Name of the analytics whose results are checked."""
 
     when: Annotated[str, AfterValidator(_check_condition)]
     """Condition on its results by key, in CEL: `"temperature > 8 and readings >= 10"`."""

@@ -49,7 +49,7 @@ def examine(
 ) -> dict[str, Any]:
     """Runs doctor; returns its document, with which the exit code agrees.
 
-    Its time limits are ten times longer, because a busy machine is no fault of the deployment; with `is_limited` they
+    Its time limits are ten times longer, because a busy machine is not a fault of the deployment; with `is_limited` they
     are the real ones.
     """
     with pytest.MonkeyPatch.context() as patch:
@@ -306,7 +306,11 @@ def test_a_broker_that_advertises_an_unusable_address_is_fixed_as_printed(
     lost = new_broker(tmp_path / "lost", port=port, extra=wrong)
     try:
         lost.start()
-        [found] = [line for line in lines_with(examine(deployment, environ), "failed") if line["group"] == "Kafka"]
+        [found] = [
+            line
+            for line in lines_with(examine(deployment, environ, is_limited=True), "failed")
+            if line["group"] == "Kafka"
+        ]
     finally:
         lost.stop(graceful=False)  # it could not end by itself in time
     assert (found["name"], found["cause"]) == ("kafka-advertised", "kafka-advertised")

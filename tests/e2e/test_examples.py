@@ -50,7 +50,7 @@ def run_script(name: str, environ: dict[str, str], folder: Path) -> subprocess.C
         text=True,
         encoding="utf-8",
         check=False,
-        timeout=170,
+        timeout=500,
     )
 
 

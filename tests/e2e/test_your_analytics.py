@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from pacifictool.local.stack import LocalStack
-from tests.support.analytics_rig import TIMEOUT_SECONDS, AnalyticsRig, Values
+from pacifictool.scenario import load_scenario
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.recording import record
+from tests.support.analytics_rig import EXAMPLES, TIMEOUT_SECONDS, AnalyticsRig, Values
 from tests.support.waiting import wait_until
 from tests.support.worked_cases import Reading, blight_alarm, blight_means, solar, turbulence, windows
 
@@ -28,7 +31,10 @@ OTHER_GENERATION_FIRST = [pytest.param("1", marks=pytest.mark.long), "4"]
 def start_rig(stack: LocalStack, tmp_path: Path) -> Iterator[StartRig]:
     with ExitStack() as rigs:
 
-        def start(name: str, generation: str, replace: dict[str, str]) -> AnalyticsRig:
+        def start(
+            name: str, generation: str, replace: dict[str, str], *, before: Callable[[Path], None] = lambda _: None
+        ) -> AnalyticsRig:
+            before(tmp_path)
             return rigs.enter_context(AnalyticsRig(tmp_path, stack.broker.bootstrap, name, generation, replace))
 
         yield start
@@ -130,6 +136,49 @@ def test_turbulence_of_each_anemometer_on_a_device_of_its_own(generation: str, s
     wanted = wait_for_values(rig, expected)
     assert len({(entity, end_ms) for _, entity, _, end_ms in wanted}) > 2 * 50
     assert end(rig)["open_windows"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("generation", ["1", "4"])
+def test_turbulence_of_ten_minutes_from_recorded_times(generation: str, start_rig: StartRig) -> None:
+    # The example's own windows, from a recording of fifteen minutes that is replayed sixty times as fast.
+    text = (EXAMPLES / "turbulence.toml").read_text(encoding="utf-8")
+    replay = '{ model = "replay", file = "wind.csv", time_column = "ts", speed = 60 }'
+    rig = start_rig(
+        "turbulence",
+        generation,
+        {
+            "device = true": 'device = true\nevent_time = "reading"',
+            'slide = "1m"': 'slide = "1m"\nlateness = "10m"',
+            text[text.index("[fleet]") :]: f"""
+[fleet]
+name = "Sonic {{number}}"
+telemetry = {{ u = {replay}, v = {replay}, w = {replay}, T = {replay} }}
+""",
+        },
+        before=lambda folder: record_wind(folder / "wind.csv"),
+    )
+
+    def expected(readings: list[Reading]) -> Values:
+        return {
+            ("device", f"{device}_10m", key, end_ms): value
+            for (device, end_ms), part in windows(readings, "deviceName", 600_000, 60_000).items()
+            for key, value in turbulence(part).items()
+        }
+
+    rig.run("setup", "--fleet", "1")
+    assert rig.run("simulate", "--fleet", "1").document["lost"] == 0
+    summary = rig.run("aggregate", "--starting-offsets", "earliest", "--available-now").document
+    assert summary["records"] == summary["valid"] == 15 * 60 * 20
+    wanted = wait_for_values(rig, expected)
+    assert len({end_ms for *_, end_ms in wanted}) == 15 + 9
+    assert max(value for (_, _, key, _), value in wanted.items() if key == "count") == 12_000
+
+
+def record_wind(file: Path) -> None:
+    """Fifteen minutes of one anemometer."""
+    devices = load_scenario(EXAMPLES / "turbulence.toml").with_fleet(1).devices
+    record(devices, FleetOptions(duration_seconds=900, seed=3), file, start_ms=1_795_477_200_000)
 
 
 @pytest.mark.parametrize("generation", OTHER_GENERATION_FIRST)

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import JavaRuntime, find_java
-from tests.support.local_spark import local_spark
 from tests.support.sandbox_clients import Tenant
 from tests.support.secure_kafka import SecureKafka, secure_kafka
 from tests.support.tls import Pki
@@ -53,9 +51,3 @@ def kafka(
     kafka = secure_kafka(tmp_path_factory.mktemp("secure"), java, jars, pki, strangers)
     yield kafka
     kafka.broker.stop(graceful=False)
-
-
-@pytest.fixture(scope="module")
-def spark(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
-    with SparkRuntime(local_spark(java), tmp_path_factory.mktemp("spark")) as runtime:
-        yield runtime

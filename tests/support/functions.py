@@ -68,8 +68,8 @@ def _added(one: bytes, other: bytes) -> bytes:
 
     if not one:
         return one
-    (count, *parts), (more, *others) = struct.unpack(">qqq", one), struct.unpack(">qqq", other)
-    total = (parts[0] << 32) + parts[1] + (others[0] << 32) + others[1]
+    (count, *words), (more, *other_words) = struct.unpack(">qqq", one), struct.unpack(">qqq", other)
+    total = (words[0] << 32) + words[1] + (other_words[0] << 32) + other_words[1]
     return mean_state(count + more, total)
 
 
@@ -83,6 +83,9 @@ class InProcessRunner:
         self.runs: list[list[FunctionCall]] = []
         self.errors: list[BaseException] = []
         """Raised by the next runs, before anything is called."""
+
+    def warm_up(self) -> None:
+        """Nothing to do."""
 
     def run(
         self, calls: Sequence[FunctionCall], ranges: Mapping[tuple[str, int], Sequence[OffsetRange]]

@@ -31,7 +31,7 @@ def publish_meters(rig: AnalyticsRig) -> None:
 
 def run_notebook(name: str, rig: AnalyticsRig) -> Any:
     """The executed notebook. Its files, such as pictures, are in the rig's folder. Raises CellExecutionError."""
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(rig.folder)}}
     )

@@ -38,6 +38,9 @@ class TopicRunner:
         self._read: dict[int, int] = {}
         """By partition: the offset up to which it was read."""
 
+    def warm_up(self) -> None:
+        """Nothing to do."""
+
     def run(
         self, calls: Sequence[FunctionCall], ranges: Mapping[tuple[str, int], Sequence[OffsetRange]]
     ) -> list[FunctionOutcome]:

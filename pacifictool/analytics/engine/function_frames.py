@@ -54,13 +54,10 @@ def readings_frame(columns: Mapping[str, Any], *, texts: Sequence[str], numbers:
 
 
 def frame_of(times_ms: Any, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A table of the times, arrays of milliseconds since the epoch, as `ts`, and of other arrays as they are."""
+    """A table of copies of these arrays: the times, milliseconds since the epoch, as `ts`, and the others."""
     import pandas as pd
 
-    ts = pd.DatetimeIndex(times_ms.view("datetime64[ms]")).tz_localize("UTC")
-    # Arrays of texts would be searched for a better type.
-    objects = {key: pd.Series(each, dtype=object) for key, each in columns.items() if each.dtype == object}
-    return pd.DataFrame({"ts": ts, **columns, **objects})
+    return pd.DataFrame({"ts": pd.DatetimeIndex(times_ms.view("datetime64[ms]"), tz="UTC"), **columns})
 
 
 def history_frame(windows: Iterable[tuple[int, Mapping[str, float]]]) -> pd.DataFrame:

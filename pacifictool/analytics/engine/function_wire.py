@@ -125,8 +125,7 @@ class SeriesReadings:
         columns = [column[order] for column in columns]
         self._times, self._partitions, self._offsets = columns[:3]
         by_key = dict(zip((*texts, *numbers), columns[3:], strict=True))
-        device_first = sorted(by_key, key=lambda key: key != "deviceName")
-        self._frame = frame_of(self._times, {key: by_key[key] for key in device_first})
+        self._columns = {key: by_key[key] for key in sorted(by_key, key=lambda key: key != "deviceName")}
 
     def window(self, start_ms: int, end_ms: int, spans: Iterable[tuple[int, int, int]]) -> pd.DataFrame:
         """A copy of the readings from `start_ms` to before `end_ms` that lie in the window's own ranges of the topic:
@@ -138,7 +137,8 @@ class SeriesReadings:
         counted = np.zeros(last - first, dtype=bool)
         for partition, start, end in spans:
             counted |= (partitions == partition) & (offsets >= start) & (offsets < end)
-        return self._frame.iloc[first:last][counted].reset_index(drop=True)
+        columns = {key: values[first:last][counted] for key, values in self._columns.items()}
+        return frame_of(self._times[first:last][counted], columns)
 
 
 def _nothing(texts: Sequence[str], numbers: Sequence[str]) -> list[Any]:

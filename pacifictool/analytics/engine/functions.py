@@ -48,6 +48,10 @@ class FunctionOutcome:
 class FunctionRunner(Protocol):
     """Calls functions for windows."""
 
+    def warm_up(self) -> None:
+        """Prepares what the first call would have to wait for. Raises as `run` does."""
+        ...
+
     def run(
         self, calls: Sequence[FunctionCall], ranges: Mapping[tuple[str, int], Sequence[OffsetRange]]
     ) -> list[FunctionOutcome]:

@@ -16,6 +16,8 @@ from pacifictool.scenario import (
     Scenario,
 )
 
+AHEAD_OF_ARRIVAL: Final = "ahead of its arrival"
+"""How the reason ends of records whose time cannot be trusted."""
 _COLUMN_BIT: Final = 8
 
 
@@ -66,7 +68,7 @@ class RecordRules:
     @property
     def ahead_of_arrival(self) -> str:
         """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
-        return f"timestamp more than {self.forwarding.max_skew_ms / 1000:g} s ahead of its arrival"
+        return f"timestamp more than {self.forwarding.max_skew_ms / 1000:g} s {AHEAD_OF_ARRIVAL}"
 
     def reason(self, code: int) -> str:
         """Why a record does not count, from a number of RecordParser.java or PartitionReader.java."""

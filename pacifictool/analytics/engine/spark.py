@@ -2,8 +2,8 @@
 
 pyspark starts a shell script, which starts a JVM, which prints the command of the real JVM. Launching that one at
 once saves 0.7 s, keeps the environment and the log under control, and leaves out `--add-modules=jdk.incubator.vector`,
-which Java runtimes from the package registry lack. The job needs neither Spark's SQL nor Python on the workers, so
-there is no session, only the context that gives tasks to executors.
+which Java runtimes from the package registry lack. The job needs nothing of Spark's SQL, so there is no session, only
+the context that gives tasks to executors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import struct
 import threading
 import time
@@ -29,6 +28,7 @@ from pyspark.java_gateway import launch_gateway
 from pacifictool.analytics.engine.failures import essence, jvm_reason
 from pacifictool.analytics.engine.java_source import add_java_sources
 from pacifictool.analytics.engine.jvm import driver_options, has_user_name, jvm_arguments, log4j_properties
+from pacifictool.analytics.engine.spark_properties import spark_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
@@ -43,9 +43,6 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 """How a cluster says that it will not go on with us."""
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
-_LOCAL_MASTER = re.compile(r"local(?:\[(?P<cores>\d+|\*)\])?")
-_LONGEST_SOCKET_FOLDER = 64
-"""A socket's path has at most 107 bytes, of which Spark's names take 43."""
 _SPARK_HOME = Path(pyspark.__file__).parent
 
 
@@ -289,7 +286,13 @@ class SparkRuntime:
         jvm = self._gateway.jvm
         # What was given to an outer spark-submit stands in the JVM's system properties, and comes first.
         conf = jvm.org.apache.spark.SparkConf(self._is_guest)
-        for name, value in self._properties().items():
+        properties = spark_properties(
+            self._settings,
+            self.tmp,
+            jars=self._own_jars,
+            processors=lambda: int(jvm.java.lang.Runtime.getRuntime().availableProcessors()),
+        )
+        for name, value in properties.items():
             if not conf.contains(name):
                 conf.set(name, value)
         for name, value in self._settings.conf.items():
@@ -301,60 +304,6 @@ class SparkRuntime:
         context = jvm.org.apache.spark.api.java.JavaSparkContext(conf)
         context.setLogLevel("WARN")
         return context
-
-    def _properties(self) -> dict[str, str]:
-        properties = {
-            "spark.app.name": "pacifictool aggregate",
-            "spark.master": self._master(),
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            # Kept in the driver's memory and never looked at.
-            "spark.ui.retainedJobs": "1",
-            "spark.ui.retainedStages": "1",
-            "spark.ui.retainedTasks": "10",
-            # Python workers listen for the JVM: at a port, others could try to talk to them.
-            "spark.python.unix.domain.socket.enabled": "true",
-        }
-        if self._is_guest:
-            return properties
-        if self._settings.is_on_loopback:
-            properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-        if self._settings.is_local:
-            properties["spark.local.dir"] = str(self.tmp)
-            properties["spark.python.unix.domain.socket.dir"] = self._socket_folder()
-            # The only executor is this JVM. Spark measures its silence by the clock, which may be set forward.
-            properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
-        else:
-            # Executors fetch them from the driver.
-            properties["spark.jars"] = ",".join(str(jar) for jar in self._own_jars)
-        return properties | self._authentication()
-
-    def _master(self) -> str:
-        """The master; a local one has threads for functions, too."""
-        local = _LOCAL_MASTER.fullmatch(self._settings.master)
-        if local is None or not self._settings.runs_functions:
-            return self._settings.master
-        cores = local["cores"] or "1"
-        if cores == "*":
-            cores = self._gateway.jvm.java.lang.Runtime.getRuntime().availableProcessors()
-        return f"local[{2 * int(cores)}]"
-
-    def _socket_folder(self) -> str:
-        """The JVM and its workers make sockets under a umask that leaves them to this user."""
-        own = str(self.tmp)
-        return own if len(own.encode()) <= _LONGEST_SOCKET_FOLDER else "/tmp"  # noqa: S108
-
-    def _authentication(self) -> dict[str, str]:
-        """Spark's processes deserialise what comes to their ports, so nobody else may send anything there."""
-        settings = self._settings
-        if not settings.authenticates:
-            return {}
-        properties = {"spark.authenticate": "true"}
-        if not settings.master.startswith(("yarn", "k8s")):  # these give out a secret of their own
-            properties["spark.authenticate.secret"] = settings.secret or secrets.token_hex(32)
-        if not settings.is_on_loopback:
-            properties |= {"spark.network.crypto.enabled": "true", "spark.io.encryption.enabled": "true"}
-        return properties
 
     def _wait_for_gateway(self) -> tuple[int, str]:
         process = self._process

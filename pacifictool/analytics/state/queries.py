@@ -290,12 +290,12 @@ class StateQueries(OutcomeQueries, AlarmQueries):
         )
         return str(rows[0][0]) if rows else None
 
-    def invalid_offsets(self, topic: str, span: OffsetRange, reason: str) -> list[int]:
-        """The offsets of the records of a range that were not counted for this reason."""
+    def invalid_offsets(self, topic: str, within: OffsetRange, *, ending: str) -> list[int]:
+        """Offsets of the invalid records of a range whose reason ends so, in order."""
         rows = self._query(
             "SELECT offset FROM invalid_records WHERE topic = ? AND partition = ? AND offset >= ? AND offset < ? "
-            "AND reason = ? ORDER BY offset",
-            (topic, span.partition, span.start, span.end, reason),
+            "AND substr(reason, -length(?)) = ? ORDER BY offset",
+            (topic, within.partition, within.start, within.end, ending, ending),
         )
         return [int(offset) for (offset,) in rows]
 

@@ -107,7 +107,7 @@ class Running:
         assert self.summary is not None
         return self.summary
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 40) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 120) -> None:
         def holds() -> object:
             held = condition()
             if not held and self.error is not None:
@@ -193,22 +193,16 @@ def java() -> JavaRuntime:
     return find_java(os.environ)
 
 
-@pytest.fixture(scope="module")
-def shared(
-    java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[KafkaBroker, Sequence[Path], SparkRuntime]]:
-    cache = default_cache_dir(os.environ)
-    settings = local_spark(java)
-    broker_jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=cache, environ=os.environ)
-    with (
-        SparkRuntime(settings, tmp_path_factory.mktemp("spark")) as runtime,
-        KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=broker_jars) as broker,
-    ):
-        broker.start()
-        yield broker, settings.jars, runtime
+@pytest.fixture(scope="session")
+def broker(java: JavaRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker for the jobs of one worker; a test stops and starts it."""
+    jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), java=java, jars=jars)
+    broker.start()
+    yield broker
+    broker.stop(graceful=False)
 
 
 @pytest.fixture
-def jobs(shared: tuple[KafkaBroker, Sequence[Path], SparkRuntime], java: JavaRuntime, tmp_path: Path) -> JobFactory:
-    broker, jars, runtime = shared
-    return JobFactory(broker, java, jars, runtime, tmp_path)
+def jobs(spark: SparkRuntime, broker: KafkaBroker, java: JavaRuntime, tmp_path: Path) -> JobFactory:
+    return JobFactory(broker, java, local_spark(java).jars, spark, tmp_path)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -23,13 +22,6 @@ __all__ = ["make_sink", "peer", "platform", "unique"]
 @pytest.fixture(scope="session")
 def spark_settings() -> SparkSettings:
     return local_spark(find_java(os.environ))
-
-
-@pytest.fixture(scope="module")
-def spark(spark_settings: SparkSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
-    folder: Path = tmp_path_factory.mktemp("spark")
-    with SparkRuntime(spark_settings, folder) as runtime:
-        yield runtime
 
 
 @pytest.fixture
