@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, Job, RunFacts, Series, Window
+from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, Job, RunFacts, Series
 
 WINDOW_MS = 10_000
 
