@@ -67,7 +67,7 @@ def described(value: Any) -> str:
 def _result(result: Result, forwarded: Collection[str], devices: Iterable[str] | None) -> Result:
     if not isinstance(result.values, Mapping):
         raise TypeError(f"a Result of {result.entity!r} with {described(result.values)} instead of a mapping of values")
-    _check_name(result.entity, "entity")
+    _check_name(result.entity, "name of an entity")
     values = finite_values(result.values)
     for key in values:
         _check_name(key, "key")
@@ -82,7 +82,7 @@ def _result(result: Result, forwarded: Collection[str], devices: Iterable[str] |
 def _alarm(alarm: Alarm, window: Window, kind: EntityKind) -> Alarm:
     _check_name(alarm.type, "type of an alarm")
     entity = window.entity if alarm.entity is None else alarm.entity
-    _check_name(entity, "entity")
+    _check_name(entity, "name of an entity")
     if alarm.kind not in (None, "asset", "device"):
         raise ValueError(f"the kind of an Alarm is 'asset' or 'device', not {alarm.kind!r}")
     if not isinstance(alarm.details, Mapping):

@@ -52,7 +52,7 @@ class _Series:
     def times(self) -> list[tuple[int, int]]:
         """The times of all windows, in order and apart from one another."""
         length = self.analytics.window_ms
-        return _apart((call.window_end_ms - length, call.window_end_ms) for _, call in self.calls)
+        return apart((call.window_end_ms - length, call.window_end_ms) for _, call in self.calls)
 
     def document(self, place: int, ranges: _Ranges) -> dict[str, Any]:
         """What function_child.py works with; `place` is that of the analytics among those of the rules."""
@@ -161,7 +161,7 @@ class SparkFunctionRunner:
         return [
             WantedRange(part.partition, part.start, part.end, sorted(self._not_counted(part)))
             for partition, spans in by_partition.items()
-            for start, end in _apart(spans)
+            for start, end in apart(spans)
             for part in OffsetRange(partition, start, end).parts(reader.RECORDS_PER_TASK)
         ]
 
@@ -282,7 +282,7 @@ class SparkFunctionRunner:
             self._reporter.warning(f"Spark's workers have pandas {there}, this machine has {here}: results may differ.")
 
 
-def _apart(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def apart(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same spans in order, those that overlap or touch as one."""
     found: list[tuple[int, int]] = []
     for start, end in sorted(spans):

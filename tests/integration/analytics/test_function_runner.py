@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from py4j.protocol import Py4JError
 
 from pacifictool.analytics.engine.function_runner import SparkFunctionRunner
 from pacifictool.analytics.engine.functions import FunctionCall, FunctionOutcome
 from pacifictool.analytics.engine.reader import BatchResult
 from pacifictool.analytics.engine.records import RecordRules
-from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.scenario import Scenario
 from tests.support.batch_bench import NOW, OLD_CLIENT, Bench
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -73,6 +77,11 @@ def loads(readings):
 
 def environment(readings):
     return Alarm("environment", details=dict(os.environ))
+
+def endless(readings, window):
+    Path(window.group["site"]).write_text(f"{os.getpid()}.")
+    while True:
+        pass
 
 def feeds_back(readings, window):
     return [Result(readings["deviceName"][0], {"t": 1.0}, "device")]
@@ -352,6 +361,28 @@ def test_a_function_knows_no_secrets_and_writes_no_readings(spark: SparkRuntime,
 
     called = Called(bench, scenario(tmp_path, {"name": "own", "function": "mine:feeds_back"}))
     (outcome,) = called.run(called.count()).values()
-    assert outcome.results == ()
+    assert not outcome.results
     assert outcome.failure is not None
     assert "'t' for the device 'D', whose own readings are forwarded" in outcome.failure
+
+
+def test_functions_end_with_sparks_java_process_when_it_is_killed(
+    bench: Bench, spark_settings: SparkSettings, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    bench.write([record(str(pid_file), 2.0)])
+    endless = scenario(tmp_path, {"name": "own", "function": "mine:endless", "timeout": "1h"})
+    counted = Called(bench, endless).count()
+    with SparkRuntime(spark_settings, tmp_path / "spark") as runtime, ThreadPoolExecutor() as pool:
+        running = pool.submit(Called(Bench(runtime, bench.endpoint, bench.topic), endless).run, counted)
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().endswith("."), "the function")
+        function = psutil.Process(int(pid_file.read_text()[:-1]))
+        (java,) = (each for each in psutil.Process().children(recursive=True) if _is_java_of(each, tmp_path))
+        java.kill()
+        assert isinstance(running.exception(60), Py4JError | OSError)
+        wait_until(lambda: not function.is_running() or function.status() == psutil.STATUS_ZOMBIE, "the function's end")
+
+
+def _is_java_of(process: psutil.Process, folder: Path) -> bool:
+    line = process.cmdline()
+    return bool(line) and Path(line[0]).name == "java" and any(str(folder) in each for each in line)
