@@ -76,7 +76,8 @@ class AlarmSpec(Table):
     """`[[alarms]]`: raised on the entity of each group of an analytics; cleared when the condition has ended."""
 
     type: Name
-    """Type of the alarm. Several with one type are one alarm, with the severity of the most urgent that holds."""
+    """Type of the alarm. Several with one type are one alarm of the entity, with the severity of the most urgent that
+    holds, whichever analytics they are of."""
 
     analytics: str
     """Name of the analytics whose results are checked."""
