@@ -18,6 +18,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.java import find_java
 from tests.support.command_line import CommandLine, Outcome, kept_variables
+from tests.support.distribution import InUnits, longest_first
 from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RetryWhenBusy(FLAKY_WHEN_BUSY), "retry-when-busy")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    return InUnits(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -161,8 +161,8 @@ class AlarmDelivery:
             self._store.keep_alarms(self._derived(due), due)
             number += len(due)
         if number:
-            for name, rules in self._rules.items():
-                self._store.forget_alarm_windows(name, rules.span_ms)
+            for name in {name for name, may_raise in self._may_raise.items() if may_raise}:
+                self._store.forget_alarm_windows(name, self._rules[name].span_ms)
             self._store.forget_closed()
         return number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pacifictool.analytics.delivered import DueWindow, EntityOfSeries, Series, StoreCallback, entity_of_series
 from pacifictool.analytics.engine.aggregates import StateLayout
@@ -90,7 +90,8 @@ class Delivery:
             due = [DueWindow(window, self._results(window)) for window in found if window.analytics in self._analytics]
             again = self._newest_behind(due)
             callback = StoreCallback(self._store, due, again)
-            failure = self._attempt([*(result for each in due for result in each.results), *again], callback)
+            results = [*(result for each in due for result in each.results), *again]
+            failure = self._attempt(sorted(results, key=lambda result: result.window_end_ms), callback)
             accepted += callback.delivered
             done += len(due) - callback.open
             self._note(callback)
@@ -116,11 +117,12 @@ class Delivery:
             )
         return None
 
-    def _newest_behind(self, due: Iterable[DueWindow]) -> list[WindowResult]:
-        """For each entity of a series whose older window is being corrected, the newest results of each key; to be
-        posted once more, last.
+    def _newest_behind(self, due: Sequence[DueWindow]) -> list[WindowResult]:
+        """The newest results of each entity and key whose older window is being corrected, to be posted after it once
+        more.
 
-        A platform of the 1.x generation shows as latest the value of a key that was written last.
+        A platform of the 1.x generation shows as latest the value of a key that was written last. What is posted once
+        more is whole, so that the newest results of its other keys come once more, too.
         """
         last: dict[Series, dict[tuple[EntityOfSeries, str], int]] = defaultdict(dict)
         """By series: the end of the last window in `due` that an entity and key have a value of."""
@@ -128,22 +130,34 @@ class Delivery:
             for result in each.results:
                 owner = entity_of_series(result)
                 last[owner[0]].update(dict.fromkeys(((owner, key) for key in result.values), result.window_end_ms))
+        newest_of: dict[tuple[EntityOfSeries, str], WindowResult] = {}
         again: list[WindowResult] = []
+        posted = {(entity_of_series(result), result.window_end_ms) for each in due for result in each.results}
+
+        def add(result: WindowResult) -> None:
+            place = entity_of_series(result), result.window_end_ms
+            if place not in posted:
+                posted.add(place)
+                again.append(result)
+                for key in result.values:
+                    if (newest := newest_of[place[0], key]).window_end_ms > result.window_end_ms:
+                        add(newest)
+
         before: dict[Series, int | None] = dict.fromkeys(last)
         while before:
-            newest, before = self._store.newest_delivered(before), {}
-            for series, window in newest.items():
+            found, before = self._store.newest_delivered(before), {}
+            for series, window in found.items():
                 open_ends = last[series]
                 for result in self._results(window):
                     owner = entity_of_series(result)
-                    behind = [(owner, key) for key in result.values if (owner, key) in open_ends]
-                    if any(open_ends[place] < window.window_end_ms for place in behind):
-                        again.append(result)
-                    for place in behind:
-                        del open_ends[place]
+                    for key in result.values:
+                        newest_of.setdefault((owner, key), result)
+                    ends = [open_ends.pop((owner, key)) for key in result.values if (owner, key) in open_ends]
+                    if any(end < window.window_end_ms for end in ends):
+                        add(result)
                 if open_ends and min(open_ends.values()) < window.window_end_ms:
                     before[series] = window.window_end_ms
-        return sorted(again, key=lambda result: result.window_end_ms)
+        return again
 
     def _results(self, window: WindowState) -> list[WindowResult]:
         """One result for each entity that has one."""

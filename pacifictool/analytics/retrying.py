@@ -1,4 +1,4 @@
-"""Waits between attempts to deliver something, and tells a person about the outage; gives up when told to."""
+"""Waits between attempts to deliver something, and reports the outage; gives up after a time, if there is one."""
 
 from __future__ import annotations
 

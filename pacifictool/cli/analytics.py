@@ -157,7 +157,8 @@ def _render(console: Any, report: TrialReport, limit: int) -> None:
         for each in _outcome(call)
     ]
     columns = {"Window until (UTC)": "left", "Group": "left", "Readings": "right", "Result": "left"}
-    console.print(table(f"{report.analytics.function}: {len(report.calls)} windows", columns, rows))
+    count = len(report.calls)
+    console.print(table(f"{report.analytics.function}: {count} {'window' if count == 1 else 'windows'}", columns, rows))
     if len(shown) < len(report.calls):
         console.print(f"And {len(report.calls) - len(shown)} windows before, which --limit or -o json shows.")
     for call, alarm, is_raised in report.alarm_changes():

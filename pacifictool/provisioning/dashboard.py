@@ -27,7 +27,7 @@ from pacifictool.scenario import Analytics, Scenario
 DESCRIPTION = "Made by pacifictool setup --dashboard; pacifictool teardown removes it."
 """Shown in the platform's UI; setup and teardown identify their dashboard by it."""
 _GROUPS: Final = 5
-"""Groups whose keys are looked at."""
+"""Groups whose keys are read."""
 
 
 def dashboard_change(platform: Platform, scenario: Scenario) -> Change:

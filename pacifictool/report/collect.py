@@ -12,7 +12,16 @@ from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.progress import SILENT, Reporter
-from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
+from pacifictool.report.facts import (
+    AnalyticsFacts,
+    Band,
+    GroupFacts,
+    InvalidRecords,
+    Job,
+    RunFacts,
+    Series,
+    WindowFacts,
+)
 from pacifictool.report.ranges import range_of
 from pacifictool.report.topic import TopicReadings, tolerance
 from pacifictool.rest import Asset, Device, EntityAlarm, EntityId, Platform
@@ -185,14 +194,14 @@ def _series(
         for end in sorted(windows.keys() | posted[key].keys()):
             readings, value = windows.get(end), posted[key].get(end)
             if readings is None:
-                found.append(Window(end, value, 0, None, None, None))
+                found.append(WindowFacts(end, value, 0, None, None, None))
                 continue
             if aggregate is None:
-                found.append(Window(end, value, readings.count, None, None, None))
+                found.append(WindowFacts(end, value, readings.count, None, None, None))
                 continue
             low, high = (_is_like_readings(aggregate) and readings.extent(aggregate.key)) or (None, None)
             computed = readings.result(aggregate)
-            found.append(Window(end, value, readings.count, low, high, computed, tolerance(aggregate)))
+            found.append(WindowFacts(end, value, readings.count, low, high, computed, tolerance(aggregate)))
         of_key = aggregate.key if aggregate is not None and _is_like_readings(aggregate) else None
         bands = bands_of(devices, of_key) if of_key is not None else ()
         title = scenario.result_title(analytics, key)

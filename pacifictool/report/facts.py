@@ -25,7 +25,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowFacts:
     """One result of one window of one group."""
 
     end_ms: int
@@ -57,7 +57,7 @@ class Series:
     title: str
     """With the unit: "temperature (°C)"."""
     bands: tuple[Band, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[WindowFacts, ...]
     is_recomputed: bool = True
     """Whether the results are computed once more from the topic's records; a function of the user's is not called."""
 
@@ -94,7 +94,7 @@ class AnalyticsFacts:
         for group in self.groups:
             yield from group.series
 
-    def rate(self, window: Window) -> float:
+    def rate(self, window: WindowFacts) -> float:
         """Readings per second."""
         return window.readings / (self.window_ms / 1000)
 
@@ -169,7 +169,7 @@ class RunFacts:
         """The end of the last window that there is."""
         return max(window.end_ms for _, window in self.windows())
 
-    def windows(self) -> Iterator[tuple[Series, Window]]:
+    def windows(self) -> Iterator[tuple[Series, WindowFacts]]:
         """All windows of all series."""
         for each in self.analytics:
             for series in each.all_series():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, Window
+from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, WindowFacts
 from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import format_duration, utc_time
 
@@ -140,7 +140,7 @@ def notes(facts: RunFacts) -> Iterator[str]:
         yield f"{different} {facts.results_word} differ from those of the topic now."
 
 
-def with_gaps(windows: Iterable[Window], step_ms: int) -> Iterator[tuple[int, float | None]]:
+def with_gaps(windows: Iterable[WindowFacts], step_ms: int) -> Iterator[tuple[int, float | None]]:
     """End and value of each window; None where windows are missing, so that the line has a gap."""
     before: int | None = None
     for window in windows:

@@ -98,7 +98,7 @@ class AlarmFilter:
         return " AND ".join(parts), parameters
 
 
-class AlarmStore:
+class SandboxAlarms:
     """Alarms of all tenants. An alarm stays when its originator is deleted (docs/servers/alarms.md#reading, row 4)."""
 
     def __init__(self, store: Store, ids: IdFactory) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from pacifictool.sandbox.alarms import SEARCHES, STATUSES, AlarmFilter, AlarmStore, SandboxAlarm
+from pacifictool.sandbox.alarms import SEARCHES, STATUSES, AlarmFilter, SandboxAlarm, SandboxAlarms
 from pacifictool.sandbox.auth import SandboxUser
 from pacifictool.sandbox.entities import Entities
 from pacifictool.sandbox.http import uuid_parameter
@@ -24,7 +24,7 @@ Originator = tuple[str, str]
 class AlarmController:
     """Finds, filters, acknowledges and clears. Subclasses say how a generation saves and pages."""
 
-    def __init__(self, store: Store, alarms: AlarmStore, entities: Entities) -> None:
+    def __init__(self, store: Store, alarms: SandboxAlarms, entities: Entities) -> None:
         self._store = store
         self._alarms = alarms
         self._entities = entities

@@ -21,7 +21,7 @@ ENTITIES: Final = table_schema(
 """The tables `devices` and `assets`."""
 
 _LOOKED_UP: Final = 200
-"""Up to so many names are looked up one by one; for more, the whole list is read."""
+"""Up to this many names are looked up one by one; for more, the whole list is read."""
 _LOOK_UPS_AT_ONCE: Final = 8
 
 

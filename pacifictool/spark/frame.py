@@ -60,7 +60,7 @@ class FrameLayout:
     has_scope: bool
 
     @classmethod
-    def of(cls, schema: StructType, options: WriteOptions, what: str, *, with_ts: bool) -> FrameLayout:
+    def from_schema(cls, schema: StructType, options: WriteOptions, what: str, *, with_ts: bool) -> FrameLayout:
         """Raises SettingsError for a frame that cannot be written."""
         types = {column.name: column.dataType for column in schema.fields}
         if not {"name", "entity_id"} & types.keys():

@@ -90,7 +90,7 @@ class PlatformLogin:
                 hint="Set PACIFICTOOL_PASSWORD before you call pacifictool.spark.register, name a file there"
                 " (password_file=…), or pass settings; the password is never an option of the data source.",
             )
-        return _platforms.of(self)
+        return _platforms.get(self)
 
     def _open(self) -> Platform:
         session = Session(
@@ -120,7 +120,7 @@ class _Platforms:
         self._process = 0
         self._open: dict[PlatformLogin, Platform] = {}
 
-    def of(self, login: PlatformLogin) -> Platform:
+    def get(self, login: PlatformLogin) -> Platform:
         with self._lock:
             if self._process != os.getpid():  # Spark's Python workers are forked
                 self._process, self._open = os.getpid(), {}

@@ -227,7 +227,7 @@ def _key_types(schema: StructType) -> dict[str, Any]:
 
 
 def _time_bounds(start_ms: int, end_ms: int, slices: int, interval_ms: int) -> list[int]:
-    """Bounds of about so many slices of equal length; the last one takes what lies in the future, too."""
+    """Bounds of about this many slices of equal length; the last one takes what lies in the future, too."""
     until = min(end_ms, max(start_ms + 1, round(time.time() * 1000)))
     slices = max(1, min(slices, (until - start_ms) // max(_SHORTEST_SLICE_MS, interval_ms)))
     step = -(-(until - start_ms) // (slices * interval_ms)) * interval_ms

@@ -62,7 +62,8 @@ class RowWriter:
 
     def layout(self) -> FrameLayout:
         """Raises SettingsError."""
-        return FrameLayout.of(self.schema, self.options, f"Writing {self.table!r}", with_ts=self.table == TIMESERIES)
+        what = f"Writing {self.table!r}"
+        return FrameLayout.from_schema(self.schema, self.options, what, with_ts=self.table == TIMESERIES)
 
     def write(self, batches: Iterator[Batch]) -> WrittenPart:
         """Writes all of a task's rows. Raises PlatformError, InvalidRequest with the row that is at fault."""

@@ -21,7 +21,7 @@ from pacifictool.settings import KafkaEndpoint, MqttEndpoint
 from pacifictool.watch.alarms import POLL_SECONDS, AlarmPoller
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
-from pacifictool.watch.job import AskedWindow, JobPoller, Window, lag
+from pacifictool.watch.job import AskedWindow, CountedWindow, JobPoller, lag
 from pacifictool.watch.model import AnalyticsView, PlatformState, Snapshot
 from pacifictool.watch.platform import PlatformPoller
 from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
@@ -84,7 +84,7 @@ class Collector:
         self._alarms = AlarmsState(unknown=WAITING)
         self._topic = WatchedTopicState(topic, unknown=WAITING)
         self._job = JobState(unknown=WAITING)
-        self._counts: dict[Window, int] = {}
+        self._counts: dict[CountedWindow, int] = {}
         self._joined: PlatformState | None = None
         """The platform with the numbers of readings; None: not joined since the last poll."""
         self._refusal: PacificToolError | None = None
@@ -239,7 +239,7 @@ class Collector:
         return asked[:_WINDOWS_ASKED]
 
 
-def _with_readings(view: AnalyticsView, counts: dict[Window, int]) -> AnalyticsView:
+def _with_readings(view: AnalyticsView, counts: dict[CountedWindow, int]) -> AnalyticsView:
     described = view.described
     groups = tuple(
         replace(

@@ -89,7 +89,7 @@ class Description:
     """Attributes of devices that are forwarded."""
     analytics: tuple[DescribedAnalytics, ...]
     has_alarms: bool = False
-    """Whether the scenario declares alarms."""
+    """Whether the scenario declares alarms, or has functions, which may raise some."""
 
     @property
     def results(self) -> str:

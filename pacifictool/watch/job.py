@@ -20,7 +20,7 @@ BATCHES: Final = 5
 _BETWEEN_BATCHES_MS: Final = 5_000
 """A job that planned its last batch longer ago than this has nothing to count or hangs."""
 
-Window = tuple[str, str, int]
+CountedWindow = tuple[str, str, int]
 """An analytics, the name of a group's entity, and the end of a window in ms since the epoch."""
 
 
@@ -43,7 +43,7 @@ class JobPoller:
         self._folders = folders
         self._clock_ms = clock_ms
 
-    def poll(self, topic_id: str | None, windows: Iterable[AskedWindow]) -> tuple[JobState, dict[Window, int]]:
+    def poll(self, topic_id: str | None, windows: Iterable[AskedWindow]) -> tuple[JobState, dict[CountedWindow, int]]:
         """The job, and the number of readings of each of `windows` that the state store still has.
 
         Never that of another platform or scenario. `topic_id`: ignore jobs of an earlier topic of this name; None: not
@@ -77,7 +77,7 @@ class JobPoller:
 
     def _read(
         self, folder: Path, identity: JobIdentity, windows: Iterable[AskedWindow]
-    ) -> tuple[JobState, dict[Window, int]]:
+    ) -> tuple[JobState, dict[CountedWindow, int]]:
         view = JobView(folder)
         try:
             counters = view.counters()

@@ -22,7 +22,7 @@ _DELIVERY_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultView:
     """The results of one window of a group, as stored on the platform."""
 
     ts_ms: int
@@ -45,11 +45,11 @@ class GroupView:
     """"asset" or "device"; None: not on the platform. The gateway sink writes to devices, also in place of assets."""
     group: tuple[str, ...] | None = None
     """The values of the keys that the analytics groups by; None: not known."""
-    results: tuple[Result, ...] = ()
+    results: tuple[ResultView, ...] = ()
     unknown: str | None = None
 
     @property
-    def latest(self) -> Result | None:
+    def latest(self) -> ResultView | None:
         return self.results[-1] if self.results else None
 
     def values(self) -> dict[str, float]:

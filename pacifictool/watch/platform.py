@@ -22,7 +22,7 @@ from pacifictool.tools.rates import RATE_SECONDS
 from pacifictool.tools.threads import run_all
 from pacifictool.watch.described import DescribedAnalytics, Description, describe, described_keys
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
-from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result
+from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, ResultView
 from pacifictool.watch.states import WAITING
 
 HISTORY: Final = 60
@@ -223,7 +223,7 @@ class PlatformPoller:
                     known.setdefault(point.ts_ms, {})[key] = float(point.value)
         for ts_ms in sorted(known)[:-HISTORY]:
             del known[ts_ms]
-        results = tuple(Result(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
+        results = tuple(ResultView(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
         unknown = None if known else f"No {described.result} has been posted yet."
         return GroupView(group.name, entity.entity_type.lower(), group.group, results, unknown)
 

@@ -28,9 +28,10 @@ SOON_MS = 8000
 TEXTS = "all => all.map((one) => one.textContent)"
 
 
-@pytest.fixture(scope="module", params=["1", "4"])
+@pytest.fixture(scope="module")
 def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    scenario, options = tutorial_scenario(), ("--generation", request.param)
+    """A sandbox of generation 1, unless a test asks for another one."""
+    scenario, options = tutorial_scenario(), ("--generation", getattr(request, "param", "1"))
     with (
         SandboxProcess(tmp_path_factory.mktemp("sandbox") / "data", options=options) as sandbox,
         Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"), retry=NO_RETRY)) as platform,
@@ -73,6 +74,7 @@ def wait_for(page: Page, count: int) -> None:
     expect(page.locator("#alarms > li")).to_have_count(count, timeout=SOON_MS)
 
 
+@pytest.mark.parametrize("platform", ["4", "1"], indirect=True)
 def test_alarms_come_and_go(url: str, open_page: OpenPage, platform: Platform, zone: Asset) -> None:
     page = open_page(url)
     expect(page.locator("#alarms-panel")).to_be_hidden()

@@ -49,7 +49,7 @@ def examine(
 ) -> dict[str, Any]:
     """Runs doctor; returns its document, with which the exit code agrees.
 
-    Its time limits are ten times longer, because a busy machine is no fault of the deployment; with `is_limited` they
+    Its time limits are ten times longer, because a busy machine is not a fault of the deployment; with `is_limited` they
     are the real ones.
     """
     with pytest.MonkeyPatch.context() as patch:

@@ -308,7 +308,7 @@ def test_the_same_topic_gives_the_same_values_on_both_generations(
     producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
     for record in records_of_both_generations():
         producer.produce(topic, record)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     valid = RECORDS + 1 + sum(TEXTS_AND_ARRAYS.values())
     # An acknowledgement of generation 4 means that a reading is queued.
     wait_until(lambda: len(list(read_records(kafka, topic))) >= valid + 2, "all records")

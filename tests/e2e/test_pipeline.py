@@ -38,7 +38,7 @@ def test_readings_travel_from_the_turbines_to_the_assets_and_garbage_is_kept(
     producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
     for value in GARBAGE:
         producer.produce("pipe", value=value)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     arguments = ("aggregate", "--checkpoint", checkpoint, "--available-now", "--starting-offsets", "earliest")
     done = ask(*arguments)

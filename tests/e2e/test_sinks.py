@@ -166,7 +166,7 @@ def test_the_job_gives_the_same_through_every_sink(
     for _ in range(5000):
         zone = f"sinks {source.randrange(6)}"
         producer.produce("sinks", json.dumps({"geoZone": zone, "windSpeed": source.uniform(0, 60)}).encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     make_gateway(platform, "Another Gateway")
     whole = ("--starting-offsets", "earliest", "--available-now", "--window", "500ms", "-s", scenario, "-o", "json")
 

@@ -181,7 +181,8 @@ def record_wind(file: Path) -> None:
     record(devices, FleetOptions(duration_seconds=900, seed=3), file, start_ms=1_795_477_200_000)
 
 
-@pytest.mark.parametrize("generation", OTHER_GENERATION_FIRST)
+@pytest.mark.long
+@pytest.mark.parametrize("generation", ["1", "4"])
 def test_solar_modules_against_their_panel(generation: str, start_rig: StartRig) -> None:
     # Windows of two seconds instead of thirty.
     rig = start_rig("solar", generation, {'window = "30s"': 'window = "2s"'})

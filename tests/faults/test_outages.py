@@ -81,7 +81,7 @@ def test_partitions_that_are_added_while_it_runs_are_picked_up(rig: FaultRig) ->
     for number in range(100):
         producer.produce(rig.topic, record(f"Zone {number % 3}", number), partition=3)
         producer.poll(0.01)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     rig.verify()
     # The platform's producer may have found the new partition, too.

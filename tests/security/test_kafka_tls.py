@@ -64,7 +64,7 @@ def topic_with_one_record(endpoint: KafkaEndpoint) -> str:
     KafkaAdmin(endpoint).create(topic, partitions=1, replication=1)
     producer = Producer(librdkafka_properties(endpoint))
     producer.produce(topic, topic.encode())
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     return topic
 
 

@@ -84,7 +84,7 @@ def filled_topic(kafka: SecureKafka) -> str:
     producer = Producer(librdkafka_properties(kafka.tls()))
     for value in (b'{"geoZone":"Zone A", "windSpeed":31}', b"garbage"):
         producer.produce(topic, value)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     return topic
 
 

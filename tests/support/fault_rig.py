@@ -336,7 +336,7 @@ class FaultRig:
                 producer.produce(topic or self.topic, value)
             else:
                 producer.produce(topic or self.topic, value, timestamp=timestamp_ms)
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
 
     # --- faults --------------------------------------------------------------------------------------------------
 

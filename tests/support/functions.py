@@ -68,8 +68,8 @@ def _added(one: bytes, other: bytes) -> bytes:
 
     if not one:
         return one
-    (count, *halves), (more, *other_halves) = struct.unpack(">qqq", one), struct.unpack(">qqq", other)
-    total = (halves[0] << 32) + halves[1] + (other_halves[0] << 32) + other_halves[1]
+    (count, *words), (more, *other_words) = struct.unpack(">qqq", one), struct.unpack(">qqq", other)
+    total = (words[0] << 32) + words[1] + (other_words[0] << 32) + other_words[1]
     return mean_state(count + more, total)
 
 

@@ -14,7 +14,7 @@ from pacifictool.tools.times import utc_iso
 class RestAlarmTarget:
     """Raises alarms on assets and devices, found by their names each time, and created when missing.
 
-    There are few alarms: looking up the entity again finds one that was deleted and made anew, which servers before 3.0
+    There are few alarms: looking up the entity again finds one that was made again, which servers before 3.0
     would not notice (docs/servers/alarms.md#creating-and-updating, row 14).
     """
 

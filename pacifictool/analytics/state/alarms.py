@@ -101,7 +101,7 @@ class AlarmQueries(ABC):
         """The windows that alarms of each series are derived from, from the window that ends at `first_ms` on: those
         that end less than `span_ms` before it, at least one before it, and all behind it, by their ends.
 
-        Those before it have no results: only conditions and alarms are looked at.
+        Those before it have no results: only conditions and alarms are read.
         """
         found: dict[Series, list[AlarmWindow]] = {series: [] for series in first_ms}
         rows = self._query(

@@ -13,7 +13,7 @@ from pacifictool.functions import Alarm, EntityKind
 NO_OUTCOME: Final = (None,) * 5
 """What a join gives for a window without an outcome."""
 _RECENT: Final = 200
-"""Outcomes that are looked at for the keys of an analytics."""
+"""Outcomes that are read for the keys of an analytics."""
 
 EntityValues = tuple[EntityKind, str, Mapping[str, float]]
 """Kind and name of an entity, and values by key."""

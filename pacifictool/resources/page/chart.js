@@ -2,6 +2,7 @@
 "use strict";
 const chart = (() => {
   const LINES = 12;
+  const GAP_WINDOWS = 3;
   const COLOURS = 8;
   const TITLE_LETTERS = 30;
   const LOAD_AGAIN_MS = 5000;
@@ -61,15 +62,25 @@ const chart = (() => {
     document.head.append(library);
   }
 
+  // With an empty point where results are missing: a line across hours without data would look like data.
+  function unbroken(results) {
+    const longest = GAP_WINDOWS * analytics.slide_ms;
+    return results.flatMap((result, index) => {
+      const before = results[index - 1];
+      const gap = { ts: result.ts - 1, values: {}, readings: null };
+      return before !== undefined && result.ts - before.ts > longest ? [gap, result] : [result];
+    });
+  }
+
   function traces(key) {
     return groups.slice(0, LINES).map((group, index) => {
-      const known = group.results.filter((result) => result.values[key] !== undefined);
+      const known = unbroken(group.results.filter((result) => result.values[key] !== undefined));
       return {
         type: "scatter",
         mode: known.length > 1 ? "lines+markers" : "markers",
         name: words.plotly(group.name),
         x: known.map((result) => local(result.ts)),
-        y: known.map((result) => result.values[key]),
+        y: known.map((result) => result.values[key] ?? null),
         customdata: known.map((result) => (result.readings === null ? "" : ` · ${words.grouped(result.readings)} readings`)),
         hovertemplate: "%{y:.2f}%{customdata}",
         line: { color: colour(index), width: 2, dash: index < COLOURS ? "solid" : "dot" },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox.alarms import AlarmStore
+from pacifictool.sandbox.alarms import SandboxAlarms
 from pacifictool.sandbox.auth import TokenIssuer, Users
 from pacifictool.sandbox.devices import SandboxDevices
 from pacifictool.sandbox.entities import Entities, install_demo
@@ -63,7 +63,7 @@ class Platform1:
         EntityController1(store, entities, devices, telemetry, self.device_api).add_routes(api)
         TelemetryController1(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
         EventController(store).add_routes(api)
-        AlarmController1(store, AlarmStore(store, ids), entities).add_routes(api)
+        AlarmController1(store, SandboxAlarms(store, ids), entities).add_routes(api)
         DashboardController1(store, ids).add_routes(api)
         HttpDeviceController1(devices, self._engine).add_routes(api)
         self.application: Starlette = api.application()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
-from pacifictool.sandbox.alarms import AlarmStore
+from pacifictool.sandbox.alarms import SandboxAlarms
 from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.devices import SERVER, SandboxDevices
 from pacifictool.sandbox.entities import DEMO_DEVICES, install_demo
@@ -71,7 +71,7 @@ class Platform4:
         TelemetryController4(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
         EntityQueryController(store, telemetry).add_routes(api)
         EventController4(store).add_routes(api)
-        AlarmController4(store, AlarmStore(store, ids), entities).add_routes(api)
+        AlarmController4(store, SandboxAlarms(store, ids), entities).add_routes(api)
         HttpDeviceController4(devices, self.device_api).add_routes(api)
         EntityController4(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(
             api

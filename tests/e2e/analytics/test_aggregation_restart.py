@@ -200,7 +200,7 @@ def test_a_broker_that_restarts_is_waited_for(jobs: JobFactory) -> None:
     assert running.error is None
     jobs.broker.start()
     producer.produce(topic, b'{"geoZone":"B", "windSpeed":5}')
-    producer.flush(30)
+    producer.flush(60)
     running.wait_for(lambda: {zone for zone, _ in sink.values()} == {"A", "B"}, 60)
     running.finish()
     assert sink.values() == jobs.expected_values(topic, reading)

@@ -50,7 +50,7 @@ def produce(endpoint: KafkaEndpoint, topic: str, count: int, *, partition: int =
     producer = Producer({"bootstrap.servers": endpoint.bootstrap})
     for number in range(count):
         producer.produce(topic, value=f"{partition}:{number}".encode(), partition=partition)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def test_a_created_topic_is_described_as_it_was_asked_for(admin: KafkaAdmin, topic: str) -> None:
@@ -204,7 +204,7 @@ def test_records_without_a_time_of_their_own_are_distinguished(endpoint: KafkaEn
     admin.create(name, partitions=1, replication=1, timestamp_type=CREATE_TIME)
     producer = Producer({"bootstrap.servers": endpoint.bootstrap})
     producer.produce(name, value=b"x", timestamp=1_500_000_000_000)
-    producer.flush(20)
+    producer.flush(60)
     [record] = read_records(endpoint, name)
     assert (record.timestamp_ms, record.broker_time) == (1_500_000_000_000, False)
     admin.delete(name)
@@ -222,7 +222,7 @@ def test_a_transactions_markers_do_not_keep_the_reader_waiting(endpoint: KafkaEn
     for commits in (True, False):
         producer.begin_transaction()
         producer.produce(topic, value=str(commits).encode(), partition=0)
-        producer.flush(20)
+        producer.flush(60)
         if commits:
             producer.commit_transaction(20)
         else:

@@ -50,7 +50,7 @@ def frame(names: Sequence[str], ts_ms: Sequence[int], **columns: Any) -> pa.Reco
     return pa.record_batch({"name": list(names), "ts": ts, **columns})
 
 
-def named(rows: list[dict[str, Any]]) -> list[str]:
+def names_of(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(row["name"] for row in rows)
 
 
@@ -66,16 +66,16 @@ def test_lists_of_entities_by_pages_types_and_names(
     login = login.at(login.url.replace("127.0.0.1", "localhost"), None)  # a client of its own, with small pages
 
     rows = [row for row in read(login, "devices") if row["name"] in names]
-    assert named(rows) == names
+    assert names_of(rows) == names
     assert {row["entity_kind"] for row in rows} == {"device"}
     assert [row["additional_info"] for row in rows if row["name"] == names[0]] == ['{"gateway": true}']
-    assert named(read(login, "devices", entity_type=f"T1 {unique}")) == names[1::2]
-    assert named(read(login, "devices", EqualTo(("type",), f"T1 {unique}"), names=",".join(names[:2]))) == [names[1]]
-    assert named(read(login, "devices", In(("name",), (names[2], "nobody")))) == [names[2]]
-    assert named(read(login, "devices", StringStartsWith(("name",), unique))) == names
+    assert names_of(read(login, "devices", entity_type=f"T1 {unique}")) == names[1::2]
+    assert names_of(read(login, "devices", EqualTo(("type",), f"T1 {unique}"), names=",".join(names[:2]))) == [names[1]]
+    assert names_of(read(login, "devices", In(("name",), (names[2], "nobody")))) == [names[2]]
+    assert names_of(read(login, "devices", StringStartsWith(("name",), unique))) == names
     assert [row["entity_id"] for row in read(login, "assets", names=names[0])] == [asset.id]
     monkeypatch.setattr(entities, "_LOOKED_UP", 1)  # the list is read instead
-    assert named(read(login, "devices", names=",".join(names[:4]))) == names[:4]
+    assert names_of(read(login, "devices", names=",".join(names[:4]))) == names[:4]
 
 
 def test_attributes_latest_and_series(login: PlatformLogin, platform: Platform, unique: str) -> None:

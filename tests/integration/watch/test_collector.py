@@ -77,7 +77,8 @@ def test_means_readings_and_rates_are_those_of_the_platform(
     assert (zone.kind, missing.kind) == ("asset", None)
     device = snapshot.platform.devices[0]
     assert (device.values, device.attributes) == ({"windSpeed": 49}, {"geoZone": scenario.entities()[0]})
-    assert device.rate == pytest.approx(10, rel=0.05)
+    assert device.rate is not None
+    assert 5 < device.rate < 10.5  # less when the poll comes late
     assert (snapshot.platform.reporting, snapshot.platform.devices_total) == (1, 2)
 
 

@@ -16,14 +16,6 @@ from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.integration.watch.test_collector import until
 from tests.support.job_folders import job_checkpoint, job_identity, write_job
 
-FUNCTION = """
-[[analytics]]
-name = "scores"
-group_by = ["geoZone"]
-window = "2s"
-function = "scoring:score"
-"""
-
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -181,7 +173,8 @@ telemetry = {{ temperature = {{ min = 2, max = 8 }} }}
 def test_failures_of_functions_are_part_of_the_job(
     make_collector: MakeCollector, unique: str, tmp_path: Path, platform: Platform
 ) -> None:
-    scenario = parse_scenario(scenario_text(unique).replace("[labels]", FUNCTION + "[labels]"), source="test")
+    scores = '[[analytics]]\nname = "scores"\ngroup_by = ["geoZone"]\nwindow = "2s"\nfunction = "scoring:score"\n'
+    scenario = parse_scenario(scenario_text(unique).replace("[labels]", f"{scores}[labels]"), source="test")
     with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
         checkpoint.check_identity(job_identity(scenario, target=f"rest {platform.url}"))
         failure = KeptOutcome(3, failure="scoring:score raised ValueError: no")

@@ -435,7 +435,7 @@ def test_one_alarm_that_fails_does_not_keep_the_others_waiting(tmp_path: Path) -
 
 
 def test_an_alarm_whose_raise_had_no_response_is_cleared_when_its_condition_ends(tmp_path: Path) -> None:
-    """The store was not told before the job ended, and the condition is over when the next one begins."""
+    """The job ended before it could note it in the store, and the condition is over when the next one begins."""
 
     class Killed(BaseException):
         pass

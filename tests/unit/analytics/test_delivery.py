@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import struct
 import threading
 import time
@@ -294,3 +295,38 @@ def test_after_a_correction_the_newest_value_of_each_key_is_posted_again(tmp_pat
     work.deliver_due(None, threading.Event())
 
     assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]
+
+
+def test_the_newest_value_of_each_key_is_written_last_whatever_else_is_due(tmp_path: Path) -> None:
+    """The window 3 has no rate, so that the one of the window 2 is the newest although 3 is posted, too."""
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    metered(store, (W1, 2), (W2, 2), highest=True)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    sink.calls.clear()
+    metered(store, (W1, 3), (W3, 1), highest=True)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_value_that_was_written_last_is_the_newest_of_its_key(tmp_path: Path, seed: int) -> None:
+    """Windows come in any order, some without a rate; what a platform calls latest is right after every delivery."""
+    random_ = random.Random(seed)
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    latest: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    for _ in range(12):
+        for _ in range(random_.randint(1, 3)):
+            metered(store, (random_.randint(1, 8) * 10_000, random_.choice([1, 1, 2])), highest=True)
+        work.deliver_due(None, threading.Event())
+        for result in (result for call in sink.calls for result in call):
+            latest |= dict.fromkeys(result.values, result.window_end_ms)
+            for key in result.values:
+                newest[key] = max(newest.get(key, 0), result.window_end_ms)
+        sink.calls.clear()
+        assert latest == newest

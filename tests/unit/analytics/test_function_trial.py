@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,12 @@ history = 2
 timeout = "100ms"
 function = "f:f"
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that is loaded puts its folder on the path, where later tests would find its modules."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture

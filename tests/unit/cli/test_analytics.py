@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ def compute(readings, window, history):
     if value > 1:
         yield Alarm("High", "MINOR")
 """
+
+
+@pytest.fixture(autouse=True)
+def _own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that is loaded puts its folder on the path, where later tests would find its modules."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,12 @@ START_MS = 1_795_477_200_000
 
 Record = Callable[..., Recording]
 Try = Callable[..., TrialReport]
+
+
+@pytest.fixture(autouse=True)
+def _own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that is loaded puts its folder on the path, where later tests would find its modules."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ DEFAULTS = WriteOptions()
 
 def rows(options: WriteOptions = DEFAULTS, *, with_ts: bool = True, **columns: Any) -> list[WrittenRow]:
     batch = pa.record_batch(columns)
-    layout = FrameLayout.of(from_arrow_schema(batch.schema), options, "Writing 'timeseries'", with_ts=with_ts)
+    layout = FrameLayout.from_schema(from_arrow_schema(batch.schema), options, "Writing 'timeseries'", with_ts=with_ts)
     return list(layout.rows(batch, options))
 
 

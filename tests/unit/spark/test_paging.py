@@ -84,7 +84,8 @@ def read(kind: str, found: dict[str, Points], schema: StructType, *, gone: bool 
 
 
 def ms(row: Any) -> int:
-    return int(round(row["ts"].timestamp() * 1000))
+    milliseconds: float = row["ts"].timestamp() * 1000
+    return round(milliseconds)
 
 
 @given(

@@ -9,7 +9,15 @@ from pacifictool.scenario import parse_scenario
 from pacifictool.watch.choice import Choice, natural, shown_of
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, verdict_of
-from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, Result, Snapshot, VerdictCode
+from pacifictool.watch.model import (
+    AnalyticsView,
+    DeviceView,
+    GroupView,
+    PlatformState,
+    ResultView,
+    Snapshot,
+    VerdictCode,
+)
 from pacifictool.watch.screen import changed_choice, hint_of
 from pacifictool.watch.states import AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import line, view
@@ -73,7 +81,7 @@ def snapshot() -> Snapshot:
         GroupView(
             f"Shop {number}",
             "asset",
-            results=(Result(NOW - 30_000, {"temperature": number + 0.25, "hottest": 9.5, "readings": 300.0}, 300),),
+            results=(ResultView(NOW - 30_000, {"temperature": number + 0.25, "hottest": 9.5, "readings": 300.0}, 300),),
         )
         for number in range(30)
     )

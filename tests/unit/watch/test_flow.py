@@ -13,7 +13,7 @@ from pacifictool.watch.model import (
     DeviceView,
     GroupView,
     PlatformState,
-    Result,
+    ResultView,
     Snapshot,
     Verdict,
     VerdictCode,
@@ -26,7 +26,7 @@ WORDS = describe(tutorial_scenario())
 FRESH = GroupView(
     "Zone A",
     "asset",
-    results=tuple(Result(NOW - number * WINDOW, {"windSpeed": 40.0}, 100) for number in range(6, -1, -1)),
+    results=tuple(ResultView(NOW - number * WINDOW, {"windSpeed": 40.0}, 100) for number in range(6, -1, -1)),
 )
 STALE = GroupView("Zone B", None, unknown="The platform has no asset or device of this name yet.")
 

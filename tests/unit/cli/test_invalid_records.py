@@ -1,4 +1,4 @@
-"""`rejects`: invalid records, and windows for which a function gave nothing."""
+"""What the job could not use: invalid records, and windows for which a function gave nothing."""
 
 from __future__ import annotations
 
