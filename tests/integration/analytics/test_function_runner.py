@@ -339,16 +339,12 @@ def test_functions_end_with_sparks_java_process_when_it_is_killed(
     bench.write([record(str(pid_file), 2.0)])
     endless = scenario(tmp_path, {"name": "own", "function": "mine:endless", "timeout": "1h"})
     counted = Called(bench, endless).count()
-    with SparkRuntime(spark_settings, tmp_path / "spark") as runtime, ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, SparkRuntime(spark_settings, tmp_path / "spark") as runtime:
         running = pool.submit(Called(Bench(runtime, bench.endpoint, bench.topic), endless).run, counted)
         wait_until(lambda: pid_file.exists() and pid_file.read_text().endswith("."), "the function")
         function = psutil.Process(int(pid_file.read_text()[:-1]))
-        (java,) = (each for each in psutil.Process().children(recursive=True) if _is_java_of(each, tmp_path))
+        assert runtime._process is not None
+        (java,) = psutil.Process(runtime._process.pid).children()
         java.kill()
         assert isinstance(running.exception(60), Py4JError | OSError)
         wait_until(lambda: not function.is_running() or function.status() == psutil.STATUS_ZOMBIE, "the function's end")
-
-
-def _is_java_of(process: psutil.Process, folder: Path) -> bool:
-    line = process.cmdline()
-    return bool(line) and Path(line[0]).name == "java" and any(str(folder) in each for each in line)
