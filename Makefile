@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-fleet-e2e docs pictures package clean
+.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ docs-reference: install ## docs/cli.md and docs/scenario.md, from the commands a
 pictures: install ## docs/pictures/demo.svg, report.svg and watch.svg, from real runs (3 minutes)
 	$(BIN)/python scripts/record_demo.py
 
+notebooks: install ## docs/pictures/explore.svg and train_and_deploy.svg, from runs of the notebooks (2 minutes)
+	$(BIN)/python -m tests.support.notebooks
+
 package: install ## Wheel and sdist in dist/, installed and tried in an empty environment
 	$(BIN)/python scripts/check_package.py
 
@@ -100,6 +103,9 @@ bench-setup: install ## 10,000 devices with attributes, against a loop by hand
 
 bench-cluster: install ## The aggregation with one and two executors, one to four partitions
 	$(BIN)/python benchmarks/cluster.py
+
+bench-data-source: install ## Spark reads a million points, against a loop by hand
+	$(BIN)/python benchmarks/data_source.py
 
 bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
 	$(BIN)/python benchmarks/end_to_end.py

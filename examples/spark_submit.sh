@@ -4,7 +4,8 @@
 #
 #   SPARK_OPTIONS="--master spark://head:7077 --executor-memory 2g" sh examples/spark_submit.sh --checkpoint /shared/job
 #
-# The driver runs here, with the Python that has pacifictool installed. Executors need no Python.
+# The driver runs here, with the Python that has pacifictool installed. Executors need a Python only for functions of
+# your own, with pandas: PYSPARK_PYTHON says where it is on their machines.
 set -eu
 
 python=${PYTHON:-python3}
@@ -22,6 +23,6 @@ from pacifictool.runtime.java import find_java
 jars = ensure_jars(SPARK_KAFKA, java=find_java(os.environ), cache_dir=default_cache_dir(os.environ), environ=os.environ)
 print(",".join(map(str, jars)))')
 
-export SPARK_HOME="$home" PYSPARK_PYTHON="$python" PYSPARK_DRIVER_PYTHON="$python"
+export SPARK_HOME="$home" PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="$python"
 # shellcheck disable=SC2086 - options are words
 exec "$home/bin/spark-submit" ${SPARK_OPTIONS-} --jars "$jars" "$program" aggregate "$@"

@@ -103,6 +103,11 @@ def entry_of(kind: str) -> str:
     return f"docs/troubleshooting.md#{kind}"
 
 
+def help_on(kind: str) -> str:
+    """The command that prints this entry, for people: a wheel has no folder docs."""
+    return f"pacifictool help {kind}"
+
+
 def error_of_document(
     document: Any, default: type[PacificToolError], *kinds: type[PacificToolError]
 ) -> PacificToolError:

@@ -17,7 +17,7 @@ EntityKind = Literal["asset", "device"]
 Severity = Literal["CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("CRITICAL", "MAJOR", "MINOR", "WARNING", "INDETERMINATE")
-"""The platform's severities, the most urgent first (docs/servers/alarms.md)."""
+"""The platform's severities, the most urgent first (docs/servers/alarms.md#refusals, row 5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ class ProblemCode(StrEnum):
     WINDOW_OPEN = "window-open"
     DELIVERY_FAILING = "delivery-failing"
     RESULT_REFUSED = "result-refused"
+    FUNCTION_FAILED = "function-failed"
     RESULTS_ELSEWHERE = "results-elsewhere"
     ASSET_RENAMED = "asset-renamed"
     NOT_READABLE = "not-readable"

@@ -4,105 +4,31 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 
+from pacifictool.analytics.delivered import DueWindow, EntityOfSeries, Series, StoreCallback, entity_of_series
 from pacifictool.analytics.engine.aggregates import StateLayout
-from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
+from pacifictool.analytics.retrying import Retries
+from pacifictool.analytics.sinks.base import Sink
+from pacifictool.analytics.state.outcomes import KeptOutcome
 from pacifictool.analytics.state.queries import WindowState
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.analytics.windows import WindowResult, join_group, split_group
+from pacifictool.analytics.windows import WindowResult, split_group
 from pacifictool.errors import (
     AggregationError,
     AuthenticationFailed,
-    DeliveryAbandoned,
     PacificToolError,
     PlatformUnreachable,
     StorageFull,
 )
+from pacifictool.functions import EntityKind
 from pacifictool.progress import Reporter
 from pacifictool.scenario import Analytics
 
 CHUNK = 2000
 """Results handed to the sink at once."""
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
 _REPORT_REFUSED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryState:
-    """What a person may want to see of the delivery."""
-
-    last_posted: tuple[WindowResult, ...] = ()
-    """The results of the last acknowledged chunk, at most ten, newest last."""
-    failing_since: float | None = None
-    """Monotonic seconds of the first failure of the present outage."""
-    failure: str | None = None
-
-
-class _StoreCallback(DeliveryCallback):
-    """Writes to the state store what the sink reports.
-
-    A group whose newest window is posted once more, behind a correction, is done only with that one: should anything
-    come between, both are due again.
-    """
-
-    def __init__(self, store: StateStore, due: Iterable[WindowState], again: Iterable[WindowResult]) -> None:
-        self._store = store
-        self._open = {(*window.series, window.window_end_ms): window for window in due}
-        self._last = {_series(result): result.window_end_ms for result in again}
-        self._held: dict[tuple[str, str], list[WindowResult]] = {}
-        self._lock = threading.Lock()
-        self.accepted_results: list[WindowResult] = []
-        self.refusals: dict[str, str] = {}
-        """Reason by entity."""
-
-    @property
-    def open(self) -> int:
-        with self._lock:
-            return len(self._open)
-
-    def accepted(self, results: Iterable[WindowResult]) -> None:
-        with self._lock:
-            done = [(result, window) for result in self._complete(results) if (window := self._pop(result)) is not None]
-            if done:
-                self._store.mark_delivered([window for _, window in done])
-            self.accepted_results += [result for result, _ in done]
-
-    def _complete(self, results: Iterable[WindowResult]) -> Iterator[WindowResult]:
-        for result in results:
-            series = _series(result)
-            last = self._last.get(series)
-            if last is None:
-                yield result
-            elif result.window_end_ms == last:
-                yield from self._held.pop(series, ())
-            else:
-                self._held.setdefault(series, []).append(result)
-
-    def refused(self, results: Iterable[WindowResult], reason: str) -> None:
-        with self._lock:
-            done = [(result, window) for result in results if (window := self._pop(result)) is not None]
-            if done:
-                self._store.mark_refused([window for _, window in done], reason)
-            self.refusals |= {result.entity: reason for result, _ in done}
-
-    def without_values(self, results: Iterable[WindowResult]) -> None:
-        """These windows have nothing to post: their records define no result, as one reading defines no rate."""
-        with self._lock:
-            done = [window for result in results if (window := self._pop(result)) is not None]
-            if done:
-                self._store.mark_delivered(done, posted=False)
-
-    def _pop(self, result: WindowResult) -> WindowState | None:
-        return self._open.pop((*_series(result), result.window_end_ms), None)
-
-
-def _series(result: WindowResult) -> tuple[str, str]:
-    """As WindowState.series."""
-    return result.analytics, join_group(result.group)
 
 
 class Delivery:
@@ -123,31 +49,32 @@ class Delivery:
         self._sink = sink
         self._analytics = {each.name: (each, StateLayout(each)) for each in analytics}
         self._reporter = reporter
-        self._give_up_after = give_up_after
-        self._jitter = jitter
-        self.state = DeliveryState()
+        self._retries = Retries("results", reporter=reporter, give_up_after=give_up_after, jitter=jitter)
         self.posted = 0
-        """Results accepted since the start."""
+        """Windows whose results were accepted since the start."""
+        self.last_posted: tuple[WindowResult, ...] = ()
+        """The results of the last acknowledged chunk, at most ten, newest last."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why results cannot be delivered at the moment."""
+        return self._retries.failure
 
     def deliver_due(self, until_ms: int | None, stop: threading.Event) -> int:
         """Delivers every window that ends at or before `until_ms` (None: all). Returns how many were accepted.
 
         Returns early when `stop` is set: what is left stays due. Raises DeliveryAbandoned and the state store's errors.
         """
-        delivered, failures = 0, 0
+        delivered = 0
         while not stop.is_set():
             accepted, failure = self._pass(until_ms, stop)
             delivered += accepted
             if failure is None:
-                if failures:
-                    self._reporter.info(f"Results are delivered again ({self._sink.target}).")
-                failures = 0
-                self.state = DeliveryState(self.state.last_posted)
+                self._retries.succeeded(self._sink.target)
                 if not accepted:
                     break
                 continue  # Records may have been counted meanwhile.
-            failures = 1 if accepted else failures + 1
-            self._wait(failure, failures, progress=accepted > 0, stop=stop)
+            self._retries.wait(failure, progress=accepted > 0, waiting=self._store.due_windows(), stop=stop)
         return delivered
 
     def _pass(self, until_ms: int | None, stop: threading.Event) -> tuple[int, PacificToolError | None]:
@@ -160,13 +87,12 @@ class Delivery:
                 break
             after = found[-1]
             # What the scenario computes no longer, or not in this run, stays as it is.
-            due = [window for window in found if window.analytics in self._analytics]
-            results = [self._result(window) for window in due]
-            again = self._newest_behind(results)
-            callback = _StoreCallback(self._store, due, again)
-            callback.without_values(result for result in results if not result.values)
-            failure = self._attempt([*(result for result in results if result.values), *again], callback)
-            accepted += len(callback.accepted_results)
+            due = [DueWindow(window, self._results(window)) for window in found if window.analytics in self._analytics]
+            again = self._newest_behind(due)
+            callback = StoreCallback(self._store, due, again)
+            results = [*(result for each in due for result in each.results), *again]
+            failure = self._attempt(sorted(results, key=lambda result: result.window_end_ms), callback)
+            accepted += callback.delivered
             done += len(due) - callback.open
             self._note(callback)
             first_failure = first_failure or failure
@@ -177,7 +103,7 @@ class Delivery:
             self._store.forget_closed()
         return accepted, first_failure
 
-    def _attempt(self, results: list[WindowResult], callback: _StoreCallback) -> PacificToolError | None:
+    def _attempt(self, results: list[WindowResult], callback: StoreCallback) -> PacificToolError | None:
         try:
             self._sink.deliver(results, callback)
         except (StorageFull, AggregationError):
@@ -186,79 +112,100 @@ class Delivery:
         except PacificToolError as error:
             return error
         if callback.open:
-            return AggregationError(f"{self._sink.target} left {callback.open} results without a response.")
+            return AggregationError(
+                f"{self._sink.target} left the results of {callback.open} windows without a response."
+            )
         return None
 
-    def _newest_behind(self, due: Iterable[WindowResult]) -> list[WindowResult]:
-        """For each group whose older window is being corrected, the newest results of each key; to be posted once more,
-        last.
+    def _newest_behind(self, due: Sequence[DueWindow]) -> list[WindowResult]:
+        """The newest results of each entity and key whose older window is being corrected, to be posted after it once
+        more.
 
-        A platform of the 1.x generation shows as latest the value of a key that was written last.
+        A platform of the 1.x generation shows as latest the value of a key that was written last. What is posted once
+        more is whole, so that the newest results of its other keys come once more, too.
         """
-        last_due: dict[tuple[str, str], int] = {}
-        keys: dict[tuple[str, str], set[str]] = {}
-        for result in due:
-            if result.values:
-                last_due[_series(result)] = result.window_end_ms
-                keys.setdefault(_series(result), set()).update(result.values)
+        last: dict[Series, dict[tuple[EntityOfSeries, str], int]] = defaultdict(dict)
+        """By series: the end of the last window in `due` that an entity and key have a value of."""
+        for each in due:
+            for result in each.results:
+                owner = entity_of_series(result)
+                last[owner[0]].update(dict.fromkeys(((owner, key) for key in result.values), result.window_end_ms))
+        newest_of: dict[tuple[EntityOfSeries, str], WindowResult] = {}
         again: list[WindowResult] = []
-        before: dict[tuple[str, str], int | None] = dict.fromkeys(last_due)
-        while before:
-            newest, before = self._store.newest_delivered(before), {}
-            for series, window in newest.items():
-                if window.window_end_ms <= last_due[series]:
-                    continue
-                result = self._result(window)
-                if keys[series] & result.values.keys():
-                    again.append(result)
-                    keys[series] -= result.values.keys()
-                if keys[series]:
-                    before[series] = window.window_end_ms
-        return sorted(again, key=lambda result: result.window_end_ms)
+        posted = {(entity_of_series(result), result.window_end_ms) for each in due for result in each.results}
 
-    def _result(self, window: WindowState) -> WindowResult:
+        def add(result: WindowResult) -> None:
+            place = entity_of_series(result), result.window_end_ms
+            if place not in posted:
+                posted.add(place)
+                again.append(result)
+                for key in result.values:
+                    if (newest := newest_of[place[0], key]).window_end_ms > result.window_end_ms:
+                        add(newest)
+
+        before: dict[Series, int | None] = dict.fromkeys(last)
+        while before:
+            found, before = self._store.newest_delivered(before), {}
+            for series, window in found.items():
+                open_ends = last[series]
+                for result in self._results(window):
+                    owner = entity_of_series(result)
+                    for key in result.values:
+                        newest_of.setdefault((owner, key), result)
+                    ends = [open_ends.pop((owner, key)) for key in result.values if (owner, key) in open_ends]
+                    if any(end < window.window_end_ms for end in ends):
+                        add(result)
+                if open_ends and min(open_ends.values()) < window.window_end_ms:
+                    before[series] = window.window_end_ms
+        return again
+
+    def _results(self, window: WindowState) -> list[WindowResult]:
+        """One result for each entity that has one."""
         analytics, layout = self._analytics[window.analytics]
         group = split_group(analytics, window.group)
+        own = analytics.entity_kind, analytics.entity_name(group)
+        values: Mapping[tuple[EntityKind, str], Mapping[str, float]]
+        if analytics.function is None:
+            values = {own: layout.results(window.count, window.state)}
+        else:
+            values = outcome_values(own, window.outcome)
         start_ms = window.window_end_ms - analytics.window_ms
-        return WindowResult(
-            analytics=analytics.name,
-            group=group,
-            entity_kind=analytics.entity_kind,
-            entity=analytics.entity_name(group),
-            window_start_ms=start_ms,
-            window_end_ms=window.window_end_ms,
-            ts_ms=start_ms if analytics.ts == "start" else window.window_end_ms,
-            count=window.count,
-            values=layout.results(window.count, window.state),
-        )
+        return [
+            WindowResult(
+                analytics=analytics.name,
+                group=group,
+                entity_kind=kind,
+                entity=entity,
+                window_start_ms=start_ms,
+                window_end_ms=window.window_end_ms,
+                ts_ms=start_ms if analytics.ts == "start" else window.window_end_ms,
+                count=window.version,
+                values=found,
+            )
+            for (kind, entity), found in values.items()
+            if found
+        ]
 
-    def _note(self, callback: _StoreCallback) -> None:
+    def _note(self, callback: StoreCallback) -> None:
         if callback.accepted_results:
-            self.posted += len(callback.accepted_results)
+            self.posted += callback.delivered
             newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.entity))[-10:]
-            self.state = DeliveryState(tuple(newest), self.state.failing_since, self.state.failure)
+            self.last_posted = tuple(newest)
         for entity, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
             self._reporter.warning(f"{self._sink.target} refuses the results of {entity!r}: {reason}")
         if (more := len(callback.refusals) - _REPORT_REFUSED) > 0:
             self._reporter.warning(f"{self._sink.target} refuses the results of {more} more.")
 
-    def _wait(self, failure: PacificToolError, failures: int, *, progress: bool, stop: threading.Event) -> None:
-        now = time.monotonic()
-        since = self.state.failing_since
-        if since is None or progress:
-            since = now
-        self.state = DeliveryState(self.state.last_posted, since, failure.message)
-        if self._give_up_after is not None and now - since >= self._give_up_after:
-            raise DeliveryAbandoned(
-                f"Results could not be delivered for {now - since:.0f} s: {failure.message}",
-                hint="Nothing is lost: start the job again with the same checkpoint when the platform is back.",
-                cause=failure.kind,
-            ) from failure
-        seconds = min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._jitter() / 2)
-        # A platform that names a time is asked no sooner, within reason.
-        seconds = max(seconds, min(float(failure.details.get("retry_after", 0.0)), 2 * LONGEST_WAIT_SECONDS))
-        if self._give_up_after is not None:
-            seconds = min(seconds, max(0.0, since + self._give_up_after - now))
-        due = self._store.due_windows()
-        self._reporter.warning(f"{failure.message} {due} results wait; trying again in {seconds:.1f} s.")
-        stop.wait(seconds)
+
+def outcome_values(
+    own: tuple[EntityKind, str], outcome: KeptOutcome | None
+) -> dict[tuple[EntityKind, str], Mapping[str, float]]:
+    """The values that a function gave, by kind and name of the entity; `own` is that of the group."""
+    values: dict[tuple[EntityKind, str], Mapping[str, float]] = {}
+    if outcome is None:
+        return values
+    if outcome.own:
+        values[own] = outcome.own
+    for kind, entity, found in outcome.others:
+        values[kind, entity] = {**values.get((kind, entity), {}), **found}
+    return values

@@ -5,25 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from py4j.protocol import Py4JError
 
+from pacifictool.analytics.alarm_delivery import AlarmTarget
 from pacifictool.analytics.batches import BatchProcessor, BatchReport
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.counting import CountingLoop
-from pacifictool.analytics.delivery import Delivery
-from pacifictool.analytics.engine.failures import spark_failure
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkRuntime
-from pacifictool.analytics.event_time import Completeness, EventClock
-from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker
+from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker, summary_of
 from pacifictool.analytics.planner import Planner
+from pacifictool.analytics.run import JobRun, MakeRunner, prepare_run
 from pacifictool.analytics.sinks.base import Sink
+from pacifictool.analytics.stages import Stages
 from pacifictool.analytics.starting import check_topic_holds, fix_start, starting_point, wait_for_topic
 from pacifictool.analytics.state.checkpoint import Checkpoint
-from pacifictool.analytics.state.reader import JobView
-from pacifictool.analytics.state.schema import INVALID
 from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import PacificToolError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
@@ -31,35 +28,9 @@ from pacifictool.progress import SILENT, Reporter
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_THREAD_STOP_SECONDS = 1.0
+_THREAD_STOP_SECONDS = 0.5
+"""All of them together: the end of Spark needs time, too."""
 _ALONE_SECONDS = 15.0
-
-
-@dataclass(slots=True)
-class _Run:
-    """One run, as its threads share it: one counts, one delivers, and that of `run` supervises."""
-
-    checkpoint: Checkpoint
-    runtime: SparkRuntime
-    view: JobView
-    """The state store as the supervising thread reads it: never held up by those that write."""
-    clock: EventClock
-    completeness: Completeness
-    delivery: Delivery
-    halt: threading.Event = field(default_factory=threading.Event)
-    """Set when everything is to end."""
-    all_counted: threading.Event = field(default_factory=threading.Event)
-    """Set when there is nothing more to count."""
-    all_delivered: threading.Event = field(default_factory=threading.Event)
-    batch_applied: threading.Event = field(default_factory=threading.Event)
-    """Set when there may be something to deliver."""
-    failure: BaseException | None = None
-    """What ends the job."""
-
-    def fail(self, error: BaseException) -> None:
-        """Ends the job for `error`, unless it is ending already."""
-        if self.failure is None and not self.halt.is_set():
-            self.failure = error
 
 
 class AggregationJob:
@@ -70,15 +41,26 @@ class AggregationJob:
         config: JobConfig,
         sink: Sink,
         *,
+        functions: MakeRunner | None = None,
+        alarms: AlarmTarget | None = None,
         reporter: Reporter = SILENT,
         progress: Callable[[JobProgress], None] | None = None,
         runtime: SparkRuntime | None = None,
     ) -> None:
-        """`progress` is called twice a second from the thread of `run`. `runtime`: a Spark to use and leave running.
+        """`functions` makes what calls the functions of the rules, `alarms` is where alarms go; each is needed where
+        the rules have some. `progress` is called twice a second from the thread of `run`. `runtime`: a Spark to use and
+        leave running.
 
-        The sink is closed by whoever made it. Raises SettingsError.
+        Sink and target of alarms are closed by whoever made them. Raises SettingsError.
         """
+        rules = config.rules
+        if rules.functions and functions is None:
+            raise ValueError("the rules have functions, and nothing calls them")
+        if any(map(rules.may_raise, rules.analytics)) and alarms is None:
+            raise ValueError("the rules may raise alarms, and they have no target")
         self._config = config
+        self._functions = functions
+        self._alarms = alarms
         self._start = starting_point(config.starting_offsets)
         self._sink = sink
         self._reporter = reporter
@@ -121,7 +103,16 @@ class AggregationJob:
                 self._tracker.phase = "starting"
                 if not _started(runtime, stop, keep=runtime is self._runtime):
                     return self._summary(checkpoint, before, "stop")
-                stopped_by = self._supervise(self._prepare(checkpoint, runtime), topic, stop)
+                run = prepare_run(
+                    config,
+                    checkpoint,
+                    runtime,
+                    self._sink,
+                    functions=self._functions,
+                    alarms=self._alarms,
+                    reporter=self._reporter,
+                )
+                stopped_by = self._supervise(run, topic, stop)
                 return self._summary(checkpoint, before, stopped_by)
             finally:
                 if runtime is not self._runtime:
@@ -143,30 +134,7 @@ class AggregationJob:
         fix_start(checkpoint, admin, config.topic, self._start, appeared=appeared)
         return topic
 
-    def _prepare(self, checkpoint: Checkpoint, runtime: SparkRuntime) -> _Run:
-        clock = EventClock()
-        store = checkpoint.store
-        watermark_ms, seen_at_ms = store.watermark_ms, store.seen_at_ms
-        if watermark_ms is not None and seen_at_ms is not None:
-            # Time has gone on while the job was down. Should this machine's clock have been set meanwhile, windows
-            # may be posted early, and are corrected.
-            clock.observe(watermark_ms, time.monotonic() - max(0.0, time.time() - seen_at_ms / 1000))
-        return _Run(
-            checkpoint=checkpoint,
-            runtime=runtime,
-            view=JobView(checkpoint.folder),
-            clock=clock,
-            completeness=Completeness(clock, self._config.trigger_interval_ms / 1000, time.monotonic()),
-            delivery=Delivery(
-                store,
-                self._sink,
-                self._config.rules.analytics,
-                reporter=self._reporter,
-                give_up_after=self._config.give_up_after,
-            ),
-        )
-
-    def _counting_loop(self, run: _Run, topic: TopicInfo) -> CountingLoop:
+    def _counting_loop(self, run: JobRun, topic: TopicInfo, stages: Stages) -> CountingLoop:
         config = self._config
         analytics = config.rules.analytics
         processor = BatchProcessor(
@@ -184,7 +152,7 @@ class AggregationJob:
             clock=run.clock,
             completeness=run.completeness,
             stop=run.halt,
-            done=lambda report: self._note_batch(run, report),
+            done=lambda report: self._note_batch(stages, report),
         )
         return CountingLoop(
             processor,
@@ -193,37 +161,37 @@ class AggregationJob:
             trigger_ms=config.trigger_interval_ms,
             available_now=config.available_now,
             halt=run.halt,
-            translated=lambda error: self._translated(run, error),
+            translated=run.translated,
             looked=self._tracker.looked,
             reporter=self._reporter,
         )
 
-    def _supervise(self, run: _Run, topic: TopicInfo, stop: threading.Event) -> str:
+    def _supervise(self, run: JobRun, topic: TopicInfo, stop: threading.Event) -> str:
         """Keeps the threads of a run going until the end of the job. Returns what ended it."""
-        loop = self._counting_loop(run, topic)
-        threads = [
-            threading.Thread(target=self._keep_counting, args=(run, loop), name="counting", daemon=True),
-            threading.Thread(target=self._keep_delivering, args=(run,), name="delivery", daemon=True),
-        ]
+        stages = run.stages()
+        loop = self._counting_loop(run, topic, stages)
+        counting = threading.Thread(target=self._keep_counting, args=(run, loop), name="counting", daemon=True)
+        threads = [counting, *stages.threads()]
         for thread in threads:
             thread.start()
         try:
-            return self._watch(run, stop)
+            return self._watch(run, stages, stop)
         finally:
             self._tracker.phase = "stopping"
             self._ending.set()
             run.halt.set()
-            run.batch_applied.set()
+            stages.announce()
             run.runtime.cancel_work()
+            deadline = time.monotonic() + _THREAD_STOP_SECONDS
             for thread in threads:
-                thread.join(_THREAD_STOP_SECONDS)
+                thread.join(max(0.0, deadline - time.monotonic()))
             run.view.close()
 
-    def _watch(self, run: _Run, stop: threading.Event) -> str:
+    def _watch(self, run: JobRun, stages: Stages, stop: threading.Event) -> str:
         """Waits for the end of the run. Raises what made it fail."""
         duration = self._config.duration
         next_progress = 0.0
-        while not run.all_delivered.is_set():
+        while not stages.are_done:
             if run.failure is not None:
                 raise run.failure
             if stop.wait(_TICK_SECONDS):
@@ -236,16 +204,16 @@ class AggregationJob:
                 self._show(run)
         return "end of topic"
 
-    def _check_spark(self, run: _Run) -> None:
+    def _check_spark(self, run: JobRun) -> None:
         """Raises AggregationError when Spark's Java process has ended; says when a cluster has nobody to do the work,
         which Spark only writes into its log."""
         now = time.monotonic()
         try:
             has_executors = run.runtime.has_executors()
         except (Py4JError, OSError) as error:
-            raise self._translated(run, error) from error
+            raise run.translated(error) from error
         if not run.runtime.is_running():
-            raise self._translated(run, OSError("it has ended"))
+            raise run.translated(OSError("it has ended"))
         if has_executors:
             if self._alone_reported:
                 self._reporter.info("The cluster does the work now.")
@@ -259,44 +227,18 @@ class AggregationJob:
                 "and memory (--conf spark.executor.memory=512m asks for less), and can it reach this machine?"
             )
 
-    def _keep_counting(self, run: _Run, loop: CountingLoop) -> None:
+    def _keep_counting(self, run: JobRun, loop: CountingLoop) -> None:
         try:
             loop.run()
             run.all_counted.set()
-            run.batch_applied.set()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
-            run.fail(error)
-
-    def _keep_delivering(self, run: _Run) -> None:
-        """The one thread that posts results. It ends with the run or with a failure that waiting does not fix."""
-        try:
-            while not run.halt.is_set():
-                at_end = run.all_counted.is_set()
-                due_until = run.completeness.due_until(time.monotonic())
-                if at_end or due_until is not None:
-                    run.delivery.deliver_due(None if at_end else due_until, run.halt)
-                if at_end and not run.halt.is_set():
-                    run.all_delivered.set()
-                    return
-                run.batch_applied.wait(_TICK_SECONDS)
-                run.batch_applied.clear()
         except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
             run.fail(error)
 
     # --- small things --------------------------------------------------------------------------------------------
 
-    def _translated(self, run: _Run, error: Exception) -> BaseException:
-        """What `error`, raised by a call into Spark, means: the end of the job, that of its JVM, or what it says."""
-        config = self._config
-        return (
-            run.failure
-            or run.runtime.end_failure()
-            or spark_failure(str(error), endpoint=config.kafka, topic=config.topic, folder=config.checkpoint)
-        )
-
-    def _note_batch(self, run: _Run, report: BatchReport) -> None:
+    def _note_batch(self, stages: Stages, report: BatchReport) -> None:
         self._tracker.add(report)
-        run.batch_applied.set()
+        stages.announce()
         topic, ahead = self._config.topic, self._config.rules.ahead_of_arrival
         if report.without_timestamp:
             self._warn_once(
@@ -314,10 +256,11 @@ class AggregationJob:
             self._reported.add(message)
             self._reporter.warning(message)
 
-    def _show(self, run: _Run) -> None:
+    def _show(self, run: JobRun) -> None:
         if self._progress is None:
             return
-        tracker, state = self._tracker, run.delivery.state
+        tracker, delivery, alarms = self._tracker, run.delivery, run.alarms
+        last_failure = next((each.last_failure for each in run.evaluators if each.last_failure is not None), None)
         self._progress(
             JobProgress(
                 seconds=tracker.seconds,
@@ -328,32 +271,18 @@ class AggregationJob:
                 rejected=tracker.rejected.total(),
                 last_invalid=tracker.last_invalid,
                 open_windows=run.view.due_windows(),
-                posted=run.delivery.posted,
-                last_posted=state.last_posted,
+                posted=delivery.posted,
+                last_posted=delivery.last_posted,
                 lag=tracker.lag,
-                delivery_failure=state.failure,
+                delivery_failure=delivery.failure or (alarms.failure if alarms is not None else None),
+                function_failures=sum(each.failures for each in run.evaluators),
+                last_function_failure=last_failure,
+                alarms=run.view.alarm_counts().active if alarms is not None else 0,
             )
         )
 
     def _summary(self, checkpoint: Checkpoint, before: Mapping[str, int], stopped_by: str) -> JobSummary:
-        after = checkpoint.store.counters()
-        gained = {name: value - before.get(name, 0) for name, value in after.items()}
-        invalid = {name.removeprefix(INVALID): n for name, n in gained.items() if name.startswith(INVALID) and n}
-        valid = gained.get("valid", 0)
-        return JobSummary(
-            checkpoint=str(checkpoint.folder),
-            seconds=round(self._tracker.seconds, 3),
-            batches=gained.get("batches", 0),
-            records=valid + sum(invalid.values()),
-            valid=valid,
-            rejects=invalid,
-            windows_posted=gained.get("posted", 0),
-            corrections=gained.get("corrections", 0),
-            refused=gained.get("refused", 0),
-            open_windows=checkpoint.store.due_windows(),
-            lag=self._tracker.lag,
-            stopped_by=stopped_by,
-        )
+        return summary_of(checkpoint.store, before, self._tracker, folder=checkpoint.folder, stopped_by=stopped_by)
 
 
 def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:

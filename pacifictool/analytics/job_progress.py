@@ -7,10 +7,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pacifictool.analytics.batches import BatchReport
-from pacifictool.analytics.state.queries import InvalidRecord
+from pacifictool.analytics.state.queries import InvalidRecord, StateQueries
+from pacifictool.analytics.state.schema import INVALID
 from pacifictool.analytics.windows import WindowResult
 
 _RATE_SECONDS = 10.0
@@ -37,7 +39,12 @@ class JobProgress:
     lag: int | None
     """Records in the topic that are not counted yet; None: not known."""
     delivery_failure: str | None
-    """Why results are not delivered at the moment."""
+    """Why results, or alarms, are not delivered at the moment."""
+    function_failures: int = 0
+    """Windows for which a function gave no results."""
+    last_function_failure: str | None = None
+    alarms: int = 0
+    """Alarms that are active at present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,19 @@ class JobSummary:
     """Results that the platform will never take."""
     open_windows: int
     """(Window, group) pairs whose value is left for the next start."""
+    function_failures: int
+    """Windows for which a function gave no results."""
+    last_function_failure: str | None
+    function_missing_records: int
+    """Records of windows that did not reach the function, because they could not be read again."""
+    alarms_raised: int
+    alarms_cleared: int
+    alarms_refused: int
+    """Alarms that the platform will never take as they are wanted."""
+    alarms_active: int
+    """Alarms that are active in the end."""
+    alarms_waiting: int
+    """Changes of alarms that are left for the next start."""
     lag: int | None
     stopped_by: str
     """"stop", "duration" or "end of topic"."""
@@ -127,3 +147,35 @@ class Tracker:
             if self.topic_ends is None or not self.applied:
                 return None
             return sum(max(0, end - self.applied.get(part, 0)) for part, end in self.topic_ends.items())
+
+
+def summary_of(
+    store: StateQueries, before: Mapping[str, int], tracker: Tracker, *, folder: Path, stopped_by: str
+) -> JobSummary:
+    """What a run did. `before`: the store's counters when it began."""
+    gained = {name: value - before.get(name, 0) for name, value in store.counters().items()}
+    invalid = {name.removeprefix(INVALID): n for name, n in gained.items() if name.startswith(INVALID) and n}
+    valid, failures = gained.get("valid", 0), gained.get("function_failures", 0)
+    alarms = store.alarm_counts()
+    return JobSummary(
+        checkpoint=str(folder),
+        seconds=round(tracker.seconds, 3),
+        batches=gained.get("batches", 0),
+        records=valid + sum(invalid.values()),
+        valid=valid,
+        rejects=invalid,
+        windows_posted=gained.get("posted", 0),
+        corrections=gained.get("corrections", 0),
+        refused=gained.get("refused", 0),
+        open_windows=store.due_windows(),
+        function_failures=failures,
+        last_function_failure=store.function_failures(newest=1)[0].failure if failures else None,
+        function_missing_records=gained.get("function_missing_records", 0),
+        alarms_raised=gained.get("alarms_raised", 0),
+        alarms_cleared=gained.get("alarms_cleared", 0),
+        alarms_refused=gained.get("alarms_refused", 0),
+        alarms_active=alarms.active,
+        alarms_waiting=alarms.waiting,
+        lag=tracker.lag,
+        stopped_by=stopped_by,
+    )

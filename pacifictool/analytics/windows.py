@@ -66,6 +66,11 @@ def split_group(analytics: Analytics, group: str) -> tuple[str, ...]:
     return tuple(group.split(_SEPARATOR)) if analytics.group_by else ()
 
 
+def group_values(group: str) -> list[str]:
+    """As `split_group`, where the analytics is not known: none for the one group of all records."""
+    return group.split(_SEPARATOR) if group else []
+
+
 def window_ends(analytics: Analytics, slide_end_ms: int, *, after_ms: int = 0) -> range:
     """The ends of the windows that the records of a slide count in; those that end after `after_ms`."""
     slide = analytics.slide_ms

@@ -97,7 +97,7 @@ def aggregate(
     """
     from pacifictool.analytics.config import JobConfig
     from pacifictool.analytics.job import AggregationJob
-    from pacifictool.analytics.launch import open_sink, record_rules, spark_settings
+    from pacifictool.analytics.launch import function_runner, open_alarms, open_sink, record_rules, spark_settings
     from pacifictool.rest import NO_RETRY
 
     session = session_of(ctx)
@@ -119,9 +119,10 @@ def aggregate(
     seconds = None if duration is None else seconds_option("--duration", duration)
     give_up_seconds = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
     output, reporter = session.output, session.reporter
+    functions = function_runner(rules, session.settings.kafka, rules.forwarding.topic, reporter)
     options = SinkOptions(
         settings=session.settings,
-        scenario=session.scenario.model_copy(update={"analytics": rules.analytics}),
+        scenario=session.scenario.model_copy(update={"analytics": rules.analytics, "alarms": rules.alarms}),
         connect=lambda: session.connect(retry=NO_RETRY),  # the delivery retries, and reports it
         # With --output json, stdout is for the one JSON document.
         write=reporter.info if output.as_json else output.write_line,
@@ -140,6 +141,7 @@ def aggregate(
             master=master,
             memory=memory,
             conf=spark_conf,
+            functions=len(rules.functions),
             reporter=reporter,
         ),
         starting_offsets=starting_offsets,
@@ -150,10 +152,12 @@ def aggregate(
     with (
         _progress(session) as show,
         open_sink(kind, options, config.checkpoint, stop=session.stop, reporter=reporter) as target,
+        open_alarms(sink, options, rules, config.checkpoint, stop=session.stop, reporter=reporter) as alarms,
         session.winding_down_on_interrupt(),
         private_files(),
     ):
-        summary = AggregationJob(config, target, reporter=reporter, progress=show).run(session.stop)
+        job = AggregationJob(config, target, functions=functions, alarms=alarms, reporter=reporter, progress=show)
+        summary = job.run(session.stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
 
@@ -190,9 +194,13 @@ def _describe(progress: JobProgress) -> str:
     if progress.rejected:
         reason = f" ({progress.last_invalid.reason})" if progress.last_invalid else ""
         parts.append(f"{progress.rejected} invalid{reason}")
+    if progress.function_failures:
+        parts.append(f"{progress.function_failures} windows without results ({progress.last_function_failure})")
+    if progress.alarms:
+        parts.append(f"{progress.alarms} active alarms")
     if progress.lag:
         parts.append(f"{progress.lag} behind")
-    newest = {result.entity: next(iter(result.values.values())) for result in progress.last_posted}
+    newest = {result.entity: next(iter(result.values.values())) for result in progress.last_posted if result.values}
     parts += [f"{entity} {value:.2f}" for entity, value in sorted(newest.items())[:4]]
     return ", ".join(parts)
 
@@ -213,6 +221,15 @@ def _render(console: Any, summary: JobSummary, config: JobConfig) -> None:
     ]
     if summary.refused:
         rows.insert(4, ["Refused by the platform", f"{summary.refused} results"])
+    if summary.function_failures:
+        failures = f"{summary.function_failures} (shown by `pacifictool rejects`)"
+        rows.insert(4, ["Windows whose function failed", failures])
+    if config.rules.alarms or summary.alarms_raised or summary.alarms_cleared or summary.alarms_active:
+        refused = f", {summary.alarms_refused} refused by the platform" if summary.alarms_refused else ""
+        alarms = f"{summary.alarms_raised} raised, {summary.alarms_cleared} cleared, {summary.alarms_active} active"
+        rows.insert(4, ["Alarms", alarms + refused])
     console.print(table("Aggregation", {"What": "left", "": "left"}, rows))
     for reason, count in sorted(summary.rejects.items(), key=lambda item: -item[1]):
         console.print(f"  {count} x {reason}", markup=False)
+    if summary.last_function_failure is not None:
+        console.print(f"  {summary.last_function_failure}", markup=False)

@@ -17,6 +17,9 @@ COMMANDS: Final = {
     "aggregate": Entry(
         f"{_HERE}.aggregate:app", "Run the Spark job: the mean per zone and window, back to the server."
     ),
+    "analytics": Entry(
+        f"{_HERE}.analytics:app", "Write analytics of your own as Python functions, and try them without any server."
+    ),
     "rejects": Entry(f"{_HERE}.results:rejects_app", "Show the invalid records that the job kept."),
     "report": Entry(f"{_HERE}.results:report_app", "Draw a run as a page or a picture."),
     "watch": Entry(f"{_HERE}.watch:app", "Watch the data move from device to asset, live."),
@@ -25,9 +28,12 @@ COMMANDS: Final = {
     "teardown": Entry(f"{_HERE}.provisioning:teardown_app", "Delete what the scenario describes."),
     "sandbox": Entry(f"{_HERE}.sandbox:app", "Run a local platform and Kafka broker."),
     "import": Entry(f"{_HERE}.provisioning:import_app", "Import a plugin, rule or rule chain from a JSON file."),
+    "show": Entry(f"{_HERE}.show:show_app", "Print the scenario, or what `setup` would import for it."),
     "device": Entry(f"{_HERE}.entities:device_app", "Create, list and delete devices; show their tokens."),
     "asset": Entry(f"{_HERE}.entities:asset_app", "Create, list and delete assets."),
+    "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
+    "help": Entry(f"{_HERE}.show:help_app", "Print the troubleshooting entry that an error names."),
 }
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ import typer
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Messages, Output, TerminalReporter
 from pacifictool.display import one_line
-from pacifictool.errors import ExitCode, SettingsError, UsageError, unknown_choice
+from pacifictool.errors import ExitCode, RuntimeMissing, SettingsError, UsageError, unknown_choice
 
 if TYPE_CHECKING:
     from pacifictool.analytics.defaults import JobFolders
@@ -51,7 +51,13 @@ class CliSession:
     @contextmanager
     def temporary_folder(self, *, keep: bool = False) -> Iterator[Path]:
         """A folder for this run only; with `keep` it stays, and its path is reported."""
-        folder = Path(tempfile.mkdtemp(prefix="pacifictool-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="pacifictool-"))
+        except OSError as error:
+            raise RuntimeMissing(
+                f"There is no folder for temporary files: {error.strerror or error}.",
+                hint="Set TMPDIR to a folder that can be written.",
+            ) from error
         if not keep:
             self.temporary_folders.add(folder)
         try:
@@ -121,6 +127,7 @@ class CliSession:
         """table or json, from option, environment or file. Raises SettingsError for anything else."""
         from pacifictool.settings import read_config_file, read_folder_file
 
+        self.environment.check_folder()
         # Read even if there is an option: every command refuses a configuration file that must not be used.
         in_folder = read_folder_file(self.environment.folder).get("output")
         mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT") or in_folder
@@ -147,10 +154,14 @@ class CliSession:
         """Connections and credentials, including those for the broker of the user's running sandbox."""
         from pacifictool.settings import resolve
 
+        self.environment.check_folder()
         settings = resolve(self.sources)
         for setting in settings.sources.values():
             self.reporter.detail(f"Setting {setting}")
-        sandbox = self.environment.state_dir / SANDBOX_FOLDER
+        try:
+            sandbox = self.environment.state_dir / SANDBOX_FOLDER
+        except SettingsError:  # without a home folder there is no sandbox, either
+            return settings
         if not sandbox.is_dir():
             return settings
         from pacifictool.local.client_login import with_sandbox_login
@@ -219,18 +230,25 @@ class CliSession:
                 over = True
                 shown.close()
 
-    def _deletion_journal(self, url: str) -> Path:
-        """Where this user's runs record their rule deletions on one server."""
+    def _deletion_journal(self, url: str) -> Path | None:
+        """Where this user's runs record their rule deletions on one server; None without a home folder."""
         import hashlib
 
-        return self.environment.state_dir / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+        try:
+            state_dir = self.environment.state_dir
+        except SettingsError:
+            return None
+        return state_dir / "rule-deletions" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Returns when the user agrees. Raises UsageError when nobody can answer, Abort when the answer is no."""
+    def confirm(self, question: str, *, yes: bool, does: str = "deletes data") -> None:
+        """Returns when the user agrees. Raises UsageError when nobody can answer, Abort when the answer is no.
+
+        `does` says what needs the confirmation.
+        """
         if yes:
             return
         if not self.environment.stdin_is_terminal:
-            raise UsageError("This deletes data, and there is no terminal to confirm it on.", hint="Add --yes.")
+            raise UsageError(f"This {does}, and there is no terminal to confirm it on.", hint="Add --yes.")
         self.environment.stderr.write(f"{one_line(question)} [y/N] ")
         self.environment.stderr.flush()
         if self.environment.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -9,7 +9,7 @@ import typer
 
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.options import PluginOption, RuleChainOption, RuleOption
-from pacifictool.errors import ChecksFailed, entry_of
+from pacifictool.errors import ChecksFailed, help_on
 
 if TYPE_CHECKING:
     from pacifictool.doctor.report import DoctorReport
@@ -63,14 +63,14 @@ def _failures(report: DoctorReport) -> ChecksFailed:
     """Repeats, below the table, what failed and what to do first."""
     failed = [result for result in report.results if result.status == "failed"]
     fixes = list(dict.fromkeys(str(result.fix) for result in failed))
-    entries = ", ".join(dict.fromkeys(f"#{result.code}" for result in failed[1:] if result.code != failed[0].code))
+    entries = ", ".join(dict.fromkeys(str(result.code) for result in failed[1:] if result.code != failed[0].code))
     failure = ChecksFailed(
         f"{len(failed)} of {len(report.results)} checks failed: {', '.join(result.title for result in failed)}.",
         hint=f"→ {fixes[0]}",
     )
     if len(fixes) > 1:
         failure.add_note(f"Then run doctor again: {len(fixes) - 1} more to fix.")
-    failure.add_note(f"More: {entry_of(str(failed[0].code))}{f', {entries}' if entries else ''}")
+    failure.add_note(f"More: {help_on(str(failed[0].code))}{f', {entries}' if entries else ''}")
     return failure
 
 

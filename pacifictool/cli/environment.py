@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, cast
 
+from pacifictool.errors import SettingsError
+
 
 def _nowhere(mode: str = "w") -> TextIO:
     """Replaces a stream that the caller closed (`>&-`), which is None in Python."""
     return cast(TextIO, Path(os.devnull).open(mode, encoding="utf-8"))
+
+
+def _current_folder() -> Path:
+    """The current folder; where it was, when it has been deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(os.environ.get("PWD") or "/")
 
 
 @dataclass(slots=True)
@@ -26,9 +36,16 @@ class Environment:
     stdout: TextIO = field(default_factory=lambda: sys.stdout or _nowhere())
     stderr: TextIO = field(default_factory=lambda: sys.stderr or _nowhere())
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path = field(default_factory=_current_folder)
     user_file: Path | None = None
     """The user's configuration file; None: in the usual place."""
+
+    def check_folder(self) -> None:
+        """Raises SettingsError when the current folder is gone: no file of it, and no relative path, can be found."""
+        if not self.folder.is_dir():
+            raise SettingsError(
+                f"The current folder, {self.folder}, no longer exists.", hint="Change to another folder: cd"
+            )
 
     @property
     def stderr_is_terminal(self) -> bool:

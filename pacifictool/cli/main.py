@@ -141,7 +141,12 @@ def _catch_signals(session: CliSession, arguments: Sequence[str]) -> Callable[[]
         if not session.ends_by_itself:
             raise Interrupted
 
-    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    # What was ignored at the start stays ignored: `nohup`, or a shell's job in the background.
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
     previous = {number: signal.signal(number, interrupt) for number in numbers}
 
     def restore() -> None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pacifictool.display import json_document, one_line
-from pacifictool.errors import OutputFailed, PacificToolError, file_fault
+from pacifictool.display import block, json_document, one_line
+from pacifictool.errors import OutputFailed, PacificToolError, file_fault, help_on
 from pacifictool.progress import ProgressTask, Reporter
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Messages(Reporter):
             self._print(f"  {error.hint}")
         for note in getattr(error, "__notes__", ()):
             self._print(f"  {note}")
-        self._print(f"  More: {error.entry}", style="dim")
+        self._print(f"  More: {help_on(error.kind)}", style="dim")
 
     @contextmanager
     def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[ProgressTask]:
@@ -221,6 +221,14 @@ class Output:
         render(console)
         text = canvas.getvalue()
         self._write(text if terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()))
+
+    def emit_text(self, document: Mapping[str, Any], text: str) -> None:
+        """Prints `document` as JSON, or `text` as it is, for files; what a terminal would interpret is escaped."""
+        self.emitted = True
+        if self.as_json:
+            self.write_document(document)
+        else:
+            self._write(f"{block(text).rstrip()}\n")
 
     def write_document(self, document: Mapping[str, Any], *, indent: int | None = 2) -> None:
         """Prints one JSON document, without `indent` on one line. Raises like `write_line`."""

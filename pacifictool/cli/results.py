@@ -13,8 +13,10 @@ from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.options import CheckpointOption, seconds_option
 from pacifictool.cli.render import table
 from pacifictool.errors import AggregationError, UsageError
+from pacifictool.tools.times import utc_iso
 
 if TYPE_CHECKING:
+    from pacifictool.analytics.state.outcomes import KeptFailure
     from pacifictool.analytics.state.queries import InvalidRecord
     from pacifictool.report.facts import RunFacts
 
@@ -32,11 +34,13 @@ def rejects(
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="Show at most N records, newest first.")] = 20,
     show_all: Annotated[bool, typer.Option("--all", help="Show all of them, in the topic's order.")] = False,
 ) -> None:
-    """Show the invalid records that the job kept: topic, partition, offset, reason and value.
+    """Show what the job could not use: invalid records with topic, partition, offset, reason and value, and windows for
+    which a function gave no results, with the reason and the newest traceback.
 
     Works while the job runs and after it.
     """
     from pacifictool.analytics.state.reader import JobView
+    from pacifictool.analytics.state.schema import KEPT_FAILURES
 
     session = session_of(ctx)
     folder = checkpoint or session.job_folders.default()
@@ -48,7 +52,16 @@ def rejects(
     with contextlib.closing(view), session.slow_task("Reading the invalid records"):
         reasons = view.invalid_counts()
         shown = [_document(record) for record in view.invalid_records(newest=None if show_all else limit)]
-    document = {"ok": True, "total": sum(reasons.values()), "reasons": reasons, "rejects": shown}
+        failures = view.function_failures(newest=KEPT_FAILURES if show_all else limit)
+        failed = view.counters().get("function_failures", 0)
+    document = {
+        "ok": True,
+        "total": sum(reasons.values()),
+        "reasons": reasons,
+        "rejects": shown,
+        "function_failures_total": failed,
+        "function_failures": [_failure_document(failure) for failure in failures],
+    }
     session.output.emit(document, lambda console: render_invalid_records(console, document))
 
 
@@ -69,6 +82,20 @@ def _document(record: InvalidRecord) -> dict[str, Any]:
     }
 
 
+def _failure_document(failure: KeptFailure) -> dict[str, Any]:
+    from pacifictool.analytics.windows import group_values
+
+    return {
+        "analytics": failure.analytics,
+        "group": group_values(failure.group),
+        "window_end": failure.window_end_ms,
+        "records": failure.count,
+        "at": failure.at_ms,
+        "failure": failure.failure,
+        "traceback": failure.traceback,
+    }
+
+
 def render_invalid_records(console: Any, document: dict[str, Any]) -> None:
     """The records as a table, and the number per reason."""
     rows = []
@@ -81,6 +108,24 @@ def render_invalid_records(console: Any, document: dict[str, Any]) -> None:
     console.print(table(title, {"Where": "left", "Reason": "left", "Value": "left"}, rows))
     for reason, count in document["reasons"].items():
         console.print(f"  {count} x {reason}")
+    if document.get("function_failures"):
+        _render_failures(console, document)
+
+
+def _render_failures(console: Any, document: dict[str, Any]) -> None:
+    """The windows whose function gave no results, as a table, and the newest traceback."""
+    failures = document["function_failures"]
+    rows = [
+        [failure["analytics"], " / ".join(failure["group"]), utc_iso(failure["window_end"]), failure["failure"]]
+        for failure in failures
+    ]
+    title = f"{document['function_failures_total']} windows whose function failed"
+    columns = {"Analytics": "left", "Group": "left", "Window end": "left", "Failure": "left"}
+    console.print(table(title, columns, rows))
+    traceback = next((failure["traceback"] for failure in failures if failure["traceback"] is not None), None)
+    if traceback is not None:
+        for line in traceback.splitlines():
+            console.print(line)
 
 
 @report_command
@@ -132,10 +177,11 @@ def report(
 
 
 def _render_report(console: Any, facts: RunFacts, file: Path) -> None:
+    from pacifictool.report.alarms import alarm_lines
     from pacifictool.report.wording import figures, notes, subtitle
 
     rows = [list(row) for row in figures(facts)]
     console.print(table(f"Report of {subtitle(facts)}", {"What": "left", "": "left"}, rows))
-    for note in notes(facts):
+    for note in (*alarm_lines(facts), *notes(facts)):
         console.print(note)
     console.print(f"Written: {file}", soft_wrap=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
     from pacifictool.scenario import DeviceSpec, Scenario
     from pacifictool.settings import Secret
+    from pacifictool.simulation.disturbances import Injection
+    from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.summary import FleetSummary
 
 _LISTED_INJECTIONS = 20
@@ -25,6 +29,7 @@ _LISTED_INJECTIONS = 20
 app, command = command_app(
     'pacifictool simulate --device "Wind Turbine 1"',
     "pacifictool simulate --fleet 1000 --rate 1 --duration 5m",
+    "pacifictool simulate --csv readings.csv --duration 5m",
 )
 
 
@@ -69,6 +74,10 @@ def simulate(
     ack_timeout: Annotated[
         str, typer.Option(metavar="TIME", help="Resend a reading without acknowledgement after this time.")
     ] = "10s",
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the readings into this file, at once and without any server."),
+    ] = None,
 ) -> None:
     """Publish simulated telemetry over MQTT until Ctrl-C, then report what happened to every reading.
 
@@ -100,6 +109,9 @@ def simulate(
         spawn_rate=spawn_rate,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
+    if csv is not None:
+        _record(session, scenario, devices, options, csv, rate)
+        return
     tokens = _tokens(session, devices, token)
     plans = plan_devices(devices, tokens.__getitem__, rate=rate)
     simulated = Fleet(session.settings.mqtt, plans, options, session.reporter, device_word=scenario.device_word)
@@ -121,6 +133,29 @@ def simulate(
     session.exit_if_interrupted()
     if not summary.complete:
         raise typer.Exit(1)
+
+
+def _record(
+    session: CliSession,
+    scenario: Scenario,
+    devices: Sequence[DeviceSpec],
+    options: FleetOptions,
+    file: Path,
+    rate: float | None,
+) -> None:
+    from pacifictool.simulation.recording import record
+
+    with session.slow_task(f"Writing {file.name}"):
+        recording = record(
+            devices, options, session.environment.folder / file, start_ms=round(time.time() * 1000), rate=rate
+        )
+    word = scenario.device_word(recording.devices)
+
+    def render(console: Any) -> None:
+        console.print(f"Written: {file}, {recording.readings} readings of {recording.devices} {word}.")
+        _render_injections(console, recording.injections, scenario)
+
+    session.output.emit({"ok": True, **recording.as_document()}, render)
 
 
 def listening_address(text: str) -> tuple[str, int]:
@@ -172,10 +207,7 @@ def _render(console: Any, summary: FleetSummary, scenario: Scenario) -> None:
     if summary.withheld:
         rows.insert(4, ["Readings withheld", f"{summary.withheld}: drop-outs, or missing values of a file"])
     console.print(table("Simulation", {"What": "left", "": "left"}, rows))
-    if summary.injections:
-        console.print(_injections(summary, scenario))
-        if (unlisted := len(summary.injections) - _LISTED_INJECTIONS) > 0:
-            console.print(f"And {unlisted} more, which -o json lists.")
+    _render_injections(console, summary.injections, scenario)
     for name, reason in summary.refused.items():
         console.print(f"Refused: {name}: {reason}")
     for reason in summary.interrupted.values():
@@ -184,7 +216,7 @@ def _render(console: Any, summary: FleetSummary, scenario: Scenario) -> None:
         console.print(f"Lost: {reading.as_document()}")
 
 
-def _injections(summary: FleetSummary, scenario: Scenario) -> Any:
+def _render_injections(console: Any, injections: Sequence[Injection], scenario: Scenario) -> None:
     from pacifictool.cli.render import table
     from pacifictool.tools.times import utc_clock
 
@@ -197,12 +229,15 @@ def _injections(summary: FleetSummary, scenario: Scenario) -> Any:
             utc_clock(injection.to_ts_ms),
             str(injection.readings),
         ]
-        for injection in summary.injections[:_LISTED_INJECTIONS]
+        for injection in injections[:_LISTED_INJECTIONS]
     ]
+    if not rows:
+        return
     columns = {scenario.device_word().capitalize(): "left", "Key": "left", "Change": "left"}
-    return table(
-        "Injected", {**columns, "First reading (UTC)": "left", "Last reading": "left", "Readings": "right"}, rows
-    )
+    columns |= {"First reading (UTC)": "left", "Last reading": "left", "Readings": "right"}
+    console.print(table("Injected", columns, rows))
+    if (unlisted := len(injections) - _LISTED_INJECTIONS) > 0:
+        console.print(f"And {unlisted} more, which -o json lists.")
 
 
 def _ms(value: float | None) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.options import CheckpointOption, PluginOption, RuleChainOption, RuleOption, seconds_option
-from pacifictool.errors import ChecksFailed, entry_of, unknown_choice
+from pacifictool.errors import ChecksFailed, help_on, unknown_choice
 
 if TYPE_CHECKING:
     from pacifictool.trace.hops import TraceResult
@@ -99,7 +99,7 @@ def _stopped(result: TraceResult) -> ChecksFailed:
     hop, code = result.failed_hop, result.code
     assert hop is not None
     assert code is not None
-    return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {entry_of(code)}")
+    return ChecksFailed(f"The reading did not get past “{hop.title}”: {code}.", hint=f"More: {help_on(code)}")
 
 
 def _render(console: Any, result: TraceResult, *, names_key: bool) -> None:

@@ -144,7 +144,8 @@ def _choice(
     if analytics is not None:
         scenario.find_analytics(analytics)
     shown = scenario.only([analytics]) if analytics is not None else scenario
-    if key is not None and key not in shown.result_keys:
+    # Which keys a function returns is not known here.
+    if key is not None and key not in shown.result_keys and not any(each.function for each in shown.analytics):
         raise unknown_choice("--key", key, shown.result_keys)
     return Choice(analytics, search, sort, key, limit)
 
@@ -160,7 +161,7 @@ def _once(session: CliSession, collector: Collector, choice: Choice) -> None:
     shown = _limited(choice)
     session.output.emit(
         snapshot.as_document(choice=choice),
-        lambda console: console.print(view(snapshot, width=console.width, choice=shown)),
+        lambda console: console.print(view(snapshot, width=console.width, alarms=_LIMIT, choice=shown)),
     )
     if not snapshot.ok:
         raise typer.Exit(1)

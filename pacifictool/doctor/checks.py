@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from pacifictool.errors import Interrupted, PacificToolError, PlatformError, kind_name
+from pacifictool.errors import Interrupted, PacificToolError, PlatformError, help_on, kind_name
 from pacifictool.kafka.topics import BrokerAddress, KafkaAdmin
 from pacifictool.problems import ProblemCode, code_of
 from pacifictool.progress import SILENT, Reporter
@@ -217,7 +217,7 @@ class _Runner:
             return
         except PacificToolError as error:
             code = code_of(error)
-            results = [failed(code, error.message, error.hint or f"docs/troubleshooting.md has an entry on {code}.")]
+            results = [failed(code, error.message, error.hint or f"`{help_on(str(code))}` says more.")]
         except Exception as error:  # noqa: BLE001 - a defect in one check must not end the others
             words = " ".join(str(error).split())
             results = [

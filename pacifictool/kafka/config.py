@@ -12,6 +12,7 @@ from typing import Any
 from pacifictool.errors import SettingsError
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.settings.kafka_policy import refuse_code
+from pacifictool.tools.folders import expanded
 
 CONNECT_TIMEOUT_MS = 10_000
 
@@ -145,7 +146,7 @@ def _names_file(config: Mapping[str, str], name: str) -> bool:
 
 
 def _readable(name: str, location: str) -> Path:
-    path = Path(location).expanduser()
+    path = expanded(location)
     try:
         if not path.is_dir():  # librdkafka accepts a folder of authorities, too
             path.open("rb").close()
@@ -161,6 +162,6 @@ def _pem(given: dict[str, str], name: str) -> str | None:
         return None
     location = given[f"{name}.location"]
     try:
-        return Path(location).expanduser().read_text(encoding="utf-8-sig")
+        return expanded(location).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}.location: {location} cannot be read: {error}.") from error

@@ -10,13 +10,13 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pacifictool.errors import KafkaError
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.tools.connections import TlsServer, explain_certificate, is_certificate_refused, is_not_tls
+from pacifictool.tools.folders import expanded
 
 _PROBE_SECONDS = 2.0
 _ALERT_SECONDS = 0.5
@@ -92,7 +92,7 @@ def _tls_fault(endpoint: KafkaEndpoint, host: str, port: int) -> KafkaError | No
 def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
     """A verifying TLS context from librdkafka's properties. Raises OSError or ValueError for unusable files."""
     authority, authority_pem = config.get("ssl.ca.location"), config.get("ssl.ca.pem")
-    path = None if authority in (None, "", "probe") else Path(str(authority)).expanduser()
+    path = None if authority in (None, "", "probe") else expanded(str(authority))
     files: dict[str, Any] = {} if path is None else {"capath" if path.is_dir() else "cafile": str(path)}
     context = ssl.create_default_context(cadata=authority_pem, **files)
     if config.get("ssl.endpoint.identification.algorithm") == "none":
@@ -100,8 +100,8 @@ def tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
     if (certificate := config.get("ssl.certificate.location")) is not None:
         key = config.get("ssl.key.location")
         context.load_cert_chain(
-            Path(certificate).expanduser(),
-            None if key is None else Path(key).expanduser(),
+            expanded(certificate),
+            None if key is None else expanded(key),
             # Without one, OpenSSL would ask at the terminal.
             password=config.get("ssl.key.password", ""),
         )

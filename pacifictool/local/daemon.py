@@ -33,6 +33,7 @@ from pacifictool.errors import (
 from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.progress import SILENT, Reporter
+from pacifictool.runtime.cache import writing
 from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, remove
 from pacifictool.settings import without_secrets
 
@@ -116,7 +117,8 @@ def write_state(
 
 def forget_state(data_dir: Path) -> None:
     """Removes the state file when the sandbox ends."""
-    (data_dir / STATE_FILE).unlink(missing_ok=True)
+    with writing(data_dir, "the data of the sandbox"):
+        (data_dir / STATE_FILE).unlink(missing_ok=True)
 
 
 def start_daemon(

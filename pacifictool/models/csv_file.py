@@ -54,6 +54,8 @@ class CsvFormat:
     time_column: str | None = None
     time_format: str | None = None
     """`"iso"`, `"s"`, `"ms"` or a pattern of `datetime.strptime`; None: recognised, one of the first three."""
+    ordered: bool = True
+    """Whether each row is later than the one before, as those of one device are."""
 
 
 @lru_cache(maxsize=256)
@@ -71,6 +73,7 @@ class CsvTable:
         self._form = form
         self._missing = _MissingValues(form)
         self._columns: dict[str, Sequence[float]] = {}
+        self._texts: dict[str, Sequence[str]] = {}
         self._times: array[int] | None = None
         self.names: tuple[str, ...] = ()
         """Names of the columns, without spaces around them."""
@@ -78,23 +81,27 @@ class CsvTable:
         self._header_line = 0
         self._read_header()
 
-    def load(self, names: Iterable[str]) -> None:
+    def load(self, names: Iterable[str], texts: Iterable[str] = ()) -> None:
         """Reads these columns, and the times if the format has them, in one pass; what was read before is kept."""
         wanted = {name: array("d") for name in names if name not in self._columns}
-        for name in wanted:
+        wanted_texts: dict[str, list[str]] = {name: [] for name in texts if name not in self._texts}
+        for name in (*wanted, *wanted_texts):
             self._require(name)
         needs_times = self._form.time_column is not None and self._times is None
-        if not wanted and not needs_times:
+        if not wanted and not wanted_texts and not needs_times:
             return
         times: array[int] = array("q")
         clock = _Clock(self._form.time_format)
         places = [(self.names.index(name), values.append) for name, values in wanted.items()]
+        text_places = [(self.names.index(name), values.append) for name, values in wanted_texts.items()]
         time_place = None
         if needs_times:
             time_place = self.names.index(self._require(self._form.time_column or ""))
         for line, row in self._rows():
             for place, append in places:
                 append(self._number(row[place].strip() if place < len(row) else "", line))
+            for place, append_text in text_places:
+                append_text(row[place].strip() if place < len(row) else "")
             if time_place is not None:
                 text = row[time_place].strip() if time_place < len(row) else ""
                 times.append(self._time(clock, text, line, times[-1] if times else -1))
@@ -102,6 +109,7 @@ class CsvTable:
             if all(map(math.isnan, values)):
                 raise ValueError(f"the column {name!r} of {self.file} holds no numbers")
             self._columns[name] = values
+        self._texts |= wanted_texts
         if needs_times:
             self._times = times
 
@@ -110,9 +118,31 @@ class CsvTable:
         self.load([name])
         return self._columns[name]
 
+    def texts(self, name: str) -> Sequence[str]:
+        """The cells of a column as they are, one for each row, without spaces around them; empty where one is."""
+        self.load([], [name])
+        return self._texts[name]
+
+    def numeric_columns(self) -> tuple[str, ...]:
+        """The columns whose first value is a number."""
+        open_places = {place: name for place, name in enumerate(self.names) if name}
+        numeric = set()
+        for _line, row in self._rows():
+            for place, name in tuple(open_places.items()):
+                cell = row[place].strip() if place < len(row) else ""
+                if not cell or cell.casefold() in self._missing.texts:
+                    continue
+                del open_places[place]
+                if not math.isnan(_to_number(cell, self._form.decimal)):
+                    numeric.add(name)
+            if not open_places:
+                break
+        return tuple(name for name in self.names if name in numeric)
+
     @property
     def times_ms(self) -> Sequence[int]:
-        """The time of each row in milliseconds since 1970, increasing; empty without a column of times."""
+        """The time of each row in milliseconds since 1970, increasing if the format says so; empty without a column of
+        times."""
         self.load([])
         return self._times or array("q")
 
@@ -232,7 +262,7 @@ class CsvTable:
             raise ValueError(
                 f'{text!r} in {place} is not {form}; give its form, such as time_format = "%d.%m.%Y %H:%M"'
             ) from None
-        if time_ms <= before:
+        if self._form.ordered and time_ms <= before:
             raise ValueError(f"{text!r} in {place} is not later than the time in the row before")
         return time_ms
 

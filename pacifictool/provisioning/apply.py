@@ -18,10 +18,6 @@ from pacifictool.tools.times import duration_text
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_FIRST_ALONE: Final = (Kind.DEVICE, Kind.ASSET)
-"""Kinds whose first change is applied alone, and then the others at once: from 3.2 on a server creates a profile for a
-new type, and two requests that do so at the same time fail (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
-
 DEFAULT_WORKERS: Final = 16
 """Requests that are open at once."""
 
@@ -48,10 +44,7 @@ def apply_plan(
             changes = list(group)
             verb = {"created": "Creating", "changed": "Changing", "deleted": "Deleting"}[changes[0].action]
             title = f"{verb} {_PLURALS[kind]}"
-            first_alone = kind in _FIRST_ALONE
-            for _ in run_with_progress(
-                _apply, changes, title, reporter, workers=workers, stop=stop, first_alone=first_alone
-            ):
+            for _ in run_with_progress(_apply, changes, title, reporter, workers=workers, stop=stop):
                 pass
             continue
         for change in group:
@@ -75,21 +68,16 @@ def run_with_progress(
     unit: str = "",
     workers: int = DEFAULT_WORKERS,
     stop: threading.Event | None = None,
-    first_alone: bool = False,
 ) -> Iterator[Result]:
     """Yields the results of `work` in any order, as `tools.threads.run_bounded` does, and shows the progress.
-
-    With `first_alone` the first item is done before work on any other begins.
 
     Raises the first failure, or Interrupted when `stop` is set.
     """
     with reporter.task(title, total=len(items), unit=unit) as task:
         pace = Pace(task, len(items))
-        parts = (items[:1], items[1:]) if first_alone else (items,)
-        for part in parts:
-            for result in run_bounded(work, part, workers=workers, stop=stop, name="provisioning"):
-                yield result
-                pace.step()
+        for result in run_bounded(work, items, workers=workers, stop=stop, name="provisioning"):
+            yield result
+            pace.step()
 
 
 class Pace:

@@ -12,10 +12,20 @@ from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.progress import SILENT, Reporter
-from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, InvalidRecords, Job, RunFacts, Series, Window
+from pacifictool.report.facts import (
+    AnalyticsFacts,
+    Band,
+    GroupFacts,
+    InvalidRecords,
+    Job,
+    RunFacts,
+    Series,
+    WindowFacts,
+)
 from pacifictool.report.ranges import range_of
 from pacifictool.report.topic import TopicReadings, tolerance
-from pacifictool.rest import Asset, Device, Platform
+from pacifictool.rest import Asset, Device, EntityAlarm, EntityId, Platform
+from pacifictool.rest.alarms import most_urgent_first
 from pacifictool.scenario import Aggregate, Analytics, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint
 
@@ -63,21 +73,26 @@ def collect(
                 task.advance()
         with reporter.task("Reading the results", unit="groups") as task:
             found = []
+            names: dict[EntityId, str] = {}
             for each in analytics:
                 shown, left_out = _groups_to_show(scenario, each, topic, entities)
+                holders = {name: _holder(platform, each, name) for _, name in shown}
+                names |= {holder.entity_id: name for name, holder in holders.items() if holder is not None}
+                keys = _keys(platform, scenario, each, view, holders.values())
                 groups = []
                 for group, entity in shown:
                     until_ms = now_ms + each.window_ms
-                    posted = _posted(platform, each, entity, begin_ms, until_ms)
+                    posted = _posted(platform, each, holders[entity], keys, begin_ms, until_ms)
                     groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
                     task.advance()
-                if groups:
+                if groups and keys:
                     found.append(_facts(scenario, each, groups, left_out))
         if not any(series.windows for each in found for series in each.all_series()):
             raise ChecksFailed(
                 f"Neither the topic {name} nor the platform has data of this time.",
                 hint="Run `pacifictool simulate` first, or choose a longer time with --last.",
             )
+        alarms = most_urgent_first(platform.alarms.of_many(list(names), active=True))
         step_ms = min(each.slide_ms for each in analytics)
         return RunFacts(
             server=platform.url,
@@ -87,6 +102,7 @@ def collect(
             readings=_readings(topic, analytics, found),
             analytics=tuple(found),
             job=None if view is None else _job(view, topic, ends, begin_ms, step_ms),
+            alarms=tuple(EntityAlarm(alarm, names[alarm.originator]) for alarm in alarms),
         )
     finally:
         if view is not None:
@@ -119,15 +135,40 @@ def _groups_to_show(
     return [(group, name) for name, group in list(known.items())[:MAX_GROUPS]], max(0, len(known) - MAX_GROUPS)
 
 
-def _posted(
-    platform: Platform, analytics: Analytics, name: str, begin_ms: int, end_ms: int
-) -> dict[str, dict[int, float]]:
-    """By key and window end: the results of the group's entity, which the gateway sink makes a device."""
+def _holder(platform: Platform, analytics: Analytics, name: str) -> Asset | Device | None:
+    """What has the results of the group with this entity; the gateway sink makes it a device."""
     entity: Asset | Device | None = None
     if analytics.entity_kind == "asset":
         entity = platform.assets.find(name)
-    entity = entity or platform.devices.find(name)
-    found: dict[str, dict[int, float]] = {key: {} for key in analytics.telemetry}
+    return entity or platform.devices.find(name)
+
+
+def _keys(
+    platform: Platform,
+    scenario: Scenario,
+    analytics: Analytics,
+    view: JobView | None,
+    holders: Iterable[Asset | Device | None],
+) -> tuple[str, ...]:
+    """The keys of the results; those of a function as the job and the platform know them."""
+    found: dict[str, None] = {}
+    if analytics.function is not None:
+        found |= dict.fromkeys(view.function_keys(analytics.name) if view is not None else ())
+        for entity in holders:
+            found |= dict.fromkeys(sorted(platform.telemetry.keys(entity)) if entity is not None else ())
+    return scenario.keys_of(analytics, found)
+
+
+def _posted(
+    platform: Platform,
+    analytics: Analytics,
+    entity: Asset | Device | None,
+    keys: Sequence[str],
+    begin_ms: int,
+    end_ms: int,
+) -> dict[str, dict[int, float]]:
+    """By key and window end: the results."""
+    found: dict[str, dict[int, float]] = {key: {} for key in keys}
     if entity is None:
         return found
     shift_ms = analytics.window_ms if analytics.ts == "start" else 0
@@ -147,18 +188,24 @@ def _series(
 ) -> Iterator[Series]:
     windows = dict(topic.windows(analytics, group)) if group is not None else {}
     devices = scenario.groups(analytics).get(group, []) if group is not None else []
-    for key, aggregate in analytics.telemetry.items():
+    for key in posted:
+        aggregate = analytics.telemetry.get(key)
         found = []
         for end in sorted(windows.keys() | posted[key].keys()):
             readings, value = windows.get(end), posted[key].get(end)
             if readings is None:
-                found.append(Window(end, value, 0, None, None, None))
+                found.append(WindowFacts(end, value, 0, None, None, None))
+                continue
+            if aggregate is None:
+                found.append(WindowFacts(end, value, readings.count, None, None, None))
                 continue
             low, high = (_is_like_readings(aggregate) and readings.extent(aggregate.key)) or (None, None)
             computed = readings.result(aggregate)
-            found.append(Window(end, value, readings.count, low, high, computed, tolerance(aggregate)))
-        bands = bands_of(devices, aggregate.key) if _is_like_readings(aggregate) and aggregate.key is not None else ()
-        yield Series(key, scenario.result_title(analytics, key), bands, tuple(found))
+            found.append(WindowFacts(end, value, readings.count, low, high, computed, tolerance(aggregate)))
+        of_key = aggregate.key if aggregate is not None and _is_like_readings(aggregate) else None
+        bands = bands_of(devices, of_key) if of_key is not None else ()
+        title = scenario.result_title(analytics, key)
+        yield Series(key, title, bands, tuple(found), is_recomputed=aggregate is not None)
 
 
 def _is_like_readings(aggregate: Aggregate) -> bool:

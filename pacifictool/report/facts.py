@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pacifictool.rest import EntityAlarm
 from pacifictool.scenario.names import common_word
 
 RELATIVE_TOLERANCE = 1e-9
@@ -24,7 +25,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowFacts:
     """One result of one window of one group."""
 
     end_ms: int
@@ -56,7 +57,9 @@ class Series:
     title: str
     """With the unit: "temperature (°C)"."""
     bands: tuple[Band, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[WindowFacts, ...]
+    is_recomputed: bool = True
+    """Whether the results are computed once more from the topic's records; a function of the user's is not called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class AnalyticsFacts:
         for group in self.groups:
             yield from group.series
 
-    def rate(self, window: Window) -> float:
+    def rate(self, window: WindowFacts) -> float:
         """Readings per second."""
         return window.readings / (self.window_ms / 1000)
 
@@ -143,6 +146,8 @@ class RunFacts:
     analytics: tuple[AnalyticsFacts, ...]
     job: Job | None
     """None: no job has run with these settings on this machine."""
+    alarms: tuple[EntityAlarm, ...] = ()
+    """Those of the entities shown that are active at the end, the most urgent first."""
 
     @property
     def step_ms(self) -> int:
@@ -164,7 +169,7 @@ class RunFacts:
         """The end of the last window that there is."""
         return max(window.end_ms for _, window in self.windows())
 
-    def windows(self) -> Iterator[tuple[Series, Window]]:
+    def windows(self) -> Iterator[tuple[Series, WindowFacts]]:
         """All windows of all series."""
         for each in self.analytics:
             for series in each.all_series():
@@ -177,9 +182,16 @@ class RunFacts:
         return sum(window.value is not None for _, window in self.windows())
 
     @property
+    def compared(self) -> int:
+        """Values on the platform that are computed once more from the topic."""
+        return sum(window.value is not None and series.is_recomputed for series, window in self.windows())
+
+    @property
     def agreeing(self) -> int:
         """Values on the platform that are equal to those of the topic."""
-        return sum(window.value is not None and window.agrees for _, window in self.windows())
+        return sum(
+            window.value is not None and series.is_recomputed and window.agrees for series, window in self.windows()
+        )
 
     @property
     def results_word(self) -> str:
@@ -207,8 +219,10 @@ class RunFacts:
     def as_document(self) -> dict[str, Any]:
         """For `--output json`."""
         return {
-            **asdict(self),
+            **asdict(replace(self, alarms=())),
+            "alarms": [alarm.as_document() for alarm in self.alarms],
             "posted": self.posted,
+            "compared_with_topic": self.compared,
             "equal_to_topic": self.agreeing,
             "median_wait_seconds": self.median_wait_seconds,
             "rejects": dict(self.invalid_by_reason.most_common()),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pacifictool.display import for_html, for_plotly
+from pacifictool.report.alarms import alarm_section
 from pacifictool.report.facts import AnalyticsFacts, GroupFacts, RunFacts, Series
 from pacifictool.report.wording import (
     COLOURS,
@@ -118,6 +119,8 @@ summary {{ cursor: pointer; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0.5rem 0; }}
 th, td {{ padding: 0.15rem 0.9rem 0.15rem 0; text-align: right; white-space: nowrap; }}
 thead th {{ color: var(--soft); font-weight: 500; }}
+.alarms th, .alarms td {{ text-align: left; vertical-align: top; }}
+.alarms td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }}
 .js-plotly-plot .main-svg text {{ fill: var(--ink) !important; }}
 </style>
 </head>
@@ -126,6 +129,7 @@ thead th {{ color: var(--soft); font-weight: 500; }}
 <main>
 <dl>{cards}</dl>
 {notes}
+{alarms}
 <section aria-label="Charts; the tables below hold the same numbers">{chart}</section>
 <h2>The numbers</h2>
 {tables}
@@ -153,6 +157,7 @@ def page(facts: RunFacts) -> str:
         subtitle=for_html(subtitle(facts)),
         cards=cards,
         notes="".join(f'<p class="notes">{for_html(note)}</p>' for note in notes(facts)),
+        alarms=alarm_section(facts),
         chart=chart,
         tables="".join(
             _table(group, each, several=len(facts.analytics) > 1) for each in facts.analytics for group in each.groups

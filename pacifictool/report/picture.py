@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pacifictool.display import for_matplotlib
+from pacifictool.report.alarms import alarm_lines
 from pacifictool.report.facts import RunFacts
 from pacifictool.report.wording import (
     INVALID_COLOURS,
@@ -40,6 +41,7 @@ _STYLE: Any = {
     "text.usetex": False,
 }
 _HEAD_INCHES, _PANEL_INCHES, _FOOT_INCHES = 1.75, 1.75, 0.55
+_LINE_INCHES = 0.2
 
 
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -82,14 +84,15 @@ def _drawn(facts: RunFacts) -> Any:
         draw.append(_draw_waits)
     if job is not None and job.rejects:
         draw.append(_draw_invalid_records)
-    height = _HEAD_INCHES + _PANEL_INCHES * len(draw) + _FOOT_INCHES
+    head = _HEAD_INCHES + _LINE_INCHES * len(list(alarm_lines(facts)))
+    height = head + _PANEL_INCHES * len(draw) + _FOOT_INCHES
     result = Figure(figsize=(_INCHES, height), facecolor="white")
     grid = result.add_gridspec(
         len(draw),
         1,
         left=0.06,
         right=0.86,
-        top=1 - _HEAD_INCHES / height,
+        top=1 - head / height,
         bottom=_FOOT_INCHES / height,
         hspace=0.42,
     )
@@ -109,7 +112,7 @@ def _drawn(facts: RunFacts) -> Any:
 
 
 def _head(result: Any, facts: RunFacts, height: float) -> None:
-    """Title, key figures and notes."""
+    """Title, key figures, alarms and notes."""
 
     def y(inches: float) -> float:
         return 1 - inches / height
@@ -121,6 +124,8 @@ def _head(result: Any, facts: RunFacts, height: float) -> None:
         x = 0.025 + index * 0.96 / len(numbers)
         result.text(x, y(0.98), for_matplotlib(what), fontsize=8.5, color=_SOFT)
         result.text(x, y(1.23), for_matplotlib(much), fontsize=12, fontweight="bold", color=_INK)
+    for number, line in enumerate(alarm_lines(facts)):
+        result.text(0.025, y(1.5 + number * _LINE_INCHES), for_matplotlib(line), fontsize=9, color=_INK)
     remarks = for_matplotlib("  ".join([*notes(facts), "Times are UTC."]))
     result.text(0.025, 0.12 / height, remarks, fontsize=8, color=_SOFT)
 

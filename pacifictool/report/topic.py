@@ -130,7 +130,7 @@ class TopicReadings:
     def _count(self, analytics: Analytics, document: Mapping[str, Any], numbers: dict[str, float], ms: int) -> None:
         group = tuple(document.get(key) for key in analytics.group_by)
         aggregates = analytics.telemetry.values()
-        counts_all = any(each.counts_all for each in aggregates)
+        counts_all = analytics.function is not None or any(each.counts_all for each in aggregates)
         if not all(isinstance(text, str) and text for text in group) or not (
             counts_all or any(each.key in numbers for each in aggregates)
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, Window
+from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, WindowFacts
 from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import format_duration, utc_time
 
@@ -94,8 +94,10 @@ def figures(facts: RunFacts) -> list[tuple[str, str]]:
     found = [
         ("Readings", f"{facts.readings:,}"),
         (f"{capitalised(facts.results_word)} posted", f"{facts.posted:,}"),
-        ("Equal to the topic", f"{facts.agreeing:,} of {facts.posted:,}"),
+        ("Equal to the topic", f"{facts.agreeing:,} of {facts.compared:,}"),
     ]
+    if facts.alarms:
+        found.append(("Active alarms", f"{len(facts.alarms):,}"))
     if facts.job is None:
         return [*found, ("Job", "none on this machine")]
     return [
@@ -127,12 +129,18 @@ def notes(facts: RunFacts) -> Iterator[str]:
     if missing:
         word = facts.results_word.removesuffix("s")
         yield f"{missing} windows of the topic have no {word} on the platform (including those that are still open)."
-    different = facts.posted - facts.agreeing
+    functions = [each.name for each in facts.analytics if not all(one.is_recomputed for one in each.all_series())]
+    if functions:
+        yield (
+            f"The results of {', '.join(functions)} come from functions, which are not called again here: they are"
+            " shown, and not compared with the topic."
+        )
+    different = facts.compared - facts.agreeing
     if different:
         yield f"{different} {facts.results_word} differ from those of the topic now."
 
 
-def with_gaps(windows: Iterable[Window], step_ms: int) -> Iterator[tuple[int, float | None]]:
+def with_gaps(windows: Iterable[WindowFacts], step_ms: int) -> Iterator[tuple[int, float | None]]:
     """End and value of each window; None where windows are missing, so that the line has a gap."""
     before: int | None = None
     for window in windows:

@@ -12,6 +12,7 @@ The guide is docs/rest-client.md.
 
 from __future__ import annotations
 
+from pacifictool.rest.alarms import AlarmInfo, Alarms, EntityAlarm
 from pacifictool.rest.attributes import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Attributes
 from pacifictool.rest.client import Platform
 from pacifictool.rest.dashboard_body import (
@@ -64,6 +65,8 @@ __all__ = [
     "NO_RETRY",
     "SERVER_SCOPE",
     "SHARED_SCOPE",
+    "AlarmInfo",
+    "Alarms",
     "AnyEntity",
     "Asset",
     "Assets",
@@ -76,6 +79,7 @@ __all__ = [
     "Dashboards",
     "Device",
     "Devices",
+    "EntityAlarm",
     "EntityId",
     "Events",
     "Forwarding",

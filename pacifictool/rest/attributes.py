@@ -8,7 +8,7 @@ over MQTT or HTTP with the device's access token, and only read here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pacifictool.errors import InvalidRequest, UnexpectedAnswer
 from pacifictool.rest.entities import AnyEntity, telemetry_path
@@ -19,6 +19,16 @@ CLIENT_SCOPE = "CLIENT_SCOPE"
 SERVER_SCOPE = "SERVER_SCOPE"
 SHARED_SCOPE = "SHARED_SCOPE"
 SCOPES = (CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE)
+
+
+class AttributeEntry(NamedTuple):
+    """One attribute as the server keeps it."""
+
+    key: str
+    value: Any
+    """With its type: a number, text, true or false, or whatever JSON holds."""
+    updated_ms: int | None
+    """When it was last written, in ms since the epoch; None when the server does not say."""
 
 
 class Attributes:
@@ -32,19 +42,26 @@ class Attributes:
 
         With `keys`, only those; keys that do not exist are left out.
         """
+        return {entry.key: entry.value for entry in self.entries(entity, scope, keys)}
+
+    def entries(
+        self, entity: AnyEntity, scope: str | None = None, keys: Sequence[str] | None = None
+    ) -> list[AttributeEntry]:
+        """As `get`, with the time of the last change."""
         path = f"{telemetry_path(entity)}/values/attributes"
         if scope is not None:
             path += f"/{_checked(scope)}"
         params: dict[str, str] = {}
         if keys is not None:
             if not keys:
-                return {}
+                return []
             params["keys"] = ",".join(keys)
-        found: dict[str, Any] = {}
+        found = []
         for item in self._session.request("GET", path, params=params, expect=list):
             if not isinstance(item, dict) or not isinstance(item.get("key"), str) or "value" not in item:
                 raise UnexpectedAnswer("The server lists an attribute without a key or value.")
-            found[item["key"]] = item["value"]
+            updated = item.get("lastUpdateTs")
+            found.append(AttributeEntry(item["key"], item["value"], updated if isinstance(updated, int) else None))
         return found
 
     def set_server(self, entity: AnyEntity, values: Mapping[str, Value]) -> None:

@@ -6,6 +6,7 @@ import threading
 from typing import Any, Self
 
 from pacifictool.progress import SILENT, Reporter
+from pacifictool.rest.alarms import Alarms
 from pacifictool.rest.attributes import Attributes
 from pacifictool.rest.dashboards import Dashboards
 from pacifictool.rest.entities import User
@@ -36,6 +37,7 @@ class Platform:
         self.assets = Assets(session, self._paging)
         self.telemetry = Telemetry(session, lambda: self._detected().telemetry)
         self.attributes = Attributes(session)
+        self.alarms = Alarms(session, self._paging, lambda: self._detected().lists_alarms_of_tenant)
         self.events = Events(session, self._paging)
         self.dashboards = Dashboards(session, self._paging, lambda: self._detected().widgets)
 

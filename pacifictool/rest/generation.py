@@ -47,6 +47,8 @@ class ServerGeneration:
     telemetry: TelemetryTraits
     forwarding: MakeForwarding
     widgets: WidgetStyle
+    lists_alarms_of_tenant: bool
+    """Whether there is `GET /api/alarms` (docs/servers/alarms.md#reading, row 7)."""
 
 
 def generation_of(version: ServerVersion, *, is_reported: bool = True) -> ServerGeneration:
@@ -67,6 +69,7 @@ def generation_of(version: ServerVersion, *, is_reported: bool = True) -> Server
         ),
         forwarding=_plugin_and_rule if old else partial(RuleChainForwarding, version=version),
         widgets=WidgetStyle.FQN if version.at_least(4) else WidgetStyle.BUNDLE,
+        lists_alarms_of_tenant=version.at_least(3, 3),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -29,6 +30,9 @@ class NamedResources(Generic[Entity]):
     def __init__(self, session: Session, paging: Callable[[], Paging]) -> None:
         self._session = session
         self._paging = paging
+        self._types: set[str] = set()
+        """Types of which something was created."""
+        self._creating = threading.Lock()
 
     def list(self, type: str | None = None, text_search: str | None = None) -> Iterator[Entity]:  # noqa: A002
         """Every one of them, page by page. `text_search` keeps names that begin with it, whatever the case."""
@@ -78,8 +82,11 @@ class NamedResources(Generic[Entity]):
             found = self.find(name)
             return found if found is not None and found.type == type else None
 
-        try:
+        def create() -> Entity:
             return create_idempotently(self._session, self._path, document, self._entity.from_json, find_like_this)
+
+        try:
+            return self._first_of_type_alone(type, create)
         except AlreadyExists as error:
             raise AlreadyExists(
                 f"The {self._entity.noun} {name!r} already exists at {self._session.url}.",
@@ -112,7 +119,18 @@ class NamedResources(Generic[Entity]):
         """Gives it another type; everything else stays."""
         # Where a type is the name of a profile (later generations), a given profile takes precedence over the type.
         profile = {key: None for key in ("deviceProfileId", "assetProfileId") if key in entity.raw}
-        return self.update(entity, type=type, **profile)
+        return self._first_of_type_alone(type, lambda: self.update(entity, type=type, **profile))
+
+    def _first_of_type_alone(self, type: str, change: Callable[[], Entity]) -> Entity:  # noqa: A002
+        """What `change` returns, which gives something this type. The first waits for nobody, and all others for it: a
+        server may make the profile of the type with it, and refuse a second request that does the same
+        (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
+        with self._creating:
+            if type not in self._types:
+                first = change()
+                self._types.add(type)
+                return first
+        return change()
 
     def update(self, entity: Entity, **changes: Any) -> Entity:
         """Saves it with changed fields, named as in the platform's JSON; everything else stays.

@@ -8,7 +8,7 @@ written (4.x: the newest).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ RANGE_PAGE = 10_000
 
 _ROWS_PER_REQUEST = 1000
 _KEYS_PER_REQUEST = 50
+_INTERVALS_PER_REQUEST = 700
+"""A later server refuses a query with more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,18 @@ class Point:
     """ms since the epoch."""
     value: Value | None
     """None only on servers that keep nulls."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPage:
+    """Points of one key, the newest first, as the server gave them."""
+
+    ts_ms: list[int]
+    """ms since the epoch, each once."""
+    values: list[Any]
+    """As the server prints them, mostly texts: see `values.decode_text`."""
+    complete_from_ms: int
+    """From here to the end that was asked for, these are all points there are."""
 
 
 Row = tuple[int, Mapping[str, Value]]
@@ -106,17 +120,23 @@ class Telemetry:
 
     def latest(self, entity: AnyEntity, keys: Sequence[str] | None = None) -> dict[str, Point | None]:
         """The latest point of each key, None for a key without any. Without `keys`: of every key there is."""
+        return {
+            key: None if found is None else Point(found[0], decode_text(found[1], key))
+            for key, found in self.latest_as_sent(entity, keys).items()
+        }
+
+    def latest_as_sent(self, entity: AnyEntity, keys: Sequence[str] | None = None) -> dict[str, tuple[int, Any] | None]:
+        """As `latest`: timestamp and value as the server prints it."""
         wanted = self.keys(entity) if keys is None else [_checked(key) for key in keys]
-        found: dict[str, Point | None] = dict.fromkeys(wanted)
-        for start in range(0, len(wanted), _KEYS_PER_REQUEST):
-            some = wanted[start : start + _KEYS_PER_REQUEST]
+        found: dict[str, tuple[int, Any] | None] = dict.fromkeys(wanted)
+        for some in _parts(wanted):
             document = self._session.request(
                 "GET", f"{telemetry_path(entity)}/values/timeseries", params={"keys": ",".join(some)}, expect=dict
             )
             for key in some:
-                points = _points(document, key)
+                times, values = _series(document, key)
                 # An unknown key comes back as null at the current time.
-                found[key] = points[0] if points and points[0].value is not None else None
+                found[key] = (times[0], values[0]) if values and values[0] is not None else None
         return found
 
     def range(self, entity: AnyEntity, key: str, start_ms: int, end_ms: int, limit: int | None = None) -> list[Point]:
@@ -125,45 +145,37 @@ class Telemetry:
         Every point there is, over as many requests as that takes.
         """
         _checked(key)
-        if limit is not None and limit < 1:
-            return []
-        points: dict[int, Point] = {}
-        before_ms = end_ms
-        # Asking from start - 1 and checking here gives the same where the start is exclusive (1.x, SQL) or not (1.x,
-        # Cassandra), which a client cannot know.
-        asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
-        while start_ms < before_ms and (limit is None or len(points) < limit):
+        points: list[Point] = []
+        while start_ms < end_ms and (limit is None or len(points) < limit):
             page_size = RANGE_PAGE if limit is None else min(RANGE_PAGE, limit - len(points) + 1)
-            document = self._session.request(
-                "GET",
-                f"{telemetry_path(entity)}/values/timeseries",
-                params={
-                    "keys": key,
-                    "startTs": asked_start_ms,
-                    "endTs": before_ms,
-                    "interval": 0,
-                    "limit": page_size,
-                    "agg": "NONE",
-                },
-                expect=dict,
-            )
-            page = _points(document, key)
-            fresh = {point.ts_ms: point for point in page if start_ms <= point.ts_ms < before_ms}
-            points |= fresh
-            if len(page) < page_size or not fresh:
-                break
-            before_ms = min(fresh)
-        ordered = [points[ts_ms] for ts_ms in sorted(points)]
-        return ordered if limit is None else ordered[-limit:]
+            page = self.pages(entity, [key], start_ms, end_ms, page_size)[key]
+            points += _decoded(page, key)
+            end_ms = page.complete_from_ms
+        return points[:limit][::-1]
 
     def newest(
         self, entity: AnyEntity, keys: Sequence[str], start_ms: int, end_ms: int, limit: int
     ) -> dict[str, list[Point]]:
         """As `range` with a limit of up to RANGE_PAGE, for several keys with one request (50 keys each)."""
+        # One more: the server may count the point just before the start.
+        pages = self.pages(entity, keys, start_ms, end_ms, limit + 1)
+        return {key: list(_decoded(page, key))[:limit][::-1] for key, page in pages.items()}
+
+    def pages(
+        self, entity: AnyEntity, keys: Sequence[str], start_ms: int, end_ms: int, limit: int
+    ) -> dict[str, SeriesPage]:
+        """Up to `limit` of the newest points of each key with start_ms <= ts < end_ms, by one request for 50 keys.
+
+        To go on, ask again with the page's `complete_from_ms` as the end, until that is `start_ms`: nothing is lost and
+        nothing comes twice.
+        """
+        # Asking from start - 1 and checking here gives the same where the start is exclusive (1.x, SQL) or not (1.x,
+        # Cassandra), which a client cannot know.
         asked_start_ms = start_ms - 1 if self._traits().start_may_be_exclusive else start_ms
-        wanted, found = [_checked(key) for key in keys], {}
-        for start in range(0, len(wanted), _KEYS_PER_REQUEST):
-            some = wanted[start : start + _KEYS_PER_REQUEST]
+        # Of two points one is within the range, if any is: the server may count one just before it or at its end.
+        limit = max(limit, 2)
+        found = {}
+        for some in _parts([_checked(key) for key in keys]):
             document = self._session.request(
                 "GET",
                 f"{telemetry_path(entity)}/values/timeseries",
@@ -172,15 +184,55 @@ class Telemetry:
                     "startTs": asked_start_ms,
                     "endTs": end_ms,
                     "interval": 0,
-                    # One more: the server may count the point just before the start.
-                    "limit": limit + 1,
+                    "limit": limit,
                     "agg": "NONE",
                 },
                 expect=dict,
             )
             for key in some:
-                points = {point.ts_ms: point for point in _points(document, key) if start_ms <= point.ts_ms < end_ms}
-                found[key] = [points[ts_ms] for ts_ms in sorted(points)][-limit:]
+                times, values = _series(document, key)
+                is_full = len(times) >= limit
+                if times and not (start_ms <= times[-1] and times[0] < end_ms and len(set(times)) == len(times)):
+                    inside = {ts: value for ts, value in zip(times, values, strict=True) if start_ms <= ts < end_ms}
+                    times, values = list(inside), list(inside.values())
+                found[key] = SeriesPage(times, values, min(times) if is_full and times else start_ms)
+        return found
+
+    def aggregates(
+        self, entity: AnyEntity, keys: Sequence[str], start_ms: int, end_ms: int, interval_ms: int, aggregation: str
+    ) -> dict[str, SeriesPage]:
+        """One value for each interval from `start_ms` on that has points, at the interval's middle, in any order.
+
+        Raises InvalidRequest on servers before 4.0, where points on the bounds of intervals are left out
+        (docs/servers/1.x.md#telemetry-over-rest, rows 16 and 18).
+        """
+        if self._traits().start_may_be_exclusive:
+            raise InvalidRequest(
+                f"The server at {self._session.url} is older than 4.0: its aggregates leave out points on the bounds of"
+                " intervals.",
+                hint="Read the points themselves, and aggregate them yourself.",
+            )
+        found = {key: SeriesPage([], [], start_ms) for key in keys}
+        step = interval_ms * _INTERVALS_PER_REQUEST
+        for begin in range(start_ms, end_ms, step):
+            for some in _parts([_checked(key) for key in keys]):
+                document = self._session.request(
+                    "GET",
+                    f"{telemetry_path(entity)}/values/timeseries",
+                    params={
+                        "keys": ",".join(some),
+                        "startTs": begin,
+                        "endTs": min(begin + step, end_ms),
+                        "interval": interval_ms,
+                        "limit": _INTERVALS_PER_REQUEST,
+                        "agg": aggregation,
+                    },
+                    expect=dict,
+                )
+                for key in some:
+                    times, values = _series(document, key)
+                    found[key].ts_ms.extend(times)
+                    found[key].values.extend(values)
         return found
 
     def keys(self, entity: AnyEntity) -> list[str]:
@@ -207,14 +259,23 @@ def _checked(key: str) -> str:
     return key
 
 
-def _points(document: Mapping[str, Any], key: str) -> list[Point]:
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + _KEYS_PER_REQUEST] for start in range(0, len(keys), _KEYS_PER_REQUEST))
+
+
+def _decoded(page: SeriesPage, key: str) -> Iterator[Point]:
+    return (Point(ts, decode_text(value, key)) for ts, value in zip(page.ts_ms, page.values, strict=True))
+
+
+def _series(document: Mapping[str, Any], key: str) -> tuple[list[int], list[Any]]:
+    """Timestamps and values of one key. A million points pass here: nothing is done for each that can be avoided."""
     series = document.get(key, [])
     if not isinstance(series, list):
         raise UnexpectedAnswer(f"The server gives a JSON {type(series).__name__} as the points of {key!r}.")
-    points = []
-    for item in series:
-        ts_ms = item.get("ts") if isinstance(item, dict) else None
-        if not isinstance(ts_ms, int) or isinstance(ts_ms, bool):
-            raise UnexpectedAnswer(f"The server gives a point of {key!r} without a timestamp.")
-        points.append(Point(ts_ms, decode_text(item.get("value"), key)))
-    return points
+    try:
+        times, values = [item["ts"] for item in series], [item.get("value") for item in series]
+    except (TypeError, KeyError, AttributeError):
+        times, values = [None], []
+    if not all(type(ts) is int for ts in times):
+        raise UnexpectedAnswer(f"The server gives a point of {key!r} without a timestamp.")
+    return times, values

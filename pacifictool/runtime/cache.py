@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
 from pacifictool.errors import RuntimeMissing, StorageFull
+from pacifictool.tools.folders import expanded, required_folder
 
 CACHE_VARIABLE = "PACIFICTOOL_CACHE"
 
@@ -26,14 +25,15 @@ _NEXT_TO_NOTHING_BYTES = 256 * 1024
 def default_cache_dir(environ: Mapping[str, str]) -> Path:
     """The folder for verified jars and the Java shim: $PACIFICTOOL_CACHE, else the user's cache folder."""
     if chosen := environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser().absolute()
-    return Path(platformdirs.user_cache_dir("pacifictool", appauthor=False))
+        return expanded(chosen).absolute()
+    return required_folder("cache", CACHE_VARIABLE)
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
     """The folder for checkpoints and the sandbox: $PACIFICTOOL_STATE, else the user's state folder."""
-    chosen = environ.get("PACIFICTOOL_STATE")
-    return Path(chosen or platformdirs.user_state_dir("pacifictool", appauthor=False)).expanduser()
+    if chosen := environ.get("PACIFICTOOL_STATE"):
+        return expanded(chosen)
+    return required_folder("state", "PACIFICTOOL_STATE")
 
 
 def disk_is_full(folder: Path, log: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pacifictool.errors import JavaMissing
 from pacifictool.runtime.cache import writing
+from pacifictool.tools.folders import expanded
 
 OLDEST = 17
 NEWEST = 25
@@ -135,7 +136,7 @@ def _from_java_home(environ: Mapping[str, str]) -> tuple[Path, str] | None:
     value = environ.get("JAVA_HOME")
     if not value:
         return None
-    home = Path(value).expanduser()
+    home = expanded(value)
     if not _is_program(home / "bin" / "java"):
         raise _UnusableError(f"is {home}, which holds no program bin/java")
     return _home_and_version(home)

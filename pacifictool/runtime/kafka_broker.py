@@ -21,6 +21,7 @@ from pacifictool.runtime.cache import disk_is_full, storage_full, writing
 from pacifictool.runtime.java import UTF8_FILE_NAMES, JavaRuntime
 from pacifictool.runtime.kafka_login import KafkaLogin
 from pacifictool.runtime.own_folder import BROKER, claim
+from pacifictool.runtime.plain_paths import plain_path
 from pacifictool.runtime.ports import LOOPBACK, check_port_free, free_ports
 from pacifictool.runtime.processes import ManagedProcess
 from pacifictool.settings import KafkaEndpoint
@@ -96,7 +97,7 @@ class KafkaBroker:
         self.controller_port = controller_port
         self._wanted_ports = (port, controller_port)
         self._java = java
-        self._class_path = ":".join(str(jar) for jar in jars)
+        self._class_path = ":".join(str(plain_path(jar.parent) / jar.name) for jar in jars)
         self._heap = heap
         self._environ = environ
         self._extra = dict(extra)

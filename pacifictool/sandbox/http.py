@@ -230,6 +230,36 @@ class TextPageLink:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TimePageLink:
+    """`limit` and `offset` of a query of 1.x for what is listed by time, the newest first: events and alarms."""
+
+    limit: int
+    before: int
+    """Only what was born before."""
+
+    @classmethod
+    def from_request(cls, request: Request) -> TimePageLink:
+        """Raises 400 refusals."""
+        limit, offset = number_parameter(request, "limit"), request.query_params.get("offset")
+        if limit < 1:
+            raise bad_request(f"Incorrect page link TimePageLink(limit={limit})")
+        return cls(limit, uuid_time(uuid_parameter(offset)) if offset else 2**62)
+
+    def page(self, data: Sequence[dict[str, Any]]) -> Response:
+        """Renders a page. A full page always claims that there is a next one."""
+        next_link = None
+        if len(data) >= self.limit:
+            next_link = {
+                "limit": self.limit,
+                "startTime": None,
+                "endTime": None,
+                "ascOrder": False,
+                "idOffset": data[-1]["id"]["id"],
+            }
+        return json_response({"data": data, "nextPageLink": next_link, "hasNext": next_link is not None})
+
+
 class Api:
     """Collects routes and makes the ASGI application of them."""
 

@@ -1,4 +1,4 @@
-"""REST: the event log, `GET /api/events/{type}/{id}[/{eventType}]?tenantId=&limit=`, newest first."""
+"""REST: the event log, `GET /api/events/{type}/{id}[/{eventType}]?tenantId=&limit=[&offset=]`, newest first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacifictool.sandbox.auth import SandboxUser
-from pacifictool.sandbox.http import Api, json_response, number_parameter, uuid_parameter
-from pacifictool.sandbox.ids import created_ms, uuid_of_time, uuid_time
-from pacifictool.sandbox.refusals import bad_request, forbidden
+from pacifictool.sandbox.http import Api, TimePageLink, uuid_parameter
+from pacifictool.sandbox.ids import created_ms, uuid_of_time
+from pacifictool.sandbox.refusals import forbidden
 from pacifictool.sandbox.store import Store
 
 
@@ -30,29 +30,15 @@ class EventController:
         tenant = str(uuid_parameter(query.get("tenantId", "")))
         if tenant != user.tenant:
             raise forbidden()
-        limit = number_parameter(request, "limit")
-        if limit < 1:
-            raise bad_request(f"Incorrect page link TimePageLink(limit={limit})")
+        link = TimePageLink.from_request(request)
         entity, kind = str(uuid_parameter(request.path_params["id"])), request.path_params["kind"]
         type_ = request.path_params.get("type")
-        offset = query.get("idOffset")
-        before = uuid_time(uuid_parameter(offset)) if offset else 2**62
         rows = self._store.rows(
             "SELECT born, type, body FROM event WHERE entity_id = ? AND entity_kind = ? AND tenant = ? AND born < ?"
             " AND (? IS NULL OR type = ?) ORDER BY born DESC LIMIT ?",
-            (entity, kind, tenant, before, type_, type_, limit),
+            (entity, kind, tenant, link.before, type_, type_, link.limit),
         )
-        data = [event_document(row, tenant, kind, entity) for row in rows]
-        next_link = None
-        if len(data) >= limit:
-            next_link = {
-                "limit": limit,
-                "startTime": None,
-                "endTime": None,
-                "ascOrder": False,
-                "idOffset": data[-1]["id"]["id"],
-            }
-        return json_response({"data": data, "nextPageLink": next_link, "hasNext": next_link is not None})
+        return link.page([event_document(row, tenant, kind, entity) for row in rows])
 
 
 def event_document(row: tuple[Any, ...], tenant: str, kind: str, entity: str) -> dict[str, Any]:

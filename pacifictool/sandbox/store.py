@@ -16,7 +16,7 @@ from typing import Any
 
 from pacifictool.errors import SandboxError, StorageFull
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -50,6 +50,15 @@ CREATE TABLE event (
   type TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX event_by_entity ON event (entity_id, born);
 """
+_SCHEMA_OF_ALARMS = """
+CREATE TABLE alarm (
+  born INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, originator_kind TEXT NOT NULL,
+  originator TEXT NOT NULL, type TEXT NOT NULL, severity TEXT NOT NULL, cleared INTEGER NOT NULL,
+  acknowledged INTEGER NOT NULL, start_ts INTEGER NOT NULL, end_ts INTEGER NOT NULL, ack_ts INTEGER NOT NULL,
+  clear_ts INTEGER NOT NULL, details TEXT NOT NULL);
+CREATE INDEX alarm_by_originator ON alarm (originator, born);
+"""
+"""What version 2 has more than version 1."""
 
 
 class Store:
@@ -75,12 +84,17 @@ class Store:
     def _prepare(self, path: Path) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            self._extend(_SCHEMA + _SCHEMA_OF_ALARMS)
+        elif version == 1:
+            self._extend(_SCHEMA_OF_ALARMS)
         elif version != SCHEMA_VERSION:
             raise SandboxError(
                 f"{path} was written by another version of pacifictool (schema {version}, not {SCHEMA_VERSION}).",
                 hint="Run `pacifictool sandbox reset`, or use another --data folder.",
             )
+
+    def _extend(self, schema: str) -> None:
+        self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
     def before_commit(self, write_out: Callable[[], None]) -> None:
         """Registers a function that writes its buffered rows whenever a commit is due."""
@@ -162,7 +176,7 @@ class Store:
 
     def newest(self) -> int:
         """The newest number that a stored row was born with."""
-        tables = ("entity", "credentials", "component", "event")
+        tables = ("entity", "credentials", "component", "event", "alarm")
         return max(
             row[0] or 0
             for table in tables

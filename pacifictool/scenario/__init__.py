@@ -4,10 +4,17 @@ A scenario is a TOML file; the tutorial's is the default and a package resource 
 """
 
 from pacifictool.scenario.aggregates import Aggregate
+from pacifictool.scenario.alarms import AlarmSpec
 from pacifictool.scenario.analytics import Analytics
 from pacifictool.scenario.devices import DeviceSpec, FleetSpec
 from pacifictool.scenario.forwarding import Bounds, ForwardingConfig
-from pacifictool.scenario.load import describe_validation_error, load_scenario, parse_scenario, tutorial_scenario
+from pacifictool.scenario.load import (
+    describe_validation_error,
+    load_scenario,
+    parse_scenario,
+    scenario_text,
+    tutorial_scenario,
+)
 from pacifictool.scenario.model import MAX_FLEET, AssetSpec, PlatformTypes, Scenario
 from pacifictool.scenario.names import (
     DEVICE_NAME,
@@ -26,6 +33,7 @@ __all__ = [
     "MAX_NAME_LENGTH",
     "READING_TIME",
     "Aggregate",
+    "AlarmSpec",
     "Analytics",
     "AssetSpec",
     "Attribute",
@@ -40,5 +48,6 @@ __all__ = [
     "describe_validation_error",
     "load_scenario",
     "parse_scenario",
+    "scenario_text",
     "tutorial_scenario",
 ]

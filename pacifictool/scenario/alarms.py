@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pacifictool.scenario.analytics import Analytics
 
 VALUES: Final = "values"
-"""All results by key, for keys that are no identifiers: `values["temp-celsius"] > 8`."""
+"""All results by key, for keys that are not identifiers: `values["temp-celsius"] > 8`."""
 
 _TOKEN: Final = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|\b(and|or|not)\b""")
 _SIGNS: Final = {"and": "&&", "or": "||", "not": "!"}
@@ -34,7 +34,7 @@ def compile_condition(expression: str) -> Any:
     try:
         return cel.compile(in_cel(expression))
     except ValueError as error:
-        raise ValueError(f"{expression!r} is no condition: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{expression!r} is not a condition: {str(error).splitlines()[0]}") from None
 
 
 def is_met(program: Any, values: Mapping[str, float]) -> bool:
@@ -76,10 +76,11 @@ class AlarmSpec(Table):
     """`[[alarms]]`: raised on the entity of each group of an analytics; cleared when the condition has ended."""
 
     type: Name
-    """Type of the alarm. Several with one type are one alarm, with the severity of the most urgent that holds."""
+    """Type of the alarm. Several with one type are one alarm of the entity, with the severity of the most urgent that
+    holds, whichever analytics they are of."""
 
     analytics: str
-    """Name of the analytics whose results are looked at."""
+    """Name of the analytics whose results are checked."""
 
     when: Annotated[str, AfterValidator(_check_condition)]
     """Condition on its results by key, in CEL: `"temperature > 8 and readings >= 10"`."""

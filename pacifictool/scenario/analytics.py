@@ -63,7 +63,7 @@ class Analytics(Table):
     """How long one call of the function may take."""
 
     memory: Annotated[int, Field(ge=64, le=65_536)] = 1024
-    """Mebibytes that the process that runs the function may use."""
+    """Mebibytes that the function may use, on top of what Python and pandas take."""
 
     files: tuple[str, ...] = ()
     """Further files that the function needs, such as models and modules of its own, relative to its own file."""

@@ -19,17 +19,15 @@ from pacifictool.scenario.version1 import refuse_version_1
 
 def tutorial_scenario() -> Scenario:
     """The tutorial: turbines 1 and 2 in Zone A, turbine 3 in Zone B, asset Zone A; the job creates Zone B."""
-    text = (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
-    return parse_scenario(text, source="the tutorial scenario")
+    return parse_scenario(scenario_text(None), source="the tutorial scenario")
 
 
-def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
-    """Reads and validates a scenario file. With `within`, the files that it names must be in that folder.
-
-    Raises ScenarioError with the file, the line or key and what to do.
-    """
+def scenario_text(path: Path | None) -> str:
+    """A scenario file as it is; None: the tutorial's. Raises ScenarioError."""
+    if path is None:
+        return (resources.files("pacifictool") / "resources" / "tutorial.toml").read_text(encoding="utf-8")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ScenarioError(
             f"There is no scenario file {path}.", hint="Check the path given with --scenario or PACIFICTOOL_SCENARIO."
@@ -38,7 +36,14 @@ def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
         raise ScenarioError(
             f"The scenario file {path} cannot be read: {file_fault(error)}.", hint="It must be a readable UTF-8 text."
         ) from error
-    return parse_scenario(text, source=str(path), folder=path.parent, within=within)
+
+
+def load_scenario(path: Path, *, within: Path | None = None) -> Scenario:
+    """Reads and validates a scenario file. With `within`, the files that it names must be in that folder.
+
+    Raises ScenarioError with the file, the line or key and what to do.
+    """
+    return parse_scenario(scenario_text(path), source=str(path), folder=path.parent, within=within)
 
 
 def parse_scenario(text: str, *, source: str, folder: Path | None = None, within: Path | None = None) -> Scenario:
@@ -97,7 +102,7 @@ def _describe_error(error: Any) -> str:
     return f"{place}: {message}" if place else message
 
 
-_LISTS_OF_TABLES = ("analytics", "devices", "assets")
+_LISTS_OF_TABLES = ("analytics", "alarms", "devices", "assets")
 _MESSAGES = {
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",

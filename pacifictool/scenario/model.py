@@ -140,9 +140,9 @@ class Scenario(Table):
 
     def result_unit(self, analytics: Analytics, key: str) -> str | None:
         """Its unit: its own, or that of the key that it is computed from if the function keeps it."""
-        aggregate = analytics.telemetry[key]
-        unit = self.units.get(aggregate.key) if aggregate.key is not None else None
-        if key in self.units or unit is None:
+        aggregate = analytics.telemetry.get(key)
+        unit = self.units.get(aggregate.key) if aggregate is not None and aggregate.key is not None else None
+        if key in self.units or unit is None or aggregate is None:
             return self.units.get(key)
         return f"{unit}/s" if aggregate.function == "rate" else unit if aggregate.keeps_unit else None
 
@@ -150,6 +150,19 @@ class Scenario(Table):
         """As `title`, for a result."""
         unit = self.result_unit(analytics, key)
         return f"{self.label(key)} ({unit})" if unit else self.label(key)
+
+    def keys_of(self, analytics: Analytics, found: Iterable[str]) -> tuple[str, ...]:
+        """The keys of its results. Only what it returns tells those of a function: they are the ones of `found`, on the
+        entity of a group, that nothing else in the scenario writes there."""
+        if analytics.function is None:
+            return tuple(analytics.telemetry)
+        place = analytics.entity_kind, analytics.entity_pattern
+        others = {
+            key for each in self.analytics if (each.entity_kind, each.entity_pattern) == place for key in each.telemetry
+        }
+        if analytics.entity_kind == "device":
+            others |= set(self.forwarding.telemetry)
+        return tuple(key for key in found if key not in others)
 
     def entity_type(self, kind: Literal["asset", "device"]) -> str:
         """Type of the entities of this kind."""

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from pacifictool.errors import SettingsError, file_fault
 from pacifictool.settings.kafka_policy import FILE_PROPERTIES, refuse_code, refuse_in_folder, with_login
 from pacifictool.settings.keys import FILE_KEYS, PATHS
+from pacifictool.tools.folders import user_folder
 
 PROJECT_FILE = "pacifictool.toml"
 
@@ -31,14 +30,14 @@ _NOT_IN_FOLDER = {
 
 def user_config_file() -> Path:
     """The configuration file of the user, which need not exist."""
-    return Path(platformdirs.user_config_dir("pacifictool", appauthor=False)) / "config.toml"
+    return (user_folder("config") or Path(os.devnull)) / "config.toml"
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
     """Reads the user's configuration file; {} when there is none. Raises SettingsError with the line of an error."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error

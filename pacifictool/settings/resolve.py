@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from pacifictool.settings.model import (
 from pacifictool.settings.properties import read_properties
 from pacifictool.settings.sources import Lookup, Sources
 from pacifictool.settings.trust import KAFKA_PREFIX, check_trust
+from pacifictool.tools.folders import expanded
 
 DEFAULT_USERNAME = "tenant@thingsboard.org"
 DEFAULT_LOOPBACK_PASSWORD = "tenant"  # noqa: S105 - the platform's published demo password, used on loopback only
@@ -141,7 +141,7 @@ def _kafka_properties(sources: Sources, lookup: Lookup) -> dict[str, str]:
 
 def _properties_file(sources: Sources, name: str, origin: Origin) -> tuple[dict[str, str], Origin]:
     """The properties of the file that is named by `origin`. They are trusted like their origin."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if origin.is_folder:
         properties = read_properties(path, lambda file: read_guarded(file.resolve()))
     else:
@@ -160,8 +160,7 @@ def _from_file(place: Path, name: str, value: str) -> str:
         return value
     if PureWindowsPath(value).is_absolute():
         return value
-    # Not expanduser, which raises an error of its own for a user that does not exist.
-    return str(place / os.path.expanduser(value))  # noqa: PTH111
+    return str(place / expanded(value))
 
 
 def _login(sources: Sources, lookup: Lookup, url: str, username: str) -> tuple[Secret | None, Secret | None]:
@@ -221,7 +220,7 @@ def _secret(sources: Sources, name: str, text: str, origin: Origin) -> Secret:
     if text == "-":
         content = sources.read_stdin().removeprefix("\ufeff")
     else:
-        path = Path(text).expanduser()
+        path = expanded(text)
         try:
             content = read_guarded(path.resolve()) if origin.is_folder else path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from pacifictool.errors import SettingsError
 from pacifictool.settings.files import PROJECT_FILE, read_config_file, read_folder_file
 from pacifictool.settings.keys import ENVIRONMENT, PATHS
 from pacifictool.settings.model import BUILT_IN, Level, Origin, SourcedSetting
+from pacifictool.tools.folders import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Lookup:
                 raise SettingsError(f"{key} in the configuration file must be a text.", hint="Put it in quotes.")
             # A path in a configuration file is relative to that file.
             if key in PATHS and value != "-":
-                return str(Path(origin.name).parent / Path(value).expanduser()), origin
+                return str(Path(origin.name).parent / expanded(value)), origin
             return value, origin
         return None
 
@@ -76,7 +77,7 @@ class Lookup:
     def path(self, key: str) -> Path | None:
         """The same as a path."""
         text = self.text(key)
-        return None if text is None else Path(text).expanduser()
+        return None if text is None else expanded(text)
 
     def note(self, name: str, value: str | None, origin: Origin = BUILT_IN) -> None:
         """Records a setting in effect; `value` None hides it."""

@@ -112,6 +112,7 @@ class Fleet:
         self._outage = OutageReporter(reporter, f"All {device_word(2)} are connected again.")
         self._started = time.monotonic()
         self._ended: float | None = None
+        self._stopped = False
 
     def run(self, stop: threading.Event | None = None) -> FleetSummary:
         """Runs until all devices have ended; after `stop` is set that takes at most 1.5 s.
@@ -185,6 +186,7 @@ class Fleet:
             seconds=(self._ended or now) - self._started,
             seed=self.seed,
             qos=self.options.qos,
+            stopped_by="stop" if self._stopped else "end",
         )
 
     # The run
@@ -196,7 +198,7 @@ class Fleet:
             self.loop.run_once()
             now = self.loop.now
             if stop.is_set() and not stopping:
-                stopping = True
+                stopping = self._stopped = True
                 for device in self._devices:
                     device.stop(now, STOP_TIMEOUT_SECONDS)
             if now >= next_show or stopping:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pacifictool.simulation.disturbances import Injection
 from pacifictool.simulation.reading import Outcome, Reading
@@ -106,11 +106,17 @@ class FleetSummary:
     seconds: float
     seed: int
     qos: int
+    stopped_by: Literal["stop", "end"] = "end"
+    """"stop": somebody ended it, before every device had ended by itself."""
 
     @property
     def complete(self) -> bool:
-        """Whether every reading that was due was delivered and no device was refused."""
-        return not (self.lost or self.unconfirmed or self.missed or self.refused) and self.connected == self.devices
+        """Whether the simulation went on to its end, every reading that was due was delivered and no device refused."""
+        return (
+            self.stopped_by == "end"
+            and not (self.lost or self.unconfirmed or self.missed or self.refused)
+            and self.connected == self.devices
+        )
 
     def as_document(self) -> dict[str, Any]:
         """For JSON output; times in milliseconds, rates per second."""
@@ -137,6 +143,7 @@ class FleetSummary:
             "seed": self.seed,
             "qos": self.qos,
             "complete": self.complete,
+            "stopped_by": self.stopped_by,
         }
 
 

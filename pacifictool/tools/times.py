@@ -12,6 +12,8 @@ from typing import Final
 _DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_LAST_MS: Final = 253_402_300_799_000
+
 
 def parse_duration(value: str | float) -> float:
     """Turns "10s", "500ms", "1.5m", "2h" or a plain number of seconds into seconds.
@@ -60,8 +62,8 @@ def age_text(seconds: float | None) -> str:
 
 
 def utc_time(ts_ms: int) -> datetime:
-    """A timestamp as a time in UTC."""
-    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
+    """A timestamp as a time in UTC; the end of the year 9999 for later ones, such as nanoseconds by mistake."""
+    return datetime.fromtimestamp(min(ts_ms, _LAST_MS) / 1000, tz=UTC)
 
 
 def utc_clock(ts_ms: int) -> str:
@@ -77,3 +79,9 @@ def local_clock(ts_ms: int) -> str:
 def utc_text(ts_ms: int) -> str:
     """Date and time in UTC, to the second: "2026-11-24 03:15:00Z"."""
     return f"{utc_time(ts_ms):%Y-%m-%d %H:%M:%SZ}"
+
+
+def utc_iso(ts_ms: int) -> str:
+    """Date and time in UTC as ISO 8601: "2026-11-24T03:15:00Z", with milliseconds where there are any."""
+    unit = "milliseconds" if ts_ms % 1000 else "seconds"
+    return utc_time(ts_ms).isoformat(timespec=unit).replace("+00:00", "Z")

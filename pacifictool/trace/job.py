@@ -281,6 +281,8 @@ class JobHops:
         return self._joined(self._windows, lambda each: texts[each.analytics.name]), notes
 
     def _read(self, wanted: ResultWindow, sink: str, where: str) -> tuple[str, list[str]]:
+        if wanted.analytics.function is not None and (without := self._without_results(wanted)) is not None:
+            return without, []
         is_asset = sink == "rest" and wanted.analytics.entity_kind == "asset"
         until = monotonic() + _READ_SECONDS
         while True:
@@ -292,11 +294,35 @@ class JobHops:
                 raise self._not_readable(wanted, entity, sink, where)
             self.pause(_POLL_SECONDS)
 
+    def _without_results(self, wanted: ResultWindow) -> str | None:
+        """Why the function gave no result for the group's entity; None when it did, or when that is not known any more.
+
+        Raises TraceStopped when it failed.
+        """
+        view, function = self._require_view(), wanted.analytics.function
+        outcome = view.outcome(wanted.analytics.name, join_group(wanted.group), wanted.end_ms)
+        if outcome is None or outcome.own:
+            return None
+        if outcome.failure is not None:
+            raise TraceStopped(
+                ProblemCode.FUNCTION_FAILED,
+                f"There is no result of {wanted.name}: {outcome.failure}",
+                "Correct the function, and start the job again. `pacifictool rejects` shows the traceback, and"
+                " `pacifictool analytics test` calls the function without a job.",
+            )
+        return f"none: {function} returned no result for {wanted.entity!r}"
+
+    def _keys(self, wanted: ResultWindow) -> list[str]:
+        """Those of the results that depend on the reading."""
+        if wanted.analytics.function is None:
+            return [key for key, each in wanted.analytics.telemetry.items() if each.depends_on(self.key)]
+        view = self._require_view()
+        outcome = view.outcome(wanted.analytics.name, join_group(wanted.group), wanted.end_ms)
+        return list(outcome.own or ()) if outcome is not None else view.function_keys(wanted.analytics.name)
+
     def _value(self, wanted: ResultWindow, entity: Asset | Device) -> float | None:
         """The first result of the window that depends on the reading and is defined."""
-        for key, aggregate in wanted.analytics.telemetry.items():
-            if not aggregate.depends_on(self.key):
-                continue
+        for key in self._keys(wanted):
             points = self.platform.telemetry.range(entity, key, wanted.ts_ms, wanted.ts_ms + 1)
             if points and isinstance(points[0].value, int | float):
                 return float(points[0].value)

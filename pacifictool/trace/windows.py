@@ -95,8 +95,12 @@ class ResultWindow:
 
 
 def taking(analytics: Iterable[Analytics], key: str) -> list[Analytics]:
-    """Those whose results depend on a reading of this key."""
-    return [each for each in analytics if any(result.depends_on(key) for result in each.telemetry.values())]
+    """Those whose results depend on a reading of this key; a function gets all readings."""
+    return [
+        each
+        for each in analytics
+        if each.function is not None or any(result.depends_on(key) for result in each.telemetry.values())
+    ]
 
 
 def result_words(scenario: Scenario, key: str) -> str:

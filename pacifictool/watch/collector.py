@@ -1,4 +1,4 @@
-"""Polls platform, topic and job, each in its own thread, and combines the results into a snapshot.
+"""Polls platform, alarms, topic and job, each in its own thread, and combines the results into a snapshot.
 
 A part that does not respond delays no other: the snapshot has its last state, or the reason why nothing is known.
 """
@@ -18,11 +18,13 @@ from pacifictool.errors import AuthenticationFailed, PacificToolError
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint
+from pacifictool.watch.alarms import POLL_SECONDS, AlarmPoller
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
-from pacifictool.watch.job import AskedWindow, JobPoller, Window, lag
-from pacifictool.watch.model import WAITING, AnalyticsView, JobState, PlatformState, Snapshot, WatchedTopicState
+from pacifictool.watch.job import AskedWindow, CountedWindow, JobPoller, lag
+from pacifictool.watch.model import AnalyticsView, PlatformState, Snapshot
 from pacifictool.watch.platform import PlatformPoller
+from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.topic import TopicPoller
 
 ONCE_SECONDS: Final = 6.0
@@ -73,30 +75,36 @@ class Collector:
         self._platform_poller = PlatformPoller(
             target.platform, scenario, entities=target.entities, devices=target.devices, clock_ms=clock_ms
         )
+        self._alarm_poller = AlarmPoller(target.platform)
         self._topic_poller = TopicPoller(target.kafka, topic)
         wanted = WantedJob.from_scenario(scenario, target.platform.url, target.mqtt)
         self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
         empty = tuple(AnalyticsView(each) for each in self._words.analytics)
         self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)
+        self._alarms = AlarmsState(pending=WAITING)
         self._topic = WatchedTopicState(topic, unknown=WAITING)
         self._job = JobState(unknown=WAITING)
-        self._counts: dict[Window, int] = {}
+        self._counts: dict[CountedWindow, int] = {}
         self._joined: PlatformState | None = None
         """The platform with the numbers of readings; None: not joined since the last poll."""
         self._refusal: PacificToolError | None = None
-        self._polls = dict.fromkeys(("platform", "topic", "job"), 0)
+        self._polls = dict.fromkeys(("platform", "alarms", "topic", "job"), 0)
         self._polled = threading.Condition()
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Starts the threads."""
-        for name, poll in (
-            ("platform", self._poll_platform),
-            ("topic", self._poll_topic),
-            ("job", self._poll_job),
+        each = self._interval_seconds
+        for name, poll, seconds in (
+            ("platform", self._poll_platform, each),
+            ("alarms", self._poll_alarms, max(each, POLL_SECONDS)),
+            ("topic", self._poll_topic, each),
+            ("job", self._poll_job, each),
         ):
-            thread = threading.Thread(target=self._keep_polling, args=(name, poll), name=f"watch-{name}", daemon=True)
+            thread = threading.Thread(
+                target=self._keep_polling, args=(name, poll, seconds), name=f"watch-{name}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -142,7 +150,7 @@ class Collector:
         """The newest known state of all parts."""
         now_ms, words = self._clock_ms(), self._words
         with self._polled:
-            topic, job = self._topic, self._job
+            topic, job, alarms = self._topic, self._job, self._alarms
             if self._joined is None:
                 views = tuple(_with_readings(each, self._counts) for each in self._platform.analytics)
                 self._joined = replace(self._platform, analytics=views)
@@ -152,6 +160,7 @@ class Collector:
             ts_ms=now_ms,
             description=words,
             platform=platform,
+            alarms=alarms,
             topic=topic,
             job=job,
             lag=behind,
@@ -160,14 +169,14 @@ class Collector:
             verdict=verdict_of(platform, topic, job, behind, now_ms=now_ms, words=words),
         )
 
-    def _keep_polling(self, name: str, poll: Callable[[], None]) -> None:
+    def _keep_polling(self, name: str, poll: Callable[[], None], seconds: float) -> None:
         while not self._closed.is_set() and self._refusal is None:
             started = monotonic()
             poll()
             with self._polled:
                 self._polls[name] += 1
                 self._polled.notify_all()
-            self._closed.wait(max(0.0, self._interval_seconds - (monotonic() - started)))
+            self._closed.wait(max(0.0, seconds - (monotonic() - started)))
 
     def _poll_platform(self) -> None:
         try:
@@ -180,6 +189,20 @@ class Collector:
                 # The last known state stays visible.
                 state = replace(self._platform, unknown=state.unknown, rate=None, reporting=None)
             self._platform, self._joined = state, None
+
+    def _poll_alarms(self) -> None:
+        with self._polled:
+            # Whose alarms to ask for is not known before.
+            while not self._polls["platform"] and not self._closed.is_set():
+                self._polled.wait(0.1)
+            entities, reason = self._platform.entities, self._platform.unknown
+        try:
+            state = self._alarm_poller.poll(entities) if entities else AlarmsState(unknown=reason)
+        except AuthenticationFailed as error:
+            self._refusal = error
+            state = AlarmsState(unknown=error.message)
+        with self._polled:
+            self._alarms = state if state.unknown is None else replace(self._alarms, unknown=state.unknown)
 
     def _poll_topic(self) -> None:
         state = self._topic_poller.poll()
@@ -216,7 +239,7 @@ class Collector:
         return asked[:_WINDOWS_ASKED]
 
 
-def _with_readings(view: AnalyticsView, counts: dict[Window, int]) -> AnalyticsView:
+def _with_readings(view: AnalyticsView, counts: dict[CountedWindow, int]) -> AnalyticsView:
     described = view.described
     groups = tuple(
         replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,8 @@ class Description:
     attributes: tuple[DescribedKey, ...]
     """Attributes of devices that are forwarded."""
     analytics: tuple[DescribedAnalytics, ...]
+    has_alarms: bool = False
+    """Whether the scenario declares alarms, or has functions, which may raise some."""
 
     @property
     def results(self) -> str:
@@ -124,6 +127,7 @@ def describe(scenario: Scenario) -> Description:
         ),
         attributes=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.attribute_keys),
         analytics=tuple(_described(scenario, each) for each in scenario.analytics),
+        has_alarms=bool(scenario.alarms) or any(each.function is not None for each in scenario.analytics),
     )
 
 
@@ -140,10 +144,18 @@ def _described(scenario: Scenario, analytics: Analytics) -> DescribedAnalytics:
         groups=scenario.group_word(analytics, 2),
         result=scenario.result_word(analytics),
         results=scenario.result_word(analytics, 2),
-        keys=tuple(
-            DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key))
-            for key in analytics.telemetry
-        ),
+        keys=described_keys(scenario, analytics, ()),
+    )
+
+
+def described_keys(scenario: Scenario, analytics: Analytics, found: Iterable[str]) -> tuple[DescribedKey, ...]:
+    """The keys of its results; `found`: on the entities of its groups, as only those tell the keys of a function.
+
+    Never empty: a function without results so far has the key "result".
+    """
+    keys = scenario.keys_of(analytics, found) or ("result",)
+    return tuple(
+        DescribedKey(key, scenario.result_title(analytics, key), scenario.result_unit(analytics, key)) for key in keys
     )
 
 

@@ -7,22 +7,15 @@ from urllib.parse import urlsplit
 
 from pacifictool.scenario.names import capitalised
 from pacifictool.watch.described import Description
-from pacifictool.watch.model import (
-    WAITING,
-    AnalyticsView,
-    FlowView,
-    GroupView,
-    HopView,
-    JobState,
-    PlatformState,
-    Verdict,
-    WatchedTopicState,
-)
+from pacifictool.watch.model import AnalyticsView, FlowView, GroupView, HopView, PlatformState, Verdict
 from pacifictool.watch.model import VerdictCode as Code
+from pacifictool.watch.states import WAITING, JobState, WatchedTopicState
 
 FLOWING, STILL, UNKNOWN = "flowing", "still", "unknown"
 BEHIND_SECONDS: Final = 30.0
 """A job with a lag of more than this many seconds of records (and one window) does not keep up."""
+_TO_THE_TOPIC_SECONDS: Final = 3.0
+"""A reading that the platform has had for this long is in the topic, if readings are forwarded."""
 
 
 def hops_of(
@@ -94,6 +87,8 @@ def _job(job: JobState, lag: int | None, words: Description) -> HopView:
     parts = ["lag not known" if lag is None else f"lag {lag:,}"]
     rejects = sum(job.rejects.values())
     parts.append(f"{rejects:,} invalid record{'' if rejects == 1 else 's'}")
+    if job.function_failures:
+        parts.append(f"{job.function_failures:,} function failure{'' if job.function_failures == 1 else 's'}")
     return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
 
 
@@ -130,7 +125,8 @@ def verdict_of(
         return Verdict(Code.NO_READINGS, f"No {words.device} publishes; `pacifictool simulate` starts them.")
     if topic.unknown is not None:
         return Verdict(Code.TOPIC_UNKNOWN, "Readings reach the platform; the rest of the data flow is not known.")
-    if topic.rate == 0:
+    # Rates are means over seconds: when the last reading has come, one of them falls to zero before the other.
+    if topic.rate == 0 and topic.still_seconds > platform.silent_seconds + _TO_THE_TOPIC_SECONDS:
         text = "Readings reach the platform, but not the Kafka topic; `pacifictool trace` finds out why."
         return Verdict(Code.NOT_FORWARDED, text)
     if job.is_running is False:

@@ -13,14 +13,14 @@ from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
 from pacifictool.analytics.windows import join_group
 from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.watch.model import JobState
+from pacifictool.watch.states import JobState
 
 BATCHES: Final = 5
 """Number of batches that the rate is measured over: records are counted in bursts, about one every two seconds."""
 _BETWEEN_BATCHES_MS: Final = 5_000
 """A job that planned its last batch longer ago than this has nothing to count or hangs."""
 
-Window = tuple[str, str, int]
+CountedWindow = tuple[str, str, int]
 """An analytics, the name of a group's entity, and the end of a window in ms since the epoch."""
 
 
@@ -43,7 +43,7 @@ class JobPoller:
         self._folders = folders
         self._clock_ms = clock_ms
 
-    def poll(self, topic_id: str | None, windows: Iterable[AskedWindow]) -> tuple[JobState, dict[Window, int]]:
+    def poll(self, topic_id: str | None, windows: Iterable[AskedWindow]) -> tuple[JobState, dict[CountedWindow, int]]:
         """The job, and the number of readings of each of `windows` that the state store still has.
 
         Never that of another platform or scenario. `topic_id`: ignore jobs of an earlier topic of this name; None: not
@@ -77,12 +77,13 @@ class JobPoller:
 
     def _read(
         self, folder: Path, identity: JobIdentity, windows: Iterable[AskedWindow]
-    ) -> tuple[JobState, dict[Window, int]]:
+    ) -> tuple[JobState, dict[CountedWindow, int]]:
         view = JobView(folder)
         try:
             counters = view.counters()
             counted, batches = view.next_offsets(), view.batches()[-BATCHES - 1 :]
             due, invalid = view.due_windows(), view.invalid_counts()
+            failures = view.function_failures(newest=1)
             counts = {}
             for asked in windows:
                 if asked.analytics not in identity.analytics:
@@ -104,6 +105,8 @@ class JobPoller:
             posted=counters.get("posted", 0),
             corrections=counters.get("corrections", 0),
             refused=counters.get("refused", 0),
+            function_failures=counters.get("function_failures", 0),
+            last_function_failure=failures[0].failure if failures else None,
             open_windows=due,
             rate=_rate(batches, self._clock_ms()) if runs else 0.0,
         ), counts

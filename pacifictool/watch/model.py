@@ -10,21 +10,19 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
-from pacifictool.rest import Value
+from pacifictool.rest import EntityId, Value
 from pacifictool.watch.choice import EVERYTHING, Choice, Shown, shown_of
 from pacifictool.watch.described import DescribedAnalytics, Description
+from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
 
 FRESH_SLIDES: Final = 2.5
 """A newest result older than this many times the interval between results, plus the delivery time, is stale."""
 
 _DELIVERY_MS: Final = 5_000
 
-WAITING: Final = "It has not responded yet."
-"""The value of `unknown` before a part has been polled for the first time."""
-
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultView:
     """The results of one window of a group, as stored on the platform."""
 
     ts_ms: int
@@ -47,11 +45,11 @@ class GroupView:
     """"asset" or "device"; None: not on the platform. The gateway sink writes to devices, also in place of assets."""
     group: tuple[str, ...] | None = None
     """The values of the keys that the analytics groups by; None: not known."""
-    results: tuple[Result, ...] = ()
+    results: tuple[ResultView, ...] = ()
     unknown: str | None = None
 
     @property
-    def latest(self) -> Result | None:
+    def latest(self) -> ResultView | None:
         return self.results[-1] if self.results else None
 
     def values(self) -> dict[str, float]:
@@ -179,8 +177,12 @@ class PlatformState:
     """Number of devices that send readings; an estimate when not all were polled."""
     rate: float | None = None
     """Readings per second that reach the platform, from all devices; an estimate when not all were polled."""
+    silent_seconds: float = 0.0
+    """How long ago the newest reading came."""
     notes: tuple[str, ...] = ()
     """What is left out, or shown page by page."""
+    entities: Mapping[EntityId, str] = field(default_factory=dict)
+    """Names of all groups' entities and devices that are watched, whose alarms are shown."""
     unknown: str | None = None
 
     @property
@@ -195,76 +197,6 @@ class PlatformState:
     def fresh(self, now_ms: int) -> int:
         """How many of them have a recent result."""
         return sum(len(each.fresh(now_ms)) for each in self.analytics)
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedTopicState:
-    """What was read from Kafka."""
-
-    name: str
-    topic_id: str | None = None
-    ends: dict[int, int] = field(default_factory=dict)
-    """By partition, the offset of the next record."""
-    rate: float | None = None
-    """Records per second."""
-    unknown: str | None = None
-
-    def as_document(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "partitions": len(self.ends) or None,
-            "records": sum(self.ends.values()) if self.ends else None,
-            "rate": None if self.rate is None else round(self.rate, 2),
-            "unknown": self.unknown,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """What was read from the job's folder on this machine."""
-
-    folder: str | None = None
-    target: str | None = None
-    """Where the results go, for example "rest http://localhost:8080"."""
-    is_running: bool | None = None
-    counted: dict[int, int] = field(default_factory=dict)
-    """By partition, the offset after the last record that was counted or rejected."""
-    records: int = 0
-    """Counted or rejected since the job's first start."""
-    rejects: dict[str, int] = field(default_factory=dict)
-    """Number by reason, since the job's first start."""
-    posted: int = 0
-    """Results that the platform acknowledged, corrections included."""
-    corrections: int = 0
-    refused: int = 0
-    open_windows: int | None = None
-    """(Window, group) pairs whose results are not delivered yet."""
-    rate: float | None = None
-    """Records per second."""
-    unknown: str | None = None
-
-    @property
-    def state(self) -> str:
-        """ "running", "stopped" or "unknown"."""
-        return "unknown" if self.is_running is None else "running" if self.is_running else "stopped"
-
-    def as_document(self, lag: int | None) -> dict[str, Any]:
-        known = self.is_running is not None
-        return {
-            "state": self.state,
-            "lag": lag,
-            "records": self.records if known else None,
-            "rejects": sum(self.rejects.values()) if known else None,
-            "rejects_by_reason": self.rejects,
-            "posted": self.posted if known else None,
-            "corrections": self.corrections if known else None,
-            "refused": self.refused if known else None,
-            "open_windows": self.open_windows,
-            "rate": None if self.rate is None else round(self.rate, 2),
-            "target": self.target,
-            "checkpoint": self.folder,
-            "unknown": self.unknown,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +263,7 @@ class Snapshot:
     ts_ms: int
     description: Description
     platform: PlatformState
+    alarms: AlarmsState
     topic: WatchedTopicState
     job: JobState
     lag: int | None
@@ -345,16 +278,24 @@ class Snapshot:
         """Whether the platform responded."""
         return self.platform.unknown is None
 
+    @property
+    def notes(self) -> list[str]:
+        """What is left out, or read in turn."""
+        pending = self.alarms.pending
+        return [*self.platform.notes, *self.alarms.notes, *([pending] if pending not in (None, WAITING) else [])]
+
     def as_document(
         self,
         *,
         history: int = 60,
         choice: Choice = EVERYTHING,
         history_of: Callable[[str, str], int] | None = None,
+        alarms: int | None = None,
     ) -> dict[str, Any]:
         """For `--output json` and the page, with up to `history` results per group. Contains no secret.
 
         `choice`: the groups to include. `history_of`: by the names of analytics and group instead of `history`.
+        `alarms`: how many; None: all.
         """
         platform, words = self.platform, self.description
         nothing = Choice(limit=0)
@@ -375,6 +316,8 @@ class Snapshot:
             ],
             "devices": [device.as_document(self.ts_ms) for device in platform.devices],
             "devices_total": platform.devices_total,
+            **self.alarms.as_document(alarms),
+            "alarms_expected": words.has_alarms,
             "platform": {
                 "url": platform.url,
                 "generation": platform.generation,
@@ -395,5 +338,5 @@ class Snapshot:
                 }
                 for flow in self.flows
             ],
-            "notes": list(platform.notes),
+            "notes": self.notes,
         }

@@ -7,6 +7,7 @@ are estimates.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,10 @@ from pacifictool.rest import EntityId, Platform, Point
 from pacifictool.scenario import Scenario
 from pacifictool.tools.rates import RATE_SECONDS
 from pacifictool.tools.threads import run_all
-from pacifictool.watch.described import DescribedAnalytics, Description, describe
+from pacifictool.watch.described import DescribedAnalytics, Description, describe, described_keys
 from pacifictool.watch.directory import LISTED, Directory, WatchedDevice, WatchedGroup
-from pacifictool.watch.model import WAITING, AnalyticsView, DeviceView, GroupView, PlatformState, Result
+from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, PlatformState, ResultView
+from pacifictool.watch.states import WAITING
 
 HISTORY: Final = 60
 """Results that are kept of each group."""
@@ -67,7 +69,13 @@ class PlatformPoller:
         and all others of its types."""
         self._platform = platform
         self._directory = Directory(platform, scenario, entities=entities, devices=devices)
+        self._scenario = scenario
         self._description: Description = describe(scenario)
+        self._described = {each.name: each for each in self._description.analytics}
+        """By name: the analytics, with the keys of functions as far as they are known."""
+        self._found_keys: dict[str, dict[str, None]] = {each.name: {} for each in scenario.analytics if each.function}
+        """By function: the keys on entities of its groups."""
+        self._keys_turn = 0
         self._telemetry_keys = scenario.forwarding.telemetry
         self._clock_ms = clock_ms
         self._results: dict[tuple[str, EntityId], dict[int, dict[str, float]]] = {}
@@ -99,6 +107,7 @@ class PlatformPoller:
         device_views = run_all([partial(self._device, device, at) for device in page], workers=WORKERS, name="watch")
         watched = groups[:GROUPS_WATCHED]
         turn = self._turn_of(watched)
+        self._find_keys(watched)
         views = run_all([partial(self._group, group) for group in turn], workers=WORKERS, name="watch")
         self._groups |= {(group.analytics, group.name): (view, at) for group, view in zip(turn, views, strict=True)}
         reporting = sum(device.is_reporting for device in device_views)
@@ -106,12 +115,14 @@ class PlatformPoller:
         return PlatformState(
             self._platform.url,
             generation=generation,
-            analytics=tuple(self._analytics(each, groups, watched, at) for each in self._description.analytics),
+            analytics=tuple(self._analytics(each, groups, watched, at) for each in self._described.values()),
             devices=tuple(device_views),
             devices_total=len(devices),
             reporting=round(reporting * share),
             rate=sum(device.rate or 0.0 for device in device_views) * share,
             notes=tuple(self._notes(len(groups), len(devices))),
+            entities={entity: group.name for group in watched for entity in group.entities}
+            | {device.id: device.name for device in devices if device.id is not None},
         )
 
     def _notes(self, groups: int, devices: int) -> Iterator[str]:
@@ -147,6 +158,21 @@ class PlatformPoller:
         self._group_turn = start + GROUPS_PER_POLL
         return (groups + groups)[start : start + GROUPS_PER_POLL]
 
+    def _find_keys(self, watched: list[WatchedGroup]) -> None:
+        """Asks one entity of each function for its keys of telemetry, another one with each poll."""
+        self._keys_turn += 1
+        for name, found in self._found_keys.items():
+            entities = [entity for group in watched if group.analytics == name for entity in group.entities]
+            if not entities:
+                continue
+            known = len(found)
+            with contextlib.suppress(NotFound):
+                keys = self._platform.telemetry.keys(entities[self._keys_turn % len(entities)])
+                found.update(dict.fromkeys(sorted(keys)))
+            if len(found) > known:
+                keys_now = described_keys(self._scenario, self._scenario.find_analytics(name), found)
+                self._described[name] = replace(self._described[name], keys=keys_now)
+
     def _analytics(
         self, described: DescribedAnalytics, groups: list[WatchedGroup], watched: list[WatchedGroup], at: float
     ) -> AnalyticsView:
@@ -165,7 +191,7 @@ class PlatformPoller:
 
     def _group(self, group: WatchedGroup) -> GroupView:
         if not group.entities:
-            kind = "device" if self._description.find(group.analytics).entity_kind == "device" else "asset or device"
+            kind = "device" if self._described[group.analytics].entity_kind == "device" else "asset or device"
             unknown = f"The platform has no {kind} of this name yet."
             return GroupView(group.name, None, group.group, unknown=unknown)
         views = [view for entity in group.entities if (view := self._group_at(group, entity)) is not None]
@@ -175,7 +201,7 @@ class PlatformPoller:
         return max(views, key=lambda view: view.latest.ts_ms if view.latest is not None else -1)
 
     def _group_at(self, group: WatchedGroup, entity: EntityId) -> GroupView | None:
-        described = self._description.find(group.analytics)
+        described = self._described[group.analytics]
         keys = [key.key for key in described.keys]
         now_ms = self._clock_ms()
         known = self._results.setdefault((group.analytics, entity), {})
@@ -197,7 +223,7 @@ class PlatformPoller:
                     known.setdefault(point.ts_ms, {})[key] = float(point.value)
         for ts_ms in sorted(known)[:-HISTORY]:
             del known[ts_ms]
-        results = tuple(Result(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
+        results = tuple(ResultView(ts_ms, dict(known[ts_ms])) for ts_ms in sorted(known))
         unknown = None if known else f"No {described.result} has been posted yet."
         return GroupView(group.name, entity.entity_type.lower(), group.group, results, unknown)
 

@@ -19,7 +19,7 @@ from rich.live import Live
 from pacifictool.console import Console
 from pacifictool.watch.choice import EVERYTHING, SORTS, Choice
 from pacifictool.watch.collector import Collector
-from pacifictool.watch.terminal import fitted, view
+from pacifictool.watch.terminal import ALARM_ROWS, fitted, view
 
 try:
     import termios
@@ -54,7 +54,9 @@ class Screen:
 
         with self._keyboard.listening(), live:
             self._loop(collector, live, interval_seconds, stop, deadline)
-        console.print(view(collector.snapshot(), width=console.width, rows=_FINAL_ROWS, choice=self._choice))
+        console.print(
+            view(collector.snapshot(), width=console.width, rows=_FINAL_ROWS, alarms=ALARM_ROWS, choice=self._choice)
+        )
 
     def _loop(
         self,

@@ -12,11 +12,14 @@ from rich.table import Table
 from pacifictool.console import Console, styled
 from pacifictool.scenario.names import capitalised
 from pacifictool.tools.times import age_text, local_clock
+from pacifictool.watch.alarm_table import alarm_lines
 from pacifictool.watch.choice import EVERYTHING, Choice, Shown
 from pacifictool.watch.model import AnalyticsView, DeviceView, GroupView, Snapshot, VerdictCode
 
 _DOTS = {"flowing": ("●", "green"), "still": ("○", "yellow"), "unknown": ("?", "magenta")}
 BARS: Final = "▁▂▃▄▅▆▇█"
+ALARM_ROWS: Final = 5
+"""Alarms on a terminal's screen, at most: the results are below."""
 _NARROW = 100
 """Below this number of columns, the hops are listed one below the other."""
 _SLIM, _VERY_SLIM = 70, 50
@@ -33,10 +36,10 @@ def fitted(snapshot: Snapshot, console: Console, hint: str, choice: Choice = EVE
     everything = len(snapshot.platform.devices) + sum(
         len(view.chosen(choice, snapshot.ts_ms).items) for view in _views(snapshot, choice)
     )
-    for brief in (False, True):
+    for brief, alarms in ((False, ALARM_ROWS), (False, 0), (True, 0)):
         rows = everything
         while True:
-            shown = view(snapshot, width=width, rows=rows, hint=hint, brief=brief, choice=choice)
+            shown = view(snapshot, width=width, rows=rows, alarms=alarms, hint=hint, brief=brief, choice=choice)
             excess = len(console.render_lines(shown, pad=False)) - height
             if excess <= 0 or (brief and rows <= 1):
                 return shown
@@ -51,12 +54,13 @@ def view(
     *,
     width: int,
     rows: int | None = None,
+    alarms: int | None = None,
     hint: str = "",
     brief: bool = False,
     choice: Choice = EVERYTHING,
 ) -> RenderableType:
-    """The whole view, with `rows` rows for groups and devices together (None: all); `brief` leaves out the hops and the
-    job. `hint` is in the first line; `choice`: the groups to show."""
+    """The whole view, with `rows` rows for groups and devices together and `alarms` for alarms (None: all); `brief`
+    leaves out the hops and the job. `hint` is in the first line; `choice`: the groups to show."""
     platform, views = snapshot.platform, _views(snapshot, choice)
     chosen = [each.chosen(choice, snapshot.ts_ms) for each in views]
     counts, devices = [len(each.items) for each in chosen], len(platform.devices)
@@ -67,6 +71,8 @@ def view(
     parts: list[RenderableType] = [_title(snapshot, hint)]
     if not brief:
         parts += ["", *_hops(snapshot, width), *_reasons(snapshot)]
+        parts.append("")
+    parts += alarm_lines(snapshot, width, alarms)
     parts.append("")
     for each, groups, count in zip(views, chosen, counts, strict=True):
         if count or not brief:
@@ -74,7 +80,7 @@ def view(
     if devices or not brief:
         parts.append(_devices(snapshot, devices, width))
     if not brief:
-        parts += [_job(snapshot), *(styled(note, style="dim") for note in platform.notes)]
+        parts += [_job(snapshot), *(styled(note, style="dim") for note in snapshot.notes)]
     return Group(*parts)
 
 
@@ -179,11 +185,10 @@ def _group_row(
         reason.truncate(max(bars, 12), overflow="ellipsis")
         return group.name, ["–" for _ in keys], "–", "–", reason
     style = "bold" if group.is_fresh(now_ms, view.described, view.round_ms) else "yellow"
-    values = group.values()
     series = [result.values[keys[0]] for result in group.results if keys[0] in result.values]
     return (
         group.name,
-        [styled(value_text(values.get(key)), style=style) for key in keys],
+        [styled(result_text(group, key), style=style) for key in keys],
         age_text(group.age_seconds(now_ms, view.described)),
         "?" if latest.readings is None else f"{latest.readings:,}",
         styled(sparkline(series, bars), style="cyan"),
@@ -262,6 +267,9 @@ def _job(snapshot: Snapshot) -> RenderableType:
     if rejects:
         reason, count = next(iter(job.rejects.items()))
         text.append("\n     ").append_text(styled(f"most invalid: {count:,} x {reason}", style="yellow"))
+    if job.last_function_failure is not None:
+        failure = f"{job.function_failures:,} windows without results: {job.last_function_failure}"
+        text.append("\n     ").append_text(styled(failure, style="yellow"))
     return text
 
 
@@ -278,6 +286,8 @@ def line(snapshot: Snapshot, choice: Choice = EVERYTHING) -> str:
     if snapshot.job.unknown is None:
         lag = "not known" if snapshot.lag is None else f"{snapshot.lag}"
         parts.append(f"job {snapshot.job.state}, lag {lag}, {sum(snapshot.job.rejects.values())} invalid records")
+    if snapshot.alarms.alarms:
+        parts.append(snapshot.alarms.summary)
     if snapshot.verdict.code is not VerdictCode.FLOWING:
         parts.append(snapshot.verdict.text)
     return " | ".join(parts)
@@ -288,9 +298,8 @@ def _group_text(group: GroupView, view: AnalyticsView, snapshot: Snapshot) -> st
     owner = f"{described.name}: " if len(snapshot.platform.analytics) > 1 else ""
     if latest is None:
         return f"{owner}{group.name} –"
-    values = group.values()
-    texts = [f"{key.title} {value_text(values.get(key.key))}" for key in described.keys]
-    shown = value_text(values.get(described.keys[0].key)) if len(texts) == 1 else ", ".join(texts)
+    texts = [f"{key.title} {result_text(group, key.key)}" for key in described.keys]
+    shown = result_text(group, described.keys[0].key) if len(texts) == 1 else ", ".join(texts)
     readings = "" if latest.readings is None else f", {latest.readings} readings"
     return f"{owner}{group.name} {shown} ({age_text(group.age_seconds(snapshot.ts_ms, described))}{readings})"
 
@@ -303,6 +312,12 @@ def value_text(value: float | str | None, digits: int = 2) -> str:
     if value is None:
         return "–"
     return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def result_text(group: GroupView, key: str) -> str:
+    """The newest value of a key: without decimals where all its values are whole numbers, as counts are."""
+    values = [result.values[key] for result in group.results if key in result.values]
+    return value_text(values[-1] if values else None, 0 if all(map(float.is_integer, values)) else 2)
 
 
 def rate_text(rate: float | None) -> str:

@@ -9,7 +9,7 @@ from pacifictool.errors import KafkaError, SettingsError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.settings import KafkaEndpoint
 from pacifictool.tools.rates import RateMeter
-from pacifictool.watch.model import WatchedTopicState
+from pacifictool.watch.states import WatchedTopicState
 
 TIMEOUT_SECONDS: Final = 3.0
 _DESCRIBE_EVERY_SECONDS: Final = 10.0
@@ -26,6 +26,8 @@ class TopicPoller:
         self._info: TopicInfo | None = None
         self._described_at = 0.0
         self._meter = RateMeter()
+        self._total: int | None = None
+        self._grew_at = 0.0
 
     def poll(self) -> WatchedTopicState:
         """The topic now; takes up to TIMEOUT_SECONDS per request. A failure is reported in `unknown`."""
@@ -40,13 +42,17 @@ class TopicPoller:
                     self._topic, unknown="The topic does not exist yet; `pacifictool setup` creates it."
                 )
             ends = self._admin.offsets(self._topic)
+            now, total = monotonic(), sum(ends.values())
+            if total != self._total:
+                self._total, self._grew_at = total, now
             return WatchedTopicState(
-                self._topic, info.topic_id, ends, rate=self._meter.add(monotonic(), sum(ends.values()))
+                self._topic, info.topic_id, ends, self._meter.add(now, total), still_seconds=now - self._grew_at
             )
         except (KafkaError, SettingsError) as error:
             # A client that has lost its broker reconnects slowly.
             self._admin, self._info = None, None
             self._meter.reset()
+            self._total = None
             return WatchedTopicState(self._topic, unknown=error.message)
 
     def _describe(self, admin: KafkaAdmin) -> TopicInfo | None:

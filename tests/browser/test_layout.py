@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.report.facts import Band, Batch, Job, Window
+from pacifictool.report.facts import Band, Batch, Job, WindowFacts
 from pacifictool.report.write import write_report
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import parse_scenario, tutorial_scenario
@@ -88,7 +88,7 @@ def test_a_chart_that_cannot_be_loaded_points_to_the_table(blank_page: BlankPage
 def test_labels_of_a_report_cover_no_title_at_360_pixels(blank_page: BlankPage, tmp_path: Path) -> None:
     begin = 1_795_477_550_000
     ends = [begin + 10_000 * number for number in range(1, 30)]
-    windows = tuple(Window(end, 32.5, 100, 31.0, 34.0, 32.5) for end in ends)
+    windows = tuple(WindowFacts(end, 32.5, 100, 31.0, 34.0, 32.5) for end in ends)
     groups = [zone(name, [Band("Wind Turbine 1", 30, 35)], windows) for name in ("Zone A", "Zone B")]
     job = Job("job", "rest", running=True, lag=0, batches=tuple(Batch(end, 100, 1.0, 2.0) for end in ends), rejects=())
     write_report(report(zones(groups), begin, job=job), tmp_path / "run.html")
@@ -201,7 +201,7 @@ def test_groups_by_the_hundred_are_searched_sorted_and_cut(
 
 def test_a_dark_report_has_dark_colours_throughout(blank_page: BlankPage, tmp_path: Path) -> None:
     begin = 1_795_477_550_000
-    windows = [Window(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5)]
+    windows = [WindowFacts(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5)]
     write_report(
         report(zones([zone("Zone A", [Band("Wind Turbine 1", 30, 35)], windows)]), begin), tmp_path / "run.html"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from pacifictool.display import one_line
 from pacifictool.local.launcher import SandboxProcess
-from pacifictool.report.facts import Band, Window
+from pacifictool.report.facts import Band, WindowFacts
 from pacifictool.report.write import write_report
 from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import tutorial_scenario
@@ -92,7 +92,7 @@ def test_every_name_is_escaped_by_the_page_as_by_the_terminal(platform: Platform
 
 def test_a_report(blank_page: BlankPage, tmp_path: Path) -> None:
     begin = 1_795_477_550_000
-    windows = tuple(Window(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5))
+    windows = tuple(WindowFacts(begin + 10_000 * number, 32.5, 100, 31.0, 34.0, 32.5) for number in range(1, 5))
     groups = [zone(name, [Band(name, 30, 35)], windows) for name in CHARTED]
     facts = report(zones(groups), begin)
     write_report(facts, tmp_path / "run.html")

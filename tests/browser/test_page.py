@@ -225,7 +225,7 @@ def test_the_table_says_what_the_chart_shows(page: Page, pipeline: Pipeline) -> 
     asset = pipeline.platform.assets.find("Zone A")
     assert asset is not None
 
-    def known() -> set[str]:
+    def posted() -> set[str]:
         now_ms = time.time_ns() // 1_000_000
         return {two_digits(point.value) for point in pipeline.platform.telemetry.range(asset, "windSpeed", 0, now_ms)}
 
@@ -238,8 +238,8 @@ def test_the_table_says_what_the_chart_shows(page: Page, pipeline: Pipeline) -> 
         return set(map(two_digits, page.evaluate("document.querySelector('.chart > div').data[0].y.slice(-3)")))
 
     # The page shows a correction a little later than REST does.
-    wait_until(lambda: cells() <= known(), "the cells")
-    wait_until(lambda: drawn() <= known(), "the points")
+    wait_until(lambda: cells() <= posted(), "the cells")
+    wait_until(lambda: drawn() <= posted(), "the points")
     page.get_by_role("button", name="Chart").click()
 
 

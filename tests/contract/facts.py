@@ -7,6 +7,10 @@ from typing import Final
 
 _OF_1 = "docs/servers/1.x.md#"
 _OF_4 = "docs/servers/4.x.md#"
+_OF_ALARMS = tuple(
+    f"docs/servers/alarms.md#{section}"
+    for section in ("creating-and-updating", "clearing-and-acknowledging", "reading", "refusals")
+)
 
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "1": (f"{_OF_1}login-and-tokens", f"{_OF_1}errors"),
@@ -17,6 +21,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "6": (f"{_OF_1}mqtt", f"{_OF_1}gateway", f"{_OF_1}http-device-api"),
     "7": (f"{_OF_1}forwarding-to-kafka",),
     "8": (f"{_OF_1}filters-and-templates",),
+    "9": _OF_ALARMS,
     "modern 1": (
         f"{_OF_4}login-and-tokens",
         f"{_OF_4}api-keys",
@@ -28,6 +33,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "modern 4": (f"{_OF_4}telemetry-over-rest", f"{_OF_4}attributes-over-rest"),
     "modern 5": (f"{_OF_4}mqtt", f"{_OF_4}gateway", f"{_OF_4}http-device-api"),
     "modern 6": (f"{_OF_4}dashboards",),
+    "modern 7": _OF_ALARMS,
 }
 """The sections of the documentation that state a fact, by the identifier that tests use."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from tests.support.snapshots import Snapshot, restore, snapshot
 DOCS = ROOT / "docs"
 WITH_A_STACK = [DOCS / "howto" / "real-server.md"]
 ALONE = [DOCS / "tutorial.md"]
+WITHOUT_SERVER = [DOCS / "your-analytics.md"]
 
 
 def test_every_page_with_blocks_to_run_is_run_here() -> None:
     runnable = [page for page in PAGES if any((block.directive or "").startswith("run") for block in blocks_of(page))]
-    assert runnable == sorted(WITH_A_STACK + ALONE)
+    assert runnable == sorted(WITH_A_STACK + ALONE + WITHOUT_SERVER)
 
 
 @pytest.mark.long
@@ -54,6 +56,19 @@ def test_a_page_for_a_real_server(page: Path, stack: LocalStack, tmp_path: Path)
         assert snapshot(stack.platform.url) == before
     finally:
         restore(stack.platform.url, before)
+
+
+@pytest.mark.parametrize("page", WITHOUT_SERVER, ids=lambda page: page.stem)
+def test_a_page_that_needs_no_server(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    environ = {
+        "PACIFICTOOL_STATE": str(tmp_path / "state"),
+        "TMPDIR": str(tmp_path),
+        "PACIFICTOOL_URL": "http://127.0.0.1:9",
+    }
+    assert Reader(tmp_path, environ).read(page) > 4
+    function = next(block.text for block in blocks_of(page) if block.language == "python")
+    assert function in (tmp_path / "level.py").read_text(encoding="utf-8")
 
 
 def test_forms_that_agree_and_forms_that_do_not() -> None:

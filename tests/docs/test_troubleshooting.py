@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pacifictool import troubleshooting
 from pacifictool.errors import NotFound, PacificToolError, kind_name
 from pacifictool.problems import ProblemCode
 
@@ -31,6 +32,11 @@ def test_every_error_says_where_its_entry_is() -> None:
     page, _, anchor = NotFound("There is no such thing.").as_document()["error"]["help"].partition("#")
     assert (ROOT / page).is_file()
     assert anchor in entries(BY_KIND)
+
+
+def test_the_command_help_has_every_entry() -> None:
+    assert list(troubleshooting.entries()) == [*entries(BY_KIND), *entries(BY_CODE)]
+    assert all(text for text in troubleshooting.entries().values())
 
 
 def test_every_problem_of_doctor_and_trace_has_an_entry_and_every_entry_is_a_problem() -> None:

@@ -49,7 +49,7 @@ def examine(
 ) -> dict[str, Any]:
     """Runs doctor; returns its document, with which the exit code agrees.
 
-    Its time limits are ten times longer, because a busy machine is no fault of the deployment; with `is_limited` they
+    Its time limits are ten times longer, because a busy machine is not a fault of the deployment; with `is_limited` they
     are the real ones.
     """
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +119,7 @@ def test_what_a_person_reads(deployment: Deployment) -> None:
     assert outcome.code == 1
     assert re.search(r"✗ +Topic +Topic winds\d does not exist at .+\n +→ pacifictool setup\n", outcome.stdout)
     assert "checks failed: Topic.\n  → pacifictool setup\n" in outcome.stderr
-    assert "docs/troubleshooting.md#topic-missing" in outcome.stderr
+    assert "pacifictool help topic-missing" in outcome.stderr
     deployment.set_up()
 
 

@@ -101,7 +101,7 @@ def test_what_a_person_reads(deployment: Deployment) -> None:
     assert re.search(r"✗ +Accepted over MQTT +stopped here\n", outcome.stdout)
     assert f"\n✗ Nothing listens at mqtt://{DEAD}.\n→ Start the platform" in outcome.stdout
     assert "Error: The reading did not get past “Accepted over MQTT”: mqtt-unreachable.\n" in outcome.stderr
-    assert "docs/troubleshooting.md#mqtt-unreachable" in outcome.stderr
+    assert "pacifictool help mqtt-unreachable" in outcome.stderr
 
 
 # --- what is wrong with the platform, its devices, the topic ----------------------------------------------------------

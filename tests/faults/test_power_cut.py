@@ -29,6 +29,7 @@ def test_after_a_power_cut_at_any_point_every_value_is_right(stack: LocalStack, 
     assert outcome.windows > 25 * 100
     assert outcome.values > 25 * 300
     assert outcome.corrections > 0
+    assert outcome.alarms > 25
 
 
 @pytest.mark.long

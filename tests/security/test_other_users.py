@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.support import other_user
 from tests.support.command_line import kept_variables
 from tests.support.demo_result import assert_held
 from tests.support.four_analytics import MEAN_KEY, document_of, four_analytics
-from tests.support.open_sockets import OpenSocket, family, open_sockets
+from tests.support.open_sockets import OpenSocket, family, open_sockets, socket_paths
 from tests.support.oracle import compare_values, expected_of, read_platform, result_keys
 from tests.support.other_user import DEMO_TOKEN, MARK, as_another_user, demo_keys
 from tests.support.waiting import wait_until
@@ -37,6 +38,14 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 TOPIC = "winds"
 SCENARIO = four_analytics(TOPIC, devices=[("Turbine 1", "Zone A", 5), ("Turbine 2", "Zone B", 5)])
 DOCUMENT = document_of(SCENARIO)
+FUNCTION = """
+[[analytics]]
+name = "own"
+group_by = ["geoZone"]
+window = 2
+function = "own:count"
+entity = "{geoZone} own"
+"""
 
 EXPLAINED = {
     ("platform", "tcp"): 2,  # REST with the page, and MQTT
@@ -139,6 +148,7 @@ class Tried:
     programs: UserPrograms
     sandbox: dict[str, Any]
     open_sockets: set[OpenSocket]
+    socket_paths: list[str]
     report: dict[str, Any]
 
     def found(self, role: str) -> dict[str, list[str]]:
@@ -150,10 +160,15 @@ class Tried:
         return {key: got for key, got in tried.items() if got}
 
 
+def _posted(url: str, key: str) -> Any:
+    return read_platform(url, {"asset": {key}}).values
+
+
 @pytest.fixture(scope="module")
 def tried(open_folder: Path) -> Iterator[Tried]:
     programs = UserPrograms(open_folder)
-    (open_folder / "scenario.toml").write_text(SCENARIO)
+    (open_folder / "scenario.toml").write_text(SCENARIO + FUNCTION)
+    (open_folder / "own.py").write_text("def count(readings):\n    return {'called': len(readings)}\n")
     sandbox = programs.call("sandbox", "up", "--free-ports")
     try:
         programs.roots.append(sandbox["pid"])
@@ -167,13 +182,16 @@ def tried(open_folder: Path) -> Iterator[Tried]:
         programs.start("aggregate", "--starting-offsets", "earliest", **reached)
         programs.start("simulate", "--metrics", "0", **reached)
         programs.start("watch", "--web", "--no-open", **reached)
-        programs.wait_for(lambda: read_platform(sandbox["url"], {"asset": {MEAN_KEY}}).values, "a mean")
+        for key in (MEAN_KEY, "called"):
+            programs.wait_for(partial(_posted, sandbox["url"], key), f"a {key}")
         programs.wait_for(
             lambda: {"simulate", "watch"} <= {each.role for each in programs.found_sockets()}, "all ports"
         )
         found = programs.found_sockets()
+        paths = socket_paths(family(programs.roots))
         report = as_another_user(
             {
+                "sockets": paths,
                 "ports": sorted(each.port for each in found if each.kind == "tcp"),
                 "brokers": [each.port for each in found if each.role == "broker"],
                 "token": DEMO_TOKEN,
@@ -182,7 +200,7 @@ def tried(open_folder: Path) -> Iterator[Tried]:
                 "pids": [process.pid for process in family(programs.roots)],
             }
         )
-        yield Tried(programs, sandbox, found, report)
+        yield Tried(programs, sandbox, found, paths, report)
     finally:
         programs.end()
         programs.call("sandbox", "down")
@@ -204,6 +222,12 @@ def test_another_user_gets_nothing_from_the_ports_of(role: str, tried: Tried) ->
 def test_another_user_gets_nothing_from_the_job(role: str, tried: Tried) -> None:
     if any(opening.role == role for opening in tried.open_sockets):  # a job without any port is as good
         assert tried.found(role) == {}
+
+
+def test_python_workers_listen_in_the_file_system_only(tried: Tried) -> None:
+    assert tried.socket_paths  # and nobody else could connect: see the next test
+    commands = {opening.role for opening in tried.open_sockets}
+    assert not [command for command in commands if "pyspark" in command or "function_child" in command]
 
 
 def test_another_user_reads_no_file_and_reaches_no_process(tried: Tried) -> None:

@@ -2,7 +2,7 @@
 
 One run of the real job, on real Kafka and real Spark, is recorded with strace. Each case picks a point in it, loses a random
 subset of what was not synced by then, starts the job on the rest, and compares every value of
-four analytics that the platform shows afterwards with those computed independently from the topic. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
+five analytics, one of them a function, and every alarm that the platform shows afterwards with those computed independently from the topic. `make crash-simulation CASES=300 SEED=1` runs it and prints one JSON
 line at the end.
 """
 
@@ -42,11 +42,14 @@ from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
-from tests.support.four_analytics import document_of, four_analytics, four_rules, record
+from tests.support.alarm_oracle import Alarms, wanted_alarms
+from tests.support.alarm_platform import AlarmPlatform, ModelAlarm
+from tests.support.four_analytics import document_of, four_analytics, four_rules, record, swing
 from tests.support.local_spark import local_spark
 from tests.support.oracle import differences, expected_of
 from tests.support.random_scenarios import Expected, Place
-from tests.support.recorded_job import BATCH_RECORDS, LATENESS_SECONDS
+from tests.support.recorded_job import BATCH_RECORDS, LATENESS_SECONDS, WINDY
+from tests.support.topic_runner import TopicRunner
 from tests.support.unsynced_files import SYSTEM_CALLS, Disk, Event, read_trace
 
 Shown = dict[Place, float]
@@ -67,6 +70,8 @@ class Outcome:
     windows: int = 0
     """Windows compared: those of all groups of all analytics, in each case."""
     values: int = 0
+    alarms: int = 0
+    """Alarms that had to be active in the end, of all cases."""
     corrections: int = 0
     """Results that the restarted jobs and the runs before them had to post once more, as the restarted jobs count."""
     differences: list[str] = field(default_factory=list)
@@ -79,6 +84,7 @@ class Outcome:
             "cases": self.cases,
             "windows": self.windows,
             "values": self.values,
+            "alarms": self.alarms,
             "corrections": self.corrections,
             "differences": len(self.differences),
             "first": self.differences[:3],
@@ -113,11 +119,14 @@ class CrashSimulation:
         self._platform_file = folder / "platform.jsonl"
         self._events: list[Event] = []
         self._expected = Expected({}, {}, set())
+        self._alarms: Alarms = {}
+        self._rules = four_rules(self._topic, lateness=LATENESS_SECONDS, function=True, windy=WINDY)
+        self._runner = TopicRunner(self._endpoint, self._topic, self._rules, {"swings": swing})
 
     def record(self, *, careless: bool = False) -> int:
         """Runs the job and records it; returns the number of its system calls. `careless`: it never syncs."""
         KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1, timestamp_type=CREATE_TIME)
-        self._run_job(self._folder / "warm-up", {})  # compiles the Java
+        self._run_job(self._folder / "warm-up", {}, AlarmPlatform())  # compiles the Java
         with self._feed():
             trace = self._folder / "trace"
             gateway = self._spark.gateway
@@ -151,10 +160,10 @@ class CrashSimulation:
         disk.play(played)
         folder = self._folder / "case"
         disk.cut_power(folder, random_)
-        shown = self._posted(played)
+        shown, alarms = self._posted(played)
         outcome.cases += 1
         try:
-            found, corrections = self._run_job(folder, shown)
+            found, corrections = self._run_job(folder, shown, alarms)
         except Exception as error:  # noqa: BLE001 - whatever a damaged store leads to is a difference
             found = [f"the job does not go on: {error!r}"]
         else:
@@ -162,24 +171,32 @@ class CrashSimulation:
             outcome.windows += self._expected.windows
             outcome.values += len(self._expected.values)
             found += differences(self._expected.values, shown, self._expected.bounds)
+            outcome.alarms += len(self._alarms)
+            found += [f"alarm {place}" for place in sorted(self._alarms.items() ^ alarms.active.items())]
         finally:
             shutil.rmtree(folder)
         outcome.differences += [f"at system call {crash_point}: {each}" for each in found]
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _run_job(self, folder: Path, shown: Shown) -> tuple[list[str], int]:
+    def _run_job(self, folder: Path, shown: Shown, alarms: AlarmPlatform) -> tuple[list[str], int]:
         """Counts the topic's records. Returns what is wrong with the invalid ones, and the number of corrections."""
         config = JobConfig(
             kafka=self._endpoint,
             topic=self._topic,
-            rules=four_rules(self._topic, lateness=LATENESS_SECONDS),
+            rules=self._rules,
             checkpoint=folder,
             spark=self._spark._settings,
             starting_offsets="earliest",
             available_now=True,
         )
-        AggregationJob(config, _Platform(shown), runtime=self._spark).run(threading.Event())
+        AggregationJob(
+            config,
+            _Platform(shown),
+            functions=lambda *_: self._runner,
+            alarms=alarms,
+            runtime=self._spark,
+        ).run(threading.Event())
         view = JobView(folder)
         try:
             kept = {(each.partition, each.offset): each.reason for each in view.invalid_records()}
@@ -219,19 +236,24 @@ class CrashSimulation:
             thread.join()
             producer.flush()
 
-    def _posted(self, events: Sequence[Event]) -> Shown:
+    def _posted(self, events: Sequence[Event]) -> tuple[Shown, AlarmPlatform]:
         """What the platform shows of the posts before the power cut, which does not affect it."""
-        lines = b"".join(event.data for event in events if event.path == self._platform_file).splitlines()
-        return {
+        written = b"".join(event.data for event in events if event.path == self._platform_file)
+        lines = [json.loads(line) for line in written.splitlines()]
+        shown = {
             (kind, entity, key, ts): value
-            for kind, entity, ts, values in map(json.loads, lines)
+            for kind, entity, ts, values in (line for line in lines if line[0] != "alarms")
             for key, value in values.items()
         }
+        known: list[Any] = next((line[1:] for line in reversed(lines) if line[0] == "alarms"), [])
+        alarms = [ModelAlarm(identifier, tuple(place), *more) for identifier, place, *more in known]
+        return shown, AlarmPlatform(alarms=alarms)
 
     def _recompute(self) -> None:
         records: list[Record] = list(read_records(self._endpoint, self._topic))
-        document = document_of(four_analytics(self._topic, lateness=LATENESS_SECONDS))
-        self._expected = expected_of(document, records)
+        text = four_analytics(self._topic, lateness=LATENESS_SECONDS, function=True, windy=WINDY)
+        self._expected = expected_of(document_of(text), records)
+        self._alarms = wanted_alarms(document_of(text), self._expected)
 
 
 def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: float = float("inf")) -> Outcome:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -38,15 +39,17 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import choose_devices, plan_devices
 from pacifictool.simulation.reading import Reading
 from pacifictool.simulation.summary import FleetSummary
+from tests.support.alarm_oracle import alarm_differences, wanted_alarms
 from tests.support.command_line import Outcome, kept_variables
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.four_analytics import MEAN_KEY, document_of, four_analytics
+from tests.support.four_analytics import FUNCTION_FILE, MEAN_KEY, document_of, four_analytics
 from tests.support.oracle import (
     Comparison,
     Position,
     Posted,
     compare_values,
     expected_of,
+    read_alarms,
     read_platform,
     result_keys,
 )
@@ -206,8 +209,9 @@ class FaultRig:
             (f"{prefix}Turbine {number:03d}", f"{prefix}Zone {number % zones}", rate) for number in range(turbines)
         ]
         path = self.folder / name
-        text = four_analytics(self.topic, partitions=partitions, devices=devices, **self._times)
+        text = four_analytics(self.topic, partitions=partitions, devices=devices, function=True, **self._times)
         path.write_text(text, encoding="utf-8")
+        (self.folder / "swings.py").write_text(FUNCTION_FILE, encoding="utf-8")
         return path
 
     def __enter__(self) -> Self:
@@ -405,7 +409,10 @@ class FaultRig:
         records = self.records()
         if self._expected is None or self._expected[:2] != (records, self.sink):
             self._expected = (records, self.sink, expected_of(self._document(), records))
-        return compare_values(records, self._expected[2], self.rejects(), self.posted(), besides=besides)
+        wanted = self._expected[2]
+        found = compare_values(records, wanted, self.rejects(), self.posted(), besides=besides)
+        alarms = alarm_differences(wanted_alarms(self._document(), wanted), read_alarms(self.platform.url))
+        return replace(found, differences=(*found.differences, *alarms))
 
     def verify(self, *, seconds: float = TIMEOUT_SECONDS, besides: Mapping[Place, float] | None = None) -> Comparison:
         """Stops the turbines and returns when the platform shows the expected values, and those of `besides`.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pacifictool.analytics.engine.records import RecordRules
+from pacifictool.functions import Alarm
 from pacifictool.scenario import Scenario
 
 MEAN_KEY = "windSpeed"
@@ -65,6 +66,55 @@ entity_kind = "asset"
 ts = "start"
 """
 
+_FUNCTION = """
+[[analytics]]
+name = "swings"
+group_by = ["geoZone"]
+window = 4
+slide = 2
+lateness = LATENESS
+function = "swings:swing"
+entity_kind = "asset"
+ts = "end"
+
+[[alarms]]
+type = "Windy"
+analytics = "zones"
+when = "windSpeed > WINDY"
+holds = { windows = 3, share = 0.6 }
+severity = "MINOR"
+
+[[alarms]]
+type = "Windy"
+analytics = "swings"
+when = "speed_swing > WINDIER"
+severity = "MAJOR"
+"""
+
+FUNCTION_FILE = """
+from pacifictool.functions import Alarm, Result
+
+
+def swing(readings, window):
+    speeds = readings["windSpeed"].dropna()
+    found = Result(window.entity, {"speed_swing": speeds.max() - speeds.min(), "speed_count": len(speeds)})
+    return [found, Alarm("Odd", "WARNING")] if len(speeds) % 2 else [found]
+"""
+"""swings.py."""
+FUNCTION_KEYS = dict.fromkeys(("speed_swing", "speed_count"))
+
+
+def swing(speeds: Sequence[float]) -> tuple[dict[str, float], list[Alarm]]:
+    """The same without pandas."""
+    found = {"speed_swing": max(speeds) - min(speeds), "speed_count": float(len(speeds))}
+    return found, [Alarm("Odd", "WARNING")] if len(speeds) % 2 else []
+
+
+def expected_swing(speeds: Sequence[float]) -> tuple[dict[str, float], list[tuple[str, str]]]:
+    """The same as the oracle wants it."""
+    found, alarms = swing(speeds)
+    return found, [(each.type, each.severity) for each in alarms]
+
 
 def four_analytics(
     topic: str,
@@ -73,12 +123,17 @@ def four_analytics(
     event_time: Literal["kafka", "reading"] = "kafka",
     lateness: float = 10.0,
     devices: Iterable[tuple[str, str, float]] = (),
+    function: bool = False,
+    windy: float = 5e8,
 ) -> str:
     """The scenario as the text of a file. `lateness`: the shortest one, in seconds. `devices`: name, zone and rate.
+    `function`: with a fifth analytics whose function stands in swings.py, and with alarms; `windy` is the speed beyond
+    which there is one, and one half more a difference beyond which there is another.
 
     Each reading is one of a billion numbers, so that it can be recognised in the topic.
     """
-    analytics = _ANALYTICS
+    analytics = _ANALYTICS + (_FUNCTION if function else "")
+    analytics = analytics.replace("WINDIER", repr(1.5 * windy)).replace("WINDY", repr(windy))
     for times in (3, 2):
         analytics = analytics.replace(f"{times}LATENESS", str(times * lateness))
     lines = [
@@ -96,9 +151,10 @@ def four_analytics(
     return "\n".join(lines)
 
 
-def four_rules(topic: str, *, lateness: float) -> RecordRules:
+def four_rules(topic: str, *, lateness: float, **more: Any) -> RecordRules:
     """The rules of this scenario, for a job without a file."""
-    return RecordRules.of_scenario(Scenario.model_validate(document_of(four_analytics(topic, lateness=lateness))))
+    text = four_analytics(topic, lateness=lateness, **more)
+    return RecordRules.of_scenario(Scenario.model_validate(document_of(text)))
 
 
 def document_of(text: str) -> dict[str, Any]:

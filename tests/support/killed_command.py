@@ -39,6 +39,11 @@ KILL_POINTS: dict[str, Callable[[], None]] = {
     "Spark is starting": lambda: die_in(SparkRuntime, "_connect"),
     "the first batch is planned": lambda: die_in(Planner, "plan", afterwards=True),
     "a batch is half written": lambda: die_in(StateStore, "_count", lambda _self, name, _number: name == "batches"),
+    "a function was called and nothing kept": lambda: die_in(StateStore, "keep_outcomes"),
+    "what a function gave is kept": lambda: die_in(StateStore, "keep_outcomes", afterwards=True),
+    "alarms are about to be sent": lambda: die_in(StateStore, "mark_sending", afterwards=True),
+    "alarms are raised and nothing noted": lambda: die_in(StateStore, "mark_raised"),
+    "alarms are cleared and nothing noted": lambda: die_in(StateStore, "mark_cleared"),
     "all is posted and nothing noted": lambda: die_in(StateStore, "mark_delivered"),
     "the first zone is posted and noted": lambda: die_in(StateStore, "mark_delivered", afterwards=True),
 }

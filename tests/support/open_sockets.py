@@ -47,6 +47,16 @@ def family(pids: Iterable[int]) -> list[psutil.Process]:
     return list(dict.fromkeys(each for root in roots for each in (root, *root.children(recursive=True))))
 
 
+def socket_paths(processes: Iterable[psutil.Process]) -> list[str]:
+    """Where in the file system these processes listen."""
+    paths = {}
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7].startswith("/") and int(fields[3], 16) & _ACCEPTS:
+            paths[fields[6]] = fields[7]
+    return sorted({paths[inode] for process in processes for inode in _inodes(process) if inode in paths})
+
+
 def open_sockets(processes: Iterable[psutil.Process]) -> set[OpenSocket]:
     """All sockets through which others could reach these processes."""
     listening = {}
@@ -62,12 +72,17 @@ def open_sockets(processes: Iterable[psutil.Process]) -> set[OpenSocket]:
     found = set()
     for process in processes:
         try:
-            links = [str(path.readlink()) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
             role = role_of(process)
-        except (OSError, psutil.NoSuchProcess):
-            continue  # ended, or a descriptor that was closed meanwhile: listed again by the caller
-        for link in links:
-            match = _SOCKET.fullmatch(link)
-            if match is not None and match[1] in listening:
-                found.add(OpenSocket(role, *listening[match[1]]))
+        except psutil.NoSuchProcess:
+            continue
+        found |= {OpenSocket(role, *listening[inode]) for inode in _inodes(process) if inode in listening}
     return found
+
+
+def _inodes(process: psutil.Process) -> set[str]:
+    """Of the sockets of a process; none when it has ended or closes one meanwhile: the caller lists them again."""
+    try:
+        links = [str(path.readlink()) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+    except OSError:
+        return set()
+    return {match[1] for link in links if (match := _SOCKET.fullmatch(link)) is not None}

@@ -17,6 +17,7 @@ from typing import Any
 import requests
 
 from pacifictool.kafka.records import Record
+from tests.support.four_analytics import FUNCTION_KEYS, expected_swing
 from tests.support.random_scenarios import Expected, Place, expected
 from tests.support.sandbox_clients import Tenant
 
@@ -55,7 +56,7 @@ def result_keys(document: Mapping[str, Any]) -> dict[str, set[str]]:
     """By kind of entity: the keys of the results that a scenario's document asks for."""
     keys: dict[str, set[str]] = defaultdict(set)
     for each in document["analytics"]:
-        keys[each["entity_kind"]] |= each["telemetry"].keys()
+        keys[each["entity_kind"]] |= each.get("telemetry", FUNCTION_KEYS).keys()
     return dict(keys)
 
 
@@ -90,11 +91,25 @@ def read_platform(url: str, keys: Mapping[str, Collection[str]], *, without: Col
     return Posted(values, latest)
 
 
+def read_alarms(url: str) -> list[tuple[tuple[str, str, str], str]]:
+    """Kind and name of the entity and type, and severity, of every active alarm of assets and devices."""
+    ask = _RetryingReader(url).get
+    found = []
+    for kind in ("asset", "device"):
+        for entity in ask(f"/api/tenant/{kind}s?limit=10000")["data"]:
+            path = f"/api/alarm/{kind.upper()}/{entity['id']['id']}?limit=1000&searchStatus=ACTIVE"
+            for alarm in ask(path)["data"]:
+                assert alarm["status"].startswith("ACTIVE"), alarm
+                found.append(((kind, entity["name"], alarm["type"]), alarm["severity"]))
+    return found
+
+
 def expected_of(document: dict[str, Any], records: Iterable[Record]) -> Expected:
     """The results of these records."""
     return expected(
         document,
         [(each.partition, each.offset, each.timestamp_ms or 0, each.value or b"") for each in records],
+        {"swings:swing": expected_swing},
     )
 
 

@@ -180,7 +180,7 @@ ATTACKS: tuple[Callable[[int, Mapping[str, Any]], Iterator[str]], ...] = (
 
 
 def files(target: Mapping[str, Any]) -> Iterator[str]:
-    """What can be read below the folders, and of the processes."""
+    """What can be read below the folders and of the processes, and which sockets of the file system take connections."""
     for folder in target["folders"]:
         for where, _, names in os.walk(folder):
             for name in names:
@@ -190,6 +190,13 @@ def files(target: Mapping[str, Any]) -> Iterator[str]:
                     yield f"file {path}"
                 except OSError:
                     continue
+    for path in target.get("sockets", ()):
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(path)
+                yield f"socket {path}"
+            except OSError:
+                pass
     for pid in target["pids"]:
         try:
             Path(f"/proc/{pid}/environ").read_bytes()

@@ -11,6 +11,7 @@ import math
 import random
 import re
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -156,10 +157,26 @@ class Expected:
     """Windows of a group that have a value."""
     places: dict[tuple[str, int], set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
     """By the name of an analytics and the end of a window: partition and offset of its records."""
+    keys_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By the name of an analytics: the keys of its results."""
+    raised: dict[tuple[str, str, int], list[tuple[str, str]]] = field(default_factory=dict)
+    """By the name of an analytics with a function, entity and end of a window: type and severity of the alarms."""
 
 
-def expected(document: dict[str, Any], topic: list[tuple[int, int, int, bytes]]) -> Expected:
-    """The results of a topic's records: partition, offset, timestamp, value. None of them may be late."""
+KnownFunction = Callable[[Sequence[float]], tuple[Mapping[str, float], Sequence[tuple[str, str]]]]
+"""A function as the scenario's document names it, once more: from the values of the first key of telemetry to results, and
+to type and severity of alarms."""
+
+
+def expected(
+    document: dict[str, Any],
+    topic: list[tuple[int, int, int, bytes]],
+    functions: Mapping[str, KnownFunction] | None = None,
+) -> Expected:
+    """The results of a topic's records: partition, offset, timestamp, value. None of them may be late.
+
+    `functions`: those of the document, by name.
+    """
     windows: dict[tuple[int, tuple[str, ...], int], _Window] = defaultdict(_Window)
     invalid = set()
     for partition, offset, timestamp, value in topic:
@@ -168,6 +185,9 @@ def expected(document: dict[str, Any], topic: list[tuple[int, int, int, bytes]])
     found = Expected({}, {}, invalid)
     for (index, group, end_ms), window in windows.items():
         _results(document["analytics"][index], group, end_ms, window, found)
+        if (name := document["analytics"][index].get("function")) is not None:
+            values = [reading[-1] / UNITS for reading in sorted(window.values[document["forwarding"]["telemetry"][0]])]
+            _call(document["analytics"][index], group, end_ms, (functions or {})[name](values), found)
         found.places[document["analytics"][index]["name"], end_ms] |= window.places
     return found
 
@@ -231,6 +251,8 @@ def _names_a_group(text: Any) -> bool:
 
 
 def _takes(analytics: dict[str, Any], numbers: dict[str, int]) -> bool:
+    if "function" in analytics:
+        return True
     calls = [text.rstrip(")").split("(") for text in analytics["telemetry"].values()]
     return any(function == "count_distinct" or not key or key in numbers for function, key in calls)
 
@@ -243,19 +265,41 @@ def _window_ends(analytics: dict[str, Any], event_ms: int) -> list[int]:
 
 def _results(analytics: dict[str, Any], group: tuple[str, ...], end_ms: int, window: _Window, found: Expected) -> None:
     before = len(found.values)
-    entity = analytics.get("entity") or " / ".join(group)
-    for key, text in zip(analytics["group_by"], group, strict=True):
-        entity = entity.replace(f"{{{key}}}", text) if "entity" in analytics else entity
-    at = end_ms if analytics["ts"] == "end" else end_ms - round(analytics["window"] * 1000)
-    for result, call in analytics["telemetry"].items():
+    entity, at = _entity(analytics, group), _at(analytics, end_ms)
+    for result, call in analytics.get("telemetry", {}).items():
         function, key = call.rstrip(")").split("(")
         place = (analytics["entity_kind"], entity, result, at)
+        found.keys_of[analytics["name"]].add(result)
         readings = sorted(window.values[key])
         value, bound = _result(function, key, readings, window)
         if value is not None:
             found.values[place] = value
             found.bounds[place] = bound
     found.windows += len(found.values) > before
+
+
+def _call(analytics: dict[str, Any], group: tuple[str, ...], end_ms: int, returned: Any, found: Expected) -> None:
+    """What a function returned for a window."""
+    values, alarms = returned
+    entity = _entity(analytics, group)
+    for key, value in values.items():
+        place = (analytics["entity_kind"], entity, key, _at(analytics, end_ms))
+        found.values[place], found.bounds[place] = value, 1e-12
+        found.keys_of[analytics["name"]].add(key)
+    found.raised[analytics["name"], entity, end_ms] = list(alarms)
+    found.windows += bool(values)
+
+
+def _entity(analytics: dict[str, Any], group: tuple[str, ...]) -> str:
+    entity = analytics.get("entity") or " / ".join(group)
+    for key, text in zip(analytics["group_by"], group, strict=True):
+        entity = entity.replace(f"{{{key}}}", text) if "entity" in analytics else entity
+    return str(entity)
+
+
+def _at(analytics: dict[str, Any], end_ms: int) -> int:
+    """The time of a window's results."""
+    return end_ms if analytics["ts"] == "end" else end_ms - round(analytics["window"] * 1000)
 
 
 def _result(

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.state import store
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.settings import KafkaEndpoint
-from tests.support.four_analytics import four_rules
+from tests.support.alarm_platform import AlarmPlatform
+from tests.support.four_analytics import four_rules, swing
+from tests.support.topic_runner import TopicRunner
 
 LATENESS_SECONDS = 3.0
 """The shortest allowed lateness."""
+WINDY = 29.5
+"""Half of the speeds of crash_simulation.py are beyond this."""
 BATCH_RECORDS = 300
 """Batches are small, so that a run has many."""
 
@@ -48,7 +53,7 @@ class BorrowedSpark(SparkRuntime):
 
 
 class PlatformFile(Sink):
-    """Appends what is posted of each window to a file, which stands for the platform."""
+    """Appends what is posted of each window to a file, which stands for the platform; so are all alarms after a change."""
 
     name = "file"
     target = "file"
@@ -58,9 +63,11 @@ class PlatformFile(Sink):
 
     def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         for result in results:
-            line = json.dumps([result.entity_kind, result.entity, result.ts_ms, dict(result.values)])
-            os.write(self._file, f"{line}\n".encode())
+            self.write([result.entity_kind, result.entity, result.ts_ms, dict(result.values)])
         callback.accepted(results)
+
+    def write(self, line: Sequence[Any]) -> None:
+        os.write(self._file, f"{json.dumps(line)}\n".encode())
 
 
 def never_sync() -> None:
@@ -80,17 +87,28 @@ def main() -> None:
         never_sync()
     runtime = BorrowedSpark(settings["port"], os.environ["SPARK_SECRET"], Path(settings["checkpoint"]))
     sink = PlatformFile(Path(settings["platform"]))
+    alarms = AlarmPlatform()
+    alarms.after = lambda _what: sink.write(["alarms", *(astuple(each) for each in alarms.alarms)])
+    rules = four_rules(settings["topic"], lateness=LATENESS_SECONDS, function=True, windy=WINDY)
+    endpoint = KafkaEndpoint(settings["bootstrap"])
+    runner = TopicRunner(endpoint, settings["topic"], rules, {"swings": swing})
     for seconds in settings["runs"]:
         config = JobConfig(
-            kafka=KafkaEndpoint(settings["bootstrap"]),
+            kafka=endpoint,
             topic=settings["topic"],
-            rules=four_rules(settings["topic"], lateness=LATENESS_SECONDS),
+            rules=rules,
             checkpoint=Path(settings["checkpoint"]),
             spark=runtime._settings,
             starting_offsets="earliest",
             duration=seconds,
         )
-        AggregationJob(config, sink, runtime=runtime).run(threading.Event())
+        AggregationJob(
+            config,
+            sink,
+            functions=lambda *_: runner,
+            alarms=alarms,
+            runtime=runtime,
+        ).run(threading.Event())
 
 
 if __name__ == "__main__":

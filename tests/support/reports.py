@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, Job, RunFacts, Series, Window
+from pacifictool.report.facts import AnalyticsFacts, Band, GroupFacts, Job, RunFacts, Series, WindowFacts
 
 WINDOW_MS = 10_000
 
 
-def zone(name: str, bands: Sequence[Band], windows: Sequence[Window]) -> GroupFacts:
+def zone(name: str, bands: Sequence[Band], windows: Sequence[WindowFacts]) -> GroupFacts:
     """A zone with its mean wind speed."""
     return GroupFacts(name, (Series("windSpeed", "wind speed", tuple(bands), tuple(windows)),))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -104,7 +105,7 @@ def partial(zone: str, window_end_ms: int, count: int, total: int) -> PartialAgg
     return PartialAggregate("zones", zone, window_end_ms, count, mean_state(count, total))
 
 
-def rules_of(*analytics: dict[str, Any], **forwarding: Any) -> RecordRules:
+def rules_of(*analytics: dict[str, Any], alarms: Sequence[dict[str, Any]] = (), **forwarding: Any) -> RecordRules:
     """The rules of these analytics, in windows of 10 s and named "a1", "a2", … unless they say otherwise."""
     scenario = Scenario.model_validate(
         {
@@ -112,6 +113,7 @@ def rules_of(*analytics: dict[str, Any], **forwarding: Any) -> RecordRules:
             "analytics": [
                 {"name": f"a{number}", "window": 10, **each} for number, each in enumerate(analytics, start=1)
             ],
+            "alarms": list(alarms),
         }
     )
     return RecordRules.of_scenario(scenario)

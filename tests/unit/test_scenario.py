@@ -141,7 +141,7 @@ def test_the_tutorial_is_what_the_tutorial_says() -> None:
             "analytics 'sites': group_by 'deviceName' needs device = true in [forwarding]",
         ),
         (WHOLE.replace('["site"]\nwindow', "[]\nwindow"), 'entity must name where results go, such as entity = "All '),
-        (WHOLE.replace(MEAN, "telemetry = {}\n"), "analytics[1].telemetry: must not be empty"),
+        (WHOLE.replace(MEAN, "telemetry = {}\n"), "analytics[1]: telemetry or function must say what is computed"),
         (WHOLE.replace("mean(", "average("), "analytics[1].telemetry.temperature: there is no function 'average'"),
         (WHOLE.replace('"mean(temperature)"', '"mean()"'), "mean() needs a key, such as mean(temperature)"),
         (WHOLE.replace('"mean(temperature)"', '"temperature"'), "'temperature' is not a function of a key"),

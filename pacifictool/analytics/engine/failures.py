@@ -39,16 +39,34 @@ def spark_failure(text: str, *, endpoint: KafkaEndpoint, topic: str, folder: Pat
         )
     if any(words in text for words in _REFUSED) and "kafka" in text.lower():
         return KafkaError(
-            f"Spark's Kafka client cannot work with {endpoint}: {_essence(text)}",
+            f"Spark's Kafka client cannot work with {endpoint}: {essence(text)}",
             hint="Check the security settings given with -X and --kafka-config.",
             log=str(log),
         )
     if _MAY_PASS.search(text):
-        return KafkaUnreachable(f"Kafka at {endpoint} does not serve topic {topic}: {_essence(text)}", log=str(log))
-    return AggregationError(f"Spark failed: {_essence(text)}", hint=f"Its log is {log}.", log=str(log))
+        return KafkaUnreachable(f"Kafka at {endpoint} does not serve topic {topic}: {essence(text)}", log=str(log))
+    return AggregationError(f"Spark failed: {essence(text)}", hint=f"Its log is {log}.", log=str(log))
 
 
-def _essence(text: str) -> str:
+_JVM_REASON: Final = re.compile(
+    r'^(?:Error: |Terminating due to |Unrecognized |Exception in thread "main" (?:[a-z]\w*\.)+)\S.*$', re.MULTILINE
+)
+_JVM_FRAME: Final = ("could not create the java virtual machine", "a fatal exception has occurred")
+"""What Java says besides its reason."""
+
+
+def jvm_reason(output: str) -> str | None:
+    """Why a JVM could not start or go on, in its own words, from what it has printed; None when it did not say."""
+    lines = output.splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("Error occurred during initialization of VM") and number + 1 < len(lines):
+            return lines[number + 1].strip().rstrip(".")
+    found = [match[0].removeprefix("Error: ").strip() for match in _JVM_REASON.finditer(output)]
+    found = [line for line in found if not line.lower().startswith(_JVM_FRAME)]
+    return found[0].rstrip(".") if found else None
+
+
+def essence(text: str) -> str:
     """The message of the last Java exception that is named, which is the cause; else the first line."""
     messages = [match["message"].strip() for match in _JAVA_EXCEPTION.finditer(text)]
     if not messages:

@@ -37,11 +37,20 @@ class FunctionOutcome:
     failure: str | None = None
     """One sentence when the function raised, ran out of time or memory, exited, or returned what cannot be posted."""
     traceback: str | None = field(default=None, repr=False)
-    """Of the user's function, when it raised."""
+    """Of the user's function, when it raised; or where it was when its time was over."""
+    output: str | None = field(default=None, repr=False)
+    """The last lines that the function printed in this call."""
+    missing: int = 0
+    """How many of the call's records did not reach the function, since they cannot be read again: those without
+    timestamp, of which nobody knows any more in which window they were counted, and those that Kafka has deleted."""
 
 
 class FunctionRunner(Protocol):
     """Calls functions for windows."""
+
+    def warm_up(self) -> None:
+        """Prepares what the first call would have to wait for. Raises as `run` does."""
+        ...
 
     def run(
         self, calls: Sequence[FunctionCall], ranges: Mapping[tuple[str, int], Sequence[OffsetRange]]

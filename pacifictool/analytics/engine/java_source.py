@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
+def java_files(*classes: str) -> list[Path]:
+    """The source files of these classes of ours, which may use those before them."""
+    return [Path(__file__).with_name("java") / f"{name}.java" for name in classes]
+
+
 def add_java_sources(jvm: Any, java_context: Any, sources: Sequence[Path], jar: Path) -> None:
     """Makes the classes of source files of one package known to driver and executors; `jar` is written and must stay.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,15 @@ def driver_options(conf: Mapping[str, str]) -> list[str]:
     return [_COMPILE_QUICKLY, *collector, *options]
 
 
+def has_user_name() -> bool:
+    """Whether this process's user id has a name; in containers it often has none."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
+
+
 def log4j_properties(log: Path) -> str:
     """What Spark logs, and where: warnings and worse into `log`, 10 MB of it and the three files before."""
     return _LOG4J.format(log=log)
@@ -87,6 +97,8 @@ def jvm_arguments(
         "-Dio.netty.tryReflectionSetAccessible=true",
         f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         f"-Djava.io.tmpdir={temporary}",
+        # Java knows no home folder of a user id without a name, as containers have them.
+        *([] if has_user_name() else [f"-Duser.home={temporary}"]),
         "org.apache.spark.deploy.SparkSubmit",
         "--master",
         master,

@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from pacifictool.analytics.engine.aggregates import StateLayout
+from pacifictool.analytics.engine.java_rules import RulesInJava
+from pacifictool.analytics.engine.java_source import java_files
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, WindowPlace
@@ -32,13 +33,10 @@ FETCH_WAIT_MS: Final = "50"
 """How long the broker holds a fetch for which it has nothing yet. The fetch that a consumer sends ahead of time comes
 before what it asks for: with Kafka's own 500 it holds up small batches by 0.1-0.2 s."""
 
-_SOURCES: Final = [
-    Path(__file__).with_name("java") / f"{name}.java"
-    for name in (
-        "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "ValueCounts", "GroupAggregate",
-        "PartialAggregates", "PartitionReader", "BatchReader",
-    )
-]  # fmt: skip
+SOURCES: Final = java_files(
+    "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "RecordClassifier", "TopicRange", "GroupName",
+    "ValueCounts", "GroupAggregate", "PartialAggregates", "PartitionReader", "BatchReader",
+)  # fmt: skip
 _PART = struct.Struct(">iqqqqq")
 _GROUP = struct.Struct(">iqH")
 _STATE = struct.Struct(">qi")
@@ -87,65 +85,26 @@ class BatchReader:
         self._rules = rules
         self._layouts = [StateLayout(each) for each in rules.analytics]
         self._consumer = consumer_properties(endpoint)
-        self._java_rules: tuple[Any, Any] | None = None
+        self._in_java = RulesInJava(runtime, rules)
 
     def read(self, ranges: Sequence[OffsetRange], context: BatchContext) -> BatchResult:
         """Reads the ranges. Raises Py4JError, or OSError when Spark's Java process is gone."""
         parts = [part for whole in ranges for part in whole.parts(RECORDS_PER_TASK)]
-        self._runtime.add_java_sources(*_SOURCES)
-        jvm = self._runtime.jvm
-        engine = jvm.pacifictool.analytics.engine
+        self._runtime.add_java_sources(*SOURCES)
+        in_java, engine = self._in_java, self._runtime.jvm.pacifictool.analytics.engine
         reader = engine.PartitionReader(
             self._consumer,
             self._topic,
-            self._array(jvm.int, [part.partition for part in parts]),
-            self._array(jvm.long, [part.start for part in parts]),
-            self._array(jvm.long, [part.end for part in parts]),
-            *self._rules_in_java(engine),
-            self._array(jvm.long, [context.closed_until_ms.get(each.name, 0) for each in self._rules.analytics]),
-            self._array(jvm.long, [context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
-            self._array(jvm.int, task_limits(self._rules.analytics)),
+            in_java.ints([part.partition for part in parts]),
+            in_java.longs([part.start for part in parts]),
+            in_java.longs([part.end for part in parts]),
+            in_java.records,
+            in_java.specs,
+            in_java.longs([context.closed_until_ms.get(each.name, 0) for each in self._rules.analytics]),
+            in_java.longs([context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
+            in_java.ints(task_limits(self._rules.analytics)),
         )
         return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)), context)
-
-    def _rules_in_java(self, engine: Any) -> tuple[Any, Any]:
-        """Which records count, and what each analytics wants of them; made once, for all batches."""
-        if self._java_rules is None:
-            specs = self._array(engine.AnalyticsSpec, self._specs(engine))
-            self._java_rules = self._record_rules(engine), specs
-        return self._java_rules
-
-    def _record_rules(self, engine: Any) -> Any:
-        rules, jvm = self._rules, self._runtime.jvm
-        bounds = [rules.forwarding.bounds(key) for key in rules.numbers]
-        return engine.RecordRules(
-            self._array(jvm.String, rules.texts),
-            self._array(jvm.String, rules.numbers),
-            self._array(jvm.double, [float(each.min) for each in bounds]),
-            self._array(jvm.double, [float(each.max) for each in bounds]),
-            rules.time,
-            rules.forwarding.numbers_in_text,
-        )
-
-    def _specs(self, engine: Any) -> list[Any]:
-        rules, jvm = self._rules, self._runtime.jvm
-        return [
-            engine.AnalyticsSpec(
-                self._array(jvm.int, [rules.texts.index(key) for key in each.group_by]),
-                each.window_ms,
-                each.slide_ms,
-                self._array(jvm.int, [int(part.kind) for part in layout.parts]),
-                self._array(jvm.int, [rules.column(part.key) for part in layout.parts]),
-                layout.counts_all,
-            )
-            for each, layout in zip(rules.analytics, self._layouts, strict=True)
-        ]
-
-    def _array(self, kind: Any, values: Sequence[Any]) -> Any:
-        array = self._runtime.gateway.new_array(kind, len(values))
-        for place, value in enumerate(values):
-            array[place] = value
-        return array
 
     def _decoded(self, data: bytes, context: BatchContext) -> BatchResult:
         """What BatchReader.java wrote."""

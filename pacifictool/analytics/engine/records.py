@@ -6,21 +6,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from pacifictool.scenario import DEVICE_NAME, MAX_NAME_LENGTH, READING_TIME, Analytics, ForwardingConfig, Scenario
+from pacifictool.scenario import (
+    DEVICE_NAME,
+    MAX_NAME_LENGTH,
+    READING_TIME,
+    AlarmSpec,
+    Analytics,
+    ForwardingConfig,
+    Scenario,
+)
 
+AHEAD_OF_ARRIVAL: Final = "ahead of its arrival"
+"""How the reason ends of records whose time cannot be trusted."""
 _COLUMN_BIT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRules:
-    """What RecordParser.java looks at. docs/operations.md says what a valid record is."""
+    """What counts and what is made of it. docs/operations.md says what a valid record is."""
 
     forwarding: ForwardingConfig
     analytics: tuple[Analytics, ...]
+    alarms: tuple[AlarmSpec, ...] = ()
 
     @classmethod
     def of_scenario(cls, scenario: Scenario) -> Self:
-        return cls(scenario.forwarding, scenario.analytics)
+        return cls(scenario.forwarding, scenario.analytics, scenario.alarms)
+
+    @property
+    def functions(self) -> tuple[Analytics, ...]:
+        """Those whose results a function of the user's computes."""
+        return tuple(each for each in self.analytics if each.function is not None)
+
+    def alarms_of(self, analytics: Analytics) -> tuple[AlarmSpec, ...]:
+        """Those that are declared for the results of this one; its function may raise others."""
+        return tuple(each for each in self.alarms if each.analytics == analytics.name)
+
+    def may_raise(self, analytics: Analytics) -> bool:
+        """Whether its windows may raise an alarm."""
+        return analytics.function is not None or bool(self.alarms_of(analytics))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -44,7 +68,7 @@ class RecordRules:
     @property
     def ahead_of_arrival(self) -> str:
         """The reason of records that come from the future, or whose arrival this machine's clock dates too early."""
-        return f"timestamp more than {self.forwarding.max_skew_ms / 1000:g} s ahead of its arrival"
+        return f"timestamp more than {self.forwarding.max_skew_ms / 1000:g} s {AHEAD_OF_ARRIVAL}"
 
     def reason(self, code: int) -> str:
         """Why a record does not count, from a number of RecordParser.java or PartitionReader.java."""

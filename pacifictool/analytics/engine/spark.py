@@ -2,8 +2,8 @@
 
 pyspark starts a shell script, which starts a JVM, which prints the command of the real JVM. Launching that one at
 once saves 0.7 s, keeps the environment and the log under control, and leaves out `--add-modules=jdk.incubator.vector`,
-which Java runtimes from the package registry lack. The job needs neither Spark's SQL nor Python on the workers, so
-there is no session, only the context that gives tasks to executors.
+which Java runtimes from the package registry lack. The job needs nothing of Spark's SQL, so there is no session, only
+the context that gives tasks to executors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import struct
 import threading
 import time
@@ -26,11 +25,14 @@ import pyspark
 from py4j.protocol import Py4JError
 from pyspark.java_gateway import launch_gateway
 
+from pacifictool.analytics.engine.failures import essence, jvm_reason
 from pacifictool.analytics.engine.java_source import add_java_sources
-from pacifictool.analytics.engine.jvm import driver_options, jvm_arguments, log4j_properties
+from pacifictool.analytics.engine.jvm import driver_options, has_user_name, jvm_arguments, log4j_properties
+from pacifictool.analytics.engine.spark_properties import spark_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
+from pacifictool.runtime.plain_paths import plain_path
 from pacifictool.runtime.processes import ManagedProcess
 
 START_SECONDS = 60.0
@@ -59,6 +61,9 @@ class SparkSettings:
     """The environment of the JVM. An outer spark-submit is recognised by it."""
     conf: Mapping[str, str] = field(default_factory=dict)
     """Further Spark properties."""
+    functions: int = 0
+    """How many functions of the user's run on workers: a local Spark gets threads for them, so that functions and
+    counting do not wait for one another."""
     secret: str | None = field(default=None, repr=False)
     """What a standalone cluster's own daemons authenticate with (`spark.authenticate.secret`). Without one, such a
     cluster cannot tell this job from anybody else; wherever else Spark runs, each run has a secret of its own."""
@@ -90,10 +95,13 @@ class SparkRuntime:
         """Starts the JVM (returns at once). `folder` takes the logs spark.log and spark-jvm.log, and tmp/."""
         self._settings = settings
         self._folder = folder.absolute()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._plain_folder = plain_path(self._folder)
         self._java_context: Any = None
         self._gateway: Any = None
         self._process: ManagedProcess | None = None
         self._java_sources: set[Path] = set()
+        self._compiling = threading.Lock()
         self._closing = threading.Lock()
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
@@ -106,6 +114,16 @@ class SparkRuntime:
                 raise self._failure(str(error)) from error
 
     @property
+    def settings(self) -> SparkSettings:
+        """How it was started."""
+        return self._settings
+
+    @property
+    def tmp(self) -> Path:
+        """A folder for files that are needed while it runs."""
+        return self._plain_folder / "tmp"
+
+    @property
     def java_context(self) -> Any:
         """The JavaSparkContext; waits for the JVM at the first use. Raises AggregationError or StorageFull."""
         if self._java_context is None:
@@ -115,9 +133,11 @@ class SparkRuntime:
                 self.close()
                 raise
             except Exception as error:
-                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j.
+                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j. What an
+                # exception of the JVM says must be asked of the JVM before that is closed.
+                reason = _reason(error)
                 self.close()
-                raise self._failure(_first_line(error)) from error
+                raise self._failure(reason) from error
             except BaseException:
                 self.close()
                 raise
@@ -136,10 +156,11 @@ class SparkRuntime:
 
     def add_java_sources(self, *sources: Path) -> None:
         """See `java_source.add_java_sources`; what was added before is not compiled again."""
-        if not self._java_sources.issuperset(sources):
-            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
-            add_java_sources(self.jvm, self.java_context, sources, self._tmp / f"{sources[-1].stem}.jar")
-            self._java_sources.update(sources)
+        with self._compiling:
+            if not self._java_sources.issuperset(sources):
+                self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+                add_java_sources(self.jvm, self.java_context, sources, self.tmp / f"{sources[-1].stem}.jar")
+                self._java_sources.update(sources)
 
     def has_executors(self) -> bool:
         """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.
@@ -205,25 +226,25 @@ class SparkRuntime:
 
     @property
     def _connection_file(self) -> Path:
-        return self._tmp / "gateway"
-
-    @property
-    def _tmp(self) -> Path:
-        return self._folder / "tmp"
+        return self.tmp / "gateway"
 
     @property
     def _jars(self) -> list[Path]:
-        return [*self._settings.jars, _SPARK_HOME / "jars" / "*"]
+        return [*self._own_jars, _SPARK_HOME / "jars" / "*"]
+
+    @property
+    def _own_jars(self) -> list[Path]:
+        return [plain_path(jar.parent) / jar.name for jar in self._settings.jars]
 
     @property
     def _jvm_log(self) -> Path:
         return self._folder / "spark-jvm.log"
 
     def _launch(self) -> None:
-        self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection_file.unlink(missing_ok=True)
-        log4j = self._tmp / "log4j2.properties"
-        log4j.write_text(log4j_properties(self._folder / "spark.log"), encoding="utf-8")
+        log4j = self.tmp / "log4j2.properties"
+        log4j.write_text(log4j_properties(self._plain_folder / "spark.log"), encoding="utf-8")
         environ = dict(self._settings.environ) | {
             "SPARK_HOME": str(_SPARK_HOME),
             "SPARK_CONNECT_MODE": "0",
@@ -235,7 +256,7 @@ class SparkRuntime:
         self._jvm_log.chmod(0o600)
         # Spark's gateway ends when its standard input does, unless it fails before it looks there: the supervisor of
         # ManagedProcess is what ends it with us. So the input is a pipe without end, which the JVM holds itself.
-        endless = self._tmp / "endless"
+        endless = self.tmp / "endless"
         if not endless.exists():
             os.mkfifo(endless, 0o600)
         java = str(self._settings.java_home / "bin" / "java")
@@ -254,7 +275,7 @@ class SparkRuntime:
             memory=self._settings.memory,
             more=driver_options(self._settings.conf),
             log4j=log4j,
-            temporary=self._tmp,
+            temporary=self.tmp,
             master=self._settings.master,
         )
 
@@ -265,50 +286,24 @@ class SparkRuntime:
         jvm = self._gateway.jvm
         # What was given to an outer spark-submit stands in the JVM's system properties, and comes first.
         conf = jvm.org.apache.spark.SparkConf(self._is_guest)
-        for name, value in self._properties().items():
+        properties = spark_properties(
+            self._settings,
+            self.tmp,
+            jars=self._own_jars,
+            processors=lambda: int(jvm.java.lang.Runtime.getRuntime().availableProcessors()),
+        )
+        for name, value in properties.items():
             if not conf.contains(name):
                 conf.set(name, value)
         for name, value in self._settings.conf.items():
             conf.set(name, f"{conf.get(name)},{value}" if name == "spark.jars" and conf.contains(name) else value)
+        if not self._is_guest and not has_user_name():
+            # Hadoop would ask Java for the name of the user, which fails.
+            users = jvm.org.apache.hadoop.security.UserGroupInformation
+            users.setLoginUser(users.createRemoteUser(str(os.getuid())))
         context = jvm.org.apache.spark.api.java.JavaSparkContext(conf)
         context.setLogLevel("WARN")
         return context
-
-    def _properties(self) -> dict[str, str]:
-        properties = {
-            "spark.app.name": "pacifictool aggregate",
-            "spark.master": self._settings.master,
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            # Kept in the driver's memory and never looked at.
-            "spark.ui.retainedJobs": "1",
-            "spark.ui.retainedStages": "1",
-            "spark.ui.retainedTasks": "10",
-        }
-        if self._is_guest:
-            return properties
-        if self._settings.is_on_loopback:
-            properties |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-        if self._settings.is_local:
-            properties["spark.local.dir"] = str(self._tmp)
-            # The only executor is this JVM. Spark measures its silence by the clock, which may be set forward.
-            properties["spark.storage.blockManagerHeartbeatTimeoutMs"] = "3650d"
-        else:
-            # Executors fetch them from the driver.
-            properties["spark.jars"] = ",".join(str(jar) for jar in self._settings.jars)
-        return properties | self._authentication()
-
-    def _authentication(self) -> dict[str, str]:
-        """Spark's processes deserialise what comes to their ports, so nobody else may send anything there."""
-        settings = self._settings
-        if not settings.authenticates:
-            return {}
-        properties = {"spark.authenticate": "true"}
-        if not settings.master.startswith(("yarn", "k8s")):  # these give out a secret of their own
-            properties["spark.authenticate.secret"] = settings.secret or secrets.token_hex(32)
-        if not settings.is_on_loopback:
-            properties |= {"spark.network.crypto.enabled": "true", "spark.io.encryption.enabled": "true"}
-        return properties
 
     def _wait_for_gateway(self) -> tuple[int, str]:
         process = self._process
@@ -335,6 +330,8 @@ class SparkRuntime:
             tail = self._jvm_log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             if disk_is_full(self._folder, reason + tail):
                 return storage_full(self._folder)
+            if words := jvm_reason(tail):
+                reason = f"{reason} ({words})"
         if self._is_guest:
             return AggregationError(f"Spark did not start: {reason}.", hint="spark-submit's output has its own words.")
         return AggregationError(
@@ -343,9 +340,13 @@ class SparkRuntime:
         )
 
 
-def _first_line(error: Exception) -> str:
-    reason = str(error).strip() or repr(error)
-    return reason.splitlines()[0].rstrip(".")
+def _reason(error: Exception) -> str:
+    """Why Spark's context did not start, in its own words."""
+    try:
+        text = str(error)
+    except (Py4JError, OSError):
+        return "its Java process ended while it started"
+    return essence(text.strip() or repr(error)).rstrip(".")
 
 
 @contextlib.contextmanager

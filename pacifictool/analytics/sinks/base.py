@@ -30,9 +30,10 @@ class Sink(ABC):
 
     - A result is keyed by its entity, its time and the keys of its values. Writing it again overwrites: after a crash
       results come again, and a window that got late records comes again with other values.
-    - `deliver` gets results sorted by window end, each window of an analytics and a group once; behind them the newest
-      ones may come once more. It writes the results *of one entity* in the order given, because a platform's
-      "latest" value is the one written last. Different entities may be written in any order or at once.
+    - `deliver` gets results sorted by window end, each entity of a window, an analytics and a group once. After a
+      correction the newest ones are among them once more. It writes the results *of one entity* in the order given,
+      because a platform's "latest" value is the one written last. Different entities may be written in any order or at
+      once.
     - `deliver` returns when every result is accepted or refused, and calls back for each. It reports parts as they are
       done; what it did not report is delivered again.
     - A fault that may pass (no connection, 401, 5xx, timeout) raises a PacificToolError. The caller waits and calls

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowResult
+from pacifictool.tools.times import utc_iso
 
 
 class ConsoleSink(Sink):
@@ -26,7 +26,5 @@ class ConsoleSink(Sink):
 
 def describe(result: WindowResult) -> str:
     """ "2026-01-01T00:00:10Z  Zone A  windSpeed 32.51  (200 records)", the time being the end of the window."""
-    end = datetime.fromtimestamp(result.window_end_ms / 1000, UTC)
     values = "  ".join(f"{key} {value:.6g}" for key, value in result.values.items())
-    text = end.isoformat(timespec="milliseconds" if result.window_end_ms % 1000 else "seconds")
-    return f"{text.replace('+00:00', 'Z')}  {result.entity}  {values}  ({result.count} records)"
+    return f"{utc_iso(result.window_end_ms)}  {result.entity}  {values}  ({result.count} records)"

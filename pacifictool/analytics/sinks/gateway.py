@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import dropwhile
 from typing import Final
 
@@ -36,6 +37,9 @@ STORED_SECONDS: Final = 10.0
 RESEND_SECONDS: Final = 60.0
 """A result that was acknowledged is sent again when it still cannot be read after this time. A busy server has stored
 half a minute after its PUBACK; sending again would only make its queue longer."""
+
+_Key = tuple[str, str, str, tuple[str, ...], int]
+"""What tells results apart: entity and its kind, analytics, group and window end."""
 
 _POLL_SECONDS: Final = 0.1
 _FIRST_READ_PAUSE_SECONDS: Final = 0.05
@@ -96,7 +100,7 @@ class GatewaySink(Sink):
         """Entities whose device is connected in this session."""
         self._questionable: dict[str, int] = {}
         """How many entities may share the next message with this one; in the order of their last failure."""
-        self._queued: dict[tuple[str, str, int], tuple[Mapping[str, float], float]] = {}
+        self._queued: dict[_Key, tuple[Mapping[str, float], float]] = {}
         """Values, and monotonic seconds of the PUBACK, by `_key`: acknowledged in this session, not read
         back yet."""
         self._lock = threading.Lock()
@@ -246,7 +250,7 @@ class GatewaySink(Sink):
         began, pause = time.monotonic(), _FIRST_READ_PAUSE_SECONDS
         while session is not None and waiting:
             try:
-                found = stored.among(waiting)
+                found = _stored(stored, waiting)
             except PlatformError as error:
                 # What is queued in this session is only read the next time, not sent.
                 return error
@@ -350,8 +354,22 @@ class GatewaySink(Sink):
                     self._lock.release()
 
 
-def _key(result: WindowResult) -> tuple[str, str, int]:
-    return result.entity, result.analytics, result.window_end_ms
+def _key(result: WindowResult) -> _Key:
+    return result.entity, result.entity_kind, result.analytics, result.group, result.window_end_ms
+
+
+def _stored(stored: StoredResults, results: Sequence[WindowResult]) -> list[WindowResult]:
+    """Those that can be read back. Of several that write one key at one time, as functions of two groups may, the last
+    one's value is what there is to read."""
+    written: dict[tuple[str, int], dict[str, float]] = {}
+    for result in results:
+        written.setdefault((result.entity, result.ts_ms), {}).update(result.values)
+    last = {
+        _key(result): replace(result, values={key: written[result.entity, result.ts_ms][key] for key in result.values})
+        for result in results
+    }
+    found = {_key(result) for result in stored.among(list(last.values()))}
+    return [result for result in results if _key(result) in found]
 
 
 def _named(entities: Sequence[str]) -> str:

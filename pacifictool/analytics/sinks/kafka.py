@@ -32,7 +32,8 @@ _NEVER = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD"})
 
 class KafkaSink(Sink):
     """Writes the values of the group and the results by their keys, with the name of the entity as the record's key:
-    `{"geoZone": "Zone A", "windSpeed": 32.5, "ts": …, "count": records, "analytics": "zones"}`.
+    `{"geoZone": "Zone A", "windSpeed": 32.5, "ts": …, "count": records, "analytics": "zones"}`. A function has results
+    for entities of its choice, so that its records have "entity" and "entity_kind", too.
 
     The record's timestamp is the end of the window. A corrected or repeated window is one more record: the last
     record of an analytics, entity and `ts` counts. The records of one entity are in one partition and in order.
@@ -50,8 +51,8 @@ class KafkaSink(Sink):
     ) -> None:
         """Connects with the first delivery. Raises UsageError when a key of the scenario is one of `OWN_KEYS`."""
         for each in analytics:
-            keys = [*each.group_by, *each.telemetry]
-            if (key := next((key for key in keys if key in OWN_KEYS or keys.count(key) > 1), None)) is not None:
+            own, keys = _own_keys(each), [*each.group_by, *each.telemetry]
+            if (key := next((key for key in keys if key in own or keys.count(key) > 1), None)) is not None:
                 raise UsageError(
                     f"The key {key!r} of analytics {each.name!r} cannot be in a result record, which has one "
                     "of its own.",
@@ -60,7 +61,7 @@ class KafkaSink(Sink):
         self.target = kafka_target(endpoint, topic)
         self._endpoint = endpoint
         self._topic = topic
-        self._group_keys = {each.name: each.group_by for each in analytics}
+        self._analytics = {each.name: each for each in analytics}
         self._delivery_seconds = delivery_seconds
         self._topic_exists = False
         self._producer: Producer | None = None
@@ -99,15 +100,15 @@ class KafkaSink(Sink):
         except UnicodeEncodeError:
             batch.refuse(result, "the name of its entity is not valid Unicode")
             return
-        value = encode_object(
-            {
-                **dict(zip(self._group_keys[result.analytics], result.group, strict=True)),
-                **result.values,
-                "ts": result.ts_ms,
-                "count": result.count,
-                "analytics": result.analytics,
-            }
-        )
+        analytics = self._analytics[result.analytics]
+        group = dict(zip(analytics.group_by, result.group, strict=True))
+        own: dict[str, float | int | str] = {"ts": result.ts_ms, "count": result.count, "analytics": result.analytics}
+        if analytics.function is not None:
+            own |= {"entity": result.entity, "entity_kind": result.entity_kind}
+        if taken := sorted(result.values.keys() & {*group, *own}):
+            batch.refuse(result, f"the key {taken[0]!r} is one of every result record's own; return another")
+            return
+        value = encode_object({**group, **result.values, **own})
         while True:
             try:
                 producer.produce(
@@ -155,6 +156,10 @@ class KafkaSink(Sink):
         self._producer = None
         # It may have been deleted.
         self._topic_exists = False
+
+
+def _own_keys(analytics: Analytics) -> tuple[str, ...]:
+    return OWN_KEYS if analytics.function is None else (*OWN_KEYS, "entity", "entity_kind")
 
 
 class _Batch:

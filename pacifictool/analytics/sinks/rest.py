@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
+from pacifictool.analytics.refusals import is_refusal
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_entity
 from pacifictool.analytics.windows import WindowResult
-from pacifictool.errors import (
-    AlreadyExists,
-    InvalidRequest,
-    NotFound,
-    PacificToolError,
-    PlatformError,
-    PlatformUnreachable,
-)
+from pacifictool.errors import AlreadyExists, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.rest.entities import Asset, Device
 
 Entity = Asset | Device
@@ -69,9 +63,6 @@ class RestSink(Sink):
         self._known: dict[tuple[str, str], Entity] = {}
         self._likely_new = False
         """Whether the last entity looked for was missing: then the next is created without looking."""
-        self._created: set[str] = set()
-        """Kinds of which an entity was created."""
-        self._creating = threading.Lock()
         self._closed = threading.Event()
         self._connections = connections
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
@@ -108,13 +99,10 @@ class RestSink(Sink):
     def _deliver_entity(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> PacificToolError | None:
         try:
             self._write(results)
-        except (InvalidRequest, AlreadyExists) as error:
-            # AlreadyExists: a database that takes two names for one; the other one is not ours to write to.
-            if not _is_final(error):
+        except PacificToolError as error:
+            if not is_refusal(error):
                 return error
             callback.refused(results, error.message)
-        except PacificToolError as error:
-            return error
         else:
             callback.accepted(results)
         return None
@@ -139,7 +127,7 @@ class RestSink(Sink):
         store = self._stores[kind]
         if self._likely_new:
             try:
-                return self._create(kind, store.create, name)
+                return store.create(name, self._entity_type)
             except AlreadyExists:
                 self._likely_new = False
         else:
@@ -147,25 +135,4 @@ class RestSink(Sink):
             if entity is not None:
                 return entity
             self._likely_new = True
-        return self._create(kind, store.get_or_create, name)
-
-    def _create(self, kind: str, create: Callable[[str, str], Entity], name: str) -> Entity:
-        """The first entity of a kind is created alone: a server may make the profile of its type with it, and refuse
-        a second request that does the same (docs/servers/2.x-3.x.md#devices-and-assets, row 2)."""
-        if kind in self._created:
-            return create(name, self._entity_type)
-        with self._creating:
-            entity = create(name, self._entity_type)
-            self._created.add(kind)
-        return entity
-
-
-def _is_final(error: PlatformError) -> bool:
-    """Whether the platform itself found fault with the results, which no repetition fixes.
-
-    Other responses of the 4xx kind (408 and 425 of a proxy, 409, 413) and any to a login say nothing about the results.
-    """
-    if error.during_login:
-        return False
-    # None: it cannot be sent at all; 500: too long for its column (docs/servers/1.x.md#devices, row 4).
-    return error.status in (None, 400, 500)
+        return store.get_or_create(name, self._entity_type)

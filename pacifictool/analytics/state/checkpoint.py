@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import lock, migration
+from pacifictool.analytics.state.database import sync_folder
 from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME
-from pacifictool.analytics.state.store import StateStore, sync_folder
+from pacifictool.analytics.state.store import StateStore
 from pacifictool.errors import AggregationError, CheckpointInUse, CheckpointMismatch, StorageFull
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import disk_is_full
@@ -90,7 +91,7 @@ class Checkpoint:
         return self.folder / "tmp"
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Compares with the job that made the folder, or notes `identity` in a new one.
+        """Compares with the job that made the folder, or notes `identity` in a new one; then the store is ready for it.
 
         A value None means "could not be found out" and matches anything; what is new, such as an analytics that was
         added, is noted. Raises CheckpointMismatch.
@@ -113,6 +114,7 @@ class Checkpoint:
         merged = known | {name: value for name, value in identity.items() if value is not None}
         if merged != known:
             self.store.set_identity(merged)
+        self.store.begin()
 
     def close(self) -> None:
         """Lets go of the folder."""

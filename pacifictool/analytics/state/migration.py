@@ -1,11 +1,15 @@
-"""Brings checkpoints of earlier versions over, which computed one mean by one attribute: the file of pacifictool 0.1
-with Spark's own notes of which offsets it had counted, and the state store of format 2."""
+"""Brings checkpoints of earlier versions over.
+
+The file of pacifictool 0.1, with Spark's own notes of which offsets it had counted, and the state store of format 2 are
+of one mean by one attribute; the state store of format 3 has neither functions nor alarms.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +26,7 @@ _LEDGER_VERSION: Final = 1
 _SAME_NAME: Final[tuple[str, ...]] = ("watermark_ms", "seen_at_ms", "starting_offsets")
 _OLD_IDENTITY: Final[tuple[str, ...]] = ("window_ms", "zone_key", "value_key", "valid")
 """Members of the identity that said what was computed."""
+_WINDOW: Final = "analytics, window_end, group_key, count, state, delivered"
 _OF_WINDOWS: Final[tuple[str, ...]] = ("windows", "refused")
 
 
@@ -57,8 +62,18 @@ def bring_over(folder: Path, topic: str, rules: RecordRules) -> bool:
     return True
 
 
-def upgrade(database: sqlite3.Connection, rules: RecordRules) -> None:
-    """Changes a state store of format 2 in place, within the caller's transaction. Raises CheckpointMismatch."""
+def upgrade(database: sqlite3.Connection, version: int, rules: RecordRules) -> None:
+    """Changes a state store of format 2 or 3 in place, within the caller's transaction. Raises CheckpointMismatch."""
+    if version == 2:
+        _upgrade_mean(database, rules)
+        return
+    for column in ("evaluated", "alarmed"):
+        database.execute(f"ALTER TABLE windows ADD COLUMN {column} INTEGER")
+    database.execute("DROP INDEX windows_due")
+    _create_tables(database)
+
+
+def _upgrade_mean(database: sqlite3.Connection, rules: RecordRules) -> None:
     (identity,) = database.execute("SELECT value FROM state WHERE name = 'identity'").fetchone() or ("{}",)
     analytics = _same_mean(json.loads(identity), rules)
     _add_functions(database, analytics)
@@ -68,7 +83,8 @@ def upgrade(database: sqlite3.Connection, rules: RecordRules) -> None:
         database.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     _create_tables(database)
     database.execute(
-        "INSERT INTO windows SELECT ?, window_end, zone, count, state_of(count, high, low), delivered FROM old_windows",
+        f"INSERT INTO windows ({_WINDOW}) "
+        "SELECT ?, window_end, zone, count, state_of(count, high, low), delivered FROM old_windows",
         (analytics.name,),
     )
     database.execute(
@@ -82,7 +98,7 @@ def upgrade(database: sqlite3.Connection, rules: RecordRules) -> None:
 
 def _create_tables(database: sqlite3.Connection) -> None:
     for statement in TABLES.split(";\n"):
-        database.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+        database.execute(re.sub("CREATE (TABLE|INDEX)", r"CREATE \1 IF NOT EXISTS", statement))
     database.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -155,11 +171,10 @@ def _copy(database: sqlite3.Connection, folder: Path, topic: str, rules: RecordR
     database.executemany("INSERT INTO state VALUES (?, ?)", kept.items())
     if identity:
         _set_identity(database, identity)
+    database.execute(f"INSERT INTO counters SELECT replace(name, 'reject:', '{INVALID}'), value FROM ledger.counters")
     database.execute(
-        f"INSERT INTO counters SELECT replace(name, 'reject:', '{INVALID}'), value FROM ledger.counters"  # noqa: S608
-    )
-    database.execute(
-        "INSERT INTO windows SELECT ?, window_end, zone, count, state_of(count, total), delivered FROM ledger.windows",
+        f"INSERT INTO windows ({_WINDOW}) "
+        "SELECT ?, window_end, zone, count, state_of(count, total), delivered FROM ledger.windows",
         (analytics.name,),
     )
     database.execute(

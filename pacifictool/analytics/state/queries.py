@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pacifictool.analytics.state.alarms import AlarmQueries
+from pacifictool.analytics.state.outcomes import KeptOutcome, OutcomeQueries
 from pacifictool.analytics.state.schema import INVALID
 
 _PAGE: Final = 1000
 _LARGEST: Final = 2**63 - 1
-_WINDOW: Final = "SELECT analytics, group_key, window_end, count, state, delivered FROM windows "
+_WINDOW: Final = (
+    "SELECT w.analytics, w.group_key, w.window_end, w.count, w.state, w.delivered, "
+    "o.count, o.own, o.others, o.alarms, o.failure "
+)
+_WITH_OUTCOME: Final = (
+    "LEFT JOIN outcomes AS o ON w.evaluated IS NOT NULL AND o.analytics = w.analytics "
+    "AND o.group_key = w.group_key AND o.window_end = w.window_end "
+)
+_DUE: Final = {
+    "delivery": "ifnull(w.evaluated, w.count) <> w.delivered",
+    "alarms": "w.alarmed <> ifnull(w.evaluated, w.count)",
+}
+"""Which windows are due for what; as in the conditions of the indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,19 @@ class WindowState:
     state: bytes
     """See engine.aggregates.StateLayout."""
     delivered: int
+    """The version that was delivered last; 0: none."""
+    outcome: KeptOutcome | None = None
+    """Of the function that computes its results."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> WindowState:
+        analytics, group, window_end_ms, count, state, delivered, *outcome = row
+        return cls(analytics, group, window_end_ms, count, state, delivered, KeptOutcome.from_row(outcome))
+
+    @property
+    def version(self) -> int:
+        """The count that its results stand for: a function was called before the newest records came."""
+        return self.count if self.outcome is None else self.outcome.count
 
     @property
     def series(self) -> tuple[str, str]:
@@ -85,7 +112,7 @@ class CountedBatch:
     ranges: tuple[OffsetRange, ...]
 
 
-class StateQueries(ABC):
+class StateQueries(OutcomeQueries, AlarmQueries):
     """Reads a state store. Methods may raise StorageFull, or AggregationError when the file cannot be used."""
 
     @abstractmethod
@@ -109,7 +136,9 @@ class StateQueries(ABC):
         return None if kept is None else {int(partition): int(at) for partition, at in json.loads(kept).items()}
 
     def counters(self) -> dict[str, int]:
-        """All counters since the store was made: "valid", "batches", "posted", "corrections", "invalid:<reason>"."""
+        """All counters since the store was made: "valid", "batches", "posted", "corrections", "refused",
+        "function_failures", "function_missing_records", "alarms_raised", "alarms_cleared", "alarms_refused",
+        "invalid:<reason>"."""
         return {str(name): int(value) for name, value in self._query("SELECT name, value FROM counters")}
 
     @property
@@ -154,23 +183,47 @@ class StateQueries(ABC):
     # --- windows -------------------------------------------------------------------------------------------------
 
     def due_windows(self) -> int:
-        """How many (window, group) pairs are not delivered as they stand."""
-        ((due,),) = self._query("SELECT count(*) FROM windows WHERE count <> delivered")
+        """How many (window, group) pairs are not delivered as they stand; those that a function is still to be called
+        for are among them."""
+        ((due,),) = self._query(
+            "SELECT (SELECT count(*) FROM windows WHERE ifnull(evaluated, count) <> delivered) + "
+            "(SELECT count(*) FROM windows WHERE evaluated <> count AND evaluated = delivered)"
+        )
         return int(due)
 
-    def due(self, until_ms: int | None, limit: int, after: WindowState | None = None) -> list[WindowState]:
-        """Windows that end at or before `until_ms` (None: all) and whose count has not been delivered, oldest first.
+    def due(
+        self,
+        until_ms: int | None,
+        limit: int,
+        after: WindowState | None = None,
+        *,
+        to: Literal["delivery", "alarms"] = "delivery",
+    ) -> list[WindowState]:
+        """Windows that end at or before `until_ms` (None: all) and whose results have not been delivered as they stand,
+        or no alarms been derived from them; oldest first.
 
-        At most `limit`, and only those after `after` in that order.
+        At most `limit`, and only those after `after` in that order. Those that a function is still to be called for
+        have no results.
         """
         rows = self._query(
-            _WINDOW + "WHERE count <> delivered AND window_end <= ? AND (window_end, analytics, group_key) > (?, ?, ?) "
-            "ORDER BY window_end, analytics, group_key LIMIT ?",
+            f"{_WINDOW} FROM windows AS w {_WITH_OUTCOME} WHERE {_DUE[to]} AND w.window_end <= ? "
+            "AND (w.window_end, w.analytics, w.group_key) > (?, ?, ?) "
+            "ORDER BY w.window_end, w.analytics, w.group_key LIMIT ?",
             (
                 until_ms if until_ms is not None else _LARGEST,
                 *((after.window_end_ms, *after.series) if after is not None else (-_LARGEST, "", "")),
                 limit,
             ),
+        )
+        return [WindowState.from_row(row) for row in rows]
+
+    def to_evaluate(self, analytics: str, until_ms: int | None, limit: int) -> list[WindowState]:
+        """Windows that end at or before `until_ms` (None: all) and whose function has not been called for all of their
+        records; the first `limit` by end and group."""
+        rows = self._query(
+            "SELECT analytics, group_key, window_end, count, state, delivered FROM windows "
+            "WHERE evaluated <> count AND analytics = ? AND window_end <= ? ORDER BY window_end, group_key LIMIT ?",
+            (analytics, until_ms if until_ms is not None else _LARGEST, limit),
         )
         return [WindowState(*row) for row in rows]
 
@@ -179,22 +232,24 @@ class StateQueries(ABC):
         those that end before the given time (None: of all)."""
         wanted = [(*series, _LARGEST if end is None else end) for series, end in before.items()]
         rows = self._query(
-            "SELECT w.analytics, w.group_key, w.window_end, w.count, w.state, w.delivered FROM json_each(?) AS wanted "
+            f"{_WINDOW} FROM json_each(?) AS wanted "
             "JOIN windows AS w ON w.analytics = wanted.value ->> 0 AND w.group_key = wanted.value ->> 1 "
             # SQLite would rather scan all windows of the analytics, as the primary key begins with it.
             "AND w.window_end = (SELECT max(window_end) FROM windows INDEXED BY windows_delivered "
             "WHERE analytics = wanted.value ->> 0 AND group_key = wanted.value ->> 1 AND delivered > 0 "
-            "AND window_end < wanted.value ->> 2)",
+            f"AND window_end < wanted.value ->> 2) {_WITH_OUTCOME}",
             (json.dumps(wanted),),
         )
-        return {found.series: found for found in (WindowState(*row) for row in rows)}
+        return {found.series: found for found in map(WindowState.from_row, rows)}
 
     def window(self, analytics: str, group: str, window_end_ms: int) -> WindowState | None:
         """One window; None when nothing was counted into it, or when it is delivered and takes no more records."""
         rows = self._query(
-            _WINDOW + "WHERE analytics = ? AND window_end = ? AND group_key = ?", (analytics, window_end_ms, group)
+            f"{_WINDOW} FROM windows AS w {_WITH_OUTCOME} "
+            "WHERE w.analytics = ? AND w.window_end = ? AND w.group_key = ?",
+            (analytics, window_end_ms, group),
         )
-        return WindowState(*rows[0]) if rows else None
+        return WindowState.from_row(rows[0]) if rows else None
 
     def window_offsets(self, analytics: str, window_end_ms: int) -> list[OffsetRange]:
         """Where in the topic the records of a window lie, of all its groups, so that they can be read again.
@@ -234,6 +289,15 @@ class StateQueries(ABC):
             (topic, partition, offset),
         )
         return str(rows[0][0]) if rows else None
+
+    def invalid_offsets(self, topic: str, within: OffsetRange, *, ending: str) -> list[int]:
+        """Offsets of the invalid records of a range whose reason ends so, in order."""
+        rows = self._query(
+            "SELECT offset FROM invalid_records WHERE topic = ? AND partition = ? AND offset >= ? AND offset < ? "
+            "AND substr(reason, -length(?)) = ? ORDER BY offset",
+            (topic, within.partition, within.start, within.end, ending, ending),
+        )
+        return [int(offset) for (offset,) in rows]
 
     def invalid_records(self, *, newest: int | None = None) -> Iterator[InvalidRecord]:
         """Invalid records in the order of topic, partition and offset; or the `newest` ones, newest first.

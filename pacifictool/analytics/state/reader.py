@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from pacifictool.analytics.state.alarms import AlarmCounts
 from pacifictool.analytics.state.lock import is_held
 from pacifictool.analytics.state.queries import CountedBatch, StateQueries
 from pacifictool.analytics.state.schema import ANALYTICS, FILE_NAME, VERSION
@@ -167,11 +168,20 @@ def identity_of(folder: Path) -> JobIdentity | None:
 def target_of(folder: Path) -> str | None:
     """Where the results of the job in a folder go; None when no job has begun there, or it cannot be read.
 
-    Knows the store of the earlier version, too, which the next run brings over.
+    Knows the stores of earlier versions, too, which the next run brings over.
     """
     if (folder / FILE_NAME).is_file():
         with contextlib.suppress(AggregationError):
-            with contextlib.closing(JobView(folder, formats=(VERSION - 1, VERSION))) as view:
+            with contextlib.closing(JobView(folder, formats=range(2, VERSION + 1))) as view:
                 target = view.identity_document().get("target")
             return target if isinstance(target, str) else None
     return None
+
+
+def has_alarms(folder: Path) -> bool:
+    """Whether the job in a folder has alarms, which it may have to clear although nothing raises any now."""
+    with contextlib.suppress(AggregationError):
+        if (view := JobView.open(folder)) is not None:
+            with contextlib.closing(view):
+                return view.alarm_counts() != AlarmCounts()
+    return False

@@ -7,42 +7,21 @@ on from, the sums of everything before them, and what the target has acknowledge
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import tempfile
-import threading
-import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pacifictool.analytics.engine.aggregates import StateLayout
-from pacifictool.analytics.engine.records import RecordRules
-from pacifictool.analytics.state import migration
-from pacifictool.analytics.state.queries import (
-    InvalidRecord,
-    OffsetRange,
-    StateQueries,
-    WindowPlace,
-    WindowState,
-    is_locked,
-)
-from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES, TABLES, VERSION
+from pacifictool.analytics.state.alarm_store import AlarmStore
+from pacifictool.analytics.state.outcome_store import OutcomeStore
+from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, WindowPlace, WindowState
+from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES
 from pacifictool.analytics.windows import PartialAggregate
-from pacifictool.errors import AggregationError, StorageFull
-from pacifictool.progress import SILENT, Reporter
-from pacifictool.runtime.cache import FULL
+from pacifictool.errors import AggregationError
 
 COMPRESS_BEYOND: Final = 1024
 """Values of invalid records longer than this many bytes are kept compressed."""
-_LOCK_SECONDS: Final = 0.5
-_PROBE_BYTES: Final = 65_536
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,59 +52,8 @@ class BatchOutcome:
         return self.valid + len(self.invalid)
 
 
-class StateStore(StateQueries):
-    """Opened once per job, by the holder of the folder's lock. Thread-safe.
-
-    Every method may raise StorageFull, or AggregationError when the file cannot be used. While another program holds a
-    lock on the file, they wait, and say so once.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        rules: RecordRules,
-        *,
-        gives_up: Callable[[], bool] = lambda: False,
-        reporter: Reporter = SILENT,
-    ) -> None:
-        """Creates the file when missing. Waits for locks end with AggregationError once `gives_up` returns True."""
-        self.path = path
-        self._rules = rules
-        self._layouts = {each.name: StateLayout(each) for each in rules.analytics}
-        self._gives_up = gives_up
-        self._reporter = reporter
-        self._lock = threading.RLock()
-        # SQLite gives its files next to the store the same access.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        with self._translated():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_LOCK_SECONDS)
-            self._while_locked(self._open)
-
-    def _open(self) -> None:
-        # With a write-ahead log, readers do not hold up the job, nor it them. FULL: a transaction that has ended is on
-        # the disk.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.create_function("merged", 3, self._merged, deterministic=True)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 2:
-            with self._transaction():
-                migration.upgrade(self._db, self._rules)
-        elif version == 0:
-            with self._transaction():
-                for statement in TABLES.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-        elif version != VERSION:
-            raise AggregationError(
-                f"{self.path} was written by another version of pacifictool (format {version}, not {VERSION}).",
-                hint="Go on with that version, or start again with another --checkpoint folder.",
-            )
-        sync_folder(self.path.parent)
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
+class StateStore(OutcomeStore, AlarmStore):
+    """Opened once per job, by the holder of the folder's lock. Thread-safe; see StateDatabase."""
 
     # --- what the job keeps --------------------------------------------------------------------------------------
 
@@ -138,6 +66,13 @@ class StateStore(StateQueries):
         """Keeps where the job begins, so that a start that comes to nothing does not move it."""
         with self._transaction():
             self._set("starting_offsets", json.dumps({str(part): at for part, at in sorted(offsets.items())}))
+
+    def begin(self) -> None:
+        """Prepares the windows that are there for what is computed now: functions and alarms."""
+        rules = self._rules
+        with self._transaction():
+            self._call_for_all(each.name for each in rules.functions)
+            self._derive_for_all({each.name: rules.may_raise(each) for each in rules.analytics})
 
     # --- counting ------------------------------------------------------------------------------------------------
 
@@ -178,15 +113,20 @@ class StateStore(StateQueries):
         return number
 
     def _add_partials(self, partials: Sequence[PartialAggregate]) -> None:
+        rules = self._rules
+        # 0: neither has its function been called, nor have alarms been derived from it.
+        evaluated: dict[str, int | None] = dict.fromkeys((each.name for each in rules.functions), 0)
+        alarmed: dict[str, int | None] = {each.name: 0 for each in rules.analytics if rules.may_raise(each)}
         self._db.executemany(
-            "INSERT INTO windows (analytics, window_end, group_key, count, state) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
+            "INSERT INTO windows (analytics, window_end, group_key, count, state, evaluated, alarmed) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
             "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
-            [(part.analytics, part.window_end_ms, part.group, part.count, part.state) for part in partials],
-        )
-
-    def _merged(self, analytics: str, one: bytes, other: bytes) -> bytes:
-        return self._layouts[analytics].merge(one, other)
+            [
+                (part.analytics, part.window_end_ms, part.group, part.count, part.state,
+                 evaluated.get(part.analytics), alarmed.get(part.analytics))
+                for part in partials
+            ],
+        )  # fmt: skip
 
     def _add_invalid(self, records: Sequence[InvalidRecord]) -> None:
         self._db.executemany(
@@ -241,7 +181,7 @@ class StateStore(StateQueries):
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?)",
-                [(each.analytics, each.window_end_ms, each.group, each.count, reason) for each in refused],
+                [(each.analytics, each.window_end_ms, each.group, each.version, reason) for each in refused],
             )
             self._update_delivered(refused)
             self._count("refused", len(refused))
@@ -249,117 +189,35 @@ class StateStore(StateQueries):
     def _update_delivered(self, windows: Sequence[WindowState]) -> None:
         self._db.executemany(
             "UPDATE windows SET delivered = ? WHERE analytics = ? AND window_end = ? AND group_key = ?",
-            [(window.count, window.analytics, window.window_end_ms, window.group) for window in windows],
+            [(window.version, window.analytics, window.window_end_ms, window.group) for window in windows],
         )
 
     def forget_closed(self) -> int:
-        """Drops windows that are delivered and closed. Returns how many.
+        """Drops windows that are closed and delivered, and that alarms are derived from. Returns how many.
 
-        Those of a group with something left to deliver stay: after an older window its newest one is posted again.
+        Those of a group with something left to deliver stay: after an older window its newest one is posted again. So
+        do the last outcomes of a function that needs them for later windows.
         """
         dropped = 0
+        history = {each.name: each.history for each in self._rules.functions}
         with self._transaction():
-            for closed in self.closed_until_ms().items():  # the name of an analytics, and until when
-                dropped += self._db.execute(
-                    "DELETE FROM windows WHERE analytics = ?1 AND count = delivered AND window_end <= ?2 AND group_key "
-                    "NOT IN (SELECT group_key FROM windows WHERE analytics = ?1 AND count <> delivered "
-                    "AND window_end <= ?2)",
+            for name, until_ms in self.closed_until_ms().items():
+                closed = (name, until_ms)
+                groups = self._db.execute(
+                    "DELETE FROM windows WHERE analytics = ?1 AND count = delivered AND ifnull(alarmed, count) = count "
+                    "AND window_end <= ?2 AND group_key NOT IN (SELECT group_key FROM windows "
+                    "WHERE analytics = ?1 AND count <> delivered AND window_end <= ?2) RETURNING group_key",
                     closed,
-                ).rowcount
+                ).fetchall()
+                dropped += len(groups)
                 self._db.execute(
                     "DELETE FROM window_offsets AS o WHERE analytics = ?1 AND window_end <= ?2 AND NOT EXISTS "
                     "(SELECT 1 FROM windows AS w WHERE w.analytics = ?1 AND w.window_end = o.window_end)",
                     closed,
                 )
+                if name in history and groups:
+                    self._forget_outcomes(name, {group for (group,) in groups}, history[name])
         return dropped
-
-    # --- inside --------------------------------------------------------------------------------------------------
-
-    def _set(self, name: str, value: str | int) -> None:
-        self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
-
-    def _count(self, name: str, number: int) -> None:
-        if number:
-            self._db.execute(
-                "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                (name, number),
-            )
-
-    def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._lock, self._translated():
-            return self._while_locked(lambda: self._db.execute(sql, parameters).fetchall())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, self._translated():
-            self._while_locked(lambda: self._db.execute("BEGIN IMMEDIATE"))
-            try:
-                yield
-                self._while_locked(lambda: self._db.execute("COMMIT"))
-            except BaseException:
-                # A full disk may have ended the transaction already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _while_locked(self, attempt: Callable[[], Found]) -> Found:
-        """What `attempt` returns, as soon as nobody else holds the lock that it needs."""
-        since = time.monotonic()
-        reported = False
-        while True:
-            try:
-                found = attempt()
-            except sqlite3.OperationalError as error:
-                if not is_locked(error) or self._gives_up():
-                    raise
-                if not reported:
-                    reported = True
-                    self._reporter.warning(f"Another program has locked {self.path}. Waiting for it to let go.")
-                continue
-            if reported:
-                self._reporter.info(f"{self.path} is free again after {time.monotonic() - since:.0f} s.")
-            return found
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise unusable(self.path, error) from error
-
-
-def unusable(path: Path, error: sqlite3.Error) -> AggregationError | StorageFull:
-    """The error for a state store that SQLite cannot work with."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or _takes_no_more(path):
-        return StorageFull(
-            f"No space is left for the job's state store {path}.",
-            hint="Free some space and start again: the job goes on where it stopped.",
-        )
-    return AggregationError(
-        f"The job's state store {path} cannot be used: {error}.",
-        hint="Check the folder given with --checkpoint, or start again with another one.",
-    )
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names of the files in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _takes_no_more(path: Path) -> bool:
-    """Whether nothing can be written for want of space: SQLite calls a spent quota or limit an input/output error."""
-    try:
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            # A limit on the size of files has to be met where the store's own files are.
-            probe.seek(max(file.stat().st_size for file in path.parent.glob(f"{path.name}*")))
-            probe.write(bytes(_PROBE_BYTES))
-    except OSError as error:
-        return error.errno in FULL
-    return False
 
 
 def _invalid_row(record: InvalidRecord) -> tuple[object, ...]:

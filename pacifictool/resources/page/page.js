@@ -103,6 +103,47 @@
     set(byId("place"), [url.replace(/^https?:\/\//, ""), generation && `server ${generation}`].filter(Boolean).join(" · "));
   }
 
+  // --- alarms -------------------------------------------------------------------------------------------------------
+
+  function newAlarm() {
+    const item = make("li", "alarm");
+    const what = make("div", "what");
+    what.append(make("h3", "type"), make("p", "entity"), make("p", "details"));
+    const since = make("p", "since");
+    since.append(make("time"), make("span", "age"));
+    item.append(make("p", "severity"), what, since);
+    return item;
+  }
+
+  function showAlarm(item, alarm, now) {
+    mark(item, "severity", alarm.severity);
+    set(item.querySelector(".severity"), alarm.severity);
+    set(item.querySelector(".type"), alarm.type);
+    set(item.querySelector(".entity"), alarm.entity);
+    set(item.querySelector(".details"), alarm.details);
+    item.querySelector(".details").hidden = alarm.details === "";
+    set(item.querySelector("time"), `since ${words.moment(alarm.start_ts, now)}`);
+    set(item.querySelector(".age"), words.age(Math.max(0, now - alarm.start_ts) / 1000));
+  }
+
+  function alarmsText({ alarms, alarms_total: total, alarms_unknown: unknown }) {
+    if (unknown !== null) return alarms.length ? `as known last: ${unknown}` : `not known: ${unknown}`;
+    if (alarms.length === 0) return total === null ? "none found so far" : "none is active";
+    if (total === null) return `${words.grouped(alarms.length)} active so far`;
+    return `${words.grouped(total)} active${alarms.length < total ? `; the ${words.grouped(alarms.length)} most urgent are shown` : ""}`;
+  }
+
+  function showAlarms(snapshot) {
+    const { alarms, alarms_unknown: unknown, alarms_expected: expected, ok } = snapshot;
+    // Once shown, the panel stays, so that it can tell that the last alarm is over.
+    const panel = byId("alarms-panel");
+    if (alarms.length || expected || (ok && unknown !== null && newest !== null)) panel.hidden = false;
+    if (panel.hidden) return;
+    sentence(byId("alarms-sub"), alarmsText(snapshot));
+    children(byId("alarms"), alarms, (alarm) => alarm.id, newAlarm, (item, alarm) => showAlarm(item, alarm, snapshot.ts));
+    byId("alarms").hidden = alarms.length === 0;
+  }
+
   // --- results ------------------------------------------------------------------------------------------------------
 
   const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -118,6 +159,10 @@
     const kept = [...known.values()].sort((a, b) => a.ts - b.ts).slice(-HISTORY);
     histories.set(key, new Map(kept.map((result) => [result.ts, result])));
     return { ...group, results: kept };
+  }
+
+  function valuesOf(group, key) {
+    return group.results.map((result) => result.values[key]).filter((value) => value !== undefined);
   }
 
   function chosenKey(analytics) {
@@ -145,28 +190,28 @@
     mark(card, "single", isSingle);
     const [name, large, svg, values, about, progress] = card.children;
     set(name, group.name);
-    set(large, words.mean(value));
+    set(large, words.result(valuesOf(group, first.key)));
     children(values, isSingle ? [] : analytics.keys, (key) => key.key, () => {
       const pair = make("div");
       pair.append(make("dt"), make("dd"));
       return pair;
     }, (pair, key) => {
       set(pair.firstChild, key.title);
-      set(pair.lastChild, words.reading(group.values[key.key] ?? null));
+      set(pair.lastChild, words.result(valuesOf(group, key.key)));
     });
     const readings = group.readings === null ? "" : ` · ${words.grouped(group.readings)} readings`;
     set(about, group.ts === null ? (group.unknown ?? "") : `${words.age(group.age_seconds)}${readings}`);
     const share = group.age_seconds === null ? 0 : (group.age_seconds * 1000) / analytics.slide_ms;
     mark(card, "fresh", group.is_fresh);
     progress.firstChild.style.setProperty("--share", Math.min(1, share).toFixed(3));
-    if (isSingle) chart.spark(svg, group.results.map((result) => result.values[first.key]).filter((one) => one !== undefined));
+    if (isSingle) chart.spark(svg, valuesOf(group, first.key));
   }
 
   function showTable(analytics, groups) {
     const key = chosenKey(analytics).key;
     const times = [...new Set(groups.flatMap((group) => group.results.map((result) => result.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
     const [head, body] = [byId("results-table").tHead, byId("results-table").tBodies[0]];
-    const titles = [{ key: "group", text: capitalised(analytics.group) }, ...times.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
+    const titles = [{ key: "group", text: capitalised(analytics.group) }, ...times.map((ts) => ({ key: String(ts), text: words.moment(ts, newest?.ts ?? ts) }))];
     if (head.rows.length === 0) head.append(make("tr"));
     children(head.rows[0], titles, (title) => title.key, (title) => {
       const cell = make("th", title.key === "group" ? "" : "number");
@@ -175,7 +220,8 @@
     }, (cell, title) => set(cell, title.text));
     children(body, groups, (group) => group.name, () => make("tr"), (row, group) => {
       const known = new Map(group.results.map((result) => [result.ts, result.values[key] ?? null]));
-      const cells = [{ key: "group", text: group.name }, ...times.map((ts) => ({ key: String(ts), text: words.mean(known.get(ts) ?? null) }))];
+      const text = valuesOf(group, key).every(Number.isInteger) ? words.reading : words.mean;
+      const cells = [{ key: "group", text: group.name }, ...times.map((ts) => ({ key: String(ts), text: text(known.get(ts) ?? null) }))];
       children(row, cells, (cell) => cell.key, (cell) => {
         if (cell.key !== "group") return make("td", "number");
         const heading = make("th");
@@ -240,7 +286,7 @@
     name.append(make("span", "name"), make("small", "where"));
     const trend = make("td", "wide trend");
     trend.append(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
-    row.append(name, make("td", "wide"), trend, make("td", "number strong"), make("td", "number"), make("td", "number"));
+    row.append(name, make("td", "wide attributes"), trend, make("td", "number strong"), make("td", "number"), make("td", "number"));
     return row;
   }
 
@@ -278,6 +324,7 @@
     options(byId("device-key"), snapshot.telemetry.map((key) => ({ value: key.key, text: key.title })));
     const key = deviceKey(snapshot);
     set(byId("device-value"), key.unit ? `Last (${key.unit})` : "Last");
+    byId("devices").classList.toggle("bare", snapshot.attributes.length === 0);
     set(byId("device-attributes"), capitalised(snapshot.attributes.map((attribute) => attribute.title).join(" / ")) || "–");
     children(byId("devices").tBodies[0], snapshot.devices, (device) => device.name, newRow, (row, device) => showRow(row, device, key, snapshot.attributes));
     for (const place of trends.keys()) {
@@ -300,7 +347,9 @@
     byId("job").hidden = job.unknown !== null;
     sentence(byId("job-unknown"), job.unknown ?? "");
     set(byId("job-sub"), job.target === null ? "" : `to ${job.target}`);
-    list(byId("rejects"), Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`));
+    const reasons = Object.entries(job.rejects_by_reason).slice(0, 3).map(([reason, count]) => `${words.grouped(count)} × ${reason}`);
+    const failures = job.last_function_failure === null ? [] : [`${words.grouped(job.function_failures)} windows without results: ${job.last_function_failure}`];
+    list(byId("rejects"), [...reasons, ...failures]);
   }
 
   // --- what a screen reader reads -------------------------------------------------------------------------------------
@@ -308,11 +357,12 @@
   function firstValues(snapshot, count) {
     const analytics = chosenAnalytics(snapshot);
     const known = (analytics?.groups ?? []).slice(0, count).filter((group) => group.values[analytics.keys[0].key] !== undefined);
-    return known.map((group) => `${group.name} ${words.mean(group.values[analytics.keys[0].key])}`);
+    return known.map((group) => `${group.name} ${words.result(valuesOf(withHistory(analytics, group), analytics.keys[0].key))}`);
   }
 
   function speak(snapshot) {
     const now = performance.now();
+    // Alarms have a panel of their own, which is read as they come and go.
     if (now - spokenAt < SPOKEN_EVERY_MS && snapshot.verdict === spokenVerdict) return;
     spokenAt = now;
     spokenVerdict = snapshot.verdict;
@@ -322,8 +372,9 @@
 
   function show(snapshot) {
     receivedAt = performance.now();
-    newest = snapshot;
     showHops(snapshot);
+    showAlarms(snapshot);
+    newest = snapshot;
     showResults(snapshot);
     showDevices(snapshot);
     showJob(snapshot);
@@ -331,7 +382,8 @@
     set(byId("clock"), `Last update at ${words.clock(snapshot.ts)}.`);
     speak(snapshot);
     const shown = firstValues(snapshot, 3);
-    document.title = shown.length ? words.shown(`${shown.join(" · ")} – watch`) : "pacifictool watch";
+    const alarms = snapshot.alarms.length ? `(${words.grouped(snapshot.alarms_total ?? snapshot.alarms.length)}) ` : "";
+    document.title = words.shown(`${alarms}${shown.length ? `${shown.join(" · ")} – watch` : "pacifictool watch"}`);
     if (document.documentElement.dataset.ready === undefined) {
       document.documentElement.dataset.ready = "values";
       performance.mark("values");

@@ -26,6 +26,13 @@ const words = {
     return Number.isInteger(value) ? words.grouped(value) : words.mean(value);
   },
 
+  // The newest of these values: without decimals where all are whole numbers, as counts are.
+  result(values) {
+    if (values.length === 0) return "–";
+    const newest = values[values.length - 1];
+    return values.every(Number.isInteger) ? words.grouped(newest) : words.mean(newest);
+  },
+
   count(number) {
     return number === null || number === undefined ? "–" : words.grouped(number);
   },
@@ -37,6 +44,13 @@ const words = {
 
   clock(ms) {
     return new Date(ms).toLocaleTimeString("en-GB");
+  },
+
+  // The time of day, with the date unless it is today's.
+  moment(ms, now) {
+    const at = new Date(Math.min(ms, 253402300799000));
+    const isToday = at.toDateString() === new Date(now).toDateString();
+    return isToday ? words.clock(at) : `${at.toLocaleDateString("en-CA")} ${words.clock(at)}`;
   },
 
   // Names are data: invisible characters, and those that reorder text, are escaped as in pacifictool/display.py. Joiners

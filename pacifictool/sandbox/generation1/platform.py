@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
+from pacifictool.sandbox.alarms import SandboxAlarms
 from pacifictool.sandbox.auth import TokenIssuer, Users
 from pacifictool.sandbox.devices import SandboxDevices
 from pacifictool.sandbox.entities import Entities, install_demo
@@ -14,6 +15,7 @@ from pacifictool.sandbox.generation1.components import Components
 from pacifictool.sandbox.generation1.device_api import DeviceApi1
 from pacifictool.sandbox.generation1.engine import RuleEngine
 from pacifictool.sandbox.generation1.lifecycle import LifecycleService
+from pacifictool.sandbox.generation1.rest_alarms import AlarmController1
 from pacifictool.sandbox.generation1.rest_components import ComponentController
 from pacifictool.sandbox.generation1.rest_dashboards import DashboardController1
 from pacifictool.sandbox.generation1.rest_device_api import HttpDeviceController1
@@ -61,6 +63,7 @@ class Platform1:
         EntityController1(store, entities, devices, telemetry, self.device_api).add_routes(api)
         TelemetryController1(store, entities, devices, telemetry, attributes, self.device_api).add_routes(api)
         EventController(store).add_routes(api)
+        AlarmController1(store, SandboxAlarms(store, ids), entities).add_routes(api)
         DashboardController1(store, ids).add_routes(api)
         HttpDeviceController1(devices, self._engine).add_routes(api)
         self.application: Starlette = api.application()

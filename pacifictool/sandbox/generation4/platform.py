@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
+from pacifictool.sandbox.alarms import SandboxAlarms
 from pacifictool.sandbox.auth import Users
 from pacifictool.sandbox.devices import SERVER, SandboxDevices
 from pacifictool.sandbox.entities import DEMO_DEVICES, install_demo
@@ -17,6 +18,7 @@ from pacifictool.sandbox.generation4.events import EventLog4
 from pacifictool.sandbox.generation4.http import Api4
 from pacifictool.sandbox.generation4.nodes import Tools
 from pacifictool.sandbox.generation4.profiles import Profiles
+from pacifictool.sandbox.generation4.rest_alarms import AlarmController4
 from pacifictool.sandbox.generation4.rest_auth import AuthController
 from pacifictool.sandbox.generation4.rest_device_api import HttpDeviceController4
 from pacifictool.sandbox.generation4.rest_entities import EntityController4
@@ -69,6 +71,7 @@ class Platform4:
         TelemetryController4(store, entities, devices, telemetry, attributes, self.device_api, faults).add_routes(api)
         EntityQueryController(store, telemetry).add_routes(api)
         EventController4(store).add_routes(api)
+        AlarmController4(store, SandboxAlarms(store, ids), entities).add_routes(api)
         HttpDeviceController4(devices, self.device_api).add_routes(api)
         EntityController4(store, entities, documents, profiles, devices, telemetry, self.device_api, faults).add_routes(
             api

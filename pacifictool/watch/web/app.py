@@ -43,6 +43,10 @@ _NEWS: Final = 5
 """Results of a group in all messages after the first that has it: the page keeps the older ones."""
 _LIMIT: Final = 50
 """Groups in a message, unless the page asks for another number."""
+_ALARMS: Final = 100
+"""Alarms in a message, at most."""
+_ALARM_LETTERS: Final = 300
+"""Of an alarm's details, which are sent as text."""
 _DIGITS: Final = 7
 _FIRST_SECONDS: Final = 1.0
 """How long the first message waits for parts that have not responded yet."""
@@ -156,7 +160,12 @@ def _snapshot(collector: Collector, choice: Choice, sent: set[tuple[str, str]]) 
         now_sent.add((analytics, group))
         return _NEWS if (analytics, group) in sent else _HISTORY
 
-    document = collector.snapshot().as_document(choice=choice, history_of=history)
+    snapshot = collector.snapshot()
+    document = snapshot.as_document(choice=choice, history_of=history, alarms=0)
+    document["alarms"] = [
+        {**alarm.as_document(), "details": alarm.details_text(_ALARM_LETTERS)}
+        for alarm in snapshot.alarms.alarms[:_ALARMS]
+    ]
     # A group without results so far may get older ones later, when it is read for the first time.
     empty = {
         (each["name"], group["name"])

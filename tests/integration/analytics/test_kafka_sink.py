@@ -142,3 +142,22 @@ def test_a_closed_sink_delivers_no_more(endpoint: KafkaEndpoint, topic: str) -> 
     kafka.close()
     with pytest.raises(PacificToolError, match="stopped"):
         kafka.deliver([result("A")], RecordingCallback())
+
+
+def test_results_of_a_function_name_their_entity(endpoint: KafkaEndpoint, topic: str) -> None:
+    scores = {"name": "scores", "group_by": ["site"], "function": "scoring:score"}
+    kafka, book = KafkaSink(endpoint, topic, rules_of(scores).analytics), RecordingCallback()
+
+    def scored(entity: str, **values: float) -> WindowResult:
+        return WindowResult("scores", ("North",), "device", entity, 0, 10_000, 10_000, 3, values)
+
+    kafka.deliver([scored("Sensor 1", score=1.5), scored("Sensor 2", ts=2.0), scored("Sensor 3", site=1.0)], book)
+    kafka.close()
+
+    (only,) = records(endpoint, topic)
+    assert json.loads(only.value or b"") == {
+        "site": "North", "score": 1.5, "ts": 10_000, "count": 3, "analytics": "scores", "entity": "Sensor 1",
+        "entity_kind": "device",
+    }  # fmt: skip
+    assert book.refusals.keys() == {"Sensor 2", "Sensor 3"}
+    assert "the key 'ts' is one of every result record's own" in book.refusals["Sensor 2"]

@@ -17,6 +17,7 @@ import pytest
 
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.errors import AggregationError
+from pacifictool.runtime.plain_paths import plain_path
 from tests.support.waiting import SOON_SECONDS
 
 pytestmark = pytest.mark.spark
@@ -60,6 +61,37 @@ def test_a_java_that_does_not_start_is_reported_in_one_sentence(spark_settings: 
     assert "nowhere" in (tmp_path / "spark-jvm.log").read_text(encoding="utf-8")
 
 
+def test_the_reason_of_java_is_in_the_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
+    with pytest.raises(AggregationError, match="heap") as caught:
+        _ = SparkRuntime(replace(spark_settings, memory="2m"), tmp_path).java_context
+    assert "defect" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("conf", "reason"),
+    [
+        ({"spark.eventLog.enabled": "true", "spark.eventLog.dir": "/nowhere/logs"}, "/nowhere/logs does not exist"),
+        ({"spark.executor.heartbeatInterval": "abc"}, "abc"),
+    ],
+)
+def test_the_reason_of_spark_is_in_the_sentence(
+    spark_settings: SparkSettings, tmp_path: Path, conf: dict[str, str], reason: str
+) -> None:
+    runtime = SparkRuntime(replace(spark_settings, conf=conf), tmp_path)
+    with pytest.raises(AggregationError, match=reason):
+        _ = runtime.java_context
+
+
+@pytest.mark.parametrize("name", ["ck#run", "ck%41", "grün, ${x}: %i"])
+def test_a_folder_may_have_any_name(spark_settings: SparkSettings, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    with SparkRuntime(spark_settings, folder) as runtime:
+        assert runtime.java_context.parallelize([1, 2, 3]).count() == 3
+        runtime.jvm.org.apache.log4j.LogManager.getLogger("test").error("a line")
+        assert (folder / "spark.log").is_file()
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -73,11 +105,25 @@ time.sleep(60)
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs namespaces, which root has on Linux")
+def test_spark_starts_for_a_user_id_without_a_name(spark_settings: SparkSettings, tmp_path: Path) -> None:
+    unnamed = ("unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "-u", "HOME")
+    arguments = (str(spark_settings.java_home), str(tmp_path), *map(str, spark_settings.jars))
+    ended = subprocess.run(
+        [*unnamed, sys.executable, "-c", PROGRAM.replace("time.sleep(60)", ""), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.stdout.split() == ["launched", "ready"], ended.stderr
+
+
 def jvms_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if f"-Djava.io.tmpdir={folder / 'tmp'}" in process.cmdline():
+            if f"-Djava.io.tmpdir={plain_path(folder) / 'tmp'}" in process.cmdline():
                 found.append(process)
     return found
 

@@ -147,7 +147,7 @@ def test_wrong_usage_is_one_document_with_a_sentence_and_a_hint_and_exit_code_2(
     assert error["message"]
     assert "\n" not in error["message"]
     assert error["hint"]
-    assert outcome.stderr == f"Error: {error['message']}\n  {error['hint']}\n  More: {error['help']}\n"
+    assert outcome.stderr == f"Error: {error['message']}\n  {error['hint']}\n  More: pacifictool help {error['kind']}\n"
     assert "Traceback" not in outcome.stderr
     assert "secret" not in outcome.stdout + outcome.stderr
 
@@ -161,7 +161,7 @@ def test_an_unknown_output_is_reported_before_anything_is_done(
     assert outcome.stderr.splitlines() == [
         f"Error: --output: '{arguments[-1].removeprefix('--output=')}' is not known.",
         "  Use table or json.",
-        "  More: docs/troubleshooting.md#settings-error",
+        "  More: pacifictool help settings-error",
     ]
     names = [device["name"] for device in on_stack("device", "list", "-o", "json").document["devices"]]
     assert "never made" not in names
@@ -181,7 +181,7 @@ def test_a_failure_without_json_leaves_stdout_empty(on_stack: CommandLine, nowhe
     assert waiting == f"Logging in at {nowhere} …"  # after a few attempts
     assert first == f"Error: The platform at {nowhere} cannot be reached: connection refused."
     assert second.startswith("  Check that the server runs")
-    assert third == "  More: docs/troubleshooting.md#platform-unreachable"
+    assert third == "  More: pacifictool help platform-unreachable"
 
 
 def test_messages_go_to_stderr_and_quiet_silences_them(on_stack: CommandLine) -> None:

@@ -17,7 +17,7 @@ from pacifictool.rest import NO_RETRY, Platform, Session
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
-from pacifictool.watch.collector import Collector
+from pacifictool.watch.collector import Collector, WatchTarget
 from pacifictool.watch.model import GroupView, Snapshot
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.support.command_line import variables_of
@@ -253,3 +253,42 @@ def test_closing_does_not_wait_for_a_part_that_hangs(make_collector: MakeCollect
             assert not collector.snapshot().ok
             collector.close()
             assert time.monotonic() - began < SOON_SECONDS
+
+
+def test_alarms_of_groups_and_devices_come_and_go(
+    make_collector: MakeCollector, platform: Platform, scenario: Scenario, unique: str
+) -> None:
+    asset = platform.assets.create(scenario.entities()[0], scenario.asset_type)
+    turbine = platform.devices.create(scenario.devices[0].name, scenario.asset_type)
+    foreign = platform.assets.create(f"Foreign {unique}", "Other")
+    calm = platform.alarms.raise_alarm(asset, "Calm", "WARNING", {}, 1000, 2000)
+    platform.alarms.raise_alarm(foreign, "Storm", "CRITICAL", {}, 1000, 2000)
+    collector = make_collector()
+
+    def shown(*wanted: str) -> Snapshot:
+        return until(collector, lambda snapshot: [each.info.type for each in snapshot.alarms.alarms] == list(wanted))
+
+    snapshot = shown("Calm")
+    assert snapshot.alarms.alarms[0].entity == asset.name
+    assert snapshot.as_document()["alarms_total"] == 1
+    platform.alarms.raise_alarm(turbine, "Storm", "CRITICAL", {}, 1000, 2000)
+    assert [each.entity for each in shown("Storm", "Calm").alarms.alarms] == [turbine.name, asset.name]
+    platform.alarms.clear(calm.id)
+    shown("Storm")
+    platform.devices.delete(turbine.id)
+    shown()
+
+
+def test_alarms_of_a_platform_that_is_gone_stay_with_the_reason(tmp_path: Path, scenario: Scenario) -> None:
+    with SandboxProcess(tmp_path / "data") as sandbox:
+        session = Session(sandbox.url, "tenant@thingsboard.org", Secret("tenant"), retry=NO_RETRY)
+        with Platform(session) as platform:
+            asset = platform.assets.create(scenario.entities()[0], scenario.asset_type)
+            platform.alarms.raise_alarm(asset, "Calm", "WARNING", {}, 1000, 2000)
+            target = WatchTarget(platform, KafkaEndpoint("127.0.0.1:1"), scenario, list)
+            with Collector(target, interval_seconds=0.1) as collector:
+                until(collector, lambda snapshot: len(snapshot.alarms.alarms) == 1)
+                sandbox.stop()
+                snapshot = until(collector, lambda snapshot: snapshot.alarms.unknown is not None)
+                assert len(snapshot.alarms.alarms) == 1
+                assert snapshot.as_document()["alarms_total"] is None

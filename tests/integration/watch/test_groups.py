@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.analytics.state.outcome_store import WindowOutcome
+from pacifictool.analytics.state.outcomes import KeptOutcome
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario, parse_scenario
 from pacifictool.watch import platform as platform_module
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.integration.watch.test_collector import until
-from tests.support.job_folders import write_job
+from tests.support.job_folders import job_checkpoint, job_identity, write_job
 
 
 def now_ms() -> int:
@@ -125,3 +127,60 @@ def test_the_job_of_another_platform_or_scenario_is_named_and_not_shown(
     write_job(tmp_path / "other", other, windows={}, end=900, target=f"rest {platform.url}")
     collector = make_collector(job_folders=lambda: [tmp_path / "other"])
     assert "computes other analytics (shops)" in str(collector.snapshot().job.unknown)
+
+
+def test_keys_of_a_function_are_found_on_its_entities(
+    make_collector: MakeCollector, platform: Platform, tmp_path: Path, unique: str
+) -> None:
+    """Only what a function returns tells its keys; until then there is one that has no values."""
+    (tmp_path / "mine.py").write_text("def score(readings, window, history):\n    return {}\n")
+    scenario = parse_scenario(
+        f"""
+units = {{ score = "%" }}
+[platform]
+device_type = "Sensor {unique}"
+asset_type = "Room {unique}"
+[forwarding]
+topic = "rooms-{unique}"
+attributes = ["site"]
+telemetry = ["temperature"]
+[[analytics]]
+name = "scores"
+group_by = ["site"]
+window = "2s"
+function = "mine:score"
+[[devices]]
+name = "S1 {unique}"
+attributes = {{ site = "North {unique}" }}
+telemetry = {{ temperature = {{ min = 2, max = 8 }} }}
+""",
+        source="test",
+        folder=tmp_path,
+    )
+    north = platform.assets.create(f"North {unique}", scenario.asset_type)
+    collector = make_collector(scenario=scenario)
+    [view] = collector.snapshot().platform.analytics
+    assert [key.key for key in view.described.keys] == ["result"]
+    end_ms = now_ms() // 2000 * 2000
+    platform.telemetry.write(north, [(end_ms, {"score": 61.5, "rank": 3})])
+    shown = until(collector, lambda snapshot: len(snapshot.platform.analytics[0].described.keys) == 2)
+    [view] = shown.platform.analytics
+    assert [key.title for key in view.described.keys] == ["rank", "score (%)"]
+    shown = until(collector, lambda snapshot: bool(snapshot.platform.analytics[0].groups[0].results))
+    assert shown.platform.analytics[0].groups[0].values() == {"score": 61.5, "rank": 3.0}
+
+
+def test_failures_of_functions_are_part_of_the_job(
+    make_collector: MakeCollector, unique: str, tmp_path: Path, platform: Platform
+) -> None:
+    scores = '[[analytics]]\nname = "scores"\ngroup_by = ["geoZone"]\nwindow = "2s"\nfunction = "scoring:score"\n'
+    scenario = parse_scenario(scenario_text(unique).replace("[labels]", f"{scores}[labels]"), source="test")
+    with job_checkpoint(tmp_path / "job", scenario) as checkpoint:
+        checkpoint.check_identity(job_identity(scenario, target=f"rest {platform.url}"))
+        failure = KeptOutcome(3, failure="scoring:score raised ValueError: no")
+        checkpoint.store.keep_outcomes([WindowOutcome("scores", "Zone", 10_000, failure)])
+        collector = make_collector(scenario=scenario, job_folders=lambda: [tmp_path / "job"])
+        snapshot = until(collector, lambda seen: seen.job.function_failures == 1)
+    assert snapshot.job.last_function_failure == "scoring:score raised ValueError: no"
+    assert snapshot.as_document()["job"]["function_failures"] == 1
+    assert "1 function failure" in next(hop.detail for hop in snapshot.hops if hop.name == "job")

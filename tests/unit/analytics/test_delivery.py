@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import struct
 import threading
 import time
@@ -14,6 +15,7 @@ from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialAggregate, WindowResult
 from pacifictool.errors import DeliveryAbandoned, PlatformUnreachable, RateLimited, ServerFault
 from pacifictool.progress import SILENT
+from pacifictool.tools.backoff import Backoff
 from tests.support.recorders import RecordingReporter
 from tests.support.scenarios import mean_rules, partial, rules_of, window_result
 from tests.support.waiting import SOON_SECONDS, wait_until
@@ -127,7 +129,7 @@ def test_after_an_outage_only_what_was_not_acknowledged_is_delivered_again(store
 
     assert work.deliver_due(None, threading.Event()) == 3
     assert [[result.entity for result in call] for call in sink.calls] == [["A", "B", "C"], ["B", "C"], ["B", "C"]]
-    assert work.state.failure is None
+    assert work.failure is None
 
 
 def test_records_counted_during_a_delivery_make_the_window_due_again(store: StateStore) -> None:
@@ -204,19 +206,18 @@ def test_giving_up_keeps_the_results_for_the_next_start(store: StateStore) -> No
 
 
 def test_a_stop_ends_the_waiting(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pacifictool.analytics.delivery.FIRST_WAIT_SECONDS", 1000.0)
-    monkeypatch.setattr("pacifictool.analytics.delivery.LONGEST_WAIT_SECONDS", 1000.0)
+    monkeypatch.setattr("pacifictool.analytics.retrying._BACKOFF", Backoff(1000.0, 1000.0))
     fill(store, ("A", W1, 1))
     work = delivery(store, RecordingSink(*[down] * 50))
     stop = threading.Event()
     thread = threading.Thread(target=work.deliver_due, args=(None, stop))
     thread.start()
-    wait_until(lambda: work.state.failure)
+    wait_until(lambda: work.failure)
     stop.set()
     thread.join(SOON_SECONDS)
 
     assert not thread.is_alive()
-    assert work.state.failure == "The platform does not respond."
+    assert work.failure == "The platform does not respond."
 
 
 # --- results that the records do not define --------------------------------------------------------------------------
@@ -252,7 +253,7 @@ def test_a_window_without_any_result_is_done_and_not_posted(rates: StateStore) -
     assert sink.sequence() == [("North", W2, 3)]
     assert sink.calls[0][0].values == {"use": 3.0}
     assert rates.due_windows() == 0
-    assert (work.posted, rates.counters()["posted"], len(work.state.last_posted)) == (1, 1, 1)
+    assert (work.posted, rates.counters()["posted"], len(work.last_posted)) == (1, 1, 1)
 
 
 def test_windows_that_are_done_without_being_posted_are_forgotten_like_others(rates: StateStore) -> None:
@@ -294,3 +295,38 @@ def test_after_a_correction_the_newest_value_of_each_key_is_posted_again(tmp_pat
     work.deliver_due(None, threading.Event())
 
     assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]
+
+
+def test_the_newest_value_of_each_key_is_written_last_whatever_else_is_due(tmp_path: Path) -> None:
+    """The window 3 has no rate, so that the one of the window 2 is the newest although 3 is posted, too."""
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    metered(store, (W1, 2), (W2, 2), highest=True)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    work.deliver_due(None, threading.Event())
+    sink.calls.clear()
+    metered(store, (W1, 3), (W3, 1), highest=True)
+    work.deliver_due(None, threading.Event())
+
+    assert sink.sequence() == [("North", W1, 5), ("North", W2, 2), ("North", W3, 1)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_value_that_was_written_last_is_the_newest_of_its_key(tmp_path: Path, seed: int) -> None:
+    """Windows come in any order, some without a rate; what a platform calls latest is right after every delivery."""
+    random_ = random.Random(seed)
+    store = StateStore(tmp_path / "meters.sqlite", METERS)
+    sink = RecordingSink()
+    work = Delivery(store, sink, METERS.analytics, reporter=SILENT, give_up_after=0.1)
+    latest: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    for _ in range(12):
+        for _ in range(random_.randint(1, 3)):
+            metered(store, (random_.randint(1, 8) * 10_000, random_.choice([1, 1, 2])), highest=True)
+        work.deliver_due(None, threading.Event())
+        for result in (result for call in sink.calls for result in call):
+            latest |= dict.fromkeys(result.values, result.window_end_ms)
+            for key in result.values:
+                newest[key] = max(newest.get(key, 0), result.window_end_ms)
+        sink.calls.clear()
+        assert latest == newest

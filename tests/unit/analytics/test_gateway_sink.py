@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.analytics.delivery import Delivery
+from pacifictool.analytics.sinks import gateway
 from pacifictool.analytics.sinks.gateway_messages import PAYLOAD_BYTES
 from pacifictool.analytics.sinks.stored import StoredResults
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
@@ -381,3 +382,20 @@ def test_closing_ends_the_wait_for_what_is_queued(platform: GatewayPlatform, mak
     with pytest.raises(PacificToolError, match="stopped"):
         sink.deliver([result("A")], RecordingCallback())
     assert time.monotonic() - began < SOON_SECONDS
+
+
+def test_of_two_results_for_one_key_and_time_the_last_is_read_back() -> None:
+    """Functions of two groups may give one device a value at the same time."""
+
+    class Readable:
+        """Holds what was written last."""
+
+        def among(self, results: Sequence[WindowResult]) -> list[WindowResult]:
+            return [each for each in results if dict(each.values) == {"score": 2.0}]
+
+    def scored(group: str, value: float) -> WindowResult:
+        return WindowResult("scores", (group,), "device", "Sensor 1", 0, 10_000, 10_000, 3, {"score": value})
+
+    results = [scored("A", 1.0), scored("B", 2.0)]
+    assert gateway._stored(Readable(), results) == results
+    assert gateway._stored(Readable(), results[:1]) == []

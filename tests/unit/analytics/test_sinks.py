@@ -225,29 +225,3 @@ def test_an_entity_gets_the_results_of_all_its_analytics_and_of_its_kind_alone()
     ]
     assert devices.written[str(devices.assets["A"].id)] == [(10_000, {"gust": 9.0})]
     assert len(book.accepted_results) == 3
-
-
-def test_the_first_entity_of_a_new_type_is_created_alone() -> None:
-    """A server may make the profile of the type with it, and refuse another request that does the same meanwhile."""
-
-    class ProfileRace(FaultyPlatform):
-        profiles = 0
-        creating = 0
-
-        def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
-            if self.profiles == 0 and self.creating:
-                raise ServerFault("Asset profile with such name already exists!", status=500)
-            self.creating += 1
-            time.sleep(0.05)
-            self.creating -= 1
-            self.profiles = 1
-            return super().create(name, type)
-
-        create = get_or_create
-
-    platform = ProfileRace()
-    sink = RestSink({"asset": platform}, Written(platform), url="http://localhost", entity_type="ColdRoom")
-    callback = RecordingCallback(fail_on_refusal=True)
-    sink.deliver([result(f"Site {number}", 10_000) for number in range(6)], callback)
-    sink.close()
-    assert len(callback.accepted_results) == len(platform.assets) == 6

@@ -38,9 +38,9 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 
 @pytest.fixture
-def patient_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
+def waiting_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateStore]:
     """Waits so long for a lock that a test would notice."""
-    monkeypatch.setattr("pacifictool.analytics.state.store._LOCK_SECONDS", 2 * SOON_SECONDS)
+    monkeypatch.setattr("pacifictool.analytics.state.database._LOCK_SECONDS", 2 * SOON_SECONDS)
     store = StateStore(tmp_path / "state.sqlite", RULES)
     yield store
     store.close()
@@ -223,8 +223,8 @@ def test_a_write_that_the_system_refuses_changes_nothing(store: StateStore) -> N
 # --- readers and the writer ------------------------------------------------------------------------------------------
 
 
-def test_a_reader_in_the_middle_of_a_million_rows_holds_up_nobody(patient_store: StateStore, tmp_path: Path) -> None:
-    store = patient_store
+def test_a_reader_in_the_middle_of_a_million_rows_holds_up_nobody(waiting_store: StateStore, tmp_path: Path) -> None:
+    store = waiting_store
     store.apply(outcome(invalid=[InvalidRecord("t", 0, n, "empty", None, b"") for n in range(5_000)]))
     view = JobView(tmp_path)
     records = view.invalid_records()
@@ -238,9 +238,9 @@ def test_a_reader_in_the_middle_of_a_million_rows_holds_up_nobody(patient_store:
 
 
 def test_a_reader_that_is_stopped_within_a_query_does_not_hold_up_the_job(
-    patient_store: StateStore, tmp_path: Path
+    waiting_store: StateStore, tmp_path: Path
 ) -> None:
-    store = patient_store
+    store = waiting_store
     store.apply(outcome(("A", W1, 1, 1)))
     stuck = sqlite3.connect(f"file:{tmp_path / 'state.sqlite'}?mode=ro", uri=True, isolation_level=None)
     stuck.execute("BEGIN")

@@ -39,7 +39,7 @@ def test_square_brackets_and_long_lines_are_printed_as_they_are() -> None:
     text = "[bold]not markup[/bold] " + "x" * 300
     reporter.info(text)
     reporter.error(PacificToolError(text, hint=text))
-    assert stream.getvalue().startswith(f"{text}\nError: {text}\n  {text}\n  More: docs/")
+    assert stream.getvalue().startswith(f"{text}\nError: {text}\n  {text}\n  More: pacifictool help")
 
 
 def test_without_a_terminal_a_long_task_says_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

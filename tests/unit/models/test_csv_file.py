@@ -158,3 +158,26 @@ def test_a_file_is_read_once_for_all_columns(tmp_path: Path, monkeypatch: pytest
     found.load(["v", "w"])
     assert (list(found.column("v")), list(found.column("w")), len(found.times_ms)) == ([1, 3], [2, 4], 2)
     assert passes == 1
+
+
+def test_texts_and_numbers_in_one_pass(tmp_path: Path) -> None:
+    found = table(tmp_path, "site, v,w\nNorth ,1,\n,2,x\nSouth,3,4\n", missing=("x",))
+    found.load(["v"], ["site"])
+    assert list(found.texts("site")) == ["North", "", "South"]
+    assert list(found.column("v")) == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"has no column 'room'"):
+        found.texts("room")
+
+
+def test_columns_whose_first_value_is_a_number(tmp_path: Path) -> None:
+    content = "a,b,c,d,e\n,x,-,,2026\n1,2,3,,y\n"
+    assert table(tmp_path, content, missing=("-",)).numeric_columns() == ("a", "c", "e")
+    assert table(tmp_path, "a;b\n1,5;1.5\n", decimal=",").numeric_columns() == ("a",)
+
+
+def test_rows_of_several_devices_need_not_be_in_order(tmp_path: Path) -> None:
+    content = "t,v\n2026-01-01T00:00:02Z,1\n2026-01-01T00:00:02Z,2\n2026-01-01T00:00:01Z,3\n"
+    times = table(tmp_path, content, time_column="t", ordered=False).times_ms
+    assert [ms - times[0] for ms in times] == [0, 0, -1000]
+    with pytest.raises(ValueError, match="is not later than"):
+        table(tmp_path, content, time_column="t").load([])

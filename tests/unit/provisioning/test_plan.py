@@ -56,29 +56,3 @@ def test_no_further_change_begins_after_a_stop() -> None:
     with pytest.raises(Interrupted):
         apply_plan(Plan.from_changes([first, second]), stop=stop)
     assert done == []
-
-
-@pytest.mark.parametrize("kind", [Kind.DEVICE, Kind.ASSET])
-def test_the_first_entity_of_a_kind_is_created_alone_and_then_the_others_at_once(kind: Kind) -> None:
-    """A server from 3.2 on creates the profile of a new type with its first entity; two at once would fail."""
-    known = threading.Event()
-    both = threading.Barrier(2, timeout=5)
-    running: list[str] = []
-
-    def create(name: str) -> None:
-        running.append(name)
-        if name == "0":
-            assert not known.wait(0.1)  # the others are waiting
-            known.set()
-        else:
-            assert known.is_set()
-            both.wait()
-
-    names = ["0", "1", "2"]
-    apply_plan(
-        Plan.from_changes(
-            Change(kind, name, ChangeAction.CREATE, apply=lambda name=name: create(name))  # type: ignore[misc]
-            for name in names
-        )
-    )
-    assert (running[0], sorted(running)) == ("0", names)

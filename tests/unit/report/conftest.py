@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, Window
+from pacifictool.report.facts import Band, Batch, InvalidRecords, Job, RunFacts, WindowFacts
 from tests.support.reports import WINDOW_MS, report, zone, zones
 
 T0 = 1_795_477_550_000
 
 
-def window(number: int, value: float | None, readings: int = 100, topic_value: float | None = None) -> Window:
+def window(number: int, value: float | None, readings: int = 100, topic_value: float | None = None) -> WindowFacts:
     spread = None if readings == 0 else 2.0
     low, high = (None, None) if spread is None or value is None else (value - spread, value + spread)
-    return Window(T0 + number * WINDOW_MS, value, readings, low, high, value if topic_value is None else topic_value)
+    return WindowFacts(
+        T0 + number * WINDOW_MS, value, readings, low, high, value if topic_value is None else topic_value
+    )
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def facts() -> RunFacts:
             [
                 window(1, 44.5),
                 window(2, 45.5, topic_value=45.6),
-                Window(T0 + 3 * WINDOW_MS, None, 7, 31, 59, 44.0),
+                WindowFacts(T0 + 3 * WINDOW_MS, None, 7, 31, 59, 44.0),
             ],
         ),
     ]

@@ -9,8 +9,10 @@ import pytest
 
 from pacifictool.analytics.state.queries import CountedBatch, OffsetRange
 from pacifictool.kafka.records import Record
-from pacifictool.report.collect import _groups_to_show, _series
+from pacifictool.report.collect import _facts, _groups_to_show, _series
+from pacifictool.report.facts import GroupFacts, RunFacts
 from pacifictool.report.topic import TopicReadings
+from pacifictool.report.wording import figures, notes
 from pacifictool.scenario import Scenario, parse_scenario, tutorial_scenario
 
 WINDOW_MS = 10_000
@@ -142,3 +144,34 @@ def test_groups_are_cut_and_can_be_chosen(several: Scenario) -> None:
     shown, left_out = _groups_to_show(several, rooms, topic, ())
     assert (len(shown), left_out) == (12, 18)
     assert _groups_to_show(several, rooms, topic, ("North / 29",)) == ([(("North", "29"), "North / 29")], 29)
+
+
+def test_results_of_a_function_are_shown_and_not_computed_again() -> None:
+    scenario = parse_scenario(
+        """
+[forwarding]
+topic = "rooms"
+attributes = ["site"]
+telemetry = ["temperature"]
+[[analytics]]
+name = "scores"
+group_by = ["site"]
+window = "10s"
+function = "scoring:score"
+""",
+        source="test",
+    )
+    [scores] = scenario.analytics
+    topic = TopicReadings(scenario.forwarding, [scores], T0, [])
+    topic.add(record(0, T0, b'{"site": "North", "temperature": 5}'))
+    [series] = _series(scenario, scores, ("North",), topic, {"score": {T0 + WINDOW_MS: 0.5}})
+    assert (series.key, series.is_recomputed, series.bands) == ("score", False, ())
+    [window] = series.windows
+    assert (window.value, window.readings, window.topic_value) == (0.5, 1, None)
+
+    groups = (GroupFacts("North", (series,)),)
+    facts = RunFacts("http://h", "rooms", T0, T0 + WINDOW_MS, 1, (_facts(scenario, scores, groups, 0),), None)
+    assert (facts.posted, facts.compared, facts.agreeing) == (1, 0, 0)
+    assert ("Equal to the topic", "0 of 0") in figures(facts)
+    assert "The results of scores come from functions" in "".join(notes(facts))
+    assert "differ" not in "".join(notes(facts))

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from pacifictool.models.config import Model, ReplayModel
 from pacifictool.report.collect import bands_of
-from pacifictool.report.facts import RunFacts, Window
+from pacifictool.report.facts import RunFacts, WindowFacts
 from pacifictool.report.ranges import range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
@@ -42,8 +42,8 @@ def test_notes_report_what_is_missing(facts: RunFacts) -> None:
 
 
 def test_a_mean_without_readings_disagrees() -> None:
-    assert not Window(1, 32.0, 0, None, None, None).agrees
-    assert Window(1, 0.1 + 0.2, 1, 0, 1, 0.3).agrees
+    assert not WindowFacts(1, 32.0, 0, None, None, None).agrees
+    assert WindowFacts(1, 0.1 + 0.2, 1, 0, 1, 0.3).agrees
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from pacifictool.errors import (
     UnexpectedAnswer,
 )
 from pacifictool.rest import Platform, Rule
+from pacifictool.tools.threads import run_all
 from tests.support.scripted_platform import DROP, NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 TAKEN = platform_error(400, "Device with such name already exists!", 31)
@@ -229,3 +233,40 @@ def test_the_last_error_of_a_rule(server: ScriptedPlatform, platform: Platform) 
     server.on("GET", path, Reply(json={"data": ["nonsense"]}))
     with pytest.raises(UnexpectedAnswer):
         platform.events.last_error(rule, 0)
+
+
+@pytest.mark.parametrize("way", ["create", "get_or_create", "change_type"])
+def test_the_first_entity_of_a_type_is_sent_alone_and_then_the_others_at_once(
+    platform: Platform, server: ScriptedPlatform, way: str
+) -> None:
+    """A server makes the profile of a type with its first entity, and refuses another request that does the same."""
+    store = DeviceStore(server)
+    known = threading.Event()
+    others = threading.Barrier(2, timeout=20)
+    sent: list[str] = []
+
+    def create(request: Request) -> Reply:
+        name = request.json["name"]
+        sent.append(name)
+        if len(sent) == 1:
+            assert not known.wait(0.2)  # the others are waiting
+            known.set()
+        elif len(sent) <= 3:
+            assert known.is_set()
+            others.wait()
+        return Reply(
+            json=store.add(name, request.json["type"]) | {"id": request.json.get("id") or store.devices[name]["id"]}
+        )
+
+    names = ["A", "B", "C"]
+    calls: list[Callable[[], object]]
+    if way == "change_type":
+        for name in names:
+            store.add(name, "Old")
+        entities = [platform.devices.find(name) for name in names]
+        calls = [partial(platform.devices.change_type, entity, "New") for entity in entities if entity is not None]
+    else:
+        calls = [partial(getattr(platform.devices, way), name, "New") for name in names]
+    server.on("POST", "/api/device", create)
+    run_all(calls, workers=3)
+    assert sorted(sent) == names

@@ -13,13 +13,16 @@ from typing import Any, cast
 import pytest
 
 from pacifictool.analytics.state.checkpoint import Checkpoint
+from pacifictool.analytics.state.outcome_store import WindowOutcome
+from pacifictool.analytics.state.outcomes import KeptOutcome
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.kafka.records import Record
+from pacifictool.problems import ProblemCode
 from pacifictool.runtime.ports import free_ports
 from pacifictool.scenario import parse_scenario
 from pacifictool.trace.hops import TraceStopped
 from pacifictool.trace.job import JobHops
-from pacifictool.trace.windows import Arrival, taking
+from pacifictool.trace.windows import Arrival, ResultWindow, taking
 from tests.support.job_folders import count_windows, job_checkpoint, job_identity
 
 SCENARIO = parse_scenario(
@@ -293,3 +296,47 @@ def test_a_job_that_computes_nothing_of_the_key(tmp_path: Path) -> None:
         count_windows(checkpoint, only, {}, end=6)
         assert code(lambda: job.counted(probe)) == "job-other-analytics"
     job.close()
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+FUNCTION = parse_scenario(
+    (resources.files("pacifictool") / "resources" / "tutorial.toml")
+    .read_text(encoding="utf-8")
+    .replace('telemetry = { windSpeed = "mean(windSpeed)" }', 'function = "scoring:score"')
+    .replace('window = "10s"', 'window = "2s"'),
+    source="test",
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wanted"),
+    [
+        (KeptOutcome(3, {"score": 1.0, "other": 2.0}), ["score", "other"]),
+        (KeptOutcome(3, None, (("asset", "Elsewhere", {"score": 1.0}),)), "none: scoring:score returned no result"),
+        (KeptOutcome(3, failure="scoring:score raised ValueError: no"), ProblemCode.FUNCTION_FAILED),
+    ],
+)
+def test_what_a_function_gave_is_what_is_read_back(tmp_path: Path, outcome: KeptOutcome, wanted: object) -> None:
+    [analytics] = FUNCTION.analytics
+    assert taking(FUNCTION.analytics, "windSpeed") == [analytics]
+    with job_checkpoint(tmp_path / "job", FUNCTION) as checkpoint:
+        checkpoint.check_identity(job_identity(FUNCTION))
+        checkpoint.store.keep_outcomes([WindowOutcome(analytics.name, "North", 2000, outcome)])
+        hops = JobHops(
+            platform=cast(Any, None), settings=cast(Any, None), scenario=FUNCTION, folders=[tmp_path / "job"],
+            key="windSpeed", topic_id="x", pause=time.sleep, deadline=0, delivery_timeout=0,
+        )  # fmt: skip
+        hops._open(tmp_path / "job")
+        window = ResultWindow(analytics, ("North",), 2000, 2000, "zone", "result")
+        if isinstance(wanted, ProblemCode):
+            with pytest.raises(TraceStopped) as stopped:
+                hops._without_results(window)
+            assert stopped.value.code is wanted
+            assert "raised ValueError: no" in str(stopped.value)
+        elif isinstance(wanted, list):
+            assert hops._without_results(window) is None
+            assert hops._keys(window) == wanted
+        else:
+            assert str(wanted) in (hops._without_results(window) or "")
+        hops.close()

@@ -13,14 +13,13 @@ from pacifictool.watch.model import (
     AnalyticsView,
     DeviceView,
     GroupView,
-    JobState,
     PlatformState,
-    Result,
+    ResultView,
     Snapshot,
     VerdictCode,
-    WatchedTopicState,
 )
 from pacifictool.watch.screen import changed_choice, hint_of
+from pacifictool.watch.states import AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import line, view
 
 NOW = 1_000_000_000
@@ -82,7 +81,7 @@ def snapshot() -> Snapshot:
         GroupView(
             f"Shop {number}",
             "asset",
-            results=(Result(NOW - 30_000, {"temperature": number + 0.25, "hottest": 9.5, "readings": 300.0}, 300),),
+            results=(ResultView(NOW - 30_000, {"temperature": number + 0.25, "hottest": 9.5, "readings": 300.0}, 300),),
         )
         for number in range(30)
     )
@@ -99,7 +98,7 @@ def snapshot() -> Snapshot:
     topic, job = WatchedTopicState("t", "id", {0: 10}, rate=1.0), JobState("folder", "console", is_running=True)
     verdict = verdict_of(platform, topic, job, 0, now_ms=NOW, words=WORDS)
     flows = flows_of(platform, topic, job, now_ms=NOW, words=WORDS)
-    return Snapshot(NOW, WORDS, platform, topic, job, 0, (), flows, verdict)
+    return Snapshot(NOW, WORDS, platform, AlarmsState(), topic, job, 0, (), flows, verdict)
 
 
 def drawn(choice: Choice, width: int) -> str:
@@ -131,7 +130,7 @@ def test_an_analytics_whose_first_window_is_open_is_not_stale() -> None:
 
 def test_a_plain_line_has_at_most_twenty_groups() -> None:
     text = line(snapshot())
-    assert "shops: Shop 0 temperature (°C) 0.25, hottest (°C) 9.50, readings 300.00 (" in text
+    assert "shops: Shop 0 temperature (°C) 0.25, hottest (°C) 9.50, readings 300 (" in text
     assert "and 10 more shops" in text
 
 

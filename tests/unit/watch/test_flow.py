@@ -9,18 +9,16 @@ from pacifictool.scenario import tutorial_scenario
 from pacifictool.watch.described import describe
 from pacifictool.watch.flow import flows_of, hops_of, verdict_of
 from pacifictool.watch.model import (
-    WAITING,
     AnalyticsView,
     DeviceView,
     GroupView,
-    JobState,
     PlatformState,
-    Result,
+    ResultView,
     Snapshot,
     Verdict,
     VerdictCode,
-    WatchedTopicState,
 )
+from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import line
 
 NOW, WINDOW = 1_000_000_000, 10_000
@@ -28,7 +26,7 @@ WORDS = describe(tutorial_scenario())
 FRESH = GroupView(
     "Zone A",
     "asset",
-    results=tuple(Result(NOW - number * WINDOW, {"windSpeed": 40.0}, 100) for number in range(6, -1, -1)),
+    results=tuple(ResultView(NOW - number * WINDOW, {"windSpeed": 40.0}, 100) for number in range(6, -1, -1)),
 )
 STALE = GroupView("Zone B", None, unknown="The platform has no asset or device of this name yet.")
 
@@ -81,7 +79,7 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Readings reach the platform; the rest",
         ),
         (
-            {"topic": replace(TOPIC, rate=0.0)},
+            {"topic": replace(TOPIC, rate=0.0, still_seconds=8.0)},
             VerdictCode.NOT_FORWARDED,
             "Readings reach the platform, but not the Kafka topic",
         ),
@@ -107,6 +105,14 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Data moves from end to end, but Zone B has no",
         ),
         ({"job": NO_JOB, "lag": None}, VerdictCode.FLOWING, "Data moves from end to end."),
+        (  # the simulation has ended: the rates of both fall, each in its own time
+            {
+                "platform": replace(PLATFORM, rate=4.0, silent_seconds=7.0),
+                "topic": replace(TOPIC, rate=0.0, still_seconds=8.0),
+            },
+            VerdictCode.FLOWING,
+            "Data moves from end to end.",
+        ),
     ],
 )
 def test_the_verdict_names_the_first_place_where_the_data_stops(
@@ -123,7 +129,7 @@ def test_only_a_flow_of_all_zones_is_left_out_of_the_plain_line() -> None:
     def shown(code: VerdictCode) -> str:
         flows = flows_of(PLATFORM, TOPIC, JOB, now_ms=NOW, words=WORDS)
         found = Verdict(code, "Another sentence.")
-        return line(Snapshot(NOW, WORDS, PLATFORM, TOPIC, JOB, 10, (), flows, found))
+        return line(Snapshot(NOW, WORDS, PLATFORM, AlarmsState(), TOPIC, JOB, 10, (), flows, found))
 
     assert "Another sentence." not in shown(VerdictCode.FLOWING)
     assert shown(VerdictCode.GROUPS_STALE).endswith(" | Another sentence.")

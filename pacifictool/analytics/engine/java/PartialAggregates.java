@@ -16,7 +16,7 @@ public final class PartialAggregates {
     private final List<InvalidRecord> invalid = new ArrayList<InvalidRecord>();
     /** Bytes of groups and of invalid records. */
     private long bytes;
-    private byte[] name = new byte[1024];
+    private final GroupName name = new GroupName();
 
     PartialAggregates(AnalyticsSpec[] specs) {
         this.specs = specs;
@@ -40,37 +40,12 @@ public final class PartialAggregates {
 
     /** Adds a record to its group of one analytics, in the slide that ends at `slideEnd`. */
     void add(int analytics, long slideEnd, RecordParser record, long event, int partition, long offset) {
-        int[] columns = specs[analytics].groupBy;
-        GroupAggregate group;
-        if (columns.length == 1) {
-            int column = columns[0];
-            group = group(
-                    analytics, slideEnd, record.textBytes[column], record.textStart[column], record.textEnd[column]);
-        } else {
-            group = group(analytics, slideEnd, name, 0, joinedName(columns, record));
-        }
+        name.take(specs[analytics].groupBy, record);
+        GroupAggregate group = group(analytics, slideEnd, name.bytes, name.start, name.end);
         boolean grows = specs[analytics].variable > 0;
         int before = grows ? group.size() : 0;
         group.add(record, event, partition, offset);
         bytes += grows ? group.size() - before : 0;
-    }
-
-    /** Puts the group's texts into `name`, with a control character between them, which none of them holds. */
-    private int joinedName(int[] columns, RecordParser record) {
-        int at = 0;
-        for (int i = 0; i < columns.length; i++) {
-            int column = columns[i];
-            int size = record.textEnd[column] - record.textStart[column];
-            if (at + size + 1 > name.length) {
-                name = java.util.Arrays.copyOf(name, 2 * (at + size + 1));
-            }
-            if (i > 0) {
-                name[at++] = 0x1f;
-            }
-            System.arraycopy(record.textBytes[column], record.textStart[column], name, at, size);
-            at += size;
-        }
-        return at;
     }
 
     void addInvalid(int partition, long offset, long timestamp, int reason, byte[] value) {

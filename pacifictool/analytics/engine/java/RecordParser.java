@@ -17,7 +17,8 @@ import java.util.regex.Pattern;
  * docs/operations.md, "Valid records".
  */
 public final class RecordParser {
-    private static final double UNITS = 1e9;
+    /* Public, because Janino looks constants up from outside. */
+    public static final double UNITS = 1e9;
     private static final double LATEST_TIME = 253402300799999.0; // the end of the year 9999
     /** Powers of ten that a double holds exactly, as it does integers of 53 bits: their quotient is rounded once. */
     private static final double[] TENS = {
