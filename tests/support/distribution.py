@@ -16,6 +16,7 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
     "spark": (
         "tests/e2e/analytics/",
         "tests/integration/analytics/test_batch_reader.py",
+        "tests/integration/analytics/test_function_runner.py",
         "tests/integration/analytics/test_random_scenarios.py",
         "tests/security/test_kafka_tls.py",
         "tests/faults/test_power_cut.py",
@@ -30,7 +31,43 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
 }
 """Name of a group → the beginnings of its tests' paths. The first that fits counts."""
 
-SECONDS: Final[dict[str, int]] = {}
+SECONDS: Final = {
+    "spark": 240,
+    "tests/e2e/test_your_analytics.py": 230,
+    "browser": 150,
+    "tests/e2e/test_doctor.py": 120,
+    "tests/integration/spark/test_session.py": 110,
+    "tests/faults/test_outages.py": 110,
+    "tests/e2e/test_trace_job.py": 90,
+    "tests/integration/runtime/test_kafka_broker.py": 80,
+    "tests/e2e/test_trace.py": 80,
+    "tests/e2e/test_your_data.py": 70,
+    "tests/security/test_other_users.py": 70,
+    "tests/integration/runtime/test_jars.py": 60,
+    "tests/e2e/test_demo.py": 50,
+    "tests/e2e/test_examples.py": 50,
+    "sandbox": 50,
+    "contract of 1.x": 50,
+    "tests/e2e/test_setup_interrupted.py": 50,
+    "tests/integration/simulation/test_fleet_faults.py": 50,
+    "tests/e2e/test_pipeline.py": 45,
+    "tests/security/test_hostile_folder.py": 45,
+    "tests/e2e/test_setup_side_by_side.py": 40,
+    "tests/integration/cli/test_sandbox.py": 40,
+    "tests/integration/analytics/test_function_process.py": 40,
+    "contract of 4.x": 40,
+    "tests/integration/cli/test_bad_input.py": 40,
+    "tests/integration/analytics/test_spark.py": 40,
+    "tests/security/test_secrets.py": 40,
+    "watch": 40,
+    "tests/integration/cli/test_environments.py": 30,
+    "tests/e2e/test_sinks.py": 30,
+    "tests/docs/test_blocks.py": 30,
+    "tests/integration/cli/test_help.py": 20,
+    "tests/integration/cli/test_output.py": 20,
+    "tests/faults/test_gateway_queue.py": 20,
+    "drawings": 15,
+}
 """How long groups and files take alone on an idle machine; those that are not here take less."""
 
 
