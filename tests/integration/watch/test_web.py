@@ -7,16 +7,22 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from pacifictool.errors import PortInUse, UsageError
 from pacifictool.local.launcher import SandboxProcess
@@ -37,6 +43,12 @@ def server(make_collector: MakeCollector) -> Iterator[PageServer]:
 
 def get(url: str, **options: Any) -> requests.Response:
     return requests.get(url, timeout=60, **options)
+
+
+def visit(url: str) -> None:
+    """Requests a page of a server that ends meanwhile."""
+    with suppress(requests.RequestException):
+        get(url)
 
 
 def first_events(url: str, number: int) -> list[dict[str, Any]]:
@@ -156,6 +168,25 @@ def test_the_files_are_compressed_once() -> None:
         file = assets.find(path)
         assert file is not None
         assert gzip.decompress(file.compressed) == file.body
+
+
+def test_a_server_that_is_busy_when_it_is_closed_ends_without_an_error() -> None:
+    is_busy = threading.Event()
+
+    async def block(_request: Request) -> Response:
+        is_busy.set()
+        time.sleep(2)  # noqa: ASYNC251 - the server's own thread has no time, as on a busy machine
+        return Response()
+
+    with PageServer(Starlette(routes=[Route("/", block)])) as server:
+        visitor = threading.Thread(target=visit, args=(server.url,))
+        visitor.start()
+        assert is_busy.wait(SOON_SECONDS)
+    server._thread.join(SOON_SECONDS)
+    visitor.join(SOON_SECONDS)
+    assert not server._thread.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
 
 
 def test_a_port_in_use_and_an_unknown_address_have_clear_errors(server: PageServer) -> None:
