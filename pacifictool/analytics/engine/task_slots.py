@@ -32,7 +32,7 @@ class TaskSlots:
 
     @contextmanager
     def taken(self, tasks: int) -> Iterator[None]:
-        """Waits until so many tasks may run, at most `self.tasks`, and runs what is within."""
+        """Waits until this number of tasks may run, at most `self.tasks`, and runs what is within."""
         with self._turn:
             for _ in range(tasks):
                 self._free.acquire()
