@@ -30,7 +30,8 @@ def alarm_lines(snapshot: Snapshot, width: int, rows: int | None) -> list[Render
     state, label = snapshot.alarms, ("Alarms  ", "bold")
     if not state.alarms:
         if state.unknown is None:
-            return [styled(label, ("none active", "dim"))] if rows != 0 else []
+            none = "none active" if state.pending is None else "none found so far"
+            return [styled(label, (none, "dim"))] if rows != 0 else []
         # The platform's own failure is shown once.
         is_known = state.unknown == snapshot.platform.unknown
         return [styled(label, ("unknown" if is_known else f"unknown, because {state.unknown}", "dim"))]

@@ -8,6 +8,7 @@ come more often than the others, so that a cleared alarm disappears soon.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pacifictool.errors import AuthenticationFailed, NotFound, PlatformError
@@ -57,13 +58,13 @@ class AlarmPoller:
                 self._known[entity] = []
         alarms = [alarm for some in self._known.values() for alarm in some]
         asked, total = len(self._known), len(entities)
-        so_far = f"{asked:,} of {total:,} devices and assets have been asked for their alarms so far."
-        if total <= ENTITIES_PER_POLL:
-            return _state(alarms, entities)
+        notes, pending = [], None
         if asked < total:
-            return _state(alarms, entities, (so_far,), unknown=None if alarms else so_far)
-        seconds = total / ENTITIES_PER_POLL * POLL_SECONDS
-        return _state(alarms, entities, (f"Alarms of {total:,} devices and assets are read within {seconds:.0f} s.",))
+            pending = f"{asked:,} of {total:,} devices and assets have been asked for their alarms so far."
+        elif total > ENTITIES_PER_POLL:
+            seconds = total / ENTITIES_PER_POLL * POLL_SECONDS
+            notes.append(f"Alarms of {total:,} devices and assets are read within {seconds:.0f} s.")
+        return replace(_state(alarms, entities), notes=tuple(notes), pending=pending)
 
     def _next(self, entities: Sequence[EntityId]) -> list[EntityId]:
         """Those to ask for now: all, or those with alarms and others, in turn, half of the requests for each."""
@@ -79,11 +80,5 @@ class AlarmPoller:
         return sorted(entities, key=lambda entity: self._asked.get(entity, 0))[:count]
 
 
-def _state(
-    alarms: Sequence[AlarmInfo],
-    entities: Mapping[EntityId, str],
-    notes: tuple[str, ...] = (),
-    unknown: str | None = None,
-) -> AlarmsState:
-    named = (EntityAlarm(alarm, entities[alarm.originator]) for alarm in most_urgent_first(alarms))
-    return AlarmsState(tuple(named), notes, unknown)
+def _state(alarms: Sequence[AlarmInfo], entities: Mapping[EntityId, str]) -> AlarmsState:
+    return AlarmsState(tuple(EntityAlarm(alarm, entities[alarm.originator]) for alarm in most_urgent_first(alarms)))

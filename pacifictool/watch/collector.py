@@ -81,7 +81,7 @@ class Collector:
         self._job_poller = JobPoller(wanted, target.job_folders, clock_ms)
         empty = tuple(AnalyticsView(each) for each in self._words.analytics)
         self._platform = PlatformState(target.platform.url, analytics=empty, unknown=WAITING)
-        self._alarms = AlarmsState(unknown=WAITING)
+        self._alarms = AlarmsState(pending=WAITING)
         self._topic = WatchedTopicState(topic, unknown=WAITING)
         self._job = JobState(unknown=WAITING)
         self._counts: dict[CountedWindow, int] = {}

@@ -127,7 +127,7 @@ def describe(scenario: Scenario) -> Description:
         ),
         attributes=tuple(DescribedKey(key, scenario.title(key)) for key in scenario.forwarding.attribute_keys),
         analytics=tuple(_described(scenario, each) for each in scenario.analytics),
-        has_alarms=bool(scenario.alarms),
+        has_alarms=bool(scenario.alarms) or any(each.function is not None for each in scenario.analytics),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pacifictool.rest import EntityId, Value
 from pacifictool.watch.choice import EVERYTHING, Choice, Shown, shown_of
 from pacifictool.watch.described import DescribedAnalytics, Description
-from pacifictool.watch.states import AlarmsState, JobState, WatchedTopicState
+from pacifictool.watch.states import WAITING, AlarmsState, JobState, WatchedTopicState
 
 FRESH_SLIDES: Final = 2.5
 """A newest result older than this many times the interval between results, plus the delivery time, is stale."""
@@ -281,7 +281,8 @@ class Snapshot:
     @property
     def notes(self) -> list[str]:
         """What is left out, or read in turn."""
-        return [*self.platform.notes, *self.alarms.notes]
+        pending = self.alarms.pending
+        return [*self.platform.notes, *self.alarms.notes, *([pending] if pending not in (None, WAITING) else [])]
 
     def as_document(
         self,

@@ -20,6 +20,8 @@ class AlarmsState:
     """The most urgent first."""
     notes: tuple[str, ...] = ()
     """How they are read when there are many entities."""
+    pending: str | None = None
+    """Why these may not be all: not every entity has been asked so far."""
     unknown: str | None = None
 
     @property
@@ -31,7 +33,8 @@ class AlarmsState:
         """With the first `shown` alarms; None: all."""
         return {
             "alarms": [alarm.as_document() for alarm in self.alarms[:shown]],
-            "alarms_total": None if self.unknown is not None else len(self.alarms),
+            "alarms_total": len(self.alarms) if self.unknown is None and self.pending is None else None,
+            "alarms_pending": self.pending,
             "alarms_unknown": self.unknown,
         }
 

@@ -4,7 +4,8 @@ const chart = (() => {
   const LINES = 12;
   const GAP_WINDOWS = 3;
   const COLOURS = 8;
-  const TITLE_LETTERS = 30;
+  const LETTER_PIXELS = 7; // of the title of an axis, on average
+  const AROUND_PIXELS = 42; // margins above and below
   const LOAD_AGAIN_MS = 5000;
   const area = document.getElementById("charts");
   let analytics = null;
@@ -89,10 +90,20 @@ const chart = (() => {
     });
   }
 
-  function layout(title, width) {
+  // Of the axis and of the label under the pointer: days where windows are hours or days.
+  function timeFormats() {
+    const times = groups.slice(0, LINES).flatMap((group) => group.results.map((result) => result.ts));
+    const hours = (Math.max(...times) - Math.min(...times)) / 3600000;
+    if (hours > 20) return [hours > 72 ? "%d %b" : "%d %b %H:%M", "%Y-%m-%d %H:%M"];
+    return [analytics.slide_ms % 60000 ? "%H:%M:%S" : "%H:%M", "%H:%M:%S"];
+  }
+
+  function layout(title, width, height) {
+    const [tickformat, hoverformat] = timeFormats();
     const text = style("--muted");
     const grid = style("--line");
-    const cut = title.length > TITLE_LETTERS ? `${title.slice(0, TITLE_LETTERS - 1)}…` : title;
+    const letters = Math.max(12, Math.floor((height - AROUND_PIXELS) / LETTER_PIXELS));
+    const cut = title.length > letters ? `${title.slice(0, letters - 1)}…` : title;
     return {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
@@ -103,7 +114,7 @@ const chart = (() => {
       hovermode: "x unified",
       hoverdistance: -1, // wherever the pointer is, the nearest window
       hoverlabel: { bgcolor: style("--raised"), bordercolor: grid, font: { family: style("--font"), color: style("--text") } },
-      xaxis: { type: "date", gridcolor: "rgba(0,0,0,0)", linecolor: grid, fixedrange: true, hoverformat: "%H:%M:%S", nticks: width < 280 ? 3 : width < 480 ? 4 : 8, tickformat: "%H:%M:%S", tickangle: 0 },
+      xaxis: { type: "date", gridcolor: "rgba(0,0,0,0)", linecolor: grid, fixedrange: true, hoverformat, nticks: width < 280 ? 3 : width < 480 ? 4 : 8, tickformat, tickangle: 0 },
       yaxis: { title: { text: words.plotly(cut), font: { size: 12.5 }, standoff: 6 }, gridcolor: grid, zeroline: false, fixedrange: true, nticks: 6, tickformat: ",~g" },
       uirevision: "same",
     };
@@ -153,7 +164,7 @@ const chart = (() => {
       const isEmpty = !data.some((trace) => trace.y.length);
       box.lastChild.textContent = isEmpty ? words.shown(`No value of ${title} yet.`) : "";
       box.lastChild.hidden = !isEmpty;
-      Plotly.react(box.firstChild, data, layout(words.shown(title), box.clientWidth), { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false });
+      Plotly.react(box.firstChild, data, layout(words.shown(title), box.clientWidth, box.clientHeight), { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false });
     });
     document.documentElement.dataset.chart = "drawn";
     say("");

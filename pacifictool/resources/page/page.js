@@ -128,7 +128,8 @@
 
   function alarmsText({ alarms, alarms_total: total, alarms_unknown: unknown }) {
     if (unknown !== null) return alarms.length ? `as known last: ${unknown}` : `not known: ${unknown}`;
-    if (total === 0) return "none is active";
+    if (alarms.length === 0) return total === null ? "none found so far" : "none is active";
+    if (total === null) return `${words.grouped(alarms.length)} active so far`;
     return `${words.grouped(total)} active${alarms.length < total ? `; the ${words.grouped(alarms.length)} most urgent are shown` : ""}`;
   }
 
@@ -210,7 +211,7 @@
     const key = chosenKey(analytics).key;
     const times = [...new Set(groups.flatMap((group) => group.results.map((result) => result.ts)))].sort((a, b) => b - a).slice(0, COLUMNS);
     const [head, body] = [byId("results-table").tHead, byId("results-table").tBodies[0]];
-    const titles = [{ key: "group", text: capitalised(analytics.group) }, ...times.map((ts) => ({ key: String(ts), text: words.clock(ts) }))];
+    const titles = [{ key: "group", text: capitalised(analytics.group) }, ...times.map((ts) => ({ key: String(ts), text: words.moment(ts, newest?.ts ?? ts) }))];
     if (head.rows.length === 0) head.append(make("tr"));
     children(head.rows[0], titles, (title) => title.key, (title) => {
       const cell = make("th", title.key === "group" ? "" : "number");
@@ -285,7 +286,7 @@
     name.append(make("span", "name"), make("small", "where"));
     const trend = make("td", "wide trend");
     trend.append(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
-    row.append(name, make("td", "wide"), trend, make("td", "number strong"), make("td", "number"), make("td", "number"));
+    row.append(name, make("td", "wide attributes"), trend, make("td", "number strong"), make("td", "number"), make("td", "number"));
     return row;
   }
 
@@ -323,6 +324,7 @@
     options(byId("device-key"), snapshot.telemetry.map((key) => ({ value: key.key, text: key.title })));
     const key = deviceKey(snapshot);
     set(byId("device-value"), key.unit ? `Last (${key.unit})` : "Last");
+    byId("devices").classList.toggle("bare", snapshot.attributes.length === 0);
     set(byId("device-attributes"), capitalised(snapshot.attributes.map((attribute) => attribute.title).join(" / ")) || "–");
     children(byId("devices").tBodies[0], snapshot.devices, (device) => device.name, newRow, (row, device) => showRow(row, device, key, snapshot.attributes));
     for (const place of trends.keys()) {

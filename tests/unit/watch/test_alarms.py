@@ -115,10 +115,10 @@ def test_many_entities_are_asked_for_in_turn_on_older_servers(alarms: Alarms, se
     states = [polling.poll(ENTITIES) for _ in range(4)]
     assert sorted(alarms.asked) == list(range(MANY))
     assert (
-        states[0].unknown
+        states[0].pending
         == f"{ENTITIES_PER_POLL} of {MANY} devices and assets have been asked for their alarms so far."
     )
-    assert states[-1].unknown is None
+    assert states[-1].pending is None
     assert states[-1].notes == (f"Alarms of {MANY} devices and assets are read within 4 s.",)
 
 
@@ -230,6 +230,7 @@ def test_a_low_terminal_has_one_line_about_alarms() -> None:
 
 def test_a_terminal_without_alarms() -> None:
     assert "Alarms  none active" in drawn(AlarmsState())
+    assert "Alarms  none found so far" in drawn(AlarmsState(pending="5 of 9 so far"))
     assert "Alarms  unknown, because it is late" in drawn(AlarmsState(unknown="it is late"))
     down = replace(snapshot(AlarmsState(unknown="down")), platform=PlatformState("url", unknown="down"))
     out = StringIO()
@@ -249,6 +250,9 @@ def test_alarms_in_a_document() -> None:
     assert [each["severity"] for each in document["alarms"]] == list(SEVERITIES)
     assert document["alarms"][0] == FIVE[0].as_document()
     assert (document["alarms_total"], document["alarms_unknown"], document["notes"]) == (5, None, ["A note."])
+    partial = snapshot(replace(state, pending="5 of 9 so far.")).as_document()
+    assert (partial["alarms_total"], partial["alarms_pending"]) == (None, "5 of 9 so far.")
+    assert partial["notes"] == ["A note.", "5 of 9 so far."]
     lost = snapshot(replace(state, unknown="down")).as_document()
     assert (len(lost["alarms"]), lost["alarms_total"], lost["alarms_unknown"]) == (5, None, "down")
 
