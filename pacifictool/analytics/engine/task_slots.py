@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 
 
 class TaskSlots:
@@ -15,29 +14,32 @@ class TaskSlots:
     """
 
     def __init__(self, parallel: Callable[[], int], functions: int) -> None:
-        """`parallel` says how many tasks Spark works on at once, when it has started."""
+        """`parallel` says how many tasks Spark works on at once, which grows while a cluster's machines join."""
         self._parallel = parallel
         self._functions = functions
+        self._used = 0
+        self._changed = threading.Condition()
         self._turn = threading.Lock()
-        """Held by who waits for slots: so that nobody gets some of them and waits for the rest of others."""
+        """Held by who waits: others that need fewer tasks must not get ahead all the time."""
 
-    @cached_property
-    def _free(self) -> threading.Semaphore:
-        return threading.Semaphore(max(1, self._parallel() // 2))
-
-    @cached_property
+    @property
     def tasks(self) -> int:
         """How many tasks one function may have."""
-        return max(1, self._parallel() // 2 // max(1, self._functions))
+        return max(1, self._limit() // max(1, self._functions))
 
     @contextmanager
     def taken(self, tasks: int) -> Iterator[None]:
-        """Waits until so many tasks may run, at most `self.tasks`, and runs what is within."""
-        with self._turn:
-            for _ in range(tasks):
-                self._free.acquire()
+        """Waits until this number of tasks may run, and runs what is within."""
+        with self._turn, self._changed:
+            limit = self._limit()
+            self._changed.wait_for(lambda: self._used == 0 or self._used + tasks <= limit)
+            self._used += tasks
         try:
             yield
         finally:
-            for _ in range(tasks):
-                self._free.release()
+            with self._changed:
+                self._used -= tasks
+                self._changed.notify_all()
+
+    def _limit(self) -> int:
+        return max(1, self._parallel() // 2)
