@@ -79,7 +79,7 @@ def outcomes(prefix: tuple[str, ...], folder: Path) -> list[list[Any]]:
             env=environ,
             pass_fds=[results.fileno()],
             check=True,
-            timeout=170,
+            timeout=500,
         )
     return [json.loads(line) for line in (folder / "results").read_text(encoding="utf-8").splitlines()]
 

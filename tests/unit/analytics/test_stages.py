@@ -31,7 +31,7 @@ def running(*stages: Stage) -> Iterator[tuple[Stages, Due, list[BaseException]]]
     halt.set()
     found.announce()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -52,7 +52,7 @@ def test_a_stage_works_on_what_is_due_and_ends_with_all_of_it() -> None:
 def test_a_stage_that_takes_long_holds_up_no_other_but_those_after_it() -> None:
     counted, release, calls = threading.Event(), threading.Event(), list[str]()
     counted.set()
-    slow = Stage("slow", lambda _until, _stop: release.wait(20), [counted])
+    slow = Stage("slow", lambda _until, _stop: release.wait(60), [counted])
     other = Stage("other", lambda _until, _stop: calls.append("other"), [counted])
     last = Stage("last", lambda until, _stop: calls.append(f"last {until}"), [counted, slow.done])
     with running(slow, other, last) as (stages, due, _):

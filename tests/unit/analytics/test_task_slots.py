@@ -34,14 +34,14 @@ def test_tasks_wait_for_others_beyond_the_half() -> None:
         return thread
 
     with slots.taken(3):
-        take("one more", 1).join(10)
+        take("one more", 1).join(60)
         assert entered == ["one more"]
         large = take("large", 2)
         wait_until(slots._turn.locked, "the large one")
         small = take("small", 1)  # waits in line, or the large one might never have its turn
         assert entered == ["one more"]
     for thread in (large, small):
-        thread.join(10)
+        thread.join(60)
     assert sorted(entered) == ["large", "one more", "small"]
 
 
