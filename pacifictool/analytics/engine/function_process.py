@@ -73,7 +73,7 @@ class FunctionProcess:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and not _has_ended(self._process)
 
     def load(self) -> None:
         """Starts the process unless it runs. Raises FunctionUnusable."""
@@ -166,9 +166,8 @@ class FunctionProcess:
                 if response.get("memory"):
                     raise self._ended(self._too_much)
                 return response
-            process = self._process
-            if process is None or process.poll() is not None:
-                raise self._ended(_end_of(None if process is None else process.returncode))
+            if not self.is_running:
+                raise self._ended(None)
             if self._uses_too_much():
                 raise self._ended(self._too_much)
             if time.monotonic() > until:
@@ -219,10 +218,12 @@ class FunctionProcess:
         time.sleep(_TICK_SECONDS)  # it comes in pieces
         return self._take("traces").decode("utf-8", "replace")
 
-    def _ended(self, message: str, *, trace: str = "") -> FunctionEnded:
-        """Ends the process, and what there is to say of it."""
+    def _ended(self, message: str | None, *, trace: str = "") -> FunctionEnded:
+        """Ends the process, and what there is to say of it; without a message, it has ended by itself."""
         self._output = (self._output + self._take("output"))[-_KEPT_OUTPUT:]
+        process = self._process
         self.close()
+        message = message or _end_of(None if process is None else process.returncode)
         return FunctionEnded(message, traceback=_own_stack(trace), output=self._printed())
 
     def _printed(self) -> str | None:
@@ -237,6 +238,14 @@ def child_environment() -> dict[str, str]:
         # Spark gives each core a task of its own.
         kept.setdefault(name, "1")
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has. Where possible its id stays taken until `close` has signalled its group, which has the same."""
+    if process.returncode is None and hasattr(os, "waitid"):
+        with contextlib.suppress(ChildProcessError):  # somebody else has asked for it
+            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None
 
 
 def _end_of(code: int | None) -> str:
