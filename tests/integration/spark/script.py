@@ -49,9 +49,19 @@ def program() -> list[Block]:
     return [block for block in blocks_of(PAGE) if block.language == "python"]
 
 
-def type_in(blocks: list[Block]) -> None:
-    """Runs blocks one after the other, as in a notebook."""
+def type_in(blocks: list[Block], folder: Path) -> None:
+    """Runs blocks one after the other, as in a notebook that was started in the folder."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks:
-        code = compile("\n" * block.line + block.text, str(block.page), "exec")
+        code = compile("\n" * block.line + _placed(block.text, folder), str(block.page), "exec")
         exec(code, names)
+
+
+def run_program(path: Path, folder: Path) -> None:
+    """Runs a program in the folder."""
+    exec(compile(_placed(path.read_text(encoding="utf-8"), folder), str(path), "exec"), {"__name__": "__main__"})
+
+
+def _placed(text: str, folder: Path) -> str:
+    """For Spark, relative paths are relative to where the session was started, which is elsewhere in tests."""
+    return text.replace('"checkpoints/', f'"{folder}/checkpoints/').replace('"history"', f'"{folder}/history"')

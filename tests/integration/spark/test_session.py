@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import re
-import runpy
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from pyspark.sql import functions as sql
 import pacifictool.spark
 from pacifictool.analytics.engine.reader import BatchContext, BatchReader
 from pacifictool.analytics.engine.records import RecordRules
-from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.errors import SettingsError
 from pacifictool.kafka.topics import CREATE_TIME, LOG_APPEND_TIME, KafkaAdmin
@@ -32,7 +31,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
-from tests.integration.spark.script import EXAMPLES, play, program, sit_down, type_in
+from tests.integration.spark.script import EXAMPLES, play, program, run_program, sit_down, type_in
 from tests.support.random_scenarios import random_scenario
 from tests.support.record_cases import REJECTED, VALID, mutated
 from tests.support.rest import PASSWORD, USERNAME
@@ -288,9 +287,9 @@ class Topic:
 
     def as_the_job_reads_it(self, scenario: Scenario) -> tuple[dict[tuple[int, int], str], int, Mapping[str, int]]:
         """Reasons of invalid records by place, how many are without fault, and records by analytics."""
-        runtime = SparkRuntime.__new__(SparkRuntime)
+        # As under an outer spark-submit, whose JVM is there already: this session's.
+        runtime = SparkRuntime(SparkSettings(Path(), (), environ={"PYSPARK_GATEWAY_PORT": "1"}), self._folder)
         runtime._java_context, runtime._gateway = self.spark.sparkContext._jsc, self.spark.sparkContext._gateway
-        runtime._java_sources, runtime._folder = set(), self._folder
         reader = BatchReader(runtime, self.endpoint, self.name, RecordRules.of_scenario(scenario))
         ranges = [OffsetRange(part, 0, end) for part, end in KafkaAdmin(self.endpoint).offsets(self.name).items()]
         now_ms = round(datetime.now(UTC).timestamp() * 1000)
@@ -407,14 +406,14 @@ def test_the_page_does_what_it_says(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sit_down(stack, cold_rooms, monkeypatch)
-    type_in(program())
+    type_in(program(), cold_rooms)
     shown = capfd.readouterr().out
     for text in ("|ColdRoomSensor|   12|", "|  North|", "Cold Room 1", "last_audit", "|-- humidity: double"):
         assert text in shown, (text, shown)
     with Platform.connect(settings_of(stack.platform.url)) as platform:
         site = platform.assets.find("North")
         assert site is not None
-        assert {"minute_mean", "spread"} <= set(platform.telemetry.keys(site))
+        assert {"minute_mean", "spread"} <= set(platform.telemetry.keys(site)), shown
 
 
 @pytest.mark.long
@@ -428,5 +427,5 @@ def test_an_example_does_what_it_says(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sit_down(stack, cold_rooms, monkeypatch)
-    runpy.run_path(str(example), run_name="__main__")
+    run_program(example, cold_rooms)
     assert re.search(r"[1-9][0-9]* (readings in the last batch|points)", capfd.readouterr().out)
