@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test: install browser ## All tests but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 test-unit: install ## The tests that start no process: less than a minute
-	$(BIN)/python -m pytest tests/unit -n 2
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
 
 test-long: install ## Clusters, clocks and faults at random: what takes too long for every change
 	$(BIN)/python -m pytest -m long
@@ -106,6 +106,9 @@ bench-cluster: install ## The aggregation with one and two executors, one to fou
 
 bench-data-source: install ## Spark reads a million points, against a loop by hand
 	$(BIN)/python benchmarks/data_source.py
+
+bench-functions: install ## 1,000 groups of 100 readings through a function on Spark's workers
+	$(BIN)/python -m benchmarks.functions
 
 bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
 	$(BIN)/python benchmarks/end_to_end.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -26,6 +27,9 @@ from pacifictool.tools.times import utc_iso
 MOST_RECORDS: Final = 200_000
 """Records of the calls that are made at once: what has to fit into memory, and what a restart repeats."""
 MOST_CALLS: Final = 5_000
+FIRST_CALLS: Final = 1_000
+LONGEST_SECONDS: Final = 20.0
+"""Fewer calls are made at once when they take longer than this together: until then, none of their results is seen."""
 _BACKOFF: Final = Backoff(2.0, LONGEST_WAIT_SECONDS)
 _KINDS_REPORTED: Final = 5
 _PARTICULARS: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]+")
@@ -56,6 +60,7 @@ class FunctionEvaluator:
         self._reporter = reporter
         self._reported: set[str] = set()
         self._missing_reported = False
+        self._calls_at_once = FIRST_CALLS
         self.failures = 0
         """Calls without results since the start."""
         self.last_failure: str | None = None
@@ -68,6 +73,7 @@ class FunctionEvaluator:
         """
         failures = evaluated = 0
         while not stop.is_set() and (windows := self._next(until_ms)):
+            began = time.monotonic()
             try:
                 outcomes = self._outcomes(windows)
             except KafkaUnreachable as error:
@@ -83,8 +89,16 @@ class FunctionEvaluator:
                 self._store.keep_outcomes([kept for kept, _ in outcomes], missing=sum(lost for _, lost in outcomes))
                 self._report([kept for kept, _ in outcomes])
                 self._report_missing(sum(lost for _, lost in outcomes))
+                self._learn(len(outcomes), time.monotonic() - began)
                 evaluated += len(outcomes)
         return evaluated
+
+    def _learn(self, calls: int, seconds: float) -> None:
+        """How many calls to make at once from now on."""
+        if seconds > LONGEST_SECONDS:
+            self._calls_at_once = max(1, int(calls * LONGEST_SECONDS / seconds))
+        elif calls >= self._calls_at_once and seconds < LONGEST_SECONDS / 4:
+            self._calls_at_once = min(2 * self._calls_at_once, MOST_CALLS)
 
     def _next(self, until_ms: int | None) -> list[WindowState]:
         """The windows to call for at once."""
@@ -95,7 +109,7 @@ class FunctionEvaluator:
             if self._analytics.history and window.group in groups:
                 continue
             records += window.count
-            if chosen and records > MOST_RECORDS:
+            if chosen and (records > MOST_RECORDS or len(chosen) >= self._calls_at_once):
                 break
             chosen.append(window)
             groups.add(window.group)

@@ -41,13 +41,14 @@ def spark_settings(
     master: str | None = None,
     memory: str = "1g",
     conf: Mapping[str, str] | None = None,
-    runs_functions: bool = False,
+    functions: int = 0,
     reporter: Reporter = SILENT,
 ) -> SparkSettings:
     """How to start Spark: finds Java and downloads the Kafka connector's jars that are not in `cache_dir`.
 
-    The secret of a standalone cluster comes from the variable PACIFICTOOL_SPARK_SECRET. Warns when there is none and
-    other machines can reach the driver. Under spark-submit, Java and jars are spark-submit's.
+    `functions` is the number of functions that its workers call. The secret of a standalone cluster comes from the
+    variable PACIFICTOOL_SPARK_SECRET. Warns when there is none and other machines can reach the driver. Under spark-
+    submit, Java and jars are spark-submit's.
 
     Raises UsageError for a `master` that contradicts spark-submit's, JavaMissing, JarsMissing, StorageFull.
     """
@@ -74,7 +75,7 @@ def spark_settings(
         memory=memory,
         environ={name: value for name, value in environ.items() if name != SECRET_VARIABLE},
         conf=conf or {},
-        runs_functions=runs_functions,
+        functions=functions,
         secret=environ.get(SECRET_VARIABLE) or None,
     )
     if not (spark.authenticates or spark.is_on_loopback or "spark.authenticate" in spark.conf):

@@ -141,7 +141,7 @@ def aggregate(
             master=master,
             memory=memory,
             conf=spark_conf,
-            runs_functions=bool(rules.functions),
+            functions=len(rules.functions),
             reporter=reporter,
         ),
         starting_offsets=starting_offsets,

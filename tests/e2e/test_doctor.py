@@ -385,7 +385,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
         began = time.monotonic()
         # A separate process: a blocked thread must not delay its end either.
         command = [sys.executable, "-m", "pacifictool", "doctor"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=150, check=False)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
         seconds = time.monotonic() - began
     help_text = " ".join(place_help().split())
     assert "takes at most ten seconds, even if nothing responds" in help_text
@@ -399,7 +399,7 @@ def test_it_ends_within_the_time_that_its_help_says_whatever_is_silent(both: dic
 
 def place_help() -> str:
     command = [sys.executable, "-m", "pacifictool", "doctor", "--help"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 # --- nothing is left out ---------------------------------------------------------------------------------------------

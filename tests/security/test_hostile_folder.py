@@ -103,7 +103,7 @@ class Hostile:
             input=STDIN,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -407,8 +407,8 @@ def test_python_files_of_the_folder_are_not_imported(hostile: Hostile) -> None:
     command = [sys.executable, "-P", "-m", "pacifictool", "sandbox", "up", "--free-ports", "--data", "data"]
     environ = hostile.environ
     try:
-        subprocess.run(command, cwd=hostile.folder, env=environ, capture_output=True, timeout=120, check=True)
+        subprocess.run(command, cwd=hostile.folder, env=environ, capture_output=True, timeout=300, check=True)
     finally:
         down = [*command[:5], "down", "--data", "data"]
-        subprocess.run(down, cwd=hostile.folder, env=environ, capture_output=True, timeout=60, check=False)
+        subprocess.run(down, cwd=hostile.folder, env=environ, capture_output=True, timeout=300, check=False)
     assert not (hostile.folder / "code-ran").exists()

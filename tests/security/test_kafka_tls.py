@@ -186,7 +186,7 @@ def test_a_refusal_is_reported_at_once_in_one_sentence_with_a_hint(
 
 def test_plain_text_to_a_tls_port_is_distinguished_from_silence(kafka: SecureKafka) -> None:
     with pytest.raises(KafkaError, match="requires TLS, which is not configured") as caught:
-        KafkaAdmin(kafka.endpoint("TLS"), timeout_seconds=1).check_reachable()
+        KafkaAdmin(kafka.endpoint("TLS"), timeout_seconds=3).check_reachable()
     assert "-X security.protocol=SSL" in str(caught.value.hint)
 
 

@@ -147,7 +147,7 @@ class CrashSimulation:
                 # SQLite's temporary files and Python's caches hold no state.
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
-            subprocess.run([*strace, *program], check=True, env=environ, timeout=180)
+            subprocess.run([*strace, *program], check=True, env=environ, timeout=500)
         self._events = read_trace(trace, self._checkpoint, self._platform_file)
         self._recompute()
         return len(self._events)

@@ -20,13 +20,13 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
         "tests/security/test_kafka_tls.py",
         "tests/faults/test_power_cut.py",
     ),
-    "deployments": ("tests/e2e/test_doctor.py", "tests/e2e/test_trace.py"),
     "browser": ("tests/browser/",),
     "contract of 4.x": ("tests/contract/modern/",),
     "contract of 1.x": ("tests/contract/",),
     "sandbox": ("tests/integration/sandbox/",),
     "rest": ("tests/integration/rest/",),
     "watch": ("tests/integration/watch/",),
+    "drawings": ("tests/unit/report/",),
 }
 """Name of a group → the beginnings of its tests' paths. The first that fits counts."""
 

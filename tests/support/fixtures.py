@@ -72,7 +72,7 @@ def open_session(server: ScriptedPlatform, reporter: RecordingReporter) -> Itera
     sessions: list[Session] = []
 
     def open_one(url: str | None = None, **options: Any) -> Session:
-        defaults = {"retry": QUICK, "timeout_seconds": (2.0, 5.0), "reporter": reporter}
+        defaults = {"retry": QUICK, "timeout_seconds": (20.0, 30.0), "reporter": reporter}
         sessions.append(Session(url or server.url, USERNAME, Secret(PASSWORD), **{**defaults, **options}))
         return sessions[-1]
 

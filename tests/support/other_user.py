@@ -218,7 +218,7 @@ def as_another_user(target: Mapping[str, Any]) -> dict[str, Any]:
         allowed = sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0
         assert allowed, "To become another user, these tests must run as root, or `sudo -n` must work."
         script = [str(sudo), "-n", *script]
-    done = subprocess.run(script, input=json.dumps(target), capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(script, input=json.dumps(target), capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     assert document["uid"] == UID != os.geteuid()

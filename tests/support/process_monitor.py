@@ -45,7 +45,7 @@ def observe(
     folder: Path,
     forbidden: Sequence[str] = (),
     stdin: str = "",
-    timeout_seconds: float = 150,
+    timeout_seconds: float = 500,
 ) -> Observation:
     """Runs `pacifictool` with `arguments` in `folder` under the usual umask and observes it from outside.
 

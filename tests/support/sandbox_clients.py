@@ -15,7 +15,7 @@ from pacifictool.sandbox.mqtt import wire
 
 TELEMETRY = "v1/devices/me/telemetry"
 ATTRIBUTES = "v1/devices/me/attributes"
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 30.0
 _LOGIN_SECONDS = 300
 KAFKA_PLUGIN = "org.thingsboard.server.extensions.kafka.plugin.KafkaPlugin"
 KAFKA_ACTION = "org.thingsboard.server.extensions.kafka.action.KafkaPluginAction"

@@ -91,7 +91,7 @@ class TlsFront:
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context, ssl_handshake_timeout=5), self._loop
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context, ssl_handshake_timeout=60), self._loop
         ).result(60)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -25,6 +25,7 @@ from pacifictool.analytics.engine.java_rules import RulesInJava
 from pacifictool.analytics.engine.java_source import java_files
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.engine.task_slots import TaskSlots
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.windows import split_group
 from pacifictool.errors import AggregationError
@@ -34,6 +35,7 @@ from pacifictool.scenario import Analytics
 from pacifictool.settings import KafkaEndpoint
 
 _SOURCES: Final = java_files("WantedReadings", "ReadingsChunk", "ReadingsReader", "FunctionTasks")
+_NOT_AGAIN: Final = "they have no timestamp, or Kafka has deleted them"
 _Ranges = Mapping[tuple[str, int], Sequence[OffsetRange]]
 
 
@@ -54,8 +56,8 @@ class _Series:
         length = self.analytics.window_ms
         return apart((call.window_end_ms - length, call.window_end_ms) for _, call in self.calls)
 
-    def document(self, place: int, ranges: _Ranges) -> dict[str, Any]:
-        """What function_child.py works with; `place` is that of the analytics among those of the rules."""
+    def document(self, ranges: _Ranges) -> dict[str, Any]:
+        """What function_child.py works with."""
         group = split_group(self.analytics, self.group)
         windows = [
             (
@@ -69,7 +71,6 @@ class _Series:
             for _, call in self.calls
         ]
         return {
-            "analytics": place,
             "group": dict(zip(self.analytics.group_by, group, strict=True)),
             "entity": self.analytics.entity_name(group),
             "windows": windows,
@@ -101,58 +102,42 @@ class SparkFunctionRunner:
         self._reporter = reporter
         self._consumer = reader.consumer_properties(endpoint)
         self._in_java = RulesInJava(runtime, rules)
-        self._places = {each.name: place for place, each in enumerate(rules.analytics)}
-        self._files = FunctionFiles(rules.analytics)
+        self._files = FunctionFiles(rules.functions)
+        self._slots = TaskSlots(lambda: int(runtime.java_context.defaultParallelism()), len(rules.functions))
         self._preparing = threading.Lock()
-        self._function: Any = None
+        self._functions: dict[str, Any] = {}
         self._executable = ""
         self._warned: set[str] = set()
 
     def warm_up(self) -> None:
         """Starts workers and has them load the functions, so that the first windows need not wait for that.
 
-        A function that cannot be loaded is passed over. Raises as `run` does."""
-        parallel = self._parallel()
-        functions = [each for each in self._rules.analytics if each.function is not None]
-        series = [_Series(each, "") for each in functions for _ in range(parallel)]
-        frames = [
-            function_wire.call_frame(number, {"analytics": self._places[each.analytics.name], "windows": []})
-            for number, each in enumerate(series)
-        ]
-        self._outcomes(self._given(frames, function_wire.wanted_readings((), len(self._rules.analytics), ())))
+        A function that cannot be loaded is passed over. Raises as `run` does.
+        """
+        for analytics in self._rules.functions:
+            tasks = self._slots.tasks
+            frames = [function_wire.call_frame(number, {"windows": []}) for number in range(tasks)]
+            self._outcomes(self._given(analytics, frames, function_wire.wanted_readings((), ())))
 
     def run(self, calls: Sequence[FunctionCall], ranges: _Ranges) -> list[FunctionOutcome]:
         """See `functions.FunctionRunner`. Raises AggregationError when workers cannot run Python or have no pandas."""
-        if not calls:
-            return []
-        series = self._series(calls)
-        frames = [
-            function_wire.call_frame(number, each.document(self._places[each.analytics.name], ranges))
-            for number, each in enumerate(series)
-        ]
-        wanted = function_wire.wanted_readings(
-            self._wanted_ranges(ranges.get((call.analytics, call.window_end_ms), ()) for call in calls),
-            len(self._rules.analytics),
-            [WantedSeries(self._places[each.analytics.name], each.group, each.times()) for each in series],
-        )
-        documents = self._outcomes(self._given(frames, wanted))
         found: dict[int, FunctionOutcome] = {}
-        for number, each in enumerate(series):
-            for window, (place, call) in enumerate(each.calls):
-                found[place] = self._outcome(call, documents[number, window])
-        return [found[place] for place in range(len(calls))]
+        for analytics in self._rules.functions:
+            series = _series(analytics, calls)
+            if not series:
+                continue
+            own = [ranges.get((call.analytics, call.window_end_ms), ()) for each in series for _, call in each.calls]
+            wanted = function_wire.wanted_readings(
+                self._wanted_ranges(own), [WantedSeries(each.group, each.times()) for each in series]
+            )
+            frames = [function_wire.call_frame(number, each.document(ranges)) for number, each in enumerate(series)]
+            documents = self._outcomes(self._given(analytics, frames, wanted))
+            for number, each in enumerate(series):
+                for window, (position, call) in enumerate(each.calls):
+                    found[position] = self._outcome(call, documents[number, window])
+        return [found[position] for position in range(len(calls))]
 
     # --- what is asked for ---------------------------------------------------------------------------------------
-
-    def _series(self, calls: Sequence[FunctionCall]) -> list[_Series]:
-        """The calls by group. Those with many records come first: tasks take turns, and shall end together."""
-        found: dict[tuple[str, str], _Series] = {}
-        for place, call in enumerate(calls):
-            key = (call.analytics, call.group)
-            if key not in found:
-                found[key] = _Series(self._rules.analytics[self._places[call.analytics]], call.group)
-            found[key].calls.append((place, call))
-        return sorted(found.values(), key=lambda each: -each.records)
 
     def _wanted_ranges(self, ranges: Iterable[Sequence[OffsetRange]]) -> list[WantedRange]:
         by_partition: dict[int, set[tuple[int, int]]] = {}
@@ -167,51 +152,50 @@ class SparkFunctionRunner:
 
     # --- Spark ---------------------------------------------------------------------------------------------------
 
-    def _given(self, frames: Sequence[bytes], wanted: bytes) -> bytes:
+    def _given(self, analytics: Analytics, frames: Sequence[bytes], wanted: bytes) -> bytes:
         """What the workers return for these frames."""
-        function, engine = self._prepared(), self._runtime.jvm.pacifictool.analytics.engine
-        has_function = [each.function is not None for each in self._rules.analytics]
+        function, engine = self._function(analytics), self._runtime.jvm.pacifictool.analytics.engine
         readings = engine.ReadingsReader(
             self._consumer,
             self._topic,
             self._in_java.records,
             self._in_java.specs,
-            self._in_java.booleans(has_function),
+            self._rules.analytics.index(analytics),
             self._rules.forwarding.max_skew_ms,
             engine.WantedReadings(wanted),
         )
-        calls, parallel = function_wire.with_lengths(frames), min(self._parallel(), len(frames))
+        calls, tasks = function_wire.with_lengths(frames), min(self._slots.tasks, len(frames))
         try:
-            return bytes(engine.FunctionTasks.run(self._runtime.java_context, readings, calls, function, parallel))
+            with self._slots.taken(tasks):
+                return bytes(engine.FunctionTasks.run(self._runtime.java_context, readings, calls, function, tasks))
         except Py4JError as error:
             if (failure := python_workers.worker_failure(str(error), self._executable)) is not None:
                 raise failure from error
             raise
 
-    def _parallel(self) -> int:
-        """How many tasks call functions at once: the other half of the cores is for counting."""
-        return max(1, int(self._runtime.java_context.defaultParallelism()) // 2)
-
-    def _prepared(self) -> Any:
+    def _function(self, analytics: Analytics) -> Any:
         """The function of the workers, whose files they have got."""
         with self._preparing:
-            if self._function is None:
-                runtime, name = self._runtime, self._files.name
-                runtime.add_java_sources(*reader.SOURCES)
-                runtime.add_java_sources(*_SOURCES)
-                package, archive = runtime.tmp / f"package-{name}.zip", runtime.tmp / f"{name}.zip"
-                write_package(package)
-                python_workers.add_file(runtime, package)
-                self._files.write(archive)
-                python_workers.add_archive(runtime, archive, name)
-                self._executable = python_workers.python_executable(runtime)
-                self._function = python_workers.python_function(runtime, self._task(), [package.name])
-            return self._function
+            if not self._functions:
+                self._prepare()
+            return self._functions[analytics.name]
 
-    def _task(self) -> WorkerTask:
-        return WorkerTask(
-            {self._places[each.name]: self._spec(each) for each in self._rules.analytics if each.function is not None}
-        )
+    def _prepare(self) -> None:
+        runtime, name = self._runtime, self._files.name
+        runtime.add_java_sources(*reader.SOURCES)
+        runtime.add_java_sources(*_SOURCES)
+        package, archive = runtime.tmp / f"package-{name}.zip", runtime.tmp / f"{name}.zip"
+        write_package(package)
+        python_workers.add_file(runtime, package)
+        self._files.write(archive)
+        python_workers.add_archive(runtime, archive, name)
+        self._executable = python_workers.python_executable(runtime)
+        self._functions = {
+            each.name: python_workers.python_function(
+                runtime, WorkerTask(self._spec(each)), [package.name], pool=each.name
+            )
+            for each in self._rules.functions
+        }
 
     def _spec(self, analytics: Analytics) -> FunctionSpec:
         function = analytics.function
@@ -252,14 +236,16 @@ class SparkFunctionRunner:
         failure, traceback = document.get("failure"), document.get("traceback")
         readings = document.get("readings")
         if readings == 0:
-            failure = (
-                f"None of the window's {call.count} records can be read again: they have no timestamp, or Kafka has "
-                "deleted them."
-            )
+            failure = f"None of the window's {call.count} records can be read again: {_NOT_AGAIN}."
         if failure is not None:
             failure = self._files.as_written(call.analytics, failure)
             if (unlisted := self._files.unlisted(call.analytics, failure)) is not None:
                 failure += f" `files` of analytics {call.analytics} does not name {unlisted}."
+        missing = 0 if readings is None else max(0, call.count - readings)
+        if missing:
+            self._warn_once(
+                f"{call.analytics}: records that cannot be read again did not reach the function: {_NOT_AGAIN}."
+            )
         return FunctionOutcome(
             call,
             results=[Result(entity, values, kind) for entity, kind, values in document.get("results", ())],
@@ -267,19 +253,32 @@ class SparkFunctionRunner:
             failure=failure,
             traceback=None if traceback is None else self._files.as_written(call.analytics, traceback),
             output=document.get("output"),
-            missing=0 if readings is None else max(0, call.count - readings),
+            missing=missing,
         )
 
     def _compare(self, versions: Mapping[str, str]) -> None:
-        """Warns, once, when workers have another pandas than this machine, where functions are tried."""
+        """Warns when workers have another pandas than this machine, where functions are tried."""
         try:
             here = version("pandas")
         except PackageNotFoundError:
             return
         there = versions.get("pandas", here)
-        if there.split(".")[:2] != here.split(".")[:2] and there not in self._warned:
-            self._warned.add(there)
-            self._reporter.warning(f"Spark's workers have pandas {there}, this machine has {here}: results may differ.")
+        if there.split(".")[:2] != here.split(".")[:2]:
+            self._warn_once(f"Spark's workers have pandas {there}, this machine has {here}: results may differ.")
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._reporter.warning(message)
+
+
+def _series(analytics: Analytics, calls: Sequence[FunctionCall]) -> list[_Series]:
+    """The calls of an analytics by group; those with many records first, as tasks take turns and shall end together."""
+    found: dict[str, _Series] = {}
+    for place, call in enumerate(calls):
+        if call.analytics == analytics.name:
+            found.setdefault(call.group, _Series(analytics, call.group)).calls.append((place, call))
+    return sorted(found.values(), key=lambda each: -each.records)
 
 
 def apart(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

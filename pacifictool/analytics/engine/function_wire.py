@@ -39,24 +39,22 @@ class WantedRange:
 
 @dataclass(frozen=True, slots=True)
 class WantedSeries:
-    """A group of an analytics whose windows are wanted."""
+    """A group whose windows are wanted."""
 
-    analytics: int
-    """Its place among those of the rules."""
     group: str
     times: Sequence[tuple[int, int]]
     """Beginnings and ends of the times that are wanted, in milliseconds; in order and apart from one another."""
 
 
-def wanted_readings(ranges: Sequence[WantedRange], analytics: int, series: Sequence[WantedSeries]) -> bytes:
-    """What WantedReadings.java reads; `analytics` is the number of all analytics."""
+def wanted_readings(ranges: Sequence[WantedRange], series: Sequence[WantedSeries]) -> bytes:
+    """What WantedReadings.java reads."""
     parts = [_SIZE.pack(len(ranges))]
     for each in ranges:
         parts += [_RANGE.pack(each.partition, each.start, each.end), _longs(each.excluded)]
-    parts.append(struct.pack(">ii", analytics, len(series)))
+    parts.append(_SIZE.pack(len(series)))
     for one in series:
         group = one.group.encode()
-        parts += [struct.pack(">ii", one.analytics, len(group)), group]
+        parts += [_SIZE.pack(len(group)), group]
         parts.append(_longs([at for times in one.times for at in times]))
     return b"".join(parts)
 

@@ -21,7 +21,7 @@ LOST_SECONDS: Final = 60.0
 ENDS_IN_A_ROW: Final = 3
 """When calls in a row, at least three, have ended the process of their function and have cost a minute, the task does
 not try the others: a function that always hangs would take hours for a thousand groups."""
-_MAX_PROCESSES: Final = 16
+_MAX_PROCESSES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +41,24 @@ class FunctionSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkerTask:
-    """What each task does with the frames that it gets."""
+    """What each task does with the frames that it gets: calls of one function."""
 
-    functions: Mapping[int, FunctionSpec]
-    """By place of their analytics among those of the rules."""
+    spec: FunctionSpec
 
     def __call__(self, _split: int, frames: Iterator[bytes]) -> Iterator[bytes]:
         """A JSON document for each call: `series` and `window`, and what the process said or `failure`.
 
         Others tell the driver what is so for all calls: `versions` of this machine, or `missing`, what it lacks.
         """
-        hosts: dict[int, _Host] = {}
+        host = _host_of(self.spec)
+        host.begin_task()
         for series in by_series(frames):
-            calls = json.loads(series.calls)
-            place = calls["analytics"]
-            is_new = place not in hosts
-            host = hosts.setdefault(place, _host_of(self.functions[place]))
-            if is_new:
-                host.begin_task()
-            if not calls["windows"]:
+            windows = len(json.loads(series.calls)["windows"])
+            if not windows:
                 host.load()
-            for number in range(len(calls["windows"])):
-                outcome = {"series": series.series, "window": number, **host.outcome(series, number)}
-                yield json.dumps(outcome).encode()
-        for host in hosts.values():
-            yield json.dumps({"versions": dict(host.process.versions)}).encode()
+            for number in range(windows):
+                yield json.dumps({"series": series.series, "window": number, **host.outcome(series, number)}).encode()
+        yield json.dumps({"versions": dict(host.process.versions)}).encode()
 
 
 class _Host:
@@ -110,7 +103,7 @@ class _Host:
 
 
 _hosts: dict[FunctionSpec, _Host] = {}
-"""Of this worker: they stay from task to task, so that models are loaded once."""
+"""Of this worker: they stay from task to task, so that models are loaded once. A job has one for each worker."""
 
 
 def _host_of(spec: FunctionSpec) -> _Host:

@@ -62,10 +62,6 @@ class RulesInJava:
         """An array of long."""
         return self._array(self._runtime.jvm.long, values)
 
-    def booleans(self, values: Sequence[bool]) -> Any:
-        """An array of boolean."""
-        return self._array(self._runtime.jvm.boolean, values)
-
     def _array(self, kind: Any, values: Sequence[Any]) -> Any:
         array = self._runtime.gateway.new_array(kind, len(values))
         for place, value in enumerate(values):

@@ -16,6 +16,8 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.errors import AggregationError
 
 _PYTHON: Final = "spark.pyspark.python"
+_POOL: Final = "PACIFICTOOL_POOL"
+"""Environment variable of workers: Spark gives work to those that have the environment it should be done in."""
 
 
 def python_executable(runtime: SparkRuntime) -> str:
@@ -28,10 +30,15 @@ def python_executable(runtime: SparkRuntime) -> str:
 
 
 def python_function(
-    runtime: SparkRuntime, function: Callable[[int, Iterator[bytes]], Iterator[bytes]], packages: Sequence[str]
+    runtime: SparkRuntime,
+    function: Callable[[int, Iterator[bytes]], Iterator[bytes]],
+    packages: Sequence[str],
+    *,
+    pool: str,
 ) -> Any:
     """A PythonFunction of Spark: `function` gets the number of a partition and its elements, byte arrays, as it gives
-    them. It is pickled; `packages` are files that `add_file` has sent, which Python imports modules from.
+    them. It is pickled; `packages` are files that `add_file` has sent, which Python imports modules from. Functions of
+    one `pool` share workers.
 
     Raises Py4JError or OSError.
     """
@@ -43,7 +50,13 @@ def python_function(
     no_broadcasts: list[Any] = []
     no_accumulator = None
     return runtime.jvm.org.apache.spark.api.python.SimplePythonFunction(
-        bytearray(command), {}, list(packages), python_executable(runtime), version, no_broadcasts, no_accumulator
+        bytearray(command),
+        {_POOL: pool},
+        list(packages),
+        python_executable(runtime),
+        version,
+        no_broadcasts,
+        no_accumulator,
     )
 
 

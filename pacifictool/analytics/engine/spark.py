@@ -61,9 +61,9 @@ class SparkSettings:
     """The environment of the JVM. An outer spark-submit is recognised by it."""
     conf: Mapping[str, str] = field(default_factory=dict)
     """Further Spark properties."""
-    runs_functions: bool = False
-    """Whether functions of the user's run on workers: a local Spark gets as many threads again, so that functions and
-    counting do not wait for each other."""
+    functions: int = 0
+    """How many functions of the user's run on workers: a local Spark gets threads for them, so that functions and
+    counting do not wait for one another."""
     secret: str | None = field(default=None, repr=False)
     """What a standalone cluster's own daemons authenticate with (`spark.authenticate.secret`). Without one, such a
     cluster cannot tell this job from anybody else; wherever else Spark runs, each run has a secret of its own."""

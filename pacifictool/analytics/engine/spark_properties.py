@@ -53,10 +53,10 @@ def spark_properties(
 def _master(settings: SparkSettings, processors: Callable[[], int]) -> str:
     """The master. A local one gets as many threads again for functions, whose work other processes do."""
     local = _LOCAL.fullmatch(settings.master)
-    if local is None or not settings.runs_functions:
+    if local is None or not settings.functions:
         return settings.master
     cores = processors() if local["cores"] == "*" else int(local["cores"] or 1)
-    return f"local[{2 * cores}]"
+    return f"local[{2 * max(cores, settings.functions)}]"
 
 
 def _socket_folder(folder: Path) -> str:

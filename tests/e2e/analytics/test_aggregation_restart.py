@@ -102,7 +102,7 @@ def test_killed_at_every_point_and_restarted_nothing_is_missing_or_doubled(jobs:
     feed = Feed(jobs, topic)
     try:
         for kill_point in KILL_POINTS:
-            done = subprocess.run(command(jobs, topic, kill_point, duration=60), check=False, timeout=60)
+            done = subprocess.run(command(jobs, topic, kill_point, duration=60), check=False, timeout=300)
             assert done.returncode == -signal.SIGKILL, kill_point
     finally:
         feed.close()
@@ -123,7 +123,7 @@ def test_an_interrupt_ends_everything_within_two_seconds_and_the_next_start_goes
         with subprocess.Popen(command(jobs, topic, "never", 120), stdout=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             program.stdout.readline()
-            wait_until(sink.values, seconds=90)
+            wait_until(sink.values, seconds=180)
             children = psutil.Process(program.pid).children(recursive=True)
             asked = time.monotonic()
             program.send_signal(signal.SIGINT)
@@ -183,7 +183,7 @@ def test_a_topic_that_is_created_again_under_a_running_job_ends_it_with_the_reas
     time.sleep(1)
     KafkaAdmin(jobs.endpoint).create(topic, partitions=2, replication=1)
     with pytest.raises(CheckpointMismatch, match=r"created again|no longer holds"):
-        running.wait_for(lambda: False, 40)
+        running.wait_for(lambda: False)
 
 
 @pytest.mark.long
@@ -201,7 +201,7 @@ def test_a_broker_that_restarts_is_waited_for(jobs: JobFactory) -> None:
     jobs.broker.start()
     producer.produce(topic, b'{"geoZone":"B", "windSpeed":5}')
     producer.flush(60)
-    running.wait_for(lambda: {zone for zone, _ in sink.values()} == {"A", "B"}, 60)
+    running.wait_for(lambda: {zone for zone, _ in sink.values()} == {"A", "B"})
     running.finish()
     assert sink.values() == jobs.expected_values(topic, reading)
 

@@ -159,7 +159,7 @@ def test_a_clock_that_is_set_holds_nothing_up(
     feeder.start()
     program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        wait_for_window(program, sink, after=0.0, seconds=90)
+        wait_for_window(program, sink, after=0.0, seconds=180)
         for step in steps:
             clock.set(step)
             time.sleep(2)  # until every process has noticed

@@ -87,10 +87,10 @@ def newest(sink: Any) -> int:
     return max((ts for _, ts in sink.values()), default=0)
 
 
-def wait_for_later_windows(running: Any, sink: Any, seconds: float = 15) -> None:
+def wait_for_later_windows(running: Any, sink: Any) -> None:
     """Returns when windows that have not ended yet are posted."""
     now_ms = time.time() * 1000
-    running.wait_for(lambda: newest(sink) > now_ms, seconds)
+    running.wait_for(lambda: newest(sink) > now_ms)
 
 
 def fill(store: Path, topic: str, count: int) -> None:
@@ -113,11 +113,11 @@ def test_a_job_goes_on_while_many_invalid_records_are_read_and_a_reader_stands_s
     store = jobs.folder / "job" / "state.sqlite"
     with fed(jobs, topic):
         first = jobs.start(topic, sink)
-        wait_for_later_windows(first, sink, 40)
+        wait_for_later_windows(first, sink)
         first.finish()
         fill(store, topic, count)
         running = jobs.start(topic, sink)
-        wait_for_later_windows(running, sink, 40)
+        wait_for_later_windows(running, sink)
 
         view = JobView(jobs.folder / "job")
         read = 0
@@ -149,10 +149,10 @@ def test_a_job_waits_for_a_lock_says_so_once_and_can_be_stopped_meanwhile(jobs: 
     store = jobs.folder / "job" / "state.sqlite"
     with fed(jobs, topic):
         running = jobs.start(topic, sink)
-        wait_for_later_windows(running, sink, 40)
+        wait_for_later_windows(running, sink)
         with program(LOCKER, store):
             time.sleep(seconds)
-        wait_for_later_windows(running, sink, 30)
+        wait_for_later_windows(running, sink)
         assert [warning for warning in running.reporter.warnings if "locked" in warning] == [
             f"Another program has locked {store}. Waiting for it to let go."
         ]

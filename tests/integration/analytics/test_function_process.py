@@ -202,14 +202,13 @@ def test_a_task_gives_up_a_function_that_only_costs_time(tmp_path: Path, monkeyp
     config = config_of(
         tmp_path, "def f(readings, window):\n    if window.group['site'] != 'fine': os._exit(1)\n    return {'x': 1}\n"
     )
-    task = WorkerTask({0: FunctionSpec("mine:f", tmp_path.name, "mine.py", config)})
+    task = WorkerTask(FunctionSpec("mine:f", tmp_path.name, "mine.py", config))
 
     def outcomes(*groups: str) -> list[str | None]:
         sent = []
         for number, group in enumerate(groups):
             calls, readings = frames(group)
-            document = json.dumps({**json.loads(calls), "analytics": 0}).encode()
-            sent += [struct.pack(">iB", number, 0) + document, struct.pack(">iB", number, 1) + readings]
+            sent += [struct.pack(">iB", number, 0) + calls, struct.pack(">iB", number, 1) + readings]
         found = [json.loads(each) for each in task(0, iter(sent))]
         return [each.get("failure") for each in found if "series" in each]
 

@@ -44,7 +44,7 @@ def program(tmp_path: Path) -> Program:
                 "XDG_CONFIG_HOME": str(tmp_path),
                 **(environ or {}),
             },
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

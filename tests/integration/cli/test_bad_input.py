@@ -346,7 +346,7 @@ def test_a_disk_without_space_for_the_jars(stack: LocalStack, tmp_path: Path) ->
     # A limit on the size of files simulates the full disk; it is counted in blocks of 512 bytes or of 1 KiB.
     line = f'ulimit -f 1024; exec "{sys.executable}" -m pacifictool aggregate --sink console -o json'
     done = subprocess.run(
-        ["sh", "-c", line], env=environ, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
+        ["sh", "-c", line], env=environ, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
     )
     assert_error(Outcome(done.returncode, done.stdout, done.stderr), "storage-full", "the jar cache", str(cache))
     assert all(path.stat().st_size < 1_100_000 for path in cache.rglob("*.jar"))

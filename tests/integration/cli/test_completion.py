@@ -27,7 +27,7 @@ def ask(shell: str, typed: str) -> set[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=300,
     )
     assert done.stderr == ""
     if shell == "zsh":
@@ -52,7 +52,7 @@ def test_every_shell_gets_a_script_of_its_own(shell: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"complete_{shell}" in done.stdout
@@ -66,7 +66,7 @@ def test_bash_completes() -> None:
         'printf "%s\\n" "${COMPREPLY[@]}"; complete -p pacifictool'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", line], capture_output=True, text=True, check=False, timeout=30
+        ["bash", "--norc", "-c", line], capture_output=True, text=True, check=False, timeout=300
     )  # fmt: skip
     assert done.stdout.split("\n")[:2] == ["set", "show"], done.stderr
     assert "_pacifictool_completion" in done.stdout.split("\n")[2]

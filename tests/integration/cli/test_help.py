@@ -46,7 +46,7 @@ def test_every_command_explains_itself_without_heavy_imports(path: tuple[str, ..
         "sys.exit(int(code))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *path, "--help-all"], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", code, *path, "--help-all"], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Usage: {' '.join(('pacifictool', *path))}")

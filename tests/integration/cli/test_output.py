@@ -278,7 +278,7 @@ def run_program(stack: LocalStack, *arguments: str, stdout: int) -> subprocess.C
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -287,7 +287,7 @@ def run_program(stack: LocalStack, *arguments: str, stdout: int) -> subprocess.C
 def test_a_disk_that_takes_no_more_is_an_error_and_no_traceback(mode: str, stack: LocalStack, tmp_path: Path) -> None:
     line = f'ulimit -f 0; exec "{sys.executable}" -m pacifictool device list -o {mode} > "{tmp_path / "full"}"'
     environ = {**os.environ, **variables_of(stack)}
-    done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "Error: The result cannot be written to standard output: file too large."
     assert len(done.stderr.splitlines()) == 3
@@ -310,7 +310,7 @@ def test_a_reader_that_went_away_is_no_failure_of_ours(arguments: tuple[str, ...
 
 def test_closed_streams_do_no_harm(stack: LocalStack) -> None:
     line = f'exec "{sys.executable}" -m pacifictool device list -o json >&- 2>&- <&-'
-    done = subprocess.run(["sh", "-c", line], env={**os.environ, **variables_of(stack)}, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", line], env={**os.environ, **variables_of(stack)}, check=False, timeout=300)
     assert done.returncode == 0
 
 
@@ -320,7 +320,7 @@ def test_names_beyond_the_terminals_letters_are_shown_as_well_as_it_can(stack: L
 
     def run(*arguments: str) -> str:
         command = [sys.executable, "-m", "pacifictool", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, check=True, timeout=60).stdout.decode("ascii")
+        return subprocess.run(command, env=environ, capture_output=True, check=True, timeout=300).stdout.decode("ascii")
 
     assert json.loads(run("device", "create", name, "-o", "json"))["device"]["name"] == name
     assert "\\u0412" in run("device", "list")

@@ -173,7 +173,7 @@ def test_ten_thousand_devices_page_completely(data_dir: Path) -> None:
             for first in range(0, 10_000, 500):
                 document = {f"D{number}": {"n": number} for number in range(first, first + 500)}
                 gateway.publish(json.dumps(document), topic="v1/gateway/attributes")
-                assert len(gateway.read(2000, 20)) == 2000
+                assert len(gateway.read(2000, 60)) == 2000
         names, offset = [], ""
         while True:
             page = tenant.get(f"/api/tenant/devices?limit=100&textSearch=D{offset}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     patch = pytest.MonkeyPatch()
     patch.setenv("JAVA_HOME", str(spark_java_home(find_java(os.environ), default_cache_dir(os.environ))))
     patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    patch.setenv("PYSPARK_PYTHON", sys.executable)  # of the server's workers
     session = SparkSession.builder.remote("local[2]").getOrCreate()
     yield session
     session.stop()

@@ -226,6 +226,23 @@ def test_calls_are_made_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [[call[0] for call in run] for run in called(rig)[3:]] == [["A", "B"], ["C"]]
 
 
+def test_fewer_calls_are_made_at_once_when_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("pacifictool.analytics.evaluation.time.monotonic", lambda: clock[0])
+
+    def slow(values: Sequence[float], _call: FunctionCall) -> dict[str, float]:
+        clock[0] += evaluation.LONGEST_SECONDS / 2
+        return {"score": sum(values)}
+
+    rig = Rig(tmp_path, slow)
+    rig.count(*((group, 1, 1.0) for group in "ABCDEF"))
+    rig.evaluate()
+    rig.count(*((group, 10_001, 1.0) for group in "ABCDEF"))
+    rig.evaluate()
+
+    assert [len(run) for run in called(rig)] == [6, 2, 2, 2]
+
+
 def test_an_outage_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "_BACKOFF", Backoff(0.01, 0.01))
     rig = Rig(tmp_path, total)

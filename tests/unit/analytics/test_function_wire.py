@@ -97,11 +97,10 @@ def test_frames_of_a_series_come_together_in_any_order() -> None:
 
 
 def test_what_is_wanted_is_written_as_java_reads_it() -> None:
-    written = wanted_readings([WantedRange(1, 2, 3, [4, 5])], 6, [WantedSeries(7, "Ü", [(8, 9), (10, 11)])])
+    written = wanted_readings([WantedRange(1, 2, 3, [4, 5])], [WantedSeries("Ü", [(8, 9), (10, 11)])])
     assert written == (
         struct.pack(">i iqq i2q", 1, 1, 2, 3, 2, 4, 5)
-        + struct.pack(">ii", 6, 1)
-        + struct.pack(">ii", 7, 2)
+        + struct.pack(">ii", 1, 2)
         + "Ü".encode()
         + struct.pack(">i4q", 4, 8, 9, 10, 11)
     )

@@ -184,6 +184,9 @@ def test_invalid_records_are_kept_with_every_byte(store: StateStore, monkeypatch
     }  # fmt: skip
     assert store.invalid_at("t", 0, 9) == "empty"
     assert store.invalid_at("t", 0, 7) is None
+    assert store.invalid_offsets("t", OffsetRange(0, 6, 9), ending="(a tombstone)") == [6]
+    assert store.invalid_offsets("t", OffsetRange(0, 5, 10), ending="empty") == [9]
+    assert store.invalid_offsets("t", OffsetRange(1, 0, 5), ending="empty") == []
 
 
 def test_a_file_that_is_no_store_is_an_error_in_words(tmp_path: Path) -> None:

@@ -28,22 +28,22 @@ public final class ReadingsReader implements PairFlatMapFunction<Iterator<Intege
     private final String topic;
     private final RecordRules rules;
     private final AnalyticsSpec[] specs;
-    private final boolean[] functions;
+    private final int analytics;
     private final long maxSkewMs;
     private final WantedReadings wanted;
 
     /**
      * @param kafka properties of the consumer
-     * @param functions which of the analytics have a function
+     * @param analytics whose readings are wanted
      */
     public ReadingsReader(
-            Map<String, Object> kafka, String topic, RecordRules rules, AnalyticsSpec[] specs, boolean[] functions,
+            Map<String, Object> kafka, String topic, RecordRules rules, AnalyticsSpec[] specs, int analytics,
             long maxSkewMs, WantedReadings wanted) {
         this.kafka = new HashMap<String, Object>(kafka);
         this.topic = topic;
         this.rules = rules;
         this.specs = specs;
-        this.functions = functions;
+        this.analytics = analytics;
         this.maxSkewMs = maxSkewMs;
         this.wanted = wanted;
     }
@@ -114,13 +114,12 @@ public final class ReadingsReader implements PairFlatMapFunction<Iterator<Intege
             if (!classifier.counts || !classifier.hasTime || wanted.isExcluded(number, record.offset())) {
                 return;
             }
-            for (int i = 0; i < specs.length; i++) {
-                if (functions[i] && wanted.mayWant(i, classifier.event) && classifier.takes(specs[i])) {
-                    name.take(specs[i].groupBy, classifier.parser);
-                    int series = wanted.seriesOf(i, name.toString(), classifier.event);
-                    if (series >= 0) {
-                        add(Integer.valueOf(series), record);
-                    }
+            AnalyticsSpec spec = specs[analytics];
+            if (wanted.mayWant(classifier.event) && classifier.takes(spec)) {
+                name.take(spec.groupBy, classifier.parser);
+                int series = wanted.seriesOf(name.toString(), classifier.event);
+                if (series >= 0) {
+                    add(Integer.valueOf(series), record);
                 }
             }
         }

@@ -49,7 +49,7 @@ public final class RecordClassifier {
         int timeState = takeTime(record);
         if (timeState == Reason.VALID) {
             counts = hasNumber;
-        } else if (reason == Reason.VALID || timeState == Reason.AHEAD_OF_ARRIVAL) {
+        } else if (reason == Reason.VALID || (hasNumber && timeState == Reason.AHEAD_OF_ARRIVAL)) {
             // That one must be kept: when the record is read again, nothing else says that it was not counted.
             reason = timeState;
         }

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 
 /**
- * Which records functions are to get: those of some groups, at some times, in some ranges of the topic. It is made from
+ * Which records a function is to get: those of some groups, at some times, in some ranges of the topic. It is made from
  * what function_wire.py wrote, and travels to the executors in that form.
  */
 public final class WantedReadings implements Serializable {
@@ -20,13 +20,12 @@ public final class WantedReadings implements Serializable {
     transient long[] ends;
     /** By range: offsets of records that were not counted although they could be by their content, in order. */
     private transient long[][] excluded;
-    /** By analytics: the number of each group's series. */
-    private transient HashMap<String, Integer>[] series;
+    /** By group: the number of its series. */
+    private transient HashMap<String, Integer> series;
     /** By number of a series: beginnings and ends of the times that are wanted, in order. */
     private transient long[][] times;
-    /** By analytics: the earliest beginning and the latest end. */
-    private transient long[] earliest;
-    private transient long[] latest;
+    private transient long earliest;
+    private transient long latest;
 
     public WantedReadings(byte[] written) {
         this.written = written;
@@ -36,14 +35,14 @@ public final class WantedReadings implements Serializable {
         return partitions.length;
     }
 
-    /** Whether any of the record's times can be wanted of this analytics, whatever its group is. */
-    boolean mayWant(int analytics, long event) {
-        return event >= earliest[analytics] && event < latest[analytics];
+    /** Whether the time can be wanted, whatever the group is. */
+    boolean mayWant(long event) {
+        return event >= earliest && event < latest;
     }
 
     /** The number of the series that wants a record; -1 when none does. */
-    int seriesOf(int analytics, String group, long event) {
-        Integer number = (Integer) series[analytics].get(group);
+    int seriesOf(String group, long event) {
+        Integer number = (Integer) series.get(group);
         if (number == null) {
             return -1;
         }
@@ -70,24 +69,17 @@ public final class WantedReadings implements Serializable {
             ends[i] = in.readLong();
             excluded[i] = longs(in);
         }
-        int analytics = in.readInt();
-        series = new HashMap[analytics];
-        earliest = new long[analytics];
-        latest = new long[analytics];
-        for (int i = 0; i < analytics; i++) {
-            series[i] = new HashMap<String, Integer>();
-            earliest[i] = Long.MAX_VALUE;
-            latest[i] = Long.MIN_VALUE;
-        }
+        series = new HashMap<String, Integer>();
+        earliest = Long.MAX_VALUE;
+        latest = Long.MIN_VALUE;
         times = new long[in.readInt()][];
         for (int number = 0; number < times.length; number++) {
-            int of = in.readInt();
             byte[] group = new byte[in.readInt()];
             in.readFully(group);
             times[number] = longs(in);
-            series[of].put(new String(group, StandardCharsets.UTF_8), Integer.valueOf(number));
-            earliest[of] = Math.min(earliest[of], times[number][0]);
-            latest[of] = Math.max(latest[of], times[number][times[number].length - 1]);
+            series.put(new String(group, StandardCharsets.UTF_8), Integer.valueOf(number));
+            earliest = Math.min(earliest, times[number][0]);
+            latest = Math.max(latest, times[number][times[number].length - 1]);
         }
         return this;
     }
