@@ -42,9 +42,10 @@ class BorrowedSpark(SparkRuntime):
 
     def __init__(self, port: int, secret: str, folder: Path) -> None:
         self._settings = SparkSettings(java_home=Path(), jars=())
-        self._folder = folder
+        self._folder = self._plain_folder = folder
         self._process = None
         self._closing = threading.Lock()
+        self._compiling = threading.Lock()
         self._java_sources = set()
         os.environ |= {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
         self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
