@@ -14,6 +14,9 @@ FLAKY_WHEN_BUSY: dict[str, str] = {
     "tests/browser/": _WHOLE_PIPELINE,
     "tests/e2e/": _WHOLE_PIPELINE,
     "tests/faults/": _WHOLE_PIPELINE,
+    "tests/integration/simulation/test_fleet_faults.py::test_without_an_acknowledgement_the_same_reading_is_sent_again": (
+        "a peer without processor time for seconds looks like one that never acknowledges"
+    ),
 }
 """Test without its parameters, as pytest names it, or the folder of many → why its result depends on the load."""
 
