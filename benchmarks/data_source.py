@@ -58,7 +58,7 @@ def by_hand(url: str, ids: list[str], *, limit: int | None, keeps_connection: bo
     for identifier in ids:
         end = 2**52
         while True:
-            # `interval` and `agg` are what a 1.x server asks for.
+            # A 1.x server requires `interval` and `agg` (docs/servers/1.x.md#telemetry-over-rest, row 15).
             params: dict[str, Any] = {"keys": KEY, "startTs": 1, "endTs": end, "interval": 0, "agg": "NONE"}
             if limit is not None:
                 params["limit"] = limit

@@ -324,6 +324,10 @@ class OutputFailed(PacificToolError):
     """The result of a command could not be written to standard output."""
 
 
+class FileNotWritten(PacificToolError):
+    """A file that the command makes could not be written: a report, readings, a function to start from."""
+
+
 class ChecksFailed(PacificToolError):
     """A check of the demo or of doctor failed."""
 

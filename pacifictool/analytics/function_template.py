@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pacifictool.errors import OutputFailed, UsageError, file_fault
+from pacifictool.errors import FileNotWritten, UsageError, file_fault
 from pacifictool.scenario import ForwardingConfig
 from pacifictool.scenario.names import DEVICE_NAME
 
@@ -111,7 +111,7 @@ class NewFunction:
 def create_function(name: str, folder: Path, forwarding: ForwardingConfig | None = None) -> NewFunction:
     """Writes NAME.py and test_NAME.py. `forwarding`: of the scenario, which tells by what to group.
 
-    Raises UsageError for a name that is not possible and for a file that exists, OutputFailed.
+    Raises UsageError for a name that is not possible and for a file that exists, FileNotWritten.
     """
     _check_name(name, folder)
     keys = forwarding.attribute_keys if forwarding is not None else ()
@@ -130,9 +130,9 @@ def create_function(name: str, folder: Path, forwarding: ForwardingConfig | None
             with path.open("x", encoding="utf-8") as stream:
                 stream.write(text.format(name=name, function=FUNCTION, group=group))
     except OSError as error:
-        raise OutputFailed(f"{folder} cannot be written to: {file_fault(error)}.", hint="Name another --folder.") from (
-            error
-        )
+        raise FileNotWritten(
+            f"{folder} cannot be written to: {file_fault(error)}.", hint="Name another --folder."
+        ) from (error)
     return NewFunction(module, test, lines)
 
 

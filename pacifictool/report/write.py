@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pacifictool.errors import OutputFailed, UsageError, file_fault
+from pacifictool.errors import FileNotWritten, UsageError, file_fault
 from pacifictool.report.facts import RunFacts
 
 KINDS = {".html": "html", ".htm": "html", ".png": "png", ".svg": "svg"}
@@ -36,7 +36,7 @@ def check_target(path: Path) -> str:
 
 
 def write_report(facts: RunFacts, path: Path) -> None:
-    """Draws `facts` to `path` and replaces an earlier report at the end. Raises UsageError, OutputFailed."""
+    """Draws `facts` to `path` and replaces an earlier report at the end. Raises UsageError, FileNotWritten."""
     kind = check_target(path)
     unfinished: Path | None = None
     try:
@@ -55,7 +55,7 @@ def write_report(facts: RunFacts, path: Path) -> None:
             save(facts, unfinished, kind)
         unfinished.replace(path)
     except OSError as error:
-        raise OutputFailed(
+        raise FileNotWritten(
             f"Could not write the report {path}: {file_fault(error)}.",
             hint="Choose a file in a folder that is writable and has free space.",
         ) from error

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from pacifictool.errors import OutputFailed, UsageError, file_fault
+from pacifictool.errors import FileNotWritten, UsageError, file_fault
 from pacifictool.models.generators import generator_for
 from pacifictool.scenario import DeviceSpec
 from pacifictool.scenario.names import DEVICE_NAME, READING_TIME, Attribute
@@ -61,7 +61,7 @@ def record(
     """Writes the readings of these devices in the order of their times: `ts` (ISO 8601, UTC), `deviceName`, the client
     attributes, and the keys of telemetry. `start_ms` is rounded down to a whole minute, so that windows are full.
 
-    Raises UsageError without a limit of readings, OutputFailed when the file cannot be written.
+    Raises UsageError without a limit of readings, FileNotWritten when the file cannot be written.
     """
     seed = secrets.randbits(32) if options.seed is None else options.seed
     start = start_ms // _START_GRID_MS * _START_GRID_MS / 1000
@@ -96,7 +96,7 @@ def record(
                 )
                 count += 1
     except OSError as error:
-        raise OutputFailed(
+        raise FileNotWritten(
             f"The readings cannot be written to {file}: {file_fault(error)}.", hint="Choose another --csv."
         ) from error
     injections = [injection for each in disturbances for injection in each.injections]

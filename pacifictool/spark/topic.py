@@ -258,7 +258,9 @@ class _Parser:
             )
         ahead = f"timestamp more than {forwarding.max_skew_ms / 1000:g} s ahead of its arrival"
         faults.append(sql.when(sql.expr(self._ahead()), sql.lit(ahead)))
-        return sql.coalesce(*faults)
+        # As the job: of a record that is not counted only because of its time, that is the reason.
+        is_counted_otherwise = self._has_number() & sql.expr(self._ahead())
+        return sql.coalesce(sql.when(is_counted_otherwise, sql.lit(ahead)), *faults)
 
 
 _NO: Final = "false"

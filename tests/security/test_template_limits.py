@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -72,8 +73,12 @@ def test_a_template_that_is_hard_to_read_is_refused_soon(template: str) -> None:
 
 
 def workers() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if any("template_worker" in word for word in child.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            if any("template_worker" in word for word in child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_templates_of_the_usual_form_need_no_process() -> None:

@@ -16,7 +16,7 @@ from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.errors import AggregationError
 
 _PYTHON: Final = "spark.pyspark.python"
-_POOL: Final = "PACIFICTOOL_POOL"
+_POOL: Final = "SPARK_WORKER_POOL"
 """Environment variable of workers: Spark gives work to those that have the environment it should be done in."""
 
 

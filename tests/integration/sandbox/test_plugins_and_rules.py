@@ -262,7 +262,7 @@ def test_events_are_paged_and_filtered(tenant: Tenant, plugin: Any) -> None:
         found += [event["body"]["event"] for event in page["data"]]
         if not page["hasNext"]:
             break
-        offset = f"&idOffset={page['nextPageLink']['idOffset']}"
+        offset = f"&offset={page['nextPageLink']['idOffset']}"
     assert found == ["ACTIVATED", "SUSPENDED", "ACTIVATED", "CREATED"]
     assert tenant.get(f"{base}/ERROR?tenantId={owner}&limit=3")["data"] == []
     other = "13814000-1dd2-11b2-8080-808080808080"

@@ -260,11 +260,19 @@ def test_a_stream_whose_workers_are_killed_loses_and_doubles_nothing(
 
 
 def kill_workers() -> None:
-    """kill -9 of every Python process that works for Spark, in the middle of whatever it does."""
+    """kill -9 of every Python process that works for Spark, in the middle of whatever it does.
+
+    Not of the daemons that fork them: the session is shared, and after those Spark fails once per idle worker.
+    """
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if any("pyspark.daemon" in part for part in process.cmdline()):
+            parent = process.parent()
+            if parent and is_spark_python(process) and is_spark_python(parent):
                 process.kill()
+
+
+def is_spark_python(process: psutil.Process) -> bool:
+    return any("pyspark.daemon" in part for part in process.cmdline())
 
 
 # --- the topic ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pacifictool.analytics.function_template import create_function
-from pacifictool.errors import OutputFailed, UsageError
+from pacifictool.errors import FileNotWritten, UsageError
 from pacifictool.scenario import ForwardingConfig, parse_scenario
 
 FORWARDING = ForwardingConfig.model_validate({"topic": "t", "attributes": ["server:tier"], "telemetry": ["v"]})
@@ -59,5 +59,5 @@ def test_names_that_cannot_be_imported_or_hide_a_module(name: str, tmp_path: Pat
 def test_a_folder_is_made_or_the_error_says_why_not(tmp_path: Path) -> None:
     assert create_function("anomaly", tmp_path / "a" / "b").module == tmp_path / "a" / "b" / "anomaly.py"
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(OutputFailed, match=r"cannot be written to"):
+    with pytest.raises(FileNotWritten, match=r"cannot be written to"):
         create_function("anomaly", tmp_path / "file")

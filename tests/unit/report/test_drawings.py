@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import matplotlib.image
 import pytest
 
-from pacifictool.errors import OutputFailed, UsageError
+from pacifictool.errors import FileNotWritten, UsageError
 from pacifictool.report import html, picture
 from pacifictool.report.facts import RunFacts
 from pacifictool.report.write import write_report
@@ -131,5 +131,5 @@ def test_an_impossible_target_is_reported_first(facts: RunFacts, tmp_path: Path,
 
 
 def test_a_file_that_cannot_be_written(facts: RunFacts) -> None:
-    with pytest.raises(OutputFailed, match=r"/proc/run\.svg"):
+    with pytest.raises(FileNotWritten, match=r"/proc/run\.svg"):
         write_report(facts, Path("/proc/run.svg"))

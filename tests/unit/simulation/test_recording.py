@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pacifictool.errors import OutputFailed, UsageError
+from pacifictool.errors import FileNotWritten, UsageError
 from pacifictool.scenario import parse_scenario
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.recording import record
@@ -83,7 +83,7 @@ def test_one_seed_gives_one_file(tmp_path: Path) -> None:
 def test_a_file_ends_and_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="ends"):
         record(DEVICES, FleetOptions(), tmp_path / "r.csv", start_ms=0)
-    with pytest.raises(OutputFailed, match="no such file"):
+    with pytest.raises(FileNotWritten, match="no such file"):
         record(DEVICES, FleetOptions(count=1), tmp_path / "none" / "r.csv", start_ms=0)
 
 
