@@ -20,6 +20,7 @@ from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
+from pacifictool.provisioning.stored_attributes import StoredAttributes, devices_to_check, same_attribute
 from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Device, Platform
 from pacifictool.rest.resources import Entity, NamedResources
 from pacifictool.scenario import DEVICE_TYPE, Attribute, DeviceSpec, Scenario
@@ -47,14 +48,6 @@ def wanted_attributes(scenario: Scenario, device: DeviceSpec) -> dict[str, dict[
         attribute = Attribute.parse(text)
         wanted.setdefault(attribute.scope, {})[attribute.key] = value
     return wanted
-
-
-def same_attribute(actual: object, wanted: str) -> bool:
-    """Whether the platform's value is the wanted text. From 2.2 on a text that is a number becomes a number
-    (docs/servers/2.x-3.x.md#telemetry-and-mqtt, row 1), which records hold as a text again."""
-    return actual == wanted or (
-        isinstance(actual, int | float) and not isinstance(actual, bool) and str(actual) == wanted
-    )
 
 
 def find_by_name(resources: NamedResources[Entity], names: Sequence[str]) -> dict[str, Entity]:
@@ -97,13 +90,18 @@ class DevicePlanner:
         scenario: Scenario,
         reporter: Reporter,
         stop: threading.Event | None,
+        *,
+        confirms_attributes: bool = True,
     ) -> None:
+        """`confirms_attributes`: whether to wait until the platform shows those that it has acknowledged."""
         self._platform = platform
         self._mqtt = mqtt
         self._scenario = scenario
         self._reporter = reporter
         self._stop = stop
         self._devices: dict[str, Device] = {}
+        self._stored = StoredAttributes(platform, reporter, stop) if confirms_attributes else None
+        self._to_check = devices_to_check([device.name for device in scenario.devices])
 
     def plan(self) -> Iterator[Change]:
         """A change for each device, then one for the attributes of each."""
@@ -179,6 +177,8 @@ class DevicePlanner:
                 timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
                 device=name,
             )
+            if self._stored is not None and name in self._to_check:
+                self._stored.wait_for(device, attributes["client"])
 
 
 def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
