@@ -13,9 +13,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pacifictool.mqtt.connection import tls_context
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
-from tests.contract.factories import EntityFactory, Made, eventually
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
 from tests.contract.server import Server
+from tests.contract.waiting import eventually
 from tests.contract.wire import (
     ATTRIBUTES,
     CONNECTED,

@@ -44,9 +44,10 @@ _ENTITY_LIMIT = 41
 _GENERAL = 2
 _INVALID_REQUEST = re.compile(
     r"JSON parse error|Content-Type '.*' is not supported|Index \d+ out of bounds|StackOverflowError"
+    r"|Required request parameter"
 )
 """What a 500 with the errorCode 2 says when the request is at fault (docs/servers/4.x.md#errors, row 2;
-docs/servers/4.x.md#rule-chains, rows 7 and 8)."""
+docs/servers/4.x.md#rule-chains, rows 7 and 8; docs/servers/4.x.md#pages, row 2)."""
 
 _DATABASE_FAILED = "Database error"
 """What a 500 says when two requests create the same profile (docs/servers/2.x-3.x.md#devices-and-assets, row 2), and

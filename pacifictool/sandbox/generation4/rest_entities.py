@@ -208,9 +208,6 @@ class EntityController4:
         return link.response([self._info(entity) for entity in found], total)
 
     def _page(self, kind: str, request: Request, user: SandboxUser) -> tuple[PageLink, list[Entity], int]:
-        if not PageLink.given(request):
-            # The request matches the route of a single tenant then.
-            raise bad_request(f"Invalid UUID string: {request.url.path.rpartition('/')[2]}")
         query, link = request.query_params, PageLink.from_request(request)
         type_ = query.get("type") or None
         profile = query.get(f"{kind.lower()}ProfileId")

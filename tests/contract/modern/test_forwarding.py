@@ -18,7 +18,7 @@ import pytest
 from pacifictool.kafka.topics import CREATE_TIME
 from pacifictool.rest import RecordAttribute, RecordSpec, rule_chain_descriptor
 from tests.contract.api import Api
-from tests.contract.factories import Made, eventually
+from tests.contract.factories import Made
 from tests.contract.facts import Facts
 from tests.contract.modern.chains import node, old_fashioned, weather_stations, with_kafka
 from tests.contract.modern.factories import ModernEntityFactory
@@ -26,6 +26,7 @@ from tests.contract.modern.test_mqtt import device_post
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
+from tests.contract.waiting import eventually
 from tests.contract.wire import ATTRIBUTES, TELEMETRY
 
 SECTION = "modern 3"
