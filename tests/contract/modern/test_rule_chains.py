@@ -68,8 +68,8 @@ def test_the_root_chain(api: Api, factory: ModernEntityFactory, fact: Facts) -> 
     bare_list = refusal(api.call("GET", "/api/ruleChains"))
     fact(SECTION, "chains without a page", bare_list[:2], ByVersion({"4.3.1": (400, 31), "4.3.1.3": (500, 2)}))
     limited = refusal(api.call("GET", "/api/ruleChains", params={"limit": 10}))
-    expected = ByVersion({"3.9.1 to 4.3.1": (400, 31), "4.3.1.3": (500, 2)})
-    fact(SECTION, "chains with the limit of 2.x", limited[:2], expected)
+    by_limit = ByVersion({"3.9.1 to 4.3.1": (400, 31), "4.3.1.3": (500, 2)})
+    fact(SECTION, "chains with the limit of 2.x", limited[:2], by_limit)
     exported = api.get("/api/ruleChains/export", limit=100)
     fact(SECTION, "an export", set(exported), {"ruleChains", "metadata"})
     kinds = {found["type"] for found in exported["ruleChains"]}
