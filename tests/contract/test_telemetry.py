@@ -22,6 +22,7 @@ from tests.contract.api import (
 )
 from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
+from tests.contract.waiting import eventually
 
 START = 1_500_000_000_000
 SECOND = 1000
