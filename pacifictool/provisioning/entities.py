@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pacifictool.errors import NotFound, did_you_mean
+from pacifictool.errors import MqttError, NotFound, did_you_mean
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
-from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
+from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Failure, failure_of, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
@@ -28,7 +28,9 @@ from pacifictool.settings import MqttEndpoint, Secret
 
 SCOPES: Final = {"client": CLIENT_SCOPE, "server": SERVER_SCOPE, "shared": SHARED_SCOPE}
 """The platform's names of the scopes of attributes, by the scenario's."""
-ATTRIBUTE_TIMEOUT_SECONDS = 15.0
+ATTRIBUTE_TIMEOUT_SECONDS = 25.0
+"""For an attempt to publish the client attributes of a device: session and acknowledgement."""
+_ATTRIBUTE_ATTEMPTS = 3
 
 _LOOK_UP_SINGLY_BELOW = 50
 """With fewer names than this, one request for each is cheaper than paging through all entities of a tenant."""
@@ -169,16 +171,30 @@ class DevicePlanner:
             if scope in attributes:
                 set_them(device, attributes[scope])
         if "client" in attributes:
-            publish_and_confirm(
-                self._mqtt,
-                self._platform.devices.token(device.id),
-                ATTRIBUTES_TOPIC,
-                json.dumps(dict(attributes["client"]), ensure_ascii=False).encode(),
-                timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
-                device=name,
-            )
+            self._publish(name, self._platform.devices.token(device.id), attributes["client"])
             if self._stored is not None and name in self._to_check:
                 self._stored.wait_for(device, attributes["client"])
+
+    def _publish(self, name: str, token: Secret, attributes: Mapping[str, str]) -> None:
+        """Publishes client attributes; once more when the platform does not respond in time, as twice does no harm."""
+        payload = json.dumps(dict(attributes), ensure_ascii=False).encode()
+        for attempt in range(1, _ATTRIBUTE_ATTEMPTS + 1):
+            try:
+                publish_and_confirm(
+                    self._mqtt,
+                    token,
+                    ATTRIBUTES_TOPIC,
+                    payload,
+                    timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
+                    device=name,
+                )
+            except MqttError as error:
+                is_late = failure_of(error) in (Failure.UNCONFIRMED, Failure.SERVER_BUSY)
+                if attempt == _ATTRIBUTE_ATTEMPTS or not is_late or (self._stop is not None and self._stop.is_set()):
+                    raise
+                self._reporter.detail(f"{error.message} Publishing again.")
+            else:
+                return
 
 
 def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
