@@ -20,7 +20,7 @@ STORED_SECONDS: Final = 60.0
 """How long acknowledged attributes may take."""
 
 _CHECKED: Final = 100
-"""Devices of a fleet that are looked at. One request for each of ten thousand would be a quarter of their setup, and
+"""Devices of a fleet that are checked. One request for each of ten thousand would be a quarter of their setup, and
 a server that is slow is so for all."""
 _FIRST_WAIT_SECONDS: Final = 0.05
 _LONGEST_WAIT_SECONDS: Final = 2.0

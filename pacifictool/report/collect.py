@@ -76,16 +76,19 @@ def collect(
             deadline = monotonic() + _CATCH_UP_SECONDS
             while True:
                 now_ms = round(time() * 1000)
-                looks = [_look(platform, scenario, each, view, topic, entities, begin_ms, now_ms) for each in analytics]
+                states = [
+                    _read_results(platform, scenario, each, view, topic, entities, begin_ms, now_ms)
+                    for each in analytics
+                ]
                 # The topic again after the results: it has the records of all that was posted meanwhile.
                 ends = _read_on(kafka, name, topic, ends, admin.offsets(name))
-                found = [facts for look in looks if (facts := look.facts(scenario, topic)) is not None]
-                task.update(completed=sum(len(look.posted) for look in looks))
-                # What differs because the job is about to correct it is looked at again.
+                found = [facts for state in states if (facts := state.facts(scenario, topic)) is not None]
+                task.update(completed=sum(len(state.posted) for state in states))
+                # What differs because the job is about to correct it is read again.
                 if not _has_differences(found) or not _is_behind(view, ends) or monotonic() > deadline:
                     break
                 sleep(_POLL_SECONDS)
-        names = {entity_id: name for look in looks for entity_id, name in look.names.items()}
+        names = {entity_id: name for state in states for entity_id, name in state.names.items()}
         if not any(series.windows for each in found for series in each.all_series()):
             raise ChecksFailed(
                 f"Neither the topic {name} nor the platform has data of this time.",
@@ -109,7 +112,7 @@ def collect(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _PostedResults:
     """The results of one analytics on the platform, as they are now."""
 
     analytics: Analytics
@@ -130,7 +133,7 @@ class _Look:
         return _facts(scenario, self.analytics, groups, self.groups_left_out)
 
 
-def _look(
+def _read_results(
     platform: Platform,
     scenario: Scenario,
     analytics: Analytics,
@@ -139,11 +142,11 @@ def _look(
     entities: Sequence[str],
     begin_ms: int,
     now_ms: int,
-) -> _Look:
+) -> _PostedResults:
     shown, left_out = _groups_to_show(scenario, analytics, topic, entities)
     holders = {name: _holder(platform, analytics, name) for _, name in shown}
     keys = _keys(platform, scenario, analytics, view, holders.values())
-    return _Look(
+    return _PostedResults(
         analytics=analytics,
         groups_left_out=left_out,
         names={holder.entity_id: name for name, holder in holders.items() if holder is not None},

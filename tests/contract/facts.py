@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from tests.contract.versions import Version, known
+from tests.contract.versions import Version, expectation
 
 _OF_1 = "docs/servers/1.x.md#"
 _OF_4 = "docs/servers/4.x.md#"
@@ -64,13 +64,13 @@ class Facts:
         `expected` may be a `ByVersion`; `on` is the range on which the fact was observed, if it is a wider one.
         """
         __tracebackhide__ = True
-        is_known, wanted = known(expected, self._version, on or self._observed_on)
+        is_known, wanted = expectation(expected, self._version, on or self._observed_on)
         self._check(section, text, observed == wanted, is_known, f"\n  expected: {wanted!r}\n  observed: {observed!r}")
 
     def holds(self, section: str, text: str, condition: bool, observed: object, *, on: str = "") -> None:
         """For what is not a plain equality; `observed` is only shown."""
         __tracebackhide__ = True
-        is_known, _ = known(None, self._version, on or self._observed_on)
+        is_known, _ = expectation(None, self._version, on or self._observed_on)
         self._check(section, text, condition, is_known, f"\n  observed: {observed!r}")
 
     def _check(self, section: str, text: str, holds: bool, is_known: bool, details: str) -> None:

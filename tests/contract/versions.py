@@ -47,7 +47,7 @@ class ByVersion:
     values: Mapping[str, Any]
 
 
-def known(expected: Any, version: Version, observed: str) -> tuple[bool, Any]:
+def expectation(expected: Any, version: Version, observed: str) -> tuple[bool, Any]:
     """Whether somebody has seen what a server of this version does, and what that was; for other versions, what the
     nearest does. `observed`: the range of a fact that is the same on all of them."""
     if not isinstance(expected, ByVersion):

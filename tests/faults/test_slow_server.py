@@ -42,7 +42,7 @@ def means_of(kafka: KafkaEndpoint) -> tuple[dict[str, dict[int, float]], int]:
         document = json.loads(record.value or b"")
         end = (record.timestamp_ms // WINDOW_MS + 1) * WINDOW_MS
         values[document["geoZone"]][end].append(float(document["windSpeed"]))
-    means = {zone: {end: sum(some) / len(some) for end, some in of.items()} for zone, of in values.items()}
+    means = {zone: {end: sum(some) / len(some) for end, some in windows.items()} for zone, windows in values.items()}
     return means, count
 
 
@@ -85,10 +85,12 @@ def test_the_demo_is_right_about_what_it_says(tmp_path: Path, stack: LocalStack,
         assert process.stdout, process.stderr
         document = json.loads(process.stdout)
         said = {check["name"]: check for check in document["checks"]}
-        print(
-            f"seed {seed}, generation {generation}: {document['seconds']:.0f} s, {mqtt.lost} PUBACKs lost,"
-            f" {http.delayed + mqtt.delayed} responses late",
-            {name: each["actual"] for name, each in said.items()},
+        figures = {name: each["actual"] for name, each in said.items()}
+        late = http.delayed + mqtt.delayed
+        # For `pytest -s`: what a run was like.
+        sys.stdout.write(
+            f"seed {seed}, generation {generation}: {document['seconds']:.0f} s, {late} responses late, {mqtt.lost}"
+            f" PUBACKs lost, {figures}\n"
         )
         means, records = means_of(kafka)
         tenant = Tenant(sandbox.url)

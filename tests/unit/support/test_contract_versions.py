@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.facts import FactBroken, Facts
-from tests.contract.versions import OBSERVED_4, ByVersion, is_within, known, parse_version
+from tests.contract.versions import OBSERVED_4, ByVersion, expectation, is_within, parse_version
 from tests.contract.waiting import SHORT_SECONDS, WaitBudget, eventually
 
 CHANGED = ByVersion({"3.9.1 to 4.3.1": 400, "4.3.1.3": 500})
@@ -43,7 +43,7 @@ def test_ranges(version: str, inside: bool) -> None:
     [("2.5.6", (False, 400)), ("3.9.1", (True, 400)), ("4.0", (True, 400)), ("4.3.1.2", (False, 400)), ("4.3.1.3", (True, 500)), ("5.0", (False, 500))],
 )  # fmt: skip
 def test_what_is_expected_of_a_version(version: str, outcome: tuple[bool, int]) -> None:
-    assert known(CHANGED, parse_version(version), OBSERVED_4) == outcome
+    assert expectation(CHANGED, parse_version(version), OBSERVED_4) == outcome
 
 
 def test_a_difference_fails_where_it_was_observed_and_is_listed_elsewhere() -> None:
