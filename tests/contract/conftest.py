@@ -72,13 +72,13 @@ def connect(server: Server) -> Iterator[Connect]:
 
 @pytest.fixture(scope="session")
 def version(api: Api) -> Version:
-    """That of the server under test; 1.x does not say it, and 1.4 is the one that was observed."""
+    """That of the server under test; 1.x does not say it, and 1.4 is the one that was observed (docs/servers/index.md#reading-a-row)."""
     return version_of(api, os.environ, default=OBSERVED_1)
 
 
 @pytest.fixture(scope="session")
 def observed_on() -> str:
-    """The versions on which the facts of this folder were observed."""
+    """The versions on which the facts of this folder were observed (docs/servers/index.md#reading-a-row)."""
     return OBSERVED_1
 
 

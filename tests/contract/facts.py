@@ -41,13 +41,13 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class FactBroken(Exception):
-    """A server does not do what was observed on its version."""
+    """A server does not do what was observed on its version (docs/servers/index.md#reading-a-row)."""
 
 
 class Facts:
     """`fact(section, text, observed, expected)`; a section is one of `SECTIONS`.
 
-    What somebody has observed on a version must hold there. On other versions a difference is listed in `differing` and
+    What somebody has observed on a version (docs/servers/index.md#reading-a-row) must hold there. On other versions a difference is listed in `differing` and
     no failure: that is how the facts of a version become known.
     """
 
@@ -61,7 +61,7 @@ class Facts:
     def __call__(self, section: str, text: str, observed: object, expected: Any, *, on: str = "") -> None:
         """Raises FactBroken with the fact, the expected and the observed value.
 
-        `expected` may be a `ByVersion`; `on` is the range on which the fact was observed, if it is a wider one.
+        `expected` may be a `ByVersion`; `on` is the range of versions of this fact, if it is a wider one.
         """
         __tracebackhide__ = True
         is_known, wanted = expectation(expected, self._version, on or self._observed_on)

@@ -1,4 +1,5 @@
-"""Versions of servers, and the ranges of them on which facts were observed.
+"""Versions of servers, and the ranges of them on which facts were observed
+(docs/servers/index.md#reading-a-row).
 
 A range is written "4.3.1" for one version, "3.9.1 to 4.3.1" for all from one to another. The pages in docs/servers/ say
 the same, row by row.

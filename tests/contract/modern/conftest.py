@@ -44,7 +44,7 @@ def version(api: Api) -> Version:
 
 @pytest.fixture(scope="session")
 def observed_on() -> str:
-    """The versions on which the facts of this folder were observed."""
+    """The versions on which the facts of this folder were observed (docs/servers/index.md#reading-a-row)."""
     return OBSERVED_4
 
 
