@@ -31,7 +31,7 @@ from pacifictool.local.stack import LocalStack
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
-from tests.integration.spark.script import EXAMPLES, play, program, run_program, sit_down, type_in
+from tests.integration.spark.script import EXAMPLES, clear_away, play, program, run_program, sit_down, type_in
 from tests.support.random_scenarios import random_scenario
 from tests.support.record_cases import REJECTED, VALID, mutated
 from tests.support.rest import PASSWORD, USERNAME
@@ -399,11 +399,12 @@ def test_a_start_that_is_no_time_is_refused(spark: SparkSession, settings: Setti
 
 
 @pytest.fixture(scope="module")
-def cold_rooms(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cold_rooms(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the examples; the page's commands have been run."""
     folder = tmp_path_factory.mktemp("reader")
     play(stack, folder)
-    return folder
+    yield folder
+    clear_away(stack, folder)
 
 
 def test_the_page_does_what_it_says(
