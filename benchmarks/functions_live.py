@@ -1,4 +1,4 @@
-"""Does the job keep up with a function for 1,000 groups at 10,000 readings a second? `make bench-functions` runs it, too.
+"""Does the job keep up with a function for 1,000 groups at 10,000 readings a second? Part of `make bench-functions`.
 
 Readings come for a minute in real time; the real `pacifictool aggregate` calls the function for each group and window
 of 10 s and writes results to a topic whose broker dates them. Prints one JSON document: how long after the end of each
