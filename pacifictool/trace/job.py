@@ -290,8 +290,8 @@ class JobHops:
             entity: Asset | Device | None = resource.find(wanted.entity)
             if entity is not None and (value := self._value(wanted, entity)) is not None:
                 return f"{value} on {entity.noun} {entity.name!r}", list(self._notes(wanted, entity))
-            # Twice at least: on a slow platform a single read takes all the time (docs/servers/1.x.md#telemetry-over-rest,
-            # row 10).
+            # Twice at least, as a single read may take all the time:
+            # docs/servers/1.x.md#telemetry-over-rest, row 10
             if reads > 1 and monotonic() > until:
                 raise self._not_readable(wanted, entity, sink, where)
             self.pause(_POLL_SECONDS)
