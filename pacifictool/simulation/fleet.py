@@ -19,12 +19,13 @@ from pacifictool.simulation.connection import Connector, DeviceConnection
 from pacifictool.simulation.device import RunningDevice
 from pacifictool.simulation.device_fleet import DeviceState
 from pacifictool.simulation.disconnects import DisconnectCause, explain
+from pacifictool.simulation.histogram import milliseconds
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
-from pacifictool.simulation.summary import FleetCounters, FleetSummary, milliseconds
+from pacifictool.simulation.summary import FleetCounters, FleetSummary
 from pacifictool.tools.outage import OutageReporter
 from pacifictool.tools.rates import RateMeter
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,54 +9,11 @@ from operator import attrgetter
 from typing import Any, Final, Literal
 
 from pacifictool.simulation.disturbances import Injection
+from pacifictool.simulation.histogram import DurationHistogram
 from pacifictool.simulation.reading import Outcome, Reading
 
 LISTED_LOSSES: Final = 100
 """Lost readings that the summary lists; a callback gets all of them."""
-
-_SMALLEST_SECONDS: Final = 1e-5
-_BUCKETS_PER_DOUBLING: Final = 16
-_DOUBLINGS: Final = 36
-_LAST: Final = _BUCKETS_PER_DOUBLING * _DOUBLINGS + 1
-_SCALE: Final = _BUCKETS_PER_DOUBLING / math.log(2)
-
-
-class DurationHistogram:
-    """Percentiles of durations in bounded memory: counters in logarithmic buckets.
-
-    Durations from 10 µs to a week are known to within 2.2 %. Shorter ones (also negative ones, which clocks produce)
-    count as 10 µs, longer ones as a week.
-    """
-
-    __slots__ = ("_counts", "count")
-
-    def __init__(self) -> None:
-        self._counts = [0] * (_LAST + 1)
-        self.count = 0
-
-    def record(self, seconds: float, times: int = 1) -> None:
-        """Adds one duration, or several equal ones."""
-        if seconds <= _SMALLEST_SECONDS:
-            index = 0
-        else:
-            index = 1 + int(math.log(seconds / _SMALLEST_SECONDS) * _SCALE)
-            if index > _LAST:  # noqa: PLR1730 - called for every reading, and min() takes twice as long
-                index = _LAST
-        self._counts[index] += times
-        self.count += times
-
-    def percentile(self, percent: float) -> float | None:
-        """The duration in seconds that `percent` of the recorded ones do not exceed; None without any."""
-        if not self.count:
-            return None
-        rank = max(1, math.ceil(self.count * percent / 100))
-        seen = 0
-        for index, count in enumerate(self._counts):
-            seen += count
-            if seen >= rank:
-                # The middle of the bucket, on the logarithmic scale.
-                return _SMALLEST_SECONDS if index == 0 else _SMALLEST_SECONDS * math.exp((index - 0.5) / _SCALE)
-        raise AssertionError("the counts add up to the number of recorded durations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +140,3 @@ class FleetCounters:
 
 
 _FIRST_SENT = attrgetter("first_sent")
-
-
-def milliseconds(seconds: float | None) -> float | None:
-    """Seconds as milliseconds with three significant digits."""
-    return None if seconds is None else float(f"{seconds * 1000:.3g}")

@@ -1,0 +1,66 @@
+"""A fleet against a peer that is slower than the fleet: the load must not grow because of it."""
+
+from __future__ import annotations
+
+import threading
+
+from pacifictool.models.config import UniformModel
+from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.fleet import Fleet
+from pacifictool.simulation.options import FleetOptions
+from pacifictool.simulation.plan import SimulatedDevice
+from pacifictool.simulation.reading import Reading
+from tests.support.mqtt_peer import Paced, Reaction, Received, ScriptedPeer
+
+
+def devices(count: int, rate: float) -> list[SimulatedDevice]:
+    return [
+        SimulatedDevice(
+            f"Turbine {number}", Secret(f"token-{number}"), {"windSpeed": UniformModel(min=30, max=35)}, rate
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def test_an_overloaded_platform_gets_no_more_than_it_acknowledges(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = Paced(100)
+    options = FleetOptions(duration_seconds=5, ack_timeout_seconds=1)
+    summary = Fleet(endpoint, devices(50, rate=10), options).run()
+    assert summary.lost == 0
+    assert summary.acknowledged == summary.generated
+    assert summary.resent <= 0.1 * summary.generated
+    assert summary.missed > 0
+    assert summary.generated + summary.missed == 50 * 10 * 5
+    assert not summary.complete
+
+
+def test_a_platform_that_acknowledges_nothing_gets_few_repetitions(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE
+    options = FleetOptions(duration_seconds=3, ack_timeout_seconds=0.2, give_up_after_seconds=3)
+    summary = Fleet(endpoint, devices(20, rate=50), options).run()
+    assert summary.acknowledged == 0
+    assert summary.lost == summary.generated
+    # Each device tries one reading after 0.2, 0.6, 1.4 and 3 s; before, each of its readings was sent five times a second.
+    assert summary.resent <= 20 * 5
+    assert len(peer.received) == summary.generated + summary.resent
+
+
+def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    forgotten = 0
+    again = threading.Event()
+
+    def forget_the_first(_message: Received) -> Reaction:
+        nonlocal forgotten
+        if again.is_set():
+            return Reaction.ACKNOWLEDGE
+        forgotten += 1
+        if forgotten == 200:
+            again.set()
+        return Reaction.IGNORE
+
+    peer.on_publish = forget_the_first
+    finished: list[Reading] = []
+    options = FleetOptions(count=60, ack_timeout_seconds=0.5)
+    summary = Fleet(endpoint, devices(10, rate=100), options, on_reading=finished.append).run()
+    assert (summary.acknowledged, summary.lost, summary.missed) == (600, 0, 0)
+    assert len({(reading.device, reading.number) for reading in finished}) == 600
