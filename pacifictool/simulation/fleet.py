@@ -19,6 +19,7 @@ from pacifictool.simulation.connection import Connector, DeviceConnection
 from pacifictool.simulation.device import RunningDevice
 from pacifictool.simulation.device_fleet import DeviceState
 from pacifictool.simulation.disconnects import DisconnectCause, explain
+from pacifictool.simulation.flow_control import FlowControl
 from pacifictool.simulation.histogram import milliseconds
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.loop import EventLoop
@@ -101,6 +102,7 @@ class Fleet:
         self._word = device_word
         self.counters = FleetCounters()
         self.encoder = PublishEncoder(TELEMETRY_TOPIC, self.options.qos)
+        self.flow = FlowControl(self.options)
         self.seed = secrets.randbelow(2**31) if self.options.seed is None else self.options.seed
         self._plans = devices
         self._reporter = reporter
@@ -198,6 +200,7 @@ class Fleet:
         while self._fatal is None:
             self.loop.run_once()
             now = self.loop.now
+            self.flow.update(now, self.counters.delivered)
             if stop.is_set() and not stopping:
                 stopping = self._stopped = True
                 for device in self._devices:
@@ -319,7 +322,7 @@ class Fleet:
     def room(self) -> int:
         """How many further readings may be in flight; 0 or less: none."""
         counters = self.counters
-        return self.options.max_in_flight_of_fleet - counters.generated + counters.delivered + counters.lost
+        return self.flow.max_in_flight - counters.generated + counters.delivered + counters.lost
 
     def wait_for_room(self, device: RunningDevice) -> None:
         """Runs `device` when there is room again."""
@@ -335,6 +338,7 @@ class Fleet:
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """These readings were delivered."""
         self.counters.deliver(readings, outcome, self.loop.now)
+        self.flow.acknowledged(readings, self.loop.now)
         if self._waiting:
             self._run_waiting(len(readings))
         if self._on_reading is not None:

@@ -54,7 +54,7 @@ def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPee
         if again.is_set():
             return Reaction.ACKNOWLEDGE
         forgotten += 1
-        if forgotten == 200:
+        if forgotten == 110:
             again.set()
         return Reaction.IGNORE
 
