@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pacifictool.errors import MqttError
-from pacifictool.models.generators import device_key, generator_for, uniform_bits
+from pacifictool.models.generators import device_key, uniform_bits
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
 from pacifictool.simulation.connection import DeviceConnection
 from pacifictool.simulation.device_fleet import DeviceFleet, DeviceState
@@ -40,9 +40,9 @@ class RunningDevice:
 
     __slots__ = (
         "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_disturbances", "_drain_until", "_ended_at",
-        "_failures", "_fleet", "_flow", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox", "_phase",
-        "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan", "state",
-        "wake_at",
+        "_failures", "_fleet", "_flow", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox",
+        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan",
+        "state", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -72,13 +72,7 @@ class RunningDevice:
         self._disturbances = (
             Disturbances(plan.name, plan.anomalies, plan.dropouts) if plan.anomalies or plan.dropouts else None
         )
-        self._source = ReadingSource(
-            plan.name,
-            self._schedule,
-            {key: generator_for(model, seed=seed, device=plan.name, key=key) for key, model in plan.telemetry.items()},
-            self._writer,
-            self._disturbances,
-        )
+        self._source = ReadingSource(plan.name, self._schedule, plan.generators(seed), self._writer, self._disturbances)
         self._outbox = Outbox()
         self._flow = DeviceFlowControl(fleet.flow)
         self._drain_until: float | None = None  # set with the last reading: how long acknowledgements are awaited
@@ -161,6 +155,13 @@ class RunningDevice:
             self._schedule.limit = self._schedule.due_by(now)
         self._drain_until = now + timeout_seconds
         self._fleet.loop.call_soon(self)
+
+    def change_rate(self, rate: float, now: float) -> None:
+        """Takes `rate` readings per second from now on; those that are due and were not taken are missed."""
+        if self.state is not DeviceState.ENDED and not self.is_draining:
+            self._phase *= min(1 / rate, _MAX_JITTER_SECONDS) / min(1 / self.rate, _MAX_JITTER_SECONDS)
+            self._schedule.change_rate(rate, now, self._phase)
+            self._fleet.loop.call_soon(self)
 
     def end(self, reason: str, *, politely: bool = True) -> None:
         """Ends the device; readings without an acknowledgement are lost, for `reason`."""

@@ -96,7 +96,7 @@ class DeviceFlowControl:
 
     @property
     def timeout_seconds(self) -> float:
-        """After which time without acknowledgement a reading is sent again: doubled after every failure, up to eightfold."""
+        """Without acknowledgement for so long, a reading is sent again; doubles with every failure, up to eightfold."""
         timeout: float = self._fleet.timeout_seconds * 2.0 ** min(self._failures, _MAX_DOUBLINGS)
         return timeout
 

@@ -45,8 +45,7 @@ class DurationHistogram:
                 index = _LAST
         self._counts[index] += times
         self.count += times
-        if seconds > self.longest:
-            self.longest = seconds
+        self.longest = max(self.longest, seconds)
 
     def percentile(self, percent: float) -> float | None:
         """The duration in seconds that `percent` of the recorded ones do not exceed; None without any."""
@@ -87,7 +86,7 @@ class DurationHistogram:
         return other
 
     def as_document(self) -> dict[str, Any]:
-        """For JSON: quantiles and maximum in milliseconds with three digits (null without durations), and the histogram."""
+        """For JSON: quantiles and maximum in milliseconds with three digits (null without durations), and buckets."""
         document: dict[str, Any] = {key: milliseconds(self.percentile(value)) for key, value in QUANTILES.items()}
         document["max"] = milliseconds(self.longest) if self.count else None
         buckets = {str(index): count for index, count in enumerate(self._counts) if count}

@@ -79,4 +79,6 @@ def payload_writer(
     device: str, keys: Collection[str], template: str | None, *, bare: bool, sequence: bool
 ) -> PayloadWriter:
     """What encodes the readings of a device: its template, or the tutorial's form."""
-    return TextValues(keys, bare=bare, sequence=sequence) if template is None else TemplatePayload(template, keys, device)
+    return (
+        TextValues(keys, bare=bare, sequence=sequence) if template is None else TemplatePayload(template, keys, device)
+    )

@@ -64,3 +64,22 @@ def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPee
     summary = Fleet(endpoint, devices(10, rate=100), options, on_reading=finished.append).run()
     assert (summary.acknowledged, summary.lost, summary.missed) == (600, 0, 0)
     assert len({(reading.device, reading.number) for reading in finished}) == 600
+
+
+def test_the_summary_says_that_the_platform_is_the_limit(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = Paced(40)
+    summary = Fleet(endpoint, devices(2, rate=100), FleetOptions(duration_seconds=3, max_in_flight=20)).run()
+    limit = summary.as_document()["limit"]
+    assert limit["by"] == "platform"
+    assert "of 200 readings/s" in limit["sentence"]
+    assert summary.held_back > 0.05
+    assert summary.as_document()["acknowledgement_ms"]["p99"] > 100
+
+
+def test_a_fleet_that_keeps_up_has_no_limit(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    summary = Fleet(endpoint, devices(3, rate=10), FleetOptions(duration_seconds=2)).run()
+    assert summary.bottleneck is None
+    assert summary.complete
+    document = summary.as_document()
+    assert document["acknowledgement_ms"]["histogram"]["count"] == 60
+    assert document["rates"]["acknowledged"] <= 30

@@ -68,8 +68,22 @@ def test_a_document_is_read_back_exactly(durations: list[float]) -> None:
         {},
         {"histogram": None},
         {"histogram": {"smallest_seconds": 1, "buckets_per_doubling": 16, "buckets": {}, "longest_seconds": 1}},
-        {"histogram": {"smallest_seconds": 1e-5, "buckets_per_doubling": 16, "buckets": {"9999": 1}, "longest_seconds": 1}},
-        {"histogram": {"smallest_seconds": 1e-5, "buckets_per_doubling": 16, "buckets": {"1": -1}, "longest_seconds": 1}},
+        {
+            "histogram": {
+                "smallest_seconds": 1e-5,
+                "buckets_per_doubling": 16,
+                "buckets": {"9999": 1},
+                "longest_seconds": 1,
+            }
+        },
+        {
+            "histogram": {
+                "smallest_seconds": 1e-5,
+                "buckets_per_doubling": 16,
+                "buckets": {"1": -1},
+                "longest_seconds": 1,
+            }
+        },
     ],
 )
 def test_what_is_not_a_histogram(wrong: dict[str, object]) -> None:
