@@ -21,6 +21,7 @@ _MAX_STEPS: Final = 40
 _KEEPS_UP: Final = 0.95
 """Share of the due readings that must be sent, and acknowledged, while a step is held: a step takes a few seconds, in
 which some acknowledgements are always on their way."""
+_FEWEST_READINGS: Final = 10
 _BUSY: Final = 0.85
 _POLL_SECONDS: Final = 0.1
 _LONGEST_CONNECT_PAUSE: Final = 15.0
@@ -47,13 +48,15 @@ class LimitOptions:
 class RateSearch:
     """Which rate to try next: up by a factor until one fails (down, if the first one does), then between the two."""
 
-    def __init__(self, start: float, factor: float) -> None:
+    def __init__(self, start: float, factor: float, lowest: float = 0.0) -> None:
+        """All but `factor` are readings per second; nothing below `lowest` is tried: a step had too few readings."""
         self.held: float | None = None
         """The highest rate that held."""
         self.failed: float | None = None
         """The lowest rate that did not."""
         self._next: float | None = start
         self._factor = factor
+        self._lowest = lowest
         self._tried = 0
 
     @property
@@ -73,7 +76,7 @@ class RateSearch:
         elif self.failed is None:
             self._next = rate * self._factor
         elif self.held is None:
-            self._next = rate / self._factor
+            self._next = rate / self._factor if rate / self._factor >= self._lowest else None
         else:
             done = self.failed <= self.held * (1 + _PRECISION)
             self._next = None if done else math.sqrt(self.held * self.failed)
@@ -114,7 +117,7 @@ class Step:
 def judge(rate: float, interval: FleetInterval, max_latency_seconds: float) -> Step:
     """Whether a fleet kept up with `rate` readings per second in `interval`, and what the limit was if not."""
     seconds = interval.seconds
-    enough = _KEEPS_UP * rate * seconds - 1
+    enough = max(1.0, _KEEPS_UP * rate * seconds - 1)
     latency, lag = interval.acknowledgement.percentile(99), interval.lag.percentile(99)
     reason = None
     if interval.lost:
@@ -161,7 +164,7 @@ class LimitFinder:
         self._start_rate = sum(device.rate for device in devices)
         self._options = options
         self._reporter = reporter
-        self._search = RateSearch(self._start_rate, options.factor)
+        self._search = RateSearch(self._start_rate, options.factor, lowest=_FEWEST_READINGS / options.hold_seconds)
         self._change_rate: Callable[[float], None] = lambda _scale: None
         self._finish: Callable[[], None] = lambda: None
         self._phase = _Phase.CONNECTING
@@ -181,6 +184,8 @@ class LimitFinder:
     def observe(self, state: FleetState) -> None:
         """See `FleetObserver`."""
         self.due_at = state.at + _POLL_SECONDS
+        if state.is_ending:
+            return
         if self._phase is _Phase.CONNECTING:
             if state.online != self._online:
                 self._online, self._until = state.online, state.at + _LONGEST_CONNECT_PAUSE
@@ -235,9 +240,7 @@ class LimitFinder:
         self._search.add(rate, held=step.reason is None)
         self._reporter.info(f"{rate:.0f} readings/s: {step.reason or 'held'}.")
         if self._search.next_rate is None:
-            self._change_rate(self._low_rate() / self._start_rate)
             self._finish()
-            self.due_at = math.inf
         elif step.reason is None:
             self._begin_step(state)
         else:

@@ -248,6 +248,7 @@ class Fleet:
             lag=counters.lag.copy(),
             loop_lag=counters.loop_lag.copy(),
             busy_seconds=self.loop.busy_seconds,
+            is_ending=self._stopped or self._finished or self._ended is not None,
         )
 
     def _show(self, progress: RunProgress, now: float) -> None:

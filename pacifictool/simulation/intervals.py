@@ -29,6 +29,8 @@ class FleetState:
     """How late the event loop itself ran."""
     busy_seconds: float
     """How long the event loop did something, instead of waiting for sockets and timers."""
+    is_ending: bool = False
+    """Whether the run was stopped or has finished: no further readings are taken."""
 
     @property
     def in_flight(self) -> int:

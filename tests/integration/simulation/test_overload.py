@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 from pacifictool.models.config import UniformModel
 from pacifictool.settings import MqttEndpoint, Secret
+from pacifictool.simulation.find_limit import LimitFinder, LimitOptions
 from pacifictool.simulation.fleet import Fleet
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Reading
+from pacifictool.simulation.series import SeriesWriter
 from tests.support.mqtt_peer import Paced, Reaction, Received, ScriptedPeer
 
 
@@ -24,13 +28,13 @@ def devices(count: int, rate: float) -> list[SimulatedDevice]:
 
 def test_an_overloaded_platform_gets_no_more_than_it_acknowledges(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = Paced(100)
-    options = FleetOptions(duration_seconds=5, ack_timeout_seconds=1)
+    options = FleetOptions(duration_seconds=3, ack_timeout_seconds=1)
     summary = Fleet(endpoint, devices(50, rate=10), options).run()
     assert summary.lost == 0
     assert summary.acknowledged == summary.generated
     assert summary.resent <= 0.1 * summary.generated
     assert summary.missed > 0
-    assert summary.generated + summary.missed == 50 * 10 * 5
+    assert summary.generated + summary.missed == 50 * 10 * 3
     assert not summary.complete
 
 
@@ -68,7 +72,7 @@ def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPee
 
 def test_the_summary_says_that_the_platform_is_the_limit(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = Paced(40)
-    summary = Fleet(endpoint, devices(2, rate=100), FleetOptions(duration_seconds=3, max_in_flight=20)).run()
+    summary = Fleet(endpoint, devices(2, rate=100), FleetOptions(duration_seconds=2, max_in_flight=20)).run()
     limit = summary.as_document()["limit"]
     assert limit["by"] == "platform"
     assert "of 200 readings/s" in limit["sentence"]
@@ -83,3 +87,37 @@ def test_a_fleet_that_keeps_up_has_no_limit(peer: ScriptedPeer, endpoint: MqttEn
     document = summary.as_document()
     assert document["acknowledgement_ms"]["histogram"]["count"] == 60
     assert document["rates"]["acknowledged"] <= 30
+
+
+def test_the_limit_of_a_platform_is_found(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = Paced(150)
+    plans = devices(4, rate=10)
+    finder = LimitFinder(plans, LimitOptions(hold_seconds=1.5, factor=2, max_latency_seconds=0.5))
+    fleet = Fleet(endpoint, plans, FleetOptions(), observers=[finder])
+    finder.control(fleet.change_rate, fleet.finish)
+    summary = fleet.run()
+    document = finder.as_document()
+    assert document["complete"]
+    # The peer acknowledges 150 a second; on a busy machine the steps fail earlier, but none can hold beyond that.
+    assert document["limit"] is not None, document["steps"]
+    assert 10 <= document["limit"]["rate"] <= 150 / 0.94
+    assert document["limit"]["next_rate"] <= 1.051 * document["limit"]["rate"]
+    assert document["limit"]["reason"]
+    rates = [step["rate"] for step in document["steps"]]
+    assert rates[:2] == [40, 80] or not document["steps"][0]["held"]
+    assert summary.stopped_by == "end"
+
+
+def test_the_series_of_a_run_adds_up_to_its_summary(peer: ScriptedPeer, endpoint: MqttEndpoint, tmp_path: Path) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE if len(peer.received) % 10 == 3 else Reaction.ACKNOWLEDGE
+    file = tmp_path / "run.jsonl"
+    options = FleetOptions(duration_seconds=2, ack_timeout_seconds=0.3)
+    with SeriesWriter(file, 0.5, confirmed=True) as writer:
+        summary = Fleet(endpoint, devices(3, rate=20), options, observers=[writer]).run()
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == writer.rows >= 4
+    for column, total in (("sent", summary.sent), ("acknowledged", summary.acknowledged), ("resent", summary.resent)):
+        assert sum(row[column] for row in rows) == total
+    assert rows[-1]["in_flight"] == 0
+    assert max(row["connected"] for row in rows) == 3
+    assert summary.resent > 0
