@@ -123,7 +123,7 @@ def simulate(
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     devices = choose_devices(scenario, device or ())
     if shard is not None:
-        devices = tuple(Shard.parse(shard).of(devices))
+        devices = tuple(Shard.parse(shard).part_of(devices))
     metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
@@ -220,7 +220,7 @@ def _check_combinations(
             if wrong:
                 raise UsageError(
                     f"{option} and --find-limit cannot be combined.",
-                    hint="Steps have a length of their own (--hold), and are judged by acknowledgements.",
+                    hint="Steps have a length of their own (--hold), and are measured by acknowledgements.",
                 )
         return
     for option, value in of_find_limit.items():

@@ -114,7 +114,7 @@ class Step:
         }
 
 
-def judge(rate: float, interval: FleetInterval, max_latency_seconds: float) -> Step:
+def classify_step(rate: float, interval: FleetInterval, max_latency_seconds: float) -> Step:
     """Whether a fleet kept up with `rate` readings per second in `interval`, and what the limit was if not."""
     seconds = interval.seconds
     enough = max(1.0, _KEEPS_UP * rate * seconds - 1)
@@ -235,7 +235,7 @@ class LimitFinder:
         rate = self._search.next_rate
         assert rate is not None
         assert self._first is not None
-        step = judge(rate, FleetInterval(self._first, state), self._options.max_latency_seconds)
+        step = classify_step(rate, FleetInterval(self._first, state), self._options.max_latency_seconds)
         self.steps.append(step)
         self._search.add(rate, held=step.reason is None)
         self._reporter.info(f"{rate:.0f} readings/s: {step.reason or 'held'}.")

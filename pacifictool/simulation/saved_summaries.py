@@ -102,7 +102,7 @@ class Difference:
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """The figures of two summaries, the second beside the first: rate, shares of readings, and every quantile."""
+    """The figures of two summaries, the second next to the first: rate, shares of readings, and every quantile."""
 
     def per_reading(document: Mapping[str, Any], key: str) -> float:
         due = document["generated"] + document["missed"]

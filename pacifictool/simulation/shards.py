@@ -33,7 +33,7 @@ class Shard:
             )
         return cls(int(match[1]), int(match[2]))
 
-    def of(self, members: Sequence[Member]) -> Sequence[Member]:
+    def part_of(self, members: Sequence[Member]) -> Sequence[Member]:
         """The members of this part, in order. Raises UsageError when there are none."""
         chosen = members[self.number - 1 :: self.total]
         if not chosen:

@@ -91,6 +91,16 @@ class FleetSummary:
         """The 99th percentile of `lag`."""
         return milliseconds(self.lag.percentile(99))
 
+    @property
+    def acknowledgement_p50_ms(self) -> float | None:
+        """The median of `acknowledgement`."""
+        return milliseconds(self.acknowledgement.percentile(50))
+
+    @property
+    def acknowledgement_p99_ms(self) -> float | None:
+        """The 99th percentile of `acknowledgement`."""
+        return milliseconds(self.acknowledgement.percentile(99))
+
     def rates(self) -> dict[str, float]:
         """Readings per second, over the whole time from the start to the end of the run."""
         seconds = self.seconds or 1.0

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pacifictool.errors import UsageError
 from pacifictool.settings import Secret
-from pacifictool.simulation.find_limit import LimitFinder, LimitOptions, RateSearch, Step, judge
+from pacifictool.simulation.find_limit import LimitFinder, LimitOptions, RateSearch, Step, classify_step
 from pacifictool.simulation.histogram import DurationHistogram
 from pacifictool.simulation.intervals import FleetInterval, FleetState
 from pacifictool.simulation.plan import SimulatedDevice
@@ -33,7 +33,7 @@ def state(
 
 
 def step(**last: float) -> Step:
-    return judge(100, FleetInterval(state(), state(10, **{"generated": 1000, "delivered": 1000, **last})), 1.0)  # type: ignore[arg-type]
+    return classify_step(100, FleetInterval(state(), state(10, **{"generated": 1000, "delivered": 1000, **last})), 1.0)  # type: ignore[arg-type]
 
 
 @given(st.floats(1, 1e6), st.floats(0.01, 1e6), st.floats(1.1, 3))

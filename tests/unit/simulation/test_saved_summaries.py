@@ -120,11 +120,11 @@ def test_files_that_are_no_summaries(text: str, message: str, tmp_path: Path) ->
 
 def test_the_shards_of_a_fleet_are_the_fleet() -> None:
     fleet = [f"Turbine {number}" for number in range(17)]
-    parts = [Shard.parse(f"{number}/5").of(fleet) for number in range(1, 6)]
+    parts = [Shard.parse(f"{number}/5").part_of(fleet) for number in range(1, 6)]
     assert parts[1] == ["Turbine 1", "Turbine 6", "Turbine 11", "Turbine 16"]
     assert sorted(name for part in parts for name in part) == sorted(fleet)
     for wrong in ("0/5", "6/5", "5", "a/b", "1/0", "-1/5", "1/5/5", "", "1/99999"):
         with pytest.raises(UsageError):
             Shard.parse(wrong)
     with pytest.raises(UsageError, match="is empty"):
-        Shard.parse("3/3").of(fleet[:2])
+        Shard.parse("3/3").part_of(fleet[:2])
