@@ -31,22 +31,29 @@ class LoadMeter:
         self.seconds = 0.0
         self._held_back_seconds = 0.0
         self._busy_seconds = 0.0
-        self._last: tuple[float, float] | None = None
+        self._delivered = 0
+        self._last: tuple[float, float, int] | None = None
 
-    def update(self, now: float, busy_seconds: float, *, held_back: int, taking: int) -> None:
-        """`busy_seconds` of the event loop since its start; how many devices take readings, and how many of these have
-        readings due that must wait for acknowledgements."""
+    def update(self, now: float, busy_seconds: float, delivered: int, *, held_back: int, taking: int) -> None:
+        """`busy_seconds` of the event loop and readings `delivered`, since the start; how many devices take readings,
+        and how many of these have readings due that must wait for acknowledgements."""
         if self._last is not None and taking:
             elapsed = now - self._last[0]
             self.seconds += elapsed
             self._busy_seconds += busy_seconds - self._last[1]
+            self._delivered += delivered - self._last[2]
             self._held_back_seconds += elapsed * held_back / taking
-        self._last = now, busy_seconds
+        self._last = now, busy_seconds, delivered
 
     @property
     def busy(self) -> float:
         """The share of the time in which the event loop did something."""
         return min(1.0, self._busy_seconds / self.seconds) if self.seconds else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Readings delivered per second, while devices took readings."""
+        return self._delivered / self.seconds if self.seconds else 0.0
 
     @property
     def held_back(self) -> float:
@@ -58,7 +65,6 @@ def bottleneck(
     meter: LoadMeter,
     *,
     target_rate: float,
-    achieved_rate: float,
     lag_seconds: float | None,
     loop_lag_seconds: float | None,
     confirmed: bool,
@@ -77,14 +83,14 @@ def bottleneck(
         return Bottleneck(
             "machine",
             f"This machine is the limit: the simulator was busy {meter.busy:.0%} of the time and up to {loop_lag:.2g} s"
-            f" late itself (p99), with {achieved_rate:.0f} of {target_rate:.0f} readings/s;"
+            f" late itself (p99), with {meter.rate:.0f} of {target_rate:.0f} readings/s;"
             " simulate fewer devices on it, or use several machines (--shard).",
         )
     if not waits:
         return None
     return Bottleneck(
         "platform",
-        f"The platform is the limit: it {'acknowledged' if confirmed else 'took'} {achieved_rate:.0f} of"
+        f"The platform is the limit: it {'acknowledged' if confirmed else 'took'} {meter.rate:.0f} of"
         f" {target_rate:.0f} readings/s, and {meter.held_back:.0%} of the devices waited for it,"
         f" while the simulator was busy only {meter.busy:.0%} of the time.",
     )

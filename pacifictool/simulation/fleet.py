@@ -172,7 +172,6 @@ class Fleet:
             bottleneck=bottleneck(
                 self._meter,
                 target_rate=target_rate,
-                achieved_rate=achieved_rate,
                 lag_seconds=lag.percentile(99),
                 loop_lag_seconds=loop_lag,
                 confirmed=confirmed,
@@ -255,7 +254,8 @@ class Fleet:
         counters = self.counters
         taking = sum(device.state is DeviceState.ONLINE and not device.is_draining for device in self._devices)
         held_back = sum(device.is_held_back(now) for device in self._devices)
-        self._meter.update(now, self.loop.busy_seconds, held_back=held_back, taking=taking)
+        busy = self.loop.busy_seconds
+        self._meter.update(now, busy, counters.delivered, held_back=held_back, taking=taking)
         progress.show(
             completed=counters.delivered + counters.lost + sum(device.withheld for device in self._devices),
             delivered=counters.delivered,

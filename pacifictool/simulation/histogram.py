@@ -57,7 +57,7 @@ class DurationHistogram:
         for index, count in enumerate(self._counts):
             seen += count
             if seen >= rank:
-                return _middle(index)
+                return min(_middle(index), max(self.longest, _SMALLEST_SECONDS))
         raise AssertionError("the counts add up to the number of recorded durations")
 
     def copy(self) -> DurationHistogram:

@@ -29,7 +29,8 @@ def state(
         histograms.append(DurationHistogram())
         if generated:
             histograms[-1].record(seconds, generated)
-    return FleetState(at, generated, delivered, 0, lost, online, *histograms, busy_seconds=busy)
+    acknowledgement, lateness, loop_lateness = histograms
+    return FleetState(at, generated, delivered, 0, lost, online, acknowledgement, lateness, loop_lateness, busy)
 
 
 def step(**last: float) -> Step:
