@@ -213,7 +213,8 @@ class Fleet:
             self._observe(now)
             if now >= next_show or stopping:
                 next_show = now + _PROGRESS_SECONDS
-                self._run_waiting(self.room())  # a device that was run for it may have lost its connection
+                # A device that was run for it may have lost its connection.
+                self._run_waiting(max(self.room(), self.flow.resends_left))
                 self._show(progress, now)
                 if self._has_ended():
                     return

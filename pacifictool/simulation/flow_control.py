@@ -67,9 +67,14 @@ class FlowControl:
         if self._resends < self._most_resends:
             self._resends = min(self._most_resends, self._resends + sum(reading.resent > 0 for reading in readings))
 
+    @property
+    def resends_left(self) -> int:
+        """How many readings the fleet may send again now."""
+        return int(self._resends)
+
     def take_resends(self, wanted: int) -> int:
         """How many of `wanted` readings may be sent again now."""
-        granted = min(wanted, int(self._resends))
+        granted = min(wanted, self.resends_left)
         self._resends -= granted
         return granted
 

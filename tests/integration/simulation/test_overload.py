@@ -6,6 +6,8 @@ import json
 import threading
 from pathlib import Path
 
+import pytest
+
 from pacifictool.models.config import UniformModel
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.find_limit import LimitFinder, LimitOptions
@@ -49,7 +51,10 @@ def test_a_platform_that_acknowledges_nothing_gets_few_repetitions(peer: Scripte
     assert len(peer.received) == summary.generated + summary.resent
 
 
-def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+@pytest.mark.parametrize("in_flight", [10_000, 100], ids=["room for every device", "devices wait for each other"])
+def test_after_a_pause_of_the_platform_everything_is_delivered(
+    peer: ScriptedPeer, endpoint: MqttEndpoint, in_flight: int
+) -> None:
     forgotten = 0
     again = threading.Event()
 
@@ -58,14 +63,14 @@ def test_after_a_pause_of_the_platform_everything_is_delivered(peer: ScriptedPee
         if again.is_set():
             return Reaction.ACKNOWLEDGE
         forgotten += 1
-        if forgotten == 110:
+        if forgotten == 105:
             again.set()
         return Reaction.IGNORE
 
     peer.on_publish = forget_the_first
     finished: list[Reading] = []
-    options = FleetOptions(count=60, ack_timeout_seconds=0.5)
-    summary = Fleet(endpoint, devices(10, rate=100), options, on_reading=finished.append).run()
+    options = FleetOptions(count=20, ack_timeout_seconds=0.5, max_in_flight_of_fleet=in_flight)
+    summary = Fleet(endpoint, devices(30, rate=100), options, on_reading=finished.append).run()
     assert (summary.acknowledged, summary.lost, summary.missed) == (600, 0, 0)
     assert len({(reading.device, reading.number) for reading in finished}) == 600
 
