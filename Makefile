@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package release-check clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ notebooks: install ## docs/pictures/explore.svg and train_and_deploy.svg, from r
 package: install ## Wheel and sdist in dist/, installed and tried in an empty environment
 	$(BIN)/python scripts/check_package.py
 
+release-check: install ## Whether this tree can be released: version, changelog, docs, package, every Python here
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python scripts/check_release.py
+
 soak: install ## Random faults for MINUTES=30, every window compared
 	$(BIN)/python -m tests.support.fault_schedule --minutes $(MINUTES)
 
@@ -109,6 +112,7 @@ bench-data-source: install ## Spark reads a million points, against a loop by ha
 
 bench-functions: install ## 1,000 groups of 100 readings through a function on Spark's workers
 	$(BIN)/python -m benchmarks.functions
+	$(BIN)/python -m benchmarks.functions_live
 
 bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
 	$(BIN)/python benchmarks/end_to_end.py
