@@ -48,5 +48,5 @@ def test_the_sentence_has_the_evidence() -> None:
     )
 
 
-def test_a_moment_says_nothing() -> None:
+def test_a_run_without_any_time_says_nothing() -> None:
     assert found(busy=1.0, held_back=10, lag=5.0, seconds=0) is None
