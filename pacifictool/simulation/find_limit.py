@@ -171,6 +171,7 @@ class LimitFinder:
         self._until = math.inf
         self._online = -1
         self._first: FleetState | None = None
+        self._is_second_try = False
 
     def control(self, change_rate: Callable[[float], None], finish: Callable[[], None]) -> None:
         """How the fleet is controlled: `change_rate` multiplies the rates of its devices, `finish` ends the run."""
@@ -203,7 +204,7 @@ class LimitFinder:
     def as_document(self) -> dict[str, Any]:
         """For JSON output: `limit` is the highest rate that held and why the next one did not; null without one."""
         held, failed = self._search.held, self._search.failed
-        why = next((step for step in self.steps if step.rate == failed and step.reason is not None), None)
+        why = next((step for step in reversed(self.steps) if step.rate == failed), None)
         limit = None
         if held is not None:
             limit = {
@@ -237,8 +238,12 @@ class LimitFinder:
         assert self._first is not None
         step = classify_step(rate, FleetInterval(self._first, state), self._options.max_latency_seconds)
         self.steps.append(step)
-        self._search.add(rate, held=step.reason is None)
-        self._reporter.info(f"{rate:.0f} readings/s: {step.reason or 'held'}.")
+        # A moment's delay is not a limit: what did not hold is tried once more.
+        self._is_second_try = step.reason is not None and not self._is_second_try
+        if not self._is_second_try:
+            self._search.add(rate, held=step.reason is None)
+        again = "; once more" if self._is_second_try else ""
+        self._reporter.info(f"{rate:.0f} readings/s: {step.reason or 'held'}{again}.")
         if self._search.next_rate is None:
             self._finish()
         elif step.reason is None:

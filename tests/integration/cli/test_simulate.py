@@ -194,7 +194,7 @@ def test_the_parts_of_a_fleet_are_disjoint_and_their_summaries_are_joined(
 
 def test_the_limit_is_found_and_shown(simulate: Callable[..., Outcome], peer: ScriptedPeer) -> None:
     peer.on_publish = Paced(120)
-    arguments = ("--find-limit", "--hold", "500ms", "--factor", "3", "--max-latency", "500ms", "--rate", "30")
+    arguments = ("--find-limit", "--hold", "500ms", "--factor", "3", "--max-latency", "500ms", "--rate", "60")
     done = simulate("--device", "Wind Turbine 1", *arguments)
     assert done.code == 0, done.stdout
     assert "Steps of load" in done.stdout

@@ -81,11 +81,21 @@ def test_why_a_step_does_not_hold(last: dict[str, float], reason: str | None, by
     assert result.as_document()["held"] is (reason is None)
 
 
+def test_a_delay_of_a_moment_is_not_a_limit() -> None:
+    devices = [SimulatedDevice(f"Turbine {number}", Secret("t"), {}, 50.0) for number in range(2)]
+    finder = LimitFinder(devices, LimitOptions(factor=2, hold_seconds=4))
+    SimulatedPlatform(330, pause=(4.0, 5.5)).run(finder, 100)
+    document = finder.as_document()
+    assert [(each["rate"], each["held"]) for each in document["steps"][:3]] == [(100, False), (100, True), (200, True)]
+    assert document["limit"]["rate"] > 200
+
+
 class SimulatedPlatform:
     """Runs a `LimitFinder` on a clock of its own, against a platform that acknowledges `capacity` readings per second."""
 
-    def __init__(self, capacity: float) -> None:
+    def __init__(self, capacity: float, *, pause: tuple[float, float] = (0.0, 0.0)) -> None:
         self.capacity = capacity
+        self.pause = pause
         self.scale = 1.0
         self.finished = False
 
@@ -95,7 +105,8 @@ class SimulatedPlatform:
         while not self.finished:
             at += 0.1
             generated += rate * self.scale * 0.1
-            delivered = min(generated, delivered + self.capacity * 0.1)
+            if not self.pause[0] < at < self.pause[1]:
+                delivered = min(generated, delivered + self.capacity * 0.1)
             if at >= finder.due_at:
                 finder.observe(state(at, generated=int(generated), delivered=int(delivered)))
 
@@ -113,6 +124,8 @@ def test_a_known_limit_is_found(capacity: float, held: bool) -> None:
     SimulatedPlatform(capacity).run(finder, 100)
     document = finder.as_document()
     assert document["complete"]
+    failed = [each["rate"] for each in document["steps"] if not each["held"]]
+    assert failed == [rate for rate in dict.fromkeys(failed) for _ in range(2)]  # each was tried twice
     assert [each["held"] for each in document["steps"]].count(True) > 0 or not held
     if not held:
         assert document["limit"] is None
