@@ -208,12 +208,12 @@ def _render_comparison(console: Any, document: Mapping[str, Any], differences: S
     if document["failed"]:
         count = len(document["failed"])
         figures = "1 figure is" if count == 1 else f"{count} figures are"
-        console.print(f"{figures} worse by more than {document['fail_above']:.4g} of the first: failed.")
+        console.print(f"{figures} worse by more than {document['fail_above'] * 100:g}%.")
 
 
 def _worse(share: float) -> str:
     if math.isinf(share):
-        return "new"
+        return "from 0"
     return f"{share:.1%}" if share else ""
 
 

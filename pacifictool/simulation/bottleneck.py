@@ -91,6 +91,6 @@ def bottleneck(
     return Bottleneck(
         "platform",
         f"The platform is the limit: it {'acknowledged' if confirmed else 'took'} {meter.rate:.0f} of"
-        f" {target_rate:.0f} readings/s, and {meter.held_back:.0%} of the devices waited for it,"
-        f" while the simulator was busy only {meter.busy:.0%} of the time.",
+        f" {target_rate:.0f} readings/s, and devices waited for it {meter.held_back:.0%} of the time,"
+        f" while the simulator was busy only {meter.busy:.0%} of it.",
     )

@@ -165,7 +165,7 @@ def test_results_of_two_runs_are_written_and_compared(
     failed = command_line("simulate", "compare", *files, "--fail-above", "50%", "-o", "json")
     assert (failed.code, failed.document["ok"]) == (1, False)
     assert {"achieved_rate", "lost"} <= set(failed.document["failed"])
-    assert "worse by more than 0.5" in command_line("simulate", "compare", *files, "--fail-above", "50").stdout
+    assert "worse by more than 50%" in command_line("simulate", "compare", *files, "--fail-above", "50").stdout
 
 
 def test_the_parts_of_a_fleet_are_disjoint_and_their_summaries_are_joined(

@@ -37,8 +37,8 @@ def test_the_sentence_has_the_evidence() -> None:
     limit = found(busy=0.2, held_back=6)
     assert limit is not None
     assert limit.sentence == (
-        "The platform is the limit: it acknowledged 300 of 500 readings/s, and 60% of the devices waited for it, while"
-        " the simulator was busy only 20% of the time."
+        "The platform is the limit: it acknowledged 300 of 500 readings/s, and devices waited for it 60% of the time, while"
+        " the simulator was busy only 20% of it."
     )
     limit = found(busy=0.97, held_back=6, loop_lag=1.5)
     assert limit is not None
