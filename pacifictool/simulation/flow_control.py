@@ -1,9 +1,9 @@
 """How many readings may be on their way, and when one is sent again, by how quickly the platform acknowledges.
 
 An overloaded platform acknowledges late. Whoever then sends everything again doubles its load, and it never catches up.
-So a fleet limits the queue in front of the platform to what it acknowledges in half of `ack_timeout_seconds`, waits
-longer than acknowledgements take at the moment, and has few readings on their second way at a time; a device to which
-nothing is acknowledged tries one reading at a time, less and less often.
+So while acknowledgements take long, a fleet limits the queue in front of the platform to what this acknowledges in half
+of `ack_timeout_seconds`. It waits longer than acknowledgements take at the moment, and has few readings on their second
+way at a time; a device to which nothing is acknowledged tries one reading at a time, less and less often.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pacifictool.simulation.reading import Reading
 from pacifictool.tools.rates import RateMeter
 
 _FEWEST_IN_FLIGHT: Final = 100
-"""Where a fleet starts, and what it may always have in flight."""
+"""What a fleet may always have in flight."""
+_FIRST_SHARE: Final = 4
+"""A quarter of the readings in flight may be sent before anything was acknowledged."""
 _RESENT_SHARE: Final = 10
 """At most a tenth of the readings in flight may be repetitions."""
 _MAX_DOUBLINGS: Final = 3
@@ -32,7 +34,8 @@ class FlowControl:
     def __init__(self, options: FleetOptions) -> None:
         self._options = options
         self._ceiling = options.max_in_flight_of_fleet
-        self.max_in_flight = min(_FEWEST_IN_FLIGHT, self._ceiling) if options.qos else self._ceiling
+        first = min(self._ceiling, max(_FEWEST_IN_FLIGHT, self._ceiling // _FIRST_SHARE))
+        self.max_in_flight = first if options.qos else self._ceiling
         """How many readings may wait for their acknowledgement."""
         self.timeout_seconds = options.ack_timeout_seconds
         """After which time without acknowledgement a reading is sent again, by a device that gets others."""
@@ -50,7 +53,11 @@ class FlowControl:
             return
         self._updated = now
         rate = self._meter.add(now, acknowledged) or 0.0
-        self.max_in_flight = min(self._ceiling, max(_FEWEST_IN_FLIGHT, int(rate * timeout / 2)))
+        if acknowledged:
+            # A low rate alone may be all that is asked for.
+            is_slow = not rate or max(self._longest, self._longest_before) > timeout / 4
+            bounded = min(self._ceiling, max(_FEWEST_IN_FLIGHT, int(rate * timeout / 2)))
+            self.max_in_flight = bounded if is_slow else self._ceiling
         if math.isfinite(elapsed):  # repetitions that are never acknowledged give their place back slowly
             self._resends = min(self._most_resends, self._resends + elapsed * self._most_resends / (4 * timeout))
         if now - self._longest_since >= timeout:

@@ -35,7 +35,7 @@ class FleetOptions:
     """Readings of one device that may wait for their acknowledgement; at this limit the device waits."""
     max_in_flight_of_fleet: int = 10_000
     """The same limit for all devices together. With QoS 1 it is lower while the platform is slow: what it acknowledges
-    in half of `ack_timeout_seconds`, but at least 100 (`flow_control`)."""
+    in half of `ack_timeout_seconds`, at least 100; and a quarter of it until something is acknowledged."""
     ack_timeout_seconds: float = 10.0
     """A reading that is not acknowledged within this time is sent again, with the same value and timestamp; later, when
     acknowledgements take longer at the moment, or nothing was acknowledged to the device before. At the end of a run,
