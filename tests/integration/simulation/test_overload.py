@@ -97,7 +97,7 @@ def test_a_fleet_that_keeps_up_has_no_limit(peer: ScriptedPeer, endpoint: MqttEn
 def test_the_limit_of_a_platform_is_found(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
     peer.on_publish = Paced(150)
     plans = devices(4, rate=10)
-    finder = LimitFinder(plans, LimitOptions(hold_seconds=1.5, factor=2, max_latency_seconds=0.5))
+    finder = LimitFinder(plans, LimitOptions(hold_seconds=0.8, factor=2, max_latency_seconds=0.5))
     fleet = Fleet(endpoint, plans, FleetOptions(), observers=[finder])
     finder.control(fleet.change_rate, fleet.finish)
     summary = fleet.run()

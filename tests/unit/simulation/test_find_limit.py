@@ -81,7 +81,7 @@ def test_why_a_step_does_not_hold(last: dict[str, float], reason: str | None, by
     assert result.as_document()["held"] is (reason is None)
 
 
-def test_a_delay_of_a_moment_is_not_a_limit() -> None:
+def test_a_short_delay_is_not_a_limit() -> None:
     devices = [SimulatedDevice(f"Turbine {number}", Secret("t"), {}, 50.0) for number in range(2)]
     finder = LimitFinder(devices, LimitOptions(factor=2, hold_seconds=4))
     SimulatedPlatform(330, pause=(4.0, 5.5)).run(finder, 100)
