@@ -192,7 +192,7 @@ class RunningDevice:
         """Sends the readings to send again, then those that are due, as far as the in-flight limits allow."""
         connection = self._connection
         outbox, fleet, schedule = self._outbox, self._fleet, self._schedule
-        resend_room, room = self._flow.room(self._max_in_flight() - outbox.in_flight)
+        resend_room, room = self._flow.room(self._max_in_flight(), outbox.in_flight)
         if connection is None or room <= 0:
             self._blocked = True
             return

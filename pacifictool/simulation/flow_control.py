@@ -125,10 +125,10 @@ class DeviceFlowControl:
         self._since = -math.inf
         return had_failed
 
-    def room(self, room: int) -> tuple[int, int]:
-        """How many readings may be sent again, and how many in all, where `room` is left by the limits in flight."""
-        if not self._failures:
-            return room, room
+    def room(self, limit: int, in_flight: int) -> tuple[int, int]:
+        """How many readings may be sent again now, and how many in all, where `limit` may be in flight."""
+        if not self._failures or limit == 1:
+            return limit - in_flight, limit - in_flight
         resends = int(self._last_resend < self._since)
         return resends, resends + int(self._last_new < self._since)
 

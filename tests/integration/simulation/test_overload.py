@@ -51,6 +51,14 @@ def test_a_platform_that_acknowledges_nothing_gets_few_repetitions(peer: Scripte
     assert len(peer.received) == summary.generated + summary.resent
 
 
+def test_messages_without_a_time_are_never_repeated_next_to_another(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+    peer.on_publish = lambda _message: Reaction.IGNORE
+    options = FleetOptions(duration_seconds=1, ack_timeout_seconds=0.2, bare=True)
+    summary = Fleet(endpoint, devices(1, rate=50), options).run()
+    assert (summary.generated, summary.lost) == (1, 1)
+    assert summary.resent > 0
+
+
 @pytest.mark.parametrize("in_flight", [10_000, 100], ids=["room for every device", "devices wait for each other"])
 def test_after_a_pause_of_the_platform_everything_is_delivered(
     peer: ScriptedPeer, endpoint: MqttEndpoint, in_flight: int

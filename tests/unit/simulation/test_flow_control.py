@@ -78,19 +78,20 @@ def test_qos_0_has_the_limits_of_the_options() -> None:
 
 def test_a_device_without_acknowledgements_tries_one_of_each_kind_less_and_less_often() -> None:
     flow = DeviceFlowControl(FlowControl(FleetOptions()))
-    assert (flow.timeout_seconds, flow.room(50)) == (10, (50, 50))
+    assert (flow.timeout_seconds, flow.room(100, 50)) == (10, (50, 50))
     now, waits = 10.0, []
     for _ in range(5):
         flow.timed_out(now, last_sent=now - 1)
         flow.timed_out(now, last_sent=-1.0)  # sent before that: nothing new
         waits.append(flow.timeout_seconds)
-        assert flow.room(50) == (1, 2)
+        assert flow.room(100, 100) == flow.room(100, 50) == (1, 2)
+        assert (flow.room(1, 1), flow.room(1, 0)) == ((0, 0), (1, 1))  # where one at a time is the rule
         flow.sent(now, resends=1, new=0)
-        assert flow.room(50) == (0, 1)
+        assert flow.room(100, 50) == (0, 1)
         flow.sent(now, resends=0, new=1)
-        assert flow.room(50) == (0, 0)
+        assert flow.room(100, 50) == (0, 0)
         now += flow.timeout_seconds + 1
     assert waits == [20, 40, 80, 80, 80]
     assert flow.recover()
-    assert (flow.timeout_seconds, flow.room(50), flow.recover()) == (10, (50, 50), False)
+    assert (flow.timeout_seconds, flow.room(100, 50), flow.recover()) == (10, (50, 50), False)
     assert math.isfinite(flow.timeout_seconds)
