@@ -99,15 +99,16 @@ def render() -> str:
 
 
 def _commands(group: Any, context: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every command that is not a group: its path, the command and its context."""
+    """Every command that does something: its path, the command and its context. Groups by themselves do not."""
     names = COMMANDS if path == "pacifictool" else group.commands
     for name in names:
         command = group.get_command(context, name)
         inner = typer.Context(command, info_name=name, parent=context)
-        if hasattr(command, "commands"):
-            yield from _commands(command, inner, f"{path} {name}")
-        else:
+        is_group = hasattr(command, "commands")
+        if not is_group or command.invoke_without_command:
             yield f"{path} {name}", command, inner
+        if is_group:
+            yield from _commands(command, inner, f"{path} {name}")
 
 
 def _section(path: str, command: Any, context: Any) -> str:

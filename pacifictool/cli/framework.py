@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -109,6 +110,19 @@ class Group(_WithGlobals, TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+class CommandGroup(Group):
+    """A command that does something itself and has further ones below it (`simulate`, `simulate compare`)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        session_of(ctx).output_mode()
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _WithGlobals.format_options(self, ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries(ctx).items()))
+
+
 class Entry(NamedTuple):
     """A command of the root: where it is declared, and what the list of commands says about it."""
 
@@ -156,6 +170,30 @@ def group_app(help_text: str) -> typer.Typer:
     )
     app.callback()(lambda: None)  # without one, Typer makes a group of one command that command
     return app
+
+
+def command_group_app(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
+    """A Typer application for a `CommandGroup`, and the decorator that declares what it does itself."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
+
+    def declare(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **options: Any) -> None:
+            if ctx.invoked_subcommand is None:
+                function(ctx, **options)
+                return
+            for parameter in ctx.command.params:
+                source = ctx.get_parameter_source(str(parameter.name))
+                if source is not None and source.name == "COMMANDLINE" and parameter.name not in GLOBAL_NAMES:
+                    raise UsageError(
+                        f"{parameter.opts[0]} is an option of `{ctx.command_path}` without {ctx.invoked_subcommand}.",
+                        hint=f"See: {ctx.command_path} {ctx.invoked_subcommand} --help",
+                    )
+
+        app.callback(cls=CommandGroup, invoke_without_command=True, epilog="\n".join(examples))(run)
+        return function
+
+    return app, declare
 
 
 def subcommand(

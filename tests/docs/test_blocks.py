@@ -13,7 +13,7 @@ from tests.support.documents import PAGES, ROOT, Reader, assert_same_form, block
 from tests.support.snapshots import Snapshot, restore, snapshot
 
 DOCS = ROOT / "docs"
-WITH_A_STACK = [DOCS / "howto" / "real-server.md"]
+WITH_A_STACK = [DOCS / "fleets.md", DOCS / "howto" / "real-server.md"]
 ALONE = [DOCS / "tutorial.md"]
 WITHOUT_SERVER = [DOCS / "your-analytics.md"]
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from pacifictool.local.launcher import SandboxProcess
+from pacifictool.simulation.histogram import DurationHistogram
 from pacifictool.simulation.metrics import metrics_endpoint
 from pacifictool.simulation.summary import FleetSummary
 from pacifictool.watch.web import PAGE
@@ -84,7 +85,8 @@ def test_no_origin_is_granted_access(url: str) -> None:
 
 def summary() -> FleetSummary:
     numbers: dict[str, Any] = {each.name: 1 for each in fields(FleetSummary)}
-    return FleetSummary(**numbers | {"refused": {}, "interrupted": {}, "losses": (), "injections": ()})
+    durations = {"lag": DurationHistogram(), "acknowledgement": DurationHistogram()}
+    return FleetSummary(**numbers | durations | {"refused": {}, "interrupted": {}, "losses": (), "injections": ()})
 
 
 def test_metrics_of_a_fleet_are_for_this_machine() -> None:
