@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.options import DurationOption, seconds_option
+from pacifictool.cli.metrics import serving_metrics
+from pacifictool.cli.options import DurationOption, MetricsOption, seconds_option
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.core import Metric
 
     from pacifictool.cli.context import CliSession
     from pacifictool.scenario import DeviceSpec, Scenario
@@ -68,9 +71,7 @@ def simulate(
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Also send each reading's number, as `sequence`.")
     ] = False,
-    metrics: Annotated[
-        str | None, typer.Option(metavar="PORT", help="Serve Prometheus metrics on 127.0.0.1:PORT, or HOST:PORT.")
-    ] = None,
+    metrics: MetricsOption = None,
     ack_timeout: Annotated[
         str, typer.Option(metavar="TIME", help="Resend a reading without acknowledgement after this time.")
     ] = "10s",
@@ -84,6 +85,7 @@ def simulate(
     `--device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py. `--fleet 1000` simulates the
     devices that `setup --fleet 1000` created.
     """
+    from pacifictool.settings import Secret
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import choose_devices, plan_devices
@@ -93,7 +95,6 @@ def simulate(
         raise UsageError("--device and --all cannot be combined.", hint="Use one of them.")
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     devices = choose_devices(scenario, device or ())
-    metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
@@ -112,19 +113,15 @@ def simulate(
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
         return
-    tokens = _tokens(session, devices, token)
-    plans = plan_devices(devices, tokens.__getitem__, rate=rate)
-    simulated = Fleet(session.settings.mqtt, plans, options, session.reporter, device_word=scenario.device_word)
+    # Everything but the tokens, which a platform may take minutes for: mistakes are found, and metrics answer, before.
+    planned = Fleet(session.settings.mqtt, plan_devices(devices, lambda _: Secret(""), rate=rate), options)
+    snapshot = planned.snapshot
     with contextlib.ExitStack() as stack:
-        if metrics_address is not None:
-            from pacifictool.simulation.metrics import metrics_endpoint
-
-            host, port = metrics_address
-            words = scenario.device_word(2)
-            port = stack.enter_context(
-                metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning, words)
-            )
-            session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
+        stack.enter_context(serving_metrics(session, metrics, lambda: _metrics(snapshot(), scenario)))
+        tokens = _tokens(session, devices, token)
+        plans = plan_devices(devices, tokens.__getitem__, rate=rate)
+        simulated = Fleet(session.settings.mqtt, plans, options, session.reporter, device_word=scenario.device_word)
+        snapshot = simulated.snapshot
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)
     session.output.emit(
@@ -158,14 +155,10 @@ def _record(
     session.output.emit({"ok": True, **recording.as_document()}, render)
 
 
-def listening_address(text: str) -> tuple[str, int]:
-    """Host and port of `--metrics`. Raises UsageError."""
-    host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > 65_535:
-        raise UsageError(
-            f"--metrics: {text!r} is not a port.", hint="For example 9100, or 0.0.0.0:9100 for all interfaces."
-        )
-    return host or "127.0.0.1", int(port)
+def _metrics(summary: FleetSummary, scenario: Scenario) -> Iterable[Metric]:
+    from pacifictool.simulation.metrics import fleet_metrics
+
+    return fleet_metrics(summary, scenario.device_word(2))
 
 
 def _tokens(session: CliSession, devices: Sequence[DeviceSpec], token: str | None) -> dict[str, Secret]:

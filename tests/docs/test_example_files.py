@@ -14,7 +14,8 @@ from pacifictool.models.generators import generator_for
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
-from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
+from pacifictool.runtime.metrics_server import metrics_endpoint
+from pacifictool.simulation.metrics import PREFIX, fleet_metrics
 from pacifictool.simulation.plan import SimulatedDevice
 from tests.support.documents import ROOT, command_lines, parse
 
@@ -41,8 +42,8 @@ def test_prometheus_finds_what_a_fleet_offers() -> None:
     device = SimulatedDevice(name="T", token=Secret("t"), telemetry={}, rate=1.0)
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
     with (
-        metrics_endpoint(fleet.snapshot, 0) as port,
-        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as response,
+        metrics_endpoint(lambda: fleet_metrics(fleet.snapshot()), 0) as url,
+        urlopen(f"{url}{job['metrics_path']}", timeout=10) as response,
     ):
         assert f"{PREFIX}_" in response.read().decode("utf-8")
 
