@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -135,16 +135,27 @@ def function_runner(rules: RecordRules, endpoint: KafkaEndpoint, topic: str, rep
 
 @contextmanager
 def open_sink(
-    kind: SinkKind, options: SinkOptions, checkpoint: Path, *, stop: threading.Event, reporter: Reporter = SILENT
+    kind: SinkKind,
+    options: SinkOptions,
+    checkpoint: Path,
+    *,
+    stop: threading.Event,
+    reporter: Reporter = SILENT,
+    failed: Callable[[str | None], None] = lambda _failure: None,
 ) -> Iterator[Sink]:
     """The sink of the job with this checkpoint, closed at the end.
 
-    A job that has run before waits until its platform is available. Raises Interrupted when `stop` is set meanwhile,
+    A job that has run before waits until its platform is available; `failed` gets why, see `wait_until_reachable`.
+    Raises Interrupted when `stop` is set meanwhile,
     and PacificToolError.
     """
     with ExitStack() as opened:
         sink = wait_until_reachable(
-            lambda: opened.enter_context(kind.open(options)), stop, reporter, waits=has_begun(checkpoint)
+            lambda: opened.enter_context(kind.open(options)),
+            stop,
+            reporter,
+            waits=has_begun(checkpoint),
+            failed=failed,
         )
         if sink is None:
             raise Interrupted

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.metrics import serving_metrics
 from pacifictool.cli.options import DurationOption, MetricsOption, seconds_option
+from pacifictool.cli.running import serving_metrics
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:

@@ -59,9 +59,10 @@ def metrics_endpoint(
     registry.register(_FromFunction(collect))
     ProcessCollector(registry=registry)
     is_local = is_loopback(host)
+    check = PeerCheck("the metrics", warn) if is_local else None
     # At any other address it is meant to be seen by other machines, under whatever name.
     members = {"registry": registry, "health": staticmethod(health), "is_local": is_local}
-    server = _MetricsServer(listener, type("Handler", (_Handler,), members), PeerCheck("the metrics", warn) if is_local else None)
+    server = _MetricsServer(listener, type("Handler", (_Handler,), members), check)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     shown = f"[{host}]" if ":" in host else host

@@ -11,10 +11,10 @@ from urllib.request import urlopen
 import yaml
 
 from pacifictool.models.generators import generator_for
+from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
-from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.simulation.metrics import PREFIX, fleet_metrics
 from pacifictool.simulation.plan import SimulatedDevice
 from tests.support.documents import ROOT, command_lines, parse

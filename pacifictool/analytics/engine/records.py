@@ -18,6 +18,8 @@ from pacifictool.scenario import (
 
 AHEAD_OF_ARRIVAL: Final = "ahead of its arrival"
 """How the reason ends of records whose time cannot be trusted."""
+TOO_LATE: Final = "too late"
+"""How the reason begins of records whose window takes no more."""
 _COLUMN_BIT: Final = 8
 
 
@@ -78,7 +80,7 @@ class RecordRules:
     def late(self, column: int) -> str:
         """The reason of a record whose window was closed for good, of the analytics in this place."""
         owner = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
-        return f"too late: its window{owner} was closed for good"
+        return f"{TOO_LATE}: its window{owner} was closed for good"
 
     def out_of_range(self, column: int) -> str:
         """The reason of a value that is not within the bounds of its key."""

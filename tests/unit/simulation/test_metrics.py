@@ -7,9 +7,9 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from pacifictool.models.config import UniformModel
+from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
-from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.simulation.metrics import fleet_metrics
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice

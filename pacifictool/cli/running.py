@@ -1,15 +1,18 @@
-"""`--metrics` of the commands that run for long."""
+"""What the commands that run for long have in common: `--metrics`, and the mark that `status` finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pacifictool.errors import SettingsError
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pacifictool.cli.context import CliSession
+    from pacifictool.runtime.marks import Update
 
 
 @contextmanager
@@ -32,3 +35,14 @@ def serving_metrics(
     with metrics_endpoint(collect, port, host, health=health, warn=session.reporter.warning) as url:
         session.reporter.info(f"Metrics: {url}/metrics")
         yield url
+
+
+def marked_as(session: CliSession, kind: str, facts: Mapping[str, Any]) -> AbstractContextManager[Update]:
+    """Keeps a mark of this command for `pacifictool status`; see `runtime.marks`."""
+    from pacifictool.runtime.marks import marked
+
+    try:
+        state_dir = session.environment.state_dir
+    except SettingsError:  # without a home folder there is nowhere to look for it, either
+        state_dir = None
+    return marked(state_dir, kind, facts)
