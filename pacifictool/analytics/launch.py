@@ -164,7 +164,14 @@ def open_sink(
 
 @contextmanager
 def open_alarms(
-    sink: str, options: SinkOptions, rules: RecordRules, checkpoint: Path, *, stop: threading.Event, reporter: Reporter
+    sink: str,
+    options: SinkOptions,
+    rules: RecordRules,
+    checkpoint: Path,
+    *,
+    stop: threading.Event,
+    reporter: Reporter,
+    failed: Callable[[str | None], None] = lambda _failure: None,
 ) -> Iterator[AlarmTarget | None]:
     """Where the alarms of these rules go: to the platform, whatever the sink is, or with the screen as sink to the
     screen, too. None: the rules raise none.
@@ -181,6 +188,6 @@ def open_alarms(
         with closing(target):
             if rules.alarms and sink != "rest":
                 waits = has_begun(checkpoint)
-                if wait_until_reachable(target.platform, stop, reporter, waits=waits) is None:
+                if wait_until_reachable(target.platform, stop, reporter, waits=waits, failed=failed) is None:
                     raise Interrupted
             yield target

@@ -169,7 +169,9 @@ def aggregate(
         target = opened.enter_context(
             open_sink(kind, options, folder, stop=stop, reporter=reporter, failed=tracker.failed)
         )
-        alarms = opened.enter_context(open_alarms(sink, options, rules, folder, stop=stop, reporter=reporter))
+        alarms = opened.enter_context(
+            open_alarms(sink, options, rules, folder, stop=stop, reporter=reporter, failed=tracker.failed)
+        )
         opened.enter_context(session.winding_down_on_interrupt())
         opened.enter_context(private_files())
         summary = AggregationJob(
