@@ -82,8 +82,10 @@ class Command(_WithGlobals, TyperCommand):
     """A command that accepts the global options too."""
 
     def invoke(self, ctx: Any) -> Any:
-        # A mistyped --output is reported before anything is done, not when the result is printed.
-        session_of(ctx).output_mode()
+        # A mistyped --output or --log-format is reported before anything is done, not when the result is printed.
+        session = session_of(ctx)
+        session.output_mode()
+        session.log_format()
         return super().invoke(ctx)
 
 

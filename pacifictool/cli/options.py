@@ -180,6 +180,15 @@ def declare_global_options(
             "table|json",
         ),
     ] = None,
+    log_format: Annotated[
+        Text,
+        _output(
+            "--log-format",
+            "json: messages and progress on stderr as one JSON object per line. "
+            "(env: PACIFICTOOL_LOG_FORMAT; default: text)",
+            "text|json",
+        ),
+    ] = None,
     verbose: Annotated[Flag, _output("--verbose -v", "More messages on stderr.")] = None,
     quiet: Annotated[Flag, _output("--quiet -q", "Only warnings and errors on stderr.")] = None,
     debug: Annotated[Flag, _output("--debug", "Show tracebacks.")] = None,
