@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "report": Entry(f"{_HERE}.results:report_app", "Draw a run as a page or a picture."),
     "watch": Entry(f"{_HERE}.watch:app", "Watch the data move from device to asset, live."),
     "doctor": Entry(f"{_HERE}.doctor:app", "Check everything that a run needs."),
+    "status": Entry(f"{_HERE}.status:app", "Show the jobs and sandboxes that run on this machine."),
     "trace": Entry(f"{_HERE}.trace:app", "Follow one reading from device to asset."),
     "teardown": Entry(f"{_HERE}.provisioning:teardown_app", "Delete what the scenario describes."),
     "sandbox": Entry(f"{_HERE}.sandbox:app", "Run a local platform and Kafka broker."),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.runtime.marks import FOLDER, marked, running_marks
+from pacifictool.runtime.marks import FOLDER, marked, running_marks, state_dirs_of_processes
 
 
 def test_a_mark_lives_as_long_as_its_context_and_changes_its_facts(tmp_path: Path) -> None:
@@ -52,6 +52,23 @@ def test_other_files_are_no_marks(text: str, tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "job-1.json").write_text(text, encoding="utf-8")
     assert running_marks([tmp_path]) == []
+
+
+def test_the_state_folders_of_other_processes_of_this_user_are_known(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from pacifictool.runtime.marks import marked\n"
+        "with marked(Path(os.environ['SOME_STATE']), 'job', {}): print('ready', flush=True); sys.stdin.read()"
+    )
+    environ = {**os.environ, "SOME_STATE": "state"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        (found,) = running_marks(state_dirs_of_processes("SOME_STATE"))
+        assert found.pid == process.pid
+        process.communicate()
+    assert running_marks([tmp_path / "state"]) == []
 
 
 def test_neither_links_nor_files_of_others_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
