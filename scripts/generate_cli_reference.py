@@ -106,6 +106,8 @@ def _commands(group: Any, context: Any, path: str) -> Iterator[tuple[str, Any, A
         command = group.get_command(context, name)
         inner = typer.Context(command, info_name=name, parent=context)
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{path} {name}", command, inner
             yield from _commands(command, inner, f"{path} {name}")
         else:
             yield f"{path} {name}", command, inner

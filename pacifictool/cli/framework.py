@@ -82,10 +82,7 @@ class Command(_WithGlobals, TyperCommand):
     """A command that accepts the global options too."""
 
     def invoke(self, ctx: Any) -> Any:
-        # A mistyped --output or --log-format is reported before anything is done, not when the result is printed.
-        session = session_of(ctx)
-        session.output_mode()
-        session.log_format()
+        _check_choices(session_of(ctx))
         return super().invoke(ctx)
 
 
@@ -109,6 +106,20 @@ class Group(_WithGlobals, TyperGroup):
             hint = f"{did_you_mean(args[0], known)} See: {ctx.command_path} --help".lstrip()
             raise UsageError(f"No such command: {args[0]!r}.", hint=hint)
         return super().resolve_command(ctx, args)
+
+
+class CommandGroup(Group):
+    """A group that does something by itself, such as `rejects` with `rejects export`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        _check_choices(session_of(ctx))
+        return super().invoke(ctx)
+
+
+def _check_choices(session: CliSession) -> None:
+    """A mistyped --output or --log-format is reported before anything is done, not when the result is printed."""
+    session.output_mode()
+    session.log_format()
 
 
 class Entry(NamedTuple):
@@ -155,6 +166,17 @@ def group_app(help_text: str) -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         context_settings=CONTEXT,
+    )
+
+
+def command_group(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
+    """A Typer application for a group that is a command, too, and the decorator that declares what it does alone.
+
+    That gets the context: it does nothing when `ctx.invoked_subcommand` is set.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    return app, app.callback(
+        cls=CommandGroup, invoke_without_command=True, epilog="\n".join(examples), context_settings=CONTEXT
     )
 
 
