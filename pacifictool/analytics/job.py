@@ -211,6 +211,7 @@ class AggregationJob:
         """Raises AggregationError when Spark's Java process has ended; says when a cluster has nobody to do the work,
         which Spark only writes into its log."""
         now = time.monotonic()
+        run.runtime.bound_logs()
         try:
             has_executors = run.runtime.has_executors()
         except (Py4JError, OSError) as error:

@@ -22,6 +22,7 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import FULL
 
 _LOCK_SECONDS: Final = 0.5
+_LOG_BYTES: Final = 64 * 2**20
 _PROBE_BYTES: Final = 65_536
 
 Found = TypeVar("Found")
@@ -60,6 +61,8 @@ class StateDatabase(StateQueries):
         # the disk.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        # The log of a large batch would otherwise keep its size.
+        self._db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         self._db.create_function("merged", 3, self._merged, deterministic=True)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version in (2, 3):
