@@ -23,7 +23,8 @@ COMMANDS: Final = (
     "aggregate --available-now", "rejects", "report run.html", "watch --once", "doctor", "trace", "teardown --yes",
     "sandbox up", "sandbox status", "sandbox down", "sandbox reset --yes", "import plugin missing.json", "device list",
     "show plugin", "help", "device create Mast", "asset list", "attributes show Mast", "alarm list",
-    "status", "analytics new hottest", "analytics test hottest --csv hottest.csv",
+    "status", "plugin list", "rule suspend Rule", "rule-chain activate Chain", "telemetry show Mast",
+    "analytics new hottest", "analytics test hottest --csv hottest.csv",
 )  # fmt: skip
 
 _NO_NAME: Final = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
