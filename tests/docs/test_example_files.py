@@ -37,7 +37,7 @@ def test_the_pipeline_plays_the_fast_demo_and_keeps_its_report() -> None:
 
 def test_prometheus_finds_what_a_fleet_offers() -> None:
     config = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text(encoding="utf-8"))
-    (job,) = config["scrape_configs"]
+    job, _ = config["scrape_configs"]
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:9100"]  # as `simulate --metrics 9100` listens
     device = SimulatedDevice(name="T", token=Secret("t"), telemetry={}, rate=1.0)
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])

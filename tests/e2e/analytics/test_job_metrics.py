@@ -16,6 +16,7 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import PlatformUnreachable
 from pacifictool.runtime.metrics_server import metrics_endpoint
+from tests.support.service_files import metrics_used
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -64,6 +65,12 @@ def test_a_job_is_scraped_and_its_health_follows_its_deliveries(jobs: JobFactory
         times = ("last_look", "last_batch", "last_delivery")
         assert all(found[f"{name}_timestamp_seconds"] > began for name in times)
         assert requests.get(f"{url}/health", timeout=60).status_code == 200
+        names = {
+            sample.name
+            for family in text_string_to_metric_families(requests.get(f"{url}/metrics", timeout=60).text)
+            for sample in family.samples
+        }
+        assert metrics_used() <= names  # those of the alerts and of the dashboard in examples/service
 
         sink.fails = True
         produce(b'{"geoZone":"A", "windSpeed":1}')
