@@ -1,4 +1,4 @@
-"""The numbers of a running job for Prometheus. docs/operations.md lists them."""
+"""The numbers of a running job for Prometheus. docs/howto/service.md lists them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pacifictool.analytics.job_progress import JobProgress, Tracker
 
 _STUCK_SECONDS: Final = 600.0
-"""A batch of the largest size takes seconds; the topic is looked at every two seconds."""
+"""A batch of the largest size takes seconds; the job looks at the topic every two seconds."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class JobMonitor:
     tracker: Tracker = field(default_factory=Tracker)
     """To be given to the job."""
     progress: JobProgress | None = None
-    """The last look at the running job, for which `note` is the job's callback; None: it does not count yet."""
+    """The newest state of the running job, for which `note` is the job's callback; None: it does not count yet."""
 
     def note(self, progress: JobProgress) -> None:
         self.progress = progress

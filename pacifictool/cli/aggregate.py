@@ -141,7 +141,7 @@ def aggregate(
     )
     folder = (checkpoint or session.job_folders.default(sink, kind.target(options), only=only or ())).absolute()
     with ExitStack() as opened:
-        # A port that is in use is reported, and probes are answered, before anything is downloaded or started.
+        # A port in use is reported, and probes get a response, before anything is downloaded or started.
         facts = {"topic": rules.forwarding.topic, "sink": sink, "checkpoint": str(folder)}
         watched = opened.enter_context(_watched(session, metrics, facts))
         config = JobConfig(

@@ -1,4 +1,4 @@
-"""`rejects` and its commands: what a job could not use, to be looked at, exported, replayed and expired."""
+"""`rejects` and its commands: shows, exports, replays and expires what a job could not use."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def serving_metrics(
 ) -> Iterator[str | None]:
     """Serves metrics and health until the context ends; gives the address, None without the option.
 
-    Raises UsageError for an `option` that is no address, PortInUse.
+    Raises UsageError for an `option` that is not an address, PortInUse.
     """
     if option is None:
         yield None

@@ -113,7 +113,7 @@ def simulate(
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
         return
-    # Everything but the tokens, which a platform may take minutes for: mistakes are found, and metrics answer, before.
+    # Everything but the tokens, which a platform may take minutes for: mistakes are found, and metrics respond, before.
     planned = Fleet(session.settings.mqtt, plan_devices(devices, lambda _: Secret(""), rate=rate), options)
     snapshot = planned.snapshot
     with contextlib.ExitStack() as stack:

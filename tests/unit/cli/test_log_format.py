@@ -27,7 +27,7 @@ def test_levels_fields_and_times() -> None:
     messages.info("Topic '\u202e\x1b[31m' is there.")
     messages.detail("Using Java 21")
     messages.warning("Waiting")
-    messages.error(PlatformUnreachable("No answer.", hint="Check it.", sent=False), "Traceback:\n  here\n")
+    messages.error(PlatformUnreachable("No response.", hint="Check it.", sent=False), "Traceback:\n  here\n")
     info, detail, warning, error = lines_of(stream.getvalue())
     assert stream.getvalue().isascii()
     assert [line["level"] for line in (info, detail, warning, error)] == ["info", "debug", "warning", "error"]

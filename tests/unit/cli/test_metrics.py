@@ -13,7 +13,7 @@ from tests.support.scripted_platform import Reply, Request, ScriptedPlatform
 __all__ = ["free_port"]
 
 
-def test_the_metrics_of_a_fleet_answer_before_the_platform_is_asked_for_tokens(
+def test_the_metrics_of_a_fleet_respond_before_the_platform_is_asked_for_tokens(
     command_line: CommandLine, free_port: int
 ) -> None:
     scraped: list[str] = []
