@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,15 +27,12 @@ if TYPE_CHECKING:
     from pacifictool.analytics.job_progress import JobProgress, JobSummary
     from pacifictool.analytics.monitor import JobMonitor
     from pacifictool.cli.context import CliSession
-    from pacifictool.progress import ProgressTask
 
 app, command = command_app(
     "pacifictool aggregate",
     "pacifictool aggregate --window 1m --sink kafka --checkpoint ./job --starting-offsets earliest",
 )
 
-_MARK_SECONDS = 5.0
-"""How often the mark of the job is brought up to date."""
 _JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 
 
@@ -143,7 +139,7 @@ def aggregate(
     with ExitStack() as opened:
         # A port in use is reported, and probes get a response, before anything is downloaded or started.
         facts = {"topic": rules.forwarding.topic, "sink": sink, "checkpoint": str(folder)}
-        watched = opened.enter_context(_watched(session, metrics, facts))
+        monitor = opened.enter_context(_watched(session, metrics, facts))
         config = JobConfig(
             kafka=session.settings.kafka,
             topic=rules.forwarding.topic,
@@ -164,8 +160,13 @@ def aggregate(
             available_now=available_now,
             give_up_after=give_up_seconds,
         )
-        watched.task = opened.enter_context(reporter.task("Aggregating", unit="records"))
-        stop, tracker = session.stop, watched.monitor.tracker
+        task = opened.enter_context(reporter.task("Aggregating", unit="records"))
+
+        def show(progress: JobProgress) -> None:
+            monitor.note(progress)
+            task.update(completed=progress.records, note=_describe(progress))
+
+        stop, tracker = session.stop, monitor.tracker
         target = opened.enter_context(
             open_sink(kind, options, folder, stop=stop, reporter=reporter, failed=tracker.failed)
         )
@@ -180,7 +181,7 @@ def aggregate(
             functions=functions,
             alarms=alarms,
             reporter=reporter,
-            progress=watched.show,
+            progress=show,
             tracker=tracker,
         ).run(stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
@@ -202,28 +203,10 @@ def _default_sink(session: CliSession, checkpoint: Path | None, only: Sequence[s
     )
 
 
-@dataclass(slots=True)
-class _Watched:
-    """Shows a job: in the progress line, to Prometheus and probes, and in the mark that `status` finds."""
-
-    monitor: JobMonitor
-    mark: Callable[[], None]
-    """Brings the mark up to date."""
-    task: ProgressTask | None = None
-    _marked_at: float = 0.0
-
-    def show(self, progress: JobProgress) -> None:
-        self.monitor.note(progress)
-        if self.task is not None:
-            self.task.update(completed=progress.records, note=_describe(progress))
-        if time.monotonic() - self._marked_at >= _MARK_SECONDS:
-            self._marked_at = time.monotonic()
-            self.mark()
-
-
 @contextmanager
-def _watched(session: CliSession, metrics: str | None, facts: Mapping[str, str]) -> Iterator[_Watched]:
-    """What shows the job with these facts until the context ends. Raises UsageError or PortInUse for `metrics`."""
+def _watched(session: CliSession, metrics: str | None, facts: Mapping[str, str]) -> Iterator[JobMonitor]:
+    """Shows the job with these facts to Prometheus, probes and `status` until the context ends; gives the monitor that
+    the job reports to. Raises UsageError or PortInUse for `metrics`."""
     from pacifictool import __version__
     from pacifictool.analytics.monitor import JobMonitor
 
@@ -236,8 +219,8 @@ def _watched(session: CliSession, metrics: str | None, facts: Mapping[str, str])
 
     with serving_metrics(session, metrics, collect, monitor.problem) as url:
         known = {**facts, "since": time.time(), "metrics": url}
-        with marked_as(session, "job", {**known, **monitor.facts()}) as mark:
-            yield _Watched(monitor, lambda: mark({**known, **monitor.facts(), "seen": time.time()}))
+        with marked_as(session, "job", lambda: {**known, **monitor.facts()}):
+            yield monitor
 
 
 def _describe(progress: JobProgress) -> str:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pacifictool.cli.context import CliSession
-    from pacifictool.runtime.marks import Update
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def serving_metrics(
         yield url
 
 
-def marked_as(session: CliSession, kind: str, facts: Mapping[str, Any]) -> AbstractContextManager[Update]:
+def marked_as(session: CliSession, kind: str, facts: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[None]:
     """Keeps a mark of this command for `pacifictool status`; see `runtime.marks`."""
     from pacifictool.runtime.marks import marked
 

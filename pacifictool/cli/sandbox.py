@@ -101,7 +101,7 @@ def up(
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
         _show(session, start_daemon(data_dir, arguments, session.environment.environ, session.reporter))
         return
-    with stack, marked_as(session, "sandbox", {"data": str(data_dir)}), session.winding_down_on_interrupt():
+    with stack, marked_as(session, "sandbox", lambda: {"data": str(data_dir)}), session.winding_down_on_interrupt():
         reached = stack.settings(settings)
         state = write_state(
             data_dir,

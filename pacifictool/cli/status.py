@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
     from pacifictool.runtime.marks import RunningMark
 
-_TIMES = ("since", "last_batch", "last_delivery", "seen")
+_TIMES = ("since", "last_batch", "last_delivery")
 """Facts of a job that are times, in seconds since the epoch; the JSON document has milliseconds, as everywhere."""
 
 app, command = command_app("pacifictool status", "pacifictool status -o json")
@@ -51,7 +51,7 @@ def _marks(session: CliSession) -> list[RunningMark]:
 
 def _job(mark: RunningMark) -> dict[str, Any]:
     known = ("topic", "sink", "checkpoint", "since", "metrics", "phase", "problem", "last_batch", "last_delivery")
-    facts = {name: mark.facts.get(name) for name in (*known, "lag", "records", "open_windows", "seen")}
+    facts = {name: mark.facts.get(name) for name in (*known, "lag", "records", "open_windows")}
     times = {name: round(value * 1000) for name in _TIMES if isinstance(value := facts[name], int | float)}
     return {"pid": mark.pid, **facts, **times}
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +24,8 @@ from pacifictool.private_files import write_private
 
 FOLDER: Final = "running"
 _LIMIT_BYTES: Final = 65_536
+_EVERY_SECONDS: Final = 3.0
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-
-Update = Callable[[Mapping[str, Any]], None]
-"""Replaces the facts of a mark with these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +40,53 @@ class RunningMark:
 
 
 @contextmanager
-def marked(state_dir: Path | None, kind: str, facts: Mapping[str, Any]) -> Iterator[Update]:
-    """Keeps a mark of this process in a state folder until the context ends; gives what changes its facts.
+def marked(state_dir: Path | None, kind: str, facts: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+    """Keeps a mark of this process in a state folder until the context ends, with what `facts` returns by and by.
 
     Nothing depends on a mark: where none can be written (None, a full or read-only disk), there is none. Marks that
     killed processes left are removed.
     """
     if state_dir is None:
-        yield lambda _facts: None
+        yield
         return
     folder, pid = state_dir / FOLDER, os.getpid()
     path = folder / f"{kind}-{pid}.json"
-    start = _start_of(pid)
-
-    def update(new: Mapping[str, Any]) -> None:
-        document = {"kind": kind, "pid": pid, "start": start, "facts": dict(new)}
-        with contextlib.suppress(OSError):
-            write_private(path, json.dumps(document) + "\n")
-
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, mark in _marks_in(folder):
             if mark is None:
                 (folder / name).unlink(missing_ok=True)
-    update(facts)
+    writer = _Writer(path, {"kind": kind, "pid": pid, "start": _start_of(pid)}, facts)
+    writer.write()
+    over = threading.Event()
+    thread = threading.Thread(target=writer.keep_writing, args=(over,), name="mark", daemon=True)
+    thread.start()
     try:
-        yield update
+        yield
     finally:
+        over.set()
+        thread.join()
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+class _Writer:
+    """Writes a mark whenever its facts have changed."""
+
+    def __init__(self, path: Path, process: Mapping[str, Any], facts: Callable[[], Mapping[str, Any]]) -> None:
+        self._path, self._process, self._facts = path, process, facts
+        self._written: Mapping[str, Any] | None = None
+
+    def write(self) -> None:
+        facts = dict(self._facts())
+        if facts != self._written:
+            with contextlib.suppress(OSError):
+                write_private(self._path, json.dumps({**self._process, "facts": facts}) + "\n")
+                self._written = facts
+
+    def keep_writing(self, over: threading.Event) -> None:
+        while not over.wait(_EVERY_SECONDS):
+            self.write()
 
 
 def running_marks(state_dirs: Iterable[Path]) -> list[RunningMark]:

@@ -11,15 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from pacifictool.runtime import marks
 from pacifictool.runtime.marks import FOLDER, marked, running_marks, state_dirs_of_processes
+from tests.support.waiting import wait_until
 
 
-def test_a_mark_lives_as_long_as_its_context_and_changes_its_facts(tmp_path: Path) -> None:
-    with marked(tmp_path, "job", {"topic": "a"}) as update:
+def test_a_mark_lives_as_long_as_its_context_and_follows_its_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "_EVERY_SECONDS", 0.01)
+    facts: dict[str, object] = {"topic": "a"}
+    with marked(tmp_path, "job", lambda: facts):
         (found,) = running_marks([tmp_path, tmp_path / "." / "nowhere", tmp_path])
         assert (found.kind, found.pid, found.facts) == ("job", os.getpid(), {"topic": "a"})
-        update({"topic": "a", "lag": 3})
-        assert running_marks([tmp_path])[0].facts["lag"] == 3
+        facts["lag"] = 3
+        wait_until(lambda: running_marks([tmp_path])[0].facts.get("lag") == 3)
         (file,) = (tmp_path / FOLDER).iterdir()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE((tmp_path / FOLDER).stat().st_mode) == 0o700
@@ -29,17 +35,17 @@ def test_a_mark_lives_as_long_as_its_context_and_changes_its_facts(tmp_path: Pat
 def test_a_killed_process_leaves_nothing_that_is_believed_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from pacifictool.runtime.marks import marked\n"
-        "context = marked(Path(sys.argv[1]), 'job', {}); context.__enter__(); os.kill(os.getpid(), 9)"
+        "context = marked(Path(sys.argv[1]), 'job', dict); context.__enter__(); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=300)
     (left,) = (tmp_path / FOLDER).iterdir()
     assert running_marks([tmp_path]) == []
-    with marked(tmp_path, "sandbox", {}):
+    with marked(tmp_path, "sandbox", dict):
         assert not left.exists()
 
 
 def test_a_process_id_that_is_used_again_is_another_process(tmp_path: Path) -> None:
-    with marked(tmp_path, "job", {}):
+    with marked(tmp_path, "job", dict):
         (file,) = (tmp_path / FOLDER).iterdir()
         document = json.loads(file.read_text(encoding="utf-8"))
         document["start"] += "0"
@@ -57,7 +63,7 @@ def test_other_files_are_no_marks(text: str, tmp_path: Path) -> None:
 def test_the_state_folders_of_other_processes_of_this_user_are_known(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from pacifictool.runtime.marks import marked\n"
-        "with marked(Path(os.environ['SOME_STATE']), 'job', {}): print('ready', flush=True); sys.stdin.read()"
+        "with marked(Path(os.environ['SOME_STATE']), 'job', dict): print('ready', flush=True); sys.stdin.read()"
     )
     environ = {**os.environ, "SOME_STATE": "state"}
     with subprocess.Popen(
@@ -73,7 +79,7 @@ def test_the_state_folders_of_other_processes_of_this_user_are_known(tmp_path: P
 
 def test_neither_links_nor_files_of_others_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    with marked(there, "job", {}):
+    with marked(there, "job", dict):
         (real,) = (there / FOLDER).iterdir()
         (here / FOLDER).mkdir(parents=True)
         (here / FOLDER / real.name).symlink_to(real)
@@ -87,6 +93,6 @@ def test_neither_links_nor_files_of_others_are_followed(tmp_path: Path, monkeypa
 
 def test_where_no_mark_can_be_written_there_is_none(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file", encoding="utf-8")
-    with marked(tmp_path, "job", {}) as update, marked(None, "job", {}):
-        update({})
+    with marked(tmp_path, "job", dict), marked(None, "job", dict):
+        assert running_marks([tmp_path]) == []
     assert running_marks([tmp_path]) == []

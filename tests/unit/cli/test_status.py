@@ -41,7 +41,7 @@ def test_nothing_runs(command_line: CommandLine) -> None:
 
 
 def test_jobs_are_shown_with_what_they_say_of_themselves(command_line: CommandLine, tmp_path: Path) -> None:
-    with marked(tmp_path / "state", "job", FACTS):
+    with marked(tmp_path / "state", "job", lambda: FACTS):
         (job,) = command_line("status", "-o", "json").document["jobs"]
         table = command_line("status").stdout
     assert {"pid": os.getpid(), **FACTS, "since": 1_795_477_540_000, "last_batch": 1_795_477_550_250}.items() <= (
@@ -55,7 +55,7 @@ def test_jobs_are_shown_with_what_they_say_of_themselves(command_line: CommandLi
 def test_a_sandbox_is_shown_once_it_is_ready(command_line: CommandLine, tmp_path: Path) -> None:
     data = tmp_path / "data"
     claim(data, SANDBOX)
-    with marked(tmp_path / "state", "sandbox", {"data": str(data)}):
+    with marked(tmp_path / "state", "sandbox", lambda: {"data": str(data)}):
         assert command_line("status", "-o", "json").document["sandboxes"] == []
         write_state(data, url="http://127.0.0.1:8080", mqtt="127.0.0.1:1883", kafka="127.0.0.1:9092")
         (sandbox,) = command_line("status", "-o", "json").document["sandboxes"]
@@ -66,7 +66,7 @@ def test_a_sandbox_is_shown_once_it_is_ready(command_line: CommandLine, tmp_path
 
 
 def test_facts_of_another_form_do_no_harm(command_line: CommandLine, tmp_path: Path) -> None:
-    with marked(tmp_path / "state", "job", {}), marked(tmp_path / "state", "sandbox", {"data": "/etc"}):
+    with marked(tmp_path / "state", "job", dict), marked(tmp_path / "state", "sandbox", lambda: {"data": "/etc"}):
         assert command_line("status").code == 0
         document = command_line("status", "-o", "json").document
     assert [job["pid"] for job in document["jobs"]] == [os.getpid()]
