@@ -18,7 +18,7 @@ from pacifictool.cli.framework import command_group, session_of, subcommand
 from pacifictool.cli.options import CheckpointOption, DryRunOption, YesOption, seconds_option
 from pacifictool.cli.render import table
 from pacifictool.display import json_document
-from pacifictool.errors import OutputFailed, UsageError, file_fault
+from pacifictool.errors import FileNotWritten, UsageError, file_fault
 from pacifictool.tools.times import utc_iso
 
 if TYPE_CHECKING:
@@ -207,21 +207,25 @@ def _opened(ctx: typer.Context, checkpoint: Path | None) -> Iterator[JobView]:
 
 @contextmanager
 def _private_file(path: Path) -> Iterator[TextIO]:
-    """A new file for this user only: it holds what devices sent. Raises UsageError, OutputFailed."""
+    """A new file for this user only: it holds what devices sent. Raises UsageError, FileNotWritten."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise UsageError(f"{path} is there already.", hint="Remove it, or name another file.") from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {file_fault(error)}.", hint="Name another file.") from error
+        raise _not_written(path, error) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             yield file
     except BaseException as error:
         path.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise OutputFailed(f"{path} cannot be written: {file_fault(error)}.", hint="Free some space.") from error
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
+        raise
+
+
+def _not_written(path: Path, error: OSError) -> FileNotWritten:
+    return FileNotWritten(f"{path} cannot be written: {file_fault(error)}.", hint="Name another file.")
 
 
 def _document(record: InvalidRecord) -> dict[str, Any]:
