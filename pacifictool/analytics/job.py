@@ -103,6 +103,9 @@ class AggregationJob:
                 )
                 if topic is None:
                     return self._summary(checkpoint, before, "stop")
+                self._tracker.counted_before(
+                    (checkpoint.store.starting_offsets() or {}) | checkpoint.store.next_offsets()
+                )
                 self._tracker.phase = "starting"
                 if not _started(runtime, stop, keep=runtime is self._runtime):
                     return self._summary(checkpoint, before, "stop")

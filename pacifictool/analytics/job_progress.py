@@ -187,6 +187,11 @@ class Tracker:
                 self._recent.popleft()
             return sum(records for _, records in self._recent) / max(1e-3, min(_RATE_SECONDS, now - self.started_at))
 
+    def counted_before(self, offsets: Mapping[int, int]) -> None:
+        """Notes from where the job goes on, by partition, so that its lag is known before its first batch."""
+        with self._lock:
+            self.applied = dict(offsets)
+
     def failed(self, failure: str | None) -> None:
         """Notes why the job cannot start to count; None: it can."""
         self.failure = failure

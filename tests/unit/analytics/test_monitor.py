@@ -79,6 +79,14 @@ def test_numbers_of_a_running_job() -> None:
     assert found["last_batch_timestamp_seconds"] >= found["last_look_timestamp_seconds"] > 1e9
 
 
+def test_the_lag_is_known_before_the_first_batch() -> None:
+    monitor = JobMonitor()
+    monitor.tracker.looked({0: 10, 1: 5})
+    assert monitor.tracker.lag is None
+    monitor.tracker.counted_before({0: 7})
+    assert (samples(monitor)["lag_records 0"], samples(monitor)["lag_records 1"]) == (3, 5)
+
+
 def test_a_job_is_well_while_it_starts_counts_or_waits_for_data() -> None:
     monitor = JobMonitor()
     assert monitor.problem() is None
