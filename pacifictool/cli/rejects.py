@@ -272,6 +272,8 @@ def render_invalid_records(console: Any, document: dict[str, Any]) -> None:
     console.print(table(title, {"Where": "left", "Reason": "left", "Value": "left"}, rows))
     for reason, count in document["reasons"].items():
         console.print(f"  {count} x {reason}")
+    if document.get("dropped"):
+        console.print(f"The oldest {document['dropped']} of them were dropped, as too much was kept.")
     if document.get("function_failures"):
         _render_failures(console, document)
 

@@ -58,7 +58,8 @@ def keep_little(bootstrap: str, topic: str) -> None:
     wanted = {"retention.ms": "-1", "retention.bytes": "200000000", "segment.bytes": "50000000"}
     entries = [ConfigEntry(name, text, incremental_operation=AlterConfigOpType.SET) for name, text in wanted.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    for future in AdminClient({"bootstrap.servers": bootstrap}).incremental_alter_configs([resource]).values():
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    for future in client.incremental_alter_configs([resource]).values():
         future.result(60)
 
 
