@@ -83,9 +83,8 @@ def test_a_week_leaves_no_trace_but_the_invalid_records(jobs: JobFactory) -> Non
     topic = jobs.topic(partitions=1, timestamp_type=CREATE_TIME)
     keep_little(jobs.endpoint.bootstrap, topic)
     sink, tracker = CountingSink(), Tracker()
-    java = next(
-        process for process in psutil.Process().children(recursive=True) if "SparkSubmit" in " ".join(process.cmdline())
-    )
+    children = psutil.Process().children(recursive=True)
+    java = next(each for each in children if each.name() == "java" and any("SparkSubmit" in a for a in each.cmdline()))
     producer = jobs.producer(**{"linger.ms": 50, "queue.buffering.max.messages": 20_000})
     parts = round(DAYS * DAY_SECONDS / PART_SECONDS)
     first_ms = (int(time.time()) // PART_SECONDS - parts) * PART_SECONDS * 1000
