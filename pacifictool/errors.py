@@ -326,7 +326,7 @@ class OutputFailed(PacificToolError):
 
 
 class FileNotWritten(PacificToolError):
-    """A file that the command makes could not be written: a report, readings, a function to start from."""
+    """A file that the command makes could not be written: a report, readings, invalid records, a first function."""
 
 
 class ChecksFailed(PacificToolError):

@@ -60,6 +60,7 @@ COMPLETION = """\
 
 FURTHER_VARIABLES = {
     "PACIFICTOOL_OUTPUT": "`--output`",
+    "PACIFICTOOL_LOG_FORMAT": "`--log-format`",
     "PACIFICTOOL_TOKEN": "`simulate --token`",
     "MQTT_HOST": "host of `--mqtt`, if that is not given",
     "MQTT_PORT": "port of `--mqtt`, if that is not given",

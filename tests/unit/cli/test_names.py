@@ -9,8 +9,8 @@ import pytest
 
 from pacifictool.analytics.sinks.console import describe
 from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
+from pacifictool.cli.rejects import render_invalid_records
 from pacifictool.cli.render import Messages, Output, TerminalReporter
-from pacifictool.cli.results import render_invalid_records
 from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
 from tests.support.nasty_names import NASTY, is_shown, unseen_in
