@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "asset": Entry(f"{_HERE}.entities:asset_app", "Create, list and delete assets."),
     "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
+    "schema": Entry(f"{_HERE}.schema:app", "Print the JSON Schema of what a command prints with -o json."),
     "help": Entry(f"{_HERE}.show:help_app", "Print the troubleshooting entry that an error names."),
 }
 
