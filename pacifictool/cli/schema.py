@@ -22,22 +22,23 @@ app, command = command_app("pacifictool schema", "pacifictool schema sandbox up 
 @command
 def schema(
     ctx: typer.Context,
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]…", help="The command, such as sandbox up. (default: list all)")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", help="Such as sandbox up. (default: list all)"),
     ] = None,
 ) -> None:
     """Print the JSON Schema (draft 2020-12) of the document that a command prints with -o json.
 
-    It describes every field with its unit, and refers to nothing outside it. The version at the end of its $id is raised
-    when a field goes or changes its meaning; a new field does not raise it. Without COMMAND, lists all with versions.
+    It describes every field with its unit, and refers to nothing outside it. The version at the end of its $id is
+    raised when a field goes or changes its meaning; a new field does not raise it. Without COMMAND, lists all commands.
     """
     from pacifictool.output_schemas import output_schemas
 
     session, known = session_of(ctx), output_schemas()
-    if not command:
+    if not words:
         _list(session, known.values())
         return
-    name = " ".join(command)
+    name = " ".join(words)
     if name not in known:
         below = [other for other in known if other.startswith(f"{name} ")]
         hint = f"Name one of: {', '.join(below)}." if below else did_you_mean(name, known)

@@ -13,7 +13,7 @@ import typer
 
 from pacifictool.cli.app import COMMANDS, app
 from pacifictool.output_schemas import OutputSchema, output_schemas
-from tests.support.recorded_documents import RecordedDocuments, UndescribedDocument, problems_of
+from tests.support.recorded_documents import problems_of
 
 SCHEMAS = output_schemas()
 each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
@@ -107,7 +107,12 @@ def test_a_printed_schema_accepts_what_a_later_version_adds() -> None:
 
 
 def test_an_error_is_a_document_of_every_command() -> None:
-    error = {"kind": "not-found", "message": "There is none.", "hint": None, "help": "docs/troubleshooting.md#not-found"}
+    error = {
+        "kind": "not-found",
+        "message": "There is none.",
+        "hint": None,
+        "help": "docs/troubleshooting.md#not-found",
+    }
     for schema in SCHEMAS.values():
         jsonschema.validate({"ok": False, "error": error}, schema.bundled(closed=True))
     assert problems_of("setup", {"ok": False, "error": {**error, "details": {"colour": "red"}}}) == [

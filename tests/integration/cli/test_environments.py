@@ -22,7 +22,7 @@ COMMANDS: Final = (
     "demo --fast", "demo --real --fast", "setup --dry-run", "setup", "simulate --all --duration 1s",
     "aggregate --available-now", "rejects", "report run.html", "watch --once", "doctor", "trace", "teardown --yes",
     "sandbox up", "sandbox status", "sandbox down", "sandbox reset --yes", "import plugin missing.json", "device list",
-    "show plugin", "help", "device create Mast", "asset list", "attributes show Mast", "alarm list",
+    "show plugin", "help", "schema", "device create Mast", "asset list", "attributes show Mast", "alarm list",
     "analytics new hottest", "analytics test hottest --csv hottest.csv",
 )  # fmt: skip
 
