@@ -52,11 +52,12 @@ def schema(
 
 
 def _list(session: CliSession, schemas: Iterable[OutputSchema]) -> None:
-    listed = [
+    listed = list(schemas)
+    documents = [
         {"command": each.command, "version": each.version, "id": each.id, "description": each.description}
-        for each in schemas
+        for each in listed
     ]
     # Not Rich's table, which takes longer than everything else here.
-    width = max(len(each["command"]) for each in listed)
-    lines = [f"{each['command']:{width}}  {each['version']}  {each['description']}" for each in listed]
-    session.output.emit_text({"ok": True, "schemas": listed}, "\n".join(lines))
+    width = max(len(each.command) for each in listed)
+    lines = [f"{each.command:{width}}  {each.version}  {each.description}" for each in listed]
+    session.output.emit_text({"ok": True, "schemas": documents}, "\n".join(lines))

@@ -58,7 +58,8 @@ def _leaves(errors: Iterator[Any]) -> Iterator[Any]:
         alternatives: dict[int, list[Any]] = {}
         for inner in error.context:
             alternatives.setdefault(inner.schema_path[0], []).append(inner)
-        yield from _leaves(iter(min(alternatives.values(), key=len)))
+        closest: list[Any] = min(alternatives.values(), key=len)
+        yield from _leaves(iter(closest))
 
 
 def _place(error: Any) -> str:

@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
-from tests.support.command_line import kept_variables, variables_of
+from tests.support.command_line import checkout_on_path, kept_variables, variables_of
 from tests.support.scenarios import tutorial_file
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
@@ -41,7 +41,7 @@ def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subproc
         "PACIFICTOOL_SCENARIO": str(scenario),
         "PACIFICTOOL_STATE": str(folder.parent / "state"),
         "PACIFICTOOL_OUTPUT": "json",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
+        **checkout_on_path(),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "pacifictool", "aggregate", "--sink", "console", *options],
