@@ -19,6 +19,17 @@ SCHEMAS = output_schemas()
 each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 
 
+NOT_ALWAYS: dict[str, str] = {
+    "details": "of errors, only kinds with further facts",
+    "reason": "of lost readings: one that was still on its way at the end has none",
+    "report": "only with `demo --report`",
+    "client": "only the scopes that were asked for",
+    "server": "only the scopes that were asked for",
+    "shared": "only the scopes that were asked for",
+}
+"""Fields that a document may lack, with the reason. All others are required, so that one that is gone is noticed."""
+
+
 def commands() -> Iterator[str]:
     """Every command that is not a group."""
     root: Any = typer.main.get_command(app)
@@ -93,6 +104,18 @@ def test_only_objects_whose_keys_are_of_the_user_are_open(schema: OutputSchema) 
     for part in objects(schema.bundled(closed=True)):
         assert part["additionalProperties"] is False or isinstance(part["additionalProperties"], dict), part
         assert set(part["required"]) <= set(part["properties"])
+
+
+def test_every_field_is_required_but_for_these() -> None:
+    optional = {
+        name
+        for schema in SCHEMAS.values()
+        for definition, part in schema.bundled(closed=True)["$defs"].items()
+        if definition != "details"  # each kind of error has its own
+        for each in objects(part)
+        for name in each["properties"].keys() - set(each["required"])
+    }
+    assert optional == NOT_ALWAYS.keys()
 
 
 def test_a_printed_schema_accepts_what_a_later_version_adds() -> None:
