@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import typer
 
+from pacifictool import errors
 from pacifictool.cli.app import COMMANDS, app
 from pacifictool.output_schemas import OutputSchema, output_schemas
 from tests.support.recorded_documents import problems_of
@@ -141,6 +144,22 @@ def test_an_error_is_a_document_of_every_command() -> None:
     assert problems_of("setup", {"ok": False, "error": {**error, "details": {"colour": "red"}}}) == [
         "error.details: Additional properties are not allowed ('colour' was unexpected)"
     ]
+
+
+def test_the_details_of_all_errors_are_described() -> None:
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    sources = [path.read_text(encoding="utf-8") for path in Path(errors.__file__).parent.rglob("*.py")]
+    given = {
+        str(keyword.arg)
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) in kinds
+        for keyword in node.keywords
+        if keyword.arg not in (None, "message", "hint")
+    }
+    described = SCHEMAS["setup"].bundled()["$defs"]["details"]["properties"].keys()
+    assert given <= described
+    assert {name for name in described - given if not any(f'"{name}"' in source for source in sources)} == set()
 
 
 def test_what_is_not_described_is_named_with_its_place() -> None:
