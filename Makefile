@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package release-check clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ notebooks: install ## docs/pictures/explore.svg and train_and_deploy.svg, from r
 
 package: install ## Wheel and sdist in dist/, installed and tried in an empty environment
 	$(BIN)/python scripts/check_package.py
+
+release-check: install ## Whether this tree can be released: version, changelog, docs, package, every Python here
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python scripts/check_release.py
 
 soak: install ## Random faults for MINUTES=30, every window compared
 	$(BIN)/python -m tests.support.fault_schedule --minutes $(MINUTES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class ChangeAction(StrEnum):
@@ -15,6 +15,19 @@ class ChangeAction(StrEnum):
     CHANGE = "changed"
     KEEP = "unchanged"
     DELETE = "deleted"
+
+    @property
+    def planned(self) -> str:
+        """The same of what has not happened yet."""
+        return _PLANNED[self]
+
+
+_PLANNED: Final = {
+    ChangeAction.CREATE: "to create",
+    ChangeAction.CHANGE: "to change",
+    ChangeAction.KEEP: "unchanged",
+    ChangeAction.DELETE: "to delete",
+}
 
 
 class Kind(StrEnum):

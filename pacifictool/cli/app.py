@@ -28,11 +28,17 @@ COMMANDS: Final = {
     "teardown": Entry(f"{_HERE}.provisioning:teardown_app", "Delete what the scenario describes."),
     "sandbox": Entry(f"{_HERE}.sandbox:app", "Run a local platform and Kafka broker."),
     "import": Entry(f"{_HERE}.provisioning:import_app", "Import a plugin, rule or rule chain from a JSON file."),
+    "plugin": Entry(f"{_HERE}.forwarding:plugin_app", "List, activate and suspend plugins (servers of 1.x)."),
+    "rule": Entry(f"{_HERE}.forwarding:rule_app", "List, activate and suspend rules (servers of 1.x)."),
+    "rule-chain": Entry(
+        f"{_HERE}.forwarding:rule_chain_app", "List, activate and suspend rule chains (servers since 2.0)."
+    ),
     "show": Entry(f"{_HERE}.show:show_app", "Print the scenario, or what `setup` would import for it."),
     "device": Entry(f"{_HERE}.entities:device_app", "Create, list and delete devices; show their tokens."),
     "asset": Entry(f"{_HERE}.entities:asset_app", "Create, list and delete assets."),
     "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
+    "telemetry": Entry(f"{_HERE}.telemetry:app", "Show telemetry of a device or asset."),
     "schema": Entry(f"{_HERE}.schema:app", "Print the JSON Schema of what a command prints with -o json."),
     "help": Entry(f"{_HERE}.show:help_app", "Print the troubleshooting entry that an error names."),
 }

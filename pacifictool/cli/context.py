@@ -151,22 +151,25 @@ class CliSession:
 
     @cached_property
     def settings(self) -> Settings:
-        """Connections and credentials, including those for the broker of the user's running sandbox."""
+        """Connections and credentials; without any configured address those of the user's running sandbox."""
         from pacifictool.settings import resolve
 
         self.environment.check_folder()
-        settings = resolve(self.sources)
+        settings = self._with_sandbox(resolve(self.sources))
         for setting in settings.sources.values():
             self.reporter.detail(f"Setting {setting}")
+        return settings
+
+    def _with_sandbox(self, settings: Settings) -> Settings:
         try:
             sandbox = self.environment.state_dir / SANDBOX_FOLDER
         except SettingsError:  # without a home folder there is no sandbox, either
             return settings
         if not sandbox.is_dir():
             return settings
-        from pacifictool.local.client_login import with_sandbox_login
+        from pacifictool.local.client_login import at_running_sandbox, with_sandbox_login
 
-        return with_sandbox_login(settings, sandbox)
+        return with_sandbox_login(at_running_sandbox(settings, sandbox), sandbox)
 
     @cached_property
     def scenario(self) -> Scenario:
@@ -187,9 +190,11 @@ class CliSession:
         import dataclasses
 
         from pacifictool.rest import Platform
-        from pacifictool.settings import Secret
+        from pacifictool.settings import RUNNING_SANDBOX, Secret
 
         settings = self.settings
+        if settings.origin("url") is RUNNING_SANDBOX:
+            self.reporter.info(f"Using the running sandbox at {settings.url}: no address is configured.")
         if settings.api_key is None and settings.password is None and self.environment.stdin_is_terminal:
             origin = settings.origin("url")
             named_by = f" (from {origin})" if origin.is_folder else ""

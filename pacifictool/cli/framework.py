@@ -147,13 +147,15 @@ def command_app(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
 
 def group_app(help_text: str) -> typer.Typer:
     """A Typer application for a group of commands."""
-    return typer.Typer(
+    app = typer.Typer(
         cls=Group,
         help=help_text,
         add_completion=False,
         rich_markup_mode=None,
         context_settings=CONTEXT,
     )
+    app.callback()(lambda: None)  # without one, Typer makes a group of one command that command
+    return app
 
 
 def subcommand(

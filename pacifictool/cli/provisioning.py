@@ -167,6 +167,11 @@ def rule_chain(ctx: typer.Context, file: FileArgument, no_activate: NoActivateOp
 def _import(session: CliSession, spec: ForwardingSpec) -> None:
     from pacifictool.plan import Plan
 
+    for address in sorted(spec.descriptor_servers() - {session.settings.platform_kafka}):
+        session.reporter.warning(
+            f"The file names Kafka at {address}, where the platform will send records; other commands with these"
+            f" settings use {session.settings.platform_kafka}."
+        )
     with session.connect() as platform, session.reporter.task("Importing"):
         plan = Plan.from_changes(platform.forwarding.apply(spec))
     session.output.emit(
@@ -177,15 +182,15 @@ def _import(session: CliSession, spec: ForwardingSpec) -> None:
 
 def _emit(session: CliSession, platform: Platform, plan: Plan, what: str, *, dry_run: bool) -> None:
     server = {"generation": platform.generation(), "version": platform.version}
-    suffix = " (dry run: nothing was changed)" if dry_run else ""
+    suffix = " (dry run: nothing is changed)" if dry_run else ""
     title = f"{what} of {session.settings.url} ({platform.kind}){suffix}"
     session.output.emit(
         {"ok": True, "dry_run": dry_run, "server": server, **plan.as_document()},
-        lambda console: _render(console, plan, title),
+        lambda console: _render(console, plan, title, dry_run=dry_run),
     )
 
 
-def _render(console: Any, plan: Plan, title: str) -> None:
+def _render(console: Any, plan: Plan, title: str, *, dry_run: bool = False) -> None:
     """The steps, or for fleets their counts by kind, and the total."""
     from pacifictool.cli.render import table
     from pacifictool.plan import ChangeAction, Kind
@@ -193,15 +198,21 @@ def _render(console: Any, plan: Plan, title: str) -> None:
     if not plan.changes:
         console.print(f"{title}: nothing of the scenario exists.")
         return
+
+    def word(action: ChangeAction) -> str:
+        return action.planned if dry_run else str(action)
+
     if len(plan.changes) <= _LISTED_STEPS:
-        rows = [[change.kind, change.name, change.action, "; ".join(change.differences)] for change in plan.changes]
+        rows = [
+            [change.kind, change.name, word(change.action), "; ".join(change.differences)] for change in plan.changes
+        ]
         console.print(table(title, {"Kind": "left", "Name": "left", "Result": "left", "": "left"}, rows))
     else:
         used = [action for action in ChangeAction if plan.count(action)]
         rows = [[kind, *(str(plan.count(action, kind)) for action in used)] for kind in Kind if plan.of_kind(kind)]
-        columns = {"Kind": "left"} | {str(action).capitalize(): "right" for action in used}
+        columns = {"Kind": "left"} | {word(action).capitalize(): "right" for action in used}
         console.print(table(title, columns, rows))
     shown = [ChangeAction.CREATE, ChangeAction.CHANGE, ChangeAction.KEEP]
     if plan.count(ChangeAction.DELETE):
         shown = [action for action in (ChangeAction.DELETE, ChangeAction.CHANGE) if plan.count(action)]
-    console.print(", ".join(f"{plan.count(action)} {action}" for action in shown))
+    console.print(", ".join(f"{plan.count(action)} {word(action)}" for action in shown))

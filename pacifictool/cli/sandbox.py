@@ -196,11 +196,12 @@ def _show(session: CliSession, state: SandboxState) -> None:
                 soft_wrap=True,
                 markup=False,
             )
+        # Commands find the one in the default folder by themselves.
         is_elsewhere = Path(state.data) != _default_data_dir(session)
-        if is_elsewhere or not state.url.endswith(f":{HTTP_PORT}"):
+        if is_elsewhere:
             console.print("To make other commands use it:", style="bold")
             variables = {"URL": state.url, "MQTT": state.mqtt, "KAFKA": state.kafka}
-            if is_elsewhere and config is not None:
+            if config is not None:
                 variables["KAFKA_CONFIG"] = shlex.quote(config)
             console.print(
                 "export " + " ".join(f"PACIFICTOOL_{name}={value}" for name, value in variables.items()),

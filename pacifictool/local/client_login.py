@@ -1,6 +1,6 @@
-"""How commands log in to the sandbox's Kafka broker without configuration.
+"""How commands find the user's running sandbox, and log in to its Kafka broker, without configuration.
 
-Every command with Kafka settings calls this, so it imports `daemon` only if the broker is a sandbox's.
+Every command with settings calls this, so it imports `daemon` only if a sandbox may be meant.
 """
 
 from __future__ import annotations
@@ -9,12 +9,55 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from pacifictool.local.broker_login import names_loopback_port
-from pacifictool.settings import KafkaEndpoint, Settings, read_properties
+from pacifictool.settings import (
+    BUILT_IN,
+    RUNNING_SANDBOX,
+    KafkaEndpoint,
+    Settings,
+    SourcedSetting,
+    read_properties,
+)
+from pacifictool.settings.addresses import parse_mqtt
 
-_STATE_FILE = "sandbox.json"
-_SECURITY = ("security.", "sasl.", "ssl.")
+_STATE_FILE: Final = "sandbox.json"
+_SECURITY: Final = ("security.", "sasl.", "ssl.")
+_ADDRESSES: Final = ("url", "mqtt", "kafka", "platform_kafka")
+
+
+def at_running_sandbox(settings: Settings, folder: Path) -> Settings:
+    """`settings` with the addresses of the sandbox that runs on `folder`, if no address is configured at all.
+
+    Unchanged when the sandbox has the usual ports, and when the folder belongs to another user.
+    """
+    if any(settings.origin(name) != BUILT_IN for name in _ADDRESSES):
+        return settings
+    try:
+        if (folder / _STATE_FILE).stat().st_uid != os.geteuid():
+            return settings
+    except OSError:
+        return settings
+    from pacifictool.local.daemon import read_state
+
+    state = read_state(folder)
+    if state is None:
+        return settings
+    mqtt = parse_mqtt(state.mqtt, settings.tls_files)
+    usual = urlsplit(settings.url).port, settings.mqtt.port, settings.kafka.bootstrap.rpartition(":")[2]
+    if (urlsplit(state.url).port, mqtt.port, state.kafka.rpartition(":")[2]) == usual:
+        return settings
+    found = dict(zip(_ADDRESSES, (state.url, str(mqtt), state.kafka, state.kafka), strict=True))
+    return dataclasses.replace(
+        settings,
+        url=state.url,
+        mqtt=mqtt,
+        kafka=KafkaEndpoint(state.kafka, settings.kafka.config),
+        platform_kafka=state.kafka,
+        sources={**settings.sources, **{name: SourcedSetting(name, at, RUNNING_SANDBOX) for name, at in found.items()}},
+    )
 
 
 def with_sandbox_login(settings: Settings, folder: Path) -> Settings:

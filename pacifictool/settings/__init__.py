@@ -11,12 +11,15 @@ from pacifictool.settings.addresses import is_loopback, parse_address, parse_kaf
 from pacifictool.settings.files import read_config_file, read_folder_file, user_config_file
 from pacifictool.settings.keys import ENVIRONMENT, FILE_KEYS, SECRETS, without_secrets
 from pacifictool.settings.model import (
+    BUILT_IN,
+    RUNNING_SANDBOX,
     KafkaEndpoint,
     Level,
     MqttEndpoint,
     Origin,
     Secret,
     Settings,
+    SourcedSetting,
     TlsFiles,
 )
 from pacifictool.settings.properties import read_properties
@@ -25,10 +28,12 @@ from pacifictool.settings.sources import Sources
 from pacifictool.settings.trust import check_device_token, may_ask_platforms_kafka
 
 __all__ = [
+    "BUILT_IN",
     "DEFAULT_LOOPBACK_PASSWORD",
     "DEFAULT_USERNAME",
     "ENVIRONMENT",
     "FILE_KEYS",
+    "RUNNING_SANDBOX",
     "SECRETS",
     "KafkaEndpoint",
     "Level",
@@ -36,6 +41,7 @@ __all__ = [
     "Origin",
     "Secret",
     "Settings",
+    "SourcedSetting",
     "Sources",
     "TlsFiles",
     "check_device_token",

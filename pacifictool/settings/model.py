@@ -75,6 +75,8 @@ class Origin:
 
 
 BUILT_IN = Origin(Level.DEFAULT, "default")
+RUNNING_SANDBOX = Origin(Level.DEFAULT, "the running sandbox")
+"""Of addresses, when none is configured and a sandbox of the user is running."""
 
 
 @dataclass(frozen=True, slots=True)

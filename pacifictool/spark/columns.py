@@ -27,6 +27,10 @@ Batch: TypeAlias = pa.RecordBatch
 BATCH_ROWS: Final = 10_000
 _TIME: Final = pa.timestamp("us", tz="UTC")
 _WHOLE: Final = r"^-?[0-9]{1,18}$"
+_SHORT: Final = 300
+_SHORT_NUMBER: Final = r"^-?(?:0|[1-9][0-9]*|[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]{1,4})?|[0-9]+[eE][+-]?[0-9]{1,4})$"
+"""NUMBER for texts of up to _SHORT characters, which its bounds do not concern: to compile these takes 3.4 ms, as long as
+to look at 30,000 texts, and happens for each page."""
 KEY_TYPES: Final = (DoubleType, LongType, StringType, BooleanType)
 """What the column of a key can be, in the wide layout."""
 
@@ -78,7 +82,9 @@ def texts(values: Sequence[Any]) -> pa.Array:
 
 def numbers(found: pa.Array) -> pa.Array:
     """The texts that are numbers as doubles, null for all others: the rule of `rest.values.decode_text`."""
-    plain = compute.if_else(compute.match_substring_regex(found, f"^({NUMBER})$"), found, None)
+    longest = compute.max(compute.binary_length(found)).as_py() or 0
+    pattern = _SHORT_NUMBER if longest <= _SHORT else f"^({NUMBER})$"
+    plain = compute.if_else(compute.match_substring_regex(found, pattern), found, None)
     doubles = compute.cast(plain, pa.float64())
     return compute.if_else(compute.is_finite(doubles), doubles, None)
 

@@ -89,7 +89,13 @@ def _job(job: JobState, lag: int | None, words: Description) -> HopView:
     parts.append(f"{rejects:,} invalid record{'' if rejects == 1 else 's'}")
     if job.function_failures:
         parts.append(f"{job.function_failures:,} function failure{'' if job.function_failures == 1 else 's'}")
-    return HopView("job", "Spark job", job.state, " · ".join(parts), FLOWING if job.is_running else STILL)
+    return HopView(
+        "job",
+        "Spark job",
+        "starting" if job.is_starting and lag != 0 else job.state,
+        " · ".join(parts),
+        FLOWING if job.is_running else STILL,
+    )
 
 
 def _results(platform: PlatformState, now_ms: int, words: Description) -> HopView:
@@ -132,6 +138,8 @@ def verdict_of(
     if job.is_running is False:
         text = "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` continues it."
         return Verdict(Code.JOB_STOPPED, text)
+    if job.is_starting and lag != 0:
+        return Verdict(Code.JOB_STARTING, "The job is starting: Spark takes some seconds before it reads the topic.")
     if not words.analytics:
         return Verdict(Code.FLOWING, "Readings reach the Kafka topic; the scenario has no analytics.")
     if job.is_running is None and not has_fresh:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pacifictool.analytics.state.fitting import WantedJob
-from pacifictool.analytics.state.lock import is_held
+from pacifictool.analytics.state.lock import held_since_ms, is_held
 from pacifictool.analytics.state.queries import CountedBatch
 from pacifictool.analytics.state.reader import JobIdentity, JobView, identity_of
 from pacifictool.analytics.windows import join_group
@@ -94,11 +94,13 @@ class JobPoller:
         finally:
             view.close()
         records = counters.get("valid", 0) + sum(invalid.values())
-        runs = is_held(folder)
+        since_ms = held_since_ms(folder)
+        runs = since_ms is not None
         return JobState(
             folder=str(folder),
             target=identity.target,
             is_running=runs,
+            is_starting=since_ms is not None and not any(batch.planned_ms >= since_ms for batch in batches),
             counted=counted,
             records=records,
             rejects=invalid,

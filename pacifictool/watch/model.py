@@ -241,6 +241,7 @@ class VerdictCode(Enum):
     TOPIC_UNKNOWN = auto()
     NOT_FORWARDED = auto()
     JOB_STOPPED = auto()
+    JOB_STARTING = auto()
     NO_RESULTS = auto()
     JOB_BEHIND = auto()
     FIRST_WINDOW = auto()

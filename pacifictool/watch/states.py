@@ -71,6 +71,8 @@ class JobState:
     target: str | None = None
     """Where the results go, for example "rest http://localhost:8080"."""
     is_running: bool | None = None
+    is_starting: bool = False
+    """Whether it has not read the topic yet in this run."""
     counted: dict[int, int] = field(default_factory=dict)
     """By partition, the offset after the last record that was counted or rejected."""
     records: int = 0

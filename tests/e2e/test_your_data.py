@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pacifictool.kafka.records import read_records
+from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
@@ -24,6 +25,7 @@ from tests.support.documents import ROOT
 from tests.support.random_scenarios import Expected, expected
 from tests.support.sandbox_clients import Tenant
 from tests.support.snapshots import Snapshot
+from tests.support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples"
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -135,6 +137,9 @@ def test_an_example_from_setup_to_results(
         assert outcome.code == 0, outcome.stderr
         return outcome.document
 
+    admin, topic = KafkaAdmin(stack.broker.endpoint), document_of(path)["forwarding"]["topic"]
+    admin.delete(topic)  # of the guide's page, perhaps: other tests share the broker
+    wait_until(lambda: admin.describe(topic) is None, "the topic is deleted")
     assert done("setup", *of_fleet)["created"] > fleet
     sent = done("simulate", *simulate, "--seed", "7", *of_fleet)
     assert (sent["complete"], sent["lost"]) == (True, 0)

@@ -25,10 +25,21 @@ def take(folder: Path) -> int:
             # Somebody who only asks `is_held` lets go at once.
             time.sleep(_RETRY_SECONDS)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.utime(lock)  # says since when: see `held_since_ms`
     except BaseException:
         os.close(lock)
         raise
     return lock
+
+
+def held_since_ms(folder: Path) -> int | None:
+    """When the job that holds the folder now took it, in ms since the epoch; None when there is none."""
+    if not is_held(folder):
+        return None
+    try:
+        return (folder / "lock").stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def is_held(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from pacifictool.rest.forwarding.interface import (
     NoteCode,
     TopicConflict,
 )
+from pacifictool.rest.forwarding.parts import ForwardingPart, PartState, the_part
 from pacifictool.rest.forwarding.plugin_rule import PluginRuleForwarding
 from pacifictool.rest.forwarding.rule_chain import RuleChainForwarding
 
@@ -24,10 +25,13 @@ __all__ = [
     "DifferenceKind",
     "Forwarding",
     "ForwardingNote",
+    "ForwardingPart",
     "ForwardingSpec",
     "ForwardingState",
     "NoteCode",
+    "PartState",
     "PluginRuleForwarding",
     "RuleChainForwarding",
     "TopicConflict",
+    "the_part",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, Self
 from pacifictool.errors import DescriptorError, OtherTopic
 from pacifictool.plan import Change, Kind
 from pacifictool.rest.forwarding.chain_body import KAFKA_NODE
+from pacifictool.rest.forwarding.parts import ForwardingPart
 
 FIRST_GENERATION: Final = "1.x"
 """The generation of servers that have plugins and rules."""
@@ -46,6 +47,14 @@ class ForwardingSpec:
                 f" the plugin's apiToken is {self.plugin['apiToken']!r}.",
                 hint="Make pluginToken of the rule and apiToken of the plugin equal.",
             )
+
+    def descriptor_servers(self) -> set[str]:
+        """The Kafka addresses that the descriptors name."""
+        plugin = self.plugin["configuration"] if self.plugin is not None else {}
+        nodes = self.rule_chain["metadata"]["nodes"] if self.rule_chain is not None else []
+        configurations = [plugin, *(node["configuration"] for node in nodes if node["type"] == KAFKA_NODE)]
+        found = (configuration.get("bootstrapServers") for configuration in configurations)
+        return {address for address in found if isinstance(address, str)}
 
     def wanted_plugin(self) -> dict[str, Any] | None:
         """The plugin as it should be on the server."""
@@ -199,3 +208,12 @@ class Forwarding(Protocol):
 
     def remove(self, spec: ForwardingSpec) -> list[Change]:
         """Removes what the spec names and nothing else; returns what was deleted. Raises OtherTopic."""
+
+    def parts(self) -> list[ForwardingPart]:
+        """All plugins, rules and rule chains of the server, whoever made them."""
+
+    def activate(self, part: ForwardingPart) -> None:
+        """Lets messages pass through a suspended part. Raises ForwardingFailed when it does not run."""
+
+    def suspend(self, part: ForwardingPart) -> None:
+        """Keeps messages from a part; what made it stays as it is. Doing it twice does no harm."""

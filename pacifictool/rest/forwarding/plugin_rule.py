@@ -31,6 +31,7 @@ from pacifictool.rest.forwarding.interface import (
 )
 from pacifictool.rest.forwarding.lifecycle import UPDATED, ComponentLifecycle
 from pacifictool.rest.forwarding.limiter import DeletionLimiter
+from pacifictool.rest.forwarding.parts import ForwardingPart, PartState
 from pacifictool.rest.http import Session
 
 PLUGIN = Kind.PLUGIN
@@ -141,6 +142,26 @@ class PluginRuleForwarding:
         return changes
 
     # Reading
+
+    def parts(self) -> list[ForwardingPart]:
+        return [*map(_part, self._plugins()), *map(_part, self._rules())]
+
+    def activate(self, part: ForwardingPart) -> None:
+        found = self._again(part)
+        if (failure := self._lifecycle.last_failure(found)) is not None:
+            self._lifecycle.restart(found, failure)
+        elif found.state != ACTIVE:
+            self._lifecycle.activate(found)
+
+    def suspend(self, part: ForwardingPart) -> None:
+        self._lifecycle.suspend(self._again(part))
+
+    def _again(self, part: ForwardingPart) -> Plugin | Rule:
+        listed: Sequence[Plugin | Rule] = self._plugins() if part.kind is PLUGIN else self._rules()
+        found = next((one for one in listed if one.id == part.id), None)
+        if found is None:
+            raise NotFound(f"The {part.kind} {part.name!r} has been deleted.", id=part.id)
+        return found
 
     def _require_descriptors(self, spec: ForwardingSpec) -> None:
         if spec.rule_chain is not None and spec.plugin is None and spec.rule is None:
@@ -330,6 +351,17 @@ def _topic(rule: Mapping[str, Any]) -> str | None:
     configuration = action.get("configuration") if isinstance(action, Mapping) else None
     topic = configuration.get("topic") if isinstance(configuration, Mapping) else None
     return topic if isinstance(topic, str) else None
+
+
+def _part(found: Plugin | Rule) -> ForwardingPart:
+    if isinstance(found, Plugin):
+        kind, detail = PLUGIN, found.clazz.rpartition(".")[2]
+    else:
+        kind, detail = RULE, f"token {found.plugin_token}" if found.plugin_token else "no plugin"
+        if (topic := _topic(found.raw)) is not None:
+            detail += f", topic {topic}"
+    state = PartState.ACTIVE if found.state == ACTIVE else PartState.SUSPENDED
+    return ForwardingPart(kind, found.id, found.name, state, detail, found.is_system)
 
 
 def _for_topic(rule: Rule) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed
+from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
 from pacifictool.rest.events import Events
@@ -35,6 +35,7 @@ from pacifictool.rest.forwarding.interface import (
     refuse,
 )
 from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
+from pacifictool.rest.forwarding.parts import ForwardingPart, PartState
 from pacifictool.rest.forwarding.record_chain import with_names_of
 from pacifictool.rest.http import Session
 from pacifictool.rest.paging import Paging
@@ -164,6 +165,34 @@ class RuleChainForwarding:
         return changes
 
     # Reading
+
+    def parts(self) -> list[ForwardingPart]:
+        chains = self._store.all()
+        metadata = self._store.metadata(self._store.root_of(chains).id)
+        return [_part(chain, entries(metadata, chain.id)) for chain in chains]
+
+    def activate(self, part: ForwardingPart) -> None:
+        root, chain = self._again(part)
+        metadata = self._store.metadata(root.id)
+        if chain.id != root.id and not entries(metadata, chain.id):
+            self._hook(chain.name, _Found(root, metadata, chain, {}, {}))
+
+    def suspend(self, part: ForwardingPart) -> None:
+        root, chain = self._again(part)
+        if chain.id == root.id:
+            raise InvalidRequest(
+                f"The rule chain {chain.name!r} is the root: every message enters it first.",
+                hint="Make another one the root in the web UI.",
+            )
+        self._unhook(root, [chain])
+
+    def _again(self, part: ForwardingPart) -> tuple[RuleChain, RuleChain]:
+        """The root rule chain, and the one that is meant."""
+        chains = self._store.all()
+        found = next((chain for chain in chains if chain.id == part.id), None)
+        if found is None:
+            raise NotFound(f"The rule chain {part.name!r} has been deleted.", id=part.id)
+        return self._store.root_of(chains), found
 
     def _wanted(self, spec: ForwardingSpec) -> dict[str, Any]:
         wanted = spec.wanted_rule_chain()
@@ -330,6 +359,11 @@ def _namesake_notes(others: list[tuple[RuleChain, Metadata]]) -> Iterator[Forwar
             NoteCode.UNUSUAL_ENTRY,
             f"Another rule chain named {chain.name!r} ({chain.id}) writes to {topics}; it is left alone.",
         )
+
+
+def _part(chain: RuleChain, ways: list[str]) -> ForwardingPart:
+    state = PartState.ROOT if chain.root else PartState.ACTIVE if ways else PartState.SUSPENDED
+    return ForwardingPart(RULE_CHAIN, chain.id, chain.name, state, ", ".join(ways), chain.is_system)
 
 
 def _is_known(metadata: Metadata, chain: RuleChain) -> bool:

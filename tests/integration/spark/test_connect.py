@@ -1,4 +1,4 @@
-"""The data source over Spark Connect. Its client needs packages that the project does not: without them, nothing to test."""
+"""The data source over Spark Connect."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from pacifictool.spark import register
 from pacifictool.spark.login import PlatformLogin
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.timeout(600)]
-for package in ("grpc", "grpc_status", "google.rpc", "zstandard"):
-    pytest.importorskip(package)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pacifictool.local.client_login import with_sandbox_login
+from pacifictool.local.client_login import at_running_sandbox, with_sandbox_login
 from pacifictool.local.daemon import write_state
 from pacifictool.runtime.own_folder import SANDBOX, claim
-from pacifictool.settings import Settings, Sources, resolve
+from pacifictool.settings import RUNNING_SANDBOX, Settings, Sources, resolve
 
 PORT = 29092
 
@@ -72,6 +72,41 @@ def test_a_sandbox_that_is_none_of_ours_or_asks_for_nothing_gives_no_login(
         monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
     given = settings(tmp_path, f"localhost:{PORT}")
     assert with_sandbox_login(given, folder) == given
+
+
+def unconfigured(tmp_path: Path, **flags: str) -> Settings:
+    return resolve(Sources(flags, {}, tmp_path, tmp_path / "none.toml", lambda: ""))
+
+
+def test_without_any_address_the_running_sandbox_is_used(folder: Path, tmp_path: Path) -> None:
+    found = at_running_sandbox(unconfigured(tmp_path), folder)
+    assert found.origin("url") is RUNNING_SANDBOX
+    assert (found.url, str(found.mqtt), found.kafka.bootstrap) == (
+        "http://127.0.0.1:1",
+        "mqtt://127.0.0.1:2",
+        f"127.0.0.1:{PORT}",
+    )
+    assert found.platform_kafka == found.kafka.bootstrap
+    assert with_sandbox_login(found, folder).kafka.config["sasl.password"] == "secret"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"url": "http://localhost:8080"}, {"mqtt": "localhost:1883"}, {"kafka": "localhost:9092"}, {"url": "http://a.b"}],
+    ids=str,
+)
+def test_one_configured_address_is_enough_to_leave_the_sandbox_alone(
+    folder: Path, tmp_path: Path, flags: dict[str, str]
+) -> None:
+    given = unconfigured(tmp_path, **flags)
+    assert at_running_sandbox(given, folder) == given
+
+
+def test_a_sandbox_that_ended_is_not_used(folder: Path, tmp_path: Path) -> None:
+    state = folder / "sandbox.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "process_created": 1.0}))
+    given = unconfigured(tmp_path)
+    assert at_running_sandbox(given, folder) == given
 
 
 def test_files_of_a_login_are_for_this_user_only_whatever_the_umask(tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def test_data_that_flows_from_end_to_end() -> None:
             "Readings reach the Kafka topic, but the job has stopped",
         ),
         (
+            {"job": replace(JOB, is_starting=True)},
+            VerdictCode.JOB_STARTING,
+            "The job is starting: Spark takes some seconds",
+        ),
+        (
             {"platform": replace(PLATFORM, analytics=zones(STALE)), "job": NO_JOB, "lag": None},
             VerdictCode.NO_RESULTS,
             "Readings reach the Kafka topic, but no mean comes back",
