@@ -34,12 +34,14 @@ NOT_ALWAYS: dict[str, str] = {
 
 
 def commands() -> Iterator[str]:
-    """Every command that is not a group."""
+    """Every command that does something: a group by itself does not, unless it is one that is called without another."""
     root: Any = typer.main.get_command(app)
     for name in COMMANDS:
         command: Any = root.get_command(None, name)
         below = getattr(command, "commands", None)
-        yield from [name] if below is None else [f"{name} {inner}" for inner in below]
+        if below is None or command.invoke_without_command:
+            yield name
+        yield from (f"{name} {inner}" for inner in below or ())
 
 
 def fields(part: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
