@@ -41,6 +41,11 @@ def problems_of(command: str, document: Any) -> list[str]:
     ]
 
 
+def assert_described(command: str, document: Any) -> None:
+    """For a document that a test makes without the command, with what a command prints rarely."""
+    assert problems_of(command, json.loads(json.dumps(document))) == []
+
+
 @cache
 def _validator(command: str, is_error: bool) -> Any:
     """For the result or the error alone: that neither of both matches would say little about why."""
