@@ -112,6 +112,7 @@ bench-data-source: install ## Spark reads a million points, against a loop by ha
 
 bench-functions: install ## 1,000 groups of 100 readings through a function on Spark's workers
 	$(BIN)/python -m benchmarks.functions
+	$(BIN)/python -m benchmarks.functions_live
 
 bench-fleet-e2e: install ## 1,000 turbines x 10 Hz for 5 minutes: is every reading in the topic?
 	$(BIN)/python benchmarks/end_to_end.py

@@ -156,7 +156,7 @@ def _once(session: CliSession, collector: Collector, choice: Choice) -> None:
 
     with session.reporter.task("Collecting"):
         collector.wait_until_polled(session.stop, times=2)
-    collector.raise_refusal()
+    collector.raise_failure()
     snapshot = collector.snapshot()
     shown = _limited(choice)
     session.output.emit(
@@ -184,7 +184,7 @@ def _follow(session: CliSession, collector: Collector, pause: float, seconds: fl
         return
     collector.wait_until_polled(session.stop, seconds=_FIRST_VIEW_SECONDS)
     while True:
-        collector.raise_refusal()
+        collector.raise_failure()
         snapshot = collector.snapshot()
         if output.as_json:
             output.write_document(snapshot.as_document(history=1, choice=choice), indent=None)
@@ -218,5 +218,5 @@ def _serve(
             webbrowser.open(server.url)
         deadline = None if seconds is None else monotonic() + seconds
         while not session.stop.wait(0.2) and (deadline is None or monotonic() < deadline):
-            collector.raise_refusal()
+            collector.raise_failure()
             server.check()

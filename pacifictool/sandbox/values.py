@@ -134,6 +134,8 @@ def json_value(value: Value) -> Any:
 
 def java_text(value: Value) -> str:
     """The value as the platform prints it: "31", "1.23456789E7", "true"."""
+    if type(value) is float:  # what nearly all are
+        return java_double(value)
     if isinstance(value, str):
         return value
     if value is True:
@@ -147,12 +149,11 @@ def java_text(value: Value) -> str:
 
 def java_double(number: float) -> str:
     """Java's Double.toString (shortest digits, as since Java 19)."""
-    if number != number or math.isinf(number):  # noqa: PLR0124 - the fastest test for NaN
-        return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
-    size = abs(number)
-    if 1e-3 <= size < 1e7 or size == 0:
+    if 1e-3 <= abs(number) < 1e7 or number == 0:
         # Python switches to an exponent below 1e-4 and above 1e16 only, so this is plain decimal with a point.
         return repr(number)
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
     sign, digits, exponent = _decompose(number)
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{exponent}"
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final, Self
 
 from pacifictool.analytics.state.fitting import WantedJob
-from pacifictool.errors import AuthenticationFailed, PacificToolError
+from pacifictool.errors import AuthenticationFailed
 from pacifictool.rest import Platform
 from pacifictool.scenario import Scenario
 from pacifictool.settings import KafkaEndpoint, MqttEndpoint
@@ -87,7 +87,7 @@ class Collector:
         self._counts: dict[CountedWindow, int] = {}
         self._joined: PlatformState | None = None
         """The platform with the numbers of readings; None: not joined since the last poll."""
-        self._refusal: PacificToolError | None = None
+        self._failure: Exception | None = None
         self._polls = dict.fromkeys(("platform", "alarms", "topic", "job"), 0)
         self._polled = threading.Condition()
         self._closed = threading.Event()
@@ -136,15 +136,16 @@ class Collector:
         """Returns when every part was polled `times` times, or `stop` is set, or after `seconds`."""
         deadline = monotonic() + seconds
         with self._polled:
-            while min(self._polls.values()) < times and not stop.is_set() and self._refusal is None:
+            while min(self._polls.values()) < times and not stop.is_set() and self._failure is None:
                 if monotonic() >= deadline:
                     return
                 self._polled.wait(0.1)
 
-    def raise_refusal(self) -> None:
-        """Raises AuthenticationFailed when the platform refused the login; it is then not polled again."""
-        if self._refusal is not None:
-            raise self._refusal
+    def raise_failure(self) -> None:
+        """Raises AuthenticationFailed when the platform refused the login, and whatever ended a thread: nothing is
+        polled after that."""
+        if self._failure is not None:
+            raise self._failure
 
     def snapshot(self) -> Snapshot:
         """The newest known state of all parts."""
@@ -170,9 +171,12 @@ class Collector:
         )
 
     def _keep_polling(self, name: str, poll: Callable[[], None], seconds: float) -> None:
-        while not self._closed.is_set() and self._refusal is None:
+        while not self._closed.is_set() and self._failure is None:
             started = monotonic()
-            poll()
+            try:
+                poll()
+            except Exception as error:  # noqa: BLE001 - `raise_failure` raises it where it can be told
+                self._failure = error
             with self._polled:
                 self._polls[name] += 1
                 self._polled.notify_all()
@@ -182,7 +186,7 @@ class Collector:
         try:
             state = self._platform_poller.poll()
         except AuthenticationFailed as error:
-            self._refusal = error
+            self._failure = error
             state = PlatformState(self._platform.url, unknown=error.message)
         with self._polled:
             if state.unknown is not None:
@@ -199,7 +203,7 @@ class Collector:
         try:
             state = self._alarm_poller.poll(entities) if entities else AlarmsState(unknown=reason)
         except AuthenticationFailed as error:
-            self._refusal = error
+            self._failure = error
             state = AlarmsState(unknown=error.message)
         with self._polled:
             self._alarms = state if state.unknown is None else replace(self._alarms, unknown=state.unknown)

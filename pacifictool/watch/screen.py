@@ -68,7 +68,7 @@ class Screen:
     ) -> None:
         due, drawn_for = 0.0, self._console.size
         while not stop.is_set() and (deadline is None or monotonic() < deadline):
-            collector.raise_refusal()
+            collector.raise_failure()
             if monotonic() >= due or self._console.size != drawn_for:
                 # Until every part has responded once, each response is shown immediately.
                 due = monotonic() + (interval_seconds if collector.has_polled_all else _POLL_SECONDS)

@@ -118,22 +118,25 @@ def metadata_text(value: Value) -> str:
 
 def dump(document: Any) -> str:
     """JSON without spaces, doubles as Java prints them: `31.0`, `1.0E-7`."""
-    if type(document) is dict and all(type(value) is not float for value in document.values()):
-        plain = not any(isinstance(value, dict | list) for value in document.values())
-        if plain:
-            return _encode(document)
-    return _dump(document)
-
-
-def _dump(document: Any) -> str:
     if type(document) is dict:
-        return "{" + ",".join(f"{_encode(str(key))}:{_dump(value)}" for key, value in document.items()) + "}"
+        if _is_plain(document):
+            return _encode(document)
+        return "{" + ",".join(f"{_encode(str(key))}:{dump(value)}" for key, value in document.items()) + "}"
     if type(document) is list:
-        return "[" + ",".join(map(_dump, document)) + "]"
+        # A page of telemetry has a thousand of them: at once, they take a third of the time.
+        if all(type(each) is dict and _is_plain(each) for each in document):
+            return _encode(document)
+        return "[" + ",".join(map(dump, document)) + "]"
     if type(document) is float:
         text = java_double(document)
         return text if math.isfinite(document) else f'"{text}"'
     return _encode(document)
 
 
+def _is_plain(document: dict[str, Any]) -> bool:
+    """Whether Python prints it as Java does: without doubles and objects."""
+    return not any(type(value) in _NOT_PLAIN for value in document.values())
+
+
+_NOT_PLAIN = (float, dict, list)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

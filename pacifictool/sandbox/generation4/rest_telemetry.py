@@ -6,6 +6,7 @@ docs/servers/4.x.md#telemetry-over-rest, docs/servers/4.x.md#attributes-over-res
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -90,7 +91,8 @@ class TelemetryController4(TelemetryController):
             else:
                 points = self._buckets(entity, key, start, end, interval, aggregation)
             if points:
-                document[key] = [_shown(point, strict=strict) for point in points]
+                show: Callable[[Value], Any] = json_value if strict else _text
+                document[key] = [{"ts": ts, "value": show(value)} for ts, value in points]
         return json_response(document)
 
     def _buckets(self, entity: Entity, key: str, start: int, end: int, interval: int, aggregation: str) -> list[Point]:
@@ -217,7 +219,7 @@ def _shown(point: Point, *, strict: bool) -> dict[str, Any]:
 
 
 def _text(value: Value) -> str:
-    return metadata_text(value) if isinstance(value, bool) else java_text(value)
+    return metadata_text(value) if value is True or value is False else java_text(value)
 
 
 def _attribute_values(body: bytes) -> Values:

@@ -19,6 +19,8 @@ from pacifictool.settings import KafkaEndpoint, Secret
 from pacifictool.watch import platform as platform_module
 from pacifictool.watch.collector import Collector, WatchTarget
 from pacifictool.watch.model import GroupView, Snapshot
+from pacifictool.watch.states import WatchedTopicState
+from pacifictool.watch.topic import TopicPoller
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.support.command_line import variables_of
 from tests.support.job_folders import write_job
@@ -177,8 +179,20 @@ def test_a_refused_login_is_not_retried(sandbox: SandboxProcess, make_collector:
     with Platform(Session(sandbox.url, "tenant@thingsboard.org", Secret("wrong"), retry=NO_RETRY)) as platform:
         collector = make_collector(platform=platform)
         with pytest.raises(AuthenticationFailed):
-            collector.raise_refusal()
+            collector.raise_failure()
         assert not collector.snapshot().ok
+
+
+def test_a_defect_in_a_thread_is_raised_and_not_silent(
+    platform: Platform, make_collector: MakeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poll(_self: TopicPoller) -> WatchedTopicState:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(TopicPoller, "poll", poll)
+    collector = make_collector(platform=platform)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        collector.raise_failure()
 
 
 def test_the_job_on_this_machine_reports_readings_lag_and_invalid_records(
