@@ -34,7 +34,7 @@ def alarm_lines(snapshot: Snapshot, width: int, rows: int | None) -> list[Render
             return [styled(label, (none, "dim"))] if rows != 0 else []
         # The platform's own failure is shown once.
         is_known = state.unknown == snapshot.platform.unknown
-        return [styled(label, ("unknown" if is_known else f"unknown, because {state.unknown}", "dim"))]
+        return [styled(label, ("unknown" if is_known else f"unknown. {state.unknown}", "dim"))]
     if rows == 0:
         first = state.alarms[0].info.severity
         return [styled(label, (state.summary, STYLES[first]))]

@@ -143,7 +143,7 @@ def _reasons(snapshot: Snapshot) -> list[RenderableType]:
     """Why something is unknown: each reason once, at the first hop that has it."""
     first = {hop.unknown: hop.title for hop in reversed(snapshot.hops) if hop.unknown is not None}
     return [
-        styled((f"{title}: unknown, because ", "magenta"), reason) for reason, title in reversed(list(first.items()))
+        styled((f"{title}: unknown. ", "magenta"), reason) for reason, title in reversed(list(first.items()))
     ]
 
 

@@ -232,7 +232,7 @@ def test_a_low_terminal_has_one_line_about_alarms() -> None:
 def test_a_terminal_without_alarms() -> None:
     assert "Alarms  none active" in drawn(AlarmsState())
     assert "Alarms  none found so far" in drawn(AlarmsState(pending="5 of 9 so far"))
-    assert "Alarms  unknown, because it is late" in drawn(AlarmsState(unknown="it is late"))
+    assert "Alarms  unknown. It is late." in drawn(AlarmsState(unknown="It is late."))
     down = replace(snapshot(AlarmsState(unknown="down")), platform=PlatformState("url", unknown="down"))
     out = StringIO()
     Console(out, colour=False, width=120).print(view(down, width=120))
