@@ -66,14 +66,14 @@ class OutputSchema:
 
 @cache
 def output_schemas() -> dict[str, OutputSchema]:
-    """All schemas by command, in the order of their names."""
+    """All schemas by command, in their alphabetical order."""
     found = {}
-    for path in sorted(_folder().iterdir(), key=lambda path: path.name):
+    for path in _folder().iterdir():
         if path.name != f"{SHARED}.json":
             source = json.loads(path.read_text(encoding="utf-8"))
             command = source["title"].removeprefix("pacifictool ")
             found[command] = OutputSchema(command, source)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _folder() -> Any:
