@@ -38,7 +38,7 @@ FUNCTION = """
 def score(readings, window, history):
     mean, spread = readings["t"].mean(), readings["t"].std()
     worst = ((readings["t"] - mean) / spread).abs().max()
-    return {"mean": mean, "spread": spread, "worst": worst, "count": len(readings)}
+    return {"mean": mean, "spread": spread, "worst": worst, "n": len(readings)}
 """
 _KINDS = {"function_child": "functions", "pyspark.daemon": "workers", "SparkSubmit": "JVM", "kafka.Kafka": "broker"}
 
