@@ -36,8 +36,10 @@ JSON document, for failures as well:
 ```
 
 `kind` is stable, and `help` is its entry in [troubleshooting](troubleshooting.md); `details`, if present, are facts for
-scripts. Without a terminal, progress is shown as plain lines instead of bars. For a mistyped command, option or choice,
-the hint suggests similar ones.
+scripts. `pacifictool schema COMMAND` prints the [JSON Schema](json-output.md) of a command's document.
+
+Without a terminal, progress is shown as plain lines instead of bars. For a mistyped command, option or choice, the hint
+suggests similar ones.
 
 Names and other text from servers are shown as data: invisible characters and control characters appear as escapes such
 as `\\x9b`. In JSON, every text is exact.
@@ -60,6 +62,7 @@ COMPLETION = """\
 
 FURTHER_VARIABLES = {
     "PACIFICTOOL_OUTPUT": "`--output`",
+    "PACIFICTOOL_LOG_FORMAT": "`--log-format`",
     "PACIFICTOOL_TOKEN": "`simulate --token`",
     "MQTT_HOST": "host of `--mqtt`, if that is not given",
     "MQTT_PORT": "port of `--mqtt`, if that is not given",

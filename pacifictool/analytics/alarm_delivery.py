@@ -105,6 +105,11 @@ class AlarmDelivery:
         """Why alarms cannot be sent at the moment."""
         return self._retries.failure
 
+    @property
+    def failed_attempts(self) -> int:
+        """Attempts that failed since the start."""
+        return self._retries.failed_attempts
+
     def deliver_due(self, until_ms: int | None, stop: threading.Event) -> None:
         """Derives alarms from every window that ends at or before `until_ms` (None: all), and sends what changed.
 

@@ -37,11 +37,11 @@ class CountingLoop:
         available_now: bool,
         halt: threading.Event,
         translated: Callable[[Exception], BaseException],
-        looked: Callable[[Mapping[int, int] | None], None],
+        looked: Callable[[Mapping[int, int] | None, str | None], None],
         reporter: Reporter,
     ) -> None:
         """`translated` turns an error of Spark into one of this package's. `looked` gets the topic's ends by partition
-        after each look at it, or None when Kafka does not respond."""
+        after each look at it, or None and the reason when Kafka does not respond."""
         self._processor = processor
         self._clock = clock
         self._slides_ms = slides_ms
@@ -83,13 +83,13 @@ class CountingLoop:
             self._wait_out(failure)
             return None
         self._failures = 0
-        self._looked(plan.ends)
+        self._looked(plan.ends, None)
         return more
 
     def _wait_out(self, error: KafkaUnreachable) -> None:
         self._failures += 1
         seconds = _BACKOFF.seconds(self._failures)
-        self._looked(None)
+        self._looked(None, error.message)
         self._reporter.detail(f"{error.message} Trying again in {seconds:.0f} s.")
         self._halt.wait(seconds)
 

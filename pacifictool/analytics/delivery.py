@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -52,6 +53,8 @@ class Delivery:
         self._retries = Retries("results", reporter=reporter, give_up_after=give_up_after, jitter=jitter)
         self.posted = 0
         """Windows whose results were accepted since the start."""
+        self.delivered_at: float | None = None
+        """When results were last accepted, in seconds since the epoch."""
         self.last_posted: tuple[WindowResult, ...] = ()
         """The results of the last acknowledged chunk, at most ten, newest last."""
 
@@ -59,6 +62,11 @@ class Delivery:
     def failure(self) -> str | None:
         """Why results cannot be delivered at the moment."""
         return self._retries.failure
+
+    @property
+    def failed_attempts(self) -> int:
+        """Attempts that failed since the start."""
+        return self._retries.failed_attempts
 
     def deliver_due(self, until_ms: int | None, stop: threading.Event) -> int:
         """Delivers every window that ends at or before `until_ms` (None: all). Returns how many were accepted.
@@ -189,6 +197,7 @@ class Delivery:
     def _note(self, callback: StoreCallback) -> None:
         if callback.accepted_results:
             self.posted += callback.delivered
+            self.delivered_at = time.time()
             newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.entity))[-10:]
             self.last_posted = tuple(newest)
         for entity, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:

@@ -14,7 +14,7 @@ from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.counting import CountingLoop
 from pacifictool.analytics.engine.reader import BatchReader
 from pacifictool.analytics.engine.spark import SparkRuntime
-from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker, summary_of
+from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker, gained_since, summary_of
 from pacifictool.analytics.planner import Planner
 from pacifictool.analytics.run import JobRun, MakeRunner, prepare_run
 from pacifictool.analytics.sinks.base import Sink
@@ -46,10 +46,11 @@ class AggregationJob:
         reporter: Reporter = SILENT,
         progress: Callable[[JobProgress], None] | None = None,
         runtime: SparkRuntime | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
         """`functions` makes what calls the functions of the rules, `alarms` is where alarms go; each is needed where
         the rules have some. `progress` is called twice a second from the thread of `run`. `runtime`: a Spark to use and
-        leave running.
+        leave running. `tracker` collects what happens, for whoever looks at it from the outside.
 
         Sink and target of alarms are closed by whoever made them. Raises SettingsError.
         """
@@ -66,7 +67,8 @@ class AggregationJob:
         self._reporter = reporter
         self._progress = progress
         self._runtime = runtime
-        self._tracker = Tracker()
+        self._tracker = tracker or Tracker()
+        self._before: Mapping[str, int] = {}
         self._reported: set[str] = set()
         self._ending = threading.Event()
         """Set when the run ends: nothing waits for a lock any more."""
@@ -88,7 +90,7 @@ class AggregationJob:
             gives_up=lambda: stop.is_set() or ending.is_set(),
             reporter=self._reporter,
         ) as checkpoint:
-            before = checkpoint.store.counters()
+            before = self._before = checkpoint.store.counters()
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
                 self._tracker.phase = "waiting for the topic"
@@ -97,9 +99,13 @@ class AggregationJob:
                     stop,
                     self._reporter,
                     waits=bool(checkpoint.store.next_offsets()),
+                    failed=self._tracker.failed,
                 )
                 if topic is None:
                     return self._summary(checkpoint, before, "stop")
+                self._tracker.counted_before(
+                    (checkpoint.store.starting_offsets() or {}) | checkpoint.store.next_offsets()
+                )
                 self._tracker.phase = "starting"
                 if not _started(runtime, stop, keep=runtime is self._runtime):
                     return self._summary(checkpoint, before, "stop")
@@ -208,6 +214,7 @@ class AggregationJob:
         """Raises AggregationError when Spark's Java process has ended; says when a cluster has nobody to do the work,
         which Spark only writes into its log."""
         now = time.monotonic()
+        run.runtime.bound_logs()
         try:
             has_executors = run.runtime.has_executors()
         except (Py4JError, OSError) as error:
@@ -216,14 +223,16 @@ class AggregationJob:
             raise run.translated(OSError("it has ended"))
         if has_executors:
             if self._alone_reported:
+                self._tracker.idle = None
                 self._reporter.info("The cluster does the work now.")
             self._alone_since, self._alone_reported = None, False
             return
         self._alone_since = self._alone_since or now
         if now - self._alone_since >= _ALONE_SECONDS and not self._alone_reported:
             self._alone_reported = True
+            self._tracker.idle = f"No executor has taken the work for {_ALONE_SECONDS:.0f} s."
             self._reporter.warning(
-                f"No executor has taken the work for {_ALONE_SECONDS:.0f} s. Has the cluster a worker with free cores "
+                f"{self._tracker.idle} Has the cluster a worker with free cores "
                 "and memory (--conf spark.executor.memory=512m asks for less), and can it reach this machine?"
             )
 
@@ -278,6 +287,10 @@ class AggregationJob:
                 function_failures=sum(each.failures for each in run.evaluators),
                 last_function_failure=last_failure,
                 alarms=run.view.alarm_counts().active if alarms is not None else 0,
+                gained=gained_since(run.view, self._before),
+                failed_attempts=delivery.failed_attempts + (alarms.failed_attempts if alarms is not None else 0),
+                delivered_at=delivery.delivered_at,
+                state_bytes=run.view.bytes_on_disk,
             )
         )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pacifictool.analytics.batches import BatchReport
 from pacifictool.analytics.state.queries import InvalidRecord, StateQueries
@@ -16,6 +17,8 @@ from pacifictool.analytics.state.schema import INVALID
 from pacifictool.analytics.windows import WindowResult
 
 _RATE_SECONDS = 10.0
+BATCH_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds of the buckets for how long a batch took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,19 @@ class JobProgress:
     last_function_failure: str | None = None
     alarms: int = 0
     """Alarms that are active at present."""
+    gained: Mapping[str, int] = field(default_factory=dict)
+    """Counters of the state store (see StateQueries.counters), as far as they have grown since the start."""
+    failed_attempts: int = 0
+    """Attempts to deliver results or alarms that failed."""
+    delivered_at: float | None = None
+    """When the target last accepted results, in seconds since the epoch; None: not since the start."""
+    state_bytes: int = 0
+    """Size of the state store's files."""
+
+    @property
+    def invalid(self) -> dict[str, int]:
+        """Number of invalid records by reason."""
+        return invalid_by_reason(self.gained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,19 @@ class JobSummary:
         return asdict(self)
 
 
+@dataclass(slots=True)
+class BatchDurations:
+    """How long batches took, as a histogram."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BATCH_SECONDS) + 1))
+    """By bucket, the one beyond the last bound at the end."""
+    total: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BATCH_SECONDS, seconds)] += 1
+        self.total += seconds
+
+
 @dataclass
 class Tracker:
     """Collects the facts behind JobProgress and JobSummary. Thread-safe."""
@@ -104,6 +133,17 @@ class Tracker:
     applied: dict[int, int] = field(default_factory=dict)
     """By partition: the offset up to which the topic is counted."""
     topic_ends: Mapping[int, int] | None = None
+    failure: str | None = None
+    """Why nothing can be counted at the moment."""
+    idle: str | None = None
+    """Why nobody works on what is to be counted."""
+    durations: BatchDurations = field(default_factory=BatchDurations)
+    looked_at: float | None = None
+    """When Kafka last said where the topic ends, in seconds since the epoch."""
+    counted_at: float | None = None
+    """When a batch was last applied, in seconds since the epoch."""
+    active_at: float = field(default_factory=time.monotonic)
+    """When the job last looked at the topic or applied a batch; by the monotonic clock."""
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -115,6 +155,8 @@ class Tracker:
             self.rejected.update(report.invalid)
             self.last_invalid = report.last_invalid or self.last_invalid
             self.applied = dict(report.ends)
+            self.durations.add(report.seconds)
+            self.counted_at, self.active_at = time.time(), time.monotonic()
             self._recent.append((time.monotonic(), report.records))
 
     @property
@@ -126,10 +168,14 @@ class Tracker:
         """Since the job first looked at the topic: Spark's start does not count."""
         return 0.0 if self.reading_since is None else time.monotonic() - self.reading_since
 
-    def looked(self, ends: Mapping[int, int] | None) -> None:
-        """Notes where the topic ends; None: Kafka does not respond."""
+    def looked(self, ends: Mapping[int, int] | None, failure: str | None = None) -> None:
+        """Notes where the topic ends; None: Kafka does not respond, for the reason `failure`."""
         self.reading_since = self.reading_since or time.monotonic()
         self.topic_ends = ends
+        self.failure = failure
+        self.active_at = time.monotonic()
+        if ends is not None:
+            self.looked_at = time.time()
         if self.phase != "stopping":
             self.phase = "running" if ends is not None else "waiting for Kafka"
 
@@ -141,20 +187,47 @@ class Tracker:
                 self._recent.popleft()
             return sum(records for _, records in self._recent) / max(1e-3, min(_RATE_SECONDS, now - self.started_at))
 
+    def counted_before(self, offsets: Mapping[int, int]) -> None:
+        """Notes from where the job goes on, by partition, so that its lag is known before its first batch."""
+        with self._lock:
+            self.applied = dict(offsets)
+
+    def failed(self, failure: str | None) -> None:
+        """Notes why the job cannot start to count; None: it can."""
+        self.failure = failure
+
     @property
     def lag(self) -> int | None:
+        by_partition = self.lag_by_partition
+        return sum(by_partition.values()) if by_partition else None
+
+    @property
+    def lag_by_partition(self) -> dict[int, int]:
+        """Records that are not counted yet; empty when that is not known."""
         with self._lock:
             if self.topic_ends is None or not self.applied:
-                return None
-            return sum(max(0, end - self.applied.get(part, 0)) for part, end in self.topic_ends.items())
+                return {}
+            return {part: max(0, end - self.applied.get(part, 0)) for part, end in sorted(self.topic_ends.items())}
+
+
+def gained_since(store: StateQueries, before: Mapping[str, int]) -> dict[str, int]:
+    """How much the store's counters have grown since they were `before`."""
+    return {name: value - before.get(name, 0) for name, value in store.counters().items()}
+
+
+def invalid_by_reason(gained: Mapping[str, int]) -> dict[str, int]:
+    """Of counters of the store, those of invalid records."""
+    return {
+        name.removeprefix(INVALID): number for name, number in gained.items() if name.startswith(INVALID) and number
+    }
 
 
 def summary_of(
     store: StateQueries, before: Mapping[str, int], tracker: Tracker, *, folder: Path, stopped_by: str
 ) -> JobSummary:
     """What a run did. `before`: the store's counters when it began."""
-    gained = {name: value - before.get(name, 0) for name, value in store.counters().items()}
-    invalid = {name.removeprefix(INVALID): n for name, n in gained.items() if name.startswith(INVALID) and n}
+    gained = gained_since(store, before)
+    invalid = invalid_by_reason(gained)
     valid, failures = gained.get("valid", 0), gained.get("function_failures", 0)
     alarms = store.alarm_counts()
     return JobSummary(

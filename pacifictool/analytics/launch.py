@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -135,16 +135,27 @@ def function_runner(rules: RecordRules, endpoint: KafkaEndpoint, topic: str, rep
 
 @contextmanager
 def open_sink(
-    kind: SinkKind, options: SinkOptions, checkpoint: Path, *, stop: threading.Event, reporter: Reporter = SILENT
+    kind: SinkKind,
+    options: SinkOptions,
+    checkpoint: Path,
+    *,
+    stop: threading.Event,
+    reporter: Reporter = SILENT,
+    failed: Callable[[str | None], None] = lambda _failure: None,
 ) -> Iterator[Sink]:
     """The sink of the job with this checkpoint, closed at the end.
 
-    A job that has run before waits until its platform is available. Raises Interrupted when `stop` is set meanwhile,
+    A job that has run before waits until its platform is available; `failed` gets why, see `wait_until_reachable`.
+    Raises Interrupted when `stop` is set meanwhile,
     and PacificToolError.
     """
     with ExitStack() as opened:
         sink = wait_until_reachable(
-            lambda: opened.enter_context(kind.open(options)), stop, reporter, waits=has_begun(checkpoint)
+            lambda: opened.enter_context(kind.open(options)),
+            stop,
+            reporter,
+            waits=has_begun(checkpoint),
+            failed=failed,
         )
         if sink is None:
             raise Interrupted
@@ -153,7 +164,14 @@ def open_sink(
 
 @contextmanager
 def open_alarms(
-    sink: str, options: SinkOptions, rules: RecordRules, checkpoint: Path, *, stop: threading.Event, reporter: Reporter
+    sink: str,
+    options: SinkOptions,
+    rules: RecordRules,
+    checkpoint: Path,
+    *,
+    stop: threading.Event,
+    reporter: Reporter,
+    failed: Callable[[str | None], None] = lambda _failure: None,
 ) -> Iterator[AlarmTarget | None]:
     """Where the alarms of these rules go: to the platform, whatever the sink is, or with the screen as sink to the
     screen, too. None: the rules raise none.
@@ -170,6 +188,6 @@ def open_alarms(
         with closing(target):
             if rules.alarms and sink != "rest":
                 waits = has_begun(checkpoint)
-                if wait_until_reachable(target.platform, stop, reporter, waits=waits) is None:
+                if wait_until_reachable(target.platform, stop, reporter, waits=waits, failed=failed) is None:
                     raise Interrupted
             yield target

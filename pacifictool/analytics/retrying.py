@@ -37,6 +37,8 @@ class Retries:
         self._since: float | None = None
         self.failure: str | None = None
         """Why nothing can be delivered at the moment."""
+        self.failed_attempts = 0
+        """Since the start."""
 
     def succeeded(self, target: str) -> None:
         """Nothing fails any more."""
@@ -51,6 +53,7 @@ class Retries:
         if self._since is None or progress:
             self._since, self._failures = now, 0
         self._failures += 1
+        self.failed_attempts += 1
         self.failure = failure.message
         if self._give_up_after is not None and now - self._since >= self._give_up_after:
             raise DeliveryAbandoned(

@@ -17,21 +17,29 @@ Found = TypeVar("Found")
 
 
 def wait_until_reachable(
-    attempt: Callable[[], Found], stop: threading.Event, reporter: Reporter, *, waits: bool
+    attempt: Callable[[], Found],
+    stop: threading.Event,
+    reporter: Reporter,
+    *,
+    waits: bool,
+    failed: Callable[[str | None], None] = lambda _failure: None,
 ) -> Found | None:
     """What `attempt` returns, as soon as Kafka and the platform respond; None when `stop` was set before.
 
     Without `waits`, for a first start, nothing is waited out: a mistyped address is reported at once. Nor are other
-    errors, a refused login among them.
+    errors, a refused login among them. `failed` gets why it waits, and None once it need not.
     """
     failures = 0
     while True:
         try:
-            return attempt()
+            found = attempt()
+            failed(None)
+            return found
         except (KafkaUnreachable, PlatformUnreachable) as error:
             if not waits:
                 raise
             failures += 1
+            failed(error.message)
             seconds = _BACKOFF.seconds(failures)
             reporter.warning(f"{error.message} Trying again in {seconds:.0f} s.")
         if stop.wait(seconds):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
-from pacifictool.cli.options import CheckpointOption, parse_key_values, seconds_option
+from pacifictool.cli.options import CheckpointOption, MetricsOption, parse_key_values, seconds_option
+from pacifictool.cli.running import marked_as, serving_metrics
 from pacifictool.errors import UsageError
 from pacifictool.mqtt import ANALYTICS_GATEWAY
 from pacifictool.private_files import private_files
@@ -19,8 +21,11 @@ from pacifictool.private_files import private_files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from prometheus_client.core import Metric
+
     from pacifictool.analytics.config import JobConfig
     from pacifictool.analytics.job_progress import JobProgress, JobSummary
+    from pacifictool.analytics.monitor import JobMonitor
     from pacifictool.cli.context import CliSession
 
 app, command = command_app(
@@ -87,6 +92,7 @@ def aggregate(
         str | None,
         typer.Option(metavar="TIME", help="Stop if nothing could be delivered for this time. (default: never)"),
     ] = None,
+    metrics: MetricsOption = None,
     memory: Annotated[str, typer.Option(metavar="SIZE", help="Heap of Spark's driver, for example 1g.")] = "1g",
     conf: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A Spark property; repeatable.")] = None,
 ) -> None:
@@ -129,35 +135,55 @@ def aggregate(
         gateway_device=gateway_device or ANALYTICS_GATEWAY,
         result_topic=result_topic,
     )
-    config = JobConfig(
-        kafka=session.settings.kafka,
-        topic=rules.forwarding.topic,
-        rules=rules,
-        checkpoint=(checkpoint or session.job_folders.default(sink, kind.target(options), only=only or ())).absolute(),
-        spark=spark_settings(
-            session.settings,
-            session.environment.environ,
-            cache_dir=session.environment.cache_dir,
-            master=master,
-            memory=memory,
-            conf=spark_conf,
-            functions=len(rules.functions),
+    folder = (checkpoint or session.job_folders.default(sink, kind.target(options), only=only or ())).absolute()
+    with ExitStack() as opened:
+        # A port in use is reported, and probes get a response, before anything is downloaded or started.
+        facts = {"topic": rules.forwarding.topic, "sink": sink, "checkpoint": str(folder)}
+        monitor = opened.enter_context(_watched(session, metrics, facts))
+        config = JobConfig(
+            kafka=session.settings.kafka,
+            topic=rules.forwarding.topic,
+            rules=rules,
+            checkpoint=folder,
+            spark=spark_settings(
+                session.settings,
+                session.environment.environ,
+                cache_dir=session.environment.cache_dir,
+                master=master,
+                memory=memory,
+                conf=spark_conf,
+                functions=len(rules.functions),
+                reporter=reporter,
+            ),
+            starting_offsets=starting_offsets,
+            duration=seconds,
+            available_now=available_now,
+            give_up_after=give_up_seconds,
+        )
+        task = opened.enter_context(reporter.task("Aggregating", unit="records"))
+
+        def show(progress: JobProgress) -> None:
+            monitor.note(progress)
+            task.update(completed=progress.records, note=_describe(progress))
+
+        stop, tracker = session.stop, monitor.tracker
+        target = opened.enter_context(
+            open_sink(kind, options, folder, stop=stop, reporter=reporter, failed=tracker.failed)
+        )
+        alarms = opened.enter_context(
+            open_alarms(sink, options, rules, folder, stop=stop, reporter=reporter, failed=tracker.failed)
+        )
+        opened.enter_context(session.winding_down_on_interrupt())
+        opened.enter_context(private_files())
+        summary = AggregationJob(
+            config,
+            target,
+            functions=functions,
+            alarms=alarms,
             reporter=reporter,
-        ),
-        starting_offsets=starting_offsets,
-        duration=seconds,
-        available_now=available_now,
-        give_up_after=give_up_seconds,
-    )
-    with (
-        _progress(session) as show,
-        open_sink(kind, options, config.checkpoint, stop=session.stop, reporter=reporter) as target,
-        open_alarms(sink, options, rules, config.checkpoint, stop=session.stop, reporter=reporter) as alarms,
-        session.winding_down_on_interrupt(),
-        private_files(),
-    ):
-        job = AggregationJob(config, target, functions=functions, alarms=alarms, reporter=reporter, progress=show)
-        summary = job.run(session.stop)
+            progress=show,
+            tracker=tracker,
+        ).run(stop)
     output.emit({"ok": True, **summary.as_document()}, lambda console: _render(console, summary, config))
     session.exit_if_interrupted()
 
@@ -178,10 +204,23 @@ def _default_sink(session: CliSession, checkpoint: Path | None, only: Sequence[s
 
 
 @contextmanager
-def _progress(session: CliSession) -> Iterator[Callable[[JobProgress], None]]:
-    """Shows the job's progress: one line that is updated in place, or a plain line now and then."""
-    with session.reporter.task("Aggregating", unit="records") as task:
-        yield lambda progress: task.update(completed=progress.records, note=_describe(progress))
+def _watched(session: CliSession, metrics: str | None, facts: Mapping[str, str]) -> Iterator[JobMonitor]:
+    """Shows the job with these facts to Prometheus, probes and `status` until the context ends; gives the monitor that
+    the job reports to. Raises UsageError or PortInUse for `metrics`."""
+    from pacifictool import __version__
+    from pacifictool.analytics.monitor import JobMonitor
+
+    monitor = JobMonitor()
+
+    def collect() -> Iterable[Metric]:
+        from pacifictool.analytics.job_metrics import job_metrics
+
+        return job_metrics(monitor, {**facts, "version": __version__})
+
+    with serving_metrics(session, metrics, collect, monitor.problem) as url:
+        known = {**facts, "since": time.time(), "metrics": url}
+        with marked_as(session, "job", lambda: {**known, **monitor.facts()}):
+            yield monitor
 
 
 def _describe(progress: JobProgress) -> str:

@@ -20,10 +20,11 @@ COMMANDS: Final = {
     "analytics": Entry(
         f"{_HERE}.analytics:app", "Write analytics of your own as Python functions, and try them without any server."
     ),
-    "rejects": Entry(f"{_HERE}.results:rejects_app", "Show the invalid records that the job kept."),
-    "report": Entry(f"{_HERE}.results:report_app", "Draw a run as a page or a picture."),
+    "rejects": Entry(f"{_HERE}.rejects:app", "Show, export, replay and expire the invalid records that the job kept."),
+    "report": Entry(f"{_HERE}.report:app", "Draw a run as a page or a picture."),
     "watch": Entry(f"{_HERE}.watch:app", "Watch the data move from device to asset, live."),
     "doctor": Entry(f"{_HERE}.doctor:app", "Check everything that a run needs."),
+    "status": Entry(f"{_HERE}.status:app", "Show the jobs and sandboxes that run on this machine."),
     "trace": Entry(f"{_HERE}.trace:app", "Follow one reading from device to asset."),
     "teardown": Entry(f"{_HERE}.provisioning:teardown_app", "Delete what the scenario describes."),
     "sandbox": Entry(f"{_HERE}.sandbox:app", "Run a local platform and Kafka broker."),
@@ -39,6 +40,7 @@ COMMANDS: Final = {
     "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
     "telemetry": Entry(f"{_HERE}.telemetry:app", "Show telemetry of a device or asset."),
+    "schema": Entry(f"{_HERE}.schema:app", "Print the JSON Schema of what a command prints with -o json."),
     "help": Entry(f"{_HERE}.show:help_app", "Print the troubleshooting entry that an error names."),
 }
 

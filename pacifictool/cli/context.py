@@ -6,7 +6,7 @@ import getpass
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pacifictool.settings import Settings, Sources
 
 OUTPUT_MODES = ("table", "json")
+LOG_FORMATS = ("text", "json")
 SANDBOX_FOLDER = "sandbox"
 """Name of the default folder for the sandbox's data, in the state folder."""
 ANNOUNCED_AFTER_SECONDS = 1.0
@@ -103,12 +104,16 @@ class CliSession:
     @property
     def draws_on_terminal(self) -> bool:
         """Whether progress is drawn on stderr."""
-        return self.environment.stderr_is_terminal and not self.flags.get("quiet")
+        return self.environment.stderr_is_terminal and not self.flags.get("quiet") and not self._logs_json
 
     @cached_property
     def reporter(self) -> Messages:
         """Where messages and progress go."""
         stderr, quiet = self.environment.stderr, bool(self.flags.get("quiet"))
+        if self._logs_json:
+            from pacifictool.cli.log_lines import JsonMessages
+
+            return JsonMessages(stderr, verbose=self.verbose, quiet=quiet)
         if self.draws_on_terminal:
             return TerminalReporter(stderr, colour=self.colour, verbose=self.verbose)
         return Messages(stderr, colour=self.colour, verbose=self.verbose, quiet=quiet)
@@ -125,16 +130,31 @@ class CliSession:
 
     def output_mode(self) -> str:
         """table or json, from option, environment or file. Raises SettingsError for anything else."""
+        return self._choice("output", "PACIFICTOOL_OUTPUT", OUTPUT_MODES)
+
+    def log_format(self) -> str:
+        """text or json: how messages look on stderr. As `output_mode`."""
+        return self._choice("log_format", "PACIFICTOOL_LOG_FORMAT", LOG_FORMATS)
+
+    @cached_property
+    def _logs_json(self) -> bool:
+        try:
+            return self.log_format() == "json"
+        except SettingsError:  # it is reported, in text
+            return False
+
+    def _choice(self, key: str, variable: str, choices: Sequence[str]) -> str:
+        """One of the choices, the first by default, from option, environment or file."""
         from pacifictool.settings import read_config_file, read_folder_file
 
         self.environment.check_folder()
         # Read even if there is an option: every command refuses a configuration file that must not be used.
-        in_folder = read_folder_file(self.environment.folder).get("output")
-        mode = self.flags.get("output") or self.environment.environ.get("PACIFICTOOL_OUTPUT") or in_folder
-        mode = mode or read_config_file(self.environment.config_file).get("output") or "table"
-        if mode not in OUTPUT_MODES:
-            raise unknown_choice("--output", mode, OUTPUT_MODES, kind=SettingsError)
-        return str(mode)
+        in_folder = read_folder_file(self.environment.folder).get(key)
+        chosen = self.flags.get(key) or self.environment.environ.get(variable) or in_folder
+        chosen = chosen or read_config_file(self.environment.config_file).get(key) or choices[0]
+        if chosen not in choices:
+            raise unknown_choice(f"--{key.replace('_', '-')}", chosen, choices, kind=SettingsError)
+        return str(chosen)
 
     @property
     def sources(self) -> Sources:

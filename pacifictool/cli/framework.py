@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -83,8 +83,7 @@ class Command(_WithGlobals, TyperCommand):
     """A command that accepts the global options too."""
 
     def invoke(self, ctx: Any) -> Any:
-        # A mistyped --output is reported before anything is done, not when the result is printed.
-        session_of(ctx).output_mode()
+        _check_choices(session_of(ctx))
         return super().invoke(ctx)
 
 
@@ -114,13 +113,19 @@ class CommandGroup(Group):
     """A command that does something itself and has further ones below it (`simulate`, `simulate compare`)."""
 
     def invoke(self, ctx: Any) -> Any:
-        session_of(ctx).output_mode()
+        _check_choices(session_of(ctx))
         return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _WithGlobals.format_options(self, ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries(ctx).items()))
+
+
+def _check_choices(session: CliSession) -> None:
+    """A mistyped --output or --log-format is reported before anything is done, not when the result is printed."""
+    session.output_mode()
+    session.log_format()
 
 
 class Entry(NamedTuple):
@@ -172,8 +177,11 @@ def group_app(help_text: str) -> typer.Typer:
     return app
 
 
-def command_group_app(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
-    """A Typer application for a `CommandGroup`, and the decorator that declares what it does itself."""
+def command_group_app(*examples: str, shared: Collection[str] = ()) -> tuple[typer.Typer, Callable[..., Any]]:
+    """A Typer application for a `CommandGroup`, and the decorator that declares what it does itself.
+
+    Options that are `shared` may also stand in front of the commands below, which find them in their context's parent.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
@@ -184,7 +192,8 @@ def command_group_app(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
                 return
             for parameter in ctx.command.params:
                 source = ctx.get_parameter_source(str(parameter.name))
-                if source is not None and source.name == "COMMANDLINE" and parameter.name not in GLOBAL_NAMES:
+                may_be_here = parameter.name in GLOBAL_NAMES or parameter.name in shared
+                if source is not None and source.name == "COMMANDLINE" and not may_be_here:
                     raise UsageError(
                         f"{parameter.opts[0]} is an option of `{ctx.command_path}` without {ctx.invoked_subcommand}.",
                         hint=f"See: {ctx.command_path} {ctx.invoked_subcommand} --help",

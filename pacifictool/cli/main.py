@@ -21,7 +21,6 @@ from pacifictool.cli.app import app
 from pacifictool.cli.context import CliSession
 from pacifictool.cli.environment import Environment
 from pacifictool.cli.render import Output
-from pacifictool.display import block
 from pacifictool.errors import ExitCode, Interrupted, OutputFailed, PacificToolError, UsageError, entry_of
 
 _ASKS_FOR_JSON = re.compile(r"\n(?:--output[=\n]|-[a-zA-Z]*o\n?)json\n")
@@ -83,9 +82,7 @@ def _bug(error: Exception) -> PacificToolError:
 
 
 def _fail(session: CliSession, arguments: Sequence[str], error: PacificToolError) -> ExitCode:
-    if session.debug:
-        session.environment.stderr.write(block("".join(traceback.format_exception(error))))
-    session.reporter.error(error)
+    session.reporter.error(error, "".join(traceback.format_exception(error)) if session.debug else None)
     if isinstance(error, OutputFailed):
         _abandon_output(session)
     elif _wants_json(session, arguments):

@@ -22,6 +22,14 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would c
 DurationOption = Annotated[
     str | None, typer.Option("--duration", metavar="TIME", help="Stop after this time, for example 30s.")
 ]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="Serve /metrics for Prometheus and /health for probes at http://127.0.0.1:PORT, or at HOST.",
+    ),
+]
 PluginOption = Annotated[
     Path | None, typer.Option("--plugin", metavar="FILE", help="Plugin to use instead of the tutorial's.")
 ]
@@ -170,6 +178,15 @@ def declare_global_options(
             "--output -o",
             "json: exactly one document on stdout, for errors too. (env: PACIFICTOOL_OUTPUT; default: table)",
             "table|json",
+        ),
+    ] = None,
+    log_format: Annotated[
+        Text,
+        _output(
+            "--log-format",
+            "json: messages and progress on stderr as one JSON object per line. "
+            "(env: PACIFICTOOL_LOG_FORMAT; default: text)",
+            "text|json",
         ),
     ] = None,
     verbose: Annotated[Flag, _output("--verbose -v", "More messages on stderr.")] = None,

@@ -41,8 +41,10 @@ class Messages(Reporter):
     def warning(self, message: str) -> None:
         self._print(f"Warning: {message}", style="yellow")
 
-    def error(self, error: PacificToolError) -> None:
-        """One sentence, followed by what to do and the place in the documentation."""
+    def error(self, error: PacificToolError, trace: str | None = None) -> None:
+        """One sentence, followed by what to do and the place in the documentation; before it the traceback `trace`."""
+        if trace is not None:
+            self.console.file.write(block(trace))
         self._print(f"Error: {error.message}", style="bold red")
         if error.hint:
             self._print(f"  {error.hint}")

@@ -13,6 +13,7 @@ import typer
 from pacifictool.cli.context import SANDBOX_FOLDER
 from pacifictool.cli.framework import group_app, session_of, subcommand
 from pacifictool.cli.options import YesOption
+from pacifictool.cli.running import marked_as
 
 if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
@@ -100,7 +101,7 @@ def up(
             arguments += ["--scenario", str(settings.scenario_path.absolute())]
         _show(session, start_daemon(data_dir, arguments, session.environment.environ, session.reporter))
         return
-    with stack, session.winding_down_on_interrupt():
+    with stack, marked_as(session, "sandbox", lambda: {"data": str(data_dir)}), session.winding_down_on_interrupt():
         reached = stack.settings(settings)
         state = write_state(
             data_dir,

@@ -12,11 +12,14 @@ import typer
 
 from pacifictool.cli import load_results
 from pacifictool.cli.framework import command_group_app, session_of, subcommand
-from pacifictool.cli.options import DurationOption, seconds_option
+from pacifictool.cli.options import DurationOption, MetricsOption, seconds_option
+from pacifictool.cli.running import serving_metrics
 from pacifictool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.core import Metric
 
     from pacifictool.cli.context import CliSession
     from pacifictool.scenario import DeviceSpec, Scenario
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import SimulatedDevice
     from pacifictool.simulation.series import SeriesWriter
+    from pacifictool.simulation.summary import FleetSummary
 
 SHORTEST_INTERVAL_SECONDS = 0.1
 
@@ -72,9 +76,7 @@ def simulate(
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Also send each reading's number, as `sequence`.")
     ] = False,
-    metrics: Annotated[
-        str | None, typer.Option(metavar="PORT", help="Serve Prometheus metrics on 127.0.0.1:PORT, or HOST:PORT.")
-    ] = None,
+    metrics: MetricsOption = None,
     ack_timeout: Annotated[
         str, typer.Option(metavar="TIME", help="Resend a reading without acknowledgement after this time.")
     ] = "10s",
@@ -112,6 +114,7 @@ def simulate(
     `--device "Wind Turbine 1"` replaces the tutorial's send-randomized-windspeed-1.py. `--fleet 1000` simulates the
     devices that `setup --fleet 1000` created.
     """
+    from pacifictool.settings import Secret
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import choose_devices, plan_devices
@@ -124,7 +127,6 @@ def simulate(
     devices = choose_devices(scenario, device or ())
     if shard is not None:
         devices = tuple(Shard.parse(shard).part_of(devices))
-    metrics_address = None if metrics is None else listening_address(metrics)
     for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
@@ -150,9 +152,13 @@ def simulate(
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
         return
-    tokens = _tokens(session, devices, token)
-    plans = plan_devices(devices, tokens.__getitem__, rate=rate)
+    # Everything but the tokens, which a platform may take minutes for: mistakes are found, and metrics respond, before.
+    planned = Fleet(session.settings.mqtt, plan_devices(devices, lambda _: Secret(""), rate=rate), options)
+    snapshot = planned.snapshot
     with contextlib.ExitStack() as stack:
+        stack.enter_context(serving_metrics(session, metrics, lambda: _metrics(snapshot(), scenario)))
+        tokens = _tokens(session, devices, token)
+        plans = plan_devices(devices, tokens.__getitem__, rate=rate)
         series = None if results is None else _series(session, stack, results, interval, options)
         finder = None if limit_options is None else _finder(session, plans, limit_options)
         observers = [observer for observer in (series, finder) if observer is not None]
@@ -164,17 +170,9 @@ def simulate(
             device_word=scenario.device_word,
             observers=observers,
         )
+        snapshot = simulated.snapshot
         if finder is not None:
             finder.control(simulated.change_rate, simulated.finish)
-        if metrics_address is not None:
-            from pacifictool.simulation.metrics import metrics_endpoint
-
-            host, port = metrics_address
-            words = scenario.device_word(2)
-            port = stack.enter_context(
-                metrics_endpoint(simulated.snapshot, port, host, session.reporter.warning, words)
-            )
-            session.reporter.info(f"Metrics: http://{host}:{port}/metrics")
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)
     document = summary.as_document() if finder is None else finder.as_document() | {"seed": summary.seed}
@@ -270,14 +268,10 @@ def _record(
     session.output.emit({"ok": True, **recording.as_document()}, render)
 
 
-def listening_address(text: str) -> tuple[str, int]:
-    """Host and port of `--metrics`. Raises UsageError."""
-    host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > 65_535:
-        raise UsageError(
-            f"--metrics: {text!r} is not a port.", hint="For example 9100, or 0.0.0.0:9100 for all interfaces."
-        )
-    return host or "127.0.0.1", int(port)
+def _metrics(summary: FleetSummary, scenario: Scenario) -> Iterable[Metric]:
+    from pacifictool.simulation.metrics import fleet_metrics
+
+    return fleet_metrics(summary, scenario.device_word(2))
 
 
 def _tokens(session: CliSession, devices: Sequence[DeviceSpec], token: str | None) -> dict[str, Secret]:

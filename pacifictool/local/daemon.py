@@ -30,7 +30,7 @@ from pacifictool.errors import (
     error_of_document,
     file_fault,
 )
-from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOGIN_FILES, PAGE_FILE
+from pacifictool.local.stack import KAFKA_JAVA_CONFIG_FILE, LOG_FILE, LOGIN_FILES, PAGE_FILE
 from pacifictool.private_files import PRIVATE_UMASK, write_private
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import writing
@@ -38,7 +38,6 @@ from pacifictool.runtime.own_folder import BROKER, PLATFORM, SANDBOX, check, rem
 from pacifictool.settings import without_secrets
 
 STATE_FILE = "sandbox.json"
-LOG_FILE = "sandbox.log"
 _PARTS = {"kafka": BROKER, "platform": PLATFORM}
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
@@ -130,7 +129,7 @@ def start_daemon(
     """
     log_path = data_dir / LOG_FILE
     # Other users may be able to read the folder.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
     with os.fdopen(os.open(log_path, flags, 0o600), "wb") as log:
         process = subprocess.Popen(
             # -P: Python would look for modules in the current folder first.
@@ -202,7 +201,7 @@ def delete_data(data_dir: Path) -> None:
     try:
         for name, kind in _PARTS.items():
             remove(data_dir / name, kind)
-        for name in (LOG_FILE, STATE_FILE, PAGE_FILE, *LOGIN_FILES):
+        for name in (LOG_FILE, f"{LOG_FILE}.1", STATE_FILE, PAGE_FILE, *LOGIN_FILES):
             (data_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise SandboxError(

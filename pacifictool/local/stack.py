@@ -21,6 +21,7 @@ from pacifictool.runtime.cache import writing
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
+from pacifictool.runtime.log_files import bound_log
 from pacifictool.runtime.own_folder import SANDBOX, claim
 from pacifictool.settings import (
     DEFAULT_LOOPBACK_PASSWORD,
@@ -32,6 +33,8 @@ from pacifictool.settings import (
 
 HOST = "127.0.0.1"
 PAGE_FILE = "page.json"
+LOG_FILE = "sandbox.log"
+"""What the background process prints, see `daemon.py`."""
 KAFKA_CONFIG_FILE, KAFKA_JAVA_CONFIG_FILE = "kafka-client.properties", "kafka-client-java.properties"
 BROKER_LOGIN_FILE = "broker-login.json"
 LOGIN_FILES = (BROKER_LOGIN_FILE, KAFKA_CONFIG_FILE, KAFKA_JAVA_CONFIG_FILE)
@@ -168,6 +171,8 @@ class LocalStack:
         """Returns when `stop` is set. Raises BrokerFailed or SandboxError if one of the two ends unexpectedly."""
         while not stop.wait(0.5):
             self.broker.check()
+            for log in (self.broker.log_path, self.platform.log_path, self._data_dir / LOG_FILE):
+                bound_log(log)
             if not self.platform.is_running():
                 raise SandboxError(
                     "The sandbox platform ended unexpectedly.", hint=f"See its log: {self.platform.log_path}"

@@ -12,6 +12,7 @@ from pacifictool.errors import RuntimeMissing, StorageFull
 from pacifictool.tools.folders import expanded, required_folder
 
 CACHE_VARIABLE = "PACIFICTOOL_CACHE"
+STATE_VARIABLE = "PACIFICTOOL_STATE"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that mean: no space. EFBIG is raised at the process's own limit of file sizes (ulimit -f)."""
@@ -31,9 +32,9 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
     """The folder for checkpoints and the sandbox: $PACIFICTOOL_STATE, else the user's state folder."""
-    if chosen := environ.get("PACIFICTOOL_STATE"):
+    if chosen := environ.get(STATE_VARIABLE):
         return expanded(chosen)
-    return required_folder("state", "PACIFICTOOL_STATE")
+    return required_folder("state", STATE_VARIABLE)
 
 
 def disk_is_full(folder: Path, log: str) -> bool:

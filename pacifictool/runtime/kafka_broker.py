@@ -318,7 +318,9 @@ class KafkaBroker:
     def _log_of_this_start(self) -> str:
         try:
             with self.log_path.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+                size = log.seek(0, os.SEEK_END)
+                start = self._log_start if self._log_start <= size else 0  # it has begun again (bound_log)
+                log.seek(max(start, size - _LOG_TAIL_BYTES))
                 return log.read().decode("utf-8", errors="replace")
         except OSError:
             return ""

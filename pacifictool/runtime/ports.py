@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback interface."""
+"""Free TCP ports on the loopback interface, and sockets that listen for our own servers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from pacifictool.errors import PortInUse
+from pacifictool.errors import PortInUse, UsageError
 
 LOOPBACK = "127.0.0.1"
+_BACKLOG = 128
 
 
 def free_port() -> int:
@@ -48,3 +49,32 @@ def check_port_free(port: int, what: str) -> None:
                 hint="Stop that program, or choose another port (0: any free one).",
                 port=port,
             ) from error
+
+
+def listen(host: str, port: int, *, what: str, option: str, hint: str) -> socket.socket:
+    """A socket on which a server of ours ("the page") listens; port 0: any free one.
+
+    `option` gave the host, `hint` says how another port is chosen. Raises PortInUse; UsageError for an address that
+    this machine does not have.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise UsageError(
+            f"{option}: {host!r} is not an address of this machine.", hint="For example 127.0.0.1."
+        ) from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortInUse(f"Port {port} for {what} is already in use.", hint=hint, port=port) from None
+        raise UsageError(
+            f"{option}: cannot listen on {host}: {error.strerror or error}.", hint="For example 127.0.0.1."
+        ) from None
+    return listener

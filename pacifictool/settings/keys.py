@@ -26,7 +26,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 """Environment variables by setting; the first that is set and not empty wins. The second names are the tutorial's."""
 
 SECRETS = ("password", "api_key")
-FILE_KEYS = frozenset(ENVIRONMENT) - set(SECRETS) | {"output"}
+FILE_KEYS = frozenset(ENVIRONMENT) - set(SECRETS) | {"output", "log_format"}
 """Keys a configuration file may hold. Secrets stay out of it: name files with `password_file`, `api_key_file`."""
 
 PATHS = frozenset(

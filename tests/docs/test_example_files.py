@@ -11,10 +11,11 @@ from urllib.request import urlopen
 import yaml
 
 from pacifictool.models.generators import generator_for
+from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import MqttEndpoint, Secret
 from pacifictool.simulation.fleet import Fleet
-from pacifictool.simulation.metrics import PREFIX, metrics_endpoint
+from pacifictool.simulation.metrics import PREFIX, fleet_metrics
 from pacifictool.simulation.plan import SimulatedDevice
 from tests.support.documents import ROOT, command_lines, parse
 
@@ -36,13 +37,13 @@ def test_the_pipeline_plays_the_fast_demo_and_keeps_its_report() -> None:
 
 def test_prometheus_finds_what_a_fleet_offers() -> None:
     config = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text(encoding="utf-8"))
-    (job,) = config["scrape_configs"]
+    job, _ = config["scrape_configs"]
     assert job["static_configs"][0]["targets"] == ["127.0.0.1:9100"]  # as `simulate --metrics 9100` listens
     device = SimulatedDevice(name="T", token=Secret("t"), telemetry={}, rate=1.0)
     fleet = Fleet(MqttEndpoint("127.0.0.1", 1), [device])
     with (
-        metrics_endpoint(fleet.snapshot, 0) as port,
-        urlopen(f"http://127.0.0.1:{port}{job['metrics_path']}", timeout=10) as response,
+        metrics_endpoint(lambda: fleet_metrics(fleet.snapshot()), 0) as url,
+        urlopen(f"{url}{job['metrics_path']}", timeout=10) as response,
     ):
         assert f"{PREFIX}_" in response.read().decode("utf-8")
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from pacifictool.local.launcher import SandboxProcess
+from pacifictool.runtime.metrics_server import metrics_endpoint
 from pacifictool.simulation.histogram import DurationHistogram
-from pacifictool.simulation.metrics import metrics_endpoint
+from pacifictool.simulation.metrics import fleet_metrics
 from pacifictool.simulation.summary import FleetSummary
 from pacifictool.watch.web import PAGE
 from pacifictool.watch.web.app import page_application
@@ -90,16 +92,19 @@ def summary() -> FleetSummary:
 
 
 def test_metrics_of_a_fleet_are_for_this_machine() -> None:
-    with metrics_endpoint(summary, 0) as port:
-        address = f"http://127.0.0.1:{port}/metrics"
+    with metrics_endpoint(lambda: fleet_metrics(summary()), 0) as url:
+        address = f"{url}/metrics"
+        port = urlsplit(url).port
         assert "pacifictool_simulate_devices" in requests.get(address, timeout=60).text
         assert requests.get(address, headers={"Host": f"localhost:{port}"}, timeout=60).status_code == 200
         response = requests.get(address, headers=REBOUND, timeout=60)
+        assert requests.get(f"{url}/health", headers=REBOUND, timeout=60).status_code == 403
     assert (response.status_code, "pacifictool_simulate" in response.text) == (403, False)
 
 
 def test_metrics_that_are_offered_to_other_machines_go_by_any_name() -> None:
-    with metrics_endpoint(summary, 0, "0.0.0.0") as port:
+    with metrics_endpoint(lambda: fleet_metrics(summary()), 0, "0.0.0.0") as url:
+        port = urlsplit(url).port
         response = requests.get(f"http://127.0.0.1:{port}/metrics", headers=REBOUND, timeout=60)
     assert "pacifictool_simulate_devices" in response.text
 

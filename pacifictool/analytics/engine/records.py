@@ -18,6 +18,10 @@ from pacifictool.scenario import (
 
 AHEAD_OF_ARRIVAL: Final = "ahead of its arrival"
 """How the reason ends of records whose time cannot be trusted."""
+TOO_LATE: Final = "too late"
+"""How the reason begins of records whose window takes no more."""
+UNREADABLE: Final = ("no value (a tombstone)", "empty", "not UTF-8", "not one valid JSON value", "not a JSON object")
+"""Reasons of records of which nothing can be read."""
 _COLUMN_BIT: Final = 8
 
 
@@ -78,7 +82,7 @@ class RecordRules:
     def late(self, column: int) -> str:
         """The reason of a record whose window was closed for good, of the analytics in this place."""
         owner = f" of {self.analytics[column].name}" if len(self.analytics) > 1 else ""
-        return f"too late: its window{owner} was closed for good"
+        return f"{TOO_LATE}: its window{owner} was closed for good"
 
     def out_of_range(self, column: int) -> str:
         """The reason of a value that is not within the bounds of its key."""
@@ -87,22 +91,23 @@ class RecordRules:
         return f"{key} is not within {bounds.min:.15g} and {bounds.max:.15g}"
 
 
-def _listed(keys: Sequence[str]) -> str:
+def none_of(keys: Sequence[str]) -> str:
+    """The reason of a record without a number."""
     return f"no {keys[0]}" if len(keys) == 1 else f"none of {', '.join(keys)}"
 
 
 _REASONS: Final = (
-    lambda _rules, _column: "no value (a tombstone)",
-    lambda _rules, _column: "empty",
-    lambda _rules, _column: "not UTF-8",
-    lambda _rules, _column: "not one valid JSON value",
-    lambda _rules, _column: "not a JSON object",
+    lambda _rules, _column: UNREADABLE[0],
+    lambda _rules, _column: UNREADABLE[1],
+    lambda _rules, _column: UNREADABLE[2],
+    lambda _rules, _column: UNREADABLE[3],
+    lambda _rules, _column: UNREADABLE[4],
     lambda rules, column: f"no {rules.texts[column]}",
     lambda rules, column: f"{rules.texts[column]} is not a text",
     lambda rules, column: f"{rules.texts[column]} holds control characters",
     lambda rules, column: f"{rules.texts[column]} is blank",
     lambda rules, column: f"{rules.texts[column]} is longer than {MAX_NAME_LENGTH} characters",
-    lambda rules, _column: _listed(rules.numbers),
+    lambda rules, _column: none_of(rules.numbers),
     lambda rules, column: f"{rules.numbers[column]} is not a number",
     lambda rules, column: rules.out_of_range(column),
     lambda rules, _column: rules.ahead_of_arrival,

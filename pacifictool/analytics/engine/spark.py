@@ -32,6 +32,7 @@ from pacifictool.analytics.engine.spark_properties import spark_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
+from pacifictool.runtime.log_files import bound_log
 from pacifictool.runtime.plain_paths import plain_path
 from pacifictool.runtime.processes import ManagedProcess
 
@@ -181,6 +182,10 @@ class SparkRuntime:
     def is_running(self) -> bool:
         """Whether the Java process is there, as far as it is this program's."""
         return self._process is None or self._process.is_running()
+
+    def bound_logs(self) -> None:
+        """Keeps what the JVM and its Python workers print from filling the disk; Spark rotates its own log."""
+        bound_log(self._jvm_log)
 
     def end_failure(self) -> PacificToolError | None:
         """Why the JVM has ended by itself; None while it runs, and under an outer spark-submit."""

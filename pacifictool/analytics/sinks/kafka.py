@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import KafkaError, PacificToolError, UsageError
-from pacifictool.kafka.config import librdkafka_properties
+from pacifictool.kafka.producer import open_producer
 from pacifictool.kafka.topics import CREATE_TIME, KafkaAdmin, no_connection, reason_of, unreachable
 from pacifictool.rest.values import encode_object
 from pacifictool.scenario import Analytics
@@ -136,18 +136,7 @@ class KafkaSink(Sink):
                     self._topic, partitions=_BROKER_DEFAULT, replication=_BROKER_DEFAULT, timestamp_type=CREATE_TIME
                 )
             self._topic_exists = True
-        try:
-            self._producer = Producer(
-                librdkafka_properties(
-                    self._endpoint,
-                    {"enable.idempotence": True, "acks": "all", "linger.ms": 5, "partitioner": "murmur2_random"},
-                )
-            )
-        except (KafkaException, ValueError, TypeError) as error:
-            raise KafkaError(
-                f"Kafka's client refuses its configuration: {reason_of(error)}.",
-                hint="Check the -X options and --kafka-config against librdkafka's names.",
-            ) from error
+        self._producer = open_producer(self._endpoint, {"partitioner": "murmur2_random"})
         return self._producer
 
     def _drop(self, producer: Producer) -> None:

@@ -16,12 +16,13 @@ from pacifictool.analytics.engine.aggregates import StateLayout
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state import migration
 from pacifictool.analytics.state.queries import StateQueries, is_locked
-from pacifictool.analytics.state.schema import TABLES, VERSION
+from pacifictool.analytics.state.schema import ADDED, TABLES, VERSION
 from pacifictool.errors import AggregationError, StorageFull
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.runtime.cache import FULL
 
 _LOCK_SECONDS: Final = 0.5
+_LOG_BYTES: Final = 64 * 2**20
 _PROBE_BYTES: Final = 65_536
 
 Found = TypeVar("Found")
@@ -60,6 +61,8 @@ class StateDatabase(StateQueries):
         # the disk.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        # The log of a large batch would otherwise keep its size.
+        self._db.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         self._db.create_function("merged", 3, self._merged, deterministic=True)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version in (2, 3):
@@ -75,6 +78,8 @@ class StateDatabase(StateQueries):
                 f"{self.path} was written by another version of pacifictool (format {version}, not {VERSION}).",
                 hint="Go on with that version, or start again with another --checkpoint folder.",
             )
+        with self._transaction():
+            create_added_tables(self._db)
         sync_folder(self.path.parent)
 
     def close(self) -> None:
@@ -135,6 +140,12 @@ class StateDatabase(StateQueries):
             yield
         except sqlite3.Error as error:
             raise unusable(self.path, error) from error
+
+
+def create_added_tables(database: sqlite3.Connection) -> None:
+    """Creates those of `schema.ADDED` that are missing."""
+    for statement in ADDED.split(";\n"):
+        database.execute(statement)
 
 
 def unusable(path: Path, error: sqlite3.Error) -> AggregationError | StorageFull:

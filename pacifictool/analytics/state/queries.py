@@ -98,6 +98,8 @@ class InvalidRecord:
     reason: str
     timestamp_ms: int | None
     value: bytes | None
+    replayed_ms: int | None = None
+    """When it was sent to its topic again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +306,16 @@ class StateQueries(OutcomeQueries, AlarmQueries):
 
         They are read in pages, each by itself, so that a reader never holds up the job, however slow it is.
         """
-        columns = "SELECT topic, partition, offset, reason, timestamp, value, compressed FROM invalid_records "
+        replayed = "NULL"
+        if self._query("SELECT 1 FROM sqlite_master WHERE name = 'replays'"):  # an earlier version makes none
+            replayed = (
+                "(SELECT at FROM replays AS r WHERE r.topic = i.topic AND r.partition = i.partition "
+                "AND r.offset = i.offset)"
+            )
+        columns = (
+            f"SELECT topic, partition, offset, reason, timestamp, value, compressed, {replayed} "
+            "FROM invalid_records AS i "
+        )
         if newest is not None:
             rows = self._query(columns + "ORDER BY rowid DESC LIMIT ?", (newest,))
             yield from map(_invalid_record, rows)
@@ -328,8 +339,9 @@ def _ranges(document: Mapping[str, Sequence[int]]) -> Iterator[OffsetRange]:
 
 
 def _invalid_record(row: Sequence[Any]) -> InvalidRecord:
-    topic, partition, offset, reason, timestamp, value, compressed = row
-    return InvalidRecord(topic, partition, offset, reason, timestamp, zlib.decompress(value) if compressed else value)
+    topic, partition, offset, reason, timestamp, value, compressed, replayed = row
+    value = zlib.decompress(value) if compressed else value
+    return InvalidRecord(topic, partition, offset, reason, timestamp, value, replayed)
 
 
 def is_locked(error: sqlite3.Error) -> bool:

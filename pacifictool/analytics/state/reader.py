@@ -93,6 +93,15 @@ class JobView(StateQueries):
     def is_running(self) -> bool:
         return is_held(self.folder)
 
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of the state store and of the files that SQLite keeps next to it."""
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                total += self._path.with_name(f"{FILE_NAME}{suffix}").stat().st_size
+        return total
+
     def starts_at(self, partition: int) -> int:
         """The first offset of a partition that the job was to count."""
         return (self.starting_offsets() or {}).get(partition, 0)

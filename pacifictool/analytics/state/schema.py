@@ -24,6 +24,12 @@ INVALID: Final = "invalid:"
 KEPT_FAILURES: Final = 1000
 """Failures of functions that are kept, the newest ones, for people who look at the job."""
 
+KEPT_INVALID_BYTES: Final = 2**30
+"""How much of invalid records is kept, the newest ones; what is older is dropped and counted."""
+
+KEPT_REFUSALS: Final = 10_000
+"""Refused windows that are kept about as many of, the newest ones, for people who look at the job."""
+
 ANALYTICS: Final = "analytics."
 """Members of a job's identity that say what each analytics computes are named by this and its name."""
 
@@ -144,3 +150,19 @@ CREATE TABLE alarms (
 CREATE INDEX alarms_due ON alarms (kind, entity, type)
     WHERE desired IS NOT acknowledged AND ifnull(desired, 'CLEARED') IS NOT refused;
 """
+
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS replays (  -- invalid records that were sent to their topic again
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    at INTEGER NOT NULL,              -- ms since the epoch
+    PRIMARY KEY (topic, partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS invalid_hours (  -- when invalid records were kept
+    hour INTEGER PRIMARY KEY,         -- hours since the epoch, by the clock of the machine that the job ran on
+    last INTEGER NOT NULL             -- rowid of the last record that was kept in it
+);
+"""
+"""Tables that came after the format did: a store without them has the same format, and a version that does not know
+them goes on with a store that has them."""

@@ -7,21 +7,17 @@ on from, the sums of everything before them, and what the target has acknowledge
 from __future__ import annotations
 
 import json
-import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from pacifictool.analytics.state.alarm_store import AlarmStore
+from pacifictool.analytics.state.invalid_store import InvalidStore
 from pacifictool.analytics.state.outcome_store import OutcomeStore
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange, WindowPlace, WindowState
-from pacifictool.analytics.state.schema import INVALID, KEPT_BATCHES
+from pacifictool.analytics.state.schema import KEPT_BATCHES, KEPT_REFUSALS
 from pacifictool.analytics.windows import PartialAggregate
 from pacifictool.errors import AggregationError
-
-COMPRESS_BEYOND: Final = 1024
-"""Values of invalid records longer than this many bytes are kept compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class BatchOutcome:
         return self.valid + len(self.invalid)
 
 
-class StateStore(OutcomeStore, AlarmStore):
+class StateStore(OutcomeStore, AlarmStore, InvalidStore):
     """Opened once per job, by the holder of the folder's lock. Thread-safe; see StateDatabase."""
 
     # --- what the job keeps --------------------------------------------------------------------------------------
@@ -105,7 +101,7 @@ class StateStore(OutcomeStore, AlarmStore):
                 "DO UPDATE SET first = min(first, excluded.first), next = max(next, excluded.next)",
                 [(*place, span.start, span.end) for place, span in batch.spans.items()],
             )
-            self._add_invalid(batch.invalid)
+            self._add_invalid(batch.invalid, batch.done_ms)
             self._note_batch(number, batch)
             self._note_time(batch)
             self._count("batches", 1)
@@ -127,13 +123,6 @@ class StateStore(OutcomeStore, AlarmStore):
                 for part in partials
             ],
         )  # fmt: skip
-
-    def _add_invalid(self, records: Sequence[InvalidRecord]) -> None:
-        self._db.executemany(
-            "INSERT OR IGNORE INTO invalid_records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_invalid_row, records)
-        )
-        for reason, number in Counter(record.reason for record in records).items():
-            self._count(f"{INVALID}{reason}", number)
 
     def _note_batch(self, number: int, batch: BatchOutcome) -> None:
         ranges = json.dumps({str(each.partition): [each.start, each.end] for each in batch.ranges})
@@ -183,6 +172,11 @@ class StateStore(OutcomeStore, AlarmStore):
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?)",
                 [(each.analytics, each.window_end_ms, each.group, each.version, reason) for each in refused],
             )
+            self._db.execute(
+                "DELETE FROM refused WHERE window_end < "
+                "(SELECT window_end FROM refused ORDER BY window_end DESC LIMIT 1 OFFSET ?)",
+                (KEPT_REFUSALS,),
+            )
             self._update_delivered(refused)
             self._count("refused", len(refused))
 
@@ -218,13 +212,3 @@ class StateStore(OutcomeStore, AlarmStore):
                 if name in history and groups:
                     self._forget_outcomes(name, {group for (group,) in groups}, history[name])
         return dropped
-
-
-def _invalid_row(record: InvalidRecord) -> tuple[object, ...]:
-    value, compressed = record.value, False
-    if value is not None and len(value) > COMPRESS_BEYOND:
-        value, compressed = zlib.compress(value), True
-    size = None if record.value is None else len(record.value)
-    return (
-        record.topic, record.partition, record.offset, record.reason, record.timestamp_ms, size, value, compressed,
-    )  # fmt: skip

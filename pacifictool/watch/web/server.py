@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
@@ -13,9 +11,10 @@ from typing import Final, Self
 import uvicorn
 from starlette.applications import Starlette
 
-from pacifictool.errors import PacificToolError, PortInUse, UsageError
+from pacifictool.errors import PacificToolError
 from pacifictool.runtime.guarded_http import guarded_http
 from pacifictool.runtime.peer import PeerCheck
+from pacifictool.runtime.ports import listen
 from pacifictool.settings import is_loopback
 
 _START_SECONDS: Final = 5.0
@@ -45,7 +44,9 @@ class PageServer:
 
         Port 0: any free one. Raises PortInUse; UsageError for an address that this machine does not have.
         """
-        self._listener = _listen(host, port)
+        self._listener = listen(
+            host, port, what="the page", option="--host", hint="Leave --port out to use any free port."
+        )
         self.port: int = self._listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}/"
@@ -87,29 +88,3 @@ class PageServer:
         self._thread.join(_STOP_SECONDS)
         if not self._thread.is_alive():  # a busy machine's server still uses its socket, and closes it at its end
             self._listener.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError):
-        raise UsageError(
-            f"--host: {host!r} is not an address of this machine.", hint="For example 127.0.0.1."
-        ) from None
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise PortInUse(
-                f"Port {port} for the page is already in use.", hint="Leave --port out to use any free port."
-            ) from None
-        raise UsageError(
-            f"--host: cannot listen on {host}: {error.strerror or error}.", hint="For example 127.0.0.1."
-        ) from None
-    listener.listen(128)
-    return listener

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
-from pacifictool.analytics.job_progress import JobProgress, JobSummary
+from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
 from pacifictool.analytics.windows import UNITS, WindowResult
 from pacifictool.kafka.records import read_records
@@ -165,11 +165,17 @@ class JobFactory:
         sink: Sink,
         *,
         progress: Callable[[JobProgress], None] | None = None,
+        tracker: Tracker | None = None,
         **options: Any,
     ) -> Running:
         notes = RecordingReporter()
         job = AggregationJob(
-            self.config(topic, **options), sink, reporter=notes, progress=progress, runtime=self.runtime
+            self.config(topic, **options),
+            sink,
+            reporter=notes,
+            progress=progress,
+            runtime=self.runtime,
+            tracker=tracker,
         )
         return Running(job, notes)
 

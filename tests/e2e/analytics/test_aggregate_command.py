@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 import subprocess
 import sys
@@ -13,13 +14,18 @@ from uuid import uuid4
 
 import psutil
 import pytest
+import requests
 from confluent_kafka import Producer
 
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
-from tests.support.command_line import kept_variables, variables_of
+from tests.support.command_line import CommandLine, checkout_on_path, kept_variables, variables_of
+from tests.support.fixtures import free_port
 from tests.support.scenarios import tutorial_file
+from tests.support.waiting import wait_until
+
+__all__ = ["free_port"]
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -41,7 +47,7 @@ def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subproc
         "PACIFICTOOL_SCENARIO": str(scenario),
         "PACIFICTOOL_STATE": str(folder.parent / "state"),
         "PACIFICTOOL_OUTPUT": "json",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
+        **checkout_on_path(),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "pacifictool", "aggregate", "--sink", "console", *options],
@@ -72,6 +78,49 @@ def test_the_duration_counts_from_the_first_look_at_the_topic_and_no_server_of_o
     summary = json.loads(stdout)
     assert (summary["records"], summary["stopped_by"]) == (100, "duration")
     assert listening == set()
+
+
+def test_an_operator_sees_the_job_by_its_log_its_probes_and_status(
+    stack: LocalStack, topic: str, tmp_path: Path, free_port: int, command_line: CommandLine
+) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    options = ("--checkpoint", "job", "--starting-offsets", "earliest", "--metrics", str(free_port))
+    program = start(stack, topic, tmp_path / "here", *options, "--log-format", "json")
+
+    def get(path: str) -> requests.Response | None:
+        assert program.poll() is None
+        try:
+            return requests.get(f"{url}{path}", timeout=60)
+        except requests.ConnectionError:
+            return None
+
+    first = wait_until(lambda: get("/metrics"), "the metrics")
+    assert first is not None
+    assert "pacifictool_aggregate_batch_seconds_count 0.0" in first.text  # before there was a batch
+    producer = Producer({"bootstrap.servers": stack.broker.bootstrap})
+    producer.produce(topic, b'{"geoZone":"A", "windSpeed":1}')
+    producer.flush()
+    wait_until(lambda: "pacifictool_aggregate_records_read_total 1.0" in (get("/metrics") or first).text, seconds=240)
+
+    def job() -> dict[str, object] | None:
+        jobs = command_line("status", "-o", "json").document["jobs"]
+        return next((job for job in jobs if job["pid"] == program.pid and job["records"] == 1), None)
+
+    shown = wait_until(job, "status")
+    assert shown is not None
+    assert (shown["topic"], shown["metrics"], shown["lag"], shown["phase"]) == (topic, url, 0, "running")
+    assert shown["checkpoint"] == str(tmp_path / "here" / "job")
+    health = get("/health")
+    assert health is not None
+    assert (health.status_code, health.text) == (200, "ok\n")
+    program.send_signal(signal.SIGTERM)
+    stdout, stderr = program.communicate(timeout=240)
+    assert json.loads(stdout)["records"] == 1
+    lines = [json.loads(line) for line in stderr.splitlines()]
+    assert {"level": "info", "message": f"Metrics: {url}/metrics"}.items() <= lines[0].items()
+    assert any(line.get("task") == "Aggregating" and line.get("done") == 1 for line in lines)
+    assert command_line("status", "-o", "json").code == 0
+    assert job() is None
 
 
 def snapshot(folder: Path) -> Mapping[str, tuple[int, bytes]]:

@@ -52,6 +52,8 @@ def test_a_sandbox_starts_keeps_its_data_over_a_restart_and_is_emptied_by_reset(
         f" PACIFICTOOL_KAFKA_CONFIG='{state['kafka_config']}'"
     )
     assert sandbox("up", "--free-ports").document == state  # it runs already
+    shown = [each for each in program("status", "-o", "json").document["sandboxes"] if each["pid"] == state["pid"]]
+    assert shown == [{name: value for name, value in state.items() if name not in ("ok", "running")}]
 
     setup = command_line("setup", "-o", "json", environ=variables(state))
     assert setup.document["created"] == 10

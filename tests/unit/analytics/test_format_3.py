@@ -12,7 +12,7 @@ from pacifictool.analytics.defaults import last_used_sink
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.state.reader import JobView, target_of
-from pacifictool.analytics.state.schema import TABLES
+from pacifictool.analytics.state.schema import ADDED, TABLES
 from pacifictool.analytics.state.store import BatchOutcome
 from pacifictool.analytics.windows import UNITS, PartialAggregate
 from pacifictool.errors import AggregationError
@@ -77,7 +77,7 @@ def test_its_tables_are_those_of_a_new_one(folder: Path) -> None:
         contextlib.closing(sqlite3.connect(folder / "state.sqlite")) as changed,
         contextlib.closing(sqlite3.connect(":memory:")) as new,
     ):
-        new.executescript(TABLES)
+        new.executescript(TABLES + ADDED)
         assert parts(changed) == parts(new)
         columns = "SELECT name, type FROM pragma_table_info('windows')"
         assert changed.execute(columns).fetchall() == new.execute(columns).fetchall()

@@ -17,7 +17,7 @@ from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.queries import InvalidRecord, OffsetRange
 from pacifictool.analytics.state.reader import JobView, identity_of
-from pacifictool.analytics.state.schema import TABLES
+from pacifictool.analytics.state.schema import ADDED, TABLES
 from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS
 from pacifictool.errors import AggregationError, CheckpointMismatch
@@ -292,7 +292,7 @@ def test_a_store_of_format_2_goes_on(format_2: Path) -> None:
     with contextlib.closing(sqlite3.connect(format_2 / "state.sqlite")) as changed:
         tables = {name for (name,) in changed.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")}
     with contextlib.closing(sqlite3.connect(":memory:")) as new:
-        new.executescript(TABLES)
+        new.executescript(TABLES + ADDED)
         assert tables == {
             name for (name,) in new.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
         }

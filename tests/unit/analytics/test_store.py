@@ -165,6 +165,16 @@ def test_refused_windows_are_due_no_more_and_are_counted(store: StateStore) -> N
     assert store.refusal("zones", "A", W1) == "no such thing"
 
 
+def test_only_the_newest_refusals_are_kept(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacifictool.analytics.state.store.KEPT_REFUSALS", 3)
+    for number in range(1, 8):
+        store.apply(outcome(("A", number * W1, 1, 1)))
+        store.mark_refused(windows(store, ("A", number * W1, 1)), "no such thing")
+    kept = [number for number in range(1, 8) if store.refusal("zones", "A", number * W1) is not None]
+    assert kept == [4, 5, 6, 7]
+    assert store.counters()["refused"] == 7
+
+
 def test_invalid_records_are_kept_with_every_byte(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "_PAGE", 2)
     noise = random.Random(1).randbytes(1_000_000)

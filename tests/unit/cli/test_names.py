@@ -9,8 +9,8 @@ import pytest
 
 from pacifictool.analytics.sinks.console import describe
 from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
+from pacifictool.cli.rejects import render_invalid_records
 from pacifictool.cli.render import Messages, Output, TerminalReporter
-from pacifictool.cli.results import render_invalid_records
 from pacifictool.demo.checks import DemoCheck
 from pacifictool.errors import PacificToolError
 from tests.support.nasty_names import NASTY, is_shown, unseen_in
@@ -42,7 +42,7 @@ def test_invalid_records(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*NASTY, "half \udcff"])
 def test_reporters_lines_and_documents(name: str) -> None:
-    error = PacificToolError(f"There is no {name}.", hint=f"Did you mean {name}?", name=name)
+    error = PacificToolError(f"There is no {name}.", hint=f"Did you mean {name}?", device=name)
     error.add_note(f"Then {name}.")
 
     def report(reporter: Any) -> None:
