@@ -68,7 +68,8 @@ def collect(
         now_ms, step_ms = round(time() * 1000), max(each.slide_ms for each in analytics)
         begin_ms = (now_ms - round(last_seconds * 1000)) // step_ms * step_ms
         batches = [] if view is None else view.batches()
-        topic = TopicReadings(scenario.forwarding, analytics, begin_ms, batches)
+        starts = {} if view is None else view.starting_offsets() or {}
+        topic = TopicReadings(scenario.forwarding, analytics, begin_ms, batches, starts)
         admin = KafkaAdmin(kafka)
         with reporter.task("Reading the topic", unit="records") as task:
             ends = _read_on(kafka, name, topic, admin.offsets(name, at=begin_ms), admin.offsets(name), task)
@@ -338,6 +339,7 @@ def _job(view: JobView, topic: TopicReadings, ends: Mapping[int, int], begin_ms:
         lag=_lag(view, ends),
         batches=topic.batches(),
         rejects=tuple(InvalidRecords(end, reason, count) for (end, reason), count in sorted(counts.items())),
+        skipped_until_ms=topic.skipped_until_ms,
     )
 
 

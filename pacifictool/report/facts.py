@@ -130,6 +130,8 @@ class Job:
     batches: tuple[Batch, ...]
     """The batches that the job still has notes of, oldest first."""
     rejects: tuple[InvalidRecords, ...]
+    skipped_until_ms: int | None = None
+    """Time of the newest record that the job was not to count, as it came before its start; None without any."""
 
 
 @dataclass(frozen=True, slots=True)

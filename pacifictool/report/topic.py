@@ -91,7 +91,9 @@ class TopicReadings:
         analytics: Sequence[Analytics],
         begin_ms: int,
         batches: Sequence[CountedBatch],
+        starts: Mapping[int, int] | None = None,
     ) -> None:
+        """`starts`: by partition, the first offset that the job was to count; by default the first there is."""
         self._forwarding = forwarding
         self._analytics = analytics
         self._begin_ms = begin_ms
@@ -99,6 +101,9 @@ class TopicReadings:
             each.name: defaultdict(lambda: defaultdict(Readings)) for each in analytics
         }
         """By name of the analytics, group, and start of the slide."""
+        self._starts = starts or {}
+        self.skipped_until_ms: int | None = None
+        """Time of the newest reading before `starts`."""
         self._batches = batches
         self._waits = [array("d") for _ in batches]
         self._ranges: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
@@ -124,6 +129,8 @@ class TopicReadings:
             if (number := self._number(key, document.get(key))) is not None
         }
         if numbers and isinstance(event_ms, int) and not isinstance(event_ms, bool):
+            if record.offset < self._starts.get(record.partition, 0):
+                self.skipped_until_ms = max(event_ms, self.skipped_until_ms or 0)
             for each in self._analytics:
                 self._count(each, document, numbers, event_ms)
 

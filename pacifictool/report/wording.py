@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pacifictool.report.facts import AnalyticsFacts, Band, RunFacts, Series, WindowFacts
 from pacifictool.scenario.names import capitalised
-from pacifictool.tools.times import format_duration, utc_time
+from pacifictool.tools.times import format_duration, utc_clock, utc_time
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8a8d91")
 """After Okabe and Ito (2008): distinguishable with colour blindness."""
@@ -20,6 +20,9 @@ WAIT_COLOUR, DARK_WAIT_COLOUR = "#7a5195", "#c49be0"
 
 _LABEL_LETTERS = 24
 """Maximum length of a device's name next to its band."""
+
+_DIFFERENCES_NAMED = 3
+"""Results that differ from the topic's and are named, at most."""
 
 MAX_LINES = 8
 """Groups that one panel of several shows."""
@@ -137,7 +140,31 @@ def notes(facts: RunFacts) -> Iterator[str]:
         )
     different = facts.compared - facts.agreeing
     if different:
-        yield f"{different} {facts.results_word} differ from those of the topic now."
+        yield f"{different} {facts.results_word} differ from those of the topic now: {_differing(facts)}."
+
+
+def _differing(facts: RunFacts) -> str:
+    """The first results that differ, with both values, and why as far as that is known."""
+    found = [
+        (each, group, series, window)
+        for each in facts.analytics
+        for group in each.groups
+        for series in group.series
+        for window in series.windows
+        if series.is_recomputed and window.value is not None and not window.agrees
+    ]
+    skipped_until_ms = facts.job.skipped_until_ms if facts.job is not None else None
+    lines = []
+    for each, group, series, window in found[:_DIFFERENCES_NAMED]:
+        of_topic = "nothing" if window.topic_value is None else f"{window.topic_value:g}"
+        key = f" {series.key}" if each.has_several_keys else ""
+        place = f"{group.name}{key} to {utc_clock(window.end_ms)}"
+        line = f"{place}: {window.value:g} on the platform, {of_topic} in the topic"
+        if skipped_until_ms is not None and window.end_ms - each.window_ms <= skipped_until_ms:
+            line += " (the job began to read within this window)"
+        lines.append(line)
+    more = len(found) - len(lines)
+    return "; ".join(lines) + (f"; and {more:,} more" if more else "")
 
 
 def with_gaps(windows: Iterable[WindowFacts], step_ms: int) -> Iterator[tuple[int, float | None]]:

@@ -13,7 +13,9 @@ from pacifictool.report.facts import RunFacts, WindowFacts
 from pacifictool.report.ranges import range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
+from pacifictool.tools.times import utc_clock
 from tests.support.recorded_documents import assert_described
+from tests.unit.report.conftest import T0
 
 MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
@@ -41,6 +43,20 @@ def test_notes_report_what_is_missing(facts: RunFacts) -> None:
     said = " ".join(notes(facts))
     for part in ("3 more zones", "1 windows of the topic have no mean", "1 means differ"):
         assert part in said
+
+
+def test_a_result_that_differs_is_named_with_the_reason(facts: RunFacts) -> None:
+    assert facts.job is not None
+    [said] = [note for note in notes(facts) if "differ" in note]
+    [window] = [each for _, each in facts.windows() if each.value is not None and not each.agrees]
+    place = f"Zone & B to {utc_clock(window.end_ms)}: 45.5 on the platform, 45.6 in the topic"
+    assert place in said
+    assert "began" not in said
+    began_within = dataclasses.replace(facts.job, skipped_until_ms=window.end_ms - 1)
+    [said] = [note for note in notes(dataclasses.replace(facts, job=began_within)) if "differ" in note]
+    assert f"{place} (the job began to read within this window)" in said
+    began_before = dataclasses.replace(facts.job, skipped_until_ms=T0)
+    assert not any("began" in note for note in notes(dataclasses.replace(facts, job=began_before)))
 
 
 def test_a_mean_without_readings_disagrees() -> None:
