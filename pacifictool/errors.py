@@ -238,14 +238,15 @@ class RateLimited(PlatformError):
 
 
 class ServerFault(PlatformError):
-    """The server failed (5xx); 502, 503 and 504 also after all retries.
+    """The server failed (5xx); 502, 503 and 504, and 500 of its database, also after all retries.
 
-    Those three come from a proxy or from an overloaded server.
+    The first three come from a proxy or from an overloaded server.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, **details: Any) -> None:
+    def __init__(self, message: str, *, status: int | None = None, may_pass: bool = False, **details: Any) -> None:
+        """`may_pass`: the failure may pass by itself, whatever the status."""
         super().__init__(message, status=status, **details)
-        self.retriable = self.outcome_unknown = status in (502, 503, 504)
+        self.retriable = self.outcome_unknown = may_pass or status in (502, 503, 504)
 
 
 class UnexpectedAnswer(PlatformError):

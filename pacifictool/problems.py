@@ -17,8 +17,9 @@ from pacifictool.errors import KafkaError, MqttError, PacificToolError
 from pacifictool.kafka.topics import KafkaAdmin, no_connection
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.plan import Change, ChangeAction
-from pacifictool.provisioning.entities import SCOPES, same_attribute, wanted_attributes
+from pacifictool.provisioning.entities import SCOPES, wanted_attributes
 from pacifictool.provisioning.forwarding import required_attributes
+from pacifictool.provisioning.stored_attributes import same_attribute
 from pacifictool.rest import (
     Device,
     ForwardingSpec,

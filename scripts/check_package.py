@@ -18,7 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 
-WANTED = ("pacifictool/py.typed", "pacifictool/resources/tutorial.toml", "pacifictool/resources/jars.lock.json")
+WANTED = (
+    "pacifictool/py.typed",
+    "pacifictool/resources/tutorial.toml",
+    "pacifictool/resources/jars.lock.json",
+    "pacifictool/resources/schemas/shared.json",
+)
 WANTED_IN_SDIST = (
     "CONTRIBUTING.md",
     "SECURITY.md",

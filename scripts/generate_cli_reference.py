@@ -36,8 +36,10 @@ JSON document, for failures as well:
 ```
 
 `kind` is stable, and `help` is its entry in [troubleshooting](troubleshooting.md); `details`, if present, are facts for
-scripts. Without a terminal, progress is shown as plain lines instead of bars. For a mistyped command, option or choice,
-the hint suggests similar ones.
+scripts. `pacifictool schema COMMAND` prints the [JSON Schema](json-output.md) of a command's document.
+
+Without a terminal, progress is shown as plain lines instead of bars. For a mistyped command, option or choice, the hint
+suggests similar ones.
 
 Names and other text from servers are shown as data: invisible characters and control characters appear as escapes such
 as `\\x9b`. In JSON, every text is exact.
@@ -100,17 +102,16 @@ def render() -> str:
 
 
 def _commands(group: Any, context: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every command that is not a group: its path, the command and its context."""
+    """Every command that does something: its path, the command and its context. Groups by themselves do not."""
     names = COMMANDS if path == "pacifictool" else group.commands
     for name in names:
         command = group.get_command(context, name)
         inner = typer.Context(command, info_name=name, parent=context)
-        if hasattr(command, "commands"):
-            if command.invoke_without_command:
-                yield f"{path} {name}", command, inner
-            yield from _commands(command, inner, f"{path} {name}")
-        else:
+        is_group = hasattr(command, "commands")
+        if not is_group or command.invoke_without_command:
             yield f"{path} {name}", command, inner
+        if is_group:
+            yield from _commands(command, inner, f"{path} {name}")
 
 
 def _section(path: str, command: Any, context: Any) -> str:

@@ -20,6 +20,7 @@ from pacifictool.runtime.java import find_java
 from tests.support.command_line import CommandLine, Outcome, kept_variables
 from tests.support.distribution import InUnits, longest_first
 from tests.support.flaky import FLAKY_WHEN_BUSY, RetryWhenBusy
+from tests.support.recorded_documents import RecordedDocuments
 
 if TYPE_CHECKING:
     from pacifictool.analytics.engine.spark import SparkRuntime  # imports pyspark, which most tests do without
@@ -31,6 +32,8 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RetryWhenBusy(FLAKY_WHEN_BUSY), "retry-when-busy")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):  # not where only workers run tests
+        config.pluginmanager.register(RecordedDocuments(), "recorded-documents")
 
 
 @pytest.hookimpl(trylast=True)

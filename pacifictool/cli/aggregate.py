@@ -104,9 +104,18 @@ def aggregate(
     from pacifictool.analytics.config import JobConfig
     from pacifictool.analytics.job import AggregationJob
     from pacifictool.analytics.launch import function_runner, open_alarms, open_sink, record_rules, spark_settings
+    from pacifictool.analytics.starting import starting_point
     from pacifictool.rest import NO_RETRY
 
     session = session_of(ctx)
+    # Options are parsed before anything is connected to, downloaded or started.
+    if _JAVA_SIZE.fullmatch(memory) is None:
+        raise UsageError(f"--memory: {memory!r} is not a size.", hint="For example 512m or 2g.")
+    starting_point(starting_offsets)
+    spark_conf = parse_key_values(conf or [], "--conf")
+    seconds = None if duration is None else seconds_option("--duration", duration)
+    give_up_seconds = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
+    rules = record_rules(session.scenario, only=only or (), window=window, lateness=lateness)
     if sink is None:
         needs_name = gateway_device is not None or result_topic is not None
         sink = _default_sink(session, checkpoint, only or (), needs_name=needs_name)
@@ -117,13 +126,6 @@ def aggregate(
     ):
         if given is not None and sink != needed:
             raise UsageError(f"{option} requires --sink {needed}, not --sink {sink}.")
-    if _JAVA_SIZE.fullmatch(memory) is None:
-        raise UsageError(f"--memory: {memory!r} is not a size.", hint="For example 512m or 2g.")
-    rules = record_rules(session.scenario, only=only or (), window=window, lateness=lateness)
-    # All options are parsed before jars are downloaded.
-    spark_conf = parse_key_values(conf or [], "--conf")
-    seconds = None if duration is None else seconds_option("--duration", duration)
-    give_up_seconds = None if give_up_after is None else seconds_option("--give-up-after", give_up_after)
     output, reporter = session.output, session.reporter
     functions = function_runner(rules, session.settings.kafka, rules.forwarding.topic, reporter)
     options = SinkOptions(

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "alarm": Entry(f"{_HERE}.alarms:app", "List and clear alarms."),
     "attributes": Entry(f"{_HERE}.attributes:app", "Set and show attributes of devices and assets."),
     "telemetry": Entry(f"{_HERE}.telemetry:app", "Show telemetry of a device or asset."),
+    "schema": Entry(f"{_HERE}.schema:app", "Print the JSON Schema of what a command prints with -o json."),
     "help": Entry(f"{_HERE}.show:help_app", "Print the troubleshooting entry that an error names."),
 }
 

@@ -108,6 +108,8 @@ class Checklist(Messages, LiveView):
                 step.checks.append(check)
                 if step.name == check.name and isinstance(check.actual, float):
                     step.value = check.actual
+                    if isinstance(check.expected, tuple):
+                        step.expected = check.expected
 
     def on_mean(self, zone: str, window_end_ms: int, mean: float) -> None:
         with self._lock:

@@ -150,7 +150,8 @@ def _write_report(
 def _view(session: CliSession, *, real: bool) -> Iterator[LiveView]:
     """A checklist on a terminal, which also replaces the reporter; plain lines elsewhere."""
     from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
-    from pacifictool.demo.runner import COMPARING, PHASES, SETTING_UP, STARTING_SPARK
+    from pacifictool.demo.phases import PHASES
+    from pacifictool.demo.runner import COMPARING, SETTING_UP, STARTING_SPARK
 
     if not session.draws_on_terminal:
         yield PlainLines(session.reporter)

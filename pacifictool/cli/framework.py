@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -109,11 +110,16 @@ class Group(_WithGlobals, TyperGroup):
 
 
 class CommandGroup(Group):
-    """A group that does something by itself, such as `rejects` with `rejects export`."""
+    """A command that does something itself and has further ones below it (`simulate`, `simulate compare`)."""
 
     def invoke(self, ctx: Any) -> Any:
         _check_choices(session_of(ctx))
         return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _WithGlobals.format_options(self, ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries(ctx).items()))
 
 
 def _check_choices(session: CliSession) -> None:
@@ -171,15 +177,32 @@ def group_app(help_text: str) -> typer.Typer:
     return app
 
 
-def command_group(*examples: str) -> tuple[typer.Typer, Callable[..., Any]]:
-    """A Typer application for a group that is a command, too, and the decorator that declares what it does alone.
+def command_group_app(*examples: str, shared: Collection[str] = ()) -> tuple[typer.Typer, Callable[..., Any]]:
+    """A Typer application for a `CommandGroup`, and the decorator that declares what it does itself.
 
-    That gets the context: it does nothing when `ctx.invoked_subcommand` is set.
+    Options that are `shared` may also stand in front of the commands below, which find them in their context's parent.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    return app, app.callback(
-        cls=CommandGroup, invoke_without_command=True, epilog="\n".join(examples), context_settings=CONTEXT
-    )
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
+
+    def declare(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **options: Any) -> None:
+            if ctx.invoked_subcommand is None:
+                function(ctx, **options)
+                return
+            for parameter in ctx.command.params:
+                source = ctx.get_parameter_source(str(parameter.name))
+                may_be_here = parameter.name in GLOBAL_NAMES or parameter.name in shared
+                if source is not None and source.name == "COMMANDLINE" and not may_be_here:
+                    raise UsageError(
+                        f"{parameter.opts[0]} is an option of `{ctx.command_path}` without {ctx.invoked_subcommand}.",
+                        hint=f"See: {ctx.command_path} {ctx.invoked_subcommand} --help",
+                    )
+
+        app.callback(cls=CommandGroup, invoke_without_command=True, epilog="\n".join(examples))(run)
+        return function
+
+    return app, declare
 
 
 def subcommand(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from pacifictool.cli.framework import command_group, session_of, subcommand
+from pacifictool.cli.framework import command_group_app, session_of, subcommand
 from pacifictool.cli.options import CheckpointOption, DryRunOption, YesOption, seconds_option
 from pacifictool.cli.render import table
 from pacifictool.display import json_document
@@ -33,10 +33,12 @@ ReasonOption = Annotated[
     typer.Option("--reason", metavar="TEXT", help="Only records with exactly this reason; repeatable. (default: all)"),
 ]
 
-app, callback = command_group("pacifictool rejects", "pacifictool rejects --all -o json")
+app, rejects_command = command_group_app(
+    "pacifictool rejects", "pacifictool rejects --all -o json", shared=("checkpoint",)
+)
 
 
-@callback
+@rejects_command
 def rejects(
     ctx: typer.Context,
     checkpoint: CheckpointOption = None,
@@ -48,8 +50,6 @@ def rejects(
 
     Works while the job runs and after it.
     """
-    if ctx.invoked_subcommand is not None:
-        return
     from pacifictool.analytics.state.schema import KEPT_FAILURES
 
     session = session_of(ctx)

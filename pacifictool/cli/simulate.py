@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pacifictool.cli.framework import command_app, session_of
+from pacifictool.cli import load_results
+from pacifictool.cli.framework import command_group_app, session_of, subcommand
 from pacifictool.cli.options import DurationOption, MetricsOption, seconds_option
 from pacifictool.cli.running import serving_metrics
 from pacifictool.errors import UsageError
@@ -23,17 +24,21 @@ if TYPE_CHECKING:
     from pacifictool.cli.context import CliSession
     from pacifictool.scenario import DeviceSpec, Scenario
     from pacifictool.settings import Secret
-    from pacifictool.simulation.disturbances import Injection
+    from pacifictool.simulation.find_limit import LimitFinder, LimitOptions
     from pacifictool.simulation.options import FleetOptions
+    from pacifictool.simulation.plan import SimulatedDevice
+    from pacifictool.simulation.series import SeriesWriter
     from pacifictool.simulation.summary import FleetSummary
 
-_LISTED_INJECTIONS = 20
+SHORTEST_INTERVAL_SECONDS = 0.1
 
-app, command = command_app(
+app, command = command_group_app(
     'pacifictool simulate --device "Wind Turbine 1"',
-    "pacifictool simulate --fleet 1000 --rate 1 --duration 5m",
-    "pacifictool simulate --csv readings.csv --duration 5m",
+    "pacifictool simulate --fleet 1000 --rate 1 --duration 5m --results run.csv",
+    "pacifictool simulate --fleet 1000 --find-limit",
 )
+subcommand(app, "pacifictool simulate compare monday.json tuesday.json --fail-above 10%")(load_results.compare)
+subcommand(app, "pacifictool simulate join machine-1.json machine-2.json -o json")(load_results.join)
 
 
 @command
@@ -79,6 +84,30 @@ def simulate(
         Path | None,
         typer.Option(metavar="FILE", help="Write the readings into this file, at once and without any server."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Only part K of N of the devices, for example 2/5 on the second of 5 machines."
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what happens in every interval: .csv, or .jsonl for JSON Lines."),
+    ] = None,
+    interval: Annotated[str, typer.Option(metavar="TIME", help="Length of the intervals of --results.")] = "1s",
+    find_limit: Annotated[
+        bool, typer.Option("--find-limit", help="Raise the rate in steps until the platform falls behind.")
+    ] = False,
+    hold: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long --find-limit holds each step. (default: 10s)")
+    ] = None,
+    factor: Annotated[
+        float | None, typer.Option(metavar="X", help="By which --find-limit raises the rate. (default: 1.5)")
+    ] = None,
+    max_latency: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Within which 99 % must be acknowledged for a step to hold. (default: 1s)"),
+    ] = None,
 ) -> None:
     """Publish simulated telemetry over MQTT until Ctrl-C, then report what happened to every reading.
 
@@ -89,12 +118,15 @@ def simulate(
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import choose_devices, plan_devices
+    from pacifictool.simulation.shards import Shard
 
     session = session_of(ctx)
     if device and all_devices:
         raise UsageError("--device and --all cannot be combined.", hint="Use one of them.")
     scenario = session.scenario if fleet is None else session.scenario.with_fleet(fleet)
     devices = choose_devices(scenario, device or ())
+    if shard is not None:
+        devices = tuple(Shard.parse(shard).part_of(devices))
     for option, value in (("--rate", rate), ("--ramp", spawn_rate)):
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{option}: {value:g} is not possible.", hint="Use a number greater than 0.")
@@ -110,6 +142,13 @@ def simulate(
         spawn_rate=spawn_rate,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
     )
+    limit_options = _limit_options(hold, factor, max_latency) if find_limit else None
+    _check_combinations(
+        options,
+        find_limit=find_limit,
+        of_find_limit={"--hold": hold, "--factor": factor, "--max-latency": max_latency},
+        of_a_run={"--results": results, "--find-limit": find_limit or None} if csv is not None else {},
+    )
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
         return
@@ -120,16 +159,89 @@ def simulate(
         stack.enter_context(serving_metrics(session, metrics, lambda: _metrics(snapshot(), scenario)))
         tokens = _tokens(session, devices, token)
         plans = plan_devices(devices, tokens.__getitem__, rate=rate)
-        simulated = Fleet(session.settings.mqtt, plans, options, session.reporter, device_word=scenario.device_word)
+        series = None if results is None else _series(session, stack, results, interval, options)
+        finder = None if limit_options is None else _finder(session, plans, limit_options)
+        observers = [observer for observer in (series, finder) if observer is not None]
+        simulated = Fleet(
+            session.settings.mqtt,
+            plans,
+            options,
+            session.reporter,
+            device_word=scenario.device_word,
+            observers=observers,
+        )
         snapshot = simulated.snapshot
+        if finder is not None:
+            finder.control(simulated.change_rate, simulated.finish)
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)
-    session.output.emit(
-        {"ok": summary.complete, **summary.as_document()}, lambda console: _render(console, summary, scenario)
-    )
+    document = summary.as_document() if finder is None else finder.as_document() | {"seed": summary.seed}
+    document |= {"shard": shard, "results": None if series is None else series.as_document()}
+    if finder is None:
+        document = {"ok": summary.complete and (series is None or series.problem is None), **document}
+        session.output.emit(document, lambda console: load_results.render_summary(console, document, scenario))
+    else:
+        document = {"ok": document["limit"] is not None and document["complete"], **document}
+        document["sentence"] = load_results.limit_sentence(document)
+        session.output.emit(document, lambda console: load_results.render_limit(console, document))
     session.exit_if_interrupted()
-    if not summary.complete:
+    if not document["ok"]:
         raise typer.Exit(1)
+
+
+def _limit_options(hold: str | None, factor: float | None, max_latency: str | None) -> LimitOptions:
+    from pacifictool.simulation.find_limit import LimitOptions
+
+    defaults = LimitOptions()
+    return LimitOptions(
+        hold_seconds=defaults.hold_seconds if hold is None else seconds_option("--hold", hold),
+        factor=defaults.factor if factor is None else factor,
+        max_latency_seconds=(
+            defaults.max_latency_seconds if max_latency is None else seconds_option("--max-latency", max_latency)
+        ),
+    )
+
+
+def _check_combinations(
+    options: FleetOptions, *, find_limit: bool, of_find_limit: dict[str, object], of_a_run: dict[str, object]
+) -> None:
+    """Raises UsageError for options that would have no effect together."""
+    for option, value in of_a_run.items():
+        if value is not None:
+            raise UsageError(f"{option} and --csv cannot be combined.", hint="--csv writes readings without a server.")
+    if find_limit:
+        for option, wrong in (
+            ("--duration", options.duration_seconds is not None),
+            ("--count", options.count is not None),
+            ("--qos 0", options.qos == 0),
+        ):
+            if wrong:
+                raise UsageError(
+                    f"{option} and --find-limit cannot be combined.",
+                    hint="Steps have a length of their own (--hold), and are measured by acknowledgements.",
+                )
+        return
+    for option, value in of_find_limit.items():
+        if value is not None:
+            raise UsageError(f"{option} is for --find-limit.", hint="Add --find-limit.")
+
+
+def _series(
+    session: CliSession, stack: contextlib.ExitStack, file: Path, interval: str, options: FleetOptions
+) -> SeriesWriter:
+    from pacifictool.simulation.series import SeriesWriter
+
+    seconds = seconds_option("--interval", interval)
+    if seconds < SHORTEST_INTERVAL_SECONDS:
+        raise UsageError(f"--interval: {interval} is too short.", hint="At least 100ms.")
+    writer = SeriesWriter(session.environment.folder / file, seconds, session.reporter, confirmed=options.qos > 0)
+    return stack.enter_context(writer)
+
+
+def _finder(session: CliSession, plans: Sequence[SimulatedDevice], options: LimitOptions) -> LimitFinder:
+    from pacifictool.simulation.find_limit import LimitFinder
+
+    return LimitFinder(plans, options, session.reporter)
 
 
 def _record(
@@ -150,7 +262,8 @@ def _record(
 
     def render(console: Any) -> None:
         console.print(f"Written: {file}, {recording.readings} readings of {recording.devices} {word}.")
-        _render_injections(console, recording.injections, scenario)
+        injections = [injection.as_document() for injection in recording.injections]
+        load_results.render_injections(console, injections, scenario)
 
     session.output.emit({"ok": True, **recording.as_document()}, render)
 
@@ -172,66 +285,3 @@ def _tokens(session: CliSession, devices: Sequence[DeviceSpec], token: str | Non
 
     with session.connect() as platform:
         return look_up_tokens(platform, [device.name for device in devices], session.reporter, session.stop)
-
-
-def _render(console: Any, summary: FleetSummary, scenario: Scenario) -> None:
-    from pacifictool.cli.render import table
-
-    word = scenario.device_word()
-    confirmed = summary.qos > 0
-    rows = [
-        [scenario.device_word(2).capitalize(), f"{summary.connected} of {summary.devices} connected"],
-        ["Readings generated", str(summary.generated)],
-        [
-            "Readings acknowledged" if confirmed else "Readings sent",
-            str(summary.acknowledged if confirmed else summary.sent),
-        ],
-        ["Readings lost", str(summary.lost)],
-        ["Rate", f"{summary.achieved_rate:.1f} readings/s (target {summary.target_rate:.1f})"],
-        ["Behind schedule", f"p50 {_ms(summary.lag_p50_ms)}, p99 {_ms(summary.lag_p99_ms)}"],
-        ["Acknowledged after", f"p50 {_ms(summary.acknowledgement_p50_ms)}, p99 {_ms(summary.acknowledgement_p99_ms)}"],
-        ["Resent, reconnects", f"{summary.resent}, {summary.reconnects}"],
-        ["Time, seed", f"{summary.seconds:.1f} s, {summary.seed}"],
-    ]
-    if not confirmed:
-        rows = [row for row in rows if row[0] != "Acknowledged after"]
-    if summary.missed:
-        rows.insert(4, ["Readings missed", f"{summary.missed} were due while the {word} was offline or late"])
-    if summary.withheld:
-        rows.insert(4, ["Readings withheld", f"{summary.withheld}: drop-outs, or missing values of a file"])
-    console.print(table("Simulation", {"What": "left", "": "left"}, rows))
-    _render_injections(console, summary.injections, scenario)
-    for name, reason in summary.refused.items():
-        console.print(f"Refused: {name}: {reason}")
-    for reason in summary.interrupted.values():
-        console.print(f"Interrupted: {reason}")
-    for reading in summary.losses:
-        console.print(f"Lost: {reading.as_document()}")
-
-
-def _render_injections(console: Any, injections: Sequence[Injection], scenario: Scenario) -> None:
-    from pacifictool.cli.render import table
-    from pacifictool.tools.times import utc_clock
-
-    rows = [
-        [
-            injection.device,
-            scenario.label(injection.key) if injection.key is not None else "all keys",
-            injection.change or "nothing sent",
-            utc_clock(injection.from_ts_ms),
-            utc_clock(injection.to_ts_ms),
-            str(injection.readings),
-        ]
-        for injection in injections[:_LISTED_INJECTIONS]
-    ]
-    if not rows:
-        return
-    columns = {scenario.device_word().capitalize(): "left", "Key": "left", "Change": "left"}
-    columns |= {"First reading (UTC)": "left", "Last reading": "left", "Readings": "right"}
-    console.print(table("Injected", columns, rows))
-    if (unlisted := len(injections) - _LISTED_INJECTIONS) > 0:
-        console.print(f"And {unlisted} more, which -o json lists.")
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:g} ms"

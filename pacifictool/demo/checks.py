@@ -33,9 +33,15 @@ class DemoCheck:
         """The actual and the expected value as text."""
         if isinstance(self.expected, bool):
             return "yes" if self.actual is self.expected else "no"
+        return f"{'nothing' if self.actual is None else f'{self.actual:.6g}'} (expected {self.expected_text})"
+
+    @property
+    def expected_text(self) -> str:
+        """What is expected: "1", "32 to 33", "yes"."""
+        if isinstance(self.expected, bool):
+            return "yes" if self.expected else "no"
         low, high = self.expected
-        wanted = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        return f"{'nothing' if self.actual is None else f'{self.actual:.6g}'} (expected {wanted})"
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 @dataclass(slots=True)

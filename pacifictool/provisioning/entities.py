@@ -13,13 +13,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pacifictool.errors import NotFound, did_you_mean
+from pacifictool.errors import MqttError, NotFound, did_you_mean
 from pacifictool.mqtt import ATTRIBUTES_TOPIC
-from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, unreachable
+from pacifictool.mqtt.connection import CONNECT_TIMEOUT_SECONDS, Failure, failure_of, unreachable
 from pacifictool.mqtt.session import publish_and_confirm
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.progress import SILENT, Reporter
 from pacifictool.provisioning.apply import run_with_progress
+from pacifictool.provisioning.stored_attributes import StoredAttributes, devices_to_check, same_attribute
 from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Device, Platform
 from pacifictool.rest.resources import Entity, NamedResources
 from pacifictool.scenario import DEVICE_TYPE, Attribute, DeviceSpec, Scenario
@@ -27,7 +28,9 @@ from pacifictool.settings import MqttEndpoint, Secret
 
 SCOPES: Final = {"client": CLIENT_SCOPE, "server": SERVER_SCOPE, "shared": SHARED_SCOPE}
 """The platform's names of the scopes of attributes, by the scenario's."""
-ATTRIBUTE_TIMEOUT_SECONDS = 15.0
+ATTRIBUTE_TIMEOUT_SECONDS = 25.0
+"""For an attempt to publish the client attributes of a device: session and acknowledgement."""
+_ATTRIBUTE_ATTEMPTS = 3
 
 _LOOK_UP_SINGLY_BELOW = 50
 """With fewer names than this, one request for each is cheaper than paging through all entities of a tenant."""
@@ -47,14 +50,6 @@ def wanted_attributes(scenario: Scenario, device: DeviceSpec) -> dict[str, dict[
         attribute = Attribute.parse(text)
         wanted.setdefault(attribute.scope, {})[attribute.key] = value
     return wanted
-
-
-def same_attribute(actual: object, wanted: str) -> bool:
-    """Whether the platform's value is the wanted text. From 2.2 on a text that is a number becomes a number
-    (docs/servers/2.x-3.x.md#telemetry-and-mqtt, row 1), which records hold as a text again."""
-    return actual == wanted or (
-        isinstance(actual, int | float) and not isinstance(actual, bool) and str(actual) == wanted
-    )
 
 
 def find_by_name(resources: NamedResources[Entity], names: Sequence[str]) -> dict[str, Entity]:
@@ -97,13 +92,18 @@ class DevicePlanner:
         scenario: Scenario,
         reporter: Reporter,
         stop: threading.Event | None,
+        *,
+        confirms_attributes: bool = True,
     ) -> None:
+        """`confirms_attributes`: whether to wait until the platform shows those that it has acknowledged."""
         self._platform = platform
         self._mqtt = mqtt
         self._scenario = scenario
         self._reporter = reporter
         self._stop = stop
         self._devices: dict[str, Device] = {}
+        self._stored = StoredAttributes(platform, reporter, stop) if confirms_attributes else None
+        self._to_check = devices_to_check([device.name for device in scenario.devices])
 
     def plan(self) -> Iterator[Change]:
         """A change for each device, then one for the attributes of each."""
@@ -171,14 +171,30 @@ class DevicePlanner:
             if scope in attributes:
                 set_them(device, attributes[scope])
         if "client" in attributes:
-            publish_and_confirm(
-                self._mqtt,
-                self._platform.devices.token(device.id),
-                ATTRIBUTES_TOPIC,
-                json.dumps(dict(attributes["client"]), ensure_ascii=False).encode(),
-                timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
-                device=name,
-            )
+            self._publish(name, self._platform.devices.token(device.id), attributes["client"])
+            if self._stored is not None and name in self._to_check:
+                self._stored.wait_for(device, attributes["client"])
+
+    def _publish(self, name: str, token: Secret, attributes: Mapping[str, str]) -> None:
+        """Publishes client attributes; once more when the platform does not respond in time, as twice does no harm."""
+        payload = json.dumps(dict(attributes), ensure_ascii=False).encode()
+        for attempt in range(1, _ATTRIBUTE_ATTEMPTS + 1):
+            try:
+                publish_and_confirm(
+                    self._mqtt,
+                    token,
+                    ATTRIBUTES_TOPIC,
+                    payload,
+                    timeout_seconds=ATTRIBUTE_TIMEOUT_SECONDS,
+                    device=name,
+                )
+            except MqttError as error:
+                is_late = failure_of(error) in (Failure.UNCONFIRMED, Failure.SERVER_BUSY)
+                if attempt == _ATTRIBUTE_ATTEMPTS or not is_late or (self._stop is not None and self._stop.is_set()):
+                    raise
+                self._reporter.detail(f"{error.message} Publishing again.")
+            else:
+                return
 
 
 def check_reachable(mqtt: MqttEndpoint, *, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:

@@ -16,6 +16,7 @@ from pacifictool.provisioning.entities import DevicePlanner, asset_changes, chec
 from pacifictool.provisioning.forwarding import check_expressible
 from pacifictool.provisioning.gateway import gateway_change, gateway_notes
 from pacifictool.rest import ForwardingSpec, Platform
+from pacifictool.rest.forwarding import NoteCode
 from pacifictool.scenario import ForwardingConfig, Scenario
 from pacifictool.settings import Settings
 
@@ -72,7 +73,16 @@ class Provisioner:
             state = forwarding.inspect(self._spec)
             notes += state.notes
             yield from forwarding.plan(self._spec, state)
-        yield from DevicePlanner(self._platform, self._settings.mqtt, self._scenario, self._reporter, self._stop).plan()
+        # Such a profile's chain may not store attributes at all, which the note says.
+        is_bypassed = any(note.code is NoteCode.PROFILE_BYPASSES for note in state.notes)
+        yield from DevicePlanner(
+            self._platform,
+            self._settings.mqtt,
+            self._scenario,
+            self._reporter,
+            self._stop,
+            confirms_attributes=not is_bypassed,
+        ).plan()
         yield from asset_changes(self._platform, self._scenario)
         if self._gateway is not None:
             notes += gateway_notes(self._scenario, self._gateway)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 
 from pacifictool.analytics.state.reader import JobIdentity, JobView
 from pacifictool.errors import ChecksFailed
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import KafkaAdmin
-from pacifictool.progress import SILENT, Reporter
+from pacifictool.progress import SILENT, ProgressTask, Reporter
 from pacifictool.report.facts import (
     AnalyticsFacts,
     Band,
@@ -28,6 +29,10 @@ from pacifictool.rest import Asset, Device, EntityAlarm, EntityId, Platform
 from pacifictool.rest.alarms import most_urgent_first
 from pacifictool.scenario import Aggregate, Analytics, DeviceSpec, Scenario
 from pacifictool.settings import KafkaEndpoint
+
+_CATCH_UP_SECONDS = 15.0
+"""How long results that differ are read again while the job has something to count or to deliver."""
+_POLL_SECONDS = 0.5
 
 MAX_GROUPS = 12
 """Default number of groups of each analytics in a report; `entities` chooses others."""
@@ -65,28 +70,25 @@ def collect(
         batches = [] if view is None else view.batches()
         topic = TopicReadings(scenario.forwarding, analytics, begin_ms, batches)
         admin = KafkaAdmin(kafka)
-        ends = admin.offsets(name)
         with reporter.task("Reading the topic", unit="records") as task:
-            starts = admin.offsets(name, at=begin_ms)
-            for record in read_records(kafka, name, start=starts, end=ends):
-                topic.add(record)
-                task.advance()
+            ends = _read_on(kafka, name, topic, admin.offsets(name, at=begin_ms), admin.offsets(name), task)
         with reporter.task("Reading the results", unit="groups") as task:
-            found = []
-            names: dict[EntityId, str] = {}
-            for each in analytics:
-                shown, left_out = _groups_to_show(scenario, each, topic, entities)
-                holders = {name: _holder(platform, each, name) for _, name in shown}
-                names |= {holder.entity_id: name for name, holder in holders.items() if holder is not None}
-                keys = _keys(platform, scenario, each, view, holders.values())
-                groups = []
-                for group, entity in shown:
-                    until_ms = now_ms + each.window_ms
-                    posted = _posted(platform, each, holders[entity], keys, begin_ms, until_ms)
-                    groups.append(GroupFacts(entity, tuple(_series(scenario, each, group, topic, posted))))
-                    task.advance()
-                if groups and keys:
-                    found.append(_facts(scenario, each, groups, left_out))
+            deadline = monotonic() + _CATCH_UP_SECONDS
+            while True:
+                now_ms = round(time() * 1000)
+                states = [
+                    _read_results(platform, scenario, each, view, topic, entities, begin_ms, now_ms)
+                    for each in analytics
+                ]
+                # The topic again after the results: it has the records of all that was posted meanwhile.
+                ends = _read_on(kafka, name, topic, ends, admin.offsets(name))
+                found = [facts for state in states if (facts := state.facts(scenario, topic)) is not None]
+                task.update(completed=sum(len(state.posted) for state in states))
+                # What differs because the job is about to correct it is read again.
+                if not _has_differences(found) or not _is_behind(view, ends) or monotonic() > deadline:
+                    break
+                sleep(_POLL_SECONDS)
+        names = {entity_id: name for state in states for entity_id, name in state.names.items()}
         if not any(series.windows for each in found for series in each.all_series()):
             raise ChecksFailed(
                 f"Neither the topic {name} nor the platform has data of this time.",
@@ -107,6 +109,86 @@ def collect(
     finally:
         if view is not None:
             view.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _PostedResults:
+    """The results of one analytics on the platform, as they are now."""
+
+    analytics: Analytics
+    groups_left_out: int
+    names: Mapping[EntityId, str]
+    """Of the entities shown that exist."""
+    posted: Mapping[tuple[tuple[str, ...] | None, str], dict[str, dict[int, float]]]
+    """By group and entity, key and window end."""
+
+    def facts(self, scenario: Scenario, topic: TopicReadings) -> AnalyticsFacts | None:
+        """Together with the topic; None when there is nothing to show."""
+        groups = [
+            GroupFacts(entity, tuple(_series(scenario, self.analytics, group, topic, values)))
+            for (group, entity), values in self.posted.items()
+        ]
+        if not any(self.posted.values()):
+            return None
+        return _facts(scenario, self.analytics, groups, self.groups_left_out)
+
+
+def _read_results(
+    platform: Platform,
+    scenario: Scenario,
+    analytics: Analytics,
+    view: JobView | None,
+    topic: TopicReadings,
+    entities: Sequence[str],
+    begin_ms: int,
+    now_ms: int,
+) -> _PostedResults:
+    shown, left_out = _groups_to_show(scenario, analytics, topic, entities)
+    holders = {name: _holder(platform, analytics, name) for _, name in shown}
+    keys = _keys(platform, scenario, analytics, view, holders.values())
+    return _PostedResults(
+        analytics=analytics,
+        groups_left_out=left_out,
+        names={holder.entity_id: name for name, holder in holders.items() if holder is not None},
+        posted={
+            (group, entity): _posted(platform, analytics, holders[entity], keys, begin_ms, now_ms + analytics.window_ms)
+            for group, entity in shown
+        },
+    )
+
+
+def _read_on(
+    kafka: KafkaEndpoint,
+    name: str,
+    topic: TopicReadings,
+    starts: Mapping[int, int],
+    ends: Mapping[int, int],
+    task: ProgressTask | None = None,
+) -> Mapping[int, int]:
+    """Adds the records from `starts` to `ends`, which it returns."""
+    for record in read_records(kafka, name, start=starts, end=ends):
+        topic.add(record)
+        if task is not None:
+            task.advance()
+    return ends
+
+
+def _has_differences(found: Iterable[AnalyticsFacts]) -> bool:
+    return any(
+        series.is_recomputed and window.value is not None and not window.agrees
+        for each in found
+        for series in each.all_series()
+        for window in series.windows
+    )
+
+
+def _is_behind(view: JobView | None, ends: Mapping[int, int]) -> bool:
+    """Whether a running job has records to count or results to deliver."""
+    return view is not None and view.is_running and (_lag(view, ends) > 0 or view.due_windows() > 0)
+
+
+def _lag(view: JobView, ends: Mapping[int, int]) -> int:
+    return sum(max(0, end - (view.counted_until(part) or view.starts_at(part))) for part, end in ends.items())
 
 
 def _as_computed(analytics: Analytics, identity: JobIdentity | None) -> Analytics:
@@ -253,7 +335,7 @@ def _job(view: JobView, topic: TopicReadings, ends: Mapping[int, int], begin_ms:
         folder=str(view.folder),
         target=view.identity.target,
         running=view.is_running,
-        lag=sum(max(0, end - (view.counted_until(part) or view.starts_at(part))) for part, end in ends.items()),
+        lag=_lag(view, ends),
         batches=topic.batches(),
         rejects=tuple(InvalidRecords(end, reason, count) for (end, reason), count in sorted(counts.items())),
     )

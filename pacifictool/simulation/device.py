@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from pacifictool.errors import MqttError
-from pacifictool.models.generators import device_key, generator_for, uniform_bits
+from pacifictool.models.generators import device_key, uniform_bits
 from pacifictool.mqtt.connection import CLOSED_BY_PLATFORM, closed, closed_before_login, no_response, refused
 from pacifictool.simulation.connection import DeviceConnection
 from pacifictool.simulation.device_fleet import DeviceFleet, DeviceState
 from pacifictool.simulation.disconnects import SessionHistory
 from pacifictool.simulation.disturbances import Disturbances, Injection
+from pacifictool.simulation.flow_control import DeviceFlowControl
 from pacifictool.simulation.outbox import Outbox
-from pacifictool.simulation.payload import TemplatePayload, TextValues
+from pacifictool.simulation.payload import payload_writer
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading, ReadingSource
 from pacifictool.tools.backoff import Backoff
@@ -39,9 +40,9 @@ class RunningDevice:
 
     __slots__ = (
         "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_disturbances", "_drain_until", "_ended_at",
-        "_failures", "_fleet", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox", "_phase",
-        "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan", "state",
-        "wake_at",
+        "_failures", "_fleet", "_flow", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox",
+        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan",
+        "state", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -65,23 +66,15 @@ class RunningDevice:
         fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
         has_jitter = options.jitter and self._schedule.times_ms is None
         self._phase = min(1 / self.rate, _MAX_JITTER_SECONDS) * fraction if has_jitter else 0.0
-        keys = plan.telemetry.keys()
-        self._writer = (
-            TextValues(keys, bare=options.bare, sequence=options.sequence)
-            if plan.payload is None
-            else TemplatePayload(plan.payload, keys, plan.name)
+        self._writer = payload_writer(
+            plan.name, plan.telemetry.keys(), plan.payload, bare=options.bare, sequence=options.sequence
         )
         self._disturbances = (
             Disturbances(plan.name, plan.anomalies, plan.dropouts) if plan.anomalies or plan.dropouts else None
         )
-        self._source = ReadingSource(
-            plan.name,
-            self._schedule,
-            {key: generator_for(model, seed=seed, device=plan.name, key=key) for key, model in plan.telemetry.items()},
-            self._writer,
-            self._disturbances,
-        )
+        self._source = ReadingSource(plan.name, self._schedule, plan.generators(seed), self._writer, self._disturbances)
         self._outbox = Outbox()
+        self._flow = DeviceFlowControl(fleet.flow)
         self._drain_until: float | None = None  # set with the last reading: how long acknowledgements are awaited
         self._retry_at = connect_at
         self._failures = 0  # attempts in a row that led to no delivery
@@ -132,6 +125,10 @@ class RunningDevice:
         """Whether all readings are taken."""
         return self._drain_until is not None
 
+    def is_held_back(self, now: float) -> bool:
+        """Whether readings are due that must wait for acknowledgements."""
+        return self._blocked and self.state is DeviceState.ONLINE and self._schedule.due <= now < self._close_at
+
     def run(self, now: float) -> None:
         """Does what is due. Called by the event loop when a timer of the device has expired, and after events."""
         if self.state is DeviceState.ENDED:
@@ -158,6 +155,13 @@ class RunningDevice:
             self._schedule.limit = self._schedule.due_by(now)
         self._drain_until = now + timeout_seconds
         self._fleet.loop.call_soon(self)
+
+    def change_rate(self, rate: float, now: float) -> None:
+        """Takes `rate` readings per second from now on; those that are due and were not taken are missed."""
+        if self.state is not DeviceState.ENDED and not self.is_draining:
+            self._phase *= min(1 / rate, _MAX_JITTER_SECONDS) / min(1 / self.rate, _MAX_JITTER_SECONDS)
+            self._schedule.change_rate(rate, now, self._phase)
+            self._fleet.loop.call_soon(self)
 
     def end(self, reason: str, *, politely: bool = True) -> None:
         """Ends the device; readings without an acknowledgement are lost, for `reason`."""
@@ -187,20 +191,24 @@ class RunningDevice:
     def _send(self, now: float) -> None:
         """Sends the readings to send again, then those that are due, as far as the in-flight limits allow."""
         connection = self._connection
-        outbox, fleet = self._outbox, self._fleet
-        room = self._max_in_flight() - outbox.in_flight
+        outbox, fleet, schedule = self._outbox, self._fleet, self._schedule
+        resend_room, room = self._flow.room(self._max_in_flight(), outbox.in_flight)
         if connection is None or room <= 0:
             self._blocked = True
             return
-        readings = outbox.take_resends(min(room, _BURST))
-        fleet.counters.resent += len(readings)
-        held_back = False
-        if len(readings) < room and not self.is_draining and now < self._close_at:
-            limit = min(min(room, _BURST) - len(readings), fleet.room())
+        wanted = min(resend_room, outbox.waiting, _BURST)
+        readings = outbox.take_resends(fleet.flow.take_resends(wanted))
+        resends = len(readings)
+        fleet.counters.resent += resends
+        held_back = resends < wanted
+        if resends < room and not self.is_draining and now < self._close_at:
+            schedule.skip_before(now - fleet.options.give_up_after_seconds)
+            limit = min(min(room, _BURST) - resends, fleet.room())
             taken = self._source.take(now, limit, fleet.loop.clock_offset, fleet.counters.lag.record)
             fleet.counters.generated += len(taken)
             readings += taken
-            held_back = self._schedule.due <= now and fleet.room() <= 0
+            held_back = held_back or (schedule.due <= now and fleet.room() <= 0)
+        self._flow.sent(now, resends=resends, new=len(readings) - resends)
         if readings:
             self._history.last_publish = now
             encode = fleet.encoder.encode
@@ -230,14 +238,16 @@ class RunningDevice:
         """Queues readings to be sent again whose acknowledgement is overdue, and gives up those that are too old."""
         options = self._fleet.options
         if options.qos:
-            self._outbox.resend_overdue(now - options.ack_timeout_seconds)
+            last_sent = self._outbox.resend_overdue(now - self._flow.timeout_seconds)
+            if last_sent is not None:
+                self._flow.timed_out(now, last_sent)
         for reading in self._outbox.take_older(now - options.give_up_after_seconds):
             self._fleet.lost(reading, f"not acknowledged within {options.give_up_after_seconds:g} s")
 
     def _end_if_over(self, now: float) -> None:
         options = self._fleet.options
         if not self.is_draining and (self._schedule.exhausted or now >= self._close_at):
-            self._drain_until = now + options.ack_timeout_seconds
+            self._drain_until = now + self._fleet.flow.timeout_seconds
         if self._drain_until is not None:
             if not self._outbox:
                 self.end("")
@@ -263,7 +273,7 @@ class RunningDevice:
             when = min(when, self._next_tick)
             oldest = self._outbox.oldest_transmission
             if oldest is not None and self._fleet.options.qos:
-                when = min(when, oldest + self._fleet.options.ack_timeout_seconds)
+                when = min(when, oldest + self._flow.timeout_seconds)
             if not self._blocked and not self.is_draining:
                 when = min(when, self._schedule.due)
         self._fleet.loop.call_at(self, max(when, now))
@@ -286,6 +296,8 @@ class RunningDevice:
         readings = self._outbox.acknowledged(packet_ids)
         if readings:
             self._failures = 0
+            if self._flow.recover():
+                self._fleet.loop.call_soon(self)
             self._on_delivered(readings, Outcome.ACKNOWLEDGED)
 
     def on_written(self, count: int) -> None:
@@ -338,6 +350,7 @@ class RunningDevice:
         options = self._fleet.options
         self.state = DeviceState.ONLINE
         self._history.begin(now)
+        self._flow.recover()
         self._next_tick = now + options.keepalive_seconds / _TICKS_PER_KEEPALIVE
         self._blocked = False
         if self._schedule.start is None:

@@ -10,6 +10,7 @@ from pacifictool.errors import MqttError
 from pacifictool.mqtt.packets import PublishEncoder
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.disconnects import DisconnectCause
+from pacifictool.simulation.flow_control import FlowControl
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Outcome, Reading
@@ -36,6 +37,7 @@ class DeviceFleet(Protocol[Device_contra]):
     counters: FleetCounters
     loop: EventLoop
     encoder: PublishEncoder
+    flow: FlowControl
 
     def connect(self, device: Device_contra) -> None:
         """Opens a connection; its `connected` or `connect_failed` will be called."""

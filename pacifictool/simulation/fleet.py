@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pacifictool.errors import MqttError, UsageError
 from pacifictool.mqtt import TELEMETRY_TOPIC
 from pacifictool.mqtt.connection import Failure, failure_of, tls_context
 from pacifictool.mqtt.packets import PublishEncoder
-from pacifictool.progress import SILENT, ProgressTask, Reporter
+from pacifictool.progress import SILENT, Reporter
 from pacifictool.settings import MqttEndpoint
+from pacifictool.simulation.bottleneck import LoadMeter, bottleneck
 from pacifictool.simulation.connection import Connector, DeviceConnection
 from pacifictool.simulation.device import RunningDevice
 from pacifictool.simulation.device_fleet import DeviceState
 from pacifictool.simulation.disconnects import DisconnectCause, explain
+from pacifictool.simulation.fleet_progress import RunProgress, run_progress
+from pacifictool.simulation.flow_control import FlowControl
+from pacifictool.simulation.histogram import milliseconds
+from pacifictool.simulation.intervals import FleetObserver, FleetState
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
 from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
-from pacifictool.simulation.summary import FleetCounters, FleetSummary, milliseconds
+from pacifictool.simulation.summary import FleetCounters, FleetSummary
 from pacifictool.tools.outage import OutageReporter
-from pacifictool.tools.rates import RateMeter
 
 STOP_TIMEOUT_SECONDS: Final = 1.5
 """How long missing acknowledgements are awaited after a stop."""
@@ -34,34 +37,11 @@ STOP_TIMEOUT_SECONDS: Final = 1.5
 _START_ATTEMPTS: Final = 3
 """After this many refused connections without a success, the platform is not there."""
 _PROGRESS_SECONDS: Final = 0.25
-_RATE_SECONDS: Final = 2.0
-_BAR_FOR_CONNECTING: Final = 50
 _NAMED_REFUSALS: Final = 5
 
 
 def _device_word(count: int) -> str:
     return "device" if count == 1 else "devices"
-
-
-class _Display:
-    """The progress of a run: a bar for the readings, and above it one for the connections until all are open."""
-
-    def __init__(self, readings: ProgressTask, connecting: ProgressTask | None, connect: contextlib.ExitStack) -> None:
-        self.readings = readings
-        self._connecting = connecting
-        self._connect = connect
-        self._meter = RateMeter(_RATE_SECONDS)
-
-    def rate(self, delivered: int) -> float:
-        """Readings per second delivered in the last seconds."""
-        return self._meter.add(time.monotonic(), delivered) or 0.0
-
-    def show_connected(self, connected: int, *, total: int) -> None:
-        if self._connecting is not None:
-            self._connecting.update(completed=connected)
-            if connected == total:
-                self._connecting = None
-                self._connect.close()
 
 
 class Fleet:
@@ -79,8 +59,10 @@ class Fleet:
         reporter: Reporter = SILENT,
         on_reading: Callable[[Reading], None] | None = None,
         device_word: Callable[[int], str] = _device_word,
+        observers: Sequence[FleetObserver] = (),
     ) -> None:
-        """`device_word` gives what a person calls this many devices, as `Scenario.device_word` does.
+        """`device_word` gives what a person calls this many devices, as `Scenario.device_word` does; `observers` follow
+        the run.
 
         Raises UsageError when there are no devices, two have the same name, or an option is not possible for one.
         """
@@ -100,10 +82,13 @@ class Fleet:
         self._word = device_word
         self.counters = FleetCounters()
         self.encoder = PublishEncoder(TELEMETRY_TOPIC, self.options.qos)
+        self.flow = FlowControl(self.options)
         self.seed = secrets.randbelow(2**31) if self.options.seed is None else self.options.seed
         self._plans = devices
         self._reporter = reporter
         self._on_reading = on_reading
+        self._observers = list(observers)
+        self._meter = LoadMeter()
         self._devices: list[RunningDevice] = []
         self._waiting: dict[RunningDevice, None] = {}
         """Devices with readings due, in the order in which they are run when there is room."""
@@ -112,7 +97,7 @@ class Fleet:
         self._outage = OutageReporter(reporter, f"All {device_word(2)} are connected again.")
         self._started = time.monotonic()
         self._ended: float | None = None
-        self._stopped = False
+        self._stopped = self._finished = False
 
     def run(self, stop: threading.Event | None = None) -> FleetSummary:
         """Runs until all devices have ended; after `stop` is set that takes at most 1.5 s.
@@ -126,7 +111,7 @@ class Fleet:
         ensure_descriptors(len(self._plans))
         ensure_ports(len(self._plans))
         self._started = time.monotonic()
-        self.loop = EventLoop()
+        self.loop = EventLoop(self.counters.loop_lag)
         self._connector = Connector(
             self.endpoint,
             self._post_result,
@@ -139,8 +124,9 @@ class Fleet:
                 RunningDevice(plan, self, connect_at=self._started + index * interval, seed=self.seed)
                 for index, plan in enumerate(self._plans)
             ]
-            with self._progress() as display:
-                self._run_loop(stop or threading.Event(), display)
+            limits = [device.limit for device in self._devices]
+            with run_progress(self._reporter, limits, self._word) as progress:
+                self._run_loop(stop or threading.Event(), progress)
         except Exception:
             self._on_reading = None  # it may have failed itself, and must not keep the connections from being closed
             raise
@@ -152,6 +138,7 @@ class Fleet:
             self.loop.close()
         if self._fatal is not None:
             raise self._fatal
+        self._observe(self._ended, everyone=True)
         return self.snapshot()
 
     def snapshot(self) -> FleetSummary:
@@ -160,6 +147,9 @@ class Fleet:
         confirmed = self.options.qos > 0
         generated, delivered, lost = counters.generated, counters.delivered, counters.lost
         now = time.monotonic()
+        target_rate = sum(part.rate for part in self._devices or self._plans)
+        achieved_rate = sum(device.achieved_rate(now) for device in self._devices)
+        lag, loop_lag = counters.lag.copy(), counters.loop_lag.percentile(99)
         return FleetSummary(
             devices=len(self._plans),
             connected=counters.connected,
@@ -172,12 +162,20 @@ class Fleet:
             unconfirmed=max(0, generated - delivered - lost),
             missed=sum(device.missed for device in self._devices),
             withheld=sum(device.withheld for device in self._devices),
-            target_rate=sum(part.rate for part in self._devices or self._plans),
-            achieved_rate=sum(device.achieved_rate(now) for device in self._devices),
-            lag_p50_ms=milliseconds(counters.lag.percentile(50)),
-            lag_p99_ms=milliseconds(counters.lag.percentile(99)),
-            acknowledgement_p50_ms=milliseconds(counters.confirmation.percentile(50)),
-            acknowledgement_p99_ms=milliseconds(counters.confirmation.percentile(99)),
+            target_rate=target_rate,
+            achieved_rate=achieved_rate,
+            lag=lag,
+            acknowledgement=counters.confirmation.copy(),
+            busy=self._meter.busy,
+            loop_lag_p99_ms=milliseconds(loop_lag),
+            held_back=self._meter.held_back,
+            bottleneck=bottleneck(
+                self._meter,
+                target_rate=target_rate,
+                lag_seconds=lag.percentile(99),
+                loop_lag_seconds=loop_lag,
+                confirmed=confirmed,
+            ),
             reconnects=counters.reconnects,
             refused=dict(counters.refused),
             interrupted=dict(counters.interrupted),
@@ -189,22 +187,35 @@ class Fleet:
             stopped_by="stop" if self._stopped else "end",
         )
 
+    def change_rate(self, scale: float) -> None:
+        """Every device takes `scale` times the readings per second of its plan from now on; those that are due are
+        missed. For observers."""
+        for device in self._devices:
+            device.change_rate(device.plan.rate * scale, self.loop.now)
+
+    def finish(self) -> None:
+        """Ends the run as a stop does; the summary does not call it stopped. For observers."""
+        self._finished = True
+
     # The run
 
-    def _run_loop(self, stop: threading.Event, display: _Display) -> None:
+    def _run_loop(self, stop: threading.Event, progress: RunProgress) -> None:
         stopping = False
         next_show = 0.0
         while self._fatal is None:
             self.loop.run_once()
             now = self.loop.now
-            if stop.is_set() and not stopping:
-                stopping = self._stopped = True
+            self.flow.update(now, self.counters.delivered)
+            if (stop.is_set() or self._finished) and not stopping:
+                stopping, self._stopped = True, not self._finished
                 for device in self._devices:
                     device.stop(now, STOP_TIMEOUT_SECONDS)
+            self._observe(now)
             if now >= next_show or stopping:
                 next_show = now + _PROGRESS_SECONDS
-                self._run_waiting(self.room())  # a device that was run for it may have lost its connection
-                self._show(display)
+                # A device that was run for it may have lost its connection.
+                self._run_waiting(max(self.room(), self.flow.resends_left))
+                self._show(progress, now)
                 if self._has_ended():
                     return
 
@@ -217,32 +228,43 @@ class Fleet:
             return True
         return not running
 
-    @contextlib.contextmanager
-    def _progress(self) -> Iterator[_Display]:
-        limits = [device.limit for device in self._devices]
-        total = sum(limit for limit in limits if limit is not None) if None not in limits else None
-        count = len(limits)
-        with contextlib.ExitStack() as connect, contextlib.ExitStack() as run:
-            # With fewer devices, connecting is over before a bar can be read.
-            connecting = (
-                connect.enter_context(
-                    self._reporter.task(f"Connecting {count} {self._word(count)}", total=count, unit=self._word(count))
-                )
-                if count >= _BAR_FOR_CONNECTING
-                else None
-            )
-            title = f"Simulating {count} {self._word(count)}"
-            readings = run.enter_context(self._reporter.task(title, total=total, unit="readings"))
-            yield _Display(readings, connecting, connect)
+    def _observe(self, now: float, *, everyone: bool = False) -> None:
+        due = [observer for observer in self._observers if everyone or now >= observer.due_at]
+        if due:
+            state = self._state(now)
+            for observer in due:
+                observer.observe(state)
 
-    def _show(self, display: _Display) -> None:
+    def _state(self, now: float) -> FleetState:
         counters = self.counters
-        note = f"{counters.online} online, {display.rate(counters.delivered):.0f}/s, {counters.lost} lost"
-        if counters.refused:
-            note += f", {len(counters.refused)} refused"
-        withheld = sum(device.withheld for device in self._devices)
-        display.readings.update(completed=counters.delivered + counters.lost + withheld, note=note)
-        display.show_connected(counters.connected, total=len(self._plans))
+        return FleetState(
+            at=now,
+            generated=counters.generated,
+            delivered=counters.delivered,
+            resent=counters.resent,
+            lost=counters.lost,
+            online=counters.online,
+            acknowledgement=counters.confirmation.copy(),
+            lag=counters.lag.copy(),
+            loop_lag=counters.loop_lag.copy(),
+            busy_seconds=self.loop.busy_seconds,
+            is_ending=self._stopped or self._finished or self._ended is not None,
+        )
+
+    def _show(self, progress: RunProgress, now: float) -> None:
+        counters = self.counters
+        taking = sum(device.state is DeviceState.ONLINE and not device.is_draining for device in self._devices)
+        held_back = sum(device.is_held_back(now) for device in self._devices)
+        busy = self.loop.busy_seconds
+        self._meter.update(now, busy, counters.delivered, held_back=held_back, taking=taking)
+        progress.show(
+            completed=counters.delivered + counters.lost + sum(device.withheld for device in self._devices),
+            delivered=counters.delivered,
+            online=counters.online,
+            lost=counters.lost,
+            refused=len(counters.refused),
+        )
+        progress.show_connected(counters.connected, total=len(self._plans))
         # Without the devices whose sessions end again and again: that has been reported, and would repeat every second.
         away = sum(device.is_away and device.plan.name not in counters.interrupted for device in self._devices)
         lost = f"{away} of {len(self._devices)} {self._word(len(self._devices))} lost {self.endpoint}; reconnecting."
@@ -318,7 +340,7 @@ class Fleet:
     def room(self) -> int:
         """How many further readings may be in flight; 0 or less: none."""
         counters = self.counters
-        return self.options.max_in_flight_of_fleet - counters.generated + counters.delivered + counters.lost
+        return self.flow.max_in_flight - counters.generated + counters.delivered + counters.lost
 
     def wait_for_room(self, device: RunningDevice) -> None:
         """Runs `device` when there is room again."""
@@ -334,6 +356,7 @@ class Fleet:
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """These readings were delivered."""
         self.counters.deliver(readings, outcome, self.loop.now)
+        self.flow.acknowledged(readings, self.loop.now)
         if self._waiting:
             self._run_waiting(len(readings))
         if self._on_reading is not None:

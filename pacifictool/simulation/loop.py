@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from pacifictool.simulation.connection import DeviceConnection
+from pacifictool.simulation.histogram import DurationHistogram
 
 _LONGEST_WAIT_SECONDS: Final = 0.1
 """The longest sleep of the loop: the delay with which a stop is noticed."""
@@ -35,7 +36,8 @@ class EventLoop:
     All methods but `call_soon_threadsafe` must be called in the thread that calls `run_once`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lag: DurationHistogram | None = None) -> None:
+        """`lag` gets how late timers ran, by the earliest of each round: what processor and work of a round delayed."""
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, LoopTask]] = []
         self._tie_breaker = itertools.count()
@@ -50,6 +52,10 @@ class EventLoop:
         """Monotonic seconds: the end of this round's wait for sockets, read again before timers are run."""
         self.clock_offset = time.time() - self.now
         """The difference between seconds since the epoch and monotonic seconds; follows corrections of the clock."""
+        self.busy_seconds = 0.0
+        """How long the loop did something, instead of waiting for events."""
+        self._lag = DurationHistogram() if lag is None else lag
+        self._worked_since = self.now
 
     def add(self, connection: DeviceConnection) -> None:
         """Registers a connection for input."""
@@ -86,8 +92,10 @@ class EventLoop:
 
     def run_once(self) -> None:
         """Waits up to a tenth of a second for an event, and handles all events and timers that are due."""
-        events_by_key = self._selector.select(self._select_timeout())
-        self.now = time.monotonic()
+        timeout = self._select_timeout()
+        self.busy_seconds += time.monotonic() - self._worked_since
+        events_by_key = self._selector.select(timeout)
+        self.now = self._worked_since = time.monotonic()
         self.clock_offset = time.time() - self.now
         for key, events in events_by_key:
             connection = key.data
@@ -127,6 +135,8 @@ class EventLoop:
         ready, self._ready = self._ready, {}
         for task in ready:
             task.run(self.now)
+        if self._timers and self._timers[0][0] <= self.now:
+            self._lag.record(self.now - self._timers[0][0])
         while self._timers and self._timers[0][0] <= self.now:
             when, _, task = heapq.heappop(self._timers)
             if task.wake_at == when:  # else an earlier call has replaced this timer

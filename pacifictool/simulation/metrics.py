@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from pacifictool.simulation.histogram import QUANTILES, DurationHistogram
 from pacifictool.simulation.summary import FleetSummary
 
 PREFIX: Final = "pacifictool_simulate"
@@ -30,18 +31,22 @@ def fleet_metrics(summary: FleetSummary, devices_word: str = "devices") -> Itera
     yield CounterMetricFamily(f"{PREFIX}_reconnects", "Sessions opened again", summary.reconnects)
     yield GaugeMetricFamily(f"{PREFIX}_unconfirmed", "Readings on their way", summary.unconfirmed)
     yield GaugeMetricFamily(f"{PREFIX}_target_readings_per_second", "What the schedules ask for", summary.target_rate)
-    yield _quantiles("schedule_lag_seconds", "How late readings were taken", summary.lag_p50_ms, summary.lag_p99_ms)
+    yield _quantiles("schedule_lag_seconds", "How late readings were taken", summary.lag)
     yield _quantiles(
         "acknowledgement_seconds",
         "From the first sending to the acknowledgement",
-        summary.acknowledgement_p50_ms,
-        summary.acknowledgement_p99_ms,
+        summary.acknowledgement,
+    )
+    yield GaugeMetricFamily(f"{PREFIX}_busy_ratio", "Time in which the simulator was busy", summary.busy)
+    yield GaugeMetricFamily(
+        f"{PREFIX}_held_back_ratio", f"{devices_word} whose readings wait for acknowledgements", summary.held_back
     )
 
 
-def _quantiles(name: str, text: str, p50_ms: float | None, p99_ms: float | None) -> Metric:
+def _quantiles(name: str, text: str, durations: DurationHistogram) -> Metric:
     family = GaugeMetricFamily(f"{PREFIX}_{name}", f"{text}, since the start", labels=["quantile"])
-    for quantile, value in (("0.5", p50_ms), ("0.99", p99_ms)):
+    for percent in QUANTILES.values():
+        value = durations.percentile(percent)
         if value is not None:
-            family.add_metric([quantile], value / 1000)
+            family.add_metric([f"{percent / 100:g}"], value)
     return family

@@ -34,11 +34,12 @@ class FleetOptions:
     max_in_flight: int = 100
     """Readings of one device that may wait for their acknowledgement; at this limit the device waits."""
     max_in_flight_of_fleet: int = 10_000
-    """The same limit for all devices together. An overloaded platform would otherwise acknowledge later than
-    `ack_timeout_seconds`, get all readings again, and never catch up."""
+    """The same limit for all devices together. With QoS 1 it is lower while the platform is slow: what it acknowledges
+    in half of `ack_timeout_seconds`, at least 100; and a quarter of it until something is acknowledged."""
     ack_timeout_seconds: float = 10.0
-    """A reading that is not acknowledged within this time is sent again, with the same value and timestamp. At the end
-    of a run, missing acknowledgements are awaited for the same time."""
+    """A reading that is not acknowledged within this time is sent again, with the same value and timestamp; later, when
+    acknowledgements take longer at the moment, or nothing was acknowledged to the device before. At the end of a run,
+    missing acknowledgements are awaited for this time, or twice as long as they take."""
     give_up_after_seconds: float = 300.0
     """A reading that could not be delivered within this time is listed as lost. After an outage, readings that were
     due longer ago are skipped (`missed` in the summary). With `count`, a device ends when it has been offline for this

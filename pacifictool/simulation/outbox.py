@@ -39,6 +39,11 @@ class Outbox:
         return len(self._in_flight)
 
     @property
+    def waiting(self) -> int:
+        """Readings that wait to be sent again."""
+        return len(self._resend)
+
+    @property
     def oldest_transmission(self) -> float | None:
         """When the reading that has waited longest was sent."""
         return next(iter(self._in_flight.values())).last_sent if self._in_flight else None
@@ -100,13 +105,17 @@ class Outbox:
                 del self._in_flight[reading.packet_id]
         return readings
 
-    def resend_overdue(self, sent_before: float) -> None:
-        """Queues readings that were sent before that moment and are not acknowledged to be sent again."""
+    def resend_overdue(self, sent_before: float) -> float | None:
+        """Queues readings that were sent before that moment and are not acknowledged to be sent again; when the latest
+        of them was sent, None without any."""
+        latest = None
         while (oldest := self.oldest_transmission) is not None and oldest <= sent_before:
             packet_id, reading = next(iter(self._in_flight.items()))
             del self._in_flight[packet_id]
             self._stale[packet_id] = reading
             self._resend.append(reading)
+            latest = oldest
+        return latest
 
     def connection_lost(self, *, resend: bool) -> list[Reading]:
         """Forgets all packet ids. Readings in flight are queued to be sent again, in order, or returned as lost."""

@@ -73,3 +73,12 @@ class TemplatePayload:
 def _template(text: str, keys: tuple[str, ...]) -> PayloadTemplate:
     """Checked once for all devices of a fleet, which takes longer than all else about a device."""
     return PayloadTemplate(text, keys)
+
+
+def payload_writer(
+    device: str, keys: Collection[str], template: str | None, *, bare: bool, sequence: bool
+) -> PayloadWriter:
+    """What encodes the readings of a device: its template, or the tutorial's form."""
+    return (
+        TextValues(keys, bare=bare, sequence=sequence) if template is None else TemplatePayload(template, keys, device)
+    )

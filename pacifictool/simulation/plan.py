@@ -9,6 +9,7 @@ from typing import Final
 
 from pacifictool.errors import ScenarioError, UsageError
 from pacifictool.models.config import replay_clock
+from pacifictool.models.generators import Generator, generator_for
 from pacifictool.scenario import Scenario
 from pacifictool.scenario.devices import Anomaly, DeviceSpec, Dropout
 from pacifictool.settings import Secret
@@ -32,6 +33,12 @@ class SimulatedDevice:
     """Template of the messages; None: the tutorial's form."""
     anomalies: Sequence[Anomaly] = ()
     dropouts: Sequence[Dropout] = ()
+
+    def generators(self, seed: int) -> dict[str, Generator]:
+        """What produces its values, by key; the same for the same seed, whichever other devices there are."""
+        return {
+            key: generator_for(model, seed=seed, device=self.name, key=key) for key, model in self.telemetry.items()
+        }
 
     def schedule(self, options: FleetOptions) -> Schedule:
         """When the device takes its readings in a run with these options."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from pacifictool.errors import FileNotWritten, UsageError, file_fault
-from pacifictool.models.generators import generator_for
 from pacifictool.scenario import DeviceSpec
 from pacifictool.scenario.names import DEVICE_NAME, READING_TIME, Attribute
 from pacifictool.settings import Secret
@@ -72,10 +71,9 @@ def record(
             raise UsageError("--csv writes a file that ends.", hint="Say when, with --duration or --count.")
         schedule.start = start
         disturbances.append(Disturbances(plan.name, plan.anomalies, plan.dropouts))
-        generators = {
-            key: generator_for(model, seed=seed, device=plan.name, key=key) for key, model in plan.telemetry.items()
-        }
-        sources.append(ReadingSource(plan.name, schedule, generators, TextValues(plan.telemetry), disturbances[-1]))
+        sources.append(
+            ReadingSource(plan.name, schedule, plan.generators(seed), TextValues(plan.telemetry), disturbances[-1])
+        )
     attributes = {device.name: _by_key(device.attributes) for device in devices}
     attribute_keys = list(dict.fromkeys(itertools.chain.from_iterable(attributes.values())))
     keys = list(dict.fromkeys(itertools.chain.from_iterable(device.telemetry for device in devices)))

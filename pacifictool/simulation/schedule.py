@@ -76,6 +76,14 @@ class Schedule:
             until = max(until, min(now, planned_end))
         return until - self.start
 
+    def change_rate(self, rate: float, now: float, phase: float) -> None:
+        """From `now` on there are `rate` readings per second, the next one `phase` seconds later; what is due at `now`
+        is skipped."""
+        if self.start is not None:
+            self.skip_before(now)
+            self.start = now + phase - self.number / rate
+        self.rate = rate
+
     def skip_before(self, at: float) -> int:
         """Skips the readings that were due before `at`; returns how many they were."""
         count = max(0, self.due_by(at) - self.number)

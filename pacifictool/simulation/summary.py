@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Literal
 
+from pacifictool.simulation.bottleneck import Bottleneck
 from pacifictool.simulation.disturbances import Injection
+from pacifictool.simulation.histogram import DurationHistogram, milliseconds
 from pacifictool.simulation.reading import Outcome, Reading
 
 LISTED_LOSSES: Final = 100
 """Lost readings that the summary lists; a callback gets all of them."""
-
-_SMALLEST_SECONDS: Final = 1e-5
-_BUCKETS_PER_DOUBLING: Final = 16
-_DOUBLINGS: Final = 36
-_LAST: Final = _BUCKETS_PER_DOUBLING * _DOUBLINGS + 1
-_SCALE: Final = _BUCKETS_PER_DOUBLING / math.log(2)
-
-
-class DurationHistogram:
-    """Percentiles of durations in bounded memory: counters in logarithmic buckets.
-
-    Durations from 10 µs to a week are known to within 2.2 %. Shorter ones (also negative ones, which clocks produce)
-    count as 10 µs, longer ones as a week.
-    """
-
-    __slots__ = ("_counts", "count")
-
-    def __init__(self) -> None:
-        self._counts = [0] * (_LAST + 1)
-        self.count = 0
-
-    def record(self, seconds: float, times: int = 1) -> None:
-        """Adds one duration, or several equal ones."""
-        if seconds <= _SMALLEST_SECONDS:
-            index = 0
-        else:
-            index = 1 + int(math.log(seconds / _SMALLEST_SECONDS) * _SCALE)
-            if index > _LAST:  # noqa: PLR1730 - called for every reading, and min() takes twice as long
-                index = _LAST
-        self._counts[index] += times
-        self.count += times
-
-    def percentile(self, percent: float) -> float | None:
-        """The duration in seconds that `percent` of the recorded ones do not exceed; None without any."""
-        if not self.count:
-            return None
-        rank = max(1, math.ceil(self.count * percent / 100))
-        seen = 0
-        for index, count in enumerate(self._counts):
-            seen += count
-            if seen >= rank:
-                # The middle of the bucket, on the logarithmic scale.
-                return _SMALLEST_SECONDS if index == 0 else _SMALLEST_SECONDS * math.exp((index - 0.5) / _SCALE)
-        raise AssertionError("the counts add up to the number of recorded durations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +45,18 @@ class FleetSummary:
     achieved_rate: float
     """Readings per second acknowledged (QoS 1) or sent (QoS 0): the sum of the rates of the devices, each over the
     time in which it took and delivered readings."""
-    lag_p50_ms: float | None
+    lag: DurationHistogram
     """How late readings were taken, by the schedule."""
-    lag_p99_ms: float | None
-    acknowledgement_p50_ms: float | None
+    acknowledgement: DurationHistogram
     """From the first sending to the acknowledgement."""
-    acknowledgement_p99_ms: float | None
+    busy: float
+    """The share of the time in which the simulator's event loop did something, while devices took readings."""
+    loop_lag_p99_ms: float | None
+    """How late the event loop itself ran: a delay by this machine, not by the platform."""
+    held_back: float
+    """The mean share of devices that had readings due and waited for acknowledgements."""
+    bottleneck: Bottleneck | None
+    """What limits the run, when it does not keep up."""
     reconnects: int
     refused: dict[str, str]
     """Devices that ended without a usable session because the platform refused them, with the reason."""
@@ -118,6 +81,37 @@ class FleetSummary:
             and self.connected == self.devices
         )
 
+    @property
+    def lag_p50_ms(self) -> float | None:
+        """The median of `lag`."""
+        return milliseconds(self.lag.percentile(50))
+
+    @property
+    def lag_p99_ms(self) -> float | None:
+        """The 99th percentile of `lag`."""
+        return milliseconds(self.lag.percentile(99))
+
+    @property
+    def acknowledgement_p50_ms(self) -> float | None:
+        """The median of `acknowledgement`."""
+        return milliseconds(self.acknowledgement.percentile(50))
+
+    @property
+    def acknowledgement_p99_ms(self) -> float | None:
+        """The 99th percentile of `acknowledgement`."""
+        return milliseconds(self.acknowledgement.percentile(99))
+
+    def rates(self) -> dict[str, float]:
+        """Readings per second, over the whole time from the start to the end of the run."""
+        seconds = self.seconds or 1.0
+        return {
+            key: round(count / seconds, 3)
+            for key, count in (
+                ("sent", self.sent), ("acknowledged", self.acknowledged), ("resent", self.resent),
+                ("lost", self.lost), ("missed", self.missed),
+            )
+        }  # fmt: skip
+
     def as_document(self) -> dict[str, Any]:
         """For JSON output; times in milliseconds, rates per second."""
         return {
@@ -132,8 +126,12 @@ class FleetSummary:
             "withheld": self.withheld,
             "target_rate": round(self.target_rate, 3),
             "achieved_rate": round(self.achieved_rate, 3),
-            "schedule_lag_ms": {"p50": self.lag_p50_ms, "p99": self.lag_p99_ms},
-            "acknowledgement_ms": {"p50": self.acknowledgement_p50_ms, "p99": self.acknowledgement_p99_ms},
+            "rates": self.rates(),
+            "schedule_lag_ms": self.lag.as_document(),
+            "acknowledgement_ms": self.acknowledgement.as_document(),
+            "simulator": {"busy": round(self.busy, 3), "lag_p99_ms": self.loop_lag_p99_ms},
+            "held_back": round(self.held_back, 3),
+            "limit": None if self.bottleneck is None else self.bottleneck.as_document(),
             "reconnects": self.reconnects,
             "refused": [{"device": device, "reason": reason} for device, reason in self.refused.items()],
             "interrupted": [{"device": device, "reason": reason} for device, reason in self.interrupted.items()],
@@ -160,6 +158,7 @@ class FleetCounters:
     reconnects: int = 0
     lag: DurationHistogram = field(default_factory=DurationHistogram)
     confirmation: DurationHistogram = field(default_factory=DurationHistogram)
+    loop_lag: DurationHistogram = field(default_factory=DurationHistogram)
     refused: dict[str, str] = field(default_factory=dict)
     interrupted: dict[str, str] = field(default_factory=dict)
     losses: list[Reading] = field(default_factory=list)
@@ -184,8 +183,3 @@ class FleetCounters:
 
 
 _FIRST_SENT = attrgetter("first_sent")
-
-
-def milliseconds(seconds: float | None) -> float | None:
-    """Seconds as milliseconds with three significant digits."""
-    return None if seconds is None else float(f"{seconds * 1000:.3g}")

@@ -29,8 +29,8 @@ _TIME: Final = pa.timestamp("us", tz="UTC")
 _WHOLE: Final = r"^-?[0-9]{1,18}$"
 _SHORT: Final = 300
 _SHORT_NUMBER: Final = r"^-?(?:0|[1-9][0-9]*|[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]{1,4})?|[0-9]+[eE][+-]?[0-9]{1,4})$"
-"""NUMBER for texts of up to _SHORT characters, which its bounds do not concern: to compile these takes 3.4 ms, as long as
-to look at 30,000 texts, and happens for each page."""
+"""NUMBER for texts of up to _SHORT characters, which its bounds do not concern: to compile these takes 3.4 ms, as long
+as to look at 30,000 texts, and happens for each page."""
 KEY_TYPES: Final = (DoubleType, LongType, StringType, BooleanType)
 """What the column of a key can be, in the wide layout."""
 

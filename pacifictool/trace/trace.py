@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from time import monotonic
 
@@ -32,6 +32,7 @@ _KAFKA_SECONDS = 5.0
 _TIMESTAMP_TRIES = 20
 _SETTLE_SECONDS = 0.3
 """How long to wait for a second copy of the record."""
+_LONGEST_EXTENSION_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class HopTimeouts:
     """From storing to Kafka; a first message may take a second (docs/servers/1.x.md#forwarding-to-kafka, row 4)."""
     deliver: float = 20.0
     """After the end of the window."""
+
+    def of_slow_server(self, seconds: float) -> HopTimeouts:
+        """For a platform that took `seconds` to respond to the look-ups before: each hop may take as much longer."""
+        more = min(seconds, _LONGEST_EXTENSION_SECONDS)
+        return HopTimeouts(*(getattr(self, each.name) + more for each in fields(self)))
 
 
 @dataclass(kw_only=True)
@@ -157,12 +163,14 @@ class Trace:
     def _ready(self) -> tuple[float | None, str]:
         platform, name = self._platform, self.device.name
         generation = platform.generation()
+        began = monotonic()
         device = platform.devices.find(name)
         if device is None:
             text = f"The platform has no device {name!r}; names are case-sensitive."
             raise TraceStopped(ProblemCode.DEVICE_MISSING, text, SETUP)
         self._entity, self._token = device, platform.devices.token(device.id)
         self._probe = self._new_probe()
+        self.timeouts = self.timeouts.of_slow_server(monotonic() - began)
         self._result.value, self._result.ts_ms = self._probe.value, self._probe.ts_ms
         text = f"platform {self.settings.url} ({generation}), device {name!r}"
         if "kafka" in self._names:

@@ -175,7 +175,7 @@ class Collector:
             started = monotonic()
             try:
                 poll()
-            except Exception as error:  # noqa: BLE001 - `raise_failure` raises it where it can be told
+            except Exception as error:  # noqa: BLE001 - `raise_failure` raises it where it is reported
                 self._failure = error
             with self._polled:
                 self._polls[name] += 1

@@ -142,9 +142,7 @@ def _hops(snapshot: Snapshot, width: int) -> list[RenderableType]:
 def _reasons(snapshot: Snapshot) -> list[RenderableType]:
     """Why something is unknown: each reason once, at the first hop that has it."""
     first = {hop.unknown: hop.title for hop in reversed(snapshot.hops) if hop.unknown is not None}
-    return [
-        styled((f"{title}: unknown. ", "magenta"), reason) for reason, title in reversed(list(first.items()))
-    ]
+    return [styled((f"{title}: unknown. ", "magenta"), reason) for reason, title in reversed(list(first.items()))]
 
 
 def _groups(view: AnalyticsView, shown: Shown[GroupView], rows: int, snapshot: Snapshot, width: int) -> Table:

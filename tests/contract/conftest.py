@@ -9,19 +9,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from pacifictool.errors import PacificToolError
 from pacifictool.rest import Platform
 from tests.contract.api import Api
 from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts, addresses
-from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server
+from tests.contract.server import FIRST, FOURTH, Server, named_generation, named_server, sandbox_server, version_of
+from tests.contract.versions import OBSERVED_1, Version, is_within
 from tests.contract.wire import Wire, connected
 
 Connect = Callable[[Made], Wire]
 
 _FACTS = "facts of section "
+_DIFFERS = "differs on this version"
 _checked: Counter[str] = Counter()
+_differing: list[str] = []
 _left_behind: list[str] = []
 
 
@@ -66,10 +70,27 @@ def connect(server: Server) -> Iterator[Connect]:
         yield lambda device: wires.enter_context(connected(server.settings.mqtt, device.token))
 
 
+@pytest.fixture(scope="session")
+def version(api: Api) -> Version:
+    """That of the server under test; 1.x does not say it, and 1.4 is the one that was observed (docs/servers/index.md#reading-a-row)."""
+    return version_of(api, os.environ, default=OBSERVED_1)
+
+
+@pytest.fixture(scope="session")
+def observed_on() -> str:
+    """The versions on which the facts of this folder were observed (docs/servers/index.md#reading-a-row)."""
+    return OBSERVED_1
+
+
 @pytest.fixture
-def fact(request: pytest.FixtureRequest) -> Iterator[Facts]:
-    facts = Facts()
+def fact(request: pytest.FixtureRequest, version: Version, observed_on: str) -> Iterator[Facts]:
+    facts = Facts(version, observed_on)
+    if not is_within(version, observed_on):
+        # A test may not get on with a server that nobody has seen; what is known of it must hold all the same.
+        others = (AssertionError, LookupError, TypeError, ValueError, requests.RequestException)
+        request.applymarker(pytest.mark.xfail(raises=others, reason="not observed on this version", strict=False))
     yield facts
+    request.node.user_properties.extend((_DIFFERS, text) for text in facts.differing)
     request.node.user_properties.extend((_FACTS + section, str(count)) for section, count in facts.checked.items())
 
 
@@ -98,6 +119,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
             if name.startswith(_FACTS):
                 _checked[name.removeprefix(_FACTS)] += int(str(value))
+            elif name == _DIFFERS:
+                _differing.append(str(value))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -105,5 +128,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{_checked.total()} facts checked")
         for section, count in sorted(_checked.items()):
             terminalreporter.write_line(f"{count:>6} {addresses(section)}")
+    if _differing:
+        terminalreporter.write_line(
+            f"{len(_differing)} facts differ on this version, on which nobody has observed them:"
+        )
+    for text in _differing:
+        terminalreporter.write_line(text)
     for line in _left_behind:
         terminalreporter.write_line(f"Left behind on the server: {line}")

@@ -6,9 +6,9 @@ import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import requests
 
@@ -20,21 +20,6 @@ MAX_RULE_DELETIONS: Final = 3
 RULE_DELETIONS_AFTER_SECONDS: Final = 65.0
 """… and none before this time after its start, when those of the previous run are older than a minute."""
 PREFIX: Final = "contract"
-EVENTUALLY_SECONDS: Final = 20.0
-
-Found = TypeVar("Found")
-
-
-def eventually(
-    read: Callable[[], Found], wanted: Callable[[Found], bool], seconds: float = EVENTUALLY_SECONDS
-) -> Found:
-    """Reads until the result is the wanted one or the time is up, and returns the last result."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = read()
-        if wanted(found) or time.monotonic() > deadline:
-            return found
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Any, Final
+
+from tests.contract.versions import Version, expectation
 
 _OF_1 = "docs/servers/1.x.md#"
 _OF_4 = "docs/servers/4.x.md#"
@@ -38,25 +40,48 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
 """The sections of the documentation that state a fact, by the identifier that tests use."""
 
 
+class FactBroken(Exception):
+    """A server does not do what was observed on its version (docs/servers/index.md#reading-a-row)."""
+
+
 class Facts:
-    """`fact(section, text, observed, expected)`; a section is one of `SECTIONS`."""
+    """`fact(section, text, observed, expected)`; a section is one of `SECTIONS`.
 
-    def __init__(self) -> None:
+    What somebody has observed on a version (docs/servers/index.md#reading-a-row) must hold there. On other versions a difference is listed in `differing` and
+    no failure: that is how the facts of a version become known.
+    """
+
+    def __init__(self, version: Version, observed_on: str) -> None:
+        """`observed_on`: the range of versions of facts that say nothing else."""
         self.checked: Counter[str] = Counter()
+        self.differing: list[str] = []
+        self._version = version
+        self._observed_on = observed_on
 
-    def __call__(self, section: str, text: str, observed: object, expected: object) -> None:
-        """Fails with the fact, the expected and the observed value."""
+    def __call__(self, section: str, text: str, observed: object, expected: Any, *, on: str = "") -> None:
+        """Raises FactBroken with the fact, the expected and the observed value.
+
+        `expected` may be a `ByVersion`; `on` is the range of versions of this fact, if it is a wider one.
+        """
         __tracebackhide__ = True
-        self.checked[section] += 1
-        if observed != expected:
-            raise AssertionError(f"[{addresses(section)}] {text}\n  expected: {expected!r}\n  observed: {observed!r}")
+        is_known, wanted = expectation(expected, self._version, on or self._observed_on)
+        self._check(section, text, observed == wanted, is_known, f"\n  expected: {wanted!r}\n  observed: {observed!r}")
 
-    def holds(self, section: str, text: str, condition: bool, observed: object) -> None:
+    def holds(self, section: str, text: str, condition: bool, observed: object, *, on: str = "") -> None:
         """For what is not a plain equality; `observed` is only shown."""
         __tracebackhide__ = True
+        is_known, _ = expectation(None, self._version, on or self._observed_on)
+        self._check(section, text, condition, is_known, f"\n  observed: {observed!r}")
+
+    def _check(self, section: str, text: str, holds: bool, is_known: bool, details: str) -> None:
+        __tracebackhide__ = True
         self.checked[section] += 1
-        if not condition:
-            raise AssertionError(f"[{addresses(section)}] {text}\n  observed: {observed!r}")
+        if holds:
+            return
+        what = f"[{addresses(section)}] {text}{details}"
+        if is_known:
+            raise FactBroken(what)
+        self.differing.append(what)
 
 
 def addresses(section: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.contract.factories import EntityFactory, eventually
+from tests.contract.factories import EntityFactory
+from tests.contract.waiting import eventually
 
 KAFKA_PLUGIN: Final = "org.thingsboard.server.extensions.kafka.plugin.KafkaPlugin"
 KAFKA_ACTION: Final = "org.thingsboard.server.extensions.kafka.action.KafkaPluginAction"

@@ -18,11 +18,14 @@ from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import Settings, Sources, resolve
+from tests.contract.api import Api
+from tests.contract.versions import Version, parse_version
 
 URL: Final = "PACIFICTOOL_CONTRACT_URL"
 MQTT: Final = "PACIFICTOOL_CONTRACT_MQTT"
 KAFKA: Final = "PACIFICTOOL_CONTRACT_KAFKA"
 GENERATION: Final = "PACIFICTOOL_CONTRACT_GENERATION"
+VERSION: Final = "PACIFICTOOL_CONTRACT_VERSION"
 FIRST, FOURTH = 1, 4
 """Generations by their first version: 1.x, and 4.x as tests/contract/modern states it."""
 
@@ -106,3 +109,19 @@ def sandbox_server(folder: Path, environ: Mapping[str, str], generation: int = F
             yield Server(resolve(sources), is_sandbox=True)
     finally:
         broker.stop(graceful=False)
+
+
+def version_of(api: Api, environ: Mapping[str, str], *, default: str | None) -> Version:
+    """The version of the server under test: what the environment says, or the server itself, which it does from 3.3.3
+    on; for an older one `default`. Raises SettingsError when none of these is known."""
+    given = environ.get(VERSION)
+    response = None if given else api.call("GET", "/api/system/info")
+    if response is not None and response.status_code == 200:
+        given = str(response.json()["version"])
+    try:
+        return parse_version(given or default or "")
+    except ValueError:
+        raise SettingsError(
+            f"The server does not say which version it is, and {VERSION} is {given or 'not set'}.",
+            hint=f"Set {VERSION}, for example to 2.5.6.",
+        ) from None

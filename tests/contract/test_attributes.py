@@ -10,8 +10,9 @@ import requests
 from pacifictool.rest import CLIENT_SCOPE, SERVER_SCOPE, SHARED_SCOPE, Platform
 from tests.contract.api import EMPTY_BAD_REQUEST, EMPTY_OK, NOBODY, Api, bare, plain, silent, text_error
 from tests.contract.conftest import Connect
-from tests.contract.factories import EntityFactory, Made, eventually
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
+from tests.contract.waiting import eventually
 from tests.contract.wire import ATTRIBUTES
 
 

@@ -18,7 +18,7 @@ from pacifictool.kafka.topics import CREATE_TIME
 from pacifictool.rest import RecordAttribute, RecordSpec, rule_descriptor
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
-from tests.contract.factories import EntityFactory, Made, eventually
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
 from tests.contract.forwarding import (
     HAS_WIND_SPEED,
@@ -32,6 +32,7 @@ from tests.contract.forwarding import (
 )
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
+from tests.contract.waiting import eventually
 from tests.contract.wire import ATTRIBUTES, TELEMETRY, Ending, Wire, all_silent, connected, puback
 
 START = 1_500_000_000_000

@@ -10,8 +10,9 @@ import pytest
 
 from tests.contract.api import Api
 from tests.contract.conftest import Connect
-from tests.contract.factories import EntityFactory, Made, eventually
+from tests.contract.factories import EntityFactory, Made
 from tests.contract.facts import Facts
+from tests.contract.waiting import eventually
 from tests.contract.wire import Ending, all_silent, puback
 
 START = 1_500_000_000_000

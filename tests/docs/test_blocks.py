@@ -13,14 +13,15 @@ from tests.support.documents import PAGES, ROOT, Reader, assert_same_form, block
 from tests.support.snapshots import Snapshot, restore, snapshot
 
 DOCS = ROOT / "docs"
-WITH_A_STACK = [DOCS / "howto" / "real-server.md"]
+WITH_A_STACK = [DOCS / "fleets.md", DOCS / "howto" / "real-server.md"]
 ALONE = [DOCS / "tutorial.md"]
 WITHOUT_SERVER = [DOCS / "your-analytics.md"]
+AT_ONCE = [DOCS / "json-output.md"]
 
 
 def test_every_page_with_blocks_to_run_is_run_here() -> None:
     runnable = [page for page in PAGES if any((block.directive or "").startswith("run") for block in blocks_of(page))]
-    assert runnable == sorted(WITH_A_STACK + ALONE + WITHOUT_SERVER)
+    assert runnable == sorted(WITH_A_STACK + ALONE + WITHOUT_SERVER + AT_ONCE)
 
 
 @pytest.mark.long
@@ -69,6 +70,11 @@ def test_a_page_that_needs_no_server(page: Path, tmp_path: Path) -> None:
     assert Reader(tmp_path, environ).read(page) > 4
     function = next(block.text for block in blocks_of(page) if block.language == "python")
     assert function in (tmp_path / "level.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", AT_ONCE, ids=lambda page: page.stem)
+def test_a_page_that_needs_nothing(page: Path, tmp_path: Path) -> None:
+    assert Reader(tmp_path, {"PACIFICTOOL_STATE": str(tmp_path / "state")}).read(page) == 4
 
 
 def test_forms_that_agree_and_forms_that_do_not() -> None:

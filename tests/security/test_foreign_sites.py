@@ -13,6 +13,7 @@ import requests
 
 from pacifictool.local.launcher import SandboxProcess
 from pacifictool.runtime.metrics_server import metrics_endpoint
+from pacifictool.simulation.histogram import DurationHistogram
 from pacifictool.simulation.metrics import fleet_metrics
 from pacifictool.simulation.summary import FleetSummary
 from pacifictool.watch.web import PAGE
@@ -86,7 +87,8 @@ def test_no_origin_is_granted_access(url: str) -> None:
 
 def summary() -> FleetSummary:
     numbers: dict[str, Any] = {each.name: 1 for each in fields(FleetSummary)}
-    return FleetSummary(**numbers | {"refused": {}, "interrupted": {}, "losses": (), "injections": ()})
+    durations = {"lag": DurationHistogram(), "acknowledgement": DurationHistogram()}
+    return FleetSummary(**numbers | durations | {"refused": {}, "interrupted": {}, "losses": (), "injections": ()})
 
 
 def test_metrics_of_a_fleet_are_for_this_machine() -> None:

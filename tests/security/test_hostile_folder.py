@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-import pacifictool
-from tests.support.command_line import kept_variables
+from tests.support.command_line import checkout_on_path, kept_variables
 
 PASSWORD, API_KEY, TOKEN, KAFKA_PASSWORD, STDIN = (
     f"{name}-that-must-not-leave" for name in ("password", "tb_api-key", "token", "kafka-password", "stdin")
@@ -129,7 +128,7 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
     listener, library = Listener(), Library(folder / "code.so")
     environ = {
         **kept_variables(),
-        "PYTHONPATH": str(Path(pacifictool.__file__).parents[1]),
+        **checkout_on_path(),
         "XDG_CONFIG_HOME": str(home),
         "PACIFICTOOL_STATE": str(tmp_path / "state"),
     }

@@ -63,6 +63,7 @@ SECONDS: Final = {
     "tests/integration/cli/test_environments.py": 30,
     "tests/e2e/test_sinks.py": 30,
     "tests/docs/test_blocks.py": 30,
+    "tests/integration/simulation/test_overload.py": 30,
     "tests/integration/cli/test_help.py": 20,
     "tests/integration/cli/test_output.py": 20,
     "tests/faults/test_gateway_queue.py": 20,

@@ -17,7 +17,7 @@ class _Mode(Enum):
     RESPOND = auto()
 
 
-class _Connection:
+class Connection:
     """One client's connection and, while it is passed on, the one to the server behind it."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
@@ -45,7 +45,7 @@ class FaultyProxy:
         """Requests to which the proxy responded itself."""
         self._mode = _Mode.PASS
         self._response = b""
-        self._connections: set[_Connection] = set()
+        self._connections: set[Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-proxy", daemon=True)
         self._server: asyncio.Server
@@ -106,7 +106,7 @@ class FaultyProxy:
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(writer)
+        connection = Connection(writer)
         self._connections.add(connection)
         try:
             if self._mode is _Mode.BREAK_OFF:
@@ -128,7 +128,7 @@ class FaultyProxy:
             connection.abort()
             self._connections.discard(connection)
 
-    async def _pump(self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             if connection.is_dead:
                 continue

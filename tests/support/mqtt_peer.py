@@ -172,6 +172,22 @@ class ScriptedPeer:
         return True
 
 
+class Paced:
+    """An `on_publish` that acknowledges at most `per_second` messages, all devices together, in the order of arrival."""
+
+    def __init__(self, per_second: float) -> None:
+        self._seconds = 1 / per_second
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def __call__(self, _message: Received) -> Reaction:
+        with self._lock:
+            self._free_at = max(time.monotonic(), self._free_at) + self._seconds
+            done_at = self._free_at
+        time.sleep(max(0.0, done_at - time.monotonic()))
+        return Reaction.ACKNOWLEDGE
+
+
 def _remaining_length(read: Callable[[int], bytes]) -> int:
     length = shift = 0
     while True:

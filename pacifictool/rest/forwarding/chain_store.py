@@ -97,7 +97,8 @@ class ChainStore:
         try:
             saved = self._session.request("POST", f"{_PATH}/metadata", json=metadata, repeatable=True, expect=dict)
         except InvalidRequest as error:
-            if "StackOverflowError" in error.message:
+            # docs/servers/4.x.md#rule-chains, row 8
+            if "StackOverflowError" in error.message or "circling relations" in error.message:
                 raise InvalidRequest(
                     "The server refuses the rule chain: its connections lead in a circle.",
                     hint="Correct the connections in the rule chain's file.",

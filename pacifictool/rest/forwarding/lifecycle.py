@@ -14,7 +14,7 @@ from pacifictool.rest.entities import ACTIVE, Plugin, Rule
 from pacifictool.rest.events import Events
 from pacifictool.rest.http import Session
 
-EVENT_TIMEOUT_SECONDS = 5.0
+EVENT_TIMEOUT_SECONDS = 15.0
 """How long a server may take to log how a start went."""
 
 _POLL_SECONDS = 0.1

@@ -15,7 +15,7 @@ from pacifictool.rest.entities import EntityId, LifecycleEvent
 from pacifictool.rest.events import Events
 from pacifictool.rest.http import Session
 
-EVENT_TIMEOUT_SECONDS = 5.0
+EVENT_TIMEOUT_SECONDS = 15.0
 """How long a server may take to log how a start went; on 4.3.1 about a second
 (docs/servers/4.x.md#rule-chains, row 5)."""
 

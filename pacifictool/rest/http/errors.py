@@ -44,9 +44,14 @@ _ENTITY_LIMIT = 41
 _GENERAL = 2
 _INVALID_REQUEST = re.compile(
     r"JSON parse error|Content-Type '.*' is not supported|Index \d+ out of bounds|StackOverflowError"
+    r"|Required request parameter"
 )
 """What a 500 with the errorCode 2 says when the request is at fault (docs/servers/4.x.md#errors, row 2;
-docs/servers/4.x.md#rule-chains, rows 7 and 8)."""
+docs/servers/4.x.md#rule-chains, rows 7 and 8; docs/servers/4.x.md#pages, row 2)."""
+
+_DATABASE_FAILED = "Database error"
+"""What a 500 says when two requests create the same profile (docs/servers/2.x-3.x.md#devices-and-assets, row 2), and
+for whatever else the database refuses."""
 
 _TAKEN = re.compile(r"already (exists|reserved|registered|assigned)|already specified", re.IGNORECASE)
 
@@ -95,7 +100,8 @@ def error_of(response: HttpResponse) -> PlatformError:
         return InvalidRequest(refused, **details)
     if status >= 500:
         failed = f"The platform at {url} failed at {request} ({_phrase(status)}){quoted}."
-        return ServerFault(failed, hint="The server's own log says more.", **details)
+        may_pass = status == 500 and text.startswith(_DATABASE_FAILED)
+        return ServerFault(failed, hint="The server's own log says more.", may_pass=may_pass, **details)
     return (AlreadyExists if _TAKEN.search(text) else InvalidRequest)(refused, **details)
 
 

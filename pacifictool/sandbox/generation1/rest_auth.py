@@ -25,8 +25,10 @@ def add_routes(api: Api, users: Users, tokens: TokenIssuer) -> None:
         if not isinstance(token, str) or not token:
             raise unauthenticated()
         user = tokens.user_of_refresh_token(token)
-        # The refresh token is returned unchanged, neither rotated nor extended.
-        return json_response({"token": tokens.access(user), "refreshToken": token}, media_type=LOGIN_MEDIA_TYPE)
+        # The old refresh token stays valid (docs/servers/1.x.md#login-and-tokens, row 6).
+        return json_response(
+            {"token": tokens.access(user), "refreshToken": tokens.refresh(user)}, media_type=LOGIN_MEDIA_TYPE
+        )
 
     async def current_user(_request: Request, user: SandboxUser) -> Response:
         return json_response(user.document())

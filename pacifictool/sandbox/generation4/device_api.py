@@ -19,7 +19,7 @@ from pacifictool.sandbox.generation4.profiles import Profiles
 from pacifictool.sandbox.generation4.readings import message_data, parse_json, parse_telemetry, parse_values
 from pacifictool.sandbox.ids import now_ms
 from pacifictool.sandbox.mqtt.server import ACCEPTED, BAD_CLIENT_ID, NOT_AUTHORISED, DeviceSession, Dialect
-from pacifictool.sandbox.mqtt.wire import Connect
+from pacifictool.sandbox.mqtt.wire import MQTT_3_1, Connect, ProtocolError
 from pacifictool.sandbox.store import Store
 from pacifictool.sandbox.values import InvalidJson, PayloadRefused, Values, json_bytes
 
@@ -83,6 +83,8 @@ class DeviceApi4:
         self._sessions: dict[str, DeviceSession] = {}
 
     def on_connect(self, session: DeviceSession, connect: Connect) -> int:
+        if connect.level == MQTT_3_1 and not connect.client_id:
+            raise ProtocolError("MQTT 3.1 needs a client id")  # docs/servers/4.x.md#mqtt, row 3
         if connect.username is None:
             return BAD_CLIENT_ID if connect.client_id else NOT_AUTHORISED
         device = self._devices.by_token(connect.username)
@@ -206,6 +208,8 @@ class DeviceApi4:
                 self._device_behind(gateway, name, type_ if isinstance(type_, str) else "")
         elif topic == "telemetry":
             for name, content in document.items():
+                if isinstance(content, dict):
+                    continue  # acknowledged (docs/servers/4.x.md#gateway, row 3); nobody looked at what becomes of it
                 if not isinstance(content, list):
                     raise InvalidJson("an array is needed")
                 self._post_telemetry(self._device_behind(gateway, name, ""), content)

@@ -144,17 +144,13 @@ class PageLink:
     is_descending: bool
 
     @classmethod
-    def given(cls, request: Request) -> bool:
-        """Whether the query asks for a page; without both it is an error (docs/servers/4.x.md#pages, row 2)."""
-        return "pageSize" in request.query_params and "page" in request.query_params
-
-    @classmethod
     def from_request(cls, request: Request) -> PageLink:
-        """Raises 400 refusals."""
+        """Raises refusals: 500 when one of both numbers is missing, 400 for others (docs/servers/4.x.md#pages, rows 2
+        and 3). Another order than DESC is ASC (row 5)."""
         size, number = integer(request, "pageSize"), integer(request, "page")
         for name, value in (("pageSize", size), ("page", number)):
             if value is None:
-                raise bad_request(f"Required request parameter '{name}' for method parameter type int is not present")
+                raise general(f"Required request parameter '{name}' for method parameter type int is not present")
         assert size is not None
         assert number is not None
         query = request.query_params
@@ -162,12 +158,8 @@ class PageLink:
             raise bad_request(f"Incorrect page link page size '{size}'. Page size must be greater than zero.")
         if not 0 <= number <= _INT_MAX:
             raise bad_request(f"Incorrect page link page '{number}'. Page must be positive integer.")
-        order = query.get("sortOrder") or "ASC"
-        if order.upper() not in ("ASC", "DESC"):
-            raise bad_request(f"Unsupported sort order '{order}'! Only 'ASC' or 'DESC' types are allowed.")
-        return cls(
-            size, number, query.get("textSearch") or None, query.get("sortProperty") or None, order.upper() == "DESC"
-        )
+        is_descending = query.get("sortOrder", "").upper() == "DESC"
+        return cls(size, number, query.get("textSearch") or None, query.get("sortProperty") or None, is_descending)
 
     @property
     def offset(self) -> int:

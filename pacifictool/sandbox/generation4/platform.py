@@ -52,7 +52,7 @@ class Platform4:
         ids = IdFactory(store.newest())
         users = Users(store, ids)
         documents = Documents(store, ids)
-        tokens = TokenIssuer4(key, users, store, documents, access_seconds, refresh_seconds)
+        tokens = TokenIssuer4(key, users, documents, access_seconds, refresh_seconds)
         profiles = Profiles(documents)
         entities = Entities4(store, ids, profiles)
         telemetry, attributes = TelemetryStore4(store), AttributeStore(store)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from pacifictool.sandbox.generation4.documents import ASSET_PROFILE, DEVICE_PROFILE, Document, Documents
+from pacifictool.sandbox.generation4.refusals import DATABASE
+from pacifictool.sandbox.refusals import PlatformRefusal
 
 DEFAULT = "default"
+
+RACE_SECONDS: Final = 0.05
+"""How long a request takes to create a profile. Another that looks for it meanwhile creates it, too, and fails."""
+
 _DEFAULT_DATA = {
     "configuration": {"type": "DEFAULT"},
     "transportConfiguration": {"type": "DEFAULT"},
@@ -59,6 +66,19 @@ class Profiles:
             "default": (name or DEFAULT) == DEFAULT,
         }
         return self._documents.create(profiles, tenant, content)
+
+    async def get_or_create_in_a_race(self, kind: str, tenant: str, name: str) -> Document:
+        """Like `get_or_create`, for an entity that is created or gets another type.
+
+        Raises the 500 refusal when another request has created the profile since this one looked for it
+        (docs/servers/2.x-3.x.md#devices-and-assets, row 2).
+        """
+        profiles = profile_kind(kind)
+        if self._documents.find_by_name(profiles, tenant, name or DEFAULT) is None:
+            await asyncio.sleep(RACE_SECONDS)
+            if self._documents.find_by_name(profiles, tenant, name or DEFAULT) is not None:
+                raise PlatformRefusal(500, "Database error", DATABASE)
+        return self.get_or_create(kind, tenant, name)
 
     def default_rule_chain(self, tenant: str, type_: str) -> str | None:
         """The rule chain that messages of devices of a type enter instead of the root chain."""

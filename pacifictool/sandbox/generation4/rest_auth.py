@@ -16,7 +16,8 @@ from pacifictool.sandbox.http import LOGIN_MEDIA_TYPE, empty_response, read_cred
 from pacifictool.sandbox.refusals import bad_request, forbidden, unauthenticated
 from pacifictool.sandbox.store import Store
 
-VERSION = "4.3.1"
+VERSION = "4.3.1.3"
+"""The server that the sandbox follows where 4.3.1 and 4.3.1.3 differ."""
 _PASSWORD_POLICY = {
     "minimumLength": 6,
     "maximumLength": 72,
@@ -42,7 +43,7 @@ class AuthController:
 
     def add_routes(self, api: Api4) -> None:
         api.login_routes(self._login, self._refresh)
-        api.route(("POST",), "/api/auth/logout", self._logout)
+        api.route(("POST",), "/api/auth/logout", _log_out)
         api.route(("GET",), "/api/auth/user", _current_user)
         api.route(("POST",), "/api/apiKey", self._create_key)
         api.route(("GET",), "/api/apiKeys/{user}", self._keys)
@@ -67,13 +68,6 @@ class AuthController:
         if not isinstance(token, str) or not token:
             raise unauthenticated()
         return json_response(self._tokens.renew(token), media_type=LOGIN_MEDIA_TYPE)
-
-    async def _logout(self, request: Request, _user: SandboxUser) -> Response:
-        header = request.headers.get("x-authorization") or request.headers.get("authorization") or ""
-        if header.startswith("Bearer "):
-            self._tokens.log_out(header[7:].strip())
-            self._store.commit()
-        return empty_response()
 
     async def _create_key(self, request: Request, user: SandboxUser) -> Response:
         document = await read_object(request)
@@ -121,6 +115,10 @@ class AuthController:
 def _key_document(key: Document) -> Document:
     hidden = ("value", "email", "version")
     return {name: value for name, value in key.items() if name not in hidden} | {"expired": False}
+
+
+async def _log_out(_request: Request, _user: SandboxUser) -> Response:
+    return empty_response()
 
 
 async def _current_user(_request: Request, user: SandboxUser) -> Response:

@@ -69,7 +69,7 @@ class EntityController4:
             query = request.query_params
             policy = query.get("nameConflictPolicy") == "UNIQUIFY"
             token = query.get("accessToken") if kind == "DEVICE" else None
-            entity = self._save(kind, await read_object(request), user, token=token, uniquifies=policy)
+            entity = await self._save(kind, await read_object(request), user, token=token, uniquifies=policy)
             self._store.commit()
             return json_response(self._entities.document(entity))
 
@@ -124,7 +124,7 @@ class EntityController4:
         )
         return self._entities.info(entity, is_active=is_active)
 
-    def _save(
+    async def _save(
         self, kind: str, document: Document, user: SandboxUser, *, token: str | None = None, uniquifies: bool = False
     ) -> Entity:
         """Creates or changes an entity; not committed yet. Missing fields become null."""
@@ -150,7 +150,7 @@ class EntityController4:
         customer = document.get("customerId")
         customer_id = NULL_UUID if customer is None else str(uuid_parameter(id_of(customer)))
         information = document.get("additionalInfo")
-        self._profiles.get_or_create(kind, user.tenant, type_)
+        await self._profiles.get_or_create_in_a_race(kind, user.tenant, type_)
         try:
             if old is None:
                 entity = self._entities.create(
@@ -208,9 +208,6 @@ class EntityController4:
         return link.response([self._info(entity) for entity in found], total)
 
     def _page(self, kind: str, request: Request, user: SandboxUser) -> tuple[PageLink, list[Entity], int]:
-        if not PageLink.given(request):
-            # The request matches the route of a single tenant then.
-            raise bad_request(f"Invalid UUID string: {request.url.path.rpartition('/')[2]}")
         query, link = request.query_params, PageLink.from_request(request)
         type_ = query.get("type") or None
         profile = query.get(f"{kind.lower()}ProfileId")
@@ -251,7 +248,7 @@ class EntityController4:
         device, credentials = document.get("device"), document.get("credentials")
         if not isinstance(device, dict) or not isinstance(credentials, dict):
             raise bad_request("Validation error: device and credentials must not be null")
-        entity = self._save("DEVICE", device, user, token=_token(credentials))
+        entity = await self._save("DEVICE", device, user, token=_token(credentials))
         self._store.commit()
         return json_response(self._entities.document(entity))
 

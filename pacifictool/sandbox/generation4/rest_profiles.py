@@ -165,8 +165,6 @@ class DashboardController4:
         return empty_response()
 
     async def _page(self, request: Request, user: SandboxUser) -> Response:
-        if not PageLink.given(request):
-            raise bad_request("Invalid UUID string: dashboards")
         return PageLink.from_request(request).page(
             self._documents.all(DASHBOARD, user.tenant),
             {"createdTime": "createdTime", "title": "title", "id": "id"},

@@ -97,7 +97,7 @@ class RuleChains:
             if not (isinstance(source, int) and 0 <= source < len(given_nodes)):
                 raise general(f"Index {source} out of bounds for length {len(given_nodes)}")
         if _has_cycle(len(given_nodes), connections):
-            raise general("Handler dispatch failed: java.lang.StackOverflowError")
+            raise bad_request("Can't create circling relations in rule chain.")
         old = {node["id"]["id"]: node for node in chain[_GRAPH]["nodes"]}
         nodes = [self._node(node, chain, old) for node in given_nodes]
         for hook in legacy:

@@ -1,35 +1,31 @@
-"""Tokens of 4.x: longer lives, rotated refresh tokens, an effective logout, and API keys."""
+"""Tokens of 4.x: longer lives, rotated refresh tokens, and API keys."""
 
 from __future__ import annotations
 
 import secrets
 import uuid
-from typing import Any
 
 from pacifictool.sandbox.auth import SandboxUser, TokenIssuer, Users
 from pacifictool.sandbox.generation4.documents import API_KEY, Document, Documents
 from pacifictool.sandbox.generation4.refusals import general
-from pacifictool.sandbox.refusals import TOKEN_EXPIRED, FrameworkRefusal, unauthenticated
-from pacifictool.sandbox.store import Store
+from pacifictool.sandbox.refusals import FrameworkRefusal, unauthenticated
 
 ACCESS_SECONDS, REFRESH_SECONDS = 9000, 604_800
-_LOGGED_OUT = "logged out:"
 
 
 class TokenIssuer4(TokenIssuer):
-    """Every access token belongs to a session, which a logout ends."""
+    """Every access token names a session, which lives as long as the token: a logout does not end it
+    (docs/servers/4.x.md#login-and-tokens, row 9)."""
 
     def __init__(
         self,
         key: bytes,
         users: Users,
-        store: Store,
         documents: Documents,
         access_seconds: float,
         refresh_seconds: float,
     ) -> None:
         super().__init__(key, users, access_seconds, refresh_seconds)
-        self._store = store
         self._documents = documents
 
     def login(self, user: SandboxUser) -> dict[str, str]:
@@ -43,28 +39,15 @@ class TokenIssuer4(TokenIssuer):
 
     def authenticate(self, token: str) -> SandboxUser:
         try:
-            user = super().authenticate(token)
+            return super().authenticate(token)
         except FrameworkRefusal:
             raise general("Invalid access token scope") from None
-        self._check_session(self.claims(token)[0])
-        return user
 
     def user_of_refresh_token(self, token: str) -> SandboxUser:
         try:
-            user = super().user_of_refresh_token(token)
+            return super().user_of_refresh_token(token)
         except FrameworkRefusal as error:
             raise general(error.message) from None
-        self._check_session(self.claims(token)[0])
-        return user
-
-    def log_out(self, token: str) -> None:
-        """Ends the session of an access token. Raises refusals."""
-        session = self.claims(token)[0].get("sessionId")
-        self._store.set_meta(f"{_LOGGED_OUT}{session}", "1")
-
-    def _check_session(self, claims: dict[str, Any]) -> None:
-        if self._store.meta(f"{_LOGGED_OUT}{claims.get('sessionId')}") is not None:
-            raise unauthenticated("Token has expired", TOKEN_EXPIRED)
 
     def create_api_key(self, user: SandboxUser, description: str, *, is_enabled: bool) -> tuple[Document, str]:
         """A new key: its document, and its value, which is shown only once."""

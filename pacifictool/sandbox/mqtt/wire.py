@@ -18,8 +18,8 @@ UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 0xA0, 0xB0, 0xC0, 0xD0, 0
 PINGRESP_PACKET = b"\xd0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
 
-MQTT_5 = 5
-"""The protocol level of a CONNECT."""
+MQTT_3_1, MQTT_5 = 3, 5
+"""Protocol levels of a CONNECT."""
 NO_PROPERTIES = b"\x00"
 
 _U16 = struct.Struct(">H").unpack_from
@@ -116,7 +116,9 @@ def parse_connect(body: bytes, *, supports_5: bool = False) -> Connect:
     if position + 4 > len(body):
         raise ProtocolError("a packet that ends too early")
     level, flags = body[position], body[position + 1]
-    if (name, level) not in (("MQTT", 4), ("MQIsdp", 3)) and not (supports_5 and (name, level) == ("MQTT", MQTT_5)):
+    if (name, level) not in (("MQTT", 4), ("MQIsdp", MQTT_3_1)) and not (
+        supports_5 and (name, level) == ("MQTT", MQTT_5)
+    ):
         raise UnknownVersion(f"protocol {name!r} level {level} is not supported")
     keep_alive = _U16(body, position + 2)[0]
     position += 4

@@ -13,7 +13,8 @@ from tests.contract.api import Api
 from tests.contract.factories import Made
 from tests.contract.modern.factories import ModernEntityFactory
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
-from tests.contract.server import FOURTH, Server, named_server, sandbox_server
+from tests.contract.server import FOURTH, Server, named_server, sandbox_server, version_of
+from tests.contract.versions import OBSERVED_4, Version
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def api(server: Server) -> Api:
     return Api(server.settings)
+
+
+@pytest.fixture(scope="session")
+def version(api: Api) -> Version:
+    """That of the server under test. Raises SettingsError for one before 3.3.3 that the environment does not name."""
+    return version_of(api, os.environ, default=None)
+
+
+@pytest.fixture(scope="session")
+def observed_on() -> str:
+    """The versions on which the facts of this folder were observed (docs/servers/index.md#reading-a-row)."""
+    return OBSERVED_4
 
 
 @pytest.fixture(scope="session")

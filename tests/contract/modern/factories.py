@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.contract.api import Api
-from tests.contract.factories import PREFIX, Made, RunFactory, eventually
+from tests.contract.factories import PREFIX, Made, RunFactory
+from tests.contract.waiting import eventually
 
 INPUT_NODE = "org.thingsboard.rule.engine.flow.TbRuleChainInputNode"
 TYPE_SWITCH = "org.thingsboard.rule.engine.filter.TbMsgTypeSwitchNode"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.contract.api import NOBODY, Api, plain, refusal, text_error
-from tests.contract.factories import Made, eventually
+from tests.contract.factories import Made
 from tests.contract.facts import Facts
 from tests.contract.modern.factories import ModernEntityFactory
+from tests.contract.waiting import eventually
 
 SECTION = "modern 4"
 START = 1_795_470_000_000

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.local.stack import LocalStack
 from pacifictool.settings import KafkaEndpoint
-from tests.support.command_line import CommandLine, kept_variables, variables_of
+from tests.support.command_line import CommandLine, checkout_on_path, kept_variables, variables_of
 from tests.support.fixtures import free_port
 from tests.support.scenarios import tutorial_file
 from tests.support.waiting import wait_until
@@ -47,7 +47,7 @@ def start(stack: LocalStack, topic: str, folder: Path, *options: str) -> subproc
         "PACIFICTOOL_SCENARIO": str(scenario),
         "PACIFICTOOL_STATE": str(folder.parent / "state"),
         "PACIFICTOOL_OUTPUT": "json",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
+        **checkout_on_path(),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "pacifictool", "aggregate", "--sink", "console", *options],

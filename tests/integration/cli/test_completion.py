@@ -37,7 +37,7 @@ def ask(shell: str, typed: str) -> set[str]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_groups_and_options_are_completed_without_a_server(shell: str) -> None:
-    assert ask(shell, "pacifictool s") == {"setup", "show", "simulate", "sandbox", "status"}
+    assert ask(shell, "pacifictool s") == {"setup", "show", "simulate", "sandbox", "status", "schema"}
     assert ask(shell, "pacifictool sandbox ") == {"up", "down", "status", "reset"}
     assert {"--fast", "--report", "--generation"} <= ask(shell, "pacifictool demo --")
     assert ask(shell, "pacifictool demo --generation ") == {"1", "4"}

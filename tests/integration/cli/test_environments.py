@@ -20,9 +20,10 @@ from tests.support.command_line import kept_variables
 
 COMMANDS: Final = (
     "demo --fast", "demo --real --fast", "setup --dry-run", "setup", "simulate --all --duration 1s",
+    "simulate compare a.json b.json", "simulate join a.json b.json", "simulate --find-limit",
     "aggregate --available-now", "rejects", "report run.html", "watch --once", "doctor", "trace", "teardown --yes",
     "sandbox up", "sandbox status", "sandbox down", "sandbox reset --yes", "import plugin missing.json", "device list",
-    "show plugin", "help", "device create Mast", "asset list", "attributes show Mast", "alarm list",
+    "show plugin", "help", "schema", "device create Mast", "asset list", "attributes show Mast", "alarm list",
     "rejects export invalid.jsonl", "rejects replay --dry-run", "rejects expire --older-than 1h --yes",
     "status", "plugin list", "rule suspend Rule", "rule-chain activate Chain", "telemetry show Mast",
     "analytics new hottest", "analytics test hottest --csv hottest.csv",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import CommandLine, Outcome
-from tests.support.mqtt_peer import ScriptedPeer
+from tests.support.mqtt_peer import Paced, ScriptedPeer
 
 COLD_ROOMS = """
 [forwarding]
@@ -130,3 +130,104 @@ payload = '{{"ts": {{ts}}, "values": {{"temperature": {{temperature}}, "humidity
     refused = simulate("--rate", "5", scenario=scenario)
     assert refused.code == 2
     assert "have the times of a file" in refused.stderr
+
+
+def test_results_of_two_runs_are_written_and_compared(
+    simulate: Callable[..., Outcome], peer: ScriptedPeer, command_line: CommandLine, tmp_path: Path
+) -> None:
+    series = tmp_path / "run.csv"
+    for name, count in (("a", 20), ("b", 40)):
+        done = simulate(
+            "--count", str(count), "-o", "json", "--results", str(series), "--interval", "200ms", scenario=COLD_ROOMS
+        )
+        assert done.code == 0
+        (tmp_path / f"{name}.json").write_text(done.stdout, encoding="utf-8")
+    document = done.document
+    assert document["results"] == {
+        "file": str(series),
+        "rows": len(series.read_text().splitlines()) - 1,
+        "problem": None,
+    }
+    assert document["acknowledgement_ms"]["p50"] <= document["acknowledgement_ms"]["p99_9"]
+    files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    compared = command_line("simulate", "compare", *files, "-o", "json")
+    assert (compared.code, compared.document["failed"]) == (0, [])
+    assert {each["name"] for each in compared.document["differences"]} >= {
+        "achieved_rate",
+        "lost",
+        "acknowledgement_p99_9",
+    }
+    shown = command_line("simulate", "compare", files[0], files[0], "--fail-above", "10%")
+    assert (shown.code, "Acknowledged after, p99.9" in shown.stdout) == (0, True)
+
+    worse = json.loads((tmp_path / "b.json").read_text(encoding="utf-8")) | {"lost": 5, "achieved_rate": 1.0}
+    (tmp_path / "b.json").write_text(json.dumps(worse), encoding="utf-8")
+    failed = command_line("simulate", "compare", *files, "--fail-above", "50%", "-o", "json")
+    assert (failed.code, failed.document["ok"]) == (1, False)
+    assert {"achieved_rate", "lost"} <= set(failed.document["failed"])
+    assert "worse by more than 50%" in command_line("simulate", "compare", *files, "--fail-above", "50").stdout
+
+
+def test_the_parts_of_a_fleet_are_disjoint_and_their_summaries_are_joined(
+    simulate: Callable[..., Outcome], command_line: CommandLine, tmp_path: Path
+) -> None:
+    names: list[set[str]] = []
+    for shard in ("1/2", "2/2"):
+        file = tmp_path / "readings.csv"
+        arguments = ("--fleet", "5", "--shard", shard, "--csv", str(file), "--count", "2", "--seed", "1")
+        assert command_line("simulate", *arguments).code == 0
+        names.append({line.split(",")[1] for line in file.read_text(encoding="utf-8").splitlines()[1:]})
+    assert (len(names[0]), len(names[1]), names[0] & names[1]) == (3, 2, set())
+
+    done = simulate("--count", "20", "--shard", "1/1", "-o", "json", scenario=COLD_ROOMS)
+    assert done.document["shard"] == "1/1"
+    files = []
+    for number in (1, 2):
+        files.append(str(tmp_path / f"{number}.json"))
+        Path(files[-1]).write_text(json.dumps(done.document | {"shard": f"{number}/2"}), encoding="utf-8")
+    joined = command_line("simulate", "join", *files, "-o", "json")
+    assert (joined.code, joined.document["acknowledged"]) == (0, 2 * done.document["acknowledged"])
+    part = command_line("simulate", "join", files[0])
+    assert (part.code, "part 2/2 of the fleet is missing" in part.stderr) == (1, True)
+    assert "Acknowledged after" in part.stdout
+
+
+def test_the_limit_is_found_and_shown(simulate: Callable[..., Outcome], peer: ScriptedPeer) -> None:
+    peer.on_publish = Paced(120)
+    arguments = ("--find-limit", "--hold", "500ms", "--factor", "3", "--max-latency", "500ms", "--rate", "60")
+    done = simulate("--device", "Wind Turbine 1", *arguments)
+    assert done.code == 0, done.stdout
+    assert "Steps of load" in done.stdout
+    assert "Highest rate that held" in done.stdout
+    assert "readings/s: held" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hold", "5s"), "--hold is for --find-limit"),
+        (("--find-limit", "--duration", "5s"), "--duration and --find-limit cannot be combined"),
+        (("--find-limit", "--qos", "0"), "--qos 0 and --find-limit cannot be combined"),
+        (("--find-limit", "--factor", "1"), "--factor: 1 is not possible"),
+        (("--find-limit", "--csv", "a.csv"), "--find-limit and --csv cannot be combined"),
+        (("--results", "a.csv", "--csv", "b.csv"), "--results and --csv cannot be combined"),
+        (("--results", "a.txt"), "'a.txt' does not say how results are written"),
+        (("--results", "a.csv", "--interval", "1ms"), "--interval: 1ms is too short"),
+        (("--shard", "6/5"), "--shard: '6/5' is not possible"),
+        (("--rate", "5", "compare", "a.json", "b.json"), "--rate is an option of"),
+        (("compare", "a.json", "b.json"), "cannot be read"),
+        (("compare", "a.json", "b.json", "--fail-above", "much"), "--fail-above: 'much' is not a percentage"),
+    ],
+)
+def test_options_that_do_not_fit(
+    command_line: CommandLine, arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = (
+        command_line("simulate", "--token", "t", "--device", "Wind Turbine 1", *arguments)
+        if ("compare" not in arguments)
+        else command_line("simulate", *arguments)
+    )
+    assert (done.code, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -129,11 +129,11 @@ def test_a_token_with_a_valid_signature_and_foreign_claims_is_refused(sandbox: S
     assert get_user(sandbox.url, f"Bearer {other_algorithm}").status_code == 401
 
 
-def test_refresh_returns_the_same_refresh_token(sandbox: SandboxProcess) -> None:
+def test_refresh_returns_another_refresh_token(sandbox: SandboxProcess) -> None:
     refresh = tokens(sandbox.url)["refreshToken"]
     response = post(sandbox.url, "/api/auth/token", {"refreshToken": refresh})
     assert response.status_code == 200
-    assert response.json()["refreshToken"] == refresh
+    assert response.json()["refreshToken"] != refresh
     assert get_user(sandbox.url, f"Bearer {response.json()['token']}").status_code == 200
 
 

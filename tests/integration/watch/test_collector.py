@@ -24,6 +24,7 @@ from pacifictool.watch.topic import TopicPoller
 from tests.integration.watch.conftest import MakeCollector, scenario_text
 from tests.support.command_line import variables_of
 from tests.support.job_folders import write_job
+from tests.support.recorded_documents import assert_described
 from tests.support.waiting import SOON_SECONDS, wait_until
 
 
@@ -36,6 +37,7 @@ def until(collector: Collector, holds: Callable[[Snapshot], bool], seconds: floa
 
     found = wait_until(wanted, lambda: json.dumps(collector.snapshot().as_document(), indent=1), seconds)
     assert found is not None
+    assert_described("watch", found.as_document())
     return found
 
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from pacifictool.cli.checklist import Checklist, ChecklistStep, PlainLines
 from pacifictool.cli.render import Messages
 from pacifictool.demo.checks import DemoCheck
-from pacifictool.demo.runner import PHASES, steps
+from pacifictool.demo.phases import PHASES
+from pacifictool.demo.runner import steps
 
 
 def checklist() -> Checklist:

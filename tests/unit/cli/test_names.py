@@ -42,7 +42,7 @@ def test_invalid_records(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*NASTY, "half \udcff"])
 def test_reporters_lines_and_documents(name: str) -> None:
-    error = PacificToolError(f"There is no {name}.", hint=f"Did you mean {name}?", name=name)
+    error = PacificToolError(f"There is no {name}.", hint=f"Did you mean {name}?", device=name)
     error.add_note(f"Then {name}.")
 
     def report(reporter: Any) -> None:

@@ -24,6 +24,7 @@ def test_the_tutorials_files_are_printed_as_they_are(command_line: CommandLine, 
         outcome = command_line("show", name)
         assert (outcome.code, outcome.stderr) == (0, "")
         assert json.loads(outcome.stdout) == json.loads((RESOURCES / file).read_text(encoding="utf-8")), name
+        assert command_line("show", name, "-o", "json").document[name.replace("-", "_")] == json.loads(outcome.stdout)
         (tmp_path / file).write_text(outcome.stdout, encoding="utf-8")
     read_plugin(tmp_path / "kafka_plugin.json")
     read_rule(tmp_path / "windspeed_rule.json")

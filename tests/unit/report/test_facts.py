@@ -13,6 +13,7 @@ from pacifictool.report.facts import RunFacts, WindowFacts
 from pacifictool.report.ranges import range_of
 from pacifictool.report.wording import band_label, figures, notes
 from pacifictool.scenario import tutorial_scenario
+from tests.support.recorded_documents import assert_described
 
 MODEL: TypeAdapter[Model] = TypeAdapter(Model)
 
@@ -24,6 +25,7 @@ def test_the_sums_are_those_of_the_windows(facts: RunFacts) -> None:
     assert facts.median_wait_seconds == 1.1  # 500 of 700 records waited as long as that
     assert facts.analytics[0].rate(facts.analytics[0].groups[0].series[0].windows[1]) == 20.0
     document = facts.as_document()
+    assert_described("report", {"ok": True, "file": "run.html", **document})
     assert document["equal_to_topic"] == 4
     assert document["analytics"][0]["groups"][0]["series"][0]["windows"][0]["value"] == 32.5
 

@@ -97,6 +97,7 @@ def test_a_limit_of_the_tenant_is_named(server: ScriptedPlatform, modern: Platfo
         ("Content-Type 'text/plain;charset=UTF-8' is not supported", 2, InvalidRequest),
         ("Index 9 out of bounds for length 5", 2, InvalidRequest),
         ("Handler dispatch failed: java.lang.StackOverflowError", 2, InvalidRequest),
+        ("Required request parameter 'pageSize' for method parameter type int is not present", 2, InvalidRequest),
         ("Database error", 46, ServerFault),
         ("Something else", 2, ServerFault),
     ],

@@ -270,3 +270,30 @@ def test_the_first_entity_of_a_type_is_sent_alone_and_then_the_others_at_once(
     server.on("POST", "/api/device", create)
     run_all(calls, workers=3)
     assert sorted(sent) == names
+
+
+@pytest.mark.parametrize("way", ["create", "get_or_create", "change_type"])
+def test_an_entity_whose_profile_another_program_creates_at_the_same_time_is_sent_again(
+    platform: Platform, server: ScriptedPlatform, way: str
+) -> None:
+    """docs/servers/2.x-3.x.md#devices-and-assets, row 2: the request that comes second gets a 500."""
+    store = DeviceStore(server)
+    changed = {**store.add("A", "New"), "version": 2}
+    if way != "change_type":
+        del store.devices["A"]
+    server.on("POST", "/api/device", platform_error(500, "Database error"), Reply(json=changed))
+    if way == "change_type":
+        [old] = [platform.devices.find("A")]
+        assert old is not None
+        assert platform.devices.change_type(old, "New").raw["version"] == 2
+    else:
+        assert getattr(platform.devices, way)("A", "New").raw["version"] == 2
+    assert server.count("POST", "/api/device") == 2
+
+
+def test_a_database_error_that_stays_is_raised(platform: Platform, server: ScriptedPlatform) -> None:
+    DeviceStore(server)
+    server.on("POST", "/api/device", *[platform_error(500, "Database error", 46)] * 4)
+    with pytest.raises(ServerFault, match="Database error"):
+        platform.devices.create("A", "New")
+    assert server.count("POST", "/api/device") == 4

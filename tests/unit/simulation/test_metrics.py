@@ -49,7 +49,7 @@ def test_a_running_fleet_is_scraped(peer: ScriptedPeer, endpoint: MqttEndpoint) 
     assert (running["devices planned"], running["devices online"], running["devices refused"]) == (4, 4, 0)
     assert running["target_readings_per_second"] == 200
     assert running["readings_total acknowledged"] >= 100
-    assert 0 < running["schedule_lag_seconds 0.5"] <= running["schedule_lag_seconds 0.99"] < 5
+    assert 0 < running["schedule_lag_seconds 0.5"] <= running["schedule_lag_seconds 0.999"] < 5
     assert running["acknowledgement_seconds 0.99"] > 0
     summary = fleet.snapshot()
     assert ended["devices online"] == ended["unconfirmed"] == ended["readings_total lost"] == 0

@@ -40,6 +40,19 @@ def test_a_late_reading_does_not_delay_the_next() -> None:
     assert [schedule.due, schedule.take(), schedule.due] == [1000.0, 0, 1000.5]
 
 
+def test_a_new_rate_goes_on_with_the_numbers_and_leaves_out_what_is_due() -> None:
+    schedule = Schedule(10)
+    schedule.change_rate(20, 50.0, 0.01)  # before the start there is nothing to leave out
+    schedule.start = 100.0
+    assert [schedule.take() for _ in range(3)] == [0, 1, 2]
+    schedule.change_rate(4, 100.2, 0.1)  # readings 3 and 4 were due at 100.15 and 100.2
+    assert schedule.skipped == 2
+    assert schedule.due == pytest.approx(100.3)
+    assert schedule.take() == 5
+    assert schedule.due == pytest.approx(100.55)
+    assert (schedule.due_by(100.8), schedule.missed(100.8)) == (8, 4)
+
+
 def test_nothing_is_due_after_the_limit() -> None:
     schedule = started(10, limit=2)
     schedule.take()

@@ -22,6 +22,7 @@ from pacifictool.watch.states import AlarmsState, JobState, WatchedTopicState
 from pacifictool.watch.terminal import fitted, line, view
 from tests.support.fixtures import open_session, reporter, server, session
 from tests.support.nasty_names import MARKUP, NASTY, unseen_in
+from tests.support.recorded_documents import assert_described
 from tests.support.scripted_platform import NOT_FOUND, Reply, Request, ScriptedPlatform, platform_error
 
 __all__ = ["open_session", "reporter", "server", "session"]
@@ -247,6 +248,7 @@ def test_alarms_in_a_plain_line() -> None:
 def test_alarms_in_a_document() -> None:
     state = AlarmsState(FIVE, notes=("A note.",))
     document = snapshot(state).as_document()
+    assert_described("watch", document)
     assert [each["severity"] for each in document["alarms"]] == list(SEVERITIES)
     assert document["alarms"][0] == FIVE[0].as_document()
     assert (document["alarms_total"], document["alarms_unknown"], document["notes"]) == (5, None, ["A note."])
