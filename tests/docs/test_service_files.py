@@ -17,6 +17,7 @@ import yaml
 
 from pacifictool.scenario import load_scenario
 from pacifictool.settings import ENVIRONMENT
+from pacifictool.simulation.shards import Shard
 from tests.support.documents import ROOT, parse
 from tests.support.service_files import SERVICE, expressions, manifests, metrics_used
 
@@ -128,15 +129,17 @@ def test_the_manifest_of_the_fleet_simulates_every_device_once(tmp_path: Path) -
     fake = tmp_path / "pacifictool"
     fake.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import json, sys; print(json.dumps(sys.argv[1:]))" "$@"\n')
     fake.chmod(0o755)
-    simulated = []
+    simulated: list[str] = []
+    fleet = load_scenario(ROOT / "examples" / "thousand_turbines.toml").with_fleet(1000)
     for index in range(spec["completions"]):
         environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": str(index)}
         done = subprocess.run(container["command"], env=environ, capture_output=True, check=True, timeout=300)
         words = json.loads(done.stdout)
         parse(words)
-        simulated += [words[at + 1] for at, word in enumerate(words) if word == "--device"]
-    fleet = load_scenario(ROOT / "examples" / "thousand_turbines.toml").with_fleet(1000)
-    assert simulated == [device.name for device in fleet.devices]
+        shard = Shard.parse(words[words.index("--shard") + 1])
+        assert shard.total == spec["completions"]
+        simulated += [device.name for device in shard.part_of(fleet.devices)]
+    assert sorted(simulated) == sorted(device.name for device in fleet.devices)
 
 
 def test_the_image_is_built_from_the_wheel_for_a_user_without_rights() -> None:
