@@ -158,6 +158,7 @@ class Tracker:
             self.durations.add(report.seconds)
             self.counted_at, self.active_at = time.time(), time.monotonic()
             self._recent.append((time.monotonic(), report.records))
+            self._forget_old(time.monotonic())
 
     @property
     def seconds(self) -> float:
@@ -183,9 +184,12 @@ class Tracker:
     def records_per_second(self) -> float:
         now = time.monotonic()
         with self._lock:
-            while self._recent and self._recent[0][0] < now - _RATE_SECONDS:
-                self._recent.popleft()
+            self._forget_old(now)
             return sum(records for _, records in self._recent) / max(1e-3, min(_RATE_SECONDS, now - self.started_at))
+
+    def _forget_old(self, now: float) -> None:
+        while self._recent and self._recent[0][0] < now - _RATE_SECONDS:
+            self._recent.popleft()
 
     def counted_before(self, offsets: Mapping[int, int]) -> None:
         """Notes from where the job goes on, by partition, so that its lag is known before its first batch."""
