@@ -272,6 +272,9 @@ def render_invalid_records(console: Any, document: dict[str, Any]) -> None:
     console.print(table(title, {"Where": "left", "Reason": "left", "Value": "left"}, rows))
     for reason, count in document["reasons"].items():
         console.print(f"  {count} x {reason}")
+    unlisted = document["total"] - len(rows) - document.get("dropped", 0)
+    if rows and unlisted > 0:
+        console.print(f"And {unlisted} more, which --all shows.")
     if document.get("dropped"):
         console.print(f"The oldest {document['dropped']} of them were dropped, as too much was kept.")
     if document.get("function_failures"):

@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from pacifictool.analytics.function_template import create_function
 from tests.support.documents import ROOT, SHELLS, blocks_of
 
@@ -26,6 +28,13 @@ def test_every_block_is_a_part_of_its_example_or_run() -> None:
     for block in blocks_of(PATH):
         if block.language == "bash":
             assert block.directive == "run", block
+
+
+@pytest.mark.parametrize("name", ["late_blight", "turbulence", "solar"])
+def test_a_worked_case_is_short(name: str) -> None:
+    """The user's own lines: scenario and function together."""
+    files = [EXAMPLES / f"{name}{suffix}" for suffix in (".toml", ".py")]
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files if file.is_file()) <= 40
 
 
 def test_every_example_that_the_page_starts_is_run_end_to_end() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from pacifictool.analytics.engine.records import RecordRules
 from pacifictool.analytics.state.checkpoint import Checkpoint
 from pacifictool.analytics.state.outcome_store import WindowOutcome
 from pacifictool.analytics.state.outcomes import KeptOutcome
+from pacifictool.cli.rejects import render_invalid_records
+from pacifictool.cli.render import Output
 from pacifictool.scenario import parse_scenario
 from tests.support.command_line import CommandLine
 from tests.support.job_folders import job_identity
@@ -62,3 +65,18 @@ def test_failures_of_functions_are_shown_with_the_newest_traceback(command_line:
         "  in score",
     ):
         assert text in table
+
+
+def test_a_cut_list_says_so() -> None:
+    record = {"topic": "t", "partition": 0, "offset": 1, "reason": "empty", "value": "", "value_base64": None}
+    document = {"total": 25, "reasons": {"empty": 25}, "dropped": 3, "rejects": [record] * 20}
+
+    def drawn(**changes: object) -> str:
+        stream = io.StringIO()
+        Output(stream, as_json=False, colour=False).emit(
+            {}, lambda console: render_invalid_records(console, {**document, **changes})
+        )
+        return stream.getvalue()
+
+    assert "And 2 more, which --all shows." in drawn()
+    assert "more, which --all" not in drawn(rejects=[record] * 22)
