@@ -43,6 +43,11 @@ class Kind(StrEnum):
     GATEWAY = "gateway"
     DASHBOARD = "dashboard"
 
+    @property
+    def noun(self) -> str:
+        """For a person: "rule chain"."""
+        return self.replace("-", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

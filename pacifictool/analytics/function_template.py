@@ -132,7 +132,7 @@ def create_function(name: str, folder: Path, forwarding: ForwardingConfig | None
     except OSError as error:
         raise FileNotWritten(
             f"{folder} cannot be written to: {file_fault(error)}.", hint="Name another --folder."
-        ) from (error)
+        ) from error
     return NewFunction(module, test, lines)
 
 

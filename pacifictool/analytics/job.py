@@ -90,7 +90,7 @@ class AggregationJob:
             gives_up=lambda: stop.is_set() or ending.is_set(),
             reporter=self._reporter,
         ) as checkpoint:
-            before = self._before = checkpoint.store.counters()
+            self._before = checkpoint.store.counters()
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
             try:
                 self._tracker.phase = "waiting for the topic"
@@ -102,13 +102,13 @@ class AggregationJob:
                     failed=self._tracker.failed,
                 )
                 if topic is None:
-                    return self._summary(checkpoint, before, "stop")
+                    return self._summary(checkpoint, "stop")
                 self._tracker.counted_before(
                     (checkpoint.store.starting_offsets() or {}) | checkpoint.store.next_offsets()
                 )
                 self._tracker.phase = "starting"
                 if not _started(runtime, stop, keep=runtime is self._runtime):
-                    return self._summary(checkpoint, before, "stop")
+                    return self._summary(checkpoint, "stop")
                 run = prepare_run(
                     config,
                     checkpoint,
@@ -119,7 +119,7 @@ class AggregationJob:
                     reporter=self._reporter,
                 )
                 stopped_by = self._supervise(run, topic, stop)
-                return self._summary(checkpoint, before, stopped_by)
+                return self._summary(checkpoint, stopped_by)
             finally:
                 if runtime is not self._runtime:
                     runtime.close()
@@ -294,8 +294,9 @@ class AggregationJob:
             )
         )
 
-    def _summary(self, checkpoint: Checkpoint, before: Mapping[str, int], stopped_by: str) -> JobSummary:
-        return summary_of(checkpoint.store, before, self._tracker, folder=checkpoint.folder, stopped_by=stopped_by)
+    def _summary(self, checkpoint: Checkpoint, stopped_by: str) -> JobSummary:
+        store, folder = checkpoint.store, checkpoint.folder
+        return summary_of(store, self._before, self._tracker, folder=folder, stopped_by=stopped_by)
 
 
 def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from pacifictool.analytics.engine.records import AHEAD_OF_ARRIVAL, TOO_LATE, UNREADABLE, none_of
+from pacifictool.analytics.engine.records import AHEAD_OF_ARRIVAL, TOO_LATE, UNREADABLE, none_of, time_faults
 from pacifictool.analytics.state.dead_letters import DeadLetters
 from pacifictool.analytics.state.queries import InvalidRecord
 from pacifictool.analytics.state.schema import ANALYTICS
@@ -85,9 +85,8 @@ def counted_nowhere(reason: str, identity: Mapping[str, Any]) -> bool:
     telemetry: Sequence[str] = identity["records"]["telemetry"]
     if reason.startswith(TOO_LATE):
         return len(analytics) == 1 and analytics[0]["window_ms"] == analytics[0]["slide_ms"]
-    if reason in UNREADABLE or reason.endswith(AHEAD_OF_ARRIVAL) or reason == none_of(telemetry):
-        return True
-    if reason in (f"no {READING_TIME}", f"{READING_TIME} is not a time in milliseconds"):
+    of_whole_record = (*UNREADABLE, none_of(telemetry), *time_faults(READING_TIME))
+    if reason in of_whole_record or reason.endswith(AHEAD_OF_ARRIVAL):
         return True
     for key in {key for each in analytics for key in each["group_by"]}:
         if reason == f"no {key}" or reason.startswith(f"{key} "):

@@ -6,7 +6,7 @@ import getpass
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -143,15 +143,27 @@ class CliSession:
         except SettingsError:  # it is reported, in text
             return False
 
+    @cached_property
+    def _folder_file(self) -> Mapping[str, Any]:
+        """The configuration file of the current folder, which every choice asks for."""
+        from pacifictool.settings import read_folder_file
+
+        return read_folder_file(self.environment.folder)
+
+    @cached_property
+    def _user_file(self) -> Mapping[str, Any]:
+        """The user's own configuration file."""
+        from pacifictool.settings import read_config_file
+
+        return read_config_file(self.environment.config_file)
+
     def _choice(self, key: str, variable: str, choices: Sequence[str]) -> str:
         """One of the choices, the first by default, from option, environment or file."""
-        from pacifictool.settings import read_config_file, read_folder_file
-
         self.environment.check_folder()
         # Read even if there is an option: every command refuses a configuration file that must not be used.
-        in_folder = read_folder_file(self.environment.folder).get(key)
+        in_folder = self._folder_file.get(key)
         chosen = self.flags.get(key) or self.environment.environ.get(variable) or in_folder
-        chosen = chosen or read_config_file(self.environment.config_file).get(key) or choices[0]
+        chosen = chosen or self._user_file.get(key) or choices[0]
         if chosen not in choices:
             raise unknown_choice(f"--{key.replace('_', '-')}", chosen, choices, kind=SettingsError)
         return str(chosen)

@@ -21,7 +21,7 @@ PartArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name, or 
 
 def _app(kind: Kind, example: str, active: str) -> typer.Typer:
     """`list`, `activate` and `suspend`; `active` says what that means for the kind."""
-    noun, program = str(kind).replace("-", " "), f"pacifictool {kind}"
+    noun, program = kind.noun, f"pacifictool {kind}"
     app = group_app(f"List, activate and suspend {noun}s.")
 
     @subcommand(app, f"{program} list", f"{program} list -o json", name="list", text=f"List all {noun}s. {active}")
@@ -58,10 +58,9 @@ def list_parts(session: CliSession, kind: Kind) -> None:
         [part.name, f"{part.state}{' (system)' if part.is_system else ''}", part.detail, part.id]
         for part in sorted(parts, key=lambda part: (part.is_system, part.name, part.id))
     ]
-    noun = str(kind).replace("-", " ")
 
     def render(console: Console) -> None:
-        console.print(table(f"{len(rows)} {noun}s", columns, rows))
+        console.print(table(f"{len(rows)} {kind.noun}s", columns, rows))
 
     session.output.emit({"ok": True, f"{kind.replace('-', '_')}s": [part.as_document() for part in parts]}, render)
 
@@ -78,8 +77,7 @@ def switch_part(session: CliSession, kind: Kind, name: str, *, active: bool) -> 
         else:
             platform.forwarding.suspend(part)
         now = the_part(platform.forwarding.parts(), kind, part.id)
-    noun = str(kind).replace("-", " ")
-    text = f"The {noun} {now.name} is {now.state}."
+    text = f"The {kind.noun} {now.name} is {now.state}."
     session.output.emit(
         {"ok": True, kind.replace("-", "_"): now.as_document(), "changed": part.state != now.state},
         lambda console: console.print(text, markup=False),

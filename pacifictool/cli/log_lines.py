@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TextIO
 
-from pacifictool.cli.render import PLAIN_INTERVAL_SECONDS, Messages, TaskState
+from pacifictool.cli.render import Messages, OccasionalTask
 from pacifictool.display import json_document
 from pacifictool.errors import PacificToolError
 from pacifictool.progress import ProgressTask
@@ -50,10 +50,10 @@ class JsonMessages(Messages):
     @contextmanager
     def task(self, description: str, total: float | None = None, unit: str = "") -> Iterator[ProgressTask]:
         task = _JsonTask(self, description, total, unit)
-        task.write()
+        task.report()
         yield task
         if task.is_long:
-            task.write()
+            task.report()
 
     def write(self, level: str, message: str, **fields: Any) -> None:
         """Writes one line. What the stream does not take is lost: no log is worth the end of a job."""
@@ -69,36 +69,12 @@ class JsonMessages(Messages):
             self.write("info", message, **fields)
 
 
-class _JsonTask(TaskState):
+class _JsonTask(OccasionalTask):
     def __init__(self, messages: JsonMessages, description: str, total: float | None, unit: str) -> None:
         super().__init__(description, total, unit)
         self._messages = messages
-        self._lock = threading.Lock()
-        self._started = self._written_at = monotonic()
 
-    @property
-    def is_long(self) -> bool:
-        """Whether its end is worth a line."""
-        return monotonic() - self._started > PLAIN_INTERVAL_SECONDS
-
-    def advance(self, amount: float = 1) -> None:
-        with self._lock:
-            super().advance(amount)
-        self._write_now_and_then()
-
-    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        with self._lock:
-            super().update(completed=completed, total=total, note=note)
-        self._write_now_and_then()
-
-    def _write_now_and_then(self) -> None:
-        with self._lock:
-            if monotonic() - self._written_at < PLAIN_INTERVAL_SECONDS:
-                return
-            self._written_at = monotonic()
-        self.write()
-
-    def write(self) -> None:
+    def report(self) -> None:
         with self._lock:
             fields = {
                 "task": self._description,

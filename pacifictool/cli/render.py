@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
@@ -78,12 +79,22 @@ class TaskState:
         self._note = self._note if note is None else note
 
 
-class _PlainTask(TaskState):
-    def __init__(self, write: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
+class OccasionalTask(TaskState, ABC):
+    """A task of which a line is written now and then. Usable from many threads."""
+
+    def __init__(self, description: str, total: float | None, unit: str) -> None:
         super().__init__(description, total, unit)
-        self._write = write
         self._lock = threading.Lock()
         self._started = self._reported_at = monotonic()
+
+    @abstractmethod
+    def report(self) -> None:
+        """Writes how far it is."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its end is worth a line."""
+        return monotonic() - self._started > PLAIN_INTERVAL_SECONDS
 
     def advance(self, amount: float = 1) -> None:
         with self._lock:
@@ -100,6 +111,16 @@ class _PlainTask(TaskState):
             if monotonic() - self._reported_at < PLAIN_INTERVAL_SECONDS:
                 return
             self._reported_at = monotonic()
+        self.report()
+
+
+class _PlainTask(OccasionalTask):
+    def __init__(self, write: Callable[[str], None], description: str, total: float | None, unit: str) -> None:
+        super().__init__(description, total, unit)
+        self._write = write
+
+    def report(self) -> None:
+        with self._lock:
             line = self.line()
         self._write(line)
 
@@ -117,12 +138,11 @@ class _PlainTask(TaskState):
 def _plain_task(
     write: Callable[[str], None], description: str, total: float | None, unit: str
 ) -> Iterator[ProgressTask]:
-    started = monotonic()
     write(f"{description} …")
     task = _PlainTask(write, description, total, unit)
     yield task
-    if monotonic() - started > PLAIN_INTERVAL_SECONDS:
-        write(task.line())
+    if task.is_long:
+        task.report()
 
 
 class TerminalReporter(Messages):

@@ -35,10 +35,7 @@ def at_running_sandbox(settings: Settings, folder: Path) -> Settings:
     """
     if any(settings.origin(name) != BUILT_IN for name in _ADDRESSES):
         return settings
-    try:
-        if (folder / _STATE_FILE).stat().st_uid != os.geteuid():
-            return settings
-    except OSError:
+    if not _is_own(folder):
         return settings
     from pacifictool.local.daemon import read_state
 
@@ -65,11 +62,9 @@ def with_sandbox_login(settings: Settings, folder: Path) -> Settings:
 
     Unchanged when security properties are configured, and when the folder belongs to another user.
     """
-    if any(name.startswith(_SECURITY) for name in settings.kafka.config):
+    if any(name.startswith(_SECURITY) for name in settings.kafka.config) or not _is_own(folder):
         return settings
     try:
-        if (folder / _STATE_FILE).stat().st_uid != os.geteuid():
-            return settings
         address = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))["kafka"]
         if not names_loopback_port(settings.kafka.bootstrap, int(address.rpartition(":")[2])):
             return settings
@@ -83,3 +78,11 @@ def with_sandbox_login(settings: Settings, folder: Path) -> Settings:
     properties = read_properties(Path(state.kafka_config))
     kafka = KafkaEndpoint(settings.kafka.bootstrap, {**properties, **settings.kafka.config})
     return dataclasses.replace(settings, kafka=kafka)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether there is a state file of a sandbox, and it is this user's."""
+    try:
+        return (folder / _STATE_FILE).stat().st_uid == os.geteuid()
+    except OSError:
+        return False

@@ -86,7 +86,8 @@ def collect(
                 found = [facts for state in states if (facts := state.facts(scenario, topic)) is not None]
                 task.update(completed=sum(len(state.posted) for state in states))
                 # What differs because the job is about to correct it is read again.
-                if not _has_differences(found) or not _is_behind(view, ends) or monotonic() > deadline:
+                differs = any(any(each.differing()) for each in found)
+                if not differs or not _is_behind(view, ends) or monotonic() > deadline:
                     break
                 sleep(_POLL_SECONDS)
         names = {entity_id: name for state in states for entity_id, name in state.names.items()}
@@ -172,15 +173,6 @@ def _read_on(
         if task is not None:
             task.advance()
     return ends
-
-
-def _has_differences(found: Iterable[AnalyticsFacts]) -> bool:
-    return any(
-        series.is_recomputed and window.value is not None and not window.agrees
-        for each in found
-        for series in each.all_series()
-        for window in series.windows
-    )
 
 
 def _is_behind(view: JobView | None, ends: Mapping[int, int]) -> bool:

@@ -94,6 +94,14 @@ class AnalyticsFacts:
         for group in self.groups:
             yield from group.series
 
+    def differing(self) -> Iterator[tuple[GroupFacts, Series, WindowFacts]]:
+        """The results on the platform that differ from those of the topic's records."""
+        for group in self.groups:
+            for series in group.series:
+                for window in series.windows:
+                    if series.is_recomputed and window.value is not None and not window.agrees:
+                        yield group, series, window
+
     def rate(self, window: WindowFacts) -> float:
         """Readings per second."""
         return window.readings / (self.window_ms / 1000)

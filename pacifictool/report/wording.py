@@ -145,14 +145,7 @@ def notes(facts: RunFacts) -> Iterator[str]:
 
 def _differing(facts: RunFacts) -> str:
     """The first results that differ, with both values, and why as far as that is known."""
-    found = [
-        (each, group, series, window)
-        for each in facts.analytics
-        for group in each.groups
-        for series in group.series
-        for window in series.windows
-        if series.is_recomputed and window.value is not None and not window.agrees
-    ]
+    found = [(each, *differing) for each in facts.analytics for differing in each.differing()]
     skipped_until_ms = facts.job.skipped_until_ms if facts.job is not None else None
     lines = []
     for each, group, series, window in found[:_DIFFERENCES_NAMED]:

@@ -17,6 +17,9 @@ from pacifictool.rest.paging import Paging
 
 LIFECYCLE = "LC_EVENT"
 DEFAULT_LIMIT = 100
+EVENT_TIMEOUT_SECONDS = 15.0
+"""How long a server may take to log how the start of a plugin, rule or node went; on 4.3.1 about a second
+(docs/servers/4.x.md#rule-chains, row 5)."""
 
 
 class Events:

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 _LATE_SECONDS: Final = 0.5
 """Lateness of readings, or of the event loop itself, that is more than a moment's delay."""
 _HELD_BACK: Final = 0.05
-_BUSY: Final = 0.85
+BUSY: Final = 0.85
+"""Share of the time beyond which a simulator has none to spare."""
 _SHORTEST_SECONDS: Final = 0.5
 
 
@@ -79,7 +80,7 @@ def bottleneck(
         return None
     waits = meter.held_back >= _HELD_BACK
     loop_lag = loop_lag_seconds or 0.0
-    if loop_lag > _LATE_SECONDS or (meter.busy >= _BUSY and (waits or (lag_seconds or 0.0) > _LATE_SECONDS)):
+    if loop_lag > _LATE_SECONDS or (meter.busy >= BUSY and (waits or (lag_seconds or 0.0) > _LATE_SECONDS)):
         return Bottleneck(
             "machine",
             f"This machine is the limit: the simulator was busy {meter.busy:.0%} of the time and up to {loop_lag:.2g} s"

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from pacifictool.errors import UsageError
 from pacifictool.models.config import replay_clock
 from pacifictool.progress import SILENT, Reporter
+from pacifictool.simulation.bottleneck import BUSY
 from pacifictool.simulation.histogram import milliseconds
 from pacifictool.simulation.intervals import FleetInterval, FleetState
 from pacifictool.simulation.plan import SimulatedDevice
@@ -22,7 +23,6 @@ _KEEPS_UP: Final = 0.95
 """Share of the due readings that must be sent, and acknowledged, while a step is held: a step takes a few seconds, in
 which some acknowledgements are always on their way."""
 _FEWEST_READINGS: Final = 10
-_BUSY: Final = 0.85
 _POLL_SECONDS: Final = 0.1
 _LONGEST_CONNECT_PAUSE: Final = 15.0
 
@@ -135,7 +135,7 @@ def classify_step(rate: float, interval: FleetInterval, max_latency_seconds: flo
     if reason is None:
         return Step(rate, interval, None, None)
     loop_lag = interval.loop_lag.percentile(99) or 0.0
-    is_machine = interval.busy >= _BUSY or loop_lag > max_latency_seconds / 2
+    is_machine = interval.busy >= BUSY or loop_lag > max_latency_seconds / 2
     return Step(rate, interval, reason, "machine" if is_machine else "platform")
 
 

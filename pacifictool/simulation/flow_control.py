@@ -108,7 +108,7 @@ class DeviceFlowControl:
 
     @property
     def timeout_seconds(self) -> float:
-        """Without acknowledgement for so long, a reading is sent again; doubles with every failure, up to eightfold."""
+        """After how long without acknowledgement a reading is resent; doubles with each failure, up to eightfold."""
         timeout: float = self._fleet.timeout_seconds * 2.0 ** min(self._failures, _MAX_DOUBLINGS)
         return timeout
 

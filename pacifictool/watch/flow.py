@@ -92,7 +92,7 @@ def _job(job: JobState, lag: int | None, words: Description) -> HopView:
     return HopView(
         "job",
         "Spark job",
-        "starting" if job.is_starting and lag != 0 else job.state,
+        "starting" if _is_starting(job, lag) else job.state,
         " · ".join(parts),
         FLOWING if job.is_running else STILL,
     )
@@ -138,7 +138,7 @@ def verdict_of(
     if job.is_running is False:
         text = "Readings reach the Kafka topic, but the job has stopped; `pacifictool aggregate` continues it."
         return Verdict(Code.JOB_STOPPED, text)
-    if job.is_starting and lag != 0:
+    if _is_starting(job, lag):
         return Verdict(Code.JOB_STARTING, "The job is starting: Spark takes some seconds before it reads the topic.")
     if not words.analytics:
         return Verdict(Code.FLOWING, "Readings reach the Kafka topic; the scenario has no analytics.")
@@ -158,6 +158,11 @@ def verdict_of(
         text = f"Data moves from end to end, but {first.name}{more} has no fresh {view.described.result}{owner}."
         return Verdict(Code.GROUPS_STALE, text)
     return Verdict(Code.FLOWING, "Data moves from end to end.")
+
+
+def _is_starting(job: JobState, lag: int | None) -> bool:
+    """Whether records wait for a job that has not read the topic yet."""
+    return job.is_starting and lag != 0
 
 
 def _stale(view: AnalyticsView, now_ms: int) -> list[GroupView]:

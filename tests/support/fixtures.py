@@ -20,7 +20,14 @@ from pacifictool.provisioning.forwarding import forwarding_spec
 from pacifictool.rest import Platform, Session
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.scenario import tutorial_scenario
-from pacifictool.settings import KafkaEndpoint, MqttEndpoint, Secret, Settings
+from pacifictool.settings import (
+    DEFAULT_LOOPBACK_PASSWORD,
+    DEFAULT_USERNAME,
+    KafkaEndpoint,
+    MqttEndpoint,
+    Secret,
+    Settings,
+)
 from tests.support.mqtt_peer import ScriptedPeer
 from tests.support.recorders import RecordingReporter
 from tests.support.rest import PASSWORD, QUICK, USERNAME, OpenSession
@@ -33,6 +40,19 @@ _numbers = itertools.count(1)
 def unique() -> str:
     """A text that no other test of this run uses for a name."""
     return f"{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="module", params=["1", "4"], name="platform")
+def platform_of_each_generation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A client of a sandbox of each generation, which the tests of a module share."""
+    folder = tmp_path_factory.mktemp("generation") / "data"
+    with (
+        SandboxProcess(folder, options=("--generation", request.param)) as process,
+        Platform(Session(process.url, DEFAULT_USERNAME, Secret(DEFAULT_LOOPBACK_PASSWORD))) as platform,
+    ):
+        yield platform
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -96,12 +96,17 @@ def none_of(keys: Sequence[str]) -> str:
     return f"no {keys[0]}" if len(keys) == 1 else f"none of {', '.join(keys)}"
 
 
-_REASONS: Final = (
-    lambda _rules, _column: UNREADABLE[0],
-    lambda _rules, _column: UNREADABLE[1],
-    lambda _rules, _column: UNREADABLE[2],
-    lambda _rules, _column: UNREADABLE[3],
-    lambda _rules, _column: UNREADABLE[4],
+def time_faults(key: str | None) -> tuple[str, str]:
+    """The reasons of a record without a time of its own under this key, and with one that is none."""
+    return f"no {key}", f"{key} is not a time in milliseconds"
+
+
+def _always(reason: str) -> Callable[[RecordRules, int], str]:
+    return lambda _rules, _column: reason
+
+
+_REASONS: Final[tuple[Callable[[RecordRules, int], str], ...]] = (
+    *map(_always, UNREADABLE),
     lambda rules, column: f"no {rules.texts[column]}",
     lambda rules, column: f"{rules.texts[column]} is not a text",
     lambda rules, column: f"{rules.texts[column]} holds control characters",
@@ -112,6 +117,6 @@ _REASONS: Final = (
     lambda rules, column: rules.out_of_range(column),
     lambda rules, _column: rules.ahead_of_arrival,
     lambda rules, column: rules.late(column),
-    lambda rules, _column: f"no {rules.time}",
-    lambda rules, _column: f"{rules.time} is not a time in milliseconds",
+    lambda rules, _column: time_faults(rules.time)[0],
+    lambda rules, _column: time_faults(rules.time)[1],
 )

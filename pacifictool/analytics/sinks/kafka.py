@@ -127,8 +127,7 @@ class KafkaSink(Sink):
                 return
 
     def _open(self) -> Producer:
-        if (reason := no_connection(self._endpoint)) is not None:
-            raise unreachable(self._endpoint, reason)
+        producer = open_producer(self._endpoint, {"partitioner": "murmur2_random"})
         if not self._topic_exists:
             admin = KafkaAdmin(self._endpoint)
             if admin.describe(self._topic) is None:
@@ -136,8 +135,8 @@ class KafkaSink(Sink):
                     self._topic, partitions=_BROKER_DEFAULT, replication=_BROKER_DEFAULT, timestamp_type=CREATE_TIME
                 )
             self._topic_exists = True
-        self._producer = open_producer(self._endpoint, {"partitioner": "murmur2_random"})
-        return self._producer
+        self._producer = producer
+        return producer
 
     def _drop(self, producer: Producer) -> None:
         producer.purge()

@@ -11,11 +11,8 @@ from time import monotonic
 
 from pacifictool.errors import ForwardingFailed
 from pacifictool.rest.entities import ACTIVE, Plugin, Rule
-from pacifictool.rest.events import Events
+from pacifictool.rest.events import EVENT_TIMEOUT_SECONDS, Events
 from pacifictool.rest.http import Session
-
-EVENT_TIMEOUT_SECONDS = 15.0
-"""How long a server may take to log how a start went."""
 
 _POLL_SECONDS = 0.1
 ACTIVATED = "ACTIVATED"

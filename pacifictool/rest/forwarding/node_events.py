@@ -12,12 +12,8 @@ from typing import Any
 
 from pacifictool.errors import ForwardingFailed, UnexpectedAnswer
 from pacifictool.rest.entities import EntityId, LifecycleEvent
-from pacifictool.rest.events import Events
+from pacifictool.rest.events import EVENT_TIMEOUT_SECONDS, Events
 from pacifictool.rest.http import Session
-
-EVENT_TIMEOUT_SECONDS = 15.0
-"""How long a server may take to log how a start went; on 4.3.1 about a second
-(docs/servers/4.x.md#rule-chains, row 5)."""
 
 _POLL_SECONDS = 0.2
 _EVENTS_READ = 10

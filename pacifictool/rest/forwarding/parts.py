@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -52,14 +52,11 @@ def the_part(parts: Iterable[ForwardingPart], kind: Kind, name: str) -> Forwardi
     of_kind = [part for part in parts if part.kind is kind]
     found = [part for part in of_kind if part.id == name] or [part for part in of_kind if part.name == name]
     if not found:
-        noun = str(kind).replace("-", " ")
         similar = did_you_mean(name, (part.name for part in of_kind))
-        raise NotFound(f"There is no {noun} {name!r}.", hint=similar or f"`pacifictool {kind} list` lists them.")
+        raise NotFound(f"There is no {kind.noun} {name!r}.", hint=similar or f"`pacifictool {kind} list` lists them.")
     if len(found) > 1:
-        raise UsageError(_several(kind, name, found), hint="Name one of them by its id.")
+        listed = ", ".join(f"{part.id} ({part.state})" for part in found)
+        raise UsageError(
+            f"There are {len(found)} {kind.noun}s named {name!r}: {listed}.", hint="Name one of them by its id."
+        )
     return found[0]
-
-
-def _several(kind: Kind, name: str, found: Sequence[ForwardingPart]) -> str:
-    noun = str(kind).replace("-", " ")
-    return f"There are {len(found)} {noun}s named {name!r}: {', '.join(f'{part.id} ({part.state})' for part in found)}."

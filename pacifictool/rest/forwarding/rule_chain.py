@@ -13,7 +13,7 @@ from typing import Any
 from pacifictool.errors import AlreadyExists, DescriptorError, ForwardingFailed, InvalidRequest, NotFound
 from pacifictool.plan import Change, ChangeAction, Kind
 from pacifictool.rest.entities import RuleChain
-from pacifictool.rest.events import Events
+from pacifictool.rest.events import EVENT_TIMEOUT_SECONDS, Events
 from pacifictool.rest.forwarding.chain_body import (
     chain_differences,
     labels_of,
@@ -34,7 +34,7 @@ from pacifictool.rest.forwarding.interface import (
     apply_changes,
     refuse,
 )
-from pacifictool.rest.forwarding.node_events import EVENT_TIMEOUT_SECONDS, NodeEvents, node_id
+from pacifictool.rest.forwarding.node_events import NodeEvents, node_id
 from pacifictool.rest.forwarding.parts import ForwardingPart, PartState
 from pacifictool.rest.forwarding.record_chain import with_names_of
 from pacifictool.rest.http import Session

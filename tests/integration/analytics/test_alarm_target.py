@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pacifictool.analytics.alarms import AlarmSource
 from pacifictool.analytics.sinks.alarms import RestAlarmTarget
 from pacifictool.functions import EntityKind
-from pacifictool.local.launcher import SandboxProcess
-from pacifictool.rest import Platform, Session
-from pacifictool.settings import Secret
+from pacifictool.rest import Platform
+from tests.support.fixtures import platform_of_each_generation
 
-
-@pytest.fixture(scope="module", params=["1", "4"])
-def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("alarms") / "data"
-    with (
-        SandboxProcess(folder, options=("--generation", request.param)) as process,
-        Platform(Session(process.url, "tenant@thingsboard.org", Secret("tenant"))) as platform,
-    ):
-        yield platform
+__all__ = ["platform_of_each_generation"]
 
 
 @pytest.fixture

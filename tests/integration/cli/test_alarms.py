@@ -6,21 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pacifictool.local.launcher import SandboxProcess
-from pacifictool.rest import Asset, Device, Platform, Session
-from pacifictool.settings import Secret
+from pacifictool.rest import Asset, Device, Platform
 from tests.support.command_line import CommandLine, Outcome
+from tests.support.fixtures import platform_of_each_generation
 from tests.support.nasty_names import LETTERS, MARKUP, is_shown, unseen_in
 
-
-@pytest.fixture(scope="module", params=["1", "4"])
-def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("alarms") / "data"
-    with (
-        SandboxProcess(folder, options=("--generation", request.param)) as process,
-        Platform(Session(process.url, "tenant@thingsboard.org", Secret("tenant"))) as platform,
-    ):
-        yield platform
+__all__ = ["platform_of_each_generation"]
 
 
 @pytest.fixture

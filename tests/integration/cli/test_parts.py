@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pacifictool.local.launcher import SandboxProcess
-from pacifictool.rest import Platform, Session, tutorial_plugin, tutorial_rule, tutorial_rule_chain
-from pacifictool.settings import Secret
+from pacifictool.rest import Platform, tutorial_plugin, tutorial_rule, tutorial_rule_chain
 from tests.support.command_line import CommandLine, Outcome
+from tests.support.fixtures import platform_of_each_generation
+
+__all__ = ["platform_of_each_generation"]
 
 NOBODY_THERE = "127.0.0.1:1"
-
-
-@pytest.fixture(scope="module", params=["1", "4"])
-def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("parts") / "data"
-    with (
-        SandboxProcess(folder, options=("--generation", request.param)) as process,
-        Platform(Session(process.url, "tenant@thingsboard.org", Secret("tenant"))) as platform,
-    ):
-        yield platform
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pacifictool.cli import log_lines
+from pacifictool.cli import render
 from pacifictool.cli.log_lines import JsonMessages
 from pacifictool.errors import PlatformUnreachable
 from tests.support.command_line import CommandLine, Outcome
@@ -38,7 +38,7 @@ def test_levels_fields_and_times() -> None:
 
 
 def test_progress_has_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_lines, "PLAIN_INTERVAL_SECONDS", -1.0)
+    monkeypatch.setattr(render, "PLAIN_INTERVAL_SECONDS", -1.0)
     stream = io.StringIO()
     with JsonMessages(stream, verbose=False, quiet=False).task("Aggregating", unit="records") as task:
         task.update(completed=7, note="3/s")
