@@ -113,8 +113,8 @@ def test_the_manifest_of_the_job() -> None:
     (port,) = container["ports"]
     assert container["args"][container["args"].index("--metrics") + 1] == f"0.0.0.0:{port['containerPort']}"
     assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/health", "port": port["name"]}
+    for probe, path in (("livenessProbe", "/live"), ("readinessProbe", "/health")):
+        assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
