@@ -2,8 +2,8 @@
 of root, those of every user, since services run as users of their own.
 
 A mark is a file in the folder `running` of the state folder. It is believed only when it belongs to this user and names
-a process of the same user that is still the one which wrote it, so that neither a crash nor a process id that is used again
-shows something that does not run.
+a process of the same user that is still the one which wrote it, so that neither a crash nor a process id that is used
+again shows something that does not run.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def running_marks(state_dirs: Iterable[Path]) -> list[RunningMark]:
 
 
 def state_dirs_of_processes(variable: str) -> list[Path]:
-    """The state folders that processes of this user (of root: all processes) were started with by an environment variable."""
+    """The state folders that processes of this user (for root: of any user) were started with, by variable."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):

@@ -1,4 +1,4 @@
-"""The one HTTP server for Prometheus and for probes: `/metrics`, `/health` and `/live` of a command that runs for long."""
+"""The one HTTP server for Prometheus and for probes, of commands that run for long: `/metrics`, `/health`, `/live`."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def metrics_endpoint(
     """Serves until the context ends, in threads of its own; gives the address, such as "http://127.0.0.1:9100".
 
     `GET /metrics` gives what `collect` returns, asked at every scrape, and the numbers of this process. `GET /health`
-    is 200, or 503 with the sentence that `health` returns; `GET /live` is 503 only while `hang` returns one. On the loopback interface, requests must name this machine
-    and come from this user or root; `warn` hears of others. Raises PortInUse, UsageError for an address that this
-    machine does not have.
+    is 200, or 503 with the sentence that `health` returns; `GET /live` is 503 only while `hang` returns one. On the
+    loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
+    Raises PortInUse, UsageError for an address that this machine does not have.
     """
     listener = listen(host, port, what="the metrics", option=OPTION, hint=f"Choose another port with {OPTION}.")
     registry = CollectorRegistry()
