@@ -73,7 +73,7 @@ class AggregationJob:
         self._ending = threading.Event()
         """Set when the run ends: nothing waits for a lock any more."""
         self._looked = threading.Event()
-        """Set once the topic has been looked at, and what it held is counted."""
+        """Set after the first look at the topic, when what it held is counted."""
         self._alone_since: float | None = None
         self._alone_reported = False
 

@@ -136,7 +136,7 @@ class SparkRuntime:
         """The JavaSparkContext; waits for Spark at the first use. Raises AggregationError or StorageFull."""
         with self._starting:
             if self._java_context is None:
-                self._java_context = self._told(self._make_context)
+                self._java_context = self._reporting(self._make_context)
             return self._java_context
 
     @property
@@ -166,7 +166,7 @@ class SparkRuntime:
         """py4j's gateway to the JVM, which it waits for. Raises AggregationError or StorageFull."""
         with self._connecting:
             if self._gateway is None:
-                self._gateway = self._told(self._connect)
+                self._gateway = self._reporting(self._connect)
                 if self._sources:
                     threading.Thread(target=self._compile_early, name="compile", daemon=True).start()
             return self._gateway
@@ -276,7 +276,7 @@ class SparkRuntime:
                 self._compiled.update(sources)
 
     def _compile_early(self) -> None:
-        # Whoever wants the classes compiles them again, and is told.
+        # Whoever wants the classes compiles them again, and sees why.
         with contextlib.suppress(Py4JError, OSError, PacificToolError):
             self._compile(self._sources)
 
@@ -331,8 +331,8 @@ class SparkRuntime:
             temporary=self.tmp,
         )
 
-    def _told(self, step: Callable[[], Any]) -> Any:
-        """What `step` returns. What makes it fail is told in Spark's own words."""
+    def _reporting(self, step: Callable[[], Any]) -> Any:
+        """What `step` returns. What makes it fail is reported in Spark's own words."""
         try:
             return step()
         except PacificToolError:

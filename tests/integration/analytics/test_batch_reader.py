@@ -75,7 +75,7 @@ def test_the_jvm_alone_finds_what_spark_finds(bench: Bench, spark_settings: Spar
     assert alone.invalid
 
 
-def test_what_a_thread_of_the_jvm_fails_with_is_told(
+def test_the_failure_of_a_thread_of_the_jvm_has_its_reason(
     bench: Bench, spark_settings: SparkSettings, tmp_path: Path
 ) -> None:
     bench.write([GOOD])
