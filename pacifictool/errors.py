@@ -340,6 +340,13 @@ def file_fault(error: OSError | UnicodeDecodeError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def path_hint(error: OSError | UnicodeDecodeError, given_with: str) -> str:
+    """What to do about a file with settings that could not be read; `given_with` are the options that name it."""
+    if isinstance(error, PermissionError):
+        return "Make it readable for the user that this runs as, and for nobody else."
+    return f"Check the path given with {given_with}."
+
+
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """The names most like the one that was typed, as a question; "" when none comes close."""
     from difflib import get_close_matches

@@ -33,8 +33,12 @@ class JobMonitor:
             return f"Nothing is delivered: {progress.delivery_failure}"
         if tracker.idle is not None:
             return f"Nothing is counted: {tracker.idle}"
-        silent = time.monotonic() - tracker.active_at
-        if tracker.phase == "running" and silent > _STUCK_SECONDS:
+        return self.hang()
+
+    def hang(self) -> str | None:
+        """Why only a restart helps, in one sentence; None while the job runs or recovers by itself."""
+        silent = time.monotonic() - self.tracker.active_at
+        if self.tracker.phase == "running" and self.tracker.idle is None and silent > _STUCK_SECONDS:
             return f"Nothing is counted: the last batch began more than {silent:.0f} s ago and has not ended."
         return None
 

@@ -219,7 +219,7 @@ def _watched(session: CliSession, metrics: str | None, facts: Mapping[str, str])
 
         return job_metrics(monitor, {**facts, "version": __version__})
 
-    with serving_metrics(session, metrics, collect, monitor.problem) as url:
+    with serving_metrics(session, metrics, collect, monitor.problem, monitor.hang) as url:
         known = {**facts, "since": time.time(), "metrics": url}
         with marked_as(session, "job", lambda: {**known, **monitor.facts()}):
             yield monitor

@@ -27,7 +27,7 @@ MetricsOption = Annotated[
     typer.Option(
         "--metrics",
         metavar="[HOST:]PORT",
-        help="Serve /metrics for Prometheus and /health for probes at http://127.0.0.1:PORT, or at HOST.",
+        help="Serve /metrics for Prometheus, /health and /live for probes at http://127.0.0.1:PORT, or at HOST.",
     ),
 ]
 PluginOption = Annotated[

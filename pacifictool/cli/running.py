@@ -20,8 +20,9 @@ def serving_metrics(
     option: str | None,
     collect: Callable[[], Iterable[Metric]],
     health: Callable[[], str | None] = lambda: None,
+    hang: Callable[[], str | None] = lambda: None,
 ) -> Iterator[str | None]:
-    """Serves metrics and health until the context ends; gives the address, None without the option.
+    """Serves metrics and probes until the context ends; gives the address, None without the option.
 
     Raises UsageError for an `option` that is not an address, PortInUse.
     """
@@ -31,7 +32,7 @@ def serving_metrics(
     from pacifictool.runtime.metrics_server import listening_address, metrics_endpoint
 
     host, port = listening_address(option)
-    with metrics_endpoint(collect, port, host, health=health, warn=session.reporter.warning) as url:
+    with metrics_endpoint(collect, port, host, health=health, hang=hang, warn=session.reporter.warning) as url:
         session.reporter.info(f"Metrics: {url}/metrics")
         yield url
 

@@ -1,4 +1,4 @@
-"""`status`: what of this user runs on this machine."""
+"""`status`: what runs on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app, command = command_app("pacifictool status", "pacifictool status -o json")
 
 @command
 def status(ctx: typer.Context) -> None:
-    """Show every job and every sandbox of yours that runs on this machine, whatever its folder.
+    """Show every job and every sandbox of yours that runs on this machine, whatever its folder; as root, everybody's.
 
     That nothing runs is a result, too. The numbers of a job are those of the last few seconds; `--metrics` of
     `aggregate` has more.

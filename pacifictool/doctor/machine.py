@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pacifictool.doctor.checks import CheckContext, CheckResult, DoctorCheck, failed, ok, warning
 from pacifictool.errors import MqttError, file_fault
@@ -16,6 +17,7 @@ from pacifictool.problems import ProblemCode
 from pacifictool.runtime.cache import CACHE_VARIABLE
 from pacifictool.runtime.jars import KAFKA_BROKER, SPARK_KAFKA, jar_set, missing_jars
 from pacifictool.runtime.java import find_java
+from pacifictool.settings import is_loopback
 from pacifictool.simulation.limits import ensure_descriptors
 
 GROUP = "This machine"
@@ -68,6 +70,8 @@ def _jars(context: CheckContext) -> Iterator[CheckResult]:
         (SPARK_KAFKA, "Jars of the connector", "`pacifictool aggregate`"),
         (KAFKA_BROKER, "Jars of the broker", "`pacifictool sandbox up`"),
     ):
+        if jars == KAFKA_BROKER and not is_loopback(urlsplit(context.settings.url).hostname or ""):
+            continue  # who has a server needs no sandbox
         name, count, missing = f"jars-{jars}", len(jar_set(jars).jars), missing_jars(jars, context.cache_dir)
         if not missing:
             yield ok(f"all {count} verified in {context.cache_dir}", name=name, title=title)

@@ -1,8 +1,9 @@
-"""Marks of what runs for long: a command that does keeps one while it runs, and `status` reads those of this user.
+"""Marks of what runs for long: a command that does keeps one while it runs, and `status` reads those of this user;
+of root, those of every user, since services run as users of their own.
 
 A mark is a file in the folder `running` of the state folder. It is believed only when it belongs to this user and names
-a process of this user that is still the one which wrote it, so that neither a crash nor a process id that is used again
-shows something that does not run.
+a process of the same user that is still the one which wrote it, so that neither a crash nor a process id that is used
+again shows something that does not run.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def marked(state_dir: Path | None, kind: str, facts: Callable[[], Mapping[str, A
         for name, mark in _marks_in(folder):
             if mark is None:
                 (folder / name).unlink(missing_ok=True)
-    writer = _Writer(path, {"kind": kind, "pid": pid, "start": _start_of(pid)}, facts)
+    writer = _Writer(path, {"kind": kind, "pid": pid, "start": _start_of(pid, os.geteuid())}, facts)
     writer.write()
     over = threading.Event()
     thread = threading.Thread(target=writer.keep_writing, args=(over,), name="mark", daemon=True)
@@ -100,11 +101,11 @@ def running_marks(state_dirs: Iterable[Path]) -> list[RunningMark]:
 
 
 def state_dirs_of_processes(variable: str) -> list[Path]:
-    """The state folders that processes of this user were started with by an environment variable."""
+    """The state folders that processes of this user (for root: of any user) were started with, by variable."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.uids().effective == os.geteuid() and (chosen := process.environ().get(variable)):
+            if _may_see(process.uids().effective) and (chosen := process.environ().get(variable)):
                 found.append(Path(process.cwd()) / Path(chosen).expanduser())
     return found
 
@@ -116,7 +117,7 @@ def _marks_in(folder: Path) -> Iterator[tuple[str, RunningMark | None]]:
     except OSError:
         return
     try:
-        if os.fstat(handle).st_uid != os.geteuid():
+        if not _may_see(os.fstat(handle).st_uid):
             return
         with os.scandir(handle) as entries:
             names = sorted(entry.name for entry in entries)
@@ -134,7 +135,7 @@ def _read(folder: int, name: str) -> RunningMark | None:
         return None
     with os.fdopen(file, "rb") as opened:
         status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        if not stat.S_ISREG(status.st_mode) or not _may_see(status.st_uid):
             return None
         try:
             document = json.loads(opened.read(_LIMIT_BYTES))
@@ -142,18 +143,22 @@ def _read(folder: int, name: str) -> RunningMark | None:
             start = str(document["start"])
         except (ValueError, KeyError, TypeError):
             return None
-    return mark if _start_of(mark.pid) == start else None
+    return mark if _start_of(mark.pid, status.st_uid) == start else None
 
 
-def _start_of(pid: int) -> str | None:
-    """When a process of this user was started, as a text that differs between any two processes; None: there is none.
+def _may_see(owner: int) -> bool:
+    return os.geteuid() in (owner, 0)
+
+
+def _start_of(pid: int, user: int) -> str | None:
+    """When a process of a user was started, as a text that differs between any two processes; None: there is none.
 
     On Linux this is the boot and the clock ticks since then, which setting the clock does not change, as it changes
     what psutil computes from them.
     """
     try:
         process = psutil.Process(pid)
-        if process.uids().effective != os.geteuid() or process.status() == psutil.STATUS_ZOMBIE:
+        if process.uids().effective != user or process.status() == psutil.STATUS_ZOMBIE:
             return None
         with contextlib.suppress(OSError, IndexError):
             # The name of the program, in brackets, may hold anything (proc_pid_stat(5), field 22).

@@ -1,11 +1,11 @@
-"""The one HTTP server for Prometheus and for probes: `/metrics` and `/health` of a command that runs for long."""
+"""The one HTTP server for Prometheus and for probes, of commands that run for long: `/metrics`, `/health`, `/live`."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from typing import Any, Final
@@ -45,14 +45,15 @@ def metrics_endpoint(
     host: str = LOOPBACK,
     *,
     health: Callable[[], str | None] = lambda: None,
+    hang: Callable[[], str | None] = lambda: None,
     warn: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[str]:
     """Serves until the context ends, in threads of its own; gives the address, such as "http://127.0.0.1:9100".
 
     `GET /metrics` gives what `collect` returns, asked at every scrape, and the numbers of this process. `GET /health`
-    is 200, or 503 with the sentence that `health` returns. On the loopback interface, requests must name this machine
-    and come from this user or root; `warn` hears of others. Raises PortInUse, UsageError for an address that this
-    machine does not have.
+    is 200, or 503 with the sentence that `health` returns; `GET /live` is 503 only while `hang` returns one. On the
+    loopback interface, requests must name this machine and come from this user or root; `warn` hears of others.
+    Raises PortInUse, UsageError for an address that this machine does not have.
     """
     listener = listen(host, port, what="the metrics", option=OPTION, hint=f"Choose another port with {OPTION}.")
     registry = CollectorRegistry()
@@ -61,7 +62,7 @@ def metrics_endpoint(
     is_local = is_loopback(host)
     check = PeerCheck("the metrics", warn) if is_local else None
     # At any other address it is meant to be seen by other machines, under whatever name.
-    members = {"registry": registry, "health": staticmethod(health), "is_local": is_local}
+    members = {"registry": registry, "probes": {"/health": health, "/live": hang}, "is_local": is_local}
     server = _MetricsServer(listener, type("Handler", (_Handler,), members), check)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
@@ -99,10 +100,10 @@ class _MetricsServer(ThreadingHTTPServer):
 
 
 class _Handler(MetricsHandler):
-    """One request. `health` and `is_local` are set by `metrics_endpoint`."""
+    """One request. `probes` and `is_local` are set by `metrics_endpoint`."""
 
     timeout = _CLIENT_SECONDS
-    health: Callable[[], str | None]
+    probes: Mapping[str, Callable[[], str | None]]
     is_local: bool
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
@@ -112,11 +113,11 @@ class _Handler(MetricsHandler):
             self._respond(403, reason)
         elif path == "/metrics":
             super().do_GET()
-        elif path == "/health":
-            problem = type(self).health()
+        elif path in self.probes:
+            problem = self.probes[path]()
             self._respond(200, "ok") if problem is None else self._respond(503, problem)
         else:
-            self._respond(404, "There are /metrics and /health.")
+            self._respond(404, "There are /metrics, /health and /live.")
 
     def _respond(self, status: int, sentence: str) -> None:
         body = f"{one_line(sentence)}\n".encode()

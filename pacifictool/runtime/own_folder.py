@@ -114,7 +114,8 @@ def _opened(folder: Path, kind: FolderKind) -> Iterator[int]:
     try:
         owner = os.fstat(handle).st_uid
         if owner != os.geteuid():
-            raise _refused(folder, kind, f"belongs to another user ({_user_name(owner)})")
+            user = _user_name(owner)
+            raise _refused(folder, kind, f"belongs to another user ({user})", f"Run the command as {user}")
         yield handle
     finally:
         os.close(handle)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pacifictool.errors import SettingsError, file_fault
+from pacifictool.errors import SettingsError, file_fault, path_hint
 
 _ENTRY = re.compile(r"((?:[^\\\s=:]|\\.)+)\s*[=:]\s*(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\\:=#! ]))")
@@ -34,7 +34,7 @@ def read_properties(path: Path, read: Callable[[Path], str] | None = None) -> di
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"The Kafka configuration file {path} cannot be read: {file_fault(error)}.",
-            hint="Check the path given with --kafka-config or PACIFICTOOL_KAFKA_CONFIG.",
+            hint=path_hint(error, "--kafka-config or PACIFICTOOL_KAFKA_CONFIG"),
         ) from error
     properties = {}
     for number, line in _logical_lines(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
-from pacifictool.errors import SettingsError, file_fault
+from pacifictool.errors import SettingsError, file_fault, path_hint
 from pacifictool.server_version import parse_server_version
 from pacifictool.settings.addresses import DEFAULT_URL, is_loopback, parse_kafka, parse_mqtt, parse_url
 from pacifictool.settings.files import check_folder_properties, kafka_table, read_guarded
@@ -226,7 +226,7 @@ def _secret(sources: Sources, name: str, text: str, origin: Origin) -> Secret:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"The {called} file {text} cannot be read: {file_fault(error)}.",
-                hint=f"Check the path given with {option}.",
+                hint=path_hint(error, option),
             ) from error
     secret = content.rstrip("\r\n")
     place = f"The {called} file" if text != "-" else "Standard input"

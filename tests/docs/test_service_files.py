@@ -113,8 +113,8 @@ def test_the_manifest_of_the_job() -> None:
     (port,) = container["ports"]
     assert container["args"][container["args"].index("--metrics") + 1] == f"0.0.0.0:{port['containerPort']}"
     assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/health", "port": port["name"]}
+    for probe, path in (("livenessProbe", "/live"), ("readinessProbe", "/health")):
+        assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
@@ -174,6 +174,19 @@ def test_alerts_and_dashboard_are_whole() -> None:
         for opening, closing in ("()", "{}", "[]"):
             assert expression.count(opening) == expression.count(closing), expression
     assert len(metrics_used()) > 15
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed")
+def test_each_alert_fires_when_it_should(tmp_path: Path) -> None:
+    cases = (SERVICE / "alerts_test.yml").read_text(encoding="utf-8")
+    alerts = (SERVICE / "alerts.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"alert: (\w+)", alerts)) == set(re.findall(r"alertname: (\w+)", cases))
+    (tmp_path / "alerts_test.yml").write_text(cases, encoding="utf-8")
+    for text, code in ((alerts, 0), (alerts.replace("for: 5m", "for: 15m"), 1)):
+        (tmp_path / "alerts.yml").write_text(text, encoding="utf-8")
+        command = ["promtool", "test", "rules", str(tmp_path / "alerts_test.yml")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_prometheus_reads_the_alerts() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,23 @@ def test_unusable_settings_are_refused(
     with pytest.raises(SettingsError, match=complaint) as caught:
         settings(tmp_path, flags, environ)
     assert "pw" not in caught.value.message
+
+
+@pytest.mark.parametrize("option", ["password_file", "api_key_file", "kafka_config"])
+def test_the_hint_of_a_file_that_cannot_be_read_says_why(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(tmp_path, {option: "nosuch"}, {})
+    assert (caught.value.hint or "").startswith("Check the path given with --")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read everything
+    with pytest.raises(SettingsError, match="cannot be read: permission denied") as caught:
+        settings(tmp_path, {option: "secret"}, {})
+    assert (caught.value.hint or "").startswith("Make it readable")
 
 
 def test_addresses_are_normalised() -> None:

@@ -113,6 +113,8 @@ def test_an_operator_sees_the_job_by_its_log_its_probes_and_status(
     health = get("/health")
     assert health is not None
     assert (health.status_code, health.text) == (200, "ok\n")
+    assert (live := get("/live")) is not None
+    assert live.status_code == 200
     program.send_signal(signal.SIGTERM)
     stdout, stderr = program.communicate(timeout=240)
     assert json.loads(stdout)["records"] == 1

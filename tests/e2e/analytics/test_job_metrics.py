@@ -51,7 +51,8 @@ def test_a_job_is_scraped_and_its_health_follows_its_deliveries(jobs: JobFactory
         producer.flush()
 
     produce(*[b'{"geoZone":"A", "windSpeed":%d}' % number for number in range(30)], b"", b"not JSON")
-    with metrics_endpoint(lambda: job_metrics(monitor, {"topic": topic}), 0, health=monitor.problem) as url:
+    facts = {"topic": topic}
+    with metrics_endpoint(lambda: job_metrics(monitor, facts), 0, health=monitor.problem, hang=monitor.hang) as url:
         assert scrape(url)["records_read_total"] == 0
         began = time.time()
         running = jobs.start(topic, sink, progress=monitor.note, tracker=monitor.tracker)
@@ -78,6 +79,7 @@ def test_a_job_is_scraped_and_its_health_follows_its_deliveries(jobs: JobFactory
         assert (
             requests.get(f"{url}/health", timeout=60).text == "Nothing is delivered: The platform does not respond.\n"
         )
+        assert requests.get(f"{url}/live", timeout=60).status_code == 200  # a restart would not help
         assert scrape(url)["delivery_failures_total"] >= 1
         sink.fails = False
         running.wait_for(lambda: requests.get(f"{url}/health", timeout=60).status_code == 200)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,40 @@ def test_the_state_folders_of_other_processes_of_this_user_are_known(tmp_path: P
         assert found.pid == process.pid
         process.communicate()
     assert running_marks([tmp_path / "state"]) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_root_sees_the_jobs_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = 54321
+    state = Path(tempfile.mkdtemp(prefix="state-", dir="/tmp"))
+    os.chown(state, service, service)
+    code = (
+        "import os, sys; from pathlib import Path; from pacifictool.runtime.marks import marked\n"
+        "import encodings.ascii\n"  # afterwards Python's own files may not be readable
+        f"os.setuid({service})\n"
+        "with marked(Path(os.environ['SOME_STATE']), 'job', dict): print('ready', flush=True); sys.stdin.read()"
+    )
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "SOME_STATE": str(state)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            found = running_marks([state, *state_dirs_of_processes("SOME_STATE")])
+            assert [mark.pid for mark in found] == [process.pid]
+            (file,) = (state / FOLDER).iterdir()
+            os.chown(file, 0, 0)
+            assert running_marks([state]) == []  # root did not write that of a process of another user
+            os.chown(file, service, service)
+            monkeypatch.setattr(os, "geteuid", lambda: service + 1)
+            assert running_marks([state]) == []
+            monkeypatch.undo()
+            process.communicate()
+    finally:
+        shutil.rmtree(state)
 
 
 def test_neither_links_nor_files_of_others_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,24 @@ def test_a_batch_that_never_ends_is_not_well(monkeypatch: pytest.MonkeyPatch) ->
     assert monitor.problem() is None
     monitor.tracker.active_at -= 2
     assert "has not ended" in (monitor.problem() or "")
+    assert monitor.hang() == monitor.problem()
+
+
+def test_only_a_batch_that_never_ends_asks_for_a_restart() -> None:
+    monitor = JobMonitor()
+    tracker = monitor.tracker
+    tracker.active_at -= 3600  # Spark's start, or a server that a start waits for
+    tracker.failed("Kafka at x does not respond.")
+    assert (monitor.problem() is None, monitor.hang()) == (False, None)
+    tracker.looked(None, "Kafka at x does not respond.")
+    tracker.active_at -= 3600
+    assert (monitor.problem() is None, monitor.hang()) == (False, None)
+    tracker.looked({0: 1})
+    monitor.note(progress(delivery_failure="HTTP 503."))
+    assert (monitor.problem() is None, monitor.hang()) == (False, None)
+    tracker.idle = "No executor has taken the work for 15 s."
+    tracker.active_at -= 3600
+    assert (monitor.problem() is None, monitor.hang()) == (False, None)
 
 
 def test_a_start_that_waits_for_a_server_is_not_well() -> None:

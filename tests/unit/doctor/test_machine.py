@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -57,6 +58,10 @@ def test_jars_that_are_not_cached_yet_are_a_warning_with_their_size(
     assert "4 of 4" in results[0].text
     assert "10 MB" in results[0].text
     assert "pacifictool aggregate" in (results[0].fix or "")
+    context = make_context(cache_dir=tmp_path)
+    context.settings = dataclasses.replace(context.settings, url="https://iot.example.com")
+    (result,) = run_check(MACHINE_CHECKS, "jars", context)  # who has a server needs no sandbox
+    assert result.name == "jars-spark-kafka"
 
 
 def test_a_damaged_jar_is_noticed(make_context: MakeContext, run_check: RunCheck, tmp_path: Path) -> None:

@@ -33,11 +33,14 @@ def test_metrics_come_with_the_numbers_of_the_process() -> None:
 
 
 def test_a_probe_gets_one_sentence() -> None:
-    problems: list[str | None] = [None]
-    with metrics_endpoint(seven, 0, health=lambda: problems[-1]) as url:
-        assert get(f"{url}/health") == (200, "ok\n")
-        problems.append("Kafka is\naway.")
+    problems: dict[str, str | None] = {"health": None, "hang": None}
+    with metrics_endpoint(seven, 0, health=lambda: problems["health"], hang=lambda: problems["hang"]) as url:
+        assert get(f"{url}/health") == get(f"{url}/live") == (200, "ok\n")
+        problems["health"] = "Kafka is\naway."
         assert get(f"{url}/health") == (503, "Kafka is\\naway.\n")
+        assert get(f"{url}/live") == (200, "ok\n")
+        problems["hang"] = "A batch does not end."
+        assert get(f"{url}/live") == (503, "A batch does not end.\n")
 
 
 def test_a_port_that_is_taken_is_reported_in_one_sentence() -> None:

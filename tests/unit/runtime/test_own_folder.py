@@ -149,6 +149,9 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     claim(tmp_path, SANDBOX)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert_refused(tmp_path, SANDBOX, "belongs to another user")
+    with pytest.raises(ForeignFolder) as caught:
+        check(tmp_path, SANDBOX)
+    assert (caught.value.hint or "").startswith("Run the command as ")  # a service's checkpoint, mostly
 
 
 def test_a_root_of_a_file_system_counts_as_empty(tmp_path: Path) -> None:
