@@ -21,6 +21,10 @@ EVENT_TIMEOUT_SECONDS = 15.0
 """How long a server may take to log how the start of a plugin, rule or node went; on 4.3.1 about a second
 (docs/servers/4.x.md#rule-chains, row 5)."""
 
+_STOPPED = "STOPPED"
+"""Logged with success in the moment in which a start or an update fails, too, and then the newest event
+(docs/servers/2.x-3.x.md#rule-chains, row 11): it does not say whether something runs."""
+
 
 class Events:
     """Reads the event log of plugins, rules, rule chains and rule nodes."""
@@ -30,11 +34,12 @@ class Events:
         self._paging = paging
 
     def lifecycle(self, entity: AnyEntity, tenant_id: str, limit: int = DEFAULT_LIMIT) -> list[LifecycleEvent]:
-        """The lifecycle events among the last `limit` events (of plugins and rules: of any kind), newest first."""
+        """The lifecycle events among the last `limit` events (of plugins and rules: of any kind), newest first, without
+        those of a stop."""
         items = self._newest(entity, tenant_id, limit)
         found = [LifecycleEvent.from_json(item) for item in items if item.get("type", LIFECYCLE) == LIFECYCLE]
         # sorted() is stable: events of the same millisecond stay in the server's order, which is newest first.
-        return sorted(found, key=lambda event: -event.created_time)
+        return sorted((each for each in found if each.event != _STOPPED), key=lambda event: -event.created_time)
 
     def last_error(self, part: Plugin | Rule, since_ms: int, limit: int = DEFAULT_LIMIT) -> str | None:
         """The first line of the newest error since `since_ms` among the last `limit` events; None when there is none.

@@ -30,9 +30,9 @@ _OLDEST_OF_3 = "3.0"
 _WRITES_BEFORE = 8
 """Enough to keep a server on two cores busy; how many it takes at most was not measured."""
 
-_WRITES_OF_4 = 64
-"""A 4.3.1 server confirms a write when its batch of 100 ms is stored: 10/s each
-(docs/servers/4.x.md#telemetry-over-rest, row 2)."""
+_WRITES_IN_BATCHES = 64
+"""Servers of 3.9.1 and 4.3.1 confirm a write when its batch of 100 ms is stored: 10/s each
+(docs/servers/2.x-3.x.md#telemetry-and-mqtt, row 5; docs/servers/4.x.md#telemetry-over-rest, row 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,16 @@ def generation_of(version: ServerVersion, *, is_reported: bool = True) -> Server
     `is_reported` is False for a version that is only concluded from how a server behaves.
     """
     old = version.major < 2
+    # Unknown between 1.4 and 3.9.1: the careful assumption costs one point and one repeated write.
+    is_as_4 = version.at_least(3, 9, 1)
     return ServerGeneration(
         name=f"{version.major}.x",
         version=str(version) if is_reported else None,
         paging=NumberPaging() if version.at_least(3) else TextPaging(),
-        # Unknown between 1.4 and 4.3.1: the careful assumption costs one point and one repeated write.
         telemetry=TelemetryTraits(
-            start_may_be_exclusive=not version.at_least(4),
-            latest_is_last_written=not version.at_least(4),
-            writes_at_once=_WRITES_OF_4 if version.at_least(4) else _WRITES_BEFORE,
+            start_may_be_exclusive=not is_as_4,
+            latest_is_last_written=not is_as_4,
+            writes_at_once=_WRITES_IN_BATCHES if is_as_4 else _WRITES_BEFORE,
         ),
         forwarding=_plugin_and_rule if old else partial(RuleChainForwarding, version=version),
         widgets=WidgetStyle.FQN if version.at_least(4) else WidgetStyle.BUNDLE,

@@ -1,18 +1,19 @@
 """Versions of servers, and the ranges of them on which facts were observed
 (docs/servers/index.md#reading-a-row).
 
-A range is written "4.3.1" for one version, "3.9.1 to 4.3.1" for all from one to another. The pages in docs/servers/ say
-the same, row by row.
+A range is written "4.3.1" for one version, "4.3.1 to 4.3.1.3" for all from one to another, "3.9.1, 4.3.1" for several.
+The pages in docs/servers/ say the same, row by row.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 OBSERVED_1: Final = "1.4"
-OBSERVED_4: Final = "4.3.1 to 4.3.1.3"
+OBSERVED_4: Final = "3.9.1, 4.3.1 to 4.3.1.3"
 """Where the tests of each folder were seen to hold, unless a fact says otherwise."""
 
 Version = tuple[int, ...]
@@ -37,8 +38,11 @@ def parse_version(text: str) -> Version:
 
 def is_within(version: Version, span: str) -> bool:
     """Whether a range has the version."""
-    first, _, last = span.partition(" to ")
-    return parse_version(first) <= version <= parse_version(last or first)
+    for part in span.split(", "):
+        first, _, last = part.partition(" to ")
+        if parse_version(first) <= version <= parse_version(last or first):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +60,5 @@ def expectation(expected: Any, version: Version, observed: str) -> tuple[bool, A
     for span, value in expected.values.items():
         if is_within(version, span):
             return True, value
-    older = [span for span in expected.values if parse_version(span.partition(" to ")[0]) <= version]
+    older = [span for span in expected.values if parse_version(re.split(", | to ", span)[0]) <= version]
     return False, expected.values[(older or list(expected.values))[-1 if older else 0]]

@@ -127,14 +127,16 @@ class ChainServer:
         strict = node["type"] == KAFKA and self.version.at_least(4) and set(_DROPPED) & set(node["configuration"])
         error = "UnrecognizedPropertyException: keySerializer" if strict else self.starts(node)
         log = self.events.setdefault(identifier, [])
-        log.insert(
-            0,
-            {
-                "id": {"id": self._id()},
-                "createdTime": next(self._now),
-                "body": {"server": "vm", "event": event, "success": error is None, "error": error},
-            },
-        )
+        outcomes = [(event, error)] if error is None else [(event, error), ("STOPPED", None)]
+        for name, reason in outcomes:
+            log.insert(
+                0,
+                {
+                    "id": {"id": self._id()},
+                    "createdTime": next(self._now),
+                    "body": {"server": "vm", "event": name, "success": reason is None, "error": reason},
+                },
+            )
         self.platform.on("GET", f"/api/events/RULE_NODE/{identifier}/LC_EVENT", lambda request: self._log(log, request))
 
     def _convert(self, metadata: dict[str, Any]) -> None:

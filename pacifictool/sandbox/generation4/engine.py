@@ -112,6 +112,8 @@ class RuleEngine4:
             except (NodeRefused, ScriptRefused, ProducerRefused) as error:
                 running.error = str(error)
         self._events.lifecycle(tenant, NODE, running.id, "UPDATED" if known else "STARTED", running.error)
+        if running.error is not None:
+            self._events.lifecycle(tenant, NODE, running.id, "STOPPED")
         return running
 
     @staticmethod

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from tests.contract.versions import Version
+
 _ENGINE: Final = "org.thingsboard.rule.engine"
 TYPE_FILTER: Final = f"{_ENGINE}.filter.TbMsgTypeFilterNode"
 SCRIPT_FILTER: Final = f"{_ENGINE}.filter.TbJsFilterNode"
 ATTRIBUTES: Final = f"{_ENGINE}.metadata.TbGetAttributesNode"
 TRANSFORM: Final = f"{_ENGINE}.transform.TbTransformMsgNode"
 KAFKA: Final = f"{_ENGINE}.kafka.TbKafkaNode"
+_SERIALIZER: Final = "org.apache.kafka.common.serialization.StringSerializer"
 TBEL_NUMBER: Final = (
     "(msg.windSpeed instanceof Integer || msg.windSpeed instanceof Long || msg.windSpeed instanceof Double)"
 )
@@ -21,6 +24,16 @@ SHAPE: Final = (
 
 def node(type_: str, name: str, configuration: dict[str, Any], version: int = 0) -> dict[str, Any]:
     return {"type": type_, "name": name, "configurationVersion": version, "configuration": configuration}
+
+
+def serializers(version: Version, name: str = _SERIALIZER) -> dict[str, str]:
+    """What a Kafka node needs before 4.0, and may not have from then on (docs/servers/2.x-3.x.md#nodes, row 2)."""
+    return {} if version >= (4,) else {"keySerializer": name, "valueSerializer": name}
+
+
+def kafka_node(name: str, configuration: dict[str, Any], version: Version) -> dict[str, Any]:
+    """A Kafka node as a server of this version writes it; the configuration is complete but for the serializers."""
+    return node(KAFKA, name, configuration | serializers(version), 1 if version >= (4,) else 0)
 
 
 def kafka_configuration(bootstrap: str, topic: str, **more: Any) -> dict[str, Any]:
@@ -40,9 +53,16 @@ def kafka_configuration(bootstrap: str, topic: str, **more: Any) -> dict[str, An
 
 
 def weather_stations(
-    device_type: str, bootstrap: str, topic: str, *, language: str = "TBEL", guard: str = TBEL_NUMBER, **kafka: Any
+    version: Version,
+    device_type: str,
+    bootstrap: str,
+    topic: str,
+    *,
+    language: str = "TBEL",
+    guard: str = TBEL_NUMBER,
+    **kafka: Any,
 ) -> dict[str, Any]:
-    """Telemetry of devices with this `deviceType` attribute → zone and wind speed → Kafka."""
+    """Telemetry of devices with this `deviceType` attribute → zone and wind speed → Kafka, for a server of `version`."""
     tbel = (
         f"return metadata.cs_deviceType == '{device_type}' && metadata.cs_geoZone != null"
         f" && metadata.cs_geoZone != '' && {guard};"
@@ -65,7 +85,7 @@ def weather_stations(
         node(ATTRIBUTES, "Client attributes", attributes, 1),
         node(SCRIPT_FILTER, "Is ours", {"scriptLang": language, "jsScript": javascript, "tbelScript": tbel}),
         node(TRANSFORM, "Shape", {"scriptLang": language, "jsScript": SHAPE, "tbelScript": SHAPE}),
-        node(KAFKA, "Kafka", kafka_configuration(bootstrap, topic, **kafka), 1),
+        kafka_node("Kafka", kafka_configuration(bootstrap, topic, **kafka), version),
     ]
     relations = ("True", "Success", "True", "Success")
     connections = [
@@ -76,7 +96,7 @@ def weather_stations(
 
 def old_fashioned(device_type: str, bootstrap: str, topic: str) -> dict[str, Any]:
     """The same chain as servers of 2.x and 3.0 write it: fewer fields, serializers, JavaScript only, no versions."""
-    metadata = weather_stations(device_type, bootstrap, topic)
+    metadata = weather_stations((2,), device_type, bootstrap, topic)
     for found in metadata["nodes"]:
         del found["configurationVersion"]
         configuration = found["configuration"]
@@ -86,8 +106,6 @@ def old_fashioned(device_type: str, bootstrap: str, topic: str) -> dict[str, Any
         elif found["type"] == KAFKA:
             for field in ("keyPattern", "addMetadataKeyValuesAsKafkaHeaders", "kafkaHeadersCharset"):
                 del configuration[field]
-            serializer = "org.apache.kafka.common.serialization.StringSerializer"
-            configuration |= {"keySerializer": serializer, "valueSerializer": serializer}
         elif found["type"] in (SCRIPT_FILTER, TRANSFORM):
             found["configuration"] = {"jsScript": configuration["jsScript"]}
     return metadata

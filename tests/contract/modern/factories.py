@@ -91,20 +91,20 @@ class ModernEntityFactory(RunFactory):
         self.save_metadata({"id": root["ruleChainId"]}, root | changed)
 
     def life_cycle(self, node: dict[str, Any]) -> dict[str, Any]:
-        """The newest lifecycle event of a node, which may take a while."""
-        path = f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT"
+        """The newest event of a start or an update of a node, which may take a while."""
 
         def find() -> list[dict[str, Any]]:
-            page = self.api.get(
-                path, tenantId=self.api.tenant_id, pageSize=4, page=0, sortProperty="createdTime", sortOrder="DESC"
-            )
-            data: list[dict[str, Any]] = page["data"]
-            return data
+            return [body for body in self.life_cycle_events(node) if body["event"] != "STOPPED"]
 
         found = eventually(find, bool)
         assert found, f"Node {node['name']} has no life-cycle event."
-        body: dict[str, Any] = found[0]["body"]
-        return body
+        return found[0]
+
+    def life_cycle_events(self, node: dict[str, Any]) -> list[dict[str, Any]]:
+        """The last lifecycle events of a node, newest first; those of one millisecond in any order."""
+        query = {"pageSize": 4, "page": 0, "sortProperty": "createdTime", "sortOrder": "DESC"}
+        path = f"/api/events/RULE_NODE/{node['id']['id']}/LC_EVENT"
+        return [found["body"] for found in self.api.get(path, tenantId=self.api.tenant_id, **query)["data"]]
 
     def clean_up(self) -> list[str]:
         """Removes everything; returns a line for each object that remains, with the reason."""

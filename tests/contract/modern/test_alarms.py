@@ -16,12 +16,6 @@ from tests.contract.server import Server
 SECTION = "modern 7"
 
 
-@pytest.fixture(scope="session")
-def observed_on() -> str:
-    """Alarms were observed on both servers (docs/servers/alarms.md#creating-and-updating, rows 2 and 6)."""
-    return "3.9.1 to 4.3.1.3"
-
-
 @pytest.fixture
 def originator(api: Api, factory: ModernEntityFactory) -> Iterator[Originator]:
     found = Originator(api, factory.asset("alarmed"), {"pageSize": 10, "page": 0})

@@ -26,6 +26,7 @@ from tests.contract.modern.test_mqtt import device_post
 from tests.contract.modern.wire import ModernConnect, ModernWire, connected
 from tests.contract.server import Server
 from tests.contract.topic import Received, Topic
+from tests.contract.versions import Version
 from tests.contract.waiting import eventually
 from tests.contract.wire import ATTRIBUTES, TELEMETRY
 
@@ -37,15 +38,20 @@ _marks = itertools.count(900_001)
 class Way:
     """A topic, a chain connected to the root chain, and a type that only devices of this run have."""
 
-    def __init__(self, server: Server, factory: ModernEntityFactory, topic: Topic) -> None:
+    def __init__(self, server: Server, version: Version, factory: ModernEntityFactory, topic: Topic) -> None:
         self.server = server
+        self.version = version
         self.factory = factory
         self.topic = topic
         self.device_type = factory.name("Station")
-        self.body = weather_stations(self.device_type, server.kafka_address, topic.name)
+        self.body = self.chain_of()
         self.chain = factory.chain()
         self.saved = factory.save_metadata(self.chain, self.body)
         self.root_before = factory.hook(self.chain)
+
+    def chain_of(self, **options: Any) -> dict[str, Any]:
+        """The metadata of a chain that forwards this run's stations."""
+        return weather_stations(self.version, self.device_type, self.server.kafka_address, self.topic.name, **options)
 
     def use(self, body: dict[str, Any]) -> None:
         """Gives the chain other nodes."""
@@ -81,9 +87,9 @@ class Way:
 
 
 @pytest.fixture(scope="module")
-def way(server: Server, factory: ModernEntityFactory) -> Iterator[Way]:
+def way(server: Server, version: Version, factory: ModernEntityFactory) -> Iterator[Way]:
     with Topic(server.settings.kafka, factory.name("topic"), timestamp_type=CREATE_TIME) as topic:
-        way = Way(server, factory, topic)
+        way = Way(server, version, factory, topic)
         yield way
         factory.unhook()
         # The server's producer would create a deleted topic again.
@@ -228,10 +234,12 @@ def test_a_save_is_live_soon(way: Way, turbine: ModernWire, fact: Facts) -> None
     """On a busy machine not at once (docs/servers/4.x.md#rule-chains, row 2)."""
 
     def by_the_new_chain(payload: str, expected: list[str]) -> list[str]:
-        return eventually(lambda: forwarded(way, turbine, payload, count=len(expected)), expected.__eq__)
+        return eventually(
+            lambda: forwarded(way, turbine, payload, count=len(expected)), lambda found: found == expected
+        )
 
     try:
-        way.use(weather_stations(way.device_type, way.server.kafka_address, way.topic.name, language="JS"))
+        way.use(way.chain_of(language="JS"))
         fact(
             SECTION,
             "JavaScript knows no doubles",
@@ -240,10 +248,7 @@ def test_a_save_is_live_soon(way: Way, turbine: ModernWire, fact: Facts) -> None
         )
         way.use(old_fashioned(way.device_type, way.server.kafka_address, way.topic.name))
         fact(SECTION, "a chain of 2.x forwards, too", by_the_new_chain('{"windSpeed":6}', [zone_a("6")]), [zone_a("6")])
-        loose = weather_stations(
-            way.device_type, way.server.kafka_address, way.topic.name, guard="msg.windSpeed != null"
-        )
-        way.use(loose)
+        way.use(way.chain_of(guard="msg.windSpeed != null"))
         for literal, printed in (
             ('"abc"', '"abc"'),
             ("true", "true"),
@@ -314,7 +319,7 @@ def test_kafka_out_of_reach(way: Way, turbine: ModernWire, connect: ModernConnec
     def value() -> Any:
         return api.get(f"{device.path}/values/timeseries", keys="windSpeed")["windSpeed"][0]["value"]
 
-    fact(SECTION, "it is acknowledged and stored all the same", eventually(value, "77".__eq__), "77")
+    fact(SECTION, "it is acknowledged and stored all the same", eventually(value, lambda found: found == "77"), "77")
     fact(SECTION, "and lost for Kafka", forwarded(way, turbine, '{"windSpeed":78}'), [zone_a("78")])
 
 
@@ -362,7 +367,7 @@ def test_a_hook_keeps_the_root_chain_and_a_deleted_chain_leaves_it_dangling(
 
 
 def test_debug_events_show_failures(way: Way, api: Api, turbine: ModernWire, fact: Facts) -> None:
-    watched = weather_stations(way.device_type, way.server.kafka_address, way.topic.name, guard="msg.windSpeed")
+    watched = way.chain_of(guard="msg.windSpeed")
     watched["nodes"][2]["debugSettings"] = {"failuresEnabled": True, "allEnabled": False}
     try:
         way.use(watched)

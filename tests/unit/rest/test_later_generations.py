@@ -149,7 +149,9 @@ def test_a_token_that_was_logged_out_is_replaced(server: ScriptedPlatform, sessi
     assert {request.headers["x-authorization"][:7] for request in server.requests} == {"Bearer "}
 
 
-@pytest.mark.parametrize(("version", "asked"), [("1.4", 999), ("2.5", 999), ("3.9", 999), ("4.3.1", 1000)])
+@pytest.mark.parametrize(
+    ("version", "asked"), [("1.4", 999), ("2.5", 999), ("3.9", 999), ("3.9.1", 1000), ("4.3.1", 1000)]
+)
 def test_a_range_begins_with_its_first_point(
     server: ScriptedPlatform, session: Session, version: str, asked: int
 ) -> None:
@@ -164,13 +166,15 @@ def test_a_range_begins_with_its_first_point(
     assert [point.ts_ms for point in found] == [1000, 1001]
 
 
-@pytest.mark.parametrize(("version", "last_written"), [("1.x", True), ("2.0", True), ("3.9.1", True), ("4.0", False)])
+@pytest.mark.parametrize(
+    ("version", "last_written"), [("1.x", True), ("2.0", True), ("3.9", True), ("3.9.1", False), ("4.0", False)]
+)
 def test_what_latest_means(session: Session, version: str, last_written: bool) -> None:
     platform = Platform(session, server_version=parse_server_version(version))
     assert platform.telemetry.latest_is_last_written() is last_written
 
 
-@pytest.mark.parametrize(("version", "at_once"), [("1.x", 8), ("2.0", 8), ("3.9.1", 8), ("4.0", 64), ("4.3.1", 64)])
+@pytest.mark.parametrize(("version", "at_once"), [("1.x", 8), ("2.0", 8), ("3.9", 8), ("3.9.1", 64), ("4.3.1", 64)])
 def test_how_many_writes_a_server_is_given_together(session: Session, version: str, at_once: int) -> None:
     platform = Platform(session, server_version=parse_server_version(version))
     assert platform.telemetry.writes_at_once() == at_once
