@@ -71,7 +71,7 @@ def test_the_reason_of_java_is_in_the_sentence(spark_settings: SparkSettings, tm
     ("conf", "reason"),
     [
         ({"spark.eventLog.enabled": "true", "spark.eventLog.dir": "/nowhere/logs"}, "/nowhere/logs does not exist"),
-        ({"spark.executor.heartbeatInterval": "abc"}, "abc"),
+        pytest.param({"spark.executor.heartbeatInterval": "abc"}, "abc", marks=pytest.mark.long),
     ],
 )
 def test_the_reason_of_spark_is_in_the_sentence(
