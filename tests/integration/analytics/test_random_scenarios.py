@@ -118,7 +118,7 @@ def check(seed: int, records: int, case: Case, folder: Path) -> None:
     assert again.values == sink.values, seed
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.long) for seed in (3, 4, 5))])
+@pytest.mark.parametrize("seed", range(6))
 def test_every_value_of_a_random_scenario_is_right(
     seed: int, stack: LocalStack, spark: SparkRuntime, spark_settings: SparkSettings, tmp_path: Path
 ) -> None:

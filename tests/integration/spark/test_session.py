@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -247,10 +248,13 @@ def test_a_stream_whose_workers_are_killed_loses_and_doubles_nothing(
             .option("checkpointLocation", str(tmp_path / "checkpoint")).start("timeseries")
         )  # fmt: skip
 
+    def has_written(query: Any, rows: int) -> bool:
+        return not query.isActive or len(written()) >= rows
+
     failures = 0
     for until in points:
         query = start()
-        wait_until(lambda query=query, until=until: not query.isActive or len(written()) >= until, "rows", 120)
+        wait_until(partial(has_written, query, until), "rows", 120)
         while query.isActive:
             kill_workers()
             time.sleep(0.02)
