@@ -129,8 +129,9 @@ def test_lists_of_devices(devices: list[str], unique: str, on_sandbox: CommandLi
     assert sorted(device["name"] for device in outcome.document["devices"]) == sorted(devices)
 
 
-def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_screen: Draw) -> None:
-    for name in devices:
+@pytest.mark.parametrize("start", [0, *(pytest.param(start, marks=pytest.mark.long) for start in (1, 2))])
+def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_screen: Draw, start: int) -> None:
+    for name in devices[start::3]:
         if "\x00" in name:
             continue  # no argument of a process can contain it
         check(on_sandbox("attributes", "set", name, "[/k]\x9b=[b]\u202ev", "--scope", "server"), [name])
