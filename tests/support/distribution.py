@@ -34,7 +34,7 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
 SECONDS: Final = {
     "jobs": 200,
     "spark": 200,
-    "tests/e2e/test_your_analytics.py": 230,
+    "tests/e2e/test_your_analytics.py": 120,
     "browser": 150,
     "tests/e2e/test_doctor.py": 120,
     "tests/integration/spark/test_session.py": 110,
