@@ -147,7 +147,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
             while (zone := platform.assets.find("Zone B")) is None or not platform.telemetry.keys(zone):
                 assert time.monotonic() < deadline, (folder / "aggregate.log").read_text()
                 assert job.poll() is None, (folder / "aggregate.log").read_text()
-                time.sleep(0.2)
+                time.sleep(0.5)
             yield Pipeline(f"{stack.platform.url}/", environ, platform, job, turbines)
     finally:
         for process in running:

@@ -74,7 +74,7 @@ def wait_for(page: Page, count: int) -> None:
     expect(page.locator("#alarms > li")).to_have_count(count, timeout=SOON_MS)
 
 
-@pytest.mark.parametrize("platform", ["4", "1"], indirect=True)
+@pytest.mark.parametrize("platform", ["4", pytest.param("1", marks=pytest.mark.long)], indirect=True)
 def test_alarms_come_and_go(url: str, open_page: OpenPage, platform: Platform, zone: Asset) -> None:
     page = open_page(url)
     expect(page.locator("#alarms-panel")).to_be_hidden()
@@ -134,8 +134,13 @@ def test_types_and_details_are_data(url: str, open_page: OpenPage, platform: Pla
     assert page.locator("#alarms :is(script, a, b, img)").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 360])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        *((1440, "light"), (360, "dark")),
+        *(pytest.param(*other, marks=pytest.mark.long) for other in ((1440, "dark"), (360, "light"))),
+    ],
+)
 def test_alarms_can_be_read(
     url: str, open_page: OpenPage, platform: Platform, zone: Asset, width: int, scheme: str
 ) -> None:

@@ -22,7 +22,7 @@ from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
 from pacifictool.runtime.java import find_java
 from pacifictool.runtime.ports import free_ports
 from tests.support.deployments import Deployment, deployments, new_broker, write_scenario
-from tests.support.fault_cases import FAILURES, WARNINGS, FaultCase
+from tests.support.fault_cases import FAILURES, WARNINGS, FaultCase, by_turns
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.load import slowdown
 from tests.support.waiting import SOON_SECONDS
@@ -126,18 +126,14 @@ def test_what_a_person_reads(deployment: Deployment) -> None:
 # --- the platform, its devices, the topic ----------------------------------------------------------------------------
 
 
-def _cases(cases: list[FaultCase]) -> list[Any]:
-    return [pytest.param(number, case, id=f"{case.id}-{number}") for case in cases for number in case.generations]
-
-
-@pytest.mark.parametrize(("generation", "case"), _cases(FAILURES))
+@pytest.mark.parametrize(("generation", "case"), by_turns(FAILURES, 1))
 def test_a_failure_is_reported_and_its_fix_fixes_it(
     both: dict[int, Deployment], generation: int, case: FaultCase
 ) -> None:
     _break_and_fix(both[generation], case, "failed")
 
 
-@pytest.mark.parametrize(("generation", "case"), _cases(WARNINGS))
+@pytest.mark.parametrize(("generation", "case"), by_turns(WARNINGS, 1))
 def test_a_warning_is_reported_and_its_fix_fixes_it(
     both: dict[int, Deployment], generation: int, case: FaultCase
 ) -> None:

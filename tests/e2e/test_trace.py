@@ -13,7 +13,7 @@ import pytest
 from pacifictool.rest import tutorial_rule
 from tests.support.command_line import Outcome
 from tests.support.deployments import Deployment, deployments
-from tests.support.fault_cases import DEAD, FAILURES, WARNINGS, FaultCase
+from tests.support.fault_cases import DEAD, FAILURES, WARNINGS, FaultCase, by_turns
 from tests.support.faulty_proxy import FaultyProxy
 
 BOTH = (1, 4)
@@ -142,7 +142,7 @@ STOPS = {
 
 def _cases() -> list[Any]:
     cases = [case for case in (*FAILURES, *WARNINGS) if case.stops_readings or case.id == "zone-differs"]
-    return [pytest.param(number, case, id=f"{case.id}-{number}") for case in cases for number in case.generations]
+    return by_turns(cases, 4)
 
 
 @pytest.mark.parametrize(("generation", "case"), _cases())

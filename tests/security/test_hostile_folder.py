@@ -1,6 +1,6 @@
 """A folder with a hostile pacifictool.toml: no code runs, no secret leaves, and the command ends with a usage error.
 
-Each command is a process whose user file and environment hold secrets. The folder's file names servers that record
+Each command is a process, forked from one, whose user file and environment hold secrets. The folder's file names servers that record
 what arrives, and libraries that record who opens them.
 """
 
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import checkout_on_path, kept_variables
+from tests.support.command_line import Outcome, checkout_on_path, kept_variables
+from tests.support.forked import Forked
 
 PASSWORD, API_KEY, TOKEN, KAFKA_PASSWORD, STDIN = (
     f"{name}-that-must-not-leave" for name in ("password", "tb_api-key", "token", "kafka-password", "stdin")
@@ -88,27 +89,34 @@ class Hostile:
     home: Path
     listener: Listener
     library: Library
+    programs: Forked
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
     def user_file(self) -> Path:
         return self.home / "pacifictool" / "config.toml"
 
-    def run(self, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pacifictool", *arguments],
-            cwd=self.folder,
-            env=self.environ | (environ or {}),
-            input=STDIN,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def run(self, *arguments: str, environ: dict[str, str] | None = None) -> Outcome:
+        environ = self.environ | (environ or {})
+        return self.programs.run(*arguments, folder=self.folder, environ=environ, stdin=STDIN)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    """Programs of a Python that has imported what most commands need."""
+    modules = (
+        "confluent_kafka",
+        "pacifictool.cli.main",
+        "pacifictool.rest",
+        "pacifictool.scenario",
+        "pacifictool.settings",
+    )
+    with Forked(tmp_path_factory.mktemp("programs"), modules) as forked:
+        yield forked
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Iterator[Hostile]:
+def hostile(tmp_path: Path, programs: Forked) -> Iterator[Hostile]:
     folder, home = tmp_path / "folder", tmp_path / "home"
     (home / "pacifictool").mkdir(parents=True)
     folder.mkdir()
@@ -132,7 +140,7 @@ def hostile(tmp_path: Path) -> Iterator[Hostile]:
         "XDG_CONFIG_HOME": str(home),
         "PACIFICTOOL_STATE": str(tmp_path / "state"),
     }
-    yield Hostile(folder, home, listener, library, environ)
+    yield Hostile(folder, home, listener, library, programs, environ)
     library.close()
     listener.close()
 
@@ -299,7 +307,7 @@ def test_no_code_runs_no_secret_leaves_and_the_exit_code_is_2(name: str, hostile
     hostile.user_file.write_text(filled(variant.user_file))
     outcome = hostile.run(*variant.command, environ={key: filled(value) for key, value in variant.environ.items()})
 
-    assert outcome.returncode == 2, outcome
+    assert outcome.code == 2, outcome
     assert not hostile.library.opened
     assert not (hostile.folder / "code-ran").exists()
     assert hostile.listener.received == []
@@ -330,7 +338,7 @@ def test_what_the_listener_and_the_library_see_is_worth_something(hostile: Hosti
         opened.kill()
         opened.wait()
     url = f"http://{hostile.listener.address}"
-    assert hostile.run("device", "list", "--url", url, environ=IN_ENVIRONMENT).returncode == 1
+    assert hostile.run("device", "list", "--url", url, environ=IN_ENVIRONMENT).code == 1
     assert any(PASSWORD.encode() in received for received in hostile.listener.received)
 
 
@@ -340,7 +348,7 @@ def test_a_file_that_others_can_write_is_refused(hostile: Hostile) -> None:
     for mode, who in ((0o664, "its group"), (0o646, "everybody"), (0o666, "everybody")):
         file.chmod(mode)
         outcome = hostile.run("device", "list")
-        assert outcome.returncode == 2
+        assert outcome.code == 2
         assert f"can be written by {who}" in outcome.stderr
         assert f"chmod go-w {file}" in outcome.stderr.replace("\n", "")
 
@@ -350,14 +358,14 @@ def test_a_link_in_the_place_of_the_file_is_refused(hostile: Hostile) -> None:
     elsewhere.write_text("")
     (hostile.folder / "pacifictool.toml").symlink_to(elsewhere)
     outcome = hostile.run("device", "list")
-    assert outcome.returncode == 2
+    assert outcome.code == 2
     assert "symbolic link" in outcome.stderr
 
 
 def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(hostile: Hostile) -> None:
     os.mkfifo(hostile.folder / "pacifictool.toml")
     outcome = hostile.run("device", "list")
-    assert outcome.returncode == 2
+    assert outcome.code == 2
     assert "not a regular file" in outcome.stderr
 
 
@@ -381,7 +389,7 @@ def test_no_source_may_load_code(pairs: tuple[str, ...], hostile: Hostile) -> No
     hostile.user_file.write_text(f"[kafka_properties]\n{in_file}")
     outcomes.append(hostile.run(*kafka))
     for outcome, where in zip(outcomes, ("-X", "code.properties", str(hostile.user_file)), strict=True):
-        assert outcome.returncode == 2, outcome
+        assert outcome.code == 2, outcome
         assert where in outcome.stderr
         assert pairs[-1].split("=")[0] in outcome.stderr
     assert not hostile.library.opened
@@ -392,7 +400,7 @@ def test_no_source_may_load_code(pairs: tuple[str, ...], hostile: Hostile) -> No
 def test_a_folders_own_secret_goes_where_the_folder_says(hostile: Hostile) -> None:
     file = hostile.folder / "pacifictool.toml"
     file.write_text(f'url = "http://{hostile.listener.address}"\nusername = "me"\npassword_file = "own"\n')
-    assert hostile.run("device", "list").returncode == 1
+    assert hostile.run("device", "list").code == 1
     assert any(b"the folder's own secret" in received for received in hostile.listener.received)
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -269,22 +269,19 @@ def simulate(simulation: CrashSimulation, cases: int, seed: int, *, seconds: flo
 
 
 @contextmanager
-def prepared(folder: Path, bootstrap: str | None = None) -> Iterator[CrashSimulation]:
-    """A simulation with its own Spark, and its own broker if none is given."""
+def prepared(
+    folder: Path, bootstrap: str | None = None, spark: SparkRuntime | None = None
+) -> Iterator[CrashSimulation]:
+    """A simulation, with a broker and a Spark of its own if none are given."""
     java = find_java(os.environ)
-    settings = local_spark(java)
-    jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
-    (folder / "spark").mkdir(parents=True)
-    with (
-        mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS),
-        SparkRuntime(settings, folder / "spark") as spark,
-    ):
-        if bootstrap is not None:
-            yield CrashSimulation(bootstrap, spark, folder)
-            return
-        with KafkaBroker(folder / "kafka", java=java, jars=jars) as broker:
-            broker.start()
-            yield CrashSimulation(broker.bootstrap, spark, folder)
+    folder.mkdir(parents=True)
+    with mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS), ExitStack() as own:
+        if spark is None:
+            spark = own.enter_context(SparkRuntime(local_spark(java), folder / "spark"))
+        if bootstrap is None:
+            jars = ensure_jars(KAFKA_BROKER, java=java, cache_dir=default_cache_dir(os.environ), environ=os.environ)
+            bootstrap = own.enter_context(KafkaBroker(folder / "kafka", java=java, jars=jars)).bootstrap
+        yield CrashSimulation(bootstrap, spark, folder)
 
 
 def main() -> None:

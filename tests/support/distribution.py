@@ -13,8 +13,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER: Final[dict[str, tuple[str, ...]]] = {
+    "jobs": ("tests/e2e/analytics/",),
     "spark": (
-        "tests/e2e/analytics/",
         "tests/integration/analytics/test_batch_reader.py",
         "tests/integration/analytics/test_function_runner.py",
         "tests/integration/analytics/test_random_scenarios.py",
@@ -32,8 +32,9 @@ TOGETHER: Final[dict[str, tuple[str, ...]]] = {
 """Name of a group → the beginnings of its tests' paths. The first that fits counts."""
 
 SECONDS: Final = {
-    "spark": 240,
-    "tests/e2e/test_your_analytics.py": 230,
+    "jobs": 200,
+    "spark": 200,
+    "tests/e2e/test_your_analytics.py": 120,
     "browser": 150,
     "tests/e2e/test_doctor.py": 120,
     "tests/integration/spark/test_session.py": 110,
@@ -41,7 +42,7 @@ SECONDS: Final = {
     "tests/e2e/test_trace_job.py": 90,
     "tests/integration/runtime/test_kafka_broker.py": 80,
     "tests/e2e/test_trace.py": 80,
-    "tests/e2e/test_your_data.py": 70,
+    "tests/e2e/test_your_data.py": 60,
     "tests/security/test_other_users.py": 70,
     "tests/integration/runtime/test_jars.py": 60,
     "tests/e2e/test_demo.py": 50,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from pacifictool.kafka.topics import CREATE_TIME
 from tests.support.deployments import Deployment
@@ -340,3 +343,18 @@ WARNINGS = [
     FaultCase("rule-chain-differs", "rule-chain", _let_nothing_pass, (4,)),
 ]
 """What doctor warns of; `stops_readings` marks those that also keep readings out."""
+
+
+def by_turns(cases: Iterable[FaultCase], first: int) -> list[Any]:
+    """Generation and case as a test's parameters.
+
+    Of a case that both generations have, one is in every run and the other is `long`: by turns, from generation `first`.
+    Doctor and trace begin with different ones, so that every run sees each such case on both.
+    """
+    turns, found = itertools.cycle((first, 5 - first)), []
+    for case in cases:
+        quick = next(turns) if len(case.generations) > 1 else case.generations[0]
+        for generation in case.generations:
+            marks = () if generation == quick else (pytest.mark.long,)
+            found.append(pytest.param(generation, case, id=f"{case.id}-{generation}", marks=marks))
+    return found

@@ -437,7 +437,7 @@ class FaultRig:
                     raise AssertionError(
                         "\n".join([*verdict.differences[:30], "" if self.job is None else self.job.said[-5000:]])
                     )
-            time.sleep(0.3)
+            time.sleep(1)  # each comparison reads the whole topic and all results
 
     def finish(self) -> Comparison:
         """Verifies, ends the job with Ctrl-C and verifies again that nothing has changed."""

@@ -9,22 +9,17 @@ from __future__ import annotations
 import pytest
 from _pytest.runner import runtestprotocol
 
-_WHOLE_PIPELINE = "runs several JVMs, servers and a browser or jobs at once, which a machine of two cores starves"
 FLAKY_WHEN_BUSY: dict[str, str] = {
-    "tests/browser/": _WHOLE_PIPELINE,
-    "tests/e2e/": _WHOLE_PIPELINE,
-    "tests/faults/": _WHOLE_PIPELINE,
+    "tests/e2e/test_your_analytics.py::test_turbulence_of_each_anemometer_on_a_device_of_its_own": (
+        "its turbines publish for a minute, in which the job has to start, to deliver and to be killed"
+    ),
     "tests/integration/simulation/test_fleet_faults.py::test_without_an_acknowledgement_the_same_reading_is_sent_again": (
         "a peer without processor time for seconds looks like one that never acknowledges"
     ),
 }
-"""Test without its parameters, as pytest names it, or the folder of many → why its result depends on the load."""
+"""Test without its parameters, as pytest names it → why its result depends on the load."""
 
 _RETRIED = "retried when busy"
-
-
-def _is_in(name: str, folder: str) -> bool:
-    return folder.endswith("/") and name.startswith(folder)
 
 
 class RetryWhenBusy:
@@ -36,9 +31,7 @@ class RetryWhenBusy:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            name = item.nodeid.partition("[")[0]
-            reason = next((why for key, why in self._flaky.items() if name == key or _is_in(name, key)), None)
-            if reason is not None:
+            if (reason := self._flaky.get(item.nodeid.partition("[")[0])) is not None:
                 item.add_marker(pytest.mark.flaky_when_busy(reason=reason))
 
     @pytest.hookimpl(tryfirst=True)

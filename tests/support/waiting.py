@@ -12,7 +12,11 @@ SOON_SECONDS = 30.0
 """Upper limit of what happens at once, even on a busy machine. In a test that uses it, what would be wrong takes longer,
 or forever."""
 
-_INTERVAL_SECONDS = 0.02
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.02, 0.5
+_PAUSE_PER_LOOK = 5
+"""A look that costs the platform a sign-in and a query comes as often as a sixth of the time allows: without a pause of its
+own length, a test that waits for a minute keeps both processors busy, and what it waits for waits for them.
+"""
 
 
 def wait_until(condition: Callable[[], Found], what: str | Callable[[], object] = "", seconds: float = 60.0) -> Found:
@@ -21,7 +25,10 @@ def wait_until(condition: Callable[[], Found], what: str | Callable[[], object] 
     `what` is waited for; a function is called when the time is up, and shows how things are then.
     """
     deadline = time.monotonic() + seconds
+    looked = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for: {what() if callable(what) else what}"
-        time.sleep(_INTERVAL_SECONDS)
+        now = time.monotonic()
+        assert now < deadline, f"waited {seconds} s for: {what() if callable(what) else what}"
+        time.sleep(min(max(_SHORTEST_SECONDS, _PAUSE_PER_LOOK * (now - looked)), _LONGEST_SECONDS))
+        looked = time.monotonic()
     return found

@@ -74,7 +74,7 @@ def test_the_reason_of_java_is_in_the_sentence(spark_settings: SparkSettings, tm
     ("conf", "reason"),
     [
         ({"spark.eventLog.enabled": "true", "spark.eventLog.dir": "/nowhere/logs"}, "/nowhere/logs does not exist"),
-        ({"spark.executor.heartbeatInterval": "abc"}, "abc"),
+        pytest.param({"spark.executor.heartbeatInterval": "abc"}, "abc", marks=pytest.mark.long),
     ],
 )
 def test_the_reason_of_spark_is_in_the_sentence(
@@ -85,7 +85,7 @@ def test_the_reason_of_spark_is_in_the_sentence(
         _ = runtime.java_context
 
 
-@pytest.mark.parametrize("name", ["ck#run", "ck%41", "grün, ${x}: %i"])
+@pytest.mark.parametrize("name", ["ck#run %41 grün, ${x}: %i"])
 def test_a_folder_may_have_any_name(spark_settings: SparkSettings, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     with SparkRuntime(spark_settings, folder) as runtime:

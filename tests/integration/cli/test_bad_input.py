@@ -323,7 +323,11 @@ def test_no_java(command: tuple[str, ...], program: Callable[..., Outcome], with
     assert not Path(without_java["PACIFICTOOL_CACHE"]).exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS_WITH_JAVA, ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [*(pytest.param(command, marks=pytest.mark.long) for command in COMMANDS_WITH_JAVA[:-1]), COMMANDS_WITH_JAVA[-1]],
+    ids=" ".join,
+)
 def test_no_jars_and_no_network(command: tuple[str, ...], on_stack: CommandLine, tmp_path: Path) -> None:
     [port] = free_ports(1)
     environ = {

@@ -129,8 +129,9 @@ def test_lists_of_devices(devices: list[str], unique: str, on_sandbox: CommandLi
     assert sorted(device["name"] for device in outcome.document["devices"]) == sorted(devices)
 
 
-def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_screen: Draw) -> None:
-    for name in devices:
+@pytest.mark.parametrize("start", [0, *(pytest.param(start, marks=pytest.mark.long) for start in (1, 2))])
+def test_commands_on_one_device(devices: list[str], on_sandbox: CommandLine, on_screen: Draw, start: int) -> None:
+    for name in devices[start::3]:
         if "\x00" in name:
             continue  # no argument of a process can contain it
         check(on_sandbox("attributes", "set", name, "[/k]\x9b=[b]\u202ev", "--scope", "server"), [name])
@@ -203,11 +204,12 @@ def test_the_way_of_a_scenario(
         check(call("doctor", "--scenario", path), code=1, drawn=drawn)
 
 
-def test_setup_and_teardown(on_stack: CommandLine, tmp_path: Path, unique: str) -> None:
-    for start in range(0, len(USABLE), 12):  # more would be counted, not listed
-        names = USABLE[start : start + 12]
-        path = scenario_of(tmp_path, names, f"{unique}-{start}")
-        turbines = [f"T {name} {unique}-{start}" for name in names]
-        check(on_stack("setup", "--scenario", path, "-v"), turbines)
-        check(on_stack("setup", "--scenario", path, "-o", "json"))
-        check(on_stack("teardown", "--scenario", path, "--yes"), turbines)
+@pytest.mark.parametrize("start", [0, *(pytest.param(start, marks=pytest.mark.long) for start in (1, 2, 3))])
+def test_setup_and_teardown(on_stack: CommandLine, tmp_path: Path, unique: str, start: int) -> None:
+    # Of more than twelve, the others would be counted, not listed.
+    names = USABLE[start::4]
+    path = scenario_of(tmp_path, names, f"{unique}-{start}")
+    turbines = [f"T {name} {unique}-{start}" for name in names]
+    check(on_stack("setup", "--scenario", path, "-v"), turbines)
+    check(on_stack("setup", "--scenario", path, "-o", "json"))
+    check(on_stack("teardown", "--scenario", path, "--yes"), turbines)

@@ -149,7 +149,10 @@ def test_a_mirror_is_used_and_only_what_is_missing_is_fetched(
     assert nothing_half_done(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["other bytes", "cut short", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage",
+    ["other bytes", *(pytest.param(damage, marks=pytest.mark.long) for damage in ("cut short", "empty", "gone"))],
+)
 def test_a_damaged_jar_in_the_cache_is_fetched_again(
     java: JavaRuntime, shared_cache: Path, mirror: Mirror, tmp_path: Path, damage: str
 ) -> None:
@@ -321,7 +324,7 @@ def test_two_that_fetch_at_once_do_not_disturb_each_other(
     assert [mirror.asked.count(name) for name in names] == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_fetch_killed_in_the_middle_leaves_no_process_and_no_half_jar(
     tmp_path: Path,
     java: JavaRuntime,

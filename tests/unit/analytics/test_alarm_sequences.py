@@ -256,7 +256,7 @@ def no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "sync_folder", lambda _folder: None)
 
 
-@pytest.mark.parametrize("first", range(0, 200, 100))
+@pytest.mark.parametrize("first", [0, pytest.param(100, marks=pytest.mark.long)])
 def test_the_platform_ends_with_the_alarms_that_the_windows_want(first: int, tmp_path: Path) -> None:
     alarms, crashes = check(range(first, first + 100), tmp_path)
     assert alarms > 100

@@ -45,23 +45,8 @@ def test_only_what_is_listed_is_retried_once_and_counted(pytester: pytest.Pytest
     result.stdout.fnmatch_lines(["*The first attempt failed*", "*assert 1 == 3*"])
 
 
-def test_a_folder_stands_for_its_tests(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\nmarkers = flaky_when_busy(reason)\n")
-    pytester.mkdir("slow")
-    (pytester.path / "slow" / "test_one.py").write_text(TESTS, encoding="utf-8")
-    pytester.makepyfile(test_it=TESTS)
-    result = pytester.runpytest_inprocess(
-        "--strict-markers", "-k", "listed", plugins=[RetryWhenBusy({"slow/": "busy"})]
-    )
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*1 tests retried*", "slow/test_one.py::test_listed: busy"])
-
-
 def test_every_listed_test_exists() -> None:
     for name in FLAKY_WHEN_BUSY:
         file, _, function = name.partition("::")
-        if name.endswith("/"):
-            assert list((ROOT / name).rglob("test_*.py")), name
-            continue
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
