@@ -41,8 +41,8 @@ class RunningDevice:
     __slots__ = (
         "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_disturbances", "_drain_until", "_ended_at",
         "_failures", "_fleet", "_flow", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox",
-        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan",
-        "state", "wake_at",
+        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "is_waiting", "missed",
+        "plan", "state", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,7 @@ class RunningDevice:
         self.ever_online = False
         self.is_refused = False
         """Whether the platform refused the latest attempt."""
+        self.is_waiting = False
         self.missed = 0
         """Readings that were due but not taken."""
         self._fleet = fleet
@@ -173,6 +174,7 @@ class RunningDevice:
             self._fleet.counters.online -= 1
         self._close_connection(politely=politely)
         self.state = DeviceState.ENDED
+        self._fleet.counters.ended += 1
         self._ended_at = self._fleet.loop.now
         self.missed = self._schedule.missed(self._fleet.loop.now)
 
@@ -321,7 +323,8 @@ class RunningDevice:
         self._delivered += len(readings)
         self._last_delivery = self._fleet.loop.now
         self._fleet.delivered(readings, outcome)
-        if self._blocked or self.is_draining:
+        # A device that waits for room of the fleet is run when it is its turn.
+        if (self._blocked and not self.is_waiting) or (self.is_draining and not self._outbox):
             self._fleet.loop.call_soon(self)
 
     # Connection

@@ -151,6 +151,7 @@ class FleetCounters:
 
     connected: int = 0
     online: int = 0
+    ended: int = 0
     generated: int = 0
     delivered: int = 0
     resent: int = 0
