@@ -5,7 +5,8 @@ its own process, against one Mosquitto on 127.0.0.1, in turn, several times. Rat
 and per second of the client's CPU time: on a busy machine compare the latter.
 
 Also, unless `--quick`: many devices at a steady 10,000 messages per second, with the lag behind the schedule and the
-memory per device. Needs `mosquitto` on the PATH or in /usr/sbin.
+memory per device. `--crowd 100000` does only that, with as many processes of at most 16,700 devices as it takes, and a
+Mosquitto for each of them: both open a file for each device. Needs `mosquitto` on the PATH or in /usr/sbin.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import platform
 import resource
 import shutil
@@ -24,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,9 @@ FULL_SPEED = 100_000.0
 SPAWN_RATE = 250.0
 """Of the steady load. Connecting takes the same processors: without a limit, 10,000 devices are connected after 6 s,
 and the readings that were due meanwhile are up to 2 s late."""
+STEADY_RATE = 10_000
+"""Messages per second of all devices together."""
+MOST_PER_PROCESS = 16_700
 
 
 def processor_seconds() -> float:
@@ -181,6 +187,7 @@ def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[st
         "devices": summary.connected,
         "connected_after_seconds": connected_after,
         "per_second": summary.achieved_rate,
+        "acknowledged": summary.acknowledged,
         "lost": summary.lost,
         "missed": summary.missed,
         "resent": summary.resent,
@@ -277,6 +284,17 @@ def steady(seconds: float) -> list[dict[str, float]]:
     return runs
 
 
+def crowd(devices: int, seconds: float) -> dict[str, float]:
+    """`devices` at `STEADY_RATE` together, in several processes: sums, and the worst of the others."""
+    parts = math.ceil(devices / MOST_PER_PROCESS)
+    loads = [f"{len(range(part, devices, parts))}x{STEADY_RATE / parts:g}" for part in range(parts)]
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(parts) as pool:
+        ports = [stack.enter_context(mosquitto()) for _ in loads]
+        runs = list(pool.map(lambda port, load: in_a_process("steady", str(port), load, str(seconds)), ports, loads))
+    added = ("devices", "per_second", "acknowledged", "lost", "missed", "resent", "cpu_seconds_per_second")
+    return {key: (sum if key in added else max)(run[key] for run in runs) for key in runs[0]} | {"processes": parts}
+
+
 def by_devices(counts: Sequence[int], seconds: float) -> dict[int, float]:
     """Acknowledged messages per second at full speed, QoS 1, by number of devices."""
     rates = {}
@@ -309,14 +327,18 @@ def main() -> None:
     parser.add_argument("--steady", type=float, default=60, help="seconds of the steady load")
     parser.add_argument("--json", type=Path, help="write the result here; else to standard output")
     parser.add_argument("--play", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--crowd", type=int, metavar="N", help="only the steady load, with N devices")
     options = parser.parse_args()
+    if options.crowd:
+        print(json.dumps({key: round(value, 2) for key, value in crowd(options.crowd, options.steady).items()}))
+        return
     if options.play:
         player, port, second, third = options.play
         if player == "devices":
             print(json.dumps(play_ours(int(port), 1, float(third), int(second))))
         elif player == "steady":
-            devices, rate = (int(part) for part in second.split("x"))
-            print(json.dumps(play_steady(int(port), devices, rate, float(third))))
+            devices, rate = second.split("x")
+            print(json.dumps(play_steady(int(port), int(devices), float(rate), float(third))))
         else:
             print(json.dumps(PLAYERS[player](int(port), int(second), float(third))))
         return

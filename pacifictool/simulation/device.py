@@ -134,7 +134,8 @@ class RunningDevice:
         """Does what is due. Called by the event loop when a timer of the device has expired, and after events."""
         if self.state is DeviceState.ENDED:
             return
-        self._expire_readings(now)
+        if self._outbox:
+            self._expire_readings(now)
         if self.state is DeviceState.ONLINE:
             self._run_session(now)
         self._end_if_over(now)
@@ -191,27 +192,35 @@ class RunningDevice:
             self._send(now)
 
     def _send(self, now: float) -> None:
-        """Sends the readings to send again, then those that are due, as far as the in-flight limits allow."""
+        """Sends the readings to send again, then those that are due, as far as the in-flight limits allow.
+
+        The throughput of a fleet depends on this method: what it calls for each message takes most of the time.
+        """
         connection = self._connection
         outbox, fleet, schedule = self._outbox, self._fleet, self._schedule
         resend_room, room = self._flow.room(self._max_in_flight(), outbox.in_flight)
         if connection is None or room <= 0:
             self._blocked = True
             return
-        wanted = min(resend_room, outbox.waiting, _BURST)
-        readings = outbox.take_resends(fleet.flow.take_resends(wanted))
-        resends = len(readings)
-        fleet.counters.resent += resends
-        held_back = resends < wanted
-        if resends < room and not self.is_draining and now < self._close_at:
-            schedule.skip_before(now - fleet.options.give_up_after_seconds)
-            limit = min(min(room, _BURST) - resends, fleet.room())
+        readings: list[Reading] = []
+        resends, held_back = 0, False
+        if outbox.waiting:
+            wanted = min(resend_room, outbox.waiting, _BURST)
+            readings = outbox.take_resends(fleet.flow.take_resends(wanted))
+            resends = len(readings)
+            fleet.counters.resent += resends
+            held_back = resends < wanted
+        if (due := schedule.due) <= now < self._close_at and resends < room and self._drain_until is None:
+            if now - due > fleet.options.give_up_after_seconds:
+                schedule.skip_before(now - fleet.options.give_up_after_seconds)
+            fleet_room = fleet.room()
+            limit = min(room, _BURST, fleet_room + resends) - resends
             taken = self._source.take(now, limit, fleet.loop.clock_offset, fleet.counters.lag.record)
             fleet.counters.generated += len(taken)
             readings += taken
-            held_back = held_back or (schedule.due <= now and fleet.room() <= 0)
-        self._flow.sent(now, resends=resends, new=len(readings) - resends)
+            held_back = held_back or (len(taken) >= fleet_room and schedule.due <= now)
         if readings:
+            self._flow.sent(now, resends, len(readings) - resends)
             self._history.last_publish = now
             encode = fleet.encoder.encode
             packets = []
@@ -228,13 +237,12 @@ class RunningDevice:
             fleet.loop.call_soon(self)
 
     def _max_in_flight(self) -> int:
-        options = self._fleet.options
         # After sessions that ended right after a message, one message at a time, so that a poison message can be
         # identified. Messages without a timestamp collide on the platform when two arrive in one millisecond; one of
         # them is then never acknowledged.
-        if self._history.ends_after_message or (options.qos and not self._writer.has_time):
-            return 1
-        return options.max_in_flight
+        options = self._fleet.options
+        is_single = self._history.ends_after_message or (options.qos and not self._writer.has_time)
+        return 1 if is_single else options.max_in_flight
 
     def _expire_readings(self, now: float) -> None:
         """Queues readings to be sent again whose acknowledgement is overdue, and gives up those that are too old."""
@@ -248,7 +256,7 @@ class RunningDevice:
 
     def _end_if_over(self, now: float) -> None:
         options = self._fleet.options
-        if not self.is_draining and (self._schedule.exhausted or now >= self._close_at):
+        if self._drain_until is None and (self._schedule.exhausted or now >= self._close_at):
             self._drain_until = now + self._fleet.flow.timeout_seconds
         if self._drain_until is not None:
             if not self._outbox:
@@ -272,12 +280,10 @@ class RunningDevice:
         elif self.state is DeviceState.LOGIN:
             when = min(when, self._deadline)
         elif self.state is DeviceState.ONLINE:
-            when = min(when, self._next_tick)
             oldest = self._outbox.oldest_transmission
-            if oldest is not None and self._fleet.options.qos:
-                when = min(when, oldest + self._flow.timeout_seconds)
-            if not self._blocked and not self.is_draining:
-                when = min(when, self._schedule.due)
+            overdue = when if oldest is None or not self._fleet.options.qos else oldest + self._flow.timeout_seconds
+            due = when if self._blocked or self._drain_until is not None else self._schedule.due
+            when = min(when, self._next_tick, overdue, due)
         self._fleet.loop.call_at(self, max(when, now))
 
     # Events of the connection (ConnectionListener)

@@ -74,7 +74,7 @@ class FlowControl:
         if not first.resent and now - first.first_sent > self._longest:
             self._longest = now - first.first_sent
             self._set_timeout()
-        if self._resends < self._most_resends:
+        if self._resends < self._most_resends:  # else nothing was sent again for a while
             self._resends = min(self._most_resends, self._resends + sum(reading.resent > 0 for reading in readings))
 
     @property
@@ -135,8 +135,8 @@ class DeviceFlowControl:
         resends = int(self._last_resend < self._since)
         return resends, resends + int(self._last_new < self._since)
 
-    def sent(self, now: float, *, resends: int, new: int) -> None:
-        """Readings were sent."""
+    def sent(self, now: float, resends: int, new: int) -> None:
+        """Readings were sent: `resends` again, `new` for the first time."""
         if resends:
             self._last_resend = now
         if new:

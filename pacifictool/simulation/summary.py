@@ -170,6 +170,9 @@ class FleetCounters:
         for reading in readings:
             reading.outcome = outcome
         if outcome is Outcome.ACKNOWLEDGED:
+            if len(readings) == 1:  # nearly always, when each of many devices sends little
+                self.confirmation.record(now - readings[0].first_sent)
+                return
             # Readings that were sent together are mostly acknowledged together.
             for first_sent, group in groupby(readings, key=_FIRST_SENT):
                 self.confirmation.record(now - first_sent, sum(1 for _ in group))
