@@ -158,45 +158,44 @@ def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
 
 
 def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
-    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, once all are connected."""
+    """Many devices, QoS 1, at a rate that is to be kept: for `seconds` once all are connected, which are measured.
+
+    Readings lost, missed and sent again are those of the whole run.
+    """
     process = psutil.Process()
-    plans = fleet_of(devices, rate / devices)
-    # A device counts its duration from its own start, so that the first one must wait for the last.
-    duration = devices / SPAWN_RATE + seconds
-    options = FleetOptions(qos=1, duration_seconds=duration, spawn_rate=SPAWN_RATE)
     before = process.memory_info().rss
-    fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
-    memory = 0
-    connected_after = 0.0
-    processor = processor_seconds()
+    fleet = Fleet(
+        MqttEndpoint("127.0.0.1", port), fleet_of(devices, rate / devices), FleetOptions(spawn_rate=SPAWN_RATE)
+    )
+    stop = threading.Event()
+    result: dict[str, float] = {}
 
     def watch() -> None:
-        nonlocal memory, connected_after
-        began = time.monotonic()
+        began, processor = time.monotonic(), processor_seconds()
         # Not by a snapshot, which looks at each device: taken ten times a second it makes readings late.
-        while fleet.counters.online < devices:
+        counters = fleet.counters
+        while counters.online < devices:
             time.sleep(0.1)
-        connected_after = time.monotonic() - began
-        time.sleep(seconds / 2)
-        memory = process.memory_info().rss
+        result["connected_after_seconds"] = time.monotonic() - began
+        result["cpu_seconds_to_connect"] = processor_seconds() - processor
+        began, processor, delivered = time.monotonic(), processor_seconds(), counters.delivered
+        lag, confirmation = counters.lag.copy(), counters.confirmation.copy()
+        time.sleep(seconds)
+        elapsed = time.monotonic() - began
+        result["per_second"] = (counters.delivered - delivered) / elapsed
+        result["cpu_seconds_per_second"] = (processor_seconds() - processor) / elapsed
+        result["kb_per_device"] = (process.memory_info().rss - before) / 1024 / devices
+        lag, confirmation = counters.lag.copy().since(lag), counters.confirmation.copy().since(confirmation)
+        for name, durations, percent in (
+            ("lag_p50_ms", lag, 50), ("lag_p99_ms", lag, 99), ("acknowledged_p99_ms", confirmation, 99),
+        ):  # fmt: skip
+            result[name] = (durations.percentile(percent) or 0.0) * 1000
+        stop.set()
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    summary = fleet.run()
-    return {
-        "devices": summary.connected,
-        "connected_after_seconds": connected_after,
-        "per_second": summary.achieved_rate,
-        "acknowledged": summary.acknowledged,
-        "lost": summary.lost,
-        "missed": summary.missed,
-        "resent": summary.resent,
-        "lag_p50_ms": summary.lag_p50_ms or 0.0,
-        "lag_p99_ms": summary.lag_p99_ms or 0.0,
-        "acknowledged_p99_ms": summary.acknowledgement_p99_ms or 0.0,
-        "kb_per_device": (memory - before) / 1024 / devices,
-        "cpu_seconds_per_second": (processor_seconds() - processor) / summary.seconds,
-    }
+    threading.Thread(target=watch, daemon=True).start()
+    summary = fleet.run(stop)
+    counts = ("acknowledged", "lost", "missed", "resent")
+    return {"devices": summary.connected, **result, **{key: getattr(summary, key) for key in counts}}
 
 
 PLAYERS: dict[str, Callable[[int, int, float], dict[str, float]]] = {
@@ -291,7 +290,15 @@ def crowd(devices: int, seconds: float) -> dict[str, float]:
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(parts) as pool:
         ports = [stack.enter_context(mosquitto()) for _ in loads]
         runs = list(pool.map(lambda port, load: in_a_process("steady", str(port), load, str(seconds)), ports, loads))
-    added = ("devices", "per_second", "acknowledged", "lost", "missed", "resent", "cpu_seconds_per_second")
+    added = (
+        "devices",
+        "per_second",
+        "acknowledged",
+        "lost",
+        "missed",
+        "resent",
+        *(key for key in runs[0] if "cpu" in key),
+    )
     return {key: (sum if key in added else max)(run[key] for run in runs) for key in runs[0]} | {"processes": parts}
 
 

@@ -9,6 +9,7 @@ hundredth of the memory.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import socket
 import ssl
@@ -281,12 +282,14 @@ class Connector:
         *,
         connect_timeout_seconds: float,
         keepalive_seconds: int,
+        source_addresses: Sequence[str] = (),
         threads: int = CONNECTORS,
     ) -> None:
         self._endpoint = endpoint
         self._deliver = deliver
         self._connect_timeout_seconds = connect_timeout_seconds
         self._keepalive_seconds = keepalive_seconds
+        self._source_addresses = itertools.cycle(source_addresses or ("",))
         self._requests: queue.SimpleQueue[tuple[Any, Secret] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         # Daemons: a connection attempt to a host that does not respond must not delay the end of the process.
@@ -321,6 +324,7 @@ class Connector:
                     token,
                     connect_timeout_seconds=self._connect_timeout_seconds,
                     keepalive_seconds=self._keepalive_seconds,
+                    source_address=next(self._source_addresses),
                 )
                 open_connection(client, self._endpoint)
                 result = DeviceConnection(client)

@@ -42,7 +42,8 @@ _PROGRESS_SHARE: Final = 0.02
 _NAMED_REFUSALS: Final = 5
 
 
-def _device_word(count: int) -> str:
+def device_word_of(count: int) -> str:
+    """What this many devices are called, unless a scenario says otherwise."""
     return "device" if count == 1 else "devices"
 
 
@@ -60,13 +61,14 @@ class Fleet:
         options: FleetOptions | None = None,
         reporter: Reporter = SILENT,
         on_reading: Callable[[Reading], None] | None = None,
-        device_word: Callable[[int], str] = _device_word,
+        device_word: Callable[[int], str] = device_word_of,
         observers: Sequence[FleetObserver] = (),
     ) -> None:
         """`device_word` gives what a person calls this many devices, as `Scenario.device_word` does; `observers` follow
         the run.
 
-        Raises UsageError when there are no devices, two have the same name, or an option is not possible for one.
+        Raises UsageError when there are no devices, two have the same name, or an option is not possible for one;
+        MqttError when the operating system does not allow as many connections.
         """
         self.options = options or FleetOptions()
         if not devices:
@@ -80,6 +82,8 @@ class Fleet:
                         f"{device.name!r} has a payload of its own, which --bare and --sequence do not change.",
                         hint="Its template can hold {number}, and need not hold {ts}.",
                     )
+        ensure_descriptors(len(devices))
+        ensure_ports(len(devices), self.options.source_addresses)
         self.endpoint = endpoint
         self._word = device_word
         self.counters = FleetCounters()
@@ -108,8 +112,6 @@ class Fleet:
         """
         if self.endpoint.tls:
             tls_context(self.endpoint)  # unusable files are found before anything is started
-        ensure_descriptors(len(self._plans))
-        ensure_ports(len(self._plans))
         self._started = time.monotonic()
         self.loop = EventLoop(self.counters.loop_lag)
         self._line = WaitingLine(self.loop, self.flow, self.room)
@@ -118,6 +120,7 @@ class Fleet:
             self._post_result,
             connect_timeout_seconds=self.options.connect_timeout_seconds,
             keepalive_seconds=self.options.keepalive_seconds,
+            source_addresses=self.options.source_addresses,
         )
         try:
             interval = 1 / self.options.spawn_rate if self.options.spawn_rate else 0.0
