@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pacifictool.simulation.summary import FleetSummary
 
 SHORTEST_INTERVAL_SECONDS = 0.1
+_ALONE = {
+    "--csv": "--csv writes readings without a server.",
+    "--processes": "Run the parts with --shard instead, or one process.",
+}
 
 app, command = command_group_app(
     'pacifictool simulate --device "Wind Turbine 1"',
@@ -160,8 +164,8 @@ def simulate(
         options,
         find_limit=find_limit,
         of_find_limit={"--hold": hold, "--factor": factor, "--max-latency": max_latency},
-        of_a_run={"--results": results, "--find-limit": find_limit or None} if csv is not None else {},
-        of_one_process={"--results": results, "--find-limit": find_limit or None} if processes > 1 else {},
+        alone="--csv" if csv is not None else "--processes" if processes > 1 else None,
+        others={"--results": results is not None, "--find-limit": find_limit, "--processes": processes > 1},
     )
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
@@ -220,19 +224,14 @@ def _check_combinations(
     *,
     find_limit: bool,
     of_find_limit: dict[str, object],
-    of_a_run: dict[str, object],
-    of_one_process: dict[str, object],
+    alone: str | None,
+    others: dict[str, bool],
 ) -> None:
-    """Raises UsageError for options that would have no effect together."""
-    for option, value in of_a_run.items():
-        if value is not None:
-            raise UsageError(f"{option} and --csv cannot be combined.", hint="--csv writes readings without a server.")
-    for option, value in of_one_process.items():
-        if value is not None:
-            raise UsageError(
-                f"{option} and --processes cannot be combined.",
-                hint="Run parts with --shard instead, or one process.",
-            )
+    """Raises UsageError for options that would have no effect together; `alone` is the option that excludes others."""
+    if alone is not None:
+        for option, is_given in others.items():
+            if is_given and option != alone:
+                raise UsageError(f"{option} and {alone} cannot be combined.", hint=_ALONE[alone])
     if find_limit:
         for option, wrong in (
             ("--duration", options.duration_seconds is not None),

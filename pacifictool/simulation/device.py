@@ -60,9 +60,8 @@ class RunningDevice:
         """Readings that were due but not taken."""
         self._fleet = fleet
         self._connection: DeviceConnection | None = None
-        self._close_at = math.inf
-        if options.duration_seconds is not None:
-            self._close_at = connect_at + options.duration_seconds + LATE_SECONDS
+        seconds = math.inf if options.duration_seconds is None else options.duration_seconds
+        self._close_at = connect_at + seconds + LATE_SECONDS
         self._schedule = plan.schedule(options)
         fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
         has_jitter = options.jitter and self._schedule.times_ms is None
@@ -70,19 +69,16 @@ class RunningDevice:
         self._writer = payload_writer(
             plan.name, plan.telemetry.keys(), plan.payload, bare=options.bare, sequence=options.sequence
         )
-        self._disturbances = (
-            Disturbances(plan.name, plan.anomalies, plan.dropouts) if plan.anomalies or plan.dropouts else None
-        )
+        is_disturbed = plan.anomalies or plan.dropouts
+        self._disturbances = Disturbances(plan.name, plan.anomalies, plan.dropouts) if is_disturbed else None
         self._source = ReadingSource(plan.name, self._schedule, plan.generators(seed), self._writer, self._disturbances)
         self._outbox = Outbox()
         self._flow = DeviceFlowControl(fleet.flow)
         self._drain_until: float | None = None  # set with the last reading: how long acknowledgements are awaited
-        self._retry_at = connect_at
+        self._retry_at = self._offline_since = connect_at
         self._failures = 0  # attempts in a row that led to no delivery
         self._history = SessionHistory(qos=options.qos, period_seconds=1 / self.rate)
-        self._deadline = math.inf
-        self._next_tick = math.inf
-        self._offline_since = connect_at
+        self._deadline = self._next_tick = math.inf
         self._delivered = 0
         self._last_delivery = 0.0
         self._ended_at: float | None = None
@@ -192,10 +188,7 @@ class RunningDevice:
             self._send(now)
 
     def _send(self, now: float) -> None:
-        """Sends the readings to send again, then those that are due, as far as the in-flight limits allow.
-
-        The throughput of a fleet depends on this method: what it calls for each message takes most of the time.
-        """
+        """Sends the readings to send again, then those that are due, as far as the in-flight limits allow."""
         connection = self._connection
         outbox, fleet, schedule = self._outbox, self._fleet, self._schedule
         resend_room, room = self._flow.room(self._max_in_flight(), outbox.in_flight)
@@ -364,8 +357,8 @@ class RunningDevice:
         self._blocked = False
         if self._schedule.start is None:
             self._schedule.start = now + self._phase
-            if options.duration_seconds is not None:
-                self._close_at = self._schedule.start + options.duration_seconds + LATE_SECONDS
+            seconds = math.inf if options.duration_seconds is None else options.duration_seconds
+            self._close_at = self._schedule.start + seconds + LATE_SECONDS
         elif now - self._offline_since > options.give_up_after_seconds:
             self._schedule.skip_before(now - options.give_up_after_seconds)
         self._fleet.accepted(self)

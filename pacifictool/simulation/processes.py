@@ -19,12 +19,13 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from pacifictool.errors import PacificToolError
+from pacifictool.errors import PacificToolError, UsageError
 from pacifictool.progress import SILENT, Reporter, SilentReporter
 from pacifictool.settings import MqttEndpoint
 from pacifictool.simulation.fleet import Fleet, device_word_of
 from pacifictool.simulation.fleet_progress import RunProgress, run_progress
 from pacifictool.simulation.intervals import FleetState
+from pacifictool.simulation.limits import ensure_ports
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.shards import Shard
@@ -52,7 +53,13 @@ class FleetProcesses:
         reporter: Reporter = SILENT,
         device_word: Callable[[int], str] = device_word_of,
     ) -> None:
-        """Raises UsageError as `Fleet` does, and when there are fewer devices than processes."""
+        """Raises UsageError and MqttError as `Fleet` does, and UsageError for fewer devices than processes."""
+        if len(devices) < count:
+            raise UsageError(
+                f"--processes: {count} are too many for {len(devices)} {device_word(len(devices))}.",
+                hint="At most one for each.",
+            )
+        ensure_ports(len(devices), options.source_addresses)  # which all processes share
         seed = secrets.randbelow(2**31) if options.seed is None else options.seed
         self._options = replace(
             options,
