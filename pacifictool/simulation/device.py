@@ -52,10 +52,9 @@ class RunningDevice:
         self.plan = plan
         self.state = DeviceState.OFFLINE
         self.wake_at = math.inf
-        self.ever_online = False
+        self.ever_online = self.is_waiting = False
         self.is_refused = False
         """Whether the platform refused the latest attempt."""
-        self.is_waiting = False
         self.missed = 0
         """Readings that were due but not taken."""
         self._fleet = fleet
@@ -79,8 +78,7 @@ class RunningDevice:
         self._failures = 0  # attempts in a row that led to no delivery
         self._history = SessionHistory(qos=options.qos, period_seconds=1 / self.rate)
         self._deadline = self._next_tick = math.inf
-        self._delivered = 0
-        self._last_delivery = 0.0
+        self._delivered, self._last_delivery = 0, 0.0
         self._ended_at: float | None = None
         self._blocked = False
         fleet.loop.call_at(self, connect_at)
@@ -213,6 +211,9 @@ class RunningDevice:
             readings += taken
             held_back = held_back or (len(taken) >= fleet_room and schedule.due <= now)
         if readings:
+            if fleet.options.qos and not (outbox or resends):
+                # All before was acknowledged: the session was alive, and needs no tick between two readings.
+                self._next_tick = now + fleet.options.keepalive_seconds / 2
             self._flow.sent(now, resends, len(readings) - resends)
             self._history.last_publish = now
             encode = fleet.encoder.encode
