@@ -21,10 +21,10 @@ from pacifictool.mqtt.connection import (
     CLOSED_BY_PLATFORM,
     NOT_ALLOWED_BY_MQTT,
     WENT_SILENT,
+    Failure,
     build_client,
     open_connection,
     take_socket,
-    unreachable,
 )
 from pacifictool.mqtt.packets import CONNACK_BYTES, CONNACK_HEADER, DISCONNECT, PINGREQ, AckParser
 from pacifictool.settings import MqttEndpoint, Secret
@@ -280,7 +280,11 @@ class Connector:
                 )
                 open_connection(client, self._endpoint)
                 if client.socket() is None or client.want_write():  # CONNECT could not be sent
-                    raise unreachable(self._endpoint, ConnectionResetError())
+                    raise MqttError(
+                        f"{self._endpoint} closed a connection before the login.",
+                        hint="Is this a device port of the platform?",
+                        failure=Failure.CLOSED,
+                    )
                 result = DeviceConnection(take_socket(client))
             except MqttError as error:
                 result = error
