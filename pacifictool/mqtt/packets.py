@@ -17,7 +17,8 @@ DISCONNECT: Final = b"\xe0\x00"
 
 CONNACK_BYTES: Final = 4
 CONNACK_HEADER: Final = b"\x20\x02"
-"""Two bytes follow: flags, which 1.x sets (docs/servers/1.x.md#mqtt, row 1), and the return code (MQTT 3.1.1, section 3.2.2)."""
+"""Two bytes follow: flags, which 1.x sets (docs/servers/1.x.md#mqtt, row 1), and the return code (MQTT 3.1.1, section
+3.2.2)."""
 
 MAX_PACKET_ID: Final = 65_535
 
