@@ -5,7 +5,8 @@ its own process, against one Mosquitto on 127.0.0.1, in turn, several times. Rat
 and per second of the client's CPU time: on a busy machine compare the latter.
 
 Also, unless `--quick`: many devices at a steady 10,000 messages per second, with the lag behind the schedule and the
-memory per device. Needs `mosquitto` on the PATH or in /usr/sbin.
+memory per device. `--crowd 100000` does only that, with as many processes of at most 16,700 devices as it takes, and a
+Mosquitto for each of them: both open a file for each device. Needs `mosquitto` on the PATH or in /usr/sbin.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import platform
 import resource
 import shutil
@@ -24,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,9 @@ FULL_SPEED = 100_000.0
 SPAWN_RATE = 250.0
 """Of the steady load. Connecting takes the same processors: without a limit, 10,000 devices are connected after 6 s,
 and the readings that were due meanwhile are up to 2 s late."""
+STEADY_RATE = 10_000
+"""Messages per second of all devices together."""
+MOST_PER_PROCESS = 16_700
 
 
 def processor_seconds() -> float:
@@ -152,44 +158,44 @@ def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
 
 
 def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
-    """Many devices, QoS 1, at a rate that is to be kept: all of them together for `seconds`, once all are connected."""
+    """Many devices, QoS 1, at a rate that is to be kept: for `seconds` once all are connected, which are measured.
+
+    Readings lost, missed and sent again are those of the whole run.
+    """
     process = psutil.Process()
-    plans = fleet_of(devices, rate / devices)
-    # A device counts its duration from its own start, so that the first one must wait for the last.
-    duration = devices / SPAWN_RATE + seconds
-    options = FleetOptions(qos=1, duration_seconds=duration, spawn_rate=SPAWN_RATE)
     before = process.memory_info().rss
-    fleet = Fleet(MqttEndpoint("127.0.0.1", port), plans, options)
-    memory = 0
-    connected_after = 0.0
-    processor = processor_seconds()
+    fleet = Fleet(
+        MqttEndpoint("127.0.0.1", port), fleet_of(devices, rate / devices), FleetOptions(spawn_rate=SPAWN_RATE)
+    )
+    stop = threading.Event()
+    result: dict[str, float] = {}
 
     def watch() -> None:
-        nonlocal memory, connected_after
-        began = time.monotonic()
+        began, processor = time.monotonic(), processor_seconds()
         # Not by a snapshot, which looks at each device: taken ten times a second it makes readings late.
-        while fleet.counters.online < devices:
+        counters = fleet.counters
+        while counters.online < devices:
             time.sleep(0.1)
-        connected_after = time.monotonic() - began
-        time.sleep(seconds / 2)
-        memory = process.memory_info().rss
+        result["connected_after_seconds"] = time.monotonic() - began
+        result["cpu_seconds_to_connect"] = processor_seconds() - processor
+        began, processor, delivered = time.monotonic(), processor_seconds(), counters.delivered
+        lag, confirmation = counters.lag.copy(), counters.confirmation.copy()
+        time.sleep(seconds)
+        elapsed = time.monotonic() - began
+        result["per_second"] = (counters.delivered - delivered) / elapsed
+        result["cpu_seconds_per_second"] = (processor_seconds() - processor) / elapsed
+        result["kb_per_device"] = (process.memory_info().rss - before) / 1024 / devices
+        lag, confirmation = counters.lag.copy().since(lag), counters.confirmation.copy().since(confirmation)
+        for name, durations, percent in (
+            ("lag_p50_ms", lag, 50), ("lag_p99_ms", lag, 99), ("acknowledged_p99_ms", confirmation, 99),
+        ):  # fmt: skip
+            result[name] = (durations.percentile(percent) or 0.0) * 1000
+        stop.set()
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    summary = fleet.run()
-    return {
-        "devices": summary.connected,
-        "connected_after_seconds": connected_after,
-        "per_second": summary.achieved_rate,
-        "lost": summary.lost,
-        "missed": summary.missed,
-        "resent": summary.resent,
-        "lag_p50_ms": summary.lag_p50_ms or 0.0,
-        "lag_p99_ms": summary.lag_p99_ms or 0.0,
-        "acknowledged_p99_ms": summary.acknowledgement_p99_ms or 0.0,
-        "kb_per_device": (memory - before) / 1024 / devices,
-        "cpu_seconds_per_second": (processor_seconds() - processor) / summary.seconds,
-    }
+    threading.Thread(target=watch, daemon=True).start()
+    summary = fleet.run(stop)
+    counts = ("acknowledged", "lost", "missed", "resent")
+    return {"devices": summary.connected, **result, **{key: getattr(summary, key) for key in counts}}
 
 
 PLAYERS: dict[str, Callable[[int, int, float], dict[str, float]]] = {
@@ -277,6 +283,25 @@ def steady(seconds: float) -> list[dict[str, float]]:
     return runs
 
 
+def crowd(devices: int, seconds: float) -> dict[str, float]:
+    """`devices` at `STEADY_RATE` together, in several processes: sums, and the worst of the others."""
+    parts = math.ceil(devices / MOST_PER_PROCESS)
+    loads = [f"{len(range(part, devices, parts))}x{STEADY_RATE / parts:g}" for part in range(parts)]
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(parts) as pool:
+        ports = [stack.enter_context(mosquitto()) for _ in loads]
+        runs = list(pool.map(lambda port, load: in_a_process("steady", str(port), load, str(seconds)), ports, loads))
+    added = (
+        "devices",
+        "per_second",
+        "acknowledged",
+        "lost",
+        "missed",
+        "resent",
+        *(key for key in runs[0] if "cpu" in key),
+    )
+    return {key: (sum if key in added else max)(run[key] for run in runs) for key in runs[0]} | {"processes": parts}
+
+
 def by_devices(counts: Sequence[int], seconds: float) -> dict[int, float]:
     """Acknowledged messages per second at full speed, QoS 1, by number of devices."""
     rates = {}
@@ -309,14 +334,18 @@ def main() -> None:
     parser.add_argument("--steady", type=float, default=60, help="seconds of the steady load")
     parser.add_argument("--json", type=Path, help="write the result here; else to standard output")
     parser.add_argument("--play", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--crowd", type=int, metavar="N", help="only the steady load, with N devices")
     options = parser.parse_args()
+    if options.crowd:
+        print(json.dumps({key: round(value, 2) for key, value in crowd(options.crowd, options.steady).items()}))
+        return
     if options.play:
         player, port, second, third = options.play
         if player == "devices":
             print(json.dumps(play_ours(int(port), 1, float(third), int(second))))
         elif player == "steady":
-            devices, rate = (int(part) for part in second.split("x"))
-            print(json.dumps(play_steady(int(port), devices, rate, float(third))))
+            devices, rate = second.split("x")
+            print(json.dumps(play_steady(int(port), int(devices), float(rate), float(third))))
         else:
             print(json.dumps(PLAYERS[player](int(port), int(second), float(third))))
         return

@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from pacifictool.scenario import DeviceSpec, Scenario
     from pacifictool.settings import Secret
     from pacifictool.simulation.find_limit import LimitFinder, LimitOptions
+    from pacifictool.simulation.intervals import FleetObserver
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import SimulatedDevice
     from pacifictool.simulation.series import SeriesWriter
     from pacifictool.simulation.summary import FleetSummary
 
 SHORTEST_INTERVAL_SECONDS = 0.1
+_ALONE = {
+    "--csv": "--csv writes readings without a server.",
+    "--processes": "Run the parts with --shard instead, or one process.",
+}
 
 app, command = command_group_app(
     'pacifictool simulate --device "Wind Turbine 1"',
@@ -90,6 +95,16 @@ def simulate(
             metavar="K/N", help="Only part K of N of the devices, for example 2/5 on the second of 5 machines."
         ),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that share the devices; at most one for each core.")
+    ] = 1,
+    source_address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Local IP address to connect from, for more connections than it has ports; repeatable, used in turn.",
+        ),
+    ] = None,
     results: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write what happens in every interval: .csv, or .jsonl for JSON Lines."),
@@ -118,6 +133,7 @@ def simulate(
     from pacifictool.simulation.fleet import Fleet
     from pacifictool.simulation.options import FleetOptions
     from pacifictool.simulation.plan import choose_devices, plan_devices
+    from pacifictool.simulation.processes import FleetProcesses
     from pacifictool.simulation.shards import Shard
 
     session = session_of(ctx)
@@ -141,20 +157,28 @@ def simulate(
         sequence=sequence,
         spawn_rate=spawn_rate,
         ack_timeout_seconds=seconds_option("--ack-timeout", ack_timeout),
+        source_addresses=tuple(source_address or ()),
     )
     limit_options = _limit_options(hold, factor, max_latency) if find_limit else None
     _check_combinations(
         options,
         find_limit=find_limit,
         of_find_limit={"--hold": hold, "--factor": factor, "--max-latency": max_latency},
-        of_a_run={"--results": results, "--find-limit": find_limit or None} if csv is not None else {},
+        alone="--csv" if csv is not None else "--processes" if processes > 1 else None,
+        others={"--results": results is not None, "--find-limit": find_limit, "--processes": processes > 1},
     )
     if csv is not None:
         _record(session, scenario, devices, options, csv, rate)
         return
+    endpoint, word = session.settings.mqtt, scenario.device_word
+
+    def fleet_of(plans: Sequence[SimulatedDevice], observers: Sequence[FleetObserver] = ()) -> Fleet | FleetProcesses:
+        if processes > 1:
+            return FleetProcesses(processes, endpoint, plans, options, session.reporter, word)
+        return Fleet(endpoint, plans, options, session.reporter, device_word=word, observers=observers)
+
     # Everything but the tokens, which a platform may take minutes for: mistakes are found, and metrics respond, before.
-    planned = Fleet(session.settings.mqtt, plan_devices(devices, lambda _: Secret(""), rate=rate), options)
-    snapshot = planned.snapshot
+    snapshot = fleet_of(plan_devices(devices, lambda _: Secret(""), rate=rate)).snapshot
     with contextlib.ExitStack() as stack:
         stack.enter_context(serving_metrics(session, metrics, lambda: _metrics(snapshot(), scenario)))
         tokens = _tokens(session, devices, token)
@@ -162,16 +186,9 @@ def simulate(
         series = None if results is None else _series(session, stack, results, interval, options)
         finder = None if limit_options is None else _finder(session, plans, limit_options)
         observers = [observer for observer in (series, finder) if observer is not None]
-        simulated = Fleet(
-            session.settings.mqtt,
-            plans,
-            options,
-            session.reporter,
-            device_word=scenario.device_word,
-            observers=observers,
-        )
+        simulated = fleet_of(plans, observers)
         snapshot = simulated.snapshot
-        if finder is not None:
+        if finder is not None and isinstance(simulated, Fleet):
             finder.control(simulated.change_rate, simulated.finish)
         stack.enter_context(session.winding_down_on_interrupt())
         summary = simulated.run(session.stop)
@@ -203,12 +220,18 @@ def _limit_options(hold: str | None, factor: float | None, max_latency: str | No
 
 
 def _check_combinations(
-    options: FleetOptions, *, find_limit: bool, of_find_limit: dict[str, object], of_a_run: dict[str, object]
+    options: FleetOptions,
+    *,
+    find_limit: bool,
+    of_find_limit: dict[str, object],
+    alone: str | None,
+    others: dict[str, bool],
 ) -> None:
-    """Raises UsageError for options that would have no effect together."""
-    for option, value in of_a_run.items():
-        if value is not None:
-            raise UsageError(f"{option} and --csv cannot be combined.", hint="--csv writes readings without a server.")
+    """Raises UsageError for options that would have no effect together; `alone` is the option that excludes others."""
+    if alone is not None:
+        for option, is_given in others.items():
+            if is_given and option != alone:
+                raise UsageError(f"{option} and {alone} cannot be combined.", hint=_ALONE[alone])
     if find_limit:
         for option, wrong in (
             ("--duration", options.duration_seconds is not None),

@@ -73,7 +73,8 @@ class _DeviceClient(Client):
     on_puback: Callable[[int], None] | None = None
 
     def _create_socket(self) -> socket.socket:
-        sock = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+        source = (self._bind_address, 0) if self._bind_address else None
+        sock = socket.create_connection((self._host, self._port), timeout=self._connect_timeout, source_address=source)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._ssl_context is not None:
@@ -124,11 +125,13 @@ def build_client(
     *,
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
     keepalive_seconds: int = KEEPALIVE_SECONDS,
+    source_address: str = "",
 ) -> Client:
     """A paho client that is ready for `reconnect()` and never connects or resends on its own.
 
     `reconnect()` blocks for the TCP connection and the TLS handshake. Raises MqttError when the TLS files cannot be
-    used. Certificates are always verified.
+    used. Certificates are always verified. `source_address` is the local IP address to connect from; empty: the
+    system's choice.
     """
     client = _DeviceClient(
         CallbackAPIVersion.VERSION2,
@@ -145,7 +148,7 @@ def build_client(
     client.max_inflight_messages = 0
     if endpoint.tls:
         client.tls_set_context(tls_context(endpoint))
-    client.connect_async(endpoint.host, endpoint.port, keepalive=keepalive_seconds)
+    client.connect_async(endpoint.host, endpoint.port, keepalive=keepalive_seconds, bind_address=source_address)
     return client
 
 

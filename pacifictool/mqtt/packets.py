@@ -15,6 +15,11 @@ from typing import Final
 PINGREQ: Final = b"\xc0\x00"
 DISCONNECT: Final = b"\xe0\x00"
 
+CONNACK_BYTES: Final = 4
+CONNACK_HEADER: Final = b"\x20\x02"
+"""Two bytes follow: flags, which 1.x sets (docs/servers/1.x.md#mqtt, row 1), and the return code (MQTT 3.1.1, section
+3.2.2)."""
+
 MAX_PACKET_ID: Final = 65_535
 
 _PUBACK: Final = 4
@@ -22,6 +27,7 @@ _PINGRESP: Final = 13
 _PUBACK_BYTES: Final = 4
 # The standard's PUBACK, and that of a 1.x server, which sets the flag bits 0010 (docs/servers/1.x.md#mqtt, row 3).
 _PUBACK_HEADERS: Final = frozenset({0x4002, 0x4202})
+_PUBACK_BYTE_1: Final = b"\x40\x42"
 _MAX_LENGTH_BYTES: Final = 4
 
 
@@ -78,6 +84,8 @@ class AckParser:
         if self._rest:
             data = self._rest + data
             self._rest = b""
+        if len(data) == _PUBACK_BYTES and data[1] == 2 and data[0] in _PUBACK_BYTE_1:
+            return (data[2] << 8 | data[3],)  # nearly always, when each of many devices sends little
         if not len(data) % _PUBACK_BYTES:
             # Nearly always a sequence of whole PUBACKs.
             words = array("H", data)

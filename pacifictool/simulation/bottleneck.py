@@ -85,7 +85,7 @@ def bottleneck(
             "machine",
             f"This machine is the limit: the simulator was busy {meter.busy:.0%} of the time and up to {loop_lag:.2g} s"
             f" late itself (p99), with {meter.rate:.0f} of {target_rate:.0f} readings/s;"
-            " simulate fewer devices on it, or use several machines (--shard).",
+            " simulate fewer devices on it, or use more of its cores (--processes) or several machines (--shard).",
         )
     if not waits:
         return None

@@ -1,14 +1,14 @@
 """One MQTT connection on the fleet's event loop, and the small pool of threads that opens connections.
 
 A connection is used once: after its end a new `DeviceConnection` is made, so that no message is resent without the
-device's knowledge. Opening blocks (host name, TCP, TLS handshake) and is therefore done by a few threads. The event
-loop does the rest: paho handles the connection up to the CONNACK; then the connection takes over its socket and sends
-and receives the few packets of a publishing device itself (`mqtt.packets`), which is many times as fast and needs a
-hundredth of the memory.
+device's knowledge. Opening blocks (host name, TCP, TLS handshake) and is therefore done by a few threads, with paho, up
+to the CONNECT. Then the connection takes over paho's socket, and sends and receives the few packets of a publishing
+device itself (`mqtt.packets`) on the event loop, which is many times as fast and needs a hundredth of the memory.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
 import socket
 import ssl
@@ -16,23 +16,17 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
 from pacifictool.errors import MqttError
 from pacifictool.mqtt.connection import (
     CLOSED_BY_PLATFORM,
     NOT_ALLOWED_BY_MQTT,
     WENT_SILENT,
-    abandon,
+    Failure,
     build_client,
-    connack_code,
-    describe_end,
     open_connection,
     take_socket,
 )
-from pacifictool.mqtt.packets import DISCONNECT, PINGREQ, AckParser
+from pacifictool.mqtt.packets import CONNACK_BYTES, CONNACK_HEADER, DISCONNECT, PINGREQ, AckParser
 from pacifictool.settings import MqttEndpoint, Secret
 
 CONNECTORS: Final = 8
@@ -63,9 +57,7 @@ class DeviceConnection:
 
     __slots__ = (
         "_acks",
-        "_client",
         "_connack",
-        "_end",
         "_last_in",
         "_last_out",
         "_listener",
@@ -78,21 +70,19 @@ class DeviceConnection:
         "watched",
     )  # fmt: skip
 
-    def __init__(self, client: Client) -> None:
-        """Takes over a client on which `open_connection` succeeded."""
-        self._client: Client | None = client
-        self._sock: socket.socket | None = None  # taken over from paho at the CONNACK
+    def __init__(self, sock: socket.socket) -> None:
+        """Takes over a socket on which CONNECT was sent."""
+        sock.settimeout(0)
+        self._sock: socket.socket | None = sock
         self._listener: ConnectionListener | None = None
         self._request_flush: Callable[[DeviceConnection], None] | None = None
-        self._connack: int | None = None
-        self._end: str | None = None
+        self._connack: bytes | None = b""  # what came of it; None: all
         self._acks = AckParser()
         self._unwritten: list[bytes] = []  # the first one may be the rest of a packet
         self._last_in = self._last_out = 0.0
         self._ping_sent: float | None = None
         self._lone_ping = False  # whether the first of `_unwritten` is PINGREQ
-        sock = client.socket()
-        self.fileno = -1 if sock is None else sock.fileno()
+        self.fileno = sock.fileno()
         """The file descriptor; kept after the end, so that a selector can unregister it."""
         self.watched = 0
         """The events that the loop waits for; maintained by the loop."""
@@ -101,12 +91,6 @@ class DeviceConnection:
         """From now on `listener` gets all events, and `request_flush` is called when `flush` has something to write."""
         self._listener = listener
         self._request_flush = request_flush
-        client = self._client
-        assert client is not None
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        if client.want_write():
-            request_flush(self)
 
     def send(self, packets: Sequence[bytes]) -> None:
         """Queues PUBLISH packets; `flush` writes them."""
@@ -116,10 +100,7 @@ class DeviceConnection:
 
     def read(self, now: float) -> None:
         """Must be called when the socket is readable."""
-        if self._sock is None:
-            self._read_connack(now)
-            return
-        while True:
+        while self._sock is not None:  # else it was closed by an event of the same round
             try:
                 data = self._sock.recv(_READ_BYTES)
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -130,6 +111,8 @@ class DeviceConnection:
                 self._fail(CLOSED_BY_PLATFORM)
                 return
             self._last_in = now
+            if self._connack is not None:
+                data = self._take_connack(data, now)
             packet_ids = self._acks.feed(data)
             if self._ping_sent is not None and self._acks.pings:
                 self._acks.pings = 0
@@ -145,12 +128,6 @@ class DeviceConnection:
 
     def flush(self, now: float) -> bool:
         """Writes queued packets; returns whether all of them could be written."""
-        if self._client is not None:
-            self._client.loop_write()
-            if self._end is not None:
-                self._fail(self._end)
-                return True
-            return not self._client.want_write()
         packets = self._unwritten
         if self._sock is None or not packets:
             return True
@@ -182,8 +159,6 @@ class DeviceConnection:
         After half of that time without input or output a PINGREQ is sent, so that the server hears from the client in
         time; when the PINGRESP takes longer than that time, the connection is dead.
         """
-        if self._sock is None:
-            return
         if self._ping_sent is None:
             if now - min(self._last_in, self._last_out) >= keepalive_seconds / 2:
                 self._ping_sent = now
@@ -194,11 +169,8 @@ class DeviceConnection:
     def close(self, *, politely: bool) -> None:
         """Ends the connection, with a DISCONNECT if `politely`. The listener gets no event for it."""
         self._listener = self._request_flush = None
-        if self._client is not None:
-            abandon(self._client)
-            self._client = None
         if self._sock is not None:
-            if politely:
+            if politely and self._connack is None:
                 # A packet that is written only in part must be completed first; a peer that does not read gets none.
                 self._unwritten.append(DISCONNECT)
                 self.flush(self._last_out)
@@ -206,26 +178,24 @@ class DeviceConnection:
                 self._sock.close()
                 self._sock = None
 
-    def _read_connack(self, now: float) -> None:
-        client = self._client
-        if client is None:
-            return
-        client.loop_read()
-        while self._connack is None and self._end is None and _has_pending_bytes(client):
-            client.loop_read()
-        listener = self._listener
-        if self._connack == 0 and self._end is None:
-            self._sock = take_socket(client)
-            self._sock.settimeout(0)
-            self._client = None
-            self._last_in = self._last_out = now
-            if listener is not None:
-                listener.on_connack(0)
-            return
-        if self._connack is not None and listener is not None:
-            listener.on_connack(self._connack)
-        if self._end is not None or self._connack is not None:
-            self._fail(self._end or CLOSED_BY_PLATFORM)
+    def _take_connack(self, data: bytes, now: float) -> bytes:
+        """Takes (a part of) the CONNACK from the start of `data`; returns what follows it."""
+        head = (self._connack or b"") + data
+        if len(head) < CONNACK_BYTES:
+            self._connack = head
+            return b""
+        self._connack = None
+        if not head.startswith(CONNACK_HEADER):
+            self._fail(NOT_ALLOWED_BY_MQTT)
+            return b""
+        self._last_out = now
+        code = head[CONNACK_BYTES - 1]
+        if self._listener is not None:
+            self._listener.on_connack(code)
+        if code:
+            self._fail(CLOSED_BY_PLATFORM)
+            return b""
+        return head[CONNACK_BYTES:]
 
     def _fail(self, reason: str) -> None:
         listener = self._listener
@@ -249,23 +219,6 @@ class DeviceConnection:
         if count and self._listener is not None:
             self._listener.on_written(count)
 
-    # paho holds locks while it calls these, so they only store what happened.
-
-    def _on_connect(
-        self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
-    ) -> None:
-        self._connack = connack_code(reason)
-
-    def _on_disconnect(
-        self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
-    ) -> None:
-        self._end = describe_end(reason)
-
-
-def _has_pending_bytes(client: Client) -> bool:
-    sock = client.socket()
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
 
 class Connector:
     """Opens connections on a few daemon threads.
@@ -281,12 +234,14 @@ class Connector:
         *,
         connect_timeout_seconds: float,
         keepalive_seconds: int,
+        source_addresses: Sequence[str] = (),
         threads: int = CONNECTORS,
     ) -> None:
         self._endpoint = endpoint
         self._deliver = deliver
         self._connect_timeout_seconds = connect_timeout_seconds
         self._keepalive_seconds = keepalive_seconds
+        self._source_addresses = itertools.cycle(source_addresses or ("",))
         self._requests: queue.SimpleQueue[tuple[Any, Secret] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         # Daemons: a connection attempt to a host that does not respond must not delay the end of the process.
@@ -321,9 +276,16 @@ class Connector:
                     token,
                     connect_timeout_seconds=self._connect_timeout_seconds,
                     keepalive_seconds=self._keepalive_seconds,
+                    source_address=next(self._source_addresses),
                 )
                 open_connection(client, self._endpoint)
-                result = DeviceConnection(client)
+                if client.socket() is None or client.want_write():  # CONNECT could not be sent
+                    raise MqttError(
+                        f"{self._endpoint} closed a connection before the login.",
+                        hint="Is this a device port of the platform?",
+                        failure=Failure.CLOSED,
+                    )
+                result = DeviceConnection(take_socket(client))
             except MqttError as error:
                 result = error
             if not self._closed.is_set():

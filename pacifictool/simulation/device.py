@@ -41,8 +41,8 @@ class RunningDevice:
     __slots__ = (
         "_blocked", "_close_at", "_connection", "_deadline", "_delivered", "_disturbances", "_drain_until", "_ended_at",
         "_failures", "_fleet", "_flow", "_history", "_last_delivery", "_next_tick", "_offline_since", "_outbox",
-        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "missed", "plan",
-        "state", "wake_at",
+        "_phase", "_retry_at", "_schedule", "_source", "_writer", "ever_online", "is_refused", "is_waiting", "missed",
+        "plan", "state", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -52,16 +52,15 @@ class RunningDevice:
         self.plan = plan
         self.state = DeviceState.OFFLINE
         self.wake_at = math.inf
-        self.ever_online = False
+        self.ever_online = self.is_waiting = False
         self.is_refused = False
         """Whether the platform refused the latest attempt."""
         self.missed = 0
         """Readings that were due but not taken."""
         self._fleet = fleet
         self._connection: DeviceConnection | None = None
-        self._close_at = math.inf
-        if options.duration_seconds is not None:
-            self._close_at = connect_at + options.duration_seconds + LATE_SECONDS
+        seconds = math.inf if options.duration_seconds is None else options.duration_seconds
+        self._close_at = connect_at + seconds + LATE_SECONDS
         self._schedule = plan.schedule(options)
         fraction = uniform_bits(device_key(seed, plan.name, "jitter"), 0) / 2**64
         has_jitter = options.jitter and self._schedule.times_ms is None
@@ -69,21 +68,17 @@ class RunningDevice:
         self._writer = payload_writer(
             plan.name, plan.telemetry.keys(), plan.payload, bare=options.bare, sequence=options.sequence
         )
-        self._disturbances = (
-            Disturbances(plan.name, plan.anomalies, plan.dropouts) if plan.anomalies or plan.dropouts else None
-        )
+        is_disturbed = plan.anomalies or plan.dropouts
+        self._disturbances = Disturbances(plan.name, plan.anomalies, plan.dropouts) if is_disturbed else None
         self._source = ReadingSource(plan.name, self._schedule, plan.generators(seed), self._writer, self._disturbances)
         self._outbox = Outbox()
         self._flow = DeviceFlowControl(fleet.flow)
         self._drain_until: float | None = None  # set with the last reading: how long acknowledgements are awaited
-        self._retry_at = connect_at
+        self._retry_at = self._offline_since = connect_at
         self._failures = 0  # attempts in a row that led to no delivery
         self._history = SessionHistory(qos=options.qos, period_seconds=1 / self.rate)
-        self._deadline = math.inf
-        self._next_tick = math.inf
-        self._offline_since = connect_at
-        self._delivered = 0
-        self._last_delivery = 0.0
+        self._deadline = self._next_tick = math.inf
+        self._delivered, self._last_delivery = 0, 0.0
         self._ended_at: float | None = None
         self._blocked = False
         fleet.loop.call_at(self, connect_at)
@@ -133,7 +128,8 @@ class RunningDevice:
         """Does what is due. Called by the event loop when a timer of the device has expired, and after events."""
         if self.state is DeviceState.ENDED:
             return
-        self._expire_readings(now)
+        if self._outbox:
+            self._expire_readings(now)
         if self.state is DeviceState.ONLINE:
             self._run_session(now)
         self._end_if_over(now)
@@ -173,6 +169,7 @@ class RunningDevice:
             self._fleet.counters.online -= 1
         self._close_connection(politely=politely)
         self.state = DeviceState.ENDED
+        self._fleet.counters.ended += 1
         self._ended_at = self._fleet.loop.now
         self.missed = self._schedule.missed(self._fleet.loop.now)
 
@@ -196,20 +193,28 @@ class RunningDevice:
         if connection is None or room <= 0:
             self._blocked = True
             return
-        wanted = min(resend_room, outbox.waiting, _BURST)
-        readings = outbox.take_resends(fleet.flow.take_resends(wanted))
-        resends = len(readings)
-        fleet.counters.resent += resends
-        held_back = resends < wanted
-        if resends < room and not self.is_draining and now < self._close_at:
-            schedule.skip_before(now - fleet.options.give_up_after_seconds)
-            limit = min(min(room, _BURST) - resends, fleet.room())
+        readings: list[Reading] = []
+        resends, held_back = 0, False
+        if outbox.waiting:
+            wanted = min(resend_room, outbox.waiting, _BURST)
+            readings = outbox.take_resends(fleet.flow.take_resends(wanted))
+            resends = len(readings)
+            fleet.counters.resent += resends
+            held_back = resends < wanted
+        if (due := schedule.due) <= now < self._close_at and resends < room and self._drain_until is None:
+            if now - due > fleet.options.give_up_after_seconds:
+                schedule.skip_before(now - fleet.options.give_up_after_seconds)
+            fleet_room = fleet.room()
+            limit = min(room, _BURST, fleet_room + resends) - resends
             taken = self._source.take(now, limit, fleet.loop.clock_offset, fleet.counters.lag.record)
             fleet.counters.generated += len(taken)
             readings += taken
-            held_back = held_back or (schedule.due <= now and fleet.room() <= 0)
-        self._flow.sent(now, resends=resends, new=len(readings) - resends)
+            held_back = held_back or (len(taken) >= fleet_room and schedule.due <= now)
         if readings:
+            if fleet.options.qos and not (outbox or resends):
+                # All before was acknowledged: the session was alive, and needs no tick between two readings.
+                self._next_tick = now + fleet.options.keepalive_seconds / 2
+            self._flow.sent(now, resends, len(readings) - resends)
             self._history.last_publish = now
             encode = fleet.encoder.encode
             packets = []
@@ -226,13 +231,12 @@ class RunningDevice:
             fleet.loop.call_soon(self)
 
     def _max_in_flight(self) -> int:
-        options = self._fleet.options
         # After sessions that ended right after a message, one message at a time, so that a poison message can be
         # identified. Messages without a timestamp collide on the platform when two arrive in one millisecond; one of
         # them is then never acknowledged.
-        if self._history.ends_after_message or (options.qos and not self._writer.has_time):
-            return 1
-        return options.max_in_flight
+        options = self._fleet.options
+        is_single = self._history.ends_after_message or (options.qos and not self._writer.has_time)
+        return 1 if is_single else options.max_in_flight
 
     def _expire_readings(self, now: float) -> None:
         """Queues readings to be sent again whose acknowledgement is overdue, and gives up those that are too old."""
@@ -246,7 +250,7 @@ class RunningDevice:
 
     def _end_if_over(self, now: float) -> None:
         options = self._fleet.options
-        if not self.is_draining and (self._schedule.exhausted or now >= self._close_at):
+        if self._drain_until is None and (self._schedule.exhausted or now >= self._close_at):
             self._drain_until = now + self._fleet.flow.timeout_seconds
         if self._drain_until is not None:
             if not self._outbox:
@@ -270,12 +274,10 @@ class RunningDevice:
         elif self.state is DeviceState.LOGIN:
             when = min(when, self._deadline)
         elif self.state is DeviceState.ONLINE:
-            when = min(when, self._next_tick)
             oldest = self._outbox.oldest_transmission
-            if oldest is not None and self._fleet.options.qos:
-                when = min(when, oldest + self._flow.timeout_seconds)
-            if not self._blocked and not self.is_draining:
-                when = min(when, self._schedule.due)
+            overdue = when if oldest is None or not self._fleet.options.qos else oldest + self._flow.timeout_seconds
+            due = when if self._blocked or self._drain_until is not None else self._schedule.due
+            when = min(when, self._next_tick, overdue, due)
         self._fleet.loop.call_at(self, max(when, now))
 
     # Events of the connection (ConnectionListener)
@@ -321,7 +323,8 @@ class RunningDevice:
         self._delivered += len(readings)
         self._last_delivery = self._fleet.loop.now
         self._fleet.delivered(readings, outcome)
-        if self._blocked or self.is_draining:
+        # A device that waits for room of the fleet is run when it is its turn.
+        if (self._blocked and not self.is_waiting) or (self.is_draining and not self._outbox):
             self._fleet.loop.call_soon(self)
 
     # Connection
@@ -355,8 +358,8 @@ class RunningDevice:
         self._blocked = False
         if self._schedule.start is None:
             self._schedule.start = now + self._phase
-            if options.duration_seconds is not None:
-                self._close_at = self._schedule.start + options.duration_seconds + LATE_SECONDS
+            seconds = math.inf if options.duration_seconds is None else options.duration_seconds
+            self._close_at = self._schedule.start + seconds + LATE_SECONDS
         elif now - self._offline_since > options.give_up_after_seconds:
             self._schedule.skip_before(now - options.give_up_after_seconds)
         self._fleet.accepted(self)

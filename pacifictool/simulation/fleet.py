@@ -20,7 +20,7 @@ from pacifictool.simulation.device import RunningDevice
 from pacifictool.simulation.device_fleet import DeviceState
 from pacifictool.simulation.disconnects import DisconnectCause, explain
 from pacifictool.simulation.fleet_progress import RunProgress, run_progress
-from pacifictool.simulation.flow_control import FlowControl
+from pacifictool.simulation.flow_control import FlowControl, WaitingLine
 from pacifictool.simulation.histogram import milliseconds
 from pacifictool.simulation.intervals import FleetObserver, FleetState
 from pacifictool.simulation.limits import ensure_descriptors, ensure_ports
@@ -37,10 +37,13 @@ STOP_TIMEOUT_SECONDS: Final = 1.5
 _START_ATTEMPTS: Final = 3
 """After this many refused connections without a success, the platform is not there."""
 _PROGRESS_SECONDS: Final = 0.25
+_PROGRESS_SHARE: Final = 0.02
+"""Share of the time that progress may take: it looks at every device, and is shown less often when they are many."""
 _NAMED_REFUSALS: Final = 5
 
 
-def _device_word(count: int) -> str:
+def device_word_of(count: int) -> str:
+    """What this many devices are called, unless a scenario says otherwise."""
     return "device" if count == 1 else "devices"
 
 
@@ -58,13 +61,14 @@ class Fleet:
         options: FleetOptions | None = None,
         reporter: Reporter = SILENT,
         on_reading: Callable[[Reading], None] | None = None,
-        device_word: Callable[[int], str] = _device_word,
+        device_word: Callable[[int], str] = device_word_of,
         observers: Sequence[FleetObserver] = (),
     ) -> None:
         """`device_word` gives what a person calls this many devices, as `Scenario.device_word` does; `observers` follow
         the run.
 
-        Raises UsageError when there are no devices, two have the same name, or an option is not possible for one.
+        Raises UsageError when there are no devices, two have the same name, or an option is not possible for one;
+        MqttError when the operating system does not allow as many connections.
         """
         self.options = options or FleetOptions()
         if not devices:
@@ -78,6 +82,8 @@ class Fleet:
                         f"{device.name!r} has a payload of its own, which --bare and --sequence do not change.",
                         hint="Its template can hold {number}, and need not hold {ts}.",
                     )
+        ensure_descriptors(len(devices))
+        ensure_ports(len(devices), self.options.source_addresses)
         self.endpoint = endpoint
         self._word = device_word
         self.counters = FleetCounters()
@@ -90,8 +96,6 @@ class Fleet:
         self._observers = list(observers)
         self._meter = LoadMeter()
         self._devices: list[RunningDevice] = []
-        self._waiting: dict[RunningDevice, None] = {}
-        """Devices with readings due, in the order in which they are run when there is room."""
         self._failed_starts = 0
         self._fatal: MqttError | None = None
         self._outage = OutageReporter(reporter, f"All {device_word(2)} are connected again.")
@@ -108,15 +112,15 @@ class Fleet:
         """
         if self.endpoint.tls:
             tls_context(self.endpoint)  # unusable files are found before anything is started
-        ensure_descriptors(len(self._plans))
-        ensure_ports(len(self._plans))
         self._started = time.monotonic()
         self.loop = EventLoop(self.counters.loop_lag)
+        self._line = WaitingLine(self.loop, self.flow, self.room)
         self._connector = Connector(
             self.endpoint,
             self._post_result,
             connect_timeout_seconds=self.options.connect_timeout_seconds,
             keepalive_seconds=self.options.keepalive_seconds,
+            source_addresses=self.options.source_addresses,
         )
         try:
             interval = 1 / self.options.spawn_rate if self.options.spawn_rate else 0.0
@@ -211,22 +215,21 @@ class Fleet:
                 for device in self._devices:
                     device.stop(now, STOP_TIMEOUT_SECONDS)
             self._observe(now)
-            if now >= next_show or stopping:
-                next_show = now + _PROGRESS_SECONDS
-                # A device that was run for it may have lost its connection.
-                self._run_waiting(max(self.room(), self.flow.resends_left))
+            if now >= next_show:
+                self._end_refused()
                 self._show(progress, now)
-                if self._has_ended():
-                    return
+                next_show = now + max(_PROGRESS_SECONDS, (time.monotonic() - now) / _PROGRESS_SHARE)
+            if self.counters.ended == len(self._devices):
+                self._show(progress, now)
+                return
 
-    def _has_ended(self) -> bool:
-        running = [device for device in self._devices if device.state is not DeviceState.ENDED]
-        if self.options.count is not None and all(device.is_refused for device in running):
-            # They may be accepted later, but no other device is left to wait for.
-            for device in running:
-                device.end("the platform refuses the device")
-            return True
-        return not running
+    def _end_refused(self) -> None:
+        """With a number of readings: ends devices that may be accepted later, when no other is left to wait for."""
+        if self.options.count is not None and len(self.counters.refused) >= len(self._devices) - self.counters.ended:
+            running = [device for device in self._devices if device.state is not DeviceState.ENDED]
+            if all(device.is_refused for device in running):
+                for device in running:
+                    device.end("the platform refuses the device")
 
     def _observe(self, now: float, *, everyone: bool = False) -> None:
         due = [observer for observer in self._observers if everyone or now >= observer.due_at]
@@ -253,20 +256,25 @@ class Fleet:
 
     def _show(self, progress: RunProgress, now: float) -> None:
         counters = self.counters
-        taking = sum(device.state is DeviceState.ONLINE and not device.is_draining for device in self._devices)
-        held_back = sum(device.is_held_back(now) for device in self._devices)
+        taking = held_back = withheld = away = 0
+        for device in self._devices:
+            withheld += device.withheld
+            if device.state is DeviceState.ONLINE:
+                taking += not device.is_draining
+                held_back += device.is_held_back(now)
+            # Without devices whose sessions end again and again: that has been reported, and would repeat every second.
+            elif device.is_away and device.plan.name not in counters.interrupted:
+                away += 1
         busy = self.loop.busy_seconds
         self._meter.update(now, busy, counters.delivered, held_back=held_back, taking=taking)
         progress.show(
-            completed=counters.delivered + counters.lost + sum(device.withheld for device in self._devices),
+            completed=counters.delivered + counters.lost + withheld,
             delivered=counters.delivered,
             online=counters.online,
             lost=counters.lost,
             refused=len(counters.refused),
         )
         progress.show_connected(counters.connected, total=len(self._plans))
-        # Without the devices whose sessions end again and again: that has been reported, and would repeat every second.
-        away = sum(device.is_away and device.plan.name not in counters.interrupted for device in self._devices)
         lost = f"{away} of {len(self._devices)} {self._word(len(self._devices))} lost {self.endpoint}; reconnecting."
         self._outage.update(lost if away else None, kind="devices away")
 
@@ -344,21 +352,13 @@ class Fleet:
 
     def wait_for_room(self, device: RunningDevice) -> None:
         """Runs `device` when there is room again."""
-        self._waiting[device] = None
-
-    def _run_waiting(self, count: int) -> None:
-        while self._waiting and count > 0:
-            device = next(iter(self._waiting))
-            del self._waiting[device]
-            self.loop.call_soon(device)
-            count -= 1
+        self._line.add(device)
 
     def delivered(self, readings: Sequence[Reading], outcome: Outcome) -> None:
         """These readings were delivered."""
         self.counters.deliver(readings, outcome, self.loop.now)
         self.flow.acknowledged(readings, self.loop.now)
-        if self._waiting:
-            self._run_waiting(len(readings))
+        self._line.freed(len(readings))
         if self._on_reading is not None:
             for reading in readings:
                 self._on_reading(reading)
@@ -366,7 +366,6 @@ class Fleet:
     def lost(self, reading: Reading, reason: str) -> None:
         """A reading was lost, for `reason`."""
         self.counters.lose(reading, reason)
-        if self._waiting:
-            self._run_waiting(1)
+        self._line.freed(1)
         if self._on_reading is not None:
             self._on_reading(reading)

@@ -9,9 +9,11 @@ way at a time; a device to which nothing is acknowledged tries one reading at a 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
+from pacifictool.simulation.loop import EventLoop, LoopTask
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Reading
 from pacifictool.tools.rates import RateMeter
@@ -23,6 +25,7 @@ _FIRST_SHARE: Final = 4
 _RESENT_SHARE: Final = 10
 """At most a tenth of the readings in flight may be repetitions."""
 _MAX_DOUBLINGS: Final = 3
+_REGULARLY_SECONDS: Final = 0.25
 
 
 class FlowControl:
@@ -71,7 +74,7 @@ class FlowControl:
         if not first.resent and now - first.first_sent > self._longest:
             self._longest = now - first.first_sent
             self._set_timeout()
-        if self._resends < self._most_resends:
+        if self._resends < self._most_resends:  # else nothing was sent again for a while
             self._resends = min(self._most_resends, self._resends + sum(reading.resent > 0 for reading in readings))
 
     @property
@@ -132,9 +135,60 @@ class DeviceFlowControl:
         resends = int(self._last_resend < self._since)
         return resends, resends + int(self._last_new < self._since)
 
-    def sent(self, now: float, *, resends: int, new: int) -> None:
-        """Readings were sent."""
+    def sent(self, now: float, resends: int, new: int) -> None:
+        """Readings were sent: `resends` again, `new` for the first time."""
         if resends:
             self._last_resend = now
         if new:
             self._last_new = now
+
+
+class WaitingTask(LoopTask, Protocol):
+    """A device that can wait for room."""
+
+    is_waiting: bool
+    """Maintained by the line."""
+
+
+class WaitingLine:
+    """Devices with readings due that wait until the fleet may send more: they are run in the order in which they came.
+
+    Each takes what it has due, so that the readings of a device travel together: none is run for nothing.
+    """
+
+    def __init__(self, loop: EventLoop, flow: FlowControl, room: Callable[[], int]) -> None:
+        """`room` returns how many further readings may be in flight; 0 or less: none."""
+        self.wake_at = math.inf
+        self._loop = loop
+        self._flow = flow
+        self._room = room
+        self._devices: deque[WaitingTask] = deque()
+        self._freed = 0
+
+    def add(self, device: WaitingTask) -> None:
+        """Runs `device` after those that already wait."""
+        if not device.is_waiting:
+            device.is_waiting = True
+            self._devices.append(device)
+            self._loop.call_at(self, self._loop.now + _REGULARLY_SECONDS)
+
+    def freed(self, count: int) -> None:
+        """`count` readings have an outcome."""
+        if self._devices:
+            self._freed += count
+            self._loop.call_soon(self)
+
+    def run(self, now: float) -> None:
+        """Runs devices. Called by the event loop after outcomes, and regularly: a device that was run for them may have
+        lost its connection, or wait for a repetition."""
+        is_regular = self.wake_at == math.inf
+        count = max(self._room(), self._flow.resends_left) if is_regular else self._freed
+        self._freed = 0
+        for _ in range(min(count, len(self._devices))):
+            if not is_regular and self._room() <= 0:
+                break
+            device = self._devices.popleft()
+            device.is_waiting = False
+            device.run(now)
+        if self._devices:
+            self._loop.call_at(self, now + _REGULARLY_SECONDS)

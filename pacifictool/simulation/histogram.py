@@ -45,7 +45,8 @@ class DurationHistogram:
                 index = _LAST
         self._counts[index] += times
         self.count += times
-        self.longest = max(self.longest, seconds)
+        if seconds > self.longest:  # noqa: PLR1730 - as above
+            self.longest = seconds
 
     def percentile(self, percent: float) -> float | None:
         """The duration in seconds that `percent` of the recorded ones do not exceed; None without any."""

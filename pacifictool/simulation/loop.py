@@ -18,6 +18,9 @@ from pacifictool.simulation.histogram import DurationHistogram
 
 _LONGEST_WAIT_SECONDS: Final = 0.1
 """The longest sleep of the loop: the delay with which a stop is noticed."""
+_ROUND: Final = 256
+"""Events and timers that a round handles before it writes: so that the platform works on what they sent while the next
+ones are handled, and the objects of a device are still in the processor's caches when its packets are written."""
 
 
 class LoopTask(Protocol):
@@ -44,6 +47,7 @@ class EventLoop:
         self._ready: dict[LoopTask, None] = {}
         self._unwritten: dict[DeviceConnection, None] = {}
         self._calls: deque[Callable[[], None]] = deque()
+        self._events: deque[tuple[selectors.SelectorKey, int]] = deque()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.settimeout(0)
         self._wake_writer.settimeout(0)
@@ -91,18 +95,22 @@ class EventLoop:
             self._wake_writer.send(b"!")
 
     def run_once(self) -> None:
-        """Waits up to a tenth of a second for an event, and handles all events and timers that are due."""
-        timeout = self._select_timeout()
-        self.busy_seconds += time.monotonic() - self._worked_since
-        events_by_key = self._selector.select(timeout)
-        self.now = self._worked_since = time.monotonic()
+        """Waits up to a tenth of a second for an event, and handles events and timers that are due: some, when they are
+        many, and the others in the next rounds."""
+        if not self._events:
+            timeout = self._select_timeout()
+            self.busy_seconds += time.monotonic() - self._worked_since
+            self._events.extend(self._selector.select(timeout))
+            self._worked_since = time.monotonic()
+        self.now = time.monotonic()
         self.clock_offset = time.time() - self.now
-        for key, events in events_by_key:
+        for _ in range(min(len(self._events), _ROUND)):
+            key, events = self._events.popleft()
             connection = key.data
             if connection is None:
                 self._drain_wake_ups()
                 continue
-            if events & selectors.EVENT_WRITE:
+            if events & selectors.EVENT_WRITE and connection.watched:
                 self._unwritten[connection] = None
             if events & selectors.EVENT_READ and connection.watched:
                 connection.read(self.now)
@@ -137,7 +145,9 @@ class EventLoop:
             task.run(self.now)
         if self._timers and self._timers[0][0] <= self.now:
             self._lag.record(self.now - self._timers[0][0])
-        while self._timers and self._timers[0][0] <= self.now:
+        for _ in range(_ROUND):
+            if not self._timers or self._timers[0][0] > self.now:
+                break
             when, _, task = heapq.heappop(self._timers)
             if task.wake_at == when:  # else an earlier call has replaced this timer
                 task.wake_at = math.inf

@@ -50,6 +50,9 @@ class FleetOptions:
     """A connection that has gone silent is detected after at most twice this time."""
     refused_retry_seconds: float = 30.0
     """How long a device whose token was refused waits before it tries again."""
+    source_addresses: tuple[str, ...] = ()
+    """Local IP addresses that connections are opened from in turn; empty: the system's choice. Each has ports of its
+    own."""
 
     def readings_at(self, rate: float) -> int | None:
         """How many readings a device takes at `rate` readings per second; None: no limit."""

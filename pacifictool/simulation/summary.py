@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pacifictool.simulation.bottleneck import Bottleneck
 from pacifictool.simulation.disturbances import Injection
@@ -15,6 +15,10 @@ from pacifictool.simulation.reading import Outcome, Reading
 
 LISTED_LOSSES: Final = 100
 """Lost readings that the summary lists; a callback gets all of them."""
+_ADDED: Final = (
+    "devices", "connected", "online", "generated", "sent", "acknowledged", "resent", "lost", "unconfirmed", "missed",
+    "withheld", "target_rate", "achieved_rate", "reconnects",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,34 @@ class FleetSummary:
             self.stopped_by == "end"
             and not (self.lost or self.unconfirmed or self.missed or self.refused)
             and self.connected == self.devices
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The summary of a fleet from those of its parts, which ran at the same time with the same options: what can be
+        added is added, of the other figures it has the worst."""
+
+        def of_all(name: str) -> Iterator[Any]:
+            return (getattr(part, name) for part in parts)
+
+        merged: dict[str, Any] = {name: sum(of_all(name)) for name in _ADDED}
+        for name in ("lag", "acknowledgement"):
+            merged[name] = DurationHistogram()
+            for histogram in of_all(name):
+                merged[name].merge(histogram)
+        for name in ("refused", "interrupted"):
+            merged[name] = {device: reason for reasons in of_all(name) for device, reason in reasons.items()}
+        for name in ("losses", "injections"):
+            merged[name] = tuple(chain.from_iterable(of_all(name)))
+        for name in ("busy", "seconds"):
+            merged[name] = max(of_all(name))
+        return replace(
+            parts[0],
+            **merged | {"losses": merged["losses"][:LISTED_LOSSES]},
+            held_back=sum(part.held_back * part.devices for part in parts) / merged["devices"],
+            loop_lag_p99_ms=max(filter(None, of_all("loop_lag_p99_ms")), default=None),
+            bottleneck=next(filter(None, of_all("bottleneck")), None),
+            stopped_by="stop" if "stop" in of_all("stopped_by") else "end",
         )
 
     @property
@@ -151,6 +183,7 @@ class FleetCounters:
 
     connected: int = 0
     online: int = 0
+    ended: int = 0
     generated: int = 0
     delivered: int = 0
     resent: int = 0
@@ -169,6 +202,9 @@ class FleetCounters:
         for reading in readings:
             reading.outcome = outcome
         if outcome is Outcome.ACKNOWLEDGED:
+            if len(readings) == 1:  # nearly always, when each of many devices sends little
+                self.confirmation.record(now - readings[0].first_sent)
+                return
             # Readings that were sent together are mostly acknowledged together.
             for first_sent, group in groupby(readings, key=_FIRST_SENT):
                 self.confirmation.record(now - first_sent, sum(1 for _ in group))

@@ -487,9 +487,17 @@ def test_an_exception_of_the_callback_ends_the_run_and_closes_everything(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fleet-connector")]
 
 
-def test_a_connection_that_went_silent_is_detected_and_replaced(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:
+@pytest.mark.parametrize("acknowledged", [0, 5], ids=["from the start", "after readings that were acknowledged"])
+def test_a_connection_that_went_silent_is_detected_and_replaced(
+    peer: ScriptedPeer, endpoint: MqttEndpoint, acknowledged: int
+) -> None:
     peer.responds_to_pings = False
-    peer.on_publish = lambda message: Reaction.IGNORE if message.connection == 1 else Reaction.ACKNOWLEDGE
+
+    def fall_silent(message: Received) -> Reaction:
+        is_silent = message.connection == 1 and len(peer.received) > acknowledged
+        return Reaction.IGNORE if is_silent else Reaction.ACKNOWLEDGE
+
+    peer.on_publish = fall_silent
     summary = Fleet(endpoint, devices(rate=10), FleetOptions(count=40, keepalive_seconds=1)).run()
     assert summary.acknowledged == 40
     assert summary.reconnects == 1

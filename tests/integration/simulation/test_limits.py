@@ -30,4 +30,5 @@ def test_a_hard_limit_of_open_files_is_reported_with_the_command_that_raises_it(
     said = in_a_process(256, 512, 1000)
     assert said.startswith("1000 connections need 1064 open files; the system allows this process 512.")
     assert "ulimit -Hn 1064" in said
+    assert "--processes 3" in said
     assert said.endswith("(256, 512)\n")

@@ -99,7 +99,7 @@ def test_a_fleet_that_keeps_up_has_no_limit(peer: ScriptedPeer, endpoint: MqttEn
     assert summary.complete
     document = summary.as_document()
     assert document["acknowledgement_ms"]["histogram"]["count"] == 60
-    assert document["rates"]["acknowledged"] <= 30
+    assert document["rates"]["acknowledged"] <= 60 / 1.9  # 20 readings of a device are due within 1.9 s
 
 
 def test_the_limit_of_a_platform_is_found(peer: ScriptedPeer, endpoint: MqttEndpoint) -> None:

@@ -44,7 +44,7 @@ def test_the_sentence_has_the_evidence() -> None:
     assert limit is not None
     assert limit.sentence == (
         "This machine is the limit: the simulator was busy 97% of the time and up to 1.5 s late itself (p99), with 300 of"
-        " 500 readings/s; simulate fewer devices on it, or use several machines (--shard)."
+        " 500 readings/s; simulate fewer devices on it, or use more of its cores (--processes) or several machines (--shard)."
     )
 
 

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from pacifictool.simulation.flow_control import DeviceFlowControl, FlowControl
+from pacifictool.simulation.flow_control import DeviceFlowControl, FlowControl, WaitingLine
+from pacifictool.simulation.loop import EventLoop
 from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.reading import Reading
 
@@ -95,3 +96,47 @@ def test_a_device_without_acknowledgements_tries_one_of_each_kind_less_and_less_
     assert flow.recover()
     assert (flow.timeout_seconds, flow.room(100, 50), flow.recover()) == (10, (50, 50), False)
     assert math.isfinite(flow.timeout_seconds)
+
+
+class Device:
+    """Takes up to `due` readings of the room that there is."""
+
+    def __init__(self, room: list[int], due: int) -> None:
+        self.wake_at = math.inf
+        self.is_waiting = False
+        self.due = due
+        self.runs = 0
+        self._room = room
+
+    def run(self, now: float) -> None:
+        self.runs += 1
+        taken = min(self.due, max(0, self._room[0]))
+        self.due -= taken
+        self._room[0] -= taken
+
+
+def test_waiting_devices_take_the_room_in_order_and_none_is_run_without_room() -> None:
+    room = [0]
+    loop = EventLoop()
+    line = WaitingLine(loop, FlowControl(FleetOptions()), lambda: room[0])
+    devices = [Device(room, due) for due in (3, 2, 2)]
+    for device in [*devices, devices[0]]:
+        line.add(device)
+    room[0] = 4
+    line.freed(4)
+    line.run(loop.now)
+    assert [(device.due, device.runs) for device in devices] == [(0, 1), (1, 1), (2, 0)]
+    assert [device.is_waiting for device in devices] == [False, False, True]
+    loop.close()
+
+
+def test_waiting_devices_are_run_now_and_then_without_any_outcome() -> None:
+    room = [5]
+    loop = EventLoop()
+    line = WaitingLine(loop, FlowControl(FleetOptions()), lambda: room[0])
+    device = Device(room, 2)
+    line.add(device)
+    while not device.runs:
+        loop.run_once()
+    assert device.due == 0
+    loop.close()
