@@ -6,8 +6,9 @@ values. Every value is therefore rounded to 1e-9 once and summed as an integer: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, Literal
 
 from pacifictool.scenario import Analytics
@@ -40,6 +41,13 @@ class WindowResult:
     """Number of records behind the results. It only grows, so it tells versions of one window apart."""
     values: Mapping[str, float | int]
     """By key of the result. A result that the window's records do not define, such as a mean of nothing, is absent."""
+
+
+ResultPlace = tuple[str, tuple[str, ...], str, str, int]
+"""What tells results apart: analytics, group, kind and name of the entity, end of the window."""
+result_place: Final[Callable[[WindowResult], ResultPlace]] = attrgetter(
+    "analytics", "group", "entity_kind", "entity", "window_end_ms"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,7 @@ class WindowState:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> WindowState:
-        analytics, group, window_end_ms, count, state, delivered, *outcome = row
-        return cls(analytics, group, window_end_ms, count, state, delivered, KeptOutcome.from_row(outcome))
+        return cls(*row[:6], None if row[6] is None else KeptOutcome.from_row(row[6:]))
 
     @property
     def version(self) -> int:
