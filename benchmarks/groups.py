@@ -17,15 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
-from benchmarks.expected import Exact, Means, differences
+from benchmarks.expected import Means, differences
 from benchmarks.rivals import Usage
 from benchmarks.running import emit, machine
 from benchmarks.stages import broker
@@ -34,7 +34,7 @@ from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.scenario import tutorial_scenario
 from pacifictool.settings import KafkaEndpoint
 
-_SAMPLE_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.25
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,15 +56,15 @@ def main() -> int:
         topic = tutorial_scenario().forwarding.topic
         exact = fill(endpoint, topic, workload)
         document = {"machine": machine(), "records": workload.records, "groups": options.groups, "means": len(exact)}
-        runs = [lambda: measure_job(endpoint, topic, Path(name), options.passes, options.profile)]
+        measured, found = measure_job(endpoint, topic, Path(name), options.passes, options.profile)
+        document |= measured
         if not options.no_command:
-            runs.append(lambda: measure_command(endpoint, topic, Path(name)))
-        wrong: list[str] = []
-        for run in runs:
-            measured, found = run()
+            measured, more = measure_command(endpoint, topic, Path(name))
             document |= measured
-            for means in found:
-                wrong += differences(exact, means, closing_zone=CLOSING_ZONE, tolerance=0.0)
+            found = [*found, *more]
+        wrong: list[str] = []
+        for means in found:
+            wrong += differences(exact, means, closing_zone=CLOSING_ZONE, tolerance=0.0)
         _add_rates(document, total_records(workload))
     document |= {"ok": not wrong, "wrong_means": len(wrong), "first_wrong": wrong[:3]}
     emit(document, options.json)
@@ -88,9 +88,7 @@ def measure_job(
     """Figures of the first pass ("cold") and of the last one ("warm"), and the means of each pass."""
     task, result = folder / "task", folder / "result"
     task.write_bytes(
-        pickle.dumps(
-            {"endpoint": endpoint, "topic": topic, "folder": folder, "passes": passes, "profile": profile}
-        )
+        pickle.dumps({"endpoint": endpoint, "topic": topic, "folder": folder, "passes": passes, "profile": profile})
     )
     command = [sys.executable, "-m", "benchmarks.groups", "--job", str(task)]
     with subprocess.Popen(command) as process, Usage(process.pid) as usage:
@@ -183,7 +181,7 @@ def _profiled(folder: Path | None) -> Iterator[None]:
         finally:
             profile.dump_stats(folder / f"{thread.name}.prof")
 
-    threading.Thread.run = profiled  # type: ignore[method-assign]
+    threading.Thread.run = profiled  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -194,12 +192,13 @@ class ThreadSeconds:
     """Processor seconds of this process and its JVM while it is entered, by thread. Linux only."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._known: dict[tuple[int, str], tuple[str, float]] = {}
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="measuring", daemon=True)
 
-    def __enter__(self) -> ThreadSeconds:
+    def __enter__(self) -> Self:
+        self._family = self._processes()  # Spark's JVM runs already
         self._before = self._whole()
         self._sample()
         self._first = dict(self._known)
@@ -220,13 +219,15 @@ class ThreadSeconds:
 
     def document(self) -> dict[str, float]:
         """Those that took a twentieth of a second or more, the longest first."""
-        return {name: round(seconds, 2) for name, seconds in self._seconds.most_common() if seconds >= 0.05}
+        longest = sorted(self._seconds.items(), key=lambda item: -item[1])
+        return {name: round(seconds, 2) for name, seconds in longest if seconds >= 0.05}
 
-    def _processes(self) -> list[psutil.Process]:
+    @staticmethod
+    def _processes() -> list[psutil.Process]:
         return [psutil.Process(), *psutil.Process().children(recursive=True)]
 
     def _whole(self) -> float:
-        return sum(times.user + times.system for times in (each.cpu_times() for each in self._processes()))
+        return sum(times.user + times.system for times in (each.cpu_times() for each in self._family))
 
     def _run(self) -> None:
         while not self._halt.wait(_SAMPLE_SECONDS):
@@ -234,7 +235,7 @@ class ThreadSeconds:
 
     def _sample(self) -> None:
         own = {str(each.native_id): each.name for each in threading.enumerate()}
-        for process in self._processes():
+        for process in self._family:
             for task in Path(f"/proc/{process.pid}/task").iterdir():
                 try:
                     stat = (task / "stat").read_text()
@@ -290,8 +291,8 @@ def _read_means(endpoint: KafkaEndpoint, topic: str) -> Means:
         for message in consumer.consume(10_000, 10.0):
             if message.error():
                 raise SystemExit(str(message.error()))
-            record = json.loads(message.value())
-            means[message.key().decode(), record["ts"]] = (record["count"], record["windSpeed"])
+            record = json.loads(message.value() or b"")
+            means[(message.key() or b"").decode(), record["ts"]] = (record["count"], record["windSpeed"])
             left -= 1
     consumer.close()
     return means

@@ -74,7 +74,8 @@ class WindowState:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> WindowState:
-        return cls(*row[:6], None if row[6] is None else KeptOutcome.from_row(row[6:]))
+        outcome = None if row[6] is None else KeptOutcome.from_row(row[6:])
+        return cls(row[0], row[1], row[2], row[3], row[4], row[5], outcome)
 
     @property
     def version(self) -> int:

@@ -10,6 +10,8 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from pacifictool.analytics.state.alarm_store import AlarmStore
@@ -114,18 +116,16 @@ class StateStore(OutcomeStore, AlarmStore, InvalidStore):
     def _add_partials(self, partials: Sequence[PartialAggregate]) -> None:
         rules = self._rules
         # 0: neither has its function been called, nor have alarms been derived from it.
-        evaluated: dict[str, int | None] = dict.fromkeys((each.name for each in rules.functions), 0)
-        alarmed: dict[str, int | None] = {each.name: 0 for each in rules.analytics if rules.may_raise(each)}
-        self._db.executemany(
-            "INSERT INTO windows (analytics, window_end, group_key, count, state, evaluated, alarmed) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
-            "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
-            [
-                (part.analytics, part.window_end_ms, part.group, part.count, part.state,
-                 evaluated.get(part.analytics), alarmed.get(part.analytics))
-                for part in partials
-            ],
-        )  # fmt: skip
+        evaluated = dict.fromkeys((each.name for each in rules.functions), "0")
+        alarmed = {each.name: "0" for each in rules.analytics if rules.may_raise(each)}
+        for analytics, some in groupby(partials, key=attrgetter("analytics")):
+            self._db.executemany(
+                "INSERT INTO windows (analytics, group_key, window_end, count, state, evaluated, alarmed) "
+                f"VALUES (?, ?, ?, ?, ?, {evaluated.get(analytics, 'NULL')}, {alarmed.get(analytics, 'NULL')}) "
+                "ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
+                "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
+                map(attrgetter("analytics", "group", "window_end_ms", "count", "state"), some),
+            )
 
     def _note_batch(self, number: int, batch: BatchOutcome) -> None:
         ranges = json.dumps({str(each.partition): [each.start, each.end] for each in batch.ranges})

@@ -6,7 +6,7 @@ import java.io.IOException;
 import java.util.Arrays;
 
 /** The partial results of one group and slide of one analytics; equal to others of the same, and found by them. */
-public final class GroupAggregate {
+public final class GroupAggregate implements Comparable<GroupAggregate> {
     private final int analytics;
     private final AnalyticsSpec spec;
     private long slideEnd;
@@ -123,17 +123,54 @@ public final class GroupAggregate {
         return kind == AnalyticsSpec.FIRST ? order < 0 : order > 0;
     }
 
+    int analytics() {
+        return analytics;
+    }
+
     void write(DataOutputStream out) throws IOException {
         out.writeInt(analytics);
         out.writeLong(slideEnd);
         out.writeShort(end - start);
         out.write(name, start, end - start);
         out.writeLong(count);
+        writeState(out);
+    }
+
+    /** Writes groups of one analytics: their number, then a column after the other, texts and states behind sizes. */
+    static void writeColumns(DataOutputStream out, GroupAggregate[] groups) throws IOException {
+        out.writeInt(groups.length);
+        for (int i = 0; i < groups.length; i++) {
+            out.writeLong(groups[i].slideEnd);
+        }
+        for (int i = 0; i < groups.length; i++) {
+            out.writeLong(groups[i].count);
+        }
+        for (int i = 0; i < groups.length; i++) {
+            out.writeInt(groups[i].stateSize());
+        }
+        int size = 0;
+        for (int i = 0; i < groups.length; i++) {
+            size += groups[i].end - groups[i].start + 1;
+        }
+        out.writeInt(size);
+        for (int i = 0; i < groups.length; i++) {
+            out.write(groups[i].name, groups[i].start, groups[i].end - groups[i].start);
+            out.writeByte(0); // no name holds it
+        }
+        for (int i = 0; i < groups.length; i++) {
+            groups[i].writeState(out);
+        }
+    }
+
+    private int stateSize() {
         int size = 8 * numbers.length;
         for (int i = 0; i < values.length; i++) {
             size += values[i].writtenSize();
         }
-        out.writeInt(size);
+        return size;
+    }
+
+    private void writeState(DataOutputStream out) throws IOException {
         for (int i = 0; i < numbers.length; i++) {
             out.writeLong(numbers[i]);
         }
@@ -145,7 +182,6 @@ public final class GroupAggregate {
     /** Adds the counts and parts of another one, from behind its name on. */
     void merge(DataInputStream in) throws IOException {
         count += in.readLong();
-        in.readInt();
         long[] other = new long[numbers.length];
         for (int i = 0; i < other.length; i++) {
             other[i] = in.readLong();
@@ -169,6 +205,16 @@ public final class GroupAggregate {
         for (int i = 0; i < values.length; i++) {
             values[i].merge(in);
         }
+    }
+
+    /** By analytics, slide and name, as SQLite orders them. */
+    public int compareTo(Object object) {
+        GroupAggregate other = (GroupAggregate) object;
+        int order = analytics - other.analytics;
+        if (order == 0) {
+            order = Long.compare(slideEnd, other.slideEnd);
+        }
+        return order != 0 ? order : Arrays.compareUnsigned(name, start, end, other.name, other.start, other.end);
     }
 
     public int hashCode() {
