@@ -3,6 +3,7 @@ package pacifictool.analytics.engine;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -117,10 +118,13 @@ public final class PartialAggregates {
     /** Adds what another one has written. */
     void merge(DataInputStream in) throws IOException {
         int count = in.readInt();
+        byte[] head = new byte[GroupAggregate.HEAD_BYTES];
         for (int i = 0; i < count; i++) {
-            int analytics = in.readInt();
-            long slideEnd = in.readLong();
-            byte[] name = new byte[in.readUnsignedShort()];
+            in.readFully(head);
+            ByteBuffer row = ByteBuffer.wrap(head);
+            int analytics = row.getInt();
+            long slideEnd = row.getLong();
+            byte[] name = new byte[row.getShort() & 0xffff];
             in.readFully(name);
             group(analytics, slideEnd, name, 0, name.length).merge(in);
         }
