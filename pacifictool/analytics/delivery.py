@@ -50,7 +50,7 @@ class Delivery:
         """`give_up_after`: seconds without a single success after which DeliveryAbandoned is raised; None: never."""
         self._store = store
         self._sink = sink
-        self._analytics = {each.name: (each, StateLayout(each)) for each in analytics}
+        self._analytics = {each.name: (each, StateLayout(each), each.window_ms) for each in analytics}
         self._reporter = reporter
         self._retries = Retries("results", reporter=reporter, give_up_after=give_up_after, jitter=jitter)
         self.posted = 0
@@ -180,22 +180,22 @@ class Delivery:
 
     def _results(self, window: WindowState) -> list[WindowResult]:
         """One result for each entity that has one."""
-        analytics, layout = self._analytics[window.analytics]
+        analytics, layout, window_ms = self._analytics[window.analytics]
         group = split_group(analytics, window.group)
         kind, entity = analytics.entity_kind, analytics.entity_name(group)
-        values: Mapping[tuple[EntityKind, str], Mapping[str, float]]
+        results: list[tuple[EntityKind, str, Mapping[str, float]]]
         if analytics.function is None:
-            values = {(kind, entity): layout.results(window.count, window.state)}
+            results = [(kind, entity, layout.results(window.count, window.state))]
         else:
-            values = outcome_values((kind, entity), window.outcome)
+            results = [(*own, values) for own, values in outcome_values((kind, entity), window.outcome).items()]
         end_ms = window.window_end_ms
-        start_ms = end_ms - analytics.window_ms
+        start_ms = end_ms - window_ms
         ts_ms = start_ms if analytics.ts == "start" else end_ms
         name, count = window.analytics, window.version
         return [
-            WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, count, found)
-            for (kind, entity), found in values.items()
-            if found
+            WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, count, values)
+            for kind, entity, values in results
+            if values
         ]
 
     def _note(self, callback: StoreCallback) -> None:

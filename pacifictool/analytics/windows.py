@@ -22,7 +22,11 @@ PREFERRED_TRIGGER_MS: Final = 2000
 _SEPARATOR: Final = "\x1f"
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes these objects. They are not frozen, because making a frozen one takes four times as long, 3.5 us, and
+# there is one of each for every mean.
+
+
+@dataclass(slots=True)
 class WindowResult:
     """The results of one group over [window_start_ms, window_end_ms), in milliseconds since the epoch."""
 
@@ -50,7 +54,7 @@ result_place: Final[Callable[[WindowResult], ResultPlace]] = attrgetter(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PartialAggregate:
     """What one batch adds to one window of one group."""
 

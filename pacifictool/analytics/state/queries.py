@@ -56,9 +56,9 @@ WindowPlace = tuple[str, int, int]
 """A window of an analytics in a partition: the analytics, the window's end in milliseconds, and the partition."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WindowState:
-    """One window of one group as it stands in the store."""
+    """One window of one group as it stands in the store. Not frozen for the same reason as WindowResult."""
 
     analytics: str
     group: str
