@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e docs pictures notebooks package release-check clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e bench-groups docs pictures notebooks package release-check clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ crash-simulation: install ## CASES=300 power cuts of a recorded run, every windo
 
 bench-sinks: install ## 10,000 zones in one window, by each sink
 	$(BIN)/python benchmarks/sinks.py
+
+bench-groups: install ## 10,000 groups: rates, processor seconds by thread, every mean checked (5 minutes)
+	$(BIN)/python -m benchmarks.groups
 
 bench-sandbox: install ## How many readings a second the sandbox takes, both generations
 	$(BIN)/python benchmarks/sandbox.py

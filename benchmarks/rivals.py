@@ -102,7 +102,7 @@ def run(
         ):
             watchdog = threading.Timer(_LONGEST_SECONDS, process.kill)
             watchdog.start()
-            with _Usage(process.pid) as usage:
+            with Usage(process.pid) as usage:
                 try:
                     events = _events(process, usage, launched)
                 finally:
@@ -127,7 +127,7 @@ def run(
         )
 
 
-def _events(process: subprocess.Popen[str], usage: _Usage, launched: float) -> list[dict[str, Any]]:
+def _events(process: subprocess.Popen[str], usage: Usage, launched: float) -> list[dict[str, Any]]:
     assert process.stdout is not None
     events = []
     for line in process.stdout:
@@ -137,7 +137,7 @@ def _events(process: subprocess.Popen[str], usage: _Usage, launched: float) -> l
     return events
 
 
-class _Usage:
+class Usage:
     """Samples a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pacifictool.analytics.sinks.base import DeliveryCallback
 from pacifictool.analytics.state.queries import WindowState
 from pacifictool.analytics.state.store import StateStore
-from pacifictool.analytics.windows import WindowResult, join_group
+from pacifictool.analytics.windows import ResultPlace, WindowResult, join_group, result_place
 
 Series = tuple[str, str]
 """As WindowState.series."""
 EntityOfSeries = tuple[Series, str, str]
 """A series, and kind and name of an entity that it has results for."""
-_Piece = tuple[EntityOfSeries, int]
-"""With the end of a window: what is one result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,16 @@ class DueWindow:
 
     window: WindowState
     results: Sequence[WindowResult]
+
+
+@dataclass(slots=True)
+class _OpenWindow:
+    """A window that is not done."""
+
+    due: DueWindow
+    missing: int
+    """Results without which it is not done."""
+    refusal: str | None = None
 
 
 class StoreCallback(DeliveryCallback):
@@ -39,43 +47,39 @@ class StoreCallback(DeliveryCallback):
         """Windows without results are done at once: their records define none, as one reading defines no rate."""
         self._store = store
         self._lock = threading.Lock()
-        self._open: dict[tuple[Series, int], DueWindow] = {}
-        self._missing: dict[tuple[Series, int], set[_Piece]] = {}
-        self._needed_by: dict[_Piece, list[tuple[Series, int]]] = defaultdict(list)
-        self._refused: dict[tuple[Series, int], str] = {}
+        self._waiting: dict[ResultPlace, list[_OpenWindow]] = defaultdict(list)
+        """By result: what is not done without it."""
+        self._open = 0
         self.accepted_results: list[WindowResult] = []
         """Those of the windows that are delivered."""
         self.delivered = 0
         """Number of windows."""
         self.refusals: dict[str, str] = {}
         """Reason by entity."""
-        behind: dict[EntityOfSeries, list[int]] = defaultdict(list)
-        for result in again:
-            behind[entity_of_series(result)].append(result.window_end_ms)
+        behind: dict[tuple[object, ...], list[ResultPlace]] = defaultdict(list)
+        for place in map(result_place, again):
+            behind[place[:-1]].append(place)
         empty = []
         for each in due:
-            if each.results:
-                self._expect(each, behind)
-            else:
+            if not each.results:
                 empty.append(each.window)
+                continue
+            places = [result_place(result) for result in each.results]
+            if behind:
+                newer = (later for place in places for later in behind.get(place[:-1], ()) if later[-1] > place[-1])
+                places = list({*places, *newer})
+            window = _OpenWindow(each, len(places))
+            self._open += 1
+            for place in places:
+                self._waiting[place].append(window)
         if empty:
             store.mark_delivered(empty, posted=False)
-
-    def _expect(self, due: DueWindow, behind: Mapping[EntityOfSeries, Collection[int]]) -> None:
-        key = (due.window.series, due.window.window_end_ms)
-        self._open[key] = due
-        owners = {entity_of_series(result) for result in due.results}
-        pieces = {(owner, due.window.window_end_ms) for owner in owners}
-        pieces |= {(owner, end) for owner in owners for end in behind.get(owner, ()) if end > due.window.window_end_ms}
-        self._missing[key] = pieces
-        for piece in pieces:
-            self._needed_by[piece].append(key)
 
     @property
     def open(self) -> int:
         """Windows that are not done."""
         with self._lock:
-            return len(self._open)
+            return self._open
 
     def accepted(self, results: Iterable[WindowResult]) -> None:
         with self._lock:
@@ -85,27 +89,26 @@ class StoreCallback(DeliveryCallback):
         with self._lock:
             known = list(results)
             for result in known:
-                key = ((result.analytics, join_group(result.group)), result.window_end_ms)
-                if key in self._open:
-                    several = len(self._open[key].results) > 1
-                    self._refused.setdefault(key, f"{result.entity}: {reason}" if several else reason)
-                    self.refusals[result.entity] = reason
+                for each in self._waiting.get(result_place(result), ()):
+                    if each.due.window.window_end_ms == result.window_end_ms:  # else it is the newest one behind it
+                        several = len(each.due.results) > 1
+                        each.refusal = each.refusal or (f"{result.entity}: {reason}" if several else reason)
+                        self.refusals[result.entity] = reason
             self._finish(known)
 
     def _finish(self, results: Iterable[WindowResult]) -> None:
         delivered: list[DueWindow] = []
         refused: dict[str, list[WindowState]] = defaultdict(list)
         for result in results:
-            piece = (entity_of_series(result), result.window_end_ms)
-            for key in self._needed_by.pop(piece, ()):
-                self._missing[key].discard(piece)
-                if self._missing[key]:
+            for each in self._waiting.pop(result_place(result), ()):
+                each.missing -= 1
+                if each.missing:
                     continue
-                done = self._open.pop(key)
-                if key in self._refused:
-                    refused[self._refused[key]].append(done.window)
+                self._open -= 1
+                if each.refusal is not None:
+                    refused[each.refusal].append(each.due.window)
                 else:
-                    delivered.append(done)
+                    delivered.append(each.due)
         if delivered:
             self._store.mark_delivered([each.window for each in delivered])
         for reason, windows in refused.items():

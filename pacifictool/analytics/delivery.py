@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 from pacifictool.analytics.delivered import DueWindow, EntityOfSeries, Series, StoreCallback, entity_of_series
 from pacifictool.analytics.engine.aggregates import StateLayout
@@ -48,7 +50,7 @@ class Delivery:
         """`give_up_after`: seconds without a single success after which DeliveryAbandoned is raised; None: never."""
         self._store = store
         self._sink = sink
-        self._analytics = {each.name: (each, StateLayout(each)) for each in analytics}
+        self._analytics = {each.name: (each, StateLayout(each), each.window_ms) for each in analytics}
         self._reporter = reporter
         self._retries = Retries("results", reporter=reporter, give_up_after=give_up_after, jitter=jitter)
         self.posted = 0
@@ -99,7 +101,7 @@ class Delivery:
             again = self._newest_behind(due)
             callback = StoreCallback(self._store, due, again)
             results = [*(result for each in due for result in each.results), *again]
-            failure = self._attempt(sorted(results, key=lambda result: result.window_end_ms), callback)
+            failure = self._attempt(sorted(results, key=attrgetter("window_end_ms")), callback)
             accepted += callback.delivered
             done += len(due) - callback.open
             self._note(callback)
@@ -132,6 +134,15 @@ class Delivery:
         A platform of the 1.x generation shows as latest the value of a key that was written last. What is posted once
         more is whole, so that the newest results of its other keys come once more, too.
         """
+        delivered_until = self._store.delivered_until_ms()
+        older = {
+            each.window.series
+            for each in due
+            if each.window.window_end_ms < delivered_until.get(each.window.analytics, 0)
+        }
+        if not older:
+            return []
+        due = [each for each in due if each.window.series in older]
         last: dict[Series, dict[tuple[EntityOfSeries, str], int]] = defaultdict(dict)
         """By series: the end of the last window in `due` that an entity and key have a value of."""
         for each in due:
@@ -169,37 +180,30 @@ class Delivery:
 
     def _results(self, window: WindowState) -> list[WindowResult]:
         """One result for each entity that has one."""
-        analytics, layout = self._analytics[window.analytics]
+        analytics, layout, window_ms = self._analytics[window.analytics]
         group = split_group(analytics, window.group)
-        own = analytics.entity_kind, analytics.entity_name(group)
-        values: Mapping[tuple[EntityKind, str], Mapping[str, float]]
+        kind, entity = analytics.entity_kind, analytics.entity_name(group)
+        results: list[tuple[EntityKind, str, Mapping[str, float]]]
         if analytics.function is None:
-            values = {own: layout.results(window.count, window.state)}
+            results = [(kind, entity, layout.results(window.count, window.state))]
         else:
-            values = outcome_values(own, window.outcome)
-        start_ms = window.window_end_ms - analytics.window_ms
+            results = [(*own, values) for own, values in outcome_values((kind, entity), window.outcome).items()]
+        end_ms = window.window_end_ms
+        start_ms = end_ms - window_ms
+        ts_ms = start_ms if analytics.ts == "start" else end_ms
+        name, count = window.analytics, window.version
         return [
-            WindowResult(
-                analytics=analytics.name,
-                group=group,
-                entity_kind=kind,
-                entity=entity,
-                window_start_ms=start_ms,
-                window_end_ms=window.window_end_ms,
-                ts_ms=start_ms if analytics.ts == "start" else window.window_end_ms,
-                count=window.version,
-                values=found,
-            )
-            for (kind, entity), found in values.items()
-            if found
+            WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, count, values)
+            for kind, entity, values in results
+            if values
         ]
 
     def _note(self, callback: StoreCallback) -> None:
         if callback.accepted_results:
             self.posted += callback.delivered
             self.delivered_at = time.time()
-            newest = sorted(callback.accepted_results, key=lambda result: (result.window_end_ms, result.entity))[-10:]
-            self.last_posted = tuple(newest)
+            newest = heapq.nlargest(10, callback.accepted_results, key=attrgetter("window_end_ms", "entity"))
+            self.last_posted = tuple(reversed(newest))
         for entity, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
             self._reporter.warning(f"{self._sink.target} refuses the results of {entity!r}: {reason}")
         if (more := len(callback.refusals) - _REPORT_REFUSED) > 0:

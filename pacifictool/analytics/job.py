@@ -28,6 +28,8 @@ from pacifictool.progress import SILENT, Reporter
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
+_PROGRESS_SHARE = 50
+"""Showing progress takes at most this part of the time."""
 _THREAD_STOP_SECONDS = 0.5
 """All of them together: the end of Spark needs time, too."""
 _ALONE_SECONDS = 15.0
@@ -210,9 +212,11 @@ class AggregationJob:
             if duration is not None and self._tracker.reading_seconds >= duration:
                 return "duration"
             if time.monotonic() >= next_progress:
-                next_progress = time.monotonic() + _PROGRESS_SECONDS
+                began = time.monotonic()
                 self._check_spark(run)
                 self._show(run)
+                # With hundreds of thousands of windows, counting them takes a while.
+                next_progress = began + max(_PROGRESS_SECONDS, _PROGRESS_SHARE * (time.monotonic() - began))
         return "end of topic"
 
     def _check_spark(self, run: JobRun) -> None:

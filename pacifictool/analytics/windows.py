@@ -6,8 +6,9 @@ values. Every value is therefore rounded to 1e-9 once and summed as an integer: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, Literal
 
 from pacifictool.scenario import Analytics
@@ -21,7 +22,11 @@ PREFERRED_TRIGGER_MS: Final = 2000
 _SEPARATOR: Final = "\x1f"
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes these objects. They are not frozen, because making a frozen one takes four times as long, 3.5 us, and
+# there is one of each for every mean.
+
+
+@dataclass(slots=True)
 class WindowResult:
     """The results of one group over [window_start_ms, window_end_ms), in milliseconds since the epoch."""
 
@@ -42,7 +47,14 @@ class WindowResult:
     """By key of the result. A result that the window's records do not define, such as a mean of nothing, is absent."""
 
 
-@dataclass(frozen=True, slots=True)
+ResultPlace = tuple[str, tuple[str, ...], str, str, int]
+"""What tells results apart: analytics, group, kind and name of the entity, end of the window."""
+result_place: Final[Callable[[WindowResult], ResultPlace]] = attrgetter(
+    "analytics", "group", "entity_kind", "entity", "window_end_ms"
+)
+
+
+@dataclass(slots=True)
 class PartialAggregate:
     """What one batch adds to one window of one group."""
 

@@ -138,8 +138,7 @@ class Analytics(Table):
 
     def entity_name(self, group: Iterable[str]) -> str:
         """The entity of the group with these values, which are in the order of `group_by`."""
-        values = dict(zip(self.group_by, group, strict=True))
-        return _FIELD.sub(lambda field: values[field[1]], self.entity_pattern)
+        return _entity_format(self.entity, self.group_by).format(*group)
 
     def group_of_entity(self, name: str) -> tuple[str, ...] | None:
         """The group whose entity has this name; None when the pattern does not give it.
@@ -155,6 +154,14 @@ class Analytics(Table):
         """How many letters of an entity's name are the same for all groups: of two patterns that match a name, the one
         with more of them is more likely its own."""
         return len(_FIELD.sub("", self.entity_pattern))
+
+
+@lru_cache(maxsize=256)
+def _entity_format(entity: str | None, group_by: tuple[str, ...]) -> str:
+    """A format string that gives the entity's name from the values of a group."""
+    if entity is None:
+        return " / ".join(["{}"] * len(group_by))
+    return _FIELD.sub(lambda field: f"{{{group_by.index(field[1])}}}", entity)
 
 
 @lru_cache(maxsize=256)

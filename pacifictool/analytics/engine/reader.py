@@ -8,8 +8,9 @@ first needed, by the same compiler, which is among Spark's jars: there is nothin
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, repeat
 from typing import Any, Final
 
 from pacifictool.analytics.engine.aggregates import StateLayout
@@ -38,10 +39,12 @@ SOURCES: Final = java_files(
     "ValueCounts", "GroupAggregate", "PartialAggregates", "PartitionReader", "BatchReader",
 )  # fmt: skip
 _PART = struct.Struct(">iqqqqq")
-_GROUP = struct.Struct(">iqH")
-_STATE = struct.Struct(">qi")
+_INT = struct.Struct(">i")
 _INVALID = struct.Struct(">iqqii")
 _SPAN = struct.Struct(">iiqqq")
+
+_Slides = tuple[Sequence[str], Sequence[int], Sequence[int], Sequence[bytes]]
+"""Columns: group, end of the slide, number of records, state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +137,15 @@ class BatchReader:
         )
 
     def _partials(self, data: bytes, at: int, context: BatchContext) -> tuple[list[PartialAggregate], int]:
-        """What each window gets, and where in `data` it ends. The records of a slide count in all its windows."""
-        (count,) = struct.unpack_from(">i", data, at)
-        at += 4
-        windows: dict[tuple[int, str, int], PartialAggregate] = {}
-        for _ in range(count):
-            index, slide_end, size = _GROUP.unpack_from(data, at)
-            at += _GROUP.size
-            group = data[at : (at := at + size)].decode("utf-8")
-            number, size = _STATE.unpack_from(data, at)
-            at += _STATE.size
-            state = data[at : (at := at + size)]
-            analytics = self._rules.analytics[index]
-            closed_ms = context.closed_until_ms.get(analytics.name, 0)
-            for end in window_ends(analytics, slide_end, after_ms=closed_ms):
-                key = (index, group, end)
-                if (before := windows.get(key)) is None:
-                    windows[key] = PartialAggregate(analytics.name, group, end, number, state)
-                else:
-                    merged = self._layouts[index].merge(before.state, state)
-                    windows[key] = PartialAggregate(analytics.name, group, end, before.count + number, merged)
-        return list(windows.values()), at
+        """What each window gets, and where in `data` it ends."""
+        partials: list[PartialAggregate] = []
+        for analytics, layout in zip(self._rules.analytics, self._layouts, strict=True):
+            slides, at = _slides(data, at)
+            if analytics.slide_ms == analytics.window_ms:
+                partials += map(PartialAggregate, repeat(analytics.name), *slides)
+            else:
+                partials += _windows(analytics, layout, slides, context.closed_until_ms.get(analytics.name, 0))
+        return partials, at
 
     def _spans(self, data: bytes, context: BatchContext) -> dict[WindowPlace, OffsetRange]:
         """Where in each partition the records of a window lie."""
@@ -167,6 +158,33 @@ class BatchReader:
                 known = spans.get(place, OffsetRange(partition, start, end))
                 spans[place] = OffsetRange(partition, min(start, known.start), max(end, known.end))
         return spans
+
+
+def _slides(data: bytes, at: int) -> tuple[_Slides, int]:
+    """The groups of one analytics by slide, as GroupAggregate.java wrote them, and where in `data` they end."""
+    (count,) = _INT.unpack_from(data, at)
+    numbers = struct.Struct(f">{count}q{count}q{count}ii")
+    values = numbers.unpack_from(data, at + 4)
+    at += 4 + numbers.size
+    names = data[at : (at := at + values[-1])].decode("utf-8").split("\0")[:-1]
+    sizes = values[2 * count : -1]
+    ends = list(accumulate(sizes, initial=at))
+    states = [data[start:end] for start, end in pairwise(ends)]
+    return (names, values[:count], values[count : 2 * count], states), ends[-1]
+
+
+def _windows(analytics: Analytics, layout: StateLayout, slides: _Slides, closed_ms: int) -> Iterable[PartialAggregate]:
+    """Sliding windows: the records of a slide count in all its windows."""
+    windows: dict[tuple[int, str], PartialAggregate] = {}
+    for group, slide_end, count, state in zip(*slides, strict=True):
+        for end in window_ends(analytics, slide_end, after_ms=closed_ms):
+            before = windows.get((end, group))
+            if before is None:
+                windows[end, group] = PartialAggregate(analytics.name, group, end, count, state)
+            else:
+                merged = layout.merge(before.state, state)
+                windows[end, group] = PartialAggregate(analytics.name, group, end, before.count + count, merged)
+    return windows.values()
 
 
 def task_limits(analytics: Sequence[Analytics]) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from pacifictool.errors import AlreadyExists, NotFound, PacificToolError, Platfo
 from pacifictool.rest.entities import Asset, Device
 
 Entity = Asset | Device
+_Response = tuple[Sequence[WindowResult], PacificToolError | None]
+"""Results of an entity, and why they were not accepted."""
 
 CONNECTIONS = 8
 """Entities written at once, unless the platform should be given more."""
@@ -70,23 +72,32 @@ class RestSink(Sink):
     def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
         failures: list[PacificToolError] = []
         in_a_row = 0
-        running: set[Future[PacificToolError | None]] = set()
+        running: set[Future[_Response]] = set()
         kinds = (by_entity(each for each in results if each.entity_kind == kind) for kind in self._stores)
         entities = (batch for found in kinds for batch in found.values())
         while True:
             give_way = in_a_row >= GIVE_WAY_AFTER or self._closed.is_set()
             while not give_way and len(running) < 2 * self._connections and (batch := next(entities, None)) is not None:
-                running.add(self._pool.submit(self._deliver_entity, batch, callback))
+                running.add(self._pool.submit(self._deliver_entity, batch))
             if not running:
                 break
             done, running = wait(running, return_when=FIRST_COMPLETED)
+            # What was accepted meanwhile is reported together: the state store writes to the disk for each report.
+            accepted: list[WindowResult] = []
             for future in done:
-                failure = future.result()
+                written, failure = future.result()
+                if failure is None:
+                    accepted += written
+                elif is_refusal(failure):
+                    callback.refused(written, failure.message)
+                    failure = None
                 in_a_row = 0 if failure is None else in_a_row + 1
                 if failure is not None:
                     failures.append(failure)
                 if isinstance(failure, PlatformUnreachable):
                     in_a_row = GIVE_WAY_AFTER
+            if accepted:
+                callback.accepted(accepted)
         if failures:
             raise failures[0]
         if self._closed.is_set():
@@ -96,16 +107,12 @@ class RestSink(Sink):
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver_entity(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> PacificToolError | None:
+    def _deliver_entity(self, results: Sequence[WindowResult]) -> _Response:
         try:
             self._write(results)
         except PacificToolError as error:
-            if not is_refusal(error):
-                return error
-            callback.refused(results, error.message)
-        else:
-            callback.accepted(results)
-        return None
+            return results, error
+        return results, None
 
     def _write(self, results: Sequence[WindowResult]) -> None:
         place = results[0].entity_kind, results[0].entity

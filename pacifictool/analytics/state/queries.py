@@ -56,9 +56,9 @@ WindowPlace = tuple[str, int, int]
 """A window of an analytics in a partition: the analytics, the window's end in milliseconds, and the partition."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WindowState:
-    """One window of one group as it stands in the store."""
+    """One window of one group as it stands in the store. Not frozen for the same reason as WindowResult."""
 
     analytics: str
     group: str
@@ -74,8 +74,8 @@ class WindowState:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> WindowState:
-        analytics, group, window_end_ms, count, state, delivered, *outcome = row
-        return cls(analytics, group, window_end_ms, count, state, delivered, KeptOutcome.from_row(outcome))
+        outcome = None if row[6] is None else KeptOutcome.from_row(row[6:])
+        return cls(row[0], row[1], row[2], row[3], row[4], row[5], outcome)
 
     @property
     def version(self) -> int:

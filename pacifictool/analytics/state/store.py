@@ -7,8 +7,11 @@ on from, the sums of everything before them, and what the target has acknowledge
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from pacifictool.analytics.state.alarm_store import AlarmStore
@@ -50,6 +53,8 @@ class BatchOutcome:
 
 class StateStore(OutcomeStore, AlarmStore, InvalidStore):
     """Opened once per job, by the holder of the folder's lock. Thread-safe; see StateDatabase."""
+
+    _delivered_until_ms: Mapping[str, int] | None = None
 
     # --- what the job keeps --------------------------------------------------------------------------------------
 
@@ -111,18 +116,16 @@ class StateStore(OutcomeStore, AlarmStore, InvalidStore):
     def _add_partials(self, partials: Sequence[PartialAggregate]) -> None:
         rules = self._rules
         # 0: neither has its function been called, nor have alarms been derived from it.
-        evaluated: dict[str, int | None] = dict.fromkeys((each.name for each in rules.functions), 0)
-        alarmed: dict[str, int | None] = {each.name: 0 for each in rules.analytics if rules.may_raise(each)}
-        self._db.executemany(
-            "INSERT INTO windows (analytics, window_end, group_key, count, state, evaluated, alarmed) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
-            "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
-            [
-                (part.analytics, part.window_end_ms, part.group, part.count, part.state,
-                 evaluated.get(part.analytics), alarmed.get(part.analytics))
-                for part in partials
-            ],
-        )  # fmt: skip
+        evaluated = dict.fromkeys((each.name for each in rules.functions), "0")
+        alarmed = {each.name: "0" for each in rules.analytics if rules.may_raise(each)}
+        for analytics, some in groupby(partials, key=attrgetter("analytics")):
+            self._db.executemany(
+                "INSERT INTO windows (analytics, group_key, window_end, count, state, evaluated, alarmed) "
+                f"VALUES (?, ?, ?, ?, ?, {evaluated.get(analytics, 'NULL')}, {alarmed.get(analytics, 'NULL')}) "
+                "ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
+                "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
+                map(attrgetter("analytics", "group", "window_end_ms", "count", "state"), some),
+            )
 
     def _note_batch(self, number: int, batch: BatchOutcome) -> None:
         ranges = json.dumps({str(each.partition): [each.start, each.end] for each in batch.ranges})
@@ -152,18 +155,10 @@ class StateStore(OutcomeStore, AlarmStore, InvalidStore):
         """The target has acknowledged these windows, as they stood when they were read; or, unless `posted`, there was
         nothing to post of them."""
         with self._transaction():
-            if not posted:
-                self._update_delivered(delivered)
-                return
-            keys = [(window.analytics, window.window_end_ms, window.group) for window in delivered]
-            ((corrections,),) = self._db.execute(
-                "SELECT count(*) FROM json_each(?) AS done JOIN windows ON analytics = done.value ->> 0 "
-                "AND window_end = done.value ->> 1 AND group_key = done.value ->> 2 WHERE delivered > 0",
-                (json.dumps(keys),),
-            )
             self._update_delivered(delivered)
-            self._count("posted", len(delivered))
-            self._count("corrections", corrections)
+            if posted:
+                self._count("posted", len(delivered))
+                self._count("corrections", sum(window.delivered > 0 for window in delivered))
 
     def mark_refused(self, refused: Sequence[WindowState], reason: str) -> None:
         """The target will never take these windows, for this reason."""
@@ -180,11 +175,55 @@ class StateStore(OutcomeStore, AlarmStore, InvalidStore):
             self._update_delivered(refused)
             self._count("refused", len(refused))
 
+    def delivered_until_ms(self) -> Mapping[str, int]:
+        """By analytics: the end of the newest window that was delivered and is not forgotten, or a later time."""
+        with self._lock:
+            if self._delivered_until_ms is None:
+                self._delivered_until_ms = dict(
+                    self._query("SELECT analytics, max(window_end) FROM windows WHERE delivered > 0 GROUP BY analytics")
+                )
+            return self._delivered_until_ms
+
     def _update_delivered(self, windows: Sequence[WindowState]) -> None:
-        self._db.executemany(
-            "UPDATE windows SET delivered = ? WHERE analytics = ? AND window_end = ? AND group_key = ?",
-            [(window.version, window.analytics, window.window_end_ms, window.group) for window in windows],
+        closed, until = self.closed_until_ms(), dict(self.delivered_until_ms())
+        by_end: dict[tuple[int, str], list[WindowState]] = defaultdict(list)
+        for window in windows:
+            by_end[window.window_end_ms, window.analytics].append(window)
+        for (end_ms, analytics), some in sorted(by_end.items()):
+            if end_ms <= closed.get(analytics, 0) and self._forget_delivered(analytics, end_ms, some):
+                continue
+            self._db.executemany(
+                "UPDATE windows SET delivered = ? WHERE analytics = ? AND window_end = ? AND group_key = ?",
+                [(window.version, analytics, end_ms, window.group) for window in some],
+            )
+            until[analytics] = max(end_ms, until.get(analytics, 0))
+        self._delivered_until_ms = until
+
+    def _forget_delivered(self, analytics: str, end_ms: int, windows: Sequence[WindowState]) -> bool:
+        """Drops windows that have just been delivered, take no more records and are not needed any more: nothing older
+        is left to deliver, after which they would be posted again. Writing them would cost four times as much, row by
+        row. Returns False, having done nothing, when that is not so, or when others are between them; `forget_closed`
+        drops them later."""
+        older_is_due = self._query(
+            "SELECT 1 FROM windows WHERE ifnull(evaluated, count) <> delivered AND analytics = ? AND window_end < ? "
+            "LIMIT 1",
+            (analytics, end_ms),
         )
+        if older_is_due:
+            return False
+        groups = [window.group for window in windows]
+        them = (
+            "FROM windows WHERE analytics = ? AND window_end = ? AND group_key BETWEEN ? AND ? "
+            "AND evaluated IS NULL AND alarmed IS NULL"
+        )
+        values = analytics, end_ms, min(groups), max(groups)
+        # Counts only grow: with the same total, each is as it was delivered.
+        if self._query(f"SELECT count(*), sum(count) {them}", values) != [
+            (len(windows), sum(window.count for window in windows))
+        ]:
+            return False
+        self._db.execute(f"DELETE {them}", values)
+        return True
 
     def forget_closed(self) -> int:
         """Drops windows that are closed and delivered, and that alarms are derived from. Returns how many.

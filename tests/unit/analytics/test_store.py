@@ -141,7 +141,8 @@ def test_only_delivered_windows_that_are_closed_are_forgotten(store: StateStore)
     store.apply(outcome(("A", W1, 1, 1), ("B", W1, 1, 1), ("A", W3, 1, 1), closed_until_ms={"zones": 15_000}))
     store.mark_delivered(windows(store, ("A", W1, 1), ("A", W3, 1)))
 
-    assert store.forget_closed() == 1
+    store.forget_closed()
+    assert store.window("zones", "A", W1) is None
     assert [(window.window_end_ms, window.group) for window in store.due(None, 10)] == [(W1, "B")]
     assert store.newest_delivered({A: None})[A].window_end_ms == W3
 
@@ -153,7 +154,34 @@ def test_the_newest_window_of_a_zone_is_remembered_while_an_older_one_is_to_be_d
     assert store.newest_delivered({A: None})[A].window_end_ms == W2
 
     store.mark_delivered(windows(store, ("A", W1, 1)))
-    assert store.forget_closed() == 2
+    store.forget_closed()
+    assert [store.window("zones", "A", end) for end in (W1, W2)] == [None, None]
+
+
+def test_what_is_delivered_and_closed_goes_at_once_unless_something_older_is_left(store: StateStore) -> None:
+    parts = (("A", W1, 1, 1), ("B", W1, 1, 1), ("A", W2, 1, 1), ("A", W3, 1, 1))
+    store.apply(outcome(*parts, closed_until_ms={"zones": W2}))
+    store.mark_delivered(windows(store, ("A", W1, 1)))
+    assert store.window("zones", "A", W1) is None
+
+    store.mark_delivered(windows(store, ("A", W2, 1), ("A", W3, 1)))  # B's first window is still to be delivered
+    assert (kept := store.window("zones", "A", W2)) is not None
+    assert kept.delivered == 1
+    assert store.delivered_until_ms() == {"zones": W3}
+
+    store.mark_delivered(windows(store, ("B", W1, 1)))
+    assert store.window("zones", "B", W1) is None
+    assert store.due(None, 9) == []
+    assert store.counters()["posted"] == 4
+
+
+def test_a_window_that_grew_since_it_was_read_is_not_forgotten(store: StateStore) -> None:
+    store.apply(outcome(("A", W1, 1, 1)))
+    (before,) = store.due(None, 9)
+    store.apply(outcome(("A", W1, 1, 1), closed_until_ms={"zones": W3}))
+    store.mark_delivered([before])
+    (due,) = store.due(None, 9)
+    assert (due.count, due.delivered) == (2, 1)
 
 
 def test_refused_windows_are_due_no_more_and_are_counted(store: StateStore) -> None:
@@ -357,13 +385,14 @@ def test_one_analytics_closes_later_than_another(several: StateStore) -> None:
     several.apply(BatchOutcome((), (), 0, closed_until_ms={"fast": 12_000, "slow": 5_000, "all": W3}))
     assert several.closed_until_ms() == {"fast": 15_000, "slow": 5_000, "all": W3}
     several.mark_delivered([window for window in several.due(None, 9) if window.analytics != "all"])
-    assert several.forget_closed() == 1
+    several.forget_closed()
     assert several.window("fast", "North", W1) is None
     assert several.window("fast", "North", W2) is not None
     assert several.window("slow", "North", 60_000) is not None
 
     several.mark_refused(several.due(None, 9), "no such asset")
-    assert several.forget_closed() == 2
+    several.forget_closed()
+    assert [several.window("all", "", end) for end in (W1, W2)] == [None, None]
     assert several.refusal("all", "", W1) == "no such asset"
     assert several.refusal("fast", "", W1) is None
     assert several.counters()["refused"] == 2

@@ -92,7 +92,7 @@ public final class BatchReader {
         DataOutputStream result = new DataOutputStream(whole);
         result.writeInt(kept);
         bytes.writeTo(result);
-        merged.write(result);
+        merged.writeColumns(result);
         spans.writeTo(result); // up to the end
         return whole.toByteArray();
     }

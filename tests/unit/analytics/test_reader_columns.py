@@ -1,0 +1,54 @@
+"""The columns in which the groups of a batch come from the JVM."""
+
+from __future__ import annotations
+
+import struct
+
+from pacifictool.analytics.engine.aggregates import StateLayout
+from pacifictool.analytics.engine.reader import _slides, _windows
+from pacifictool.analytics.windows import UNITS
+from tests.support.scenarios import mean_state, rules_of
+
+ROWS = (("Ä\x1fB", 10_000, 2, mean_state(2, 5 * UNITS)), ("", 20_000, 1, b""), ("Z", 20_000, 7, b"longer than others"))
+
+
+def columns(*rows: tuple[str, int, int, bytes]) -> bytes:
+    """What GroupAggregate.java writes of groups of one analytics."""
+    names = b"".join(group.encode() + b"\0" for group, *_ in rows)
+    numbers = [len(rows), *(row[1] for row in rows), *(row[2] for row in rows), *(len(row[3]) for row in rows)]
+    count = len(rows)
+    return b"".join(
+        (struct.pack(f">i{count}q{count}q{count}ii", *numbers, len(names)), names, *(row[3] for row in rows))
+    )
+
+
+def test_groups_come_as_columns_one_analytics_after_the_other() -> None:
+    data = b"before" + columns(*ROWS) + columns() + columns(ROWS[0]) + b"behind"
+    first, at = _slides(data, 6)
+    assert list(zip(*first, strict=True)) == list(ROWS)
+
+    none, at = _slides(data, at)
+    assert list(zip(*none, strict=True)) == []
+
+    third, at = _slides(data, at)
+    assert list(zip(*third, strict=True)) == [ROWS[0]]
+    assert data[at:] == b"behind"
+
+
+def test_the_records_of_a_slide_count_in_all_windows_that_are_open() -> None:
+    telemetry = {"v": "mean(v)"}
+    (analytics,) = rules_of(
+        {"group_by": ["site"], "telemetry": telemetry, "window": "30s", "slide": "10s"}, telemetry=["v"]
+    ).analytics
+    slides, _ = _slides(columns(("A", 20_000, 1, mean_state(1, UNITS)), ("A", 30_000, 2, mean_state(2, 5 * UNITS))), 0)
+
+    found = {
+        (each.group, each.window_end_ms): (each.count, each.state)
+        for each in _windows(analytics, StateLayout(analytics), slides, 20_000)
+    }
+    both = (3, mean_state(3, 6 * UNITS))
+    assert found == {
+        ("A", 30_000): both,
+        ("A", 40_000): both,
+        ("A", 50_000): (2, mean_state(2, 5 * UNITS)),
+    }
