@@ -65,7 +65,7 @@ bench-lock: ## The same for what `make bench` compares with: the group `bench`
 	$(UV) pip compile --quiet --group bench --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make bench-lock" -o benchmarks/requirements.lock
 
-bench: install ## Compared with other tools: one JSON, tables, docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto
+bench: install ## Compared with other tools, BENCH=part or all: docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto, Maven, a JDK
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--docs) $(BENCH)
 
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)

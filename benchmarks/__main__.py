@@ -39,7 +39,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a smaller run of about 6 minutes")
     parser.add_argument("--records", type=int, help="records of a topic (the slowest peers: a tenth)")
     parser.add_argument("--repetitions", type=int, help="of the engines' rates")
-    parser.add_argument("--engine", action="append", choices=list(CATALOGUE), help="only these; repeatable")
+    parser.add_argument(
+        "--engine", action="append", choices=list(CATALOGUE), metavar="ENGINE", help="only this; repeatable"
+    )
     parser.add_argument("--keep", action="store_true", help="keep what --out holds of the other stages")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "test-artifacts" / "bench")
     parser.add_argument("--docs", action="store_true", help="write the numbers into docs/performance.md, too")

@@ -1,7 +1,7 @@
 """How soon 10,000 means are on the platform, against as many requests by a loop that does nothing else.
 
 The loop is the ceiling of a server: requests that are ready beforehand, kept connections, more of them until it gets no
-faster; responses are looked at for their status only. It runs in a process of its own, as a server's clients do.
+faster; of a response only the status is read. It runs in a process of its own, as a server's clients do.
 """
 
 from __future__ import annotations

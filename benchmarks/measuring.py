@@ -112,7 +112,7 @@ def _end(processes: Sequence[psutil.Process]) -> None:
 def _outcome(events: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]) -> Outcome:
     """Each report with what was seen at its "done", or at the report itself.
 
-    An engine that starts another program says itself when the last mean came; its own start is no part of that.
+    An engine that starts another program says itself when the last mean came; its own start does not count.
     """
     ends, begins, since = [], [], events[0]
     for number, event in enumerate(events):

@@ -2,7 +2,7 @@
 
 An engine prints lines of JSON: {"event": "ready"} once it is about to read, then for each task {"event": "done"} as
 soon as it has all means, and a report. The runner measures time, processor time and memory from outside, for all
-processes of an engine alike; what it takes to print the means is no part of that.
+processes of an engine alike; what it takes to print the means does not count.
 """
 
 from __future__ import annotations
