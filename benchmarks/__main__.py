@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,9 @@ def main() -> int:
     path.write_text(text)
     say(report.tables(document))
     report.plot(document["stages"], options.out / "growth.png")
-    if options.docs and document["ok"]:
+    if options.docs and (missing := [name for name in STAGES if name not in document["stages"]]):
+        say(f"docs/performance.md is left as it is: {', '.join(missing)} did not run; --keep adds what ran before.")
+    elif options.docs and document["ok"]:
         report.write_page(document, REPOSITORY / "docs" / "performance.md")
         report.plot(document["stages"], REPOSITORY / "docs" / "performance.svg")
     print(text, end="")
@@ -109,13 +112,18 @@ def versions() -> dict[str, str]:
         **{name: version(name) for name in packages},
         "Kafka": "3.9.2",
         "Mosquitto": _mosquitto(),
-        "Flink": "2.1.0",
-        "Kafka Streams": "3.9.1",
-        "polars": "2.1.0",
+        "Flink": _pinned("peers/flink/pom.xml", "<flink.version>(.*?)<"),
+        "Kafka Streams": _pinned("peers/kafka_streams/pom.xml", "apache.kafka</groupId>\s*<artifactId>kafka-streams</artifactId>\\s*<version>(.*?)<"),
+        "polars": _pinned("requirements.lock", "(?m)^polars==(\\S+)"),
         "confluent-kafka (its loop)": "2.12.2",
         "bytewax": "0.21.1",
         "quixstreams": "3.28.0",
     }
+
+
+def _pinned(name: str, pattern: str) -> str:
+    found = re.search(pattern, (Path(__file__).parent / name).read_text(encoding="utf-8"))
+    return found[1] if found else "unknown"
 
 
 def _processor() -> str:

@@ -80,13 +80,14 @@ def measure(command: Sequence[str], *, passes: int, limit_seconds: float, enviro
 
         watchdog = threading.Timer(limit_seconds, give_up)
         watchdog.start()
-        usage = _Usage(process.pid)
-        try:
-            with process, usage:
+        with _Usage(process.pid) as usage:
+            try:
                 events = _events(process, usage, launched)
-        finally:
-            watchdog.cancel()
-            usage.end_all()
+                process.wait()
+            finally:
+                watchdog.cancel()
+                usage.end_all()
+                process.communicate()
         reports = [event for event in events if event["event"] == "report"]
         if late.is_set():
             raise EngineFailed(f"took longer than {limit_seconds:,.0f} s")

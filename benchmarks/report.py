@@ -159,8 +159,9 @@ def _engine_table(found: Mapping[str, Any]) -> str:
             name,
             _spread(phases[COLD]["per_second"], ",.0f"),
             _spread(phases[WARM]["per_second"], ",.0f") if WARM in phases else "",
-            _spread(phases[COLD]["total_seconds"], ".1f"),
-            f"{phases[COLD]['total_cpu_seconds']['median']:.1f}",
+            # Of a tenth of the stream this would say something else.
+            "" if name in LOOPS else _spread(phases[COLD]["total_seconds"], ".1f"),
+            "" if name in LOOPS else f"{phases[COLD]['total_cpu_seconds']['median']:.1f}",
             f"{(phases.get(WARM) or phases[COLD])['cpu_seconds_per_million']['median']:.2f}",
             f"{phases[COLD]['peak_mb']['median']:,.0f}",
             _ratios(found, name),

@@ -108,7 +108,11 @@ def standing(found: Mapping[str, Any], phase: str, measure: str, ours: str = OUR
         theirs = measure_of(found, other, phase, measure)
         return value / theirs if higher else theirs / value
 
-    peers = {name: ratio(name) for name in found["engines"] if name in CATALOGUE and CATALOGUE[name].kind == "peer"}
+    peers = {
+        name: ratio(name)
+        for name in found["engines"]
+        if CATALOGUE[name].kind == "peer" and not (measure == TOTAL and CATALOGUE[name].share)
+    }
     best = min(peers, key=lambda name: peers[name]) if peers else ""
     return Found(value, peers.get(best), best, ratio(limit) if limit in found["engines"] else None)
 
