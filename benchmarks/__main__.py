@@ -113,7 +113,10 @@ def versions() -> dict[str, str]:
         "Kafka": "3.9.2",
         "Mosquitto": _mosquitto(),
         "Flink": _pinned("peers/flink/pom.xml", "<flink.version>(.*?)<"),
-        "Kafka Streams": _pinned("peers/kafka_streams/pom.xml", "apache.kafka</groupId>\s*<artifactId>kafka-streams</artifactId>\\s*<version>(.*?)<"),
+        "Kafka Streams": _pinned(
+            "peers/kafka_streams/pom.xml",
+            "apache.kafka</groupId>\\s*<artifactId>kafka-streams</artifactId>\\s*<version>(.*?)<",
+        ),
         "polars": _pinned("requirements.lock", "(?m)^polars==(\\S+)"),
         "confluent-kafka (its loop)": "2.12.2",
         "bytewax": "0.21.1",

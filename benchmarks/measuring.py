@@ -94,7 +94,7 @@ def measure(command: Sequence[str], *, passes: int, limit_seconds: float, enviro
         if process.returncode or len(reports) != passes:
             stderr.seek(0)
             raise EngineFailed(_last_words(stderr.read()) or f"exit code {process.returncode}, {len(reports)} reports")
-    return _outcome(events, reports)
+    return outcome_of_events(events)
 
 
 def end_tree(pid: int) -> None:
@@ -110,11 +110,12 @@ def _end(processes: Sequence[psutil.Process]) -> None:
             process.kill()
 
 
-def _outcome(events: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]) -> Outcome:
+def outcome_of_events(events: Sequence[Mapping[str, Any]]) -> Outcome:
     """Each report with what was seen at its "done", or at the report itself.
 
     An engine that starts another program says itself when the last mean came; its own start does not count.
     """
+    reports = [event for event in events if event["event"] == "report"]
     ends, begins, since = [], [], events[0]
     for number, event in enumerate(events):
         if event["event"] == "report":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import statistics
@@ -19,7 +20,7 @@ import pytest
 
 from benchmarks import stages
 from benchmarks.expected import differences
-from benchmarks.measuring import EngineFailed, Outcome, Report, measure
+from benchmarks.measuring import EngineFailed, Outcome, Report, measure, outcome_of_events
 from benchmarks.report import BEGIN, END, tables, where_behind, write_page
 from benchmarks.rivals import CATALOGUE, COMMAND, LIMIT, LIMIT_FUNCTIONS, OURS, PEERS, POLARS, prepare_engines
 from benchmarks.rounds import Rounds
@@ -136,14 +137,9 @@ def test_expected_values_of_four_keys_are_those_of_the_messages() -> None:
 
 def test_an_engine_that_fails_says_why_and_one_that_hangs_is_ended(tmp_path: Path) -> None:
     child = tmp_path / "child"
-    hangs = f"""
-import subprocess, sys, time
-process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-open({str(child)!r}, "w").write(str(process.pid))
-time.sleep(600)
-"""
-    with pytest.raises(EngineFailed, match="took longer than 3 s"):
-        measure([sys.executable, "-c", hangs], passes=1, limit_seconds=3, environ={})
+    hangs = ["sh", "-c", f"sleep 600 & echo $! > {child}; sleep 600"]
+    with pytest.raises(EngineFailed, match="took longer than 2 s"):
+        measure(hangs, passes=1, limit_seconds=2, environ=os.environ)
     wait_until(lambda: not psutil.pid_exists(int(child.read_text())), seconds=10)
     with pytest.raises(EngineFailed, match="ValueError: no such topic"):
         measure([sys.executable, "-c", "raise ValueError('no such topic')"], passes=1, limit_seconds=60, environ={})
@@ -152,22 +148,20 @@ time.sleep(600)
 
 
 def test_an_engine_is_measured_until_its_last_mean_not_until_it_is_printed() -> None:
-    engine = """
-import time
-print('{"event": "ready"}', flush=True)
-print('{"event": "done"}', flush=True)
-kept = bytearray(200_000_000)
-began = time.process_time()
-while time.process_time() < began + 0.5:
-    pass
-print('{"event": "report", "records": 10, "seconds": 0.5, "means": [["Zone A", 10, 10, 31.5]]}', flush=True)
-"""
-    outcome = measure([sys.executable, "-c", engine], passes=1, limit_seconds=60, environ={})
-    (found,) = outcome.reports
-    assert found.means == {("Zone A", 10): (10, 31.5)}
-    assert found.per_second == 20
-    assert found.cpu_seconds < 0.4
-    assert outcome.peak_mb < 150
+    def event(name: str, at: float, **more: Any) -> dict[str, Any]:
+        return {"event": name, "at": at, "cpu": at / 2, "peak_bytes": at * 1e6, **more}
+
+    def reported(at: float, **more: float) -> dict[str, Any]:
+        return event("report", at, records=10, seconds=1.5, means=[["Zone A", 10_000, 10, 31.5]], **more)
+
+    outcome = outcome_of_events([event("ready", 1), event("done", 3), reported(4), event("done", 6), reported(9)])
+    assert [report.cpu_seconds for report in outcome.reports] == [1.0, 1.0]
+    assert [report.means for report in outcome.reports] == [{("Zone A", 10_000): (10, 31.5)}] * 2
+    assert (outcome.start_seconds, outcome.first_seconds, outcome.first_cpu_seconds) == (1, 3, 1.5)
+    assert outcome.peak_mb == 6
+    # An engine that starts another program: its own start, until it is ready, does not count.
+    outcome = outcome_of_events([event("ready", 1), event("done", 3), reported(4, last_mean_seconds=1.8)])
+    assert (outcome.first_seconds, outcome.first_cpu_seconds) == (1.8, 1.0)
 
 
 def outcome_of(rate: float, *, total: float = 10.0, passes: int = 2) -> Outcome:
