@@ -80,7 +80,7 @@ def measure(command: Sequence[str], *, passes: int, limit_seconds: float, enviro
 
         watchdog = threading.Timer(limit_seconds, give_up)
         watchdog.start()
-        with _Usage(process.pid) as usage:
+        with Usage(process.pid) as usage:
             try:
                 events = _events(process, usage, launched)
                 process.wait()
@@ -147,22 +147,22 @@ def _last_words(text: str) -> str:
     return (causes or lines or [""])[-1][:_REASON]
 
 
-def _events(process: subprocess.Popen[str], usage: _Usage, launched: float) -> list[dict[str, Any]]:
+def _events(process: subprocess.Popen[str], usage: Usage, launched: float) -> list[dict[str, Any]]:
     assert process.stdout is not None
     events = []
     for line in process.stdout:
         if line.startswith('{"event"'):
-            at = time.perf_counter() - launched
-            cpu, peak_bytes = usage.now()
-            events.append({**json.loads(line), "at": at, "cpu": cpu, "peak_bytes": peak_bytes})
+            seen = {"at": time.perf_counter() - launched, "cpu": usage.cpu_seconds(), "peak_bytes": usage.peak_bytes}
+            events.append({**json.loads(line), **seen})
     return events
 
 
-class _Usage:
+class Usage:
     """Samples a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
-        self._peak_bytes = 0
+        self.peak_bytes = 0
+        """Of the resident memory of all of them together, so far."""
         self._root = psutil.Process(pid)
         self._cpu: dict[int, float] = {}
         self._seen: dict[int, psutil.Process] = {}
@@ -178,10 +178,10 @@ class _Usage:
         self._halt.set()
         self._thread.join()
 
-    def now(self) -> tuple[float, int]:
-        """Processor time so far, and the peak memory; a process that ended counts with what was seen last."""
+    def cpu_seconds(self) -> float:
+        """Processor time so far; a process that ended counts with what was seen last."""
         self._sample()
-        return sum(self._cpu.values()), self._peak_bytes
+        return sum(self._cpu.values())
 
     def end_all(self) -> None:
         """Ends what is left of the processes that were seen; one that lost its parent, too."""
@@ -208,4 +208,4 @@ class _Usage:
                     self._seen[process.pid] = process
                 except psutil.NoSuchProcess:
                     continue
-            self._peak_bytes = max(self._peak_bytes, memory)
+            self.peak_bytes = max(self.peak_bytes, memory)
