@@ -29,7 +29,8 @@ NEW_TOPIC = """
 import sys
 from confluent_kafka.admin import AdminClient, NewTopic
 topic = NewTopic(sys.argv[2], 1, 1, config={"message.timestamp.type": "LogAppendTime"})
-[future.result() for future in AdminClient({"bootstrap.servers": sys.argv[1]}).create_topics([topic]).values()]
+client = AdminClient({"bootstrap.servers": sys.argv[1]})
+client.create_topics([topic])[sys.argv[2]].result(30)
 """
 
 
