@@ -82,14 +82,14 @@ def main() -> int:
     document["targets"] = target_rows(document)
     text = json.dumps(document, indent=2) + "\n"
     path.write_text(text)
-    say(report.tables(document))
+    print(text, end="", flush=True)
+    say(report.tables(document))  # last, for whoever looks at a terminal
     report.plot(document["stages"], options.out / "growth.png")
     if options.docs and (missing := [name for name in STAGES if name not in document["stages"]]):
         say(f"docs/performance.md is left as it is: {', '.join(missing)} did not run; --keep adds what ran before.")
     elif options.docs and document["ok"]:
         report.write_page(document, REPOSITORY / "docs" / "performance.md")
         report.plot(document["stages"], REPOSITORY / "docs" / "performance.svg")
-    print(text, end="")
     return 0 if document["ok"] else 1
 
 

@@ -193,6 +193,7 @@ def _target_table(rows: Sequence[Mapping[str, Any]]) -> str:
             )
             for row in rows
         ],
+        texts=2,
     )
 
 
@@ -250,8 +251,10 @@ def _simulation_tables(simulation: Mapping[str, Any]) -> str:
     return f"{speeds}\n{steady}"
 
 
-def _table(heads: Sequence[str], rows: Rows) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "| --- " + "| ---: " * (len(heads) - 1) + "|"]
+def _table(heads: Sequence[str], rows: Rows, *, texts: int = 0) -> str:
+    """The first column and the last `texts` are texts, the others numbers."""
+    numbers = len(heads) - 1 - texts
+    lines = ["| " + " | ".join(heads) + " |", "| --- " + "| ---: " * numbers + "| --- " * texts + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
