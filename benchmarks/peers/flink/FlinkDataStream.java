@@ -15,8 +15,8 @@ import org.apache.flink.streaming.api.windowing.windows.TimeWindow;
 import org.apache.flink.util.Collector;
 
 /**
- * Flink's DataStream API: two slots, objects reused, incremental aggregation, a watermark for each partition. No
- * checkpoints, which our job's state would compare with.
+ * Flink's DataStream API: two slots, objects reused, incremental aggregation, a watermark for each partition. Without
+ * checkpoints: unlike our job's state, nothing of it outlives the process.
  */
 public class FlinkDataStream {
     /** The sink: all tasks are in this JVM. */

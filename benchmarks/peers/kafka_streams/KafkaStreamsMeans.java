@@ -100,7 +100,7 @@ public final class KafkaStreamsMeans {
             throws InterruptedException {
         long known = -1;
         while (true) {
-            // The consumers' lag says when it is worth looking: the store is gone through once or twice, not all the time.
+            // The store is read only when the tasks say that they are through: once or twice, not all the time.
             Thread.sleep(known < 0 ? 10 : 50);
             if (streams.state() == KafkaStreams.State.ERROR) {
                 throw new IllegalStateException("Kafka Streams stopped; its log says why.");
