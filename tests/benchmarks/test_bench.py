@@ -22,16 +22,18 @@ from benchmarks import stages
 from benchmarks.expected import differences
 from benchmarks.measuring import EngineFailed, Outcome, Report, measure, outcome_of_events
 from benchmarks.report import BEGIN, END, tables, where_behind, write_page
-from benchmarks.rivals import CATALOGUE, COMMAND, LIMIT, LIMIT_FUNCTIONS, OURS, PEERS, POLARS, prepare_engines
+from benchmarks.rivals import CATALOGUE, COMMAND, FLINK, LIMIT, LIMIT_FUNCTIONS, OURS, PEERS, POLARS, prepare_engines
 from benchmarks.rounds import Rounds
 from benchmarks.scale import QUICK
 from benchmarks.stages import Bench, WrongMeans, broker
 from benchmarks.stream import FOUR_KEYS, KEYS, Workload, _chunks, _messages, _other_keys, _Sums
 from benchmarks.targets import TARGETS, target_rows
 from pacifictool.scenario import Scenario, load_scenario
+from pacifictool.settings import KafkaEndpoint
 from tests.support.waiting import wait_until
 
 WORKLOAD = Workload(3_000, partitions=2, distinct=True)
+IN_WORDS = "javac is not installed; install a JDK from 17 on and Maven (apt-get install openjdk-17-jdk-headless maven)"
 EXACT = {("Zone A", 10_000): (2, Fraction(63, 2))}
 
 
@@ -231,6 +233,15 @@ def test_the_tables_have_a_row_for_a_peer_that_failed_and_say_where_we_are_behin
 def test_rounds_stop_when_another_one_would_take_too_long() -> None:
     assert list(Rounds(3, minutes=60)) == [0, 1, 2]
     assert list(Rounds(3, minutes=-1)) == [0]
+
+
+def test_a_peer_whose_tools_are_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    ready, failed = prepare_engines([FLINK])
+    assert ready == {}
+    assert failed == {FLINK: IN_WORDS}
+    with pytest.raises(EngineFailed, match=re.escape(IN_WORDS)):
+        Bench(KafkaEndpoint("127.0.0.1:1"), ready, QUICK, failed).run(FLINK, [WORKLOAD])
 
 
 def test_every_reason_belongs_to_a_target_and_every_stage_needs_known_engines() -> None:
