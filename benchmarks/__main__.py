@@ -1,9 +1,9 @@
 """`make bench`: compares pacifictool with other tools in one run. `python -m benchmarks --help`.
 
 Prints one JSON document to standard output and the tables to standard error; both, and a plot, go to the folder given
-with --out, too. A peer or a stage that fails is a row that says why. Exit code 1 when a value of ours is wrong, 0
-otherwise: a target that is missed is reported, and on another machine it may be. Needs a JDK and Maven for the Java
-peers, and `mosquitto` for the stage "simulation" (system packages).
+with --out, too. A peer or a stage that fails is a row that says why. Exit code 1 when a value of ours is wrong, 130
+after Ctrl-C, 0 otherwise: a target that is missed is reported, and on another machine it may be. Needs a JDK and Maven
+for the Java peers, and `mosquitto` for the stage "simulation" (system packages).
 """
 
 from __future__ import annotations
@@ -74,8 +74,14 @@ def main() -> int:
         say(f"{name} is left out: {reason}")
     with tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder, broker(Path(folder)) as endpoint:
         bench = Bench(endpoint, ready, scale, unprepared)
+        interrupted = False
         for name in names:
-            document["stages"][name] = run_stage(name, bench)
+            try:
+                document["stages"][name] = run_stage(name, bench)
+            except KeyboardInterrupt:
+                say("Interrupted: here is what was measured before.")
+                interrupted = True
+                break
             # What has been measured is not lost when the rest is interrupted.
             path.write_text(json.dumps(document, indent=2) + "\n")
     document |= {"ok": not bench.wrong, "wrong": bench.wrong, "tolerance_of_peers": expected.FLOAT_TOLERANCE}
@@ -87,10 +93,10 @@ def main() -> int:
     report.plot(document["stages"], options.out / "growth.png")
     if options.docs and (missing := [name for name in STAGES if name not in document["stages"]]):
         say(f"docs/performance.md is left as it is: {', '.join(missing)} did not run; --keep adds what ran before.")
-    elif options.docs and document["ok"]:
+    elif options.docs and document["ok"] and not interrupted:
         report.write_page(document, REPOSITORY / "docs" / "performance.md")
         report.plot(document["stages"], REPOSITORY / "docs" / "performance.svg")
-    return 0 if document["ok"] else 1
+    return 130 if interrupted else 0 if document["ok"] else 1
 
 
 def machine() -> dict[str, Any]:
