@@ -145,7 +145,7 @@ def compare(
     for number in rounds:
         say(f"{workload.name}, repetition {number + 1}")
         for name in (*engines, *(once if number == 0 else ())):
-            if name in rounds.failed:
+            if name in rounds.failed or name not in {*bench.engines, *bench.unprepared}:
                 continue
             slow = name in LOOPS
             several = min(passes, bench.engines[name].passes) if name in bench.engines else 1

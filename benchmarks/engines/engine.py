@@ -52,8 +52,8 @@ def report(records: int, seconds: float, means: Means, **more: float) -> None:
     `last_mean_seconds` is for an engine that starts another program: from its launch to its last mean.
     """
     document = {
-        **more,
         "event": "report",
+        **more,
         "records": records,
         "seconds": seconds,
         "means": [[zone, end, count, mean] for (zone, end), (count, mean) in sorted(means.items())],

@@ -39,8 +39,8 @@ def main() -> None:
                 "maxRecordsPerPartition": "500000",
             }
             began = time.perf_counter()
-            frame = session.read().format("kafka").options(options).load()
-            row = frame.selectExpr(["count(*)", "sum(length(value))"]).first()
+            session.read().format("kafka").options(options).load().createOrReplaceTempView("topic")
+            row = session.sql("SELECT count(*), sum(length(value)) FROM topic").first()
             report(row.getLong(0), time.perf_counter() - began, {})
 
 
