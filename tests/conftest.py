@@ -75,6 +75,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkRuntime]:
     from tests.support.local_spark import local_spark
 
     with SparkRuntime(local_spark(find_java(os.environ)), tmp_path_factory.mktemp("spark")) as runtime:
+        _ = runtime.java_context  # else batches would be read without it
         yield runtime
 
 

@@ -12,7 +12,7 @@ from pacifictool.analytics.alarm_delivery import AlarmTarget
 from pacifictool.analytics.batches import BatchProcessor, BatchReport
 from pacifictool.analytics.config import JobConfig
 from pacifictool.analytics.counting import CountingLoop
-from pacifictool.analytics.engine.reader import BatchReader
+from pacifictool.analytics.engine.reader import SOURCES, BatchReader
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job_progress import JobProgress, JobSummary, Tracker, gained_since, summary_of
 from pacifictool.analytics.planner import Planner
@@ -72,6 +72,8 @@ class AggregationJob:
         self._reported: set[str] = set()
         self._ending = threading.Event()
         """Set when the run ends: nothing waits for a lock any more."""
+        self._looked = threading.Event()
+        """Set after the first look at the topic, when what it held is counted."""
         self._alone_since: float | None = None
         self._alone_reported = False
 
@@ -91,7 +93,7 @@ class AggregationJob:
             reporter=self._reporter,
         ) as checkpoint:
             self._before = checkpoint.store.counters()
-            runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint)
+            runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint, SOURCES)
             try:
                 self._tracker.phase = "waiting for the topic"
                 topic = wait_until_reachable(
@@ -168,7 +170,7 @@ class AggregationJob:
             available_now=config.available_now,
             halt=run.halt,
             translated=run.translated,
-            looked=self._tracker.looked,
+            looked=self._note_look,
             reporter=self._reporter,
         )
 
@@ -178,6 +180,8 @@ class AggregationJob:
         loop = self._counting_loop(run, topic, stages)
         counting = threading.Thread(target=self._keep_counting, args=(run, loop), name="counting", daemon=True)
         threads = [counting, *stages.threads()]
+        if not (self._config.available_now and run.runtime.works_alone):
+            threads.append(threading.Thread(target=self._start_spark, args=(run,), name="spark", daemon=True))
         for thread in threads:
             thread.start()
         try:
@@ -186,6 +190,7 @@ class AggregationJob:
             self._tracker.phase = "stopping"
             self._ending.set()
             run.halt.set()
+            self._looked.set()
             stages.announce()
             run.runtime.cancel_work()
             deadline = time.monotonic() + _THREAD_STOP_SECONDS
@@ -236,6 +241,16 @@ class AggregationJob:
                 "and memory (--conf spark.executor.memory=512m asks for less), and can it reach this machine?"
             )
 
+    def _start_spark(self, run: JobRun) -> None:
+        """Starts Spark once the first batch is counted, which has the whole machine until then."""
+        self._looked.wait()
+        if run.halt.is_set():
+            return
+        try:
+            _ = run.runtime.java_context  # its first use waits
+        except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
+            run.fail(error)
+
     def _keep_counting(self, run: JobRun, loop: CountingLoop) -> None:
         try:
             loop.run()
@@ -244,6 +259,10 @@ class AggregationJob:
             run.fail(error)
 
     # --- small things --------------------------------------------------------------------------------------------
+
+    def _note_look(self, ends: Mapping[int, int] | None, failure: str | None) -> None:
+        self._tracker.looked(ends, failure)
+        self._looked.set()
 
     def _note_batch(self, stages: Stages, report: BatchReport) -> None:
         self._tracker.add(report)
@@ -300,9 +319,10 @@ class AggregationJob:
 
 
 def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:
-    """Waits for Spark, which takes seconds; False when `stop` is set meanwhile. Raises AggregationError, StorageFull.
+    """Waits until the topic can be counted, which takes seconds; False when `stop` is set meanwhile.
 
-    Nothing in the JVM's start can be interrupted, so a stop takes the JVM away, unless it is to be kept.
+    Nothing in the JVM's start can be interrupted, so a stop takes the JVM away, unless it is to be kept. Raises
+    AggregationError, StorageFull.
     """
     over = threading.Event()
 
@@ -316,7 +336,7 @@ def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> boo
     if not keep:
         watcher.start()
     try:
-        _ = runtime.java_context  # its first use waits
+        _ = runtime.gateway if runtime.works_alone else runtime.java_context
     except PacificToolError:
         if not stop.is_set():
             raise

@@ -126,6 +126,7 @@ class CrashSimulation:
     def record(self, *, careless: bool = False) -> int:
         """Runs the job and records it; returns the number of its system calls. `careless`: it never syncs."""
         KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1, timestamp_type=CREATE_TIME)
+        _ = self._spark.java_context  # which the recorded job borrows
         self._run_job(self._folder / "warm-up", {}, AlarmPlatform())  # compiles the Java
         with self._feed():
             trace = self._folder / "trace"

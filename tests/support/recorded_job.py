@@ -14,11 +14,10 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from pyspark.java_gateway import launch_gateway
-
 sys.path.append(str(Path(__file__).parents[2]))
 
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.reader import SOURCES
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
@@ -41,16 +40,15 @@ class BorrowedSpark(SparkRuntime):
     """The context of another program's Spark."""
 
     def __init__(self, port: int, secret: str, folder: Path) -> None:
-        self._settings = SparkSettings(java_home=Path(), jars=())
-        self._folder = self._plain_folder = folder
-        self._process = None
-        self._closing = threading.Lock()
-        self._compiling = threading.Lock()
-        self._java_sources = set()
-        os.environ |= {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
-        self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
-        spark = self._gateway.jvm.org.apache.spark
+        login = {"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}
+        super().__init__(SparkSettings(java_home=Path(), jars=(), environ=login), folder)
+        spark = self.jvm.org.apache.spark
         self._java_context = spark.api.java.JavaSparkContext.fromSparkContext(spark.SparkContext.getOrCreate())
+        # That program has compiled them already, into its own folder.
+        self._compiled = self._java_sources = set(SOURCES)
+
+    def close(self) -> None:
+        """Leaves the context to its owner."""
 
 
 class PlatformFile(Sink):

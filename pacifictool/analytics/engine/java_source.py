@@ -13,23 +13,28 @@ def java_files(*classes: str) -> list[Path]:
     return [Path(__file__).with_name("java") / f"{name}.java" for name in classes]
 
 
-def add_java_sources(jvm: Any, java_context: Any, sources: Sequence[Path], jar: Path) -> None:
-    """Makes the classes of source files of one package known to driver and executors; `jar` is written and must stay.
+def compile_java(jvm: Any, sources: Sequence[Path], folder: Path) -> None:
+    """Compiles source files of one package, which may use classes of earlier calls, into class files below `folder`.
 
     The compiler is Janino, with which Spark compiles its generated code: it is among Spark's jars, so that neither a
     JDK nor a build is needed. It takes Java without lambdas, and forgets type arguments. It gets all files as one, so
     that they may use one another; one after the other takes twice as long. Raises Py4JError or OSError.
     """
-    driver = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(driver)
+    compiler.setParentClassLoader(jvm.java.lang.Thread.currentThread().getContextClassLoader())
     compiler.cook(_as_one([source.read_text(encoding="utf-8") for source in sources]))
+    for name, code in dict(compiler.getBytecodes()).items():
+        file = folder / f"{name.replace('.', '/')}.class"
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_bytes(bytes(code))
+
+
+def class_jar(folder: Path, jar: Path) -> Path:
+    """`jar`, written with all class files below `folder`."""
     with zipfile.ZipFile(jar, "w") as archive:
-        for name, code in dict(compiler.getBytecodes()).items():
-            archive.writestr(f"{name.replace('.', '/')}.class", bytes(code))
-    # Executors fetch it from the driver, which has Spark's own loader for jars that come later.
-    driver.addURL(jvm.java.io.File(str(jar)).toURI().toURL())
-    java_context.addJar(str(jar))
+        for file in sorted(folder.rglob("*.class")):
+            archive.write(file, file.relative_to(folder))
+    return jar
 
 
 def _as_one(sources: Sequence[str]) -> str:

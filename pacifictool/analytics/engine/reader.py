@@ -104,7 +104,10 @@ class BatchReader:
             in_java.longs([context.arrived_ms, self._rules.forwarding.max_skew_ms, context.untimed_event_ms]),
             in_java.ints(task_limits(self._rules.analytics)),
         )
-        return self._decoded(bytes(engine.BatchReader.read(self._runtime.java_context, reader)), context)
+        spark = self._runtime.ready_context
+        if spark is None:
+            return self._decoded(bytes(engine.BatchReader.readHere(reader, self._runtime.threads)), context)
+        return self._decoded(bytes(engine.BatchReader.read(spark, reader)), context)
 
     def _decoded(self, data: bytes, context: BatchContext) -> BatchResult:
         """What BatchReader.java wrote."""

@@ -12,23 +12,24 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pyspark
+from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
 from py4j.protocol import Py4JError
-from pyspark.java_gateway import launch_gateway
 
 from pacifictool.analytics.engine.failures import essence, jvm_reason
-from pacifictool.analytics.engine.java_source import add_java_sources
+from pacifictool.analytics.engine.java_source import class_jar, compile_java
 from pacifictool.analytics.engine.jvm import driver_options, has_user_name, jvm_arguments, log4j_properties
-from pacifictool.analytics.engine.spark_properties import spark_properties
+from pacifictool.analytics.engine.spark_properties import local_threads, spark_properties
 from pacifictool.analytics.state.checkpoint import storage_full
 from pacifictool.errors import AggregationError, PacificToolError, StorageFull
 from pacifictool.runtime.cache import disk_is_full
@@ -44,7 +45,8 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 """How a cluster says that it will not go on with us."""
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
-_SPARK_HOME = Path(pyspark.__file__).parent
+_SPARK_HOME = Path(str(find_spec("pyspark").origin)).parent  # type: ignore[union-attr]  # a dependency of ours
+"""Found without importing pyspark, which would bring Spark's SQL along: 0.2 s of processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,11 @@ class SparkSettings:
 class SparkRuntime:
     """A Spark context and the JVM that it lives in."""
 
-    def __init__(self, settings: SparkSettings, folder: Path) -> None:
-        """Starts the JVM (returns at once). `folder` takes the logs spark.log and spark-jvm.log, and tmp/."""
+    def __init__(self, settings: SparkSettings, folder: Path, sources: Sequence[Path] = ()) -> None:
+        """Starts the JVM (returns at once). `folder` takes the logs spark.log and spark-jvm.log, and tmp/. Java
+        `sources` given here are compiled while Spark's context starts, which uses one processor."""
         self._settings = settings
+        self._sources = sources
         self._folder = folder.absolute()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._plain_folder = plain_path(self._folder)
@@ -102,7 +106,10 @@ class SparkRuntime:
         self._gateway: Any = None
         self._process: ManagedProcess | None = None
         self._java_sources: set[Path] = set()
+        self._compiled: set[Path] = set()
         self._compiling = threading.Lock()
+        self._connecting = threading.Lock()
+        self._starting = threading.Lock()
         self._closing = threading.Lock()
         # py4j reports a connection that broke to the root logger, which prints to stderr unless it has a handler.
         if not logging.getLogger().handlers:
@@ -126,29 +133,43 @@ class SparkRuntime:
 
     @property
     def java_context(self) -> Any:
-        """The JavaSparkContext; waits for the JVM at the first use. Raises AggregationError or StorageFull."""
-        if self._java_context is None:
-            try:
-                self._java_context = self._connect()
-            except PacificToolError:
-                self.close()
-                raise
-            except Exception as error:
-                # A JVM that goes away in the middle shows itself as almost any exception of pyspark and py4j. What an
-                # exception of the JVM says must be asked of the JVM before that is closed.
-                reason = _reason(error)
-                self.close()
-                raise self._failure(reason) from error
-            except BaseException:
-                self.close()
-                raise
-        return self._java_context
+        """The JavaSparkContext; waits for Spark at the first use. Raises AggregationError or StorageFull."""
+        with self._starting:
+            if self._java_context is None:
+                self._java_context = self._reporting(self._make_context)
+            return self._java_context
+
+    @property
+    def ready_context(self) -> Any | None:
+        """The JavaSparkContext; None before Spark has started if `works_alone`.
+
+        Raises AggregationError or StorageFull.
+        """
+        return None if self._java_context is None and self.works_alone else self.java_context
+
+    @property
+    def works_alone(self) -> bool:
+        """Whether the JVM can do what local tasks do before Spark's context has started, or without it.
+
+        Not with properties of Spark, which are to hold, or to fail.
+        """
+        return local_threads(self._settings.master) is not None and not (self._is_guest or self._settings.conf)
+
+    @property
+    def threads(self) -> int:
+        """How many tasks the JVM works on at once. Raises AggregationError or StorageFull."""
+        processors = self.jvm.java.lang.Runtime.getRuntime().availableProcessors
+        return local_threads(self._settings.master) or int(processors())
 
     @property
     def gateway(self) -> Any:
-        """py4j's gateway to the JVM. Raises AggregationError or StorageFull."""
-        _ = self.java_context
-        return self._gateway
+        """py4j's gateway to the JVM, which it waits for. Raises AggregationError or StorageFull."""
+        with self._connecting:
+            if self._gateway is None:
+                self._gateway = self._reporting(self._connect)
+                if self._sources:
+                    threading.Thread(target=self._compile_early, name="compile", daemon=True).start()
+            return self._gateway
 
     @property
     def jvm(self) -> Any:
@@ -156,12 +177,22 @@ class SparkRuntime:
         return self.gateway.jvm
 
     def add_java_sources(self, *sources: Path) -> None:
-        """See `java_source.add_java_sources`; what was added before is not compiled again."""
+        """Makes the classes of source files of one package known to driver and executors, unless they are.
+
+        Raises Py4JError or OSError.
+        """
+        self._compile(sources)
         with self._compiling:
-            if not self._java_sources.issuperset(sources):
-                self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
-                add_java_sources(self.jvm, self.java_context, sources, self.tmp / f"{sources[-1].stem}.jar")
-                self._java_sources.update(sources)
+            if self._java_sources.issuperset(sources):
+                return
+            if self._settings.is_guest:
+                loader = self.jvm.java.lang.Thread.currentThread().getContextClassLoader()
+                loader.addURL(self.jvm.java.io.File(str(self._classes)).toURI().toURL())
+            if self._settings.is_guest or not self._settings.is_local:
+                # Executors fetch it from the driver.
+                jar = class_jar(self._classes, self.tmp / f"{sources[-1].stem}.jar")
+                self.java_context.addJar(str(jar))
+            self._java_sources.update(sources)
 
     def has_executors(self) -> bool:
         """Whether anybody works for us: on a cluster without free cores or memory the job waits in silence.
@@ -234,6 +265,22 @@ class SparkRuntime:
         return self.tmp / "gateway"
 
     @property
+    def _classes(self) -> Path:
+        """Where compiled classes lie: on the class path from the start, and looked at when a class is wanted."""
+        return self.tmp / "classes"
+
+    def _compile(self, sources: Sequence[Path]) -> None:
+        with self._compiling:
+            if not self._compiled.issuperset(sources):
+                compile_java(self.jvm, sources, self._classes)
+                self._compiled.update(sources)
+
+    def _compile_early(self) -> None:
+        # Whoever wants the classes compiles them again, and sees why.
+        with contextlib.suppress(Py4JError, OSError, PacificToolError):
+            self._compile(self._sources)
+
+    @property
     def _jars(self) -> list[Path]:
         return [*self._own_jars, _SPARK_HOME / "jars" / "*"]
 
@@ -246,7 +293,8 @@ class SparkRuntime:
         return self._folder / "spark-jvm.log"
 
     def _launch(self) -> None:
-        self.tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.rmtree(self._classes, ignore_errors=True)
+        self._classes.mkdir(parents=True, mode=0o700)
         self._connection_file.unlink(missing_ok=True)
         log4j = self.tmp / "log4j2.properties"
         log4j.write_text(log4j_properties(self._plain_folder / "spark.log"), encoding="utf-8")
@@ -273,7 +321,7 @@ class SparkRuntime:
 
     def _jvm_arguments(self, log4j: Path) -> list[str]:
         environ = self._settings.environ
-        class_path = [*map(str, self._jars)]
+        class_path = [str(self._classes), *map(str, self._jars)]
         class_path += [environ[name] for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR") if environ.get(name)]
         return jvm_arguments(
             class_path=class_path,
@@ -281,14 +329,28 @@ class SparkRuntime:
             more=driver_options(self._settings.conf),
             log4j=log4j,
             temporary=self.tmp,
-            master=self._settings.master,
         )
 
-    def _connect(self) -> Any:
+    def _reporting(self, step: Callable[[], Any]) -> Any:
+        """What `step` returns. What makes it fail is reported in Spark's own words."""
+        try:
+            return step()
+        except PacificToolError:
+            raise
+        except Exception as error:
+            # A JVM that goes away in the middle shows itself as almost any exception of py4j.
+            raise self._failure(_reason(error)) from error
+
+    def _connect(self) -> ClientServer:
         port, secret = self._guest_connection() if self._is_guest else self._wait_for_gateway()
-        with _environment(PYSPARK_GATEWAY_PORT=str(port), PYSPARK_GATEWAY_SECRET=secret, PYSPARK_PIN_THREAD="true"):
-            self._gateway = launch_gateway()  # type: ignore[no-untyped-call]
-        jvm = self._gateway.jvm
+        # The whole of pyspark's own launch_gateway, less its imports of Scala packages, each of which asks the JVM.
+        return ClientServer(
+            java_parameters=JavaParameters(port=port, auth_token=secret, auto_convert=True),
+            python_parameters=PythonParameters(port=0, eager_load=False),
+        )
+
+    def _make_context(self) -> Any:
+        jvm = self.jvm
         # What was given to an outer spark-submit stands in the JVM's system properties, and comes first.
         conf = jvm.org.apache.spark.SparkConf(self._is_guest)
         properties = spark_properties(
@@ -352,18 +414,3 @@ def _reason(error: Exception) -> str:
     except (Py4JError, OSError):
         return "its Java process ended while it started"
     return essence(text.strip() or repr(error)).rstrip(".")
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """pyspark takes the address of a running JVM from the environment and from nowhere else."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -50,13 +50,20 @@ def spark_properties(
     return properties | _authentication(settings)
 
 
+def local_threads(master: str) -> int | None:
+    """How many threads a master on this machine stands for, 0 for as many as there are processors; None for others."""
+    local = _LOCAL.fullmatch(master)
+    if local is None:
+        return None
+    return 0 if local["cores"] == "*" else int(local["cores"] or 1)
+
+
 def _master(settings: SparkSettings, processors: Callable[[], int]) -> str:
     """The master. A local one gets as many threads again for functions, whose work other processes do."""
-    local = _LOCAL.fullmatch(settings.master)
-    if local is None or not settings.functions:
+    threads = local_threads(settings.master)
+    if threads is None or not settings.functions:
         return settings.master
-    cores = processors() if local["cores"] == "*" else int(local["cores"] or 1)
-    return f"local[{2 * max(cores, settings.functions)}]"
+    return f"local[{2 * max(threads or processors(), settings.functions)}]"
 
 
 def _socket_folder(folder: Path) -> str:

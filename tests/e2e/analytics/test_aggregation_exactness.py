@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pacifictool.analytics.engine.spark import SparkRuntime
+from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.state.reader import JobView
+from pacifictool.errors import AggregationError
 from pacifictool.kafka.records import read_records
 from pacifictool.kafka.topics import CREATE_TIME
 
@@ -161,3 +167,32 @@ def test_the_last_window_is_posted_soon_after_its_end_without_later_records(jobs
     assert [(count, mean) for _, _, count, mean, _ in posts] == [(2, 31.5)] * 3
     delays = [posted_at - ts / 1000 for _, ts, _, _, posted_at in posts]
     assert all(0 <= delay < 2 for delay in delays), delays
+
+
+def test_what_the_topic_holds_now_is_counted_without_a_start_of_spark(jobs: JobFactory) -> None:
+    topic, sink = jobs.topic(), jobs.sink()
+    producer = jobs.producer()
+    for number in range(1000):
+        producer.produce(topic, f'{{"geoZone":"Zone {number % 3}", "windSpeed":{number}}}'.encode())
+    assert producer.flush(60) == 0
+    config = jobs.config(topic, available_now=True)
+    with SparkRuntime(config.spark, jobs.folder / "jvm") as runtime:
+        summary = AggregationJob(config, sink, runtime=runtime).run(threading.Event())
+        assert runtime.ready_context is None
+    assert (summary.valid, summary.stopped_by) == (1000, "end of topic")
+    assert sink.values() == jobs.expected_values(topic, reading)
+
+
+def test_a_spark_that_does_not_start_ends_the_job_after_what_was_counted_before(jobs: JobFactory) -> None:
+    topic, sink = jobs.topic(), jobs.sink()
+    producer = jobs.producer()
+    producer.produce(topic, b'{"geoZone":"Zone A", "windSpeed":31}')
+    assert producer.flush(60) == 0
+    config = jobs.config(topic)
+    too_small = replace(config, spark=replace(config.spark, memory="300m"))  # enough for Java, and not for Spark
+    with pytest.raises(AggregationError, match=r"Spark did not start .*memory 3\d+ must be at least"):
+        AggregationJob(too_small, sink).run(threading.Event())
+    view = JobView.open(config.checkpoint)
+    assert view is not None
+    with contextlib.closing(view):
+        assert [batch.records for batch in view.batches()] == [1]

@@ -6,16 +6,20 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from py4j.protocol import Py4JError
 
 from pacifictool.analytics.engine import reader
 from pacifictool.analytics.engine.failures import spark_failure
 from pacifictool.analytics.engine.reader import BatchResult
+from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.windows import UNITS
 from pacifictool.errors import CheckpointMismatch
@@ -58,6 +62,28 @@ def test_the_rules_in_java_and_in_python_agree_on_mutated_records(bench: Bench) 
     assert {record.offset for record in result.invalid} == {
         number for number, value in enumerate(values) if expected_reading(value) is None
     }
+
+
+def test_the_jvm_alone_finds_what_spark_finds(bench: Bench, spark_settings: SparkSettings, tmp_path: Path) -> None:
+    values = [record(f"Zone {number % 7}", str(number)) for number in range(3000)] + mutated(300)
+    bench.write(values, [NOW + number for number in range(len(values))], partitions=3)
+    with SparkRuntime(spark_settings, tmp_path) as runtime:
+        alone = replace(bench, spark=runtime).read()
+        assert runtime.ready_context is None
+    assert alone == bench.read()
+    assert len(alone.ranges) == 3
+    assert alone.invalid
+
+
+def test_the_failure_of_a_thread_of_the_jvm_has_its_reason(
+    bench: Bench, spark_settings: SparkSettings, tmp_path: Path
+) -> None:
+    bench.write([GOOD])
+    with SparkRuntime(spark_settings, tmp_path) as runtime:
+        with pytest.raises(Py4JError) as caught:
+            replace(bench, spark=runtime).read(ranges=[OffsetRange(0, 5, 9)])
+        failure = spark_failure(str(caught.value), endpoint=bench.endpoint, topic=bench.topic, folder=tmp_path)
+    assert isinstance(failure, CheckpointMismatch)
 
 
 def test_each_kind_of_garbage_has_its_reason_and_is_kept_whole(bench: Bench) -> None:

@@ -53,17 +53,20 @@ def test_spark_starts_works_and_ends_within_two_seconds_twice(spark_settings: Sp
 
 
 def test_a_java_that_does_not_start_is_reported_in_one_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
-    with pytest.raises(AggregationError, match="ended at once") as caught:
-        _ = SparkRuntime(replace(spark_settings, memory="nonsense"), tmp_path).java_context
+    nonsense = replace(spark_settings, memory="nonsense")
+    with SparkRuntime(nonsense, tmp_path) as runtime, pytest.raises(AggregationError, match="ended at once") as caught:
+        _ = runtime.java_context
     assert "spark-jvm.log" in (caught.value.hint or "")
-    with pytest.raises(AggregationError, match="did not start"):
-        _ = SparkRuntime(replace(spark_settings, java_home=tmp_path / "nowhere"), tmp_path).java_context
+    nowhere = replace(spark_settings, java_home=tmp_path / "nowhere")
+    with SparkRuntime(nowhere, tmp_path) as runtime, pytest.raises(AggregationError, match="did not start"):
+        _ = runtime.java_context
     assert "nowhere" in (tmp_path / "spark-jvm.log").read_text(encoding="utf-8")
 
 
 def test_the_reason_of_java_is_in_the_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
-    with pytest.raises(AggregationError, match="heap") as caught:
-        _ = SparkRuntime(replace(spark_settings, memory="2m"), tmp_path).java_context
+    small = replace(spark_settings, memory="2m")
+    with SparkRuntime(small, tmp_path) as runtime, pytest.raises(AggregationError, match="heap") as caught:
+        _ = runtime.java_context
     assert "defect" not in str(caught.value)
 
 
@@ -77,8 +80,8 @@ def test_the_reason_of_java_is_in_the_sentence(spark_settings: SparkSettings, tm
 def test_the_reason_of_spark_is_in_the_sentence(
     spark_settings: SparkSettings, tmp_path: Path, conf: dict[str, str], reason: str
 ) -> None:
-    runtime = SparkRuntime(replace(spark_settings, conf=conf), tmp_path)
-    with pytest.raises(AggregationError, match=reason):
+    settings = replace(spark_settings, conf=conf)
+    with SparkRuntime(settings, tmp_path) as runtime, pytest.raises(AggregationError, match=reason):
         _ = runtime.java_context
 
 

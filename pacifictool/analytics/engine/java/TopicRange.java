@@ -82,7 +82,8 @@ public final class TopicRange {
         long before = position;
         at = 0;
         while (records.isEmpty() && position == before) {
-            if (TaskContext.get().isInterrupted()) {
+            TaskContext task = TaskContext.get(); // none while Spark starts
+            if (task != null && task.isInterrupted()) {
                 throw new TaskKilledException("the batch was cancelled");
             }
             if (System.nanoTime() - since > TIMEOUT_NANOS) {
