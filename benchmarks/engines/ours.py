@@ -62,7 +62,8 @@ def main() -> None:
     own = os.environ.get("BENCH_SCENARIO")
     scenario = load_scenario(Path(own)) if own else tutorial_scenario()
     runtime = SparkRuntime(settings, folder)
-    _ = runtime.java_context
+    # The JVM, not Spark's context: as with the command, the job starts that if it needs it.
+    _ = runtime.jvm
     ready()
     try:
         for task in tasks:

@@ -28,6 +28,7 @@ def main() -> None:
         java_home=java.home, jars=jars, master="local[2]", environ=os.environ, conf={DRIVER_JAVA_OPTIONS: AS_SPARK_DOES}
     )
     with SparkRuntime(settings, tasks[0].folder) as runtime:
+        _ = runtime.java_context
         # Spark's own query, which the job has no use for: through the JVM, as pyspark would.
         session = runtime.jvm.org.apache.spark.sql.SparkSession.builder().getOrCreate()
         ready()
