@@ -80,6 +80,7 @@ def target_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             continue
         met = found.value >= target.bar if target.sense == "at least" else found.value <= target.bar
         verdict = "met" if met else "missed"
+        reason = reason or f"no reason in benchmarks/{REASONS.name} yet"
         if target.of_full_size and not full:
             verdict, reason = "not compared", f"{verdict} with fewer records than the target is for"
         rows.append({**row, **vars(found), "verdict": verdict, "reason": "" if verdict == "met" else reason})
