@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e bench-groups docs pictures notebooks package release-check clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock bench-lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e bench-groups docs pictures notebooks package release-check clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,11 @@ lock: ## Newest versions that fit, with hashes and without any registry's addres
 	$(UV) pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock
 
-bench: install ## Compared with other tools: one JSON, tables, docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto
+bench-lock: ## The same for what `make bench` compares with: the group `bench`
+	$(UV) pip compile --quiet --group bench --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make bench-lock" -o benchmarks/requirements.lock
+
+bench: install ## Compared with other tools, BENCH=part or all: docs/performance.md (40 minutes; QUICK=1: 6). Needs mosquitto, Maven, a JDK
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick,--docs) $(BENCH)
 
 bench-latency: install ## How soon after a window's end its mean is readable (5 minutes)

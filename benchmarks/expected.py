@@ -19,7 +19,7 @@ def differences(exact: Exact, means: Means, *, closing_zone: str, tolerance: flo
 
     The closing records' zone is left out: whether an engine emits its last window depends on the engine.
     """
-    found = {key: value for key, value in means.items() if key[0] != closing_zone}
+    found = {key: value for key, value in means.items() if not key[0].startswith(closing_zone)}
     wrong = [f"{key}: missing" for key in exact.keys() - found.keys()]
     wrong += [f"{key}: no such window" for key in found.keys() - exact.keys()]
     for key in exact.keys() & found.keys():

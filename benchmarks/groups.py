@@ -26,7 +26,7 @@ from typing import Any, Self
 import psutil
 
 from benchmarks.expected import Means, differences
-from benchmarks.rivals import Usage
+from benchmarks.measuring import Usage
 from benchmarks.running import emit, machine
 from benchmarks.stages import broker
 from benchmarks.stream import CLOSING_ZONE, WINDOW_MS, Workload, fill, total_records

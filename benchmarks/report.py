@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rivals import COMMAND, LOOPS, OURS
+from benchmarks.rounds import COLD, WARM
+from benchmarks.targets import CPU, PEAK, RATE, TOTAL, measure_of, standing
+
 BEGIN, END = "<!-- numbers: written by `make bench` -->", "<!-- end of numbers -->"
 GROWING = ("records", "zones", "partitions", "devices")
+
+MEASURES = (
+    ("records per second, cold", OURS, COLD, RATE),
+    ("records per second, warm", OURS, WARM, RATE),
+    ("seconds from launch to last mean", COMMAND, COLD, TOTAL),
+    ("processor seconds per million, warm", OURS, WARM, CPU),
+    ("megabytes of memory", OURS, COLD, PEAK),
+)
+"""In words, by which engine of ours, in which pass, and the measure."""
 
 Rows = Sequence[Sequence[str]]
 
@@ -60,29 +74,15 @@ def _parts(document: Mapping[str, Any]) -> Iterator[str]:
     )
     loads = [f"{name} {stage['load_before']}" for name, stage in stages.items()]
     yield f"\nLoad average of the machine before each stage: {', '.join(loads)}.\n"
-    if document["bars"]:
-        yield _table(
-            ("Bar", "Wanted", "Measured", ""),
-            [
-                (
-                    bar["name"],
-                    f"{bar['sense']} {bar['bar']:,.4g}",
-                    _figure(bar["value"]),
-                    "met" if bar["met"] else "missed",
-                )
-                for bar in document["bars"]
-            ],
-        )
-    for stage in ("engines", "matrix"):
-        for name, workload in _workloads(stages.get(stage, {})):
-            share = workload.get("peer_records")
-            peers = f" (peers: the first {share:,})" if share else ""
-            yield f"### {name}: {workload['records']:,} records{peers}\n"
-            yield _engine_table(workload["engines"])
-    if "start" in stages:
+    for stage in ("peers", "groups", "functions"):
+        for found in _comparisons(stages.get(stage, {})):
+            share = f" (the Python loops: the first {found['slow_records']:,})" if _has_loops(found) else ""
+            yield f"### {found['title']}: {found['records']:,} records{share}\n"
+            yield _engine_table(found)
+    if _ran(stages, "start"):
         yield "### Start\n"
-        yield _start_table(stages["start"])
-    if "simulation" in stages:
+        yield _start_table(stages)
+    if _ran(stages, "simulation"):
         yield "### Simulation against Mosquitto\n"
         yield _simulation_tables(stages["simulation"])
     growing = _growing(stages)
@@ -104,11 +104,48 @@ def _parts(document: Mapping[str, Any]) -> Iterator[str]:
                 ],
             )
 
+    if _ran(stages, "delivery"):
+        yield "### Delivery over REST to the sandbox\n"
+        yield _delivery_table(stages["delivery"])
+    for name, stage in stages.items():
+        if not _ran(stages, name):
+            yield f"**{name}** failed: {stage['failed']}\n"
+    yield "### Targets\n"
+    yield "Ratios are above 1 where pacifictool is ahead, whatever is measured.\n"
+    yield _target_table(document["targets"])
+    behind = list(where_behind(stages))
+    if behind:
+        yield "### Where pacifictool is behind\n"
+        yield "\n".join(f"- {line}" for line in behind) + "\n"
 
-def _workloads(stage: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, value in stage.items():
-        if isinstance(value, Mapping):
-            yield name, value
+
+def where_behind(stages: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each measure by which a peer is ahead of us, the worst first within each comparison."""
+    for stage in ("peers", "groups", "functions"):
+        for found in _comparisons(stages.get(stage, {})):
+            lines = []
+            for words, ours, phase, measure in MEASURES:
+                with contextlib.suppress(KeyError):
+                    place = standing(found, phase, measure, ours)
+                    if place.to_best_peer is not None and place.to_best_peer < 1:
+                        theirs = measure_of(found, place.best_peer, phase, measure)
+                        line = f"{found['title']}: {place.best_peer} is ahead in {words}, {_figure(theirs)} against"
+                        lines.append((place.to_best_peer, f"{line} {_figure(place.value)}."))
+            yield from (line for _, line in sorted(lines))
+
+
+def _ran(stages: Mapping[str, Any], name: str) -> bool:
+    return name in stages and not isinstance(stages[name].get("failed"), str)
+
+
+def _comparisons(stage: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for value in stage.values():
+        if isinstance(value, Mapping) and "engines" in value:
+            yield value
+
+
+def _has_loops(found: Mapping[str, Any]) -> bool:
+    return any(name in LOOPS for name in found["engines"])
 
 
 def _growing(stages: Mapping[str, Any]) -> dict[str, list[dict[str, float]]]:
@@ -116,26 +153,76 @@ def _growing(stages: Mapping[str, Any]) -> dict[str, list[dict[str, float]]]:
     return {name: found[name] for name in GROWING if name in found}
 
 
-def _engine_table(engines: Mapping[str, Any]) -> str:
+def _engine_table(found: Mapping[str, Any]) -> str:
     rows = [
         (
             name,
-            _spread(measures["per_second"], ",.0f"),
-            _spread(measures["cpu_seconds_per_million"], ".1f"),
-            f"{measures['peak_mb']['median']:,.0f}",
-            f"{measures['start_seconds']['median']:.1f}",
+            _spread(phases[COLD]["per_second"], ",.0f"),
+            _spread(phases[WARM]["per_second"], ",.0f") if WARM in phases else "",
+            # Of a tenth of the stream this would say something else.
+            "" if name in LOOPS else _spread(phases[COLD]["total_seconds"], ".1f"),
+            "" if name in LOOPS else f"{phases[COLD]['total_cpu_seconds']['median']:.1f}",
+            f"{(phases.get(WARM) or phases[COLD])['cpu_seconds_per_million']['median']:.2f}",
+            f"{phases[COLD]['peak_mb']['median']:,.0f}",
+            _ratios(found, name),
         )
-        for name, measures in engines.items()
+        for name, phases in found["engines"].items()
     ]
-    return _table(("Engine", "records/s", "CPU s per million", "peak MB", "start s"), rows)
+    rows += [(name, f"failed: {reason}", *[""] * 6) for name, reason in found["failed"].items()]
+    heads = ("Engine", "records/s, cold", "records/s, warm", "launch to last mean, s", "CPU s until then")
+    return _table((*heads, "CPU s per million, warm", "peak MB", "pacifictool to it, cold / warm"), rows)
 
 
-def _start_table(start: Mapping[str, Any]) -> str:
+def _ratios(found: Mapping[str, Any], name: str) -> str:
+    ratios = [found["ours_to"].get(phase, {}).get(name) for phase in (COLD, WARM)]
+    return " / ".join(f"{ratio['median']:.2f}" for ratio in ratios if ratio)
+
+
+def _target_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _table(
+        ("Target", "Wanted", "Measured", "to best peer", "to the limit", "Result", "Reason"),
+        [
+            (
+                f"{row['part']}: {row['name']}",
+                f"{row['sense']} {row['bar']:,.6g}",
+                "" if row["value"] is None else _figure(row["value"]),
+                f"{row['to_best_peer']:.2f} ({row['best_peer']})" if row.get("to_best_peer") else "",
+                f"{row['to_limit']:.2f}" if row.get("to_limit") else "",
+                row["verdict"],
+                row["reason"],
+            )
+            for row in rows
+        ],
+        texts=2,
+    )
+
+
+def _start_table(stages: Mapping[str, Any]) -> str:
+    start = stages["start"]
     launches = start["launch_to_first_result_seconds"]
     rows = [(f"{engine}: launch to the means of 1,000 records", _spread(m, ".1f")) for engine, m in launches.items()]
     rows.append(("`aggregate`: command to first batch counted", _spread(start["first_batch_seconds"], ".1f")))
     rows.append(("a batch at the tutorial's load: trigger to done", _spread(start["batch_seconds"], ".2f")))
+    if _ran(stages, "demo"):
+        rows.append(("`demo`: command to first mean on screen", _spread(stages["demo"]["first_mean_seconds"], ".1f")))
     return _table(("", "seconds"), rows)
+
+
+def _delivery_table(delivery: Mapping[str, Any]) -> str:
+    return _table(
+        (f"{delivery['means']:,} means", "means/s", "the server's ceiling", "to the ceiling", "entities new, s"),
+        [
+            (
+                f"a {name} server",
+                _spread(found["per_second"], ",.0f"),
+                _spread(found["ceiling_per_second"], ",.0f"),
+                _spread(found["to_ceiling"], ".2f"),
+                f"{found['new_entities_seconds']:.1f}",
+            )
+            for name, found in delivery.items()
+            if isinstance(found, Mapping)
+        ],
+    )
 
 
 def _simulation_tables(simulation: Mapping[str, Any]) -> str:
@@ -164,8 +251,10 @@ def _simulation_tables(simulation: Mapping[str, Any]) -> str:
     return f"{speeds}\n{steady}"
 
 
-def _table(heads: Sequence[str], rows: Rows) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "| --- " + "| ---: " * (len(heads) - 1) + "|"]
+def _table(heads: Sequence[str], rows: Rows, *, texts: int = 0) -> str:
+    """The first column and the last `texts` are texts, the others numbers."""
+    numbers = len(heads) - 1 - texts
+    lines = ["| " + " | ".join(heads) + " |", "| --- " + "| ---: " * numbers + "| --- " * texts + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 

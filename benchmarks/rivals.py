@@ -1,34 +1,27 @@
-"""Runs the engines as processes: each peer in its own environment, all measured from outside in the same way."""
+"""Every engine that is measured: how it is started, what it needs, and how much it is given to do."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal
 
-import psutil
+from benchmarks.java_peers import FLINK_OPTIONS, JavaPeer, NotPrepared, prepare
+from pacifictool.runtime.cache import default_cache_dir
 
-from benchmarks.expected import Means
-
-ENGINES = Path(__file__).parent / "engines"
-OURS, READING = "pacifictool", "Spark reading only"
-SCRIPTS = {
-    OURS: "ours.py",
-    READING: "spark_reading.py",
-    "confluent-kafka loop": "confluent_loop.py",
-    "bytewax 0.21": "bytewax_flow.py",
-    "quix-streams 3.28": "quix.py",
-}
-PEERS = tuple(name for name in SCRIPTS if name not in (OURS, READING))
-_SAMPLE_SECONDS = 0.1
-_LONGEST_SECONDS = 900
+FOLDER = Path(__file__).parent
+ENGINES = FOLDER / "engines"
+OURS, READING, LIMIT = "pacifictool", "Spark reading only", "Java consumer, hand-written sum"
+ONE_CORE, COMMAND = f"{OURS}, one core", f"{OURS} aggregate --available-now"
+FLINK, FLINK_SQL, STREAMS = "Flink DataStream", "Flink SQL, batch", "Kafka Streams, repartition"
+POLARS = "polars over confluent-kafka"
+LIMIT_FUNCTIONS = "Java consumer, hand-written functions"
 
 
 @dataclass(frozen=True)
@@ -41,146 +34,108 @@ class Topic:
 
 
 @dataclass(frozen=True)
-class Report:
-    """One engine over one topic."""
+class Engine:
+    """One of those that are measured."""
 
-    seconds: float
-    """As the engine says: from before the first read to the last result."""
-    records: int
-    cpu_seconds: float
-    """Of all its processes."""
-    means: Means
-
-    @property
-    def per_second(self) -> float:
-        return self.records / self.seconds
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One run of an engine."""
-
-    start_seconds: float
-    """From the launch of its process until it was about to read."""
-    first_seconds: float
-    """From the launch to the first report."""
-    peak_mb: float
-    """Resident memory of all its processes together."""
-    reports: Sequence[Report]
+    name: str
+    kind: Literal["ours", "peer", "limit", "reading"]
+    script: str = ""
+    """Of a Python engine, below benchmarks/engines."""
+    packages: Literal["ours", "script", "locked"] = "ours"
+    """Of a Python engine: those of the project, those that the script names, or those of the lock."""
+    java: JavaPeer | None = None
+    share: bool = False
+    """Given the first tenth of the stream only: 5 to 20 times as slow, and rates are compared."""
+    passes: int = 2
+    """Topics in one process: the first is cold, the second warm."""
+    command: tuple[str, ...] = ()
+    """Once it is prepared."""
+    environ: tuple[tuple[str, str], ...] = ()
 
 
-def prepare_environments(peers: Sequence[str] = PEERS) -> dict[str, Path]:
-    """Python of each engine by name. Peers' packages come from the registry into uv's cache at the first call."""
-    uv = _uv()
-    pythons = {OURS: Path(sys.executable), READING: Path(sys.executable)}
-    for name in peers:
-        script = str(ENGINES / SCRIPTS[name])
-        subprocess.run([*uv, "sync", "--quiet", "--script", script], check=True)
-        found = subprocess.run([*uv, "python", "find", "--script", script], check=True, capture_output=True, text=True)
-        pythons[name] = Path(found.stdout.strip())
-    return pythons
+_ALL = (
+    Engine(OURS, "ours", "ours.py"),
+    Engine(ONE_CORE, "ours", "ours.py", environ=(("BENCH_MASTER", "local[1]"),)),
+    Engine(COMMAND, "ours", "command.py", passes=1),
+    Engine(LIMIT, "limit", java=JavaPeer("limit", "HandWritten")),
+    Engine(LIMIT_FUNCTIONS, "limit", java=JavaPeer("limit", "HandWritten", arguments=("four keys",))),
+    Engine(READING, "reading", "spark_reading.py"),
+    Engine(FLINK, "peer", java=JavaPeer("flink", "FlinkDataStream", FLINK_OPTIONS)),
+    Engine(FLINK_SQL, "peer", java=JavaPeer("flink", "FlinkSql", FLINK_OPTIONS), passes=1),
+    Engine(STREAMS, "peer", java=JavaPeer("kafka_streams", "KafkaStreamsMeans"), passes=1),
+    Engine(POLARS, "peer", "polars_batches.py", packages="locked"),
+    Engine("confluent-kafka loop", "peer", "confluent_loop.py", packages="script", share=True, passes=1),
+    Engine("bytewax 0.21", "peer", "bytewax_flow.py", packages="script", share=True, passes=1),
+    Engine("quix-streams 3.28", "peer", "quix.py", packages="script", share=True, passes=1),
+)
+CATALOGUE = {engine.name: engine for engine in _ALL}
+PEERS = tuple(engine.name for engine in _ALL if engine.kind == "peer")
+LOOPS = tuple(engine.name for engine in _ALL if engine.share)
 
 
-def run(
-    engine: str, python: Path, bootstrap: str, topics: Sequence[Topic], *, window_ms: int, environ: Mapping[str, str]
-) -> Outcome:
-    """Runs an engine over the topics in turn. Raises SystemExit with its last words when it fails."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        tasks = [{"topic": topic.name, "records": topic.records} for topic in topics]
-        argument = {"bootstrap": bootstrap, "window_ms": window_ms, "folder": folder, "tasks": tasks}
-        errors = Path(folder, "stderr")
-        launched = time.perf_counter()
-        with (
-            errors.open("w") as stderr,
-            subprocess.Popen(
-                [str(python), str(ENGINES / SCRIPTS[engine]), json.dumps(argument)],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env=dict(environ),
-            ) as process,
-        ):
-            watchdog = threading.Timer(_LONGEST_SECONDS, process.kill)
-            watchdog.start()
-            with Usage(process.pid) as usage:
-                try:
-                    events = _events(process, usage, launched)
-                finally:
-                    watchdog.cancel()
-        reports = [event for event in events if event["event"] == "report"]
-        if process.returncode or len(reports) != len(topics):
-            raise SystemExit(f"{engine} failed:\n{errors.read_text()[-3000:]}")
-        cpu = [event["cpu"] for event in events]
-        return Outcome(
-            start_seconds=events[0]["at"],
-            first_seconds=reports[0]["at"],
-            peak_mb=usage.peak_bytes / 1e6,
-            reports=[
-                Report(
-                    seconds=event["seconds"],
-                    records=event["records"],
-                    cpu_seconds=cpu[number + 1] - cpu[number],
-                    means={(zone, end): (count, mean) for zone, end, count, mean in event["means"]},
-                )
-                for number, event in enumerate(reports)
-            ],
-        )
+def prepare_engines(names: Iterable[str]) -> tuple[dict[str, Engine], dict[str, str]]:
+    """The engines that can be run, by name; and of the others why not, in a sentence.
+
+    Packages and jars come from the registries at the first call, and from the caches of their clients afterwards.
+    """
+    ready, failed = {}, {}
+    for name in names:
+        try:
+            ready[name] = _prepared(CATALOGUE[name])
+        except NotPrepared as error:
+            failed[name] = str(error)
+    return ready, failed
 
 
-def _events(process: subprocess.Popen[str], usage: Usage, launched: float) -> list[dict[str, Any]]:
-    assert process.stdout is not None
-    events = []
-    for line in process.stdout:
-        at, cpu = time.perf_counter() - launched, usage.cpu_seconds()
-        if line.startswith('{"event"'):
-            events.append({**json.loads(line), "at": at, "cpu": cpu})
-    return events
+def command_of(engine: Engine, bootstrap: str, topics: Sequence[Topic], window_ms: int, folder: Path) -> list[str]:
+    """The command over the topics in turn; `folder` is for what it keeps meanwhile."""
+    if engine.java is not None:
+        tasks = [word for topic in topics for word in (topic.name, str(topic.records))]
+        return [*engine.command, bootstrap, str(window_ms), *tasks, *engine.java.arguments]
+    argument: dict[str, Any] = {
+        "bootstrap": bootstrap,
+        "window_ms": window_ms,
+        "folder": str(folder),
+        "tasks": [{"topic": topic.name, "records": topic.records} for topic in topics],
+    }
+    return [*engine.command, json.dumps(argument)]
 
 
-class Usage:
-    """Samples a process and all its descendants."""
+def _prepared(engine: Engine) -> Engine:
+    if engine.java is not None:
+        return replace(engine, command=tuple(prepare(engine.java)))
+    script = str(ENGINES / engine.script)
+    python = sys.executable
+    if engine.packages == "script":
+        _run([*_uv(), "sync", "--quiet", "--script", script])
+        python = _run([*_uv(), "python", "find", "--script", script])
+    elif engine.packages == "locked":
+        python = _locked_environment()
+    return replace(engine, command=(python, script))
 
-    def __init__(self, pid: int) -> None:
-        self.peak_bytes = 0
-        self._root = psutil.Process(pid)
-        self._cpu: dict[int, float] = {}
-        self._lock = threading.Lock()
-        self._halt = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+def _locked_environment() -> str:
+    """Python of the environment of benchmarks/requirements.lock, which is made at the first call."""
+    lock = FOLDER / "requirements.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = default_cache_dir(os.environ) / "bench" / f"python-{digest}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        _run([*_uv(), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
+        _run([*_uv(), "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(lock)])
+        (folder / "complete").touch()
+    return str(python)
 
-    def __exit__(self, *_: object) -> None:
-        self._halt.set()
-        self._thread.join()
 
-    def cpu_seconds(self) -> float:
-        """Processor time so far; a process that ended counts with what was seen last."""
-        self._sample()
-        return sum(self._cpu.values())
-
-    def _run(self) -> None:
-        while not self._halt.wait(_SAMPLE_SECONDS):
-            self._sample()
-
-    def _sample(self) -> None:
-        with self._lock:
-            memory = 0
-            try:
-                family = [self._root, *self._root.children(recursive=True)]
-            except psutil.NoSuchProcess:
-                return
-            for process in family:
-                try:
-                    with process.oneshot():
-                        times = process.cpu_times()
-                        memory += process.memory_info().rss
-                    self._cpu[process.pid] = times.user + times.system
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak_bytes = max(self.peak_bytes, memory)
+def _run(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotPrepared(f"{Path(command[0]).name} could not install its packages: {error}") from error
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or ["no reason given"]
+        raise NotPrepared(f"{Path(command[0]).name} could not install its packages: {words[-1][:300]}")
+    return done.stdout.strip()
 
 
 def _uv() -> list[str]:

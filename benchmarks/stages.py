@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +13,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fleet, rivals
+from benchmarks import fleet
 from benchmarks.expected import Exact, differences
-from benchmarks.rivals import OURS, PEERS, READING, Outcome, Topic
-from benchmarks.starting import measure_start, middle
-from benchmarks.stream import CLOSING_ZONE, WINDOW_MS, Workload, fill, total_records
+from benchmarks.measuring import EngineFailed, Outcome, measure
+from benchmarks.rivals import (
+    COMMAND,
+    FLINK,
+    FLINK_SQL,
+    LIMIT,
+    LIMIT_FUNCTIONS,
+    LOOPS,
+    ONE_CORE,
+    OURS,
+    PEERS,
+    POLARS,
+    READING,
+    STREAMS,
+    Engine,
+    Topic,
+    command_of,
+)  # fmt: skip
+from benchmarks.rounds import Rounds, middle
+from benchmarks.scale import Scale
+from benchmarks.stream import CLOSING_ZONE, FOUR_KEYS, WINDOW_MS, Workload, fill, total_records
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import KAFKA_BROKER, ensure_jars
@@ -23,120 +43,84 @@ from pacifictool.runtime.java import find_java
 from pacifictool.runtime.kafka_broker import KafkaBroker
 from pacifictool.settings import KafkaEndpoint
 
-ONE_CORE = f"{OURS}, one core"
-HEADLINES = (Workload(0), Workload(0, distinct=True))
-MATRIX = (
-    Workload(0, partitions=1),
-    Workload(0, partitions=1, distinct=True),
-    Workload(0, zones=10_000),
-    Workload(0, zones=10_000, distinct=True),
-)
+FEW, DISTINCT, MANY, MOST = "few", "distinct", "many", "most"
+FUNCTIONS = "functions"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How much is done."""
-
-    records: int
-    """A topic for us and for Spark reading only."""
-    peer_records: int
-    """The beginning of the same stream, for the peers: they are 5 to 20 times slower, and rates are compared."""
-    repetitions: int
-    growth_records: Sequence[int]
-    growth_zones: Sequence[int]
-    growth_partitions: Sequence[int]
-    growth_devices: Sequence[int]
-    start_repetitions: int
-    batches_seconds: float
-    fleet_seconds: float
-    fleet_repetitions: int
-    steady_seconds: float
-
-
-FULL = Scale(
-    records=5_000_000,
-    peer_records=500_000,
-    repetitions=3,
-    growth_records=(100_000, 300_000, 1_000_000, 3_000_000, 5_000_000),
-    growth_zones=(3, 30, 300, 3_000, 10_000),
-    growth_partitions=(1, 2, 4, 8, 16),
-    growth_devices=(10, 100, 1_000, 5_000, 10_000),
-    start_repetitions=3,
-    batches_seconds=40,
-    fleet_seconds=5,
-    fleet_repetitions=5,
-    steady_seconds=60,
-)
-QUICK = Scale(
-    records=1_000_000,
-    peer_records=100_000,
-    repetitions=2,
-    growth_records=(100_000, 1_000_000),
-    growth_zones=(3, 10_000),
-    growth_partitions=(1, 8),
-    growth_devices=(10, 1_000),
-    start_repetitions=1,
-    batches_seconds=20,
-    fleet_seconds=2,
-    fleet_repetitions=1,
-    steady_seconds=10,
-)
-
-
-class WrongMeans(Exception):
-    """An engine computed something else than the others."""
+class WrongMeans(EngineFailed):
+    """An engine computed something else than it should."""
 
 
 @dataclass
 class Bench:
-    """A broker, the engines' environments, and the topics that are filled."""
+    """A broker, the engines, and the topics that are filled."""
 
     endpoint: KafkaEndpoint
-    pythons: Mapping[str, Path]
+    engines: Mapping[str, Engine]
     scale: Scale
+    unprepared: Mapping[str, str] = field(default_factory=dict)
+    """Engines that cannot be run here, with the reason."""
+    wrong: list[str] = field(default_factory=list)
+    """What our own job computed wrongly: the run fails."""
     _topics: dict[Workload, tuple[Topic, Exact]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def topic(self, workload: Workload) -> tuple[Topic, Exact]:
         """The topic of a workload, filled at the first call, and the exact means."""
         if workload not in self._topics:
-            _say(f"Filling a topic: {workload.records:,} records, {workload.name}")
+            say(f"Filling a topic: {workload.records:,} records, {workload.name}")
             name = f"bench-{next(self._numbers)}"
             exact = fill(self.endpoint, name, workload)
             self._topics[workload] = (Topic(name, total_records(workload)), exact)
         return self._topics[workload]
 
-    def forget(self, workload: Workload) -> None:
-        """Deletes the topic."""
-        if workload in self._topics:
-            topic, _ = self._topics.pop(workload)
-            KafkaAdmin(self.endpoint).delete(topic.name)
+    def forget(self, *workloads: Workload) -> None:
+        """Deletes the topics."""
+        for workload in workloads:
+            if workload in self._topics:
+                topic, _ = self._topics.pop(workload)
+                KafkaAdmin(self.endpoint).delete(topic.name)
 
-    def run(self, engine: str, workloads: Sequence[Workload], label: str | None = None) -> Outcome:
-        """Runs an engine over workloads in turn. Raises WrongMeans unless every mean is right."""
+    def run(self, name: str, workloads: Sequence[Workload]) -> Outcome:
+        """Runs an engine over workloads in turn.
+
+        Raises EngineFailed when it fails or takes too long, WrongMeans unless every mean is right.
+        """
+        if name not in self.engines:
+            raise EngineFailed(self.unprepared.get(name, "is not prepared"))
+        engine = self.engines[name]
         topics = [self.topic(workload) for workload in workloads]
-        environ = dict(os.environ) | ({"BENCH_MASTER": "local[1]"} if label == ONE_CORE else {})
-        outcome = rivals.run(
-            engine,
-            self.pythons[engine],
-            self.endpoint.bootstrap,
-            [topic for topic, _ in topics],
-            window_ms=WINDOW_MS,
-            environ=environ,
-        )
-        for report, (topic, exact) in zip(outcome.reports, topics, strict=True):
-            # All means of ours are the nearest doubles to the exact ones, whatever the order of the records.
-            tolerance = {"tolerance": 0.0} if engine == OURS else {}
-            wrong = (
-                [] if engine == READING else differences(exact, report.means, closing_zone=CLOSING_ZONE, **tolerance)
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            outcome = measure(
+                command_of(engine, self.endpoint.bootstrap, [topic for topic, _ in topics], WINDOW_MS, Path(folder)),
+                passes=len(topics),
+                limit_seconds=self.scale.limit_seconds,
+                environ=dict(os.environ) | dict(engine.environ) | _scenario(workloads[0], Path(folder)),
             )
-            if engine == READING and report.records != topic.records:
-                wrong = [f"{report.records} records instead of {topic.records}"]
+        for report, (topic, exact), workload in zip(outcome.reports, topics, workloads, strict=True):
+            # All means of ours are the nearest doubles to the exact ones, whatever the order of the records.
+            tolerance = {"tolerance": 0.0} if engine.kind == "ours" and not workload.four_keys else {}
+            wrong = []
+            if engine.kind != "reading":
+                wrong = differences(exact, report.means, closing_zone=CLOSING_ZONE, **tolerance)
+            if report.records != topic.records:
+                wrong.append(f"{report.records} records instead of {topic.records}")
             if wrong:
-                raise WrongMeans(f"{engine}: {len(wrong)} values differ, the first: {wrong[0]}")
+                text = f"{len(wrong)} values differ, the first: {wrong[0]}"
+                if engine.kind == "ours":
+                    self.wrong.append(f"{name}: {text}")
+                raise WrongMeans(text)
         rates = ", ".join(f"{report.per_second:,.0f}/s" for report in outcome.reports)
-        _say(f"  {label or engine}: {rates}")
+        say(f"  {name}: {rates}; launch to last mean {outcome.first_seconds:.1f} s, {outcome.peak_mb:,.0f} MB")
         return outcome
+
+
+def _scenario(workload: Workload, folder: Path) -> dict[str, str]:
+    if not workload.four_keys:
+        return {}
+    path = folder / "four_keys.toml"
+    path.write_text(FOUR_KEYS, encoding="utf-8")
+    return {"BENCH_SCENARIO": str(path)}
 
 
 @contextmanager
@@ -150,48 +134,70 @@ def broker(folder: Path) -> Iterator[KafkaEndpoint]:
         yield KafkaEndpoint(running.bootstrap)
 
 
-def engines(bench: Bench) -> dict[str, Any]:
-    """Ourselves and the peers, by turns, over the two headline workloads; then ourselves over the others."""
+def compare(
+    bench: Bench, stage: str, workload: Workload, engines: Sequence[str], once: Sequence[str] = (), passes: int = 2
+) -> dict[str, Any]:
+    """The engines by turns over a workload, as often as the scale and the stage's time allow; `once` only in the first
+    round. An engine that fails is not tried again."""
+    share = workload.of_length(bench.scale.slow_records)
+    rounds = Rounds(bench.scale.repetitions, bench.scale.minutes[stage])
+    bench.topic(workload)  # filled before the time counts
+    for number in rounds:
+        say(f"{workload.name}, repetition {number + 1}")
+        for name in (*engines, *(once if number == 0 else ())):
+            if name in rounds.failed or name not in {*bench.engines, *bench.unprepared}:
+                continue
+            slow = name in LOOPS
+            several = min(passes, bench.engines[name].passes) if name in bench.engines else 1
+            try:
+                outcome = bench.run(name, [share if slow else workload] * several)
+            except EngineFailed as error:
+                say(f"  {name} failed: {error}")
+                rounds.failed[name] = str(error)
+            else:
+                rounds.add(name, outcome)
+    bench.forget(workload, share)
+    return {
+        "title": workload.name,
+        "records": workload.records,
+        "slow_records": share.records,
+        **rounds.document(),
+    }
+
+
+def peers(bench: Bench) -> dict[str, Any]:
+    """Few zones: ourselves, the limit and the peers, over whole numbers and over six decimals."""
+    workload = Workload(bench.scale.records)
+    every = (OURS, LIMIT, FLINK, COMMAND, POLARS, STREAMS, FLINK_SQL)
+    return {
+        FEW: compare(bench, "peers", workload, every, once=(ONE_CORE, READING, *LOOPS)),
+        DISTINCT: compare(
+            bench, "decimals", Workload(workload.records, distinct=True), (OURS, LIMIT, FLINK, COMMAND, POLARS)
+        ),
+    }
+
+
+def groups(bench: Bench) -> dict[str, Any]:
+    """10,000 zones and 100,000."""
     scale = bench.scale
-    result: dict[str, Any] = {}
-    for headline in HEADLINES:
-        workload, share = headline.of_length(scale.records), headline.of_length(scale.peer_records)
-        samples: dict[str, list[dict[str, float]]] = {}
-        for repetition in range(scale.repetitions):
-            _say(f"{workload.name}, repetition {repetition + 1}")
-            for engine, label in ((READING, READING), (OURS, OURS), (OURS, ONE_CORE)):
-                outcome = bench.run(engine, [workload, workload], label)
-                for number, phase in enumerate(("cold", "warm")):
-                    samples.setdefault(f"{label}, {phase}", []).append(_sample(outcome, number))
-            for peer in PEERS:
-                samples.setdefault(peer, []).append(_sample(bench.run(peer, [share]), 0))
-        result[workload.name] = {
-            "records": workload.records,
-            "peer_records": share.records,
-            "engines": {name: _middles(found) for name, found in samples.items()},
-            "ours_to_best_peer": _ratio_to_best_peer(samples),
-        }
-        for used in (workload, share):
-            bench.forget(used)
-    return result
+    return {
+        MANY: compare(
+            bench,
+            "many",
+            Workload(scale.records, zones=10_000),
+            (OURS, LIMIT, FLINK, POLARS),
+            once=(COMMAND, FLINK_SQL, STREAMS),
+        ),
+        MOST: compare(
+            bench, "most", Workload(scale.most_records, zones=100_000), (OURS, LIMIT, FLINK, POLARS), passes=1
+        ),
+    }
 
 
-def matrix(bench: Bench) -> dict[str, Any]:
-    """Ourselves over the other workloads."""
-    result: dict[str, Any] = {}
-    for kind in MATRIX:
-        workload = kind.of_length(bench.scale.records)
-        samples: dict[str, list[dict[str, float]]] = {}
-        for _ in range(bench.scale.repetitions):
-            outcome = bench.run(OURS, [workload, workload])
-            for number, phase in enumerate(("cold", "warm")):
-                samples.setdefault(f"{OURS}, {phase}", []).append(_sample(outcome, number))
-        result[workload.name] = {
-            "records": workload.records,
-            "engines": {name: _middles(found) for name, found in samples.items()},
-        }
-        bench.forget(workload)
-    return result
+def functions(bench: Bench) -> dict[str, Any]:
+    """Six functions of each of four keys, against a loop that does the same."""
+    workload = Workload(bench.scale.records, four_keys=True)
+    return {FUNCTIONS: compare(bench, "functions", workload, (OURS, LIMIT_FUNCTIONS))}
 
 
 def growth(bench: Bench) -> dict[str, Any]:
@@ -205,84 +211,93 @@ def growth(bench: Bench) -> dict[str, Any]:
     }
     result: dict[str, Any] = {}
     for name, workloads in series.items():
-        outcome = bench.run(OURS, [middling, middling, *workloads.values()], f"{OURS}, growing {name}")
+        outcome = bench.run(OURS, [middling, middling, *workloads.values()])
         result[name] = [
-            {name: size, "per_second": report.per_second, "cpu_seconds_per_million": _per_million(report)}
+            {name: size, "per_second": report.per_second, "cpu_seconds_per_million": report.cpu_per_million}
             for size, report in zip(workloads, outcome.reports[2:], strict=True)
         ]
-        for workload in workloads.values():
-            if workload != middling:
-                bench.forget(workload)
+        bench.forget(*(workload for workload in workloads.values() if workload != middling))
     return result
 
 
 def start(bench: Bench) -> dict[str, Any]:
     """From the launch to the first result over a topic of 1,000 records; the command; the cost of a small batch."""
+    from benchmarks.starting import measure_start
+
     tiny = Workload(1_000, partitions=1)
     launches: dict[str, list[float]] = {}
     for _ in range(bench.scale.start_repetitions):
-        for engine in (OURS, *PEERS):
-            launches.setdefault(engine, []).append(bench.run(engine, [tiny]).first_seconds)
+        for engine in (OURS, LIMIT, *PEERS):
+            try:
+                launches.setdefault(engine, []).append(bench.run(engine, [tiny]).first_seconds)
+            except EngineFailed as error:
+                say(f"  {engine} failed: {error}")
     command = measure_start(
         bench.endpoint, repetitions=bench.scale.start_repetitions, seconds=bench.scale.batches_seconds
     )
     return {
-        "launch_to_first_result_seconds": {engine: middle(found) for engine, found in launches.items()},
+        "launch_to_first_result_seconds": {engine: middle(found) for engine, found in launches.items() if found},
         **{name: middle(values) for name, values in command.items()},
     }
+
+
+def demo(bench: Bench) -> dict[str, Any]:
+    """`pacifictool demo`, from the command to the first mean on the screen."""
+    from benchmarks.starting import measure_demo
+
+    return {"first_mean_seconds": middle([measure_demo() for _ in range(bench.scale.start_repetitions)])}
 
 
 def simulation(bench: Bench) -> dict[str, Any]:
     """The fleet against Mosquitto, compared with paho."""
     scale = bench.scale
     result = fleet.full_speed(scale.fleet_seconds, scale.fleet_repetitions)
-    _say("Full speed by number of devices")
+    say("Full speed by number of devices")
     devices = fleet.by_devices(scale.growth_devices, scale.fleet_seconds)
     result["devices"] = [{"devices": number, "per_second": rate} for number, rate in devices.items()]
-    _say("1,000 and 10,000 devices at 10,000 messages/s")
+    say("1,000 and 10,000 devices at 10,000 messages/s")
     result["steady"] = fleet.steady(scale.steady_seconds)
     return result
 
 
+def delivery(bench: Bench) -> dict[str, Any]:
+    """10,000 means to a server of each generation, and as many requests by a loop that does nothing else."""
+    from benchmarks.delivering import measure_delivery
+
+    return measure_delivery(bench.scale.means, bench.scale.start_repetitions)
+
+
 STAGES: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "engines": engines,
-    "matrix": matrix,
-    "growth": growth,
+    "peers": peers,
+    "groups": groups,
+    "functions": functions,
     "start": start,
+    "demo": demo,
     "simulation": simulation,
+    "delivery": delivery,
+    "growth": growth,
 }
+NEEDED = {
+    "peers": (*PEERS, OURS, ONE_CORE, COMMAND, LIMIT, READING),
+    "groups": (OURS, COMMAND, LIMIT, FLINK, FLINK_SQL, STREAMS, POLARS),
+    "functions": (OURS, LIMIT_FUNCTIONS),
+    "start": (OURS, LIMIT, *PEERS),
+    "growth": (OURS,),
+}
+"""Engines by stage."""
 
 
-def _sample(outcome: Outcome, number: int) -> dict[str, float]:
-    report = outcome.reports[number]
-    return {
-        "per_second": report.per_second,
-        "cpu_seconds_per_million": _per_million(report),
-        "peak_mb": outcome.peak_mb,
-        "start_seconds": outcome.start_seconds,
-    }
+def run_stage(name: str, bench: Bench) -> dict[str, Any]:
+    """A stage's result with how long it took; one that fails as {"failed": reason}. A Ctrl-C goes through."""
+    say(f"== {name}")
+    began, load = time.monotonic(), os.getloadavg()[0]
+    try:
+        found = STAGES[name](bench)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the other stages must go on
+        found = {"failed": f"{type(error).__name__}: {error}"[:300]}
+        say(f"  {name} failed: {error}")
+    return {**found, "load_before": round(load, 2), "minutes": round((time.monotonic() - began) / 60, 1)}
 
 
-def _per_million(report: rivals.Report) -> float:
-    return report.cpu_seconds / report.records * 1e6
-
-
-def _middles(samples: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {measure: middle([sample[measure] for sample in samples]) for measure in samples[0]}
-
-
-def _ratio_to_best_peer(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """By phase of ours: rate ÷ the best peer's rate of the same repetition."""
-    return {
-        phase: middle(
-            [
-                own["per_second"] / max(samples[peer][number]["per_second"] for peer in PEERS)
-                for number, own in enumerate(samples[f"{OURS}, {phase}"])
-            ]
-        )
-        for phase in ("cold", "warm")
-    }
-
-
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -1,11 +1,11 @@
-"""How long `pacifictool aggregate` takes to its first batch, and what a nearly empty batch costs."""
+"""How long `pacifictool aggregate` takes to its first batch, a nearly empty batch, and the demo to its first mean."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from benchmarks.measuring import end_tree
 from pacifictool.analytics.state.reader import JobView
 from pacifictool.kafka.topics import KafkaAdmin
 from pacifictool.scenario import tutorial_scenario
@@ -24,6 +25,7 @@ from pacifictool.settings import KafkaEndpoint
 _FIRST_BATCHES = 3
 """Left out of the steady figures: the JVM still compiles."""
 _LONGEST_START_SECONDS = 120.0
+_MEAN = re.compile(r"Zone \w+: [0-9.]+ for the window ending")
 
 
 def measure_start(endpoint: KafkaEndpoint, *, repetitions: int, seconds: float) -> dict[str, list[float]]:
@@ -73,8 +75,7 @@ def _run_command(endpoint: KafkaEndpoint, seconds: float) -> tuple[float, list[f
             time.sleep(seconds)
             taken = _batch_seconds(folder)
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
+            _stop(process)
         return first, [taken[number] for number in sorted(taken) if number >= _FIRST_BATCHES]
 
 
@@ -98,6 +99,39 @@ def _publish(endpoint: KafkaEndpoint, topic: str, stop: threading.Event) -> None
     producer.flush(10)
 
 
-def middle(values: list[float]) -> dict[str, float]:
-    """Median and spread."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+def measure_demo() -> float:
+    """Seconds from the command `pacifictool demo` to the first mean that it shows; the demo is ended then."""
+    with tempfile.TemporaryDirectory(prefix="bench-demo-") as name, Path(name, "errors").open("w+") as words:
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PACIFICTOOL_")}
+        cache = {key: os.environ[key] for key in ("PACIFICTOOL_CACHE",) if key in os.environ}
+        launched = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pacifictool", "demo", "--verbose"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environ, **cache},
+            cwd=name,
+        )
+        watchdog = threading.Timer(_LONGEST_START_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                words.write(line)
+                if _MEAN.search(line):
+                    return time.monotonic() - launched
+            words.seek(0)
+            raise SystemExit(f"`pacifictool demo` showed no mean: {words.read()[-300:]}")
+        finally:
+            watchdog.cancel()
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        end_tree(process.pid)
+        process.communicate()

@@ -1,7 +1,8 @@
 """What the benchmark's engines share. Standard library only: each peer runs in an environment of its own.
 
-An engine prints lines of JSON: {"event": "ready"} once it is about to read, then a report for each task. The runner
-measures processor time and memory from outside, for all processes of an engine alike.
+An engine prints lines of JSON: {"event": "ready"} once it is about to read, then for each task {"event": "done"} as
+soon as it has all means, and a report. The runner measures time, processor time and memory from outside, for all
+processes of an engine alike; what it takes to print the means does not count.
 """
 
 from __future__ import annotations
@@ -40,10 +41,19 @@ def ready() -> None:
     print(json.dumps({"event": "ready"}), flush=True)
 
 
-def report(records: int, seconds: float, means: Means) -> None:
-    """Tells the runner what became of a task."""
+def done() -> None:
+    """Tells the runner that all means are known."""
+    print(json.dumps({"event": "done"}), flush=True)
+
+
+def report(records: int, seconds: float, means: Means, **more: float) -> None:
+    """Tells the runner what became of a task.
+
+    `last_mean_seconds` is for an engine that starts another program: from its launch to its last mean.
+    """
     document = {
         "event": "report",
+        **more,
         "records": records,
         "seconds": seconds,
         "means": [[zone, end, count, mean] for (zone, end), (count, mean) in sorted(means.items())],

@@ -28,6 +28,7 @@ def main() -> None:
         java_home=java.home, jars=jars, master="local[2]", environ=os.environ, conf={DRIVER_JAVA_OPTIONS: AS_SPARK_DOES}
     )
     with SparkRuntime(settings, tasks[0].folder) as runtime:
+        _ = runtime.java_context
         # Spark's own query, which the job has no use for: through the JVM, as pyspark would.
         session = runtime.jvm.org.apache.spark.sql.SparkSession.builder().getOrCreate()
         ready()
@@ -39,8 +40,8 @@ def main() -> None:
                 "maxRecordsPerPartition": "500000",
             }
             began = time.perf_counter()
-            frame = session.read().format("kafka").options(options).load()
-            row = frame.selectExpr(["count(*)", "sum(length(value))"]).first()
+            session.read().format("kafka").options(options).load().createOrReplaceTempView("topic")
+            row = session.sql("SELECT count(*), sum(length(value)) FROM topic").first()
             report(row.getLong(0), time.perf_counter() - began, {})
 
 
