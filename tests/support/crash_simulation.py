@@ -30,6 +30,7 @@ from confluent_kafka import Producer
 
 from pacifictool.analytics import planner
 from pacifictool.analytics.config import JobConfig
+from pacifictool.analytics.engine.reader import SOURCES
 from pacifictool.analytics.engine.spark import SparkRuntime
 from pacifictool.analytics.job import AggregationJob
 from pacifictool.analytics.sinks.base import DeliveryCallback, Sink
@@ -127,6 +128,7 @@ class CrashSimulation:
         """Runs the job and records it; returns the number of its system calls. `careless`: it never syncs."""
         KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1, timestamp_type=CREATE_TIME)
         _ = self._spark.java_context  # which the recorded job borrows
+        self._spark.add_java_sources(*SOURCES)  # with the classes, which nothing else compiles here
         self._run_job(self._folder / "warm-up", {}, AlarmPlatform())  # compiles the Java
         with self._feed():
             trace = self._folder / "trace"
