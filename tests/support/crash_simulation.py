@@ -129,7 +129,7 @@ class CrashSimulation:
         KafkaAdmin(self._endpoint).create(self._topic, partitions=2, replication=1, timestamp_type=CREATE_TIME)
         _ = self._spark.java_context  # which the recorded job borrows
         self._spark.add_java_sources(*SOURCES)  # with the classes, which nothing else compiles here
-        self._run_job(self._folder / "warm-up", {}, AlarmPlatform())  # compiles the Java
+        self._run_job(self._folder / "warm-up", {}, AlarmPlatform())
         with self._feed():
             trace = self._folder / "trace"
             gateway = self._spark.gateway
