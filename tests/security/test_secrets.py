@@ -194,7 +194,7 @@ def test_the_demo_shows_no_token_and_no_password(demo: tuple[Path, Observation])
     found = texts_in(kept, tokens)
     assert {Path(path).name for path in found.values()} <= {"sandbox.db", "sandbox.db-wal"}
     programs = "\n".join(observation.arguments)
-    for part in ("pacifictool.sandbox", "kafka.Kafka", "org.apache.spark.deploy.SparkSubmit"):
+    for part in ("pacifictool.sandbox", "kafka.Kafka", "org.apache.spark.api.python.PythonGatewayServer"):
         assert part in programs  # without it the checks above prove nothing
 
 

@@ -27,7 +27,7 @@ class OpenSocket:
 _ROLES = (
     ("pacifictool.sandbox", "platform"),
     ("kafka.Kafka", "broker"),
-    ("org.apache.spark.deploy.SparkSubmit", "Spark"),
+    ("org.apache.spark.api.python.PythonGatewayServer", "Spark"),
     ("pacifictool simulate", "simulate"),
     ("pacifictool watch", "watch"),
     ("pacifictool aggregate", "job"),
