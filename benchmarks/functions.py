@@ -40,7 +40,12 @@ def score(readings, window, history):
     worst = ((readings["t"] - mean) / spread).abs().max()
     return {"mean": mean, "spread": spread, "worst": worst, "n": len(readings)}
 """
-_KINDS = {"function_child": "functions", "pyspark.daemon": "workers", "PythonGatewayServer": "JVM", "kafka.Kafka": "broker"}
+_KINDS = {
+    "function_child": "functions",
+    "pyspark.daemon": "workers",
+    "PythonGatewayServer": "JVM",
+    "kafka.Kafka": "broker",
+}
 
 
 def main() -> int:

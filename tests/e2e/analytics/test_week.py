@@ -84,7 +84,9 @@ def test_a_week_leaves_no_trace_but_the_invalid_records(jobs: JobFactory) -> Non
     keep_little(jobs.endpoint.bootstrap, topic)
     sink, tracker = CountingSink(), Tracker()
     children = psutil.Process().children(recursive=True)
-    java = next(each for each in children if each.name() == "java" and any("PythonGatewayServer" in a for a in each.cmdline()))
+    java = next(
+        each for each in children if each.name() == "java" and any("PythonGatewayServer" in a for a in each.cmdline())
+    )
     producer = jobs.producer(**{"linger.ms": 50, "queue.buffering.max.messages": 20_000})
     parts = round(DAYS * DAY_SECONDS / PART_SECONDS)
     first_ms = (int(time.time()) // PART_SECONDS - parts) * PART_SECONDS * 1000
