@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from pacifictool.analytics.sinks.rest import CONNECTIONS, Entity, RestSink
+from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import (
     AlreadyExists,
     InvalidRequest,
@@ -21,6 +22,7 @@ from pacifictool.errors import (
 from pacifictool.rest.entities import Asset
 from tests.support.recorders import RecordingCallback
 from tests.support.scenarios import window_result as result
+from tests.support.waiting import wait_until
 
 
 class FaultyPlatform:
@@ -160,6 +162,23 @@ def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:
 
     assert len(book.accepted_results) == 80
     assert CONNECTIONS < platform.busiest <= 40
+
+
+def test_what_is_written_during_a_report_is_reported_together() -> None:
+    platform = FaultyPlatform()
+    calls: list[int] = []
+
+    class SlowCallback(RecordingCallback):
+        def accepted(self, results: Iterable[WindowResult]) -> None:
+            some = list(results)
+            wait_until(lambda: len(platform.written) == 10)  # all that are sent at once
+            calls.append(len(some))
+            super().accepted(some)
+
+    book = SlowCallback()
+    sink(platform).deliver([result(f"Z{n}") for n in range(10)], book)
+    assert len(book.accepted_results) == 10
+    assert len(calls) < 5
 
 
 def test_a_failing_zone_does_not_keep_the_others_from_being_written() -> None:
