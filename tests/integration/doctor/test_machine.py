@@ -60,7 +60,7 @@ print(json.dumps([result.as_document() for result in run_checks([check], Context
 """
 
 
-def test_a_fleet_beyond_the_limit_of_open_files_is_fixed_by_simulating_fewer() -> None:
+def test_a_fleet_beyond_the_limit_of_open_files_is_fixed_by_several_processes() -> None:
     def ask(devices: int) -> dict[str, str]:
         done = subprocess.run(
             [sys.executable, "-c", TOO_FEW_FILES, str(devices)], capture_output=True, text=True, check=True, timeout=300
@@ -70,5 +70,5 @@ def test_a_fleet_beyond_the_limit_of_open_files_is_fixed_by_simulating_fewer() -
 
     document = ask(1000)
     assert document["status"] == "failed"
-    assert "simulate fewer devices" in document["fix"]
+    assert "--processes 8" in document["fix"]
     assert ask(100)["status"] == "ok"
