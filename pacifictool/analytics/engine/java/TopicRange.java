@@ -15,8 +15,13 @@ import org.apache.spark.TaskKilledException;
 
 /** The records of a range of one partition, one after the other, each once. */
 public final class TopicRange {
-    /** How long Kafka may take to bring the next record; Spark's own source waits as long. */
-    private static final long TIMEOUT_NANOS = 120_000_000_000L;
+    /**
+     * How long Kafka may take to bring the next record: a request that times out, after Kafka's own 30 seconds, is
+     * repeated once. Then the batch fails, is reported, and tried again; nobody should wait for longer to hear of it.
+     */
+    private static final int TIMEOUT_SECONDS = 45;
+
+    private static final long TIMEOUT_NANOS = TIMEOUT_SECONDS * 1_000_000_000L;
     private static final Duration POLL = Duration.ofSeconds(1);
 
     private final KafkaConsumer<Object, byte[]> consumer;
@@ -87,7 +92,8 @@ public final class TopicRange {
                 throw new TaskKilledException("the batch was cancelled");
             }
             if (System.nanoTime() - since > TIMEOUT_NANOS) {
-                throw new TimeoutException("no record of " + place + " from offset " + position + " in 120 seconds");
+                throw new TimeoutException(
+                        "no record of " + place + " from offset " + position + " in " + TIMEOUT_SECONDS + " seconds");
             }
             records = consumer.poll(POLL).records(place);
             if (records.isEmpty()) {
