@@ -8,8 +8,10 @@ less.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -134,7 +136,7 @@ class IvyFetch:
 
     def received_bytes(self) -> int:
         """All bytes on disk so far, including unfinished downloads: shows progress on a slow network."""
-        return sum(path.stat().st_size for path in (self._folder / "jars").rglob("*") if path.is_file())
+        return bytes_below(self._folder / "jars")
 
     def stop(self) -> None:
         for process in self._processes:
@@ -167,6 +169,16 @@ class IvyFetch:
 
     def _logs(self) -> list[str]:
         return ["\n".join(process.tail(400)) for process in self._processes]
+
+
+def bytes_below(folder: Path) -> int:
+    """The size of all files below a folder, which may be renamed or deleted meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
 
 
 def _settings_xml(folder: Path, number: int, mirror: str | None) -> str:
