@@ -92,7 +92,8 @@ class FunctionProcess:
                 raise FunctionUnusable(message, hint=response["hint"], traceback=response["traceback"])
         except FunctionEnded as ended:
             raise FunctionUnusable(
-                f"The function {self._config['text']} cannot be loaded: it {ended.message}.", traceback=ended.traceback
+                f"The function {self._config['text']} cannot be loaded: it {ended.message}.",
+                traceback=ended.traceback or ended.output,
             ) from ended
         except FunctionUnusable:
             self.close()
@@ -237,7 +238,9 @@ def child_environment() -> dict[str, str]:
     for name in _THREADS:
         # Spark gives each core a task of its own.
         kept.setdefault(name, "1")
-    return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    # Paths of files that Spark brought are relative on a cluster, and the function has another working folder.
+    paths = [str(Path(path).absolute()) for path in sys.path if path]
+    return kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

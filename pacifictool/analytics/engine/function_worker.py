@@ -120,7 +120,7 @@ def _host_of(spec: FunctionSpec) -> _Host:
 def _archives() -> Path:
     from pyspark.core.files import SparkFiles
 
-    return Path(SparkFiles.getRootDirectory())
+    return Path(SparkFiles.getRootDirectory()).absolute()  # "." on a cluster
 
 
 def _unusable(error: FunctionUnusable) -> dict[str, Any]:

@@ -16,7 +16,12 @@ import pytest
 
 from pacifictool.analytics.engine import function_worker
 from pacifictool.analytics.engine.function_files import FunctionFiles, check_functions
-from pacifictool.analytics.engine.function_process import FunctionEnded, FunctionProcess, FunctionUnusable
+from pacifictool.analytics.engine.function_process import (
+    FunctionEnded,
+    FunctionProcess,
+    FunctionUnusable,
+    child_environment,
+)
 from pacifictool.analytics.engine.function_worker import ENDS_IN_A_ROW, FunctionSpec, WorkerTask
 from pacifictool.errors import ScenarioError, UsageError
 from pacifictool.scenario import Analytics
@@ -275,3 +280,11 @@ def test_without_pandas_the_package_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UsageError, match="needs pandas, which is not installed") as error:
         check_functions([analytics(file)])
     assert error.value.hint == "Install it: pip install 'pacifictool[analytics]'."
+
+
+def test_modules_that_the_worker_finds_by_a_relative_path_are_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["./package.zip", "/usr/lib/python"])
+    assert child_environment()["PYTHONPATH"].split(os.pathsep) == [str(tmp_path / "package.zip"), "/usr/lib/python"]
