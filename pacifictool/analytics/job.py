@@ -25,11 +25,10 @@ from pacifictool.analytics.waiting import wait_until_reachable
 from pacifictool.errors import PacificToolError
 from pacifictool.kafka.topics import KafkaAdmin, TopicInfo
 from pacifictool.progress import SILENT, Reporter
+from pacifictool.tools.pacing import next_show
 
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
-_PROGRESS_SHARE = 50
-"""Showing progress takes at most this part of the time."""
 _THREAD_STOP_SECONDS = 0.5
 """All of them together: the end of Spark needs time, too."""
 _ALONE_SECONDS = 15.0
@@ -216,7 +215,7 @@ class AggregationJob:
                 self._check_spark(run)
                 self._show(run)
                 # With hundreds of thousands of windows, counting them takes a while.
-                next_progress = began + max(_PROGRESS_SECONDS, _PROGRESS_SHARE * (time.monotonic() - began))
+                next_progress = next_show(began, _PROGRESS_SECONDS)
         return "end of topic"
 
     def _check_spark(self, run: JobRun) -> None:

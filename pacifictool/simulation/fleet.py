@@ -30,6 +30,7 @@ from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.reading import Outcome, Reading
 from pacifictool.simulation.summary import FleetCounters, FleetSummary
 from pacifictool.tools.outage import OutageReporter
+from pacifictool.tools.pacing import next_show
 
 STOP_TIMEOUT_SECONDS: Final = 1.5
 """How long missing acknowledgements are awaited after a stop."""
@@ -37,8 +38,6 @@ STOP_TIMEOUT_SECONDS: Final = 1.5
 _START_ATTEMPTS: Final = 3
 """After this many refused connections without a success, the platform is not there."""
 _PROGRESS_SECONDS: Final = 0.25
-_PROGRESS_SHARE: Final = 0.02
-"""Share of the time that progress may take: it looks at every device, and is shown less often when they are many."""
 _NAMED_REFUSALS: Final = 5
 
 
@@ -205,7 +204,7 @@ class Fleet:
 
     def _run_loop(self, stop: threading.Event, progress: RunProgress) -> None:
         stopping = False
-        next_show = 0.0
+        show_at = 0.0
         while self._fatal is None:
             self.loop.run_once()
             now = self.loop.now
@@ -215,10 +214,10 @@ class Fleet:
                 for device in self._devices:
                     device.stop(now, STOP_TIMEOUT_SECONDS)
             self._observe(now)
-            if now >= next_show:
+            if now >= show_at:
                 self._end_refused()
                 self._show(progress, now)
-                next_show = now + max(_PROGRESS_SECONDS, (time.monotonic() - now) / _PROGRESS_SHARE)
+                show_at = next_show(now, _PROGRESS_SECONDS)
             if self.counters.ended == len(self._devices):
                 self._show(progress, now)
                 return

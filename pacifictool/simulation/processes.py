@@ -30,10 +30,9 @@ from pacifictool.simulation.options import FleetOptions
 from pacifictool.simulation.plan import SimulatedDevice
 from pacifictool.simulation.shards import Shard
 from pacifictool.simulation.summary import FleetSummary
+from pacifictool.tools.pacing import next_show
 
 _STATE_SECONDS: Final = 1.0
-_STATE_SHARE: Final = 0.02
-"""Share of the time of a process that its summaries may take: each looks at every device."""
 _POLL_SECONDS: Final = 0.1
 _END_SECONDS: Final = 10.0
 
@@ -192,7 +191,7 @@ class _Sender(SilentReporter):
         if self.snapshot is not None:
             began = time.monotonic()
             self.send("state", self.snapshot())
-            self.due_at = state.at + max(_STATE_SECONDS, (time.monotonic() - began) / _STATE_SHARE)
+            self.due_at = next_show(began, _STATE_SECONDS)
 
 
 def _simulate(
