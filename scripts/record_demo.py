@@ -194,7 +194,7 @@ def _line(shown: Shown, speed: float, total: float) -> str:
     return (
         f'<g visibility="{"visible" if shown.end is None else "hidden"}">'
         f'<animate attributeName="visibility" calcMode="discrete" dur="{total:.1f}s" repeatCount="indefinite" '
-        f'values="{";".join(values)}" keyTimes="{";".join(f"{moment:.4f}" for moment in times)}"/>'
+        f'values="{";".join(values)}" keyTimes="{";".join(f"{at:.4f}" for at in times)}"/>'
         f"{''.join(texts)}</g>"
     )
 
