@@ -18,21 +18,14 @@ EntityOfSeries = tuple[Series, str, str]
 """A series, and kind and name of an entity that it has results for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DueWindow:
     """A window that is due, and its results: one or none, or several of a function."""
 
     window: WindowState
     results: Sequence[WindowResult]
-
-
-@dataclass(slots=True)
-class _OpenWindow:
-    """A window that is not done."""
-
-    due: DueWindow
-    missing: int
-    """Results without which it is not done."""
+    missing: int = 1
+    """How many responses it is not done without."""
     refusal: str | None = None
 
 
@@ -47,9 +40,10 @@ class StoreCallback(DeliveryCallback):
         """Windows without results are done at once: their records define none, as one reading defines no rate."""
         self._store = store
         self._lock = threading.Lock()
-        self._waiting: dict[ResultPlace, list[_OpenWindow]] = defaultdict(list)
-        """By result: what is not done without it."""
-        self._open = 0
+        self._waiting: dict[ResultPlace, DueWindow] = {}
+        """By result: the window that it is of."""
+        self._before: dict[ResultPlace, list[DueWindow]] = defaultdict(list)
+        """By result that is posted once more: the corrected windows that are not done without it."""
         self.accepted_results: list[WindowResult] = []
         """Those of the windows that are delivered."""
         self.delivered = 0
@@ -60,20 +54,26 @@ class StoreCallback(DeliveryCallback):
         for place in map(result_place, again):
             behind[place[:-1]].append(place)
         empty = []
+        self._open = 0
         for each in due:
             if not each.results:
                 empty.append(each.window)
                 continue
-            places = [result_place(result) for result in each.results]
-            if behind:
-                newer = (later for place in places for later in behind.get(place[:-1], ()) if later[-1] > place[-1])
-                places = list({*places, *newer})
-            window = _OpenWindow(each, len(places))
             self._open += 1
-            for place in places:
-                self._waiting[place].append(window)
+            each.missing = len(each.results)
+            for result in each.results:
+                place = result_place(result)
+                self._waiting[place] = each
+                if behind:
+                    self._wait_for(each, (later for later in behind.get(place[:-1], ()) if later[-1] > place[-1]))
         if empty:
             store.mark_delivered(empty, posted=False)
+
+    def _wait_for(self, window: DueWindow, places: Iterable[ResultPlace]) -> None:
+        for place in places:
+            if not any(each is window for each in self._before[place]):
+                self._before[place].append(window)
+                window.missing += 1
 
     @property
     def open(self) -> int:
@@ -89,32 +89,36 @@ class StoreCallback(DeliveryCallback):
         with self._lock:
             known = list(results)
             for result in known:
-                for each in self._waiting.get(result_place(result), ()):
-                    if each.due.window.window_end_ms == result.window_end_ms:  # else it is the newest one behind it
-                        several = len(each.due.results) > 1
-                        each.refusal = each.refusal or (f"{result.entity}: {reason}" if several else reason)
-                        self.refusals[result.entity] = reason
+                # Not of one that is posted once more, whose window is done.
+                if (each := self._waiting.get(result_place(result))) is not None:
+                    each.refusal = each.refusal or (f"{result.entity}: {reason}" if len(each.results) > 1 else reason)
+                    self.refusals[result.entity] = reason
             self._finish(known)
 
     def _finish(self, results: Iterable[WindowResult]) -> None:
-        delivered: list[DueWindow] = []
+        delivered: list[WindowState] = []
         refused: dict[str, list[WindowState]] = defaultdict(list)
+        waiting, before = self._waiting, self._before
         for result in results:
-            for each in self._waiting.pop(result_place(result), ()):
+            place = result_place(result)
+            done = [] if (own := waiting.pop(place, None)) is None else [own]
+            if before:
+                done += before.pop(place, ())
+            for each in done:
                 each.missing -= 1
                 if each.missing:
                     continue
                 self._open -= 1
-                if each.refusal is not None:
-                    refused[each.refusal].append(each.due.window)
+                if each.refusal is None:
+                    delivered.append(each.window)
+                    self.accepted_results += each.results
                 else:
-                    delivered.append(each.due)
+                    refused[each.refusal].append(each.window)
         if delivered:
-            self._store.mark_delivered([each.window for each in delivered])
+            self._store.mark_delivered(delivered)
         for reason, windows in refused.items():
             self._store.mark_refused(windows, reason)
         self.delivered += len(delivered)
-        self.accepted_results += [result for each in delivered for result in each.results]
 
 
 def entity_of_series(result: WindowResult) -> EntityOfSeries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 import threading
 import time
@@ -58,7 +57,7 @@ class Delivery:
         self.delivered_at: float | None = None
         """When results were last accepted, in seconds since the epoch."""
         self.last_posted: tuple[WindowResult, ...] = ()
-        """The results of the last acknowledged chunk, at most ten, newest last."""
+        """The results that were acknowledged last, at most ten, the newest window last."""
 
     @property
     def failure(self) -> str | None:
@@ -183,18 +182,16 @@ class Delivery:
         analytics, layout, window_ms = self._analytics[window.analytics]
         group = split_group(analytics, window.group)
         kind, entity = analytics.entity_kind, analytics.entity_name(group)
-        results: list[tuple[EntityKind, str, Mapping[str, float]]]
-        if analytics.function is None:
-            results = [(kind, entity, layout.results(window.count, window.state))]
-        else:
-            results = [(*own, values) for own, values in outcome_values((kind, entity), window.outcome).items()]
-        end_ms = window.window_end_ms
+        name, end_ms = window.analytics, window.window_end_ms
         start_ms = end_ms - window_ms
         ts_ms = start_ms if analytics.ts == "start" else end_ms
-        name, count = window.analytics, window.version
+        if analytics.function is None:
+            values = layout.results(window.count, window.state)
+            result = WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, window.count, values)
+            return [result] if values else []
         return [
-            WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, count, values)
-            for kind, entity, values in results
+            WindowResult(name, group, kind, entity, start_ms, end_ms, ts_ms, window.version, values)
+            for (kind, entity), values in outcome_values((kind, entity), window.outcome).items()
             if values
         ]
 
@@ -202,8 +199,8 @@ class Delivery:
         if callback.accepted_results:
             self.posted += callback.delivered
             self.delivered_at = time.time()
-            newest = heapq.nlargest(10, callback.accepted_results, key=attrgetter("window_end_ms", "entity"))
-            self.last_posted = tuple(reversed(newest))
+            newest = sorted(callback.accepted_results[-10:], key=attrgetter("window_end_ms", "entity"))
+            self.last_posted = tuple(newest)
         for entity, reason in list(callback.refusals.items())[:_REPORT_REFUSED]:
             self._reporter.warning(f"{self._sink.target} refuses the results of {entity!r}: {reason}")
         if (more := len(callback.refusals) - _REPORT_REFUSED) > 0:

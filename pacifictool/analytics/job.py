@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from py4j.protocol import Py4JError
 
@@ -28,10 +30,13 @@ from pacifictool.progress import SILENT, Reporter
 from pacifictool.tools.pacing import next_show
 
 _TICK_SECONDS = 0.1
+_LAST_TICK_SECONDS = 0.01
+"""When everything is counted, and delivered at any time now."""
 _PROGRESS_SECONDS = 0.5
 _THREAD_STOP_SECONDS = 0.5
 """All of them together: the end of Spark needs time, too."""
 _ALONE_SECONDS = 15.0
+_COLLECTION_THRESHOLD = 10_000
 
 
 class AggregationJob:
@@ -86,13 +91,16 @@ class AggregationJob:
         """
         config = self._config
         ending = self._ending
-        with Checkpoint(
-            config.checkpoint,
-            config.topic,
-            config.rules,
-            gives_up=lambda: stop.is_set() or ending.is_set(),
-            reporter=self._reporter,
-        ) as checkpoint:
+        with (
+            _fewer_garbage_collections(),
+            Checkpoint(
+                config.checkpoint,
+                config.topic,
+                config.rules,
+                gives_up=lambda: stop.is_set() or ending.is_set(),
+                reporter=self._reporter,
+            ) as checkpoint,
+        ):
             self._before = checkpoint.store.counters()
             runtime = self._runtime or SparkRuntime(config.spark, config.checkpoint, SOURCES)
             try:
@@ -179,7 +187,7 @@ class AggregationJob:
         """Keeps the threads of a run going until the end of the job. Returns what ended it."""
         stages = run.stages()
         loop = self._counting_loop(run, topic, stages)
-        counting = threading.Thread(target=self._keep_counting, args=(run, loop), name="counting", daemon=True)
+        counting = threading.Thread(target=self._keep_counting, args=(run, loop, stages), name="counting", daemon=True)
         threads = [counting, *stages.threads()]
         if not (self._config.available_now and run.runtime.works_alone):
             threads.append(threading.Thread(target=self._start_spark, args=(run,), name="spark", daemon=True))
@@ -206,7 +214,7 @@ class AggregationJob:
         while not stages.are_done:
             if run.failure is not None:
                 raise run.failure
-            if stop.wait(_TICK_SECONDS):
+            if stop.wait(_LAST_TICK_SECONDS if run.all_counted.is_set() else _TICK_SECONDS):
                 return "stop"
             if duration is not None and self._tracker.reading_seconds >= duration:
                 return "duration"
@@ -254,10 +262,11 @@ class AggregationJob:
         except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
             run.fail(error)
 
-    def _keep_counting(self, run: JobRun, loop: CountingLoop) -> None:
+    def _keep_counting(self, run: JobRun, loop: CountingLoop, stages: Stages) -> None:
         try:
             loop.run()
             run.all_counted.set()
+            stages.announce()
         except BaseException as error:  # noqa: BLE001 - handed to the thread of `run`
             run.fail(error)
 
@@ -319,6 +328,18 @@ class AggregationJob:
     def _summary(self, checkpoint: Checkpoint, stopped_by: str) -> JobSummary:
         store, folder = checkpoint.store, checkpoint.folder
         return summary_of(store, self._before, self._tracker, folder=folder, stopped_by=stopped_by)
+
+
+@contextmanager
+def _fewer_garbage_collections() -> Iterator[None]:
+    """Has Python look for cycles after every 10,000 new objects, not 700: a batch holds hundreds of thousands, without
+    cycles. A sixth of the processor time of delivery."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(_COLLECTION_THRESHOLD, before[0]) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _started(runtime: SparkRuntime, stop: threading.Event, *, keep: bool) -> bool:

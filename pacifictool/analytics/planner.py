@@ -81,8 +81,11 @@ class Planner:
         self._most_records = MOST_RECORDS
         self._outage = OutageReporter(reporter, f"Kafka serves topic {topic.name} again.")
 
-    def plan(self) -> BatchPlan:
-        """The next batch. Raises KafkaUnreachable or KafkaError, or CheckpointMismatch for another topic."""
+    def plan(self, counted: Mapping[int, int] | None = None) -> BatchPlan:
+        """The next batch, which begins where `counted` (None: the state store) says, by partition.
+
+        Raises KafkaUnreachable or KafkaError, or CheckpointMismatch for another topic.
+        """
         planned_at, planned_ms = time.monotonic(), self._clock.now_ms()
         ends = self._ends()
         known_at = time.monotonic()
@@ -91,7 +94,11 @@ class Planner:
             ends = self._final
         store = self._checkpoint.store
         # A partition that was added after the job began is counted from its first record on.
-        starts = {**dict.fromkeys(ends, 0), **(store.starting_offsets() or {}), **store.next_offsets()}
+        starts = {
+            **dict.fromkeys(ends, 0),
+            **(store.starting_offsets() or {}),
+            **(store.next_offsets() if counted is None else counted),
+        }
         todo = [OffsetRange(part, starts[part], end) for part, end in sorted(ends.items()) if starts[part] < end]
         # A clock that was set back while the job was down must not make its records ones from the future.
         arrived_ms = max(planned_ms, store.arrival_ms or 0)

@@ -89,7 +89,9 @@ def test_sparks_client_gets_in(kafka: SecureKafka, pki: Pki, spark: SparkRuntime
     for way in ("mutual TLS", "SASL PLAIN in TLS", "SASL SCRAM in TLS"):
         endpoint = ways[way]
         topic = topic_with_one_record(endpoint)
-        assert [record.value for record in read_by_spark(spark, endpoint, topic).invalid] == [topic.encode()], way
+        assert [record.value for record in read_by_spark(spark, endpoint, topic).contents().invalid] == [
+            topic.encode()
+        ], way
 
 
 @pytest.mark.long

@@ -32,10 +32,10 @@ class Called:
         counts: dict[tuple[str, str, int], int] = {}
         spans: dict[tuple[str, int], list[OffsetRange]] = {}
         for result in counted:
-            for each in (part for part in result.partials if part.analytics in self.functions):
+            for each in (part for part in result.contents().partials if part.analytics in self.functions):
                 key = (each.analytics, each.group, each.window_end_ms)
                 counts[key] = counts.get(key, 0) + each.count
-            for (analytics, end, partition), span in result.spans.items():
+            for (analytics, end, partition), span in result.contents().spans.items():
                 whole = spans.setdefault((analytics, end), [])
                 before = next((each for each in whole if each.partition == partition), span)
                 whole[:] = [each for each in whole if each.partition != partition]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -62,8 +62,15 @@ class RulesInJava:
         """An array of long."""
         return self._array(self._runtime.jvm.long, values)
 
+    def int_lists(self, lists: Sequence[Sequence[int]]) -> Any:
+        """An array of arrays of int."""
+        array = self._runtime.gateway.new_array(self._runtime.jvm.int, len(lists), 0)
+        return self._filled(array, map(self.ints, lists))
+
     def _array(self, kind: Any, values: Sequence[Any]) -> Any:
-        array = self._runtime.gateway.new_array(kind, len(values))
+        return self._filled(self._runtime.gateway.new_array(kind, len(values)), values)
+
+    def _filled(self, array: Any, values: Iterable[Any]) -> Any:
         for place, value in enumerate(values):
             array[place] = value
         return array

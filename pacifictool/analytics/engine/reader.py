@@ -8,8 +8,9 @@ first needed, by the same compiler, which is among Spark's jars: there is nothin
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import accumulate, pairwise, repeat
 from typing import Any, Final
 
@@ -26,8 +27,11 @@ from pacifictool.settings import KafkaEndpoint
 
 RECORDS_PER_TASK: Final = 500_000
 """A backlog in one partition is read by several tasks, each of at most this many records."""
+RANGES_PER_TASK: Final = 8
+"""Where there are more partitions than threads, a task reads several of them, because the partial aggregates of a group
+are then added up where they arise. No more than about this many: what a task holds grows with them."""
 LIMITS: Final = (50_000, 20_000, 16_000_000)
-"""What a task holds at most: pairs of window and group, invalid records, bytes of both. It stops early then."""
+"""What a task holds of a range at most: pairs of window and group, invalid records, bytes of both. Then it stops."""
 POLL_RECORDS: Final = "10000"
 """Kafka's own 500 cost a quarter of the processor time of reading. A poll holds what one fetch brought: 1 MB."""
 FETCH_WAIT_MS: Final = "50"
@@ -38,7 +42,9 @@ SOURCES: Final = java_files(
     "Reason", "RecordRules", "Texts", "RecordParser", "AnalyticsSpec", "RecordClassifier", "TopicRange", "GroupName",
     "ValueCounts", "GroupAggregate", "PartialAggregates", "PartitionReader", "BatchReader",
 )  # fmt: skip
-_PART = struct.Struct(">iqqqqq")
+_PART = struct.Struct(">iqq?qqq")
+"""As PartitionReader.java writes it: partition, start, end, whether that is before what was asked for; newest event
+time, records without timestamp, valid records."""
 _INT = struct.Struct(">i")
 _INVALID = struct.Struct(">iqqii")
 _SPAN = struct.Struct(">iiqqq")
@@ -60,22 +66,30 @@ class BatchContext:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What a batch holds."""
+class BatchContents:
+    """What the records of a batch give."""
 
-    ranges: Sequence[OffsetRange]
-    """What was read, a partition once. Shorter than what was asked for where a task held too much."""
     partials: Sequence[PartialAggregate]
     """Each window and group of an analytics once."""
-    valid: int
-    """Number of records without any fault."""
     invalid: Sequence[InvalidRecord]
     spans: Mapping[WindowPlace, OffsetRange]
     """By window and partition: where its records lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """How far a batch was read, and what it holds."""
+
+    ranges: Sequence[OffsetRange]
+    """What was read, a partition once. Shorter than what was asked for where a task held too much."""
+    valid: int
+    """Number of records without any fault."""
     newest_ms: Mapping[int, int]
     """By partition: the newest event time among the records that count, never ahead of their arrival."""
     without_timestamp: int
     """How many of the records that count have no timestamp."""
+    contents: Callable[[], BatchContents]
+    """Decodes the contents, which takes a while for many groups."""
 
 
 class BatchReader:
@@ -109,16 +123,29 @@ class BatchReader:
         )
         spark = self._runtime.ready_context
         if spark is None:
-            return self._decoded(bytes(engine.BatchReader.readHere(reader, self._runtime.threads)), context)
-        return self._decoded(bytes(engine.BatchReader.read(spark, reader)), context)
+            threads = self._runtime.threads
+            data = engine.BatchReader.readHere(reader, in_java.int_lists(tasks(parts, threads)), threads)
+        else:
+            slots = int(spark.defaultParallelism())
+            data = engine.BatchReader.read(spark, reader, in_java.int_lists(tasks(parts, slots)))
+        return self._decoded(bytes(data), context)
 
     def _decoded(self, data: bytes, context: BatchContext) -> BatchResult:
         """What BatchReader.java wrote."""
-        (count,) = struct.unpack_from(">i", data)
-        parts = list(_PART.iter_unpack(data[4 : (at := 4 + count * _PART.size)]))
+        (count,) = _INT.unpack_from(data)
+        parts = list(_PART.iter_unpack(data[_INT.size : (at := _INT.size + count * _PART.size)]))
+        return BatchResult(
+            ranges=_joined(OffsetRange(partition, start, end) for partition, start, end, *_ in parts),
+            valid=sum(part[-1] for part in parts),
+            newest_ms=_newest(parts),
+            without_timestamp=sum(part[-2] for part in parts),
+            contents=lambda: self._contents(data, at, context),
+        )
+
+    def _contents(self, data: bytes, at: int, context: BatchContext) -> BatchContents:
         partials, at = self._partials(data, at, context)
-        (count,) = struct.unpack_from(">i", data, at)
-        rows = data[at + 4 : (at := at + 4 + count * _INVALID.size)]
+        (count,) = _INT.unpack_from(data, at)
+        rows = data[at + _INT.size : (at := at + _INT.size + count * _INVALID.size)]
         reasons: dict[int, str] = {}
         invalid = []
         for partition, offset, timestamp, code, size in _INVALID.iter_unpack(rows):
@@ -126,15 +153,7 @@ class BatchReader:
             reason = reasons.get(code) or reasons.setdefault(code, self._rules.reason(code))
             known_ms = timestamp if timestamp >= 0 else None
             invalid.append(InvalidRecord(self._topic, partition, offset, reason, known_ms, value))
-        return BatchResult(
-            spans=self._spans(data[at:], context),
-            ranges=_joined(OffsetRange(partition, start, end) for partition, start, end, *_ in parts),
-            partials=partials,
-            valid=sum(part[5] for part in parts),
-            invalid=invalid,
-            newest_ms=_newest(parts),
-            without_timestamp=sum(part[4] for part in parts),
-        )
+        return BatchContents(partials, invalid, self._spans(data[at:], context))
 
     def _partials(self, data: bytes, at: int, context: BatchContext) -> tuple[list[PartialAggregate], int]:
         """What each window gets, and where in `data` it ends."""
@@ -187,6 +206,28 @@ def _windows(analytics: Analytics, layout: StateLayout, slides: _Slides, closed_
     return windows.values()
 
 
+def tasks(parts: Sequence[OffsetRange], slots: int) -> list[list[int]]:
+    """Which parts, by their numbers, are read by one task: as many tasks as `slots`, of about the same size.
+
+    All parts of a partition are in one task, in their order, or each has a task of its own: BatchReader.java leaves out
+    what lies behind a part that was not read to its end.
+    """
+    by_partition: dict[int, list[int]] = {}
+    for number, part in enumerate(parts):
+        by_partition.setdefault(part.partition, []).append(number)
+    if len(by_partition) <= slots:
+        return [[number] for number in range(len(parts))]
+    number_of_tasks = max(slots, -(-len(by_partition) // RANGES_PER_TASK))
+    found: list[list[int]] = [[] for _ in range(number_of_tasks)]
+    smallest = [(0, task) for task in range(number_of_tasks)]
+    sizes = {partition: sum(parts[number].records for number in own) for partition, own in by_partition.items()}
+    for partition in sorted(sizes, key=lambda each: (-sizes[each], each)):
+        size, task = heappop(smallest)
+        found[task] += by_partition[partition]
+        heappush(smallest, (size + sizes[partition], task))
+    return found
+
+
 def task_limits(analytics: Sequence[Analytics]) -> tuple[int, ...]:
     """`LIMITS` in terms of what a task holds: groups of a slide, each of which is in all windows of the slide."""
     pairs, *more = LIMITS
@@ -214,17 +255,17 @@ def consumer_properties(endpoint: KafkaEndpoint) -> dict[str, str]:
 
 
 def _joined(parts: Any) -> list[OffsetRange]:
-    """The ranges of each partition, which follow one another, as one."""
+    """The ranges of each partition, which follow one another, as one; in the order of partitions."""
     whole: dict[int, OffsetRange] = {}
     for part in parts:
         start = whole[part.partition].start if part.partition in whole else part.start
         whole[part.partition] = OffsetRange(part.partition, start, part.end)
-    return [each for each in whole.values() if each.records]
+    return [whole[partition] for partition in sorted(whole) if whole[partition].records]
 
 
 def _newest(parts: Sequence[tuple[int, ...]]) -> dict[int, int]:
     newest: dict[int, int] = {}
-    for partition, _start, _end, event_ms, *_ in parts:
+    for partition, _start, _end, _stopped_early, event_ms, *_ in parts:
         if event_ms >= 0:
             newest[partition] = max(event_ms, newest.get(partition, event_ms))
     return newest

@@ -16,6 +16,7 @@ import shutil
 import struct
 import threading
 import time
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -24,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
-from py4j.protocol import Py4JError
+from py4j.protocol import BYTES_TYPE, Py4JError, register_output_converter
 
 from pacifictool.analytics.engine.failures import essence, jvm_reason
 from pacifictool.analytics.engine.java_source import class_jar, compile_java
@@ -45,6 +46,9 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 """How a cluster says that it will not go on with us."""
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
+# py4j's own takes byte after byte in Python: 0.25 s for the 100,000 groups of a batch.
+register_output_converter(BYTES_TYPE, lambda encoded, _gateway: bytearray(a2b_base64(encoded)))
+
 _SPARK_HOME = Path(str(find_spec("pyspark").origin)).parent  # type: ignore[union-attr]  # a dependency of ours
 """Found without importing pyspark, which would bring Spark's SQL along: 0.2 s of processor time."""
 

@@ -199,7 +199,7 @@ def test_a_late_record_does_not_come_back(bench: Bench, tmp_path: Path) -> None:
     first = called.count()
     bench.write([record("A", 3.0), record("A", 4.0)], [NOW + 1, NOW + 10_001])
     second = called.count(ranges=[OffsetRange(0, 2, 4)], closed_until_ms=NOW + 10_000)
-    assert [each.offset for each in second.invalid] == [2]
+    assert [each.offset for each in second.contents().invalid] == [2]
 
     outcomes = called.run(first, second)
     found = {end: [row["t"] for row in outcome.alarms[0].details["rows"]] for (_, _, end), outcome in outcomes.items()}
@@ -219,8 +219,8 @@ def test_a_record_ahead_of_its_arrival_does_not_come_back(bench: Bench, tmp_path
     )
     counted = called.count(arrived_ms=NOW)
     # Of the last one only h is invalid; that of the third one hides nothing.
-    invalid += [each.offset for each in counted.invalid if each.reason.endswith(AHEAD_OF_ARRIVAL)]
-    assert ([each.offset for each in counted.invalid], invalid) == ([1, 2, 3], [1, 2])
+    invalid += [each.offset for each in counted.contents().invalid if each.reason.endswith(AHEAD_OF_ARRIVAL)]
+    assert ([each.offset for each in counted.contents().invalid], invalid) == ([1, 2, 3], [1, 2])
 
     outcome = only(called.run(counted))
     assert [row["t"] for row in outcome.alarms[0].details["rows"]] == [0.0, 3.0]

@@ -314,9 +314,10 @@ class Topic:
         now_ms = round(datetime.now(UTC).timestamp() * 1000)
         found = reader.read(ranges, BatchContext({}, now_ms, now_ms))
         counts = {each.name: 0 for each in scenario.analytics}
-        for part in found.partials:
+        contents = found.contents()
+        for part in contents.partials:
             counts[part.analytics] += part.count
-        invalid = {(each.partition, each.offset): each.reason for each in found.invalid}
+        invalid = {(each.partition, each.offset): each.reason for each in contents.invalid}
         return invalid, found.valid, counts
 
     def scenario(self, document: dict[str, Any]) -> Scenario:

@@ -1,11 +1,12 @@
-"""The columns in which the groups of a batch come from the JVM."""
+"""How the tasks of a batch are made, and the columns in which its groups come from the JVM."""
 
 from __future__ import annotations
 
 import struct
 
 from pacifictool.analytics.engine.aggregates import StateLayout
-from pacifictool.analytics.engine.reader import _slides, _windows
+from pacifictool.analytics.engine.reader import RANGES_PER_TASK, _slides, _windows, tasks
+from pacifictool.analytics.state.queries import OffsetRange
 from pacifictool.analytics.windows import UNITS
 from tests.support.scenarios import mean_state, rules_of
 
@@ -52,3 +53,21 @@ def test_the_records_of_a_slide_count_in_all_windows_that_are_open() -> None:
         ("A", 40_000): both,
         ("A", 50_000): (2, mean_state(2, 5 * UNITS)),
     }
+
+
+def test_a_task_has_whole_partitions_where_there_are_more_of_them_than_threads() -> None:
+    parts = [
+        *(OffsetRange(0, start, start + 500) for start in (0, 500)),
+        *(OffsetRange(partition, 0, 400) for partition in range(1, 5)),
+    ]
+    assert tasks(parts, 2) == [[0, 1, 5], [2, 3, 4]]
+    assert tasks(parts, 5) == [[0], [1], [2], [3], [4], [5]]
+    assert tasks([], 2) == []
+
+
+def test_a_task_has_no_more_partitions_than_its_memory_is_for() -> None:
+    parts = [OffsetRange(partition, 0, 10) for partition in range(10 * RANGES_PER_TASK + 1)]
+    found = tasks(parts, 2)
+    assert sorted(number for task in found for number in task) == list(range(len(parts)))
+    assert max(map(len, found)) <= RANGES_PER_TASK
+    assert len(found) == 11

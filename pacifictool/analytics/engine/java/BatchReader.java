@@ -5,7 +5,9 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -16,32 +18,31 @@ import org.apache.spark.api.java.JavaSparkContext;
 
 /** Runs the tasks of one batch, on Spark or while that starts, and merges what they give; on the driver. */
 public final class BatchReader {
+    /** What PartitionReader.java tells of a range: see `_PART` in reader.py. */
+    public static final int HEAD_BYTES = 45;
+
     private BatchReader() {}
 
     /**
-     * Reads all ranges of `reader`. Of a partition whose task stopped early, the ranges behind it are left out: they are
-     * read again in a later batch. reader.py decodes the result.
+     * Reads the ranges of `reader`, each task those whose numbers are given, one after the other. Of a partition with
+     * ranges in several tasks, those behind one that was not read to its end are left out, each of which must have a task
+     * of its own: they are read again in a later batch. reader.py decodes the result.
      */
-    public static byte[] read(JavaSparkContext spark, PartitionReader reader) throws IOException {
-        int count = reader.ranges();
-        List<Integer> numbers = new ArrayList<Integer>();
-        for (int number = 0; number < count; number++) {
-            numbers.add(Integer.valueOf(number));
-        }
-        return merged(reader, spark.parallelize(numbers, count).mapPartitions(reader).collect());
+    public static byte[] read(JavaSparkContext spark, PartitionReader reader, int[][] tasks) throws IOException {
+        return merged(reader, spark.parallelize(Arrays.asList((Object[]) tasks), tasks.length).mapPartitions(reader).collect());
     }
 
     /** Does the same with threads of this JVM, which needs nothing of Spark. */
-    public static byte[] readHere(PartitionReader reader, int threads) throws Exception {
+    public static byte[] readHere(PartitionReader reader, int[][] tasks, int threads) throws Exception {
         ExecutorService pool = Executors.newFixedThreadPool(threads);
         try {
             List<Future<byte[]>> running = new ArrayList<Future<byte[]>>();
-            for (int number = 0; number < reader.ranges(); number++) {
-                running.add(pool.submit(new Task(reader, number)));
+            for (int i = 0; i < tasks.length; i++) {
+                running.add(pool.submit(new Task(reader, tasks[i])));
             }
             List<byte[]> results = new ArrayList<byte[]>();
-            for (int number = 0; number < running.size(); number++) {
-                results.add((byte[]) ((Future) running.get(number)).get());
+            for (int i = 0; i < running.size(); i++) {
+                results.add((byte[]) ((Future) running.get(i)).get());
             }
             return merged(reader, results);
         } finally {
@@ -51,15 +52,15 @@ public final class BatchReader {
 
     private static final class Task implements Callable<byte[]> {
         private final PartitionReader reader;
-        private final int number;
+        private final int[] numbers;
 
-        Task(PartitionReader reader, int number) {
+        Task(PartitionReader reader, int[] numbers) {
             this.reader = reader;
-            this.number = number;
+            this.numbers = numbers;
         }
 
         public Object call() throws IOException {
-            return reader.call(Collections.singletonList(Integer.valueOf(number)).iterator()).next();
+            return reader.call(Collections.singletonList(numbers).iterator()).next();
         }
     }
 
@@ -70,23 +71,21 @@ public final class BatchReader {
         ByteArrayOutputStream spans = new ByteArrayOutputStream();
         int partitionStoppedEarly = -1;
         int kept = 0;
-        for (int i = 0; i < results.size(); i++) { // in the order of their numbers
+        for (int i = 0; i < results.size(); i++) { // of a partition in the order of its ranges
             DataInputStream in = new DataInputStream(new ByteArrayInputStream((byte[]) results.get(i)));
-            int partition = in.readInt();
+            byte[] heads = new byte[in.readInt() * HEAD_BYTES];
+            in.readFully(heads);
+            ByteBuffer last = ByteBuffer.wrap(heads, heads.length - HEAD_BYTES, HEAD_BYTES);
+            int partition = last.getInt();
             if (partition == partitionStoppedEarly) {
                 continue;
             }
-            out.writeInt(partition);
-            out.writeLong(in.readLong());
-            out.writeLong(in.readLong());
-            boolean stoppedEarly = in.readBoolean();
-            out.writeLong(in.readLong());
-            out.writeLong(in.readLong());
-            out.writeLong(in.readLong());
+            boolean stoppedEarly = last.get(last.position() + 16) != 0;
             partitionStoppedEarly = stoppedEarly ? partition : -1;
+            out.write(heads);
+            kept += heads.length / HEAD_BYTES;
             merged.merge(in);
             spans.write(in.readAllBytes());
-            kept++;
         }
         ByteArrayOutputStream whole = new ByteArrayOutputStream();
         DataOutputStream result = new DataOutputStream(whole);

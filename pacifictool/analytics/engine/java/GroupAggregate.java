@@ -22,6 +22,8 @@ public final class GroupAggregate implements Comparable<GroupAggregate> {
     private long count;
     private long[] numbers;
     private ValueCounts[] values;
+    /** The last range that it has a record of. */
+    private int range;
 
     GroupAggregate(int analytics, AnalyticsSpec spec) {
         this.analytics = analytics;
@@ -63,9 +65,20 @@ public final class GroupAggregate implements Comparable<GroupAggregate> {
         return copy;
     }
 
+    /** Whether it has no record of a range yet, whose first one is about to be added. */
+    boolean isNewTo(int range) {
+        boolean isNew = this.range != range;
+        this.range = range;
+        return isNew;
+    }
+
+    int fixedSize() {
+        return end - start + 8 * numbers.length;
+    }
+
     /** About how many bytes this takes when it is written. */
     int size() {
-        int size = end - start + 8 * numbers.length;
+        int size = fixedSize();
         for (int i = 0; i < values.length; i++) {
             size += 16 * values[i].size();
         }

@@ -16,8 +16,11 @@ public final class PartialAggregates {
     private final GroupAggregate[] probes;
     private final HashMap<GroupAggregate, GroupAggregate> groups = new HashMap<GroupAggregate, GroupAggregate>();
     private final List<InvalidRecord> invalid = new ArrayList<InvalidRecord>();
-    /** Bytes of groups and of invalid records. */
-    private long bytes;
+    /** Of the range that is being read: its number, and how many groups, invalid records, and bytes of both it has. */
+    private int range;
+    private int groupsOfRange;
+    private int invalidOfRange;
+    private long bytesOfRange;
     private final GroupName name = new GroupName();
 
     PartialAggregates(AnalyticsSpec[] specs) {
@@ -28,31 +31,44 @@ public final class PartialAggregates {
         }
     }
 
-    int groups() {
-        return groups.size();
+    /** What follows is of another range. */
+    void beginRange() {
+        range++;
+        groupsOfRange = 0;
+        invalidOfRange = 0;
+        bytesOfRange = 0;
     }
 
-    int invalidRecords() {
-        return invalid.size();
+    int groupsOfRange() {
+        return groupsOfRange;
     }
 
-    long bytes() {
-        return bytes;
+    int invalidOfRange() {
+        return invalidOfRange;
+    }
+
+    long bytesOfRange() {
+        return bytesOfRange;
     }
 
     /** Adds a record to its group of one analytics, in the slide that ends at `slideEnd`. */
     void add(int analytics, long slideEnd, RecordParser record, long event, int partition, long offset) {
         name.take(specs[analytics].groupBy, record);
         GroupAggregate group = group(analytics, slideEnd, name.bytes, name.start, name.end);
+        if (group.isNewTo(range)) {
+            groupsOfRange++;
+            bytesOfRange += group.fixedSize();
+        }
         boolean grows = specs[analytics].variable > 0;
         int before = grows ? group.size() : 0;
         group.add(record, event, partition, offset);
-        bytes += grows ? group.size() - before : 0;
+        bytesOfRange += grows ? group.size() - before : 0;
     }
 
     void addInvalid(int partition, long offset, long timestamp, int reason, byte[] value) {
         invalid.add(new InvalidRecord(partition, offset, timestamp, reason, value));
-        bytes += value == null ? 0 : value.length;
+        invalidOfRange++;
+        bytesOfRange += value == null ? 0 : value.length;
     }
 
     private GroupAggregate group(int analytics, long slideEnd, byte[] name, int start, int end) {
@@ -62,7 +78,6 @@ public final class PartialAggregates {
         if (group == null) {
             group = probe.copy();
             groups.put(group, group);
-            bytes += group.size();
         }
         return group;
     }

@@ -14,13 +14,14 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.spark.api.java.function.FlatMapFunction;
 
 /**
- * What each task of a batch does: reads one range of one partition, classifies every record once, and gives the partial
- * aggregates and the invalid records. It stops before the end of its range when it holds as much as a task may.
+ * What each task of a batch does: reads ranges of partitions one after the other, classifies every record once, and gives
+ * the partial aggregates and the invalid records of all of them. It stops before the end of a range of which it holds as
+ * much as it may.
  *
  * <p>java_source.py has this compiled by Janino, the compiler of Spark's own generated code, which takes no lambdas and
  * forgets type arguments; hence the casts.
  */
-public final class PartitionReader implements FlatMapFunction<Iterator<Integer>, byte[]> {
+public final class PartitionReader implements FlatMapFunction<Iterator<int[]>, byte[]> {
     private final Map<String, Object> kafka;
     private final String topic;
     private final int[] partitions;
@@ -40,7 +41,7 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
      * @param closedUntilMs by analytics: windows that end at or before it take no more records
      * @param context milliseconds: records arrived by the first, since the epoch, at the latest; how far their times may
      *     be ahead of that; records without timestamp count at the third
-     * @param limits how many groups, invalid records, and bytes of both a task may hold
+     * @param limits how many groups, invalid records, and bytes of both a task may hold of a range
      */
     public PartitionReader(
             Map<String, Object> kafka, String topic, int[] partitions, long[] starts, long[] ends,
@@ -57,46 +58,61 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         this.limits = limits;
     }
 
-    int ranges() {
-        return partitions.length;
-    }
-
     PartialAggregates empty() {
         return new PartialAggregates(specs);
     }
 
     /**
-     * Gives how far the one range whose number is given was read, and what was found.
+     * Reads the ranges whose numbers are given, of a partition in their order. Gives how far each was read, but for those
+     * behind one of the same partition that was not read to its end, and what was found.
      *
-     * @param numbers an iterator over Integer; Janino makes no bridge method for a narrower parameter
+     * @param tasks an iterator over one int[]; Janino makes no bridge method for a narrower parameter
      */
-    public Iterator<byte[]> call(Object numbers) throws IOException {
-        int number = ((Integer) ((Iterator) numbers).next()).intValue();
-        TopicRange records =
-                new TopicRange(kafka, new TopicPartition(topic, partitions[number]), starts[number], ends[number]);
-        Range range = new Range();
-        try {
-            range.read(records);
-        } finally {
-            records.close();
-        }
+    public Iterator<byte[]> call(Object tasks) throws IOException {
+        int[] numbers = (int[]) ((Iterator) tasks).next();
+        PartialAggregates found = new PartialAggregates(specs);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        DataOutputStream out = new DataOutputStream(bytes);
-        out.writeInt(partitions[number]);
-        out.writeLong(starts[number]);
-        out.writeLong(records.position());
-        out.writeBoolean(records.position() < ends[number]);
-        out.writeLong(range.newest);
-        out.writeLong(range.withoutTimestamp);
-        out.writeLong(range.valid);
-        range.found.write(out);
-        range.writeSpans(out, partitions[number]);
-        return Collections.singletonList(bytes.toByteArray()).iterator();
+        DataOutputStream heads = new DataOutputStream(bytes);
+        ByteArrayOutputStream spans = new ByteArrayOutputStream();
+        int read = 0;
+        int partitionStoppedEarly = -1;
+        for (int i = 0; i < numbers.length; i++) {
+            int number = numbers[i];
+            if (partitions[number] == partitionStoppedEarly) {
+                continue;
+            }
+            TopicRange records =
+                    new TopicRange(kafka, new TopicPartition(topic, partitions[number]), starts[number], ends[number]);
+            Range range = new Range(found);
+            try {
+                range.read(records);
+            } finally {
+                records.close();
+            }
+            boolean stoppedEarly = records.position() < ends[number];
+            partitionStoppedEarly = stoppedEarly ? partitions[number] : -1;
+            heads.writeInt(partitions[number]);
+            heads.writeLong(starts[number]);
+            heads.writeLong(records.position());
+            heads.writeBoolean(stoppedEarly);
+            heads.writeLong(range.newest);
+            heads.writeLong(range.withoutTimestamp);
+            heads.writeLong(range.valid);
+            range.writeSpans(new DataOutputStream(spans), partitions[number]);
+            read++;
+        }
+        ByteArrayOutputStream whole = new ByteArrayOutputStream();
+        DataOutputStream out = new DataOutputStream(whole);
+        out.writeInt(read);
+        bytes.writeTo(out);
+        found.write(out);
+        spans.writeTo(out);
+        return Collections.singletonList(whole.toByteArray()).iterator();
     }
 
     private final class Range {
         private final RecordClassifier classifier = new RecordClassifier(rules, specs, context);
-        private final PartialAggregates found = new PartialAggregates(specs);
+        private final PartialAggregates found;
         private final long[] slideStarts = new long[specs.length];
         /** By analytics: of the slide that begins there, the first offset and the one after the last. */
         private final long[][] spans = new long[specs.length][];
@@ -108,7 +124,9 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         /** Records without any fault. */
         private long valid;
 
-        Range() {
+        Range(PartialAggregates found) {
+            this.found = found;
+            found.beginRange();
             for (int i = 0; i < specs.length; i++) {
                 allSpans.add(new HashMap<Long, long[]>());
             }
@@ -131,7 +149,8 @@ public final class PartitionReader implements FlatMapFunction<Iterator<Integer>,
         }
 
         private boolean isFull() {
-            return found.groups() >= limits[0] || found.invalidRecords() >= limits[1] || found.bytes() >= limits[2];
+            return found.groupsOfRange() >= limits[0] || found.invalidOfRange() >= limits[1]
+                    || found.bytesOfRange() >= limits[2];
         }
 
         /** Counts a record wherever it can be. Returns the first reason why something of it cannot. */
