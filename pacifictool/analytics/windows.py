@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pacifictool.scenario import Analytics
 
@@ -54,15 +54,14 @@ result_place: Final[Callable[[WindowResult], ResultPlace]] = attrgetter(
 )
 
 
-@dataclass(slots=True)
-class PartialAggregate:
-    """What one batch adds to one window of one group."""
+class PartialAggregate(NamedTuple):
+    """What one batch adds to one window of one group; in the order of the state store's columns."""
 
     analytics: str
     group: str
     """Its values as `join_group` puts them together."""
     window_end_ms: int
-    count: int
+    count: int  # type: ignore[assignment]  # nobody wants the method of tuple
     """Number of records."""
     state: bytes
     """See engine.aggregates.StateLayout."""

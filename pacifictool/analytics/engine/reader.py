@@ -124,11 +124,11 @@ class BatchReader:
         spark = self._runtime.ready_context
         if spark is None:
             threads = self._runtime.threads
-            data = engine.BatchReader.readHere(reader, in_java.int_lists(tasks(parts, threads)), threads)
+            data: bytes = engine.BatchReader.readHere(reader, in_java.int_lists(tasks(parts, threads)), threads)
         else:
             slots = int(spark.defaultParallelism())
             data = engine.BatchReader.read(spark, reader, in_java.int_lists(tasks(parts, slots)))
-        return self._decoded(bytes(data), context)
+        return self._decoded(data, context)
 
     def _decoded(self, data: bytes, context: BatchContext) -> BatchResult:
         """What BatchReader.java wrote."""
@@ -161,7 +161,7 @@ class BatchReader:
         for analytics, layout in zip(self._rules.analytics, self._layouts, strict=True):
             slides, at = _slides(data, at)
             if analytics.slide_ms == analytics.window_ms:
-                partials += map(PartialAggregate, repeat(analytics.name), *slides)
+                partials += map(PartialAggregate._make, zip(repeat(analytics.name), *slides, strict=False))
             else:
                 partials += _windows(analytics, layout, slides, context.closed_until_ms.get(analytics.name, 0))
         return partials, at

@@ -47,7 +47,7 @@ _END_REASON = re.compile(r" ERROR StandaloneSchedulerBackend: .*?Reason: (.+)")
 
 _LOOPBACK_MASTER = re.compile(r"spark://(127\.0\.0\.1|localhost|\[::1\]):")
 # py4j's own takes byte after byte in Python: 0.25 s for the 100,000 groups of a batch.
-register_output_converter(BYTES_TYPE, lambda encoded, _gateway: bytearray(a2b_base64(encoded)))
+register_output_converter(BYTES_TYPE, lambda encoded, _gateway: a2b_base64(encoded))
 
 _SPARK_HOME = Path(str(find_spec("pyspark").origin)).parent  # type: ignore[union-attr]  # a dependency of ours
 """Found without importing pyspark, which would bring Spark's SQL along: 0.2 s of processor time."""

@@ -124,7 +124,7 @@ class StateStore(OutcomeStore, AlarmStore, InvalidStore):
                 f"VALUES (?, ?, ?, ?, ?, {evaluated.get(analytics, 'NULL')}, {alarmed.get(analytics, 'NULL')}) "
                 "ON CONFLICT (analytics, window_end, group_key) DO UPDATE "
                 "SET count = count + excluded.count, state = merged(analytics, state, excluded.state)",
-                map(attrgetter("analytics", "group", "window_end_ms", "count", "state"), some),
+                some,
             )
 
     def _note_batch(self, number: int, batch: BatchOutcome) -> None:
