@@ -48,14 +48,19 @@ def _generation(name: str, means: int, repetitions: int) -> dict[str, Any]:
             new = deliver("rest", options, [window(1, means)])[0]["seconds"]
             with options.connect() as platform:
                 paths = [f"{telemetry_path(asset)}/timeseries/ANY" for asset in platform.assets.list()]
-            ours, ceilings = [], []
+            ours, after_start, ceilings = [], [], []
             for repetition in range(repetitions):
-                ours.append(means / deliver("rest", options, [window(2 + repetition, means)])[0]["seconds"])
+                windows = [window(2 + 2 * repetition + each, means) for each in range(2)]
+                # In its first window, a sink that has just started looks up every asset.
+                first, later = (measured["seconds"] for measured in deliver("rest", options, windows))
+                ours.append(means / later)
+                after_start.append(means / first)
                 ceilings.append(max(_ceiling(sandbox.url, paths, each) for each in CONNECTIONS[name]))
         finally:
             sandbox.stop()
     return {
         "per_second": middle(ours),
+        "after_start_per_second": middle(after_start),
         "ceiling_per_second": middle(ceilings),
         "to_ceiling": middle([one / other for one, other in zip(ours, ceilings, strict=True)]),
         "new_entities_seconds": new,

@@ -210,13 +210,21 @@ def _start_table(stages: Mapping[str, Any]) -> str:
 
 def _delivery_table(delivery: Mapping[str, Any]) -> str:
     return _table(
-        (f"{delivery['means']:,} means", "means/s", "the server's ceiling", "to the ceiling", "entities new, s"),
+        (
+            f"{delivery['means']:,} means",
+            "means/s",
+            "the server's ceiling",
+            "to the ceiling",
+            "first window after a start, means/s",
+            "entities new, s",
+        ),
         [
             (
                 f"a {name} server",
                 _spread(found["per_second"], ",.0f"),
                 _spread(found["ceiling_per_second"], ",.0f"),
                 _spread(found["to_ceiling"], ".2f"),
+                _spread(found["after_start_per_second"], ",.0f"),
                 f"{found['new_entities_seconds']:.1f}",
             )
             for name, found in delivery.items()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Protocol
 
 from pacifictool.analytics.refusals import is_refusal
@@ -12,6 +13,7 @@ from pacifictool.analytics.sinks.base import DeliveryCallback, Sink, by_entity
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import AlreadyExists, NotFound, PacificToolError, PlatformUnreachable
 from pacifictool.rest.entities import Asset, Device
+from pacifictool.tools.threads import run_bounded
 
 Entity = Asset | Device
 _Response = tuple[Sequence[WindowResult], PacificToolError | None]
@@ -21,6 +23,11 @@ CONNECTIONS = 8
 """Entities written at once, unless the platform should be given more."""
 GIVE_WAY_AFTER = 16
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
+LISTED_FROM = 100
+"""So many entities that are not known yet are looked up in the list of all, not one by one."""
+_LISTED_AT_MOST = 5
+"""For each that is wanted: a platform may have millions of others of the type."""
+_TELL_SECONDS = 0.05
 
 
 class EntityStore(Protocol):
@@ -31,6 +38,8 @@ class EntityStore(Protocol):
     def create(self, name: str, type: str) -> Entity: ...  # noqa: A002 - the platform's word
 
     def get_or_create(self, name: str, type: str) -> Entity: ...  # noqa: A002
+
+    def list(self, type: str) -> Iterator[Entity]: ...  # noqa: A002
 
 
 class TelemetryWriter(Protocol):
@@ -64,55 +73,54 @@ class RestSink(Sink):
         self._entity_type = entity_type
         self._known: dict[tuple[str, str], Entity] = {}
         self._likely_new = False
-        """Whether the last entity looked for was missing: then the next is created without looking."""
+        """Whether an unknown one was missing when last looked for: then the next is created without looking."""
         self._closed = threading.Event()
         self._connections = connections
-        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="rest-sink")
 
     def deliver(self, results: Sequence[WindowResult], callback: DeliveryCallback) -> None:
-        failures: list[PacificToolError] = []
-        in_a_row = 0
-        running: set[Future[_Response]] = set()
         kinds = (by_entity(each for each in results if each.entity_kind == kind) for kind in self._stores)
-        entities = (batch for found in kinds for batch in found.values())
-        while True:
-            give_way = in_a_row >= GIVE_WAY_AFTER or self._closed.is_set()
-            while not give_way and len(running) < 2 * self._connections and (batch := next(entities, None)) is not None:
-                running.add(self._pool.submit(self._deliver_entity, batch))
-            if not running:
-                break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            # What was accepted meanwhile is reported together: the state store writes to the disk for each report.
-            accepted: list[WindowResult] = []
-            for future in done:
-                written, failure = future.result()
-                if failure is None:
-                    accepted += written
-                elif is_refusal(failure):
-                    callback.refused(written, failure.message)
-                    failure = None
-                in_a_row = 0 if failure is None else in_a_row + 1
-                if failure is not None:
-                    failures.append(failure)
-                if isinstance(failure, PlatformUnreachable):
-                    in_a_row = GIVE_WAY_AFTER
-            if accepted:
-                callback.accepted(accepted)
-        if failures:
-            raise failures[0]
+        entities = [batch for found in kinds for batch in found.values()]
+        self._find_many({(batch[0].entity_kind, batch[0].entity) for batch in entities} - self._known.keys())
+        enough = threading.Event()
+
+        def deliver(batch: Sequence[WindowResult]) -> _Response:
+            failure = self._failure_of(batch)
+            if isinstance(failure, PlatformUnreachable):
+                enough.set()
+            return batch, failure
+
+        todo = takewhile(lambda _: not (enough.is_set() or self._closed.is_set()), entities)
+        workers = min(self._connections, len(entities))
+        report = _Report(callback)
+        for written, failure in run_bounded(deliver, todo, workers=workers, name="rest-sink"):
+            report.add(written, failure)
+            if report.failures_in_a_row >= GIVE_WAY_AFTER:
+                enough.set()
+        report.tell()
+        if report.failure is not None:
+            raise report.failure
         if self._closed.is_set():
             raise PacificToolError("The delivery was stopped.")
 
     def close(self) -> None:
         self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver_entity(self, results: Sequence[WindowResult]) -> _Response:
+    def _failure_of(self, results: Sequence[WindowResult]) -> PacificToolError | None:
+        """Writes the results of an entity. Returns why they were not accepted."""
         try:
             self._write(results)
         except PacificToolError as error:
-            return results, error
-        return results, None
+            return error
+        return None
+
+    def _find_many(self, places: Collection[tuple[str, str]]) -> None:
+        """Looks up many entities at once, those of the type that is created here; `_write` finds the others."""
+        for kind, store in self._stores.items():
+            names = {name for of_kind, name in places if of_kind == kind}
+            if len(names) >= LISTED_FROM:
+                listed = islice(store.list(self._entity_type), _LISTED_AT_MOST * len(names))
+                self._known |= {(kind, each.name): each for each in listed if each.name in names}
+                self._likely_new = True
 
     def _write(self, results: Sequence[WindowResult]) -> None:
         place = results[0].entity_kind, results[0].entity
@@ -143,3 +151,33 @@ class RestSink(Sink):
                 return entity
             self._likely_new = True
         return store.get_or_create(name, self._entity_type)
+
+
+class _Report:
+    """Tells the callback what became of results. What was accepted within a while is told together: the state store
+    writes to the disk each time."""
+
+    def __init__(self, callback: DeliveryCallback) -> None:
+        self.failure: PacificToolError | None = None
+        """The first one that may pass."""
+        self.failures_in_a_row = 0
+        self._callback = callback
+        self._accepted: list[WindowResult] = []
+        self._told_at = time.monotonic()
+
+    def add(self, written: Sequence[WindowResult], failure: PacificToolError | None) -> None:
+        if failure is None:
+            self._accepted += written
+        elif is_refusal(failure):
+            self._callback.refused(written, failure.message)
+            failure = None
+        self.failures_in_a_row = 0 if failure is None else self.failures_in_a_row + 1
+        self.failure = self.failure or failure
+        if time.monotonic() - self._told_at >= _TELL_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        if self._accepted:
+            self._callback.accepted(self._accepted)
+        self._accepted = []
+        self._told_at = time.monotonic()

@@ -92,7 +92,7 @@ class Session:
         tls: TlsFiles = NO_TLS_FILES,
         timeout_seconds: tuple[float, float] = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy = DEFAULT_RETRY,
-        pool_size: int = 64,
+        pool_size: int = 128,
         max_answer_bytes: int = MAX_RESPONSE_BYTES,
         stop: threading.Event | None = None,
         reporter: Reporter = SILENT,

@@ -5,11 +5,11 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 
-from pacifictool.analytics.sinks.rest import CONNECTIONS, Entity, RestSink
+from pacifictool.analytics.sinks.rest import CONNECTIONS, LISTED_FROM, Entity, RestSink
 from pacifictool.analytics.windows import WindowResult
 from pacifictool.errors import (
     AlreadyExists,
@@ -34,6 +34,7 @@ class FaultyPlatform:
         self.failing: dict[str, PacificToolError] = {}
         self.asked: list[str] = []
         self.created: list[tuple[str, str]] = []
+        self.listed = self.handed_over = 0
         self.busy = 0
         self.busiest = 0
         self.delay = 0.0
@@ -54,6 +55,12 @@ class FaultyPlatform:
 
     def get_or_create(self, name: str, type: str) -> Asset:  # noqa: A002
         return self.find(name) or self.create(name, type)
+
+    def list(self, type: str) -> Iterator[Asset]:  # noqa: A002
+        self.listed += 1
+        for each in [each for each in self.assets.values() if each.type == type]:
+            self.handed_over += 1
+            yield each
 
     def _ask(self, name: str) -> None:
         self.asked.append(name)
@@ -152,6 +159,38 @@ def test_zones_are_written_at_once_but_not_too_many() -> None:
 
     assert len(book.accepted_results) == 40
     assert 1 < platform.busiest <= CONNECTIONS
+
+
+def test_many_entities_are_looked_up_in_the_list_of_all() -> None:
+    platform = FaultyPlatform()
+    for number in range(LISTED_FROM):
+        platform.create(f"Z{number}", "WeatherStation" if number else "Other type")
+    platform.asked.clear()
+    first, second = RecordingCallback(), RecordingCallback()
+    rest = sink(platform)
+    rest.deliver([result(f"Z{number}") for number in range(LISTED_FROM + 1)], first)
+    rest.deliver([result(f"Z{number}", 20_000) for number in range(LISTED_FROM + 1)], second)
+
+    assert len(first.accepted_results) == len(second.accepted_results) == LISTED_FROM + 1
+    assert platform.listed == 1
+    assert set(platform.asked) == {"Z0", f"Z{LISTED_FROM}"}
+    assert [name for name, _ in platform.created[LISTED_FROM:]] == [f"Z{LISTED_FROM}"]
+
+
+def test_the_list_of_a_platform_with_many_more_entities_is_not_read_to_its_end() -> None:
+    platform, book = FaultyPlatform(), RecordingCallback()
+    for number in range(10 * LISTED_FROM):
+        platform.create(f"Other {number}", "WeatherStation")
+    sink(platform).deliver([result(f"Z{number}") for number in range(LISTED_FROM)], book)
+
+    assert len(book.accepted_results) == LISTED_FROM
+    assert platform.handed_over <= 6 * LISTED_FROM
+
+
+def test_few_entities_are_looked_up_one_by_one() -> None:
+    platform = FaultyPlatform()
+    sink(platform).deliver([result(f"Z{number}") for number in range(LISTED_FROM - 1)], RecordingCallback())
+    assert platform.listed == 0
 
 
 def test_a_platform_that_responds_slowly_is_given_more_at_once() -> None:

@@ -174,7 +174,7 @@ def test_what_latest_means(session: Session, version: str, last_written: bool) -
     assert platform.telemetry.latest_is_last_written() is last_written
 
 
-@pytest.mark.parametrize(("version", "at_once"), [("1.x", 8), ("2.0", 8), ("3.9", 8), ("3.9.1", 64), ("4.3.1", 64)])
+@pytest.mark.parametrize(("version", "at_once"), [("1.x", 8), ("2.0", 8), ("3.9", 8), ("3.9.1", 128), ("4.3.1", 128)])
 def test_how_many_writes_a_server_is_given_together(session: Session, version: str, at_once: int) -> None:
     platform = Platform(session, server_version=parse_server_version(version))
     assert platform.telemetry.writes_at_once() == at_once
