@@ -32,7 +32,7 @@ test: install browser ## All tests but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 test-unit: install ## The tests that start no process: less than a minute
-	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit -n 3 --dist loadfile
 
 test-long: install ## Clusters, clocks and faults at random: what takes too long for every change
 	$(BIN)/python -m pytest -m long

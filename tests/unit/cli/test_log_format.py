@@ -12,6 +12,7 @@ import pytest
 from pacifictool.cli import render
 from pacifictool.cli.log_lines import JsonMessages
 from pacifictool.errors import PlatformUnreachable
+from pacifictool.rest.http.retry import RetryLoop
 from tests.support.command_line import CommandLine, Outcome
 
 AWAY = {"PACIFICTOOL_URL": "http://127.0.0.1:1"}
@@ -63,7 +64,11 @@ def test_quiet_and_a_reader_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize("how", ["option", "variable", "file"])
-def test_an_error_of_a_command_is_a_line(how: str, command_line: CommandLine, tmp_path: Path) -> None:
+def test_an_error_of_a_command_is_a_line(
+    how: str, command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RetryLoop, "_wait", lambda *_: False)
+
     def call() -> Outcome:
         if how == "option":
             return command_line("device", "list", "--log-format", "json", "--debug", environ=AWAY)

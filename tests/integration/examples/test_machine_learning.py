@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pacifictool.simulation.disturbances import ANOMALY
+from tests.integration.examples.conftest import EXAMPLES, Record, Try, record_into
 from tests.support.worked_cases import readings_of, windows
-from tests.unit.examples.conftest import EXAMPLES, Record, Try, record_into
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from pacifictool.scenario import load_scenario
+from tests.integration.examples.conftest import EXAMPLES, START_MS, Record, Try
 from tests.support.worked_cases import blight_alarm, blight_means, readings_of, solar, turbulence, windows
-from tests.unit.examples.conftest import EXAMPLES, START_MS, Record, Try
 
 
 @pytest.mark.parametrize(
