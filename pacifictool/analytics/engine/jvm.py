@@ -19,6 +19,7 @@ _COMPILE_QUICKLY = "-XX:TieredStopAtLevel=1"
 12 s, since it does not watch methods run to compile them better later. What that would be worth to a job that counts
 millions of records is in docs/performance.md."""
 
+_KILOBYTES = {"k": 1, "m": 1024, "g": 1024**2, "t": 1024**3}
 _GC_CHOICE = re.compile(r"-XX:\+Use\w+GC\b")
 _OPENED = (
     "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util",
@@ -48,9 +49,9 @@ logger.hadoop.level = error
 """
 
 
-def driver_options(conf: Mapping[str, str]) -> list[str]:
-    """Options for the JVM: ours, then those out of Spark's properties, which win; the garbage collector is ours to
-    choose if they name none.
+def driver_options(conf: Mapping[str, str], memory: str) -> list[str]:
+    """Options for the JVM with a heap of at most `memory` (Java's notation, "1g"): ours, then those out of Spark's
+    properties, which win; the garbage collector and the sizes of its parts are ours to choose if they name none.
 
     Raises AggregationError for a quotation mark without its partner.
     """
@@ -62,8 +63,19 @@ def driver_options(conf: Mapping[str, str]) -> list[str]:
             f"{DRIVER_JAVA_OPTIONS} cannot be taken apart into options: {str(error).lower()}.",
             hint="Options with spaces in them stand in quotation marks.",
         ) from error
-    collector = [] if _GC_CHOICE.search(given) else ["-XX:+UseParallelGC"]
+    collector = [] if _GC_CHOICE.search(given) else ["-XX:+UseParallelGC", *_heap_parts(memory)]
     return [_COMPILE_QUICKLY, *collector, *options]
+
+
+def _heap_parts(memory: str) -> list[str]:
+    """Sizes that keep the heap as small as its work allows: Java's own choices are a start with 1/64 of the machine's
+    memory, whatever the job needs, and a third of the heap for new objects.
+
+    Measured with 1g and 5,000,000 records in 3 groups: 672 MB at the peak with Java's choices, 574 to 598 MB with
+    these, at the same processor time; 10,000 groups 1,028 and 820 MB.
+    """
+    kilobytes = int(memory[:-1]) * _KILOBYTES[memory[-1].lower()] if memory[-1].isalpha() else int(memory) // 1024
+    return [f"-Xms{kilobytes // 8}k", f"-XX:MaxNewSize={kilobytes // 6}k"]
 
 
 def has_user_name() -> bool:

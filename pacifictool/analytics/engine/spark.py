@@ -330,7 +330,7 @@ class SparkRuntime:
         return jvm_arguments(
             class_path=class_path,
             memory=self._settings.memory,
-            more=driver_options(self._settings.conf),
+            more=driver_options(self._settings.conf, self._settings.memory),
             log4j=log4j,
             temporary=self.tmp,
         )

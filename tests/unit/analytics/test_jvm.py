@@ -6,19 +6,35 @@ from pacifictool.analytics.engine.jvm import DRIVER_JAVA_OPTIONS, driver_options
 from pacifictool.errors import AggregationError
 
 
+OURS = ["-XX:+UseParallelGC", "-Xms98304k", "-XX:MaxNewSize=131072k"]
+
+
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        (None, ["-XX:+UseParallelGC"]),
-        ("-Dname='two words' -Xss2m", ["-XX:+UseParallelGC", "-Dname=two words", "-Xss2m"]),
+        (None, OURS),
+        ("-Dname='two words' -Xss2m", [*OURS, "-Dname=two words", "-Xss2m"]),
         ("-Xlog:gc -XX:+UseG1GC", ["-Xlog:gc", "-XX:+UseG1GC"]),
     ],
 )
 def test_options_for_the_driver_come_from_sparks_property(given: str | None, options: list[str]) -> None:
-    found = driver_options({} if given is None else {DRIVER_JAVA_OPTIONS: given})
+    found = driver_options({} if given is None else {DRIVER_JAVA_OPTIONS: given}, "768m")
     assert found == ["-XX:TieredStopAtLevel=1", *options]
 
 
 def test_a_quotation_mark_without_its_partner_is_reported() -> None:
     with pytest.raises(AggregationError, match=r"extraJavaOptions cannot be taken apart .*: no closing quotation"):
-        driver_options({DRIVER_JAVA_OPTIONS: "-Dname='two words"})
+        driver_options({DRIVER_JAVA_OPTIONS: "-Dname='two words"}, "1g")
+
+
+@pytest.mark.parametrize(
+    ("memory", "sizes"),
+    [
+        ("1g", ["-Xms131072k", "-XX:MaxNewSize=174762k"]),
+        ("2G", ["-Xms262144k", "-XX:MaxNewSize=349525k"]),
+        ("65536k", ["-Xms8192k", "-XX:MaxNewSize=10922k"]),
+        ("1073741824", ["-Xms131072k", "-XX:MaxNewSize=174762k"]),
+    ],
+)
+def test_parts_of_the_heap_follow_its_size(memory: str, sizes: list[str]) -> None:
+    assert driver_options({}, memory)[2:] == sizes
