@@ -24,10 +24,10 @@ CONNECTIONS = 8
 GIVE_WAY_AFTER = 16
 """Failures in a row after which the rest is left for the next attempt: the platform is down rather than moody."""
 LISTED_FROM = 100
-"""So many entities that are not known yet are looked up in the list of all, not one by one."""
+"""Unknown entities from which on they are looked up in the list of all, not one by one."""
 _LISTED_AT_MOST = 5
 """For each that is wanted: a platform may have millions of others of the type."""
-_TELL_SECONDS = 0.05
+_REPORT_SECONDS = 0.05
 
 
 class EntityStore(Protocol):
@@ -96,7 +96,7 @@ class RestSink(Sink):
             report.add(written, failure)
             if report.failures_in_a_row >= GIVE_WAY_AFTER:
                 enough.set()
-        report.tell()
+        report.send()
         if report.failure is not None:
             raise report.failure
         if self._closed.is_set():
@@ -154,7 +154,7 @@ class RestSink(Sink):
 
 
 class _Report:
-    """Tells the callback what became of results. What was accepted within a while is told together: the state store
+    """Reports results to the callback. What was accepted within a short time is reported together: the state store
     writes to the disk each time."""
 
     def __init__(self, callback: DeliveryCallback) -> None:
@@ -163,7 +163,7 @@ class _Report:
         self.failures_in_a_row = 0
         self._callback = callback
         self._accepted: list[WindowResult] = []
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def add(self, written: Sequence[WindowResult], failure: PacificToolError | None) -> None:
         if failure is None:
@@ -173,11 +173,11 @@ class _Report:
             failure = None
         self.failures_in_a_row = 0 if failure is None else self.failures_in_a_row + 1
         self.failure = self.failure or failure
-        if time.monotonic() - self._told_at >= _TELL_SECONDS:
-            self.tell()
+        if time.monotonic() - self._reported_at >= _REPORT_SECONDS:
+            self.send()
 
-    def tell(self) -> None:
+    def send(self) -> None:
         if self._accepted:
             self._callback.accepted(self._accepted)
         self._accepted = []
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()

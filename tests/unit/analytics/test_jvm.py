@@ -5,7 +5,6 @@ import pytest
 from pacifictool.analytics.engine.jvm import DRIVER_JAVA_OPTIONS, driver_options
 from pacifictool.errors import AggregationError
 
-
 OURS = ["-XX:+UseParallelGC", "-Xms98304k", "-XX:MaxNewSize=131072k"]
 
 
