@@ -53,6 +53,8 @@ and the readings that were due meanwhile are up to 2 s late."""
 STEADY_RATE = 10_000
 """Messages per second of all devices together."""
 MOST_PER_PROCESS = 16_700
+CROWD_SETTLES_SECONDS = 30.0
+"""Until all processes have connected theirs, and the readings that were due meanwhile are sent."""
 
 
 def processor_seconds() -> float:
@@ -157,8 +159,9 @@ def measured(count: Callable[[], int], seconds: float) -> dict[str, float]:
     }
 
 
-def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[str, float]:
-    """Many devices, QoS 1, at a rate that is to be kept: for `seconds` once all are connected, which are measured.
+def play_steady(port: int, devices: int, rate: float, seconds: float, settles: float = 0) -> dict[str, float]:
+    """Many devices, QoS 1, at a rate that is to be kept: for `seconds`, which are measured, `settles` after all of them
+    are connected.
 
     Readings lost, missed and sent again are those of the whole run.
     """
@@ -178,6 +181,7 @@ def play_steady(port: int, devices: int, rate: float, seconds: float) -> dict[st
             time.sleep(0.1)
         result["connected_after_seconds"] = time.monotonic() - began
         result["cpu_seconds_to_connect"] = processor_seconds() - processor
+        time.sleep(settles)
         began, processor, delivered = time.monotonic(), processor_seconds(), counters.delivered
         lag, confirmation = counters.lag.copy(), counters.confirmation.copy()
         time.sleep(seconds)
@@ -279,7 +283,7 @@ def steady(seconds: float) -> list[dict[str, float]]:
     runs = []
     for load in ("1000x10000", "10000x10000"):
         with mosquitto() as port:
-            runs.append(in_a_process("steady", str(port), load, str(seconds)))
+            runs.append(in_a_process("steady", str(port), load, str(seconds), "0"))
     return runs
 
 
@@ -289,7 +293,8 @@ def crowd(devices: int, seconds: float) -> dict[str, float]:
     loads = [f"{len(range(part, devices, parts))}x{STEADY_RATE / parts:g}" for part in range(parts)]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(parts) as pool:
         ports = [stack.enter_context(mosquitto()) for _ in loads]
-        runs = list(pool.map(lambda port, load: in_a_process("steady", str(port), load, str(seconds)), ports, loads))
+        duration = (str(seconds), str(CROWD_SETTLES_SECONDS))
+        runs = list(pool.map(lambda port, load: in_a_process("steady", str(port), load, *duration), ports, loads))
     added = (
         "devices",
         "per_second",
@@ -333,19 +338,19 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="full speed only")
     parser.add_argument("--steady", type=float, default=60, help="seconds of the steady load")
     parser.add_argument("--json", type=Path, help="write the result here; else to standard output")
-    parser.add_argument("--play", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--play", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--crowd", type=int, metavar="N", help="only the steady load, with N devices")
     options = parser.parse_args()
     if options.crowd:
         print(json.dumps({key: round(value, 2) for key, value in crowd(options.crowd, options.steady).items()}))
         return
     if options.play:
-        player, port, second, third = options.play
+        player, port, second, third, *more = options.play
         if player == "devices":
             print(json.dumps(play_ours(int(port), 1, float(third), int(second))))
         elif player == "steady":
             devices, rate = second.split("x")
-            print(json.dumps(play_steady(int(port), int(devices), float(rate), float(third))))
+            print(json.dumps(play_steady(int(port), int(devices), float(rate), float(third), float(more[0]))))
         else:
             print(json.dumps(PLAYERS[player](int(port), int(second), float(third))))
         return

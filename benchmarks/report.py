@@ -253,7 +253,7 @@ def _simulation_tables(simulation: Mapping[str, Any]) -> str:
                 f"{run['kb_per_device']:.1f}",
                 f"{run['cpu_seconds_per_second']:.2f}",
             )
-            for run in simulation["steady"]
+            for run in (*simulation["steady"], *filter(None, [simulation.get("crowd")]))
         ],
     )
     return f"{speeds}\n{steady}"

@@ -257,6 +257,9 @@ def simulation(bench: Bench) -> dict[str, Any]:
     result["devices"] = [{"devices": number, "per_second": rate} for number, rate in devices.items()]
     say("1,000 and 10,000 devices at 10,000 messages/s")
     result["steady"] = fleet.steady(scale.steady_seconds)
+    if scale.crowd:
+        say(f"{scale.crowd:,} devices at 10,000 messages/s")
+        result["crowd"] = fleet.crowd(scale.crowd, scale.steady_seconds)
     return result
 
 
