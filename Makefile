@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 3
 
 MINUTES ?= 30
 
-.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser check format lint language types imports lock bench-lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e bench-groups docs pictures notebooks package release-check clean
+.PHONY: help install demo bench bench-functions bench-latency bench-sinks soak crash-simulation test test-unit test-long browser promtool check format lint language types imports lock bench-lock docs-reference bench-sandbox bench-setup bench-cluster bench-data-source bench-fleet-e2e bench-groups docs pictures notebooks package release-check clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: install ## The tutorial, end to end, on a local sandbox; draws it into demo.html
 	$(BIN)/pacifictool demo --report demo.html
 
-test: install browser ## All tests but the long ones
+test: install browser promtool ## All tests but the long ones
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 test-unit: install ## The tests that start no process: less than a minute
@@ -39,6 +39,9 @@ test-long: install ## Clusters, clocks and faults at random: what takes too long
 
 browser: ## Chromium for the browser tests, installed if it is missing
 	@scripts/system_tool.sh chromium chromium chromium-browser google-chrome >/dev/null
+
+promtool: ## Prometheus' check of alert rules, unpacked into build/tools if it is missing
+	@scripts/unpack_tool.sh prometheus usr/bin/promtool build/tools
 
 check: format lint language types imports docs test package ## What CI runs
 
