@@ -97,6 +97,9 @@ class BatchProcessor:
         self._completeness.batch_started(time.monotonic())
         try:
             return plan, self._process(reading)
+        except BaseException:
+            self._ahead = None  # it follows a batch that is not applied
+            raise
         finally:
             self._completeness.batch_ended(time.monotonic())
 

@@ -15,7 +15,7 @@ from pacifictool.analytics.engine.reader import BatchContents, BatchContext, Bat
 from pacifictool.analytics.event_time import Completeness, EventClock
 from pacifictool.analytics.planner import BatchPlan
 from pacifictool.analytics.state.queries import OffsetRange
-from pacifictool.analytics.state.store import StateStore
+from pacifictool.analytics.state.store import BatchOutcome, StateStore
 from pacifictool.analytics.windows import UNITS, PartialAggregate
 from pacifictool.errors import KafkaUnreachable
 from tests.support.scenarios import mean_rules, mean_state
@@ -137,3 +137,19 @@ def test_a_batch_that_fails_ahead_is_read_again(store: StateStore) -> None:
     assert not processor.process()[1]
     assert [start for start, *_ in topic.began] == [0, 10, 10]
     assert store.next_offsets() == {0: 15}
+
+
+def test_a_batch_that_cannot_be_applied_is_read_again(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = TopicOfOnePartition(records=25)
+    processor = topic.processor(store)
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "apply", fail)
+        with pytest.raises(OSError, match="no space"):
+            processor.process()
+    assert [processor.process()[1] for _ in range(3)] == [True, True, False]
+    assert [each.records for each in topic.applied] == [10, 10, 5]
+    assert store.next_offsets() == {0: 25}
+
+
+def fail(_: BatchOutcome) -> int:
+    raise OSError("no space")
