@@ -14,10 +14,12 @@ from pacifictool.errors import AggregationError
 DRIVER_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 """The property of Spark with options for the driver's JVM: its launcher, which we leave out, would pass them on."""
 
-_COMPILE_QUICKLY = "-XX:TieredStopAtLevel=1"
-"""Of Java's two compilers only the quick one: the JVM takes 7.5 s of processor time up to the first batch instead of
-12 s, since it does not watch methods run to compile them better later. What that would be worth to a job that counts
-millions of records is in docs/performance.md."""
+_COMPILE_WELL_LATER = [
+    f"-XX:Tier4{name}Threshold={20 * default}"
+    for name, default in (("Invocation", 5_000), ("MinInvocation", 600), ("Compile", 15_000), ("BackEdge", 40_000))
+]
+"""Java's thorough compiler takes only what runs twenty times as often as it usually asks for: the loop over a backlog's
+records, and not what happens at the start, whose processor time it takes. Measured in docs/performance.md."""
 
 _KILOBYTES = {"k": 1, "m": 1024, "g": 1024**2, "t": 1024**3}
 _GC_CHOICE = re.compile(r"-XX:\+Use\w+GC\b")
@@ -64,7 +66,7 @@ def driver_options(conf: Mapping[str, str], memory: str) -> list[str]:
             hint="Options with spaces in them stand in quotation marks.",
         ) from error
     collector = [] if _GC_CHOICE.search(given) else ["-XX:+UseParallelGC", *_heap_parts(memory)]
-    return [_COMPILE_QUICKLY, *collector, *options]
+    return [*_COMPILE_WELL_LATER, *collector, *options]
 
 
 def _heap_parts(memory: str) -> list[str]:

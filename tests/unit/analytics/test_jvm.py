@@ -18,7 +18,13 @@ OURS = ["-XX:+UseParallelGC", "-Xms98304k", "-XX:MaxNewSize=131072k"]
 )
 def test_options_for_the_driver_come_from_sparks_property(given: str | None, options: list[str]) -> None:
     found = driver_options({} if given is None else {DRIVER_JAVA_OPTIONS: given}, "768m")
-    assert found == ["-XX:TieredStopAtLevel=1", *options]
+    assert found == [
+        "-XX:Tier4InvocationThreshold=100000",
+        "-XX:Tier4MinInvocationThreshold=12000",
+        "-XX:Tier4CompileThreshold=300000",
+        "-XX:Tier4BackEdgeThreshold=800000",
+        *options,
+    ]
 
 
 def test_a_quotation_mark_without_its_partner_is_reported() -> None:
@@ -36,4 +42,4 @@ def test_a_quotation_mark_without_its_partner_is_reported() -> None:
     ],
 )
 def test_parts_of_the_heap_follow_its_size(memory: str, sizes: list[str]) -> None:
-    assert driver_options({}, memory)[2:] == sizes
+    assert driver_options({}, memory)[-2:] == sizes
