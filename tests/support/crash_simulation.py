@@ -276,7 +276,7 @@ def prepared(
 ) -> Iterator[CrashSimulation]:
     """A simulation, with a broker and a Spark of its own if none are given."""
     java = find_java(os.environ)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with mock.patch.object(planner, "MOST_RECORDS", BATCH_RECORDS), ExitStack() as own:
         if spark is None:
             spark = own.enter_context(SparkRuntime(local_spark(java), folder / "spark"))
