@@ -129,7 +129,8 @@ def assert_knows_nothing_of_the_driver(cluster: SparkCluster, rig: FaultRig) -> 
     for worker in cluster.workers:
         jars = {path.name for path in worker.folder.glob("work/app-*/*/*.jar")}
         assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
-        assert worker.programs() == {"java"}
+        assert worker.programs() <= {"java", "python"}
+        assert all("function" in " ".join(python.cmdline()) for python in worker.pythons())
         [executor] = worker.executors()
         received = " ".join([*executor.cmdline(), *executor.environ().values()])
         opened = [file.path for file in executor.open_files()]

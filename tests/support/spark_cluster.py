@@ -39,6 +39,10 @@ class Worker:
         """The names of all programs that run on it, without the supervisor at the top."""
         return {child.name() for child in psutil.Process(self._process.pid).children(recursive=True)}
 
+    def pythons(self) -> list[psutil.Process]:
+        """Python's processes on it."""
+        return [each for each in psutil.Process(self._process.pid).children(recursive=True) if each.name() == "python"]
+
     def applications(self) -> set[str]:
         """Those that have had executors here."""
         return {app.name for app in self.folder.glob("work/app-*")}
