@@ -19,6 +19,7 @@ from pacifictool.errors import MqttError, NotFound, PacificToolError, PlatformUn
 from pacifictool.mqtt.connection import Failure, failure_of
 from pacifictool.progress import SILENT
 from pacifictool.settings import Secret
+from pacifictool.tools.threads import start_thread
 from tests.support.gateway_platform import CONNECT, TELEMETRY, GatewayPlatform, MakeSink, deliver_all
 from tests.support.mqtt_peer import Reaction, Received, ScriptedPeer
 from tests.support.recorders import RecordingCallback
@@ -352,7 +353,12 @@ def test_what_was_queued_when_the_session_ended_is_sent_again(
 ) -> None:
     sink, book = make_sink(acks_per_device=False, stored=store, stored_seconds=10), RecordingCallback()
     store.is_working = False
-    threading.Timer(0.4, platform.peer.drop_all).start()
+
+    def drop_once_queued() -> None:
+        wait_until(lambda: platform.written)
+        platform.peer.drop_all()
+
+    start_thread(drop_once_queued, "drop")
     with pytest.raises(MqttError, match="closed the connection"):
         sink.deliver([result("A")], book)
     platform.written.clear()  # the server lost its queue
