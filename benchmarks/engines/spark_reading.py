@@ -10,16 +10,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import ready, report, tasks_from_arguments
 
-from pacifictool.analytics.engine.jvm import DRIVER_JAVA_OPTIONS
+from pacifictool.analytics.engine.jvm import DRIVER_JAVA_OPTIONS, compile_well_after
 from pacifictool.analytics.engine.spark import SparkRuntime, SparkSettings
 from pacifictool.runtime.cache import default_cache_dir
 from pacifictool.runtime.jars import SPARK_KAFKA, ensure_jars
 from pacifictool.runtime.java import find_java
 
-AS_SPARK_DOES = (
-    "-XX:Tier4InvocationThreshold=5000 -XX:Tier4MinInvocationThreshold=600 -XX:Tier4CompileThreshold=15000 "
-    "-XX:Tier4BackEdgeThreshold=40000"
-)
+AS_SPARK_DOES = " ".join(compile_well_after(1))
 """Java's own thresholds for its thorough compiler, which the job raises."""
 
 

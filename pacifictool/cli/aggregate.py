@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pacifictool.analytics.engine.jvm import JAVA_SIZE
 from pacifictool.analytics.sinks.registry import SINKS, SinkOptions, sink_kind
 from pacifictool.cli.framework import command_app, session_of
 from pacifictool.cli.options import CheckpointOption, MetricsOption, parse_key_values, seconds_option
@@ -32,8 +32,6 @@ app, command = command_app(
     "pacifictool aggregate",
     "pacifictool aggregate --window 1m --sink kafka --checkpoint ./job --starting-offsets earliest",
 )
-
-_JAVA_SIZE = re.compile(r"[1-9][0-9]{0,8}[kKmMgGtT]?")
 
 
 @command
@@ -109,7 +107,7 @@ def aggregate(
 
     session = session_of(ctx)
     # Options are parsed before anything is connected to, downloaded or started.
-    if _JAVA_SIZE.fullmatch(memory) is None:
+    if JAVA_SIZE.fullmatch(memory) is None:
         raise UsageError(f"--memory: {memory!r} is not a size.", hint="For example 512m or 2g.")
     starting_point(starting_offsets)
     spark_conf = parse_key_values(conf or [], "--conf")

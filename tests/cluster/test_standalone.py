@@ -129,8 +129,10 @@ def assert_knows_nothing_of_the_driver(cluster: SparkCluster, rig: FaultRig) -> 
     for worker in cluster.workers:
         jars = {path.name for path in worker.folder.glob("work/app-*/*/*.jar")}
         assert any(name.startswith("spark-sql-kafka-0-10") for name in jars), jars
-        assert worker.programs() <= {"java", "python"}
-        assert all("function" in " ".join(python.cmdline()) for python in worker.pythons())
+        programs = worker.programs()
+        assert {program.name() for program in programs} - {"python"} == {"java"}
+        functions = [program.cmdline() for program in programs if program.name() == "python"]
+        assert all("pacifictool.analytics.engine.function_child" in command for command in functions), functions
         [executor] = worker.executors()
         received = " ".join([*executor.cmdline(), *executor.environ().values()])
         opened = [file.path for file in executor.open_files()]

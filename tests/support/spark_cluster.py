@@ -35,13 +35,9 @@ class Worker:
         children = psutil.Process(self._process.pid).children(recursive=True)
         return [child for child in children if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline())]
 
-    def programs(self) -> set[str]:
-        """The names of all programs that run on it, without the supervisor at the top."""
-        return {child.name() for child in psutil.Process(self._process.pid).children(recursive=True)}
-
-    def pythons(self) -> list[psutil.Process]:
-        """Python's processes on it."""
-        return [each for each in psutil.Process(self._process.pid).children(recursive=True) if each.name() == "python"]
+    def programs(self) -> list[psutil.Process]:
+        """All that run on it, without the supervisor at the top."""
+        return psutil.Process(self._process.pid).children(recursive=True)
 
     def applications(self) -> set[str]:
         """Those that have had executors here."""

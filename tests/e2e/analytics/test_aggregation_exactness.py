@@ -190,7 +190,7 @@ def test_a_spark_that_does_not_start_ends_the_job_after_what_was_counted_before(
     assert producer.flush(60) == 0
     config = jobs.config(topic)
     too_small = replace(config, spark=replace(config.spark, memory="300m"))  # enough for Java, and not for Spark
-    with pytest.raises(AggregationError, match=r"Spark did not start .*memory \d+ must be at least"):
+    with pytest.raises(AggregationError, match=r"Spark did not start .*memory 2\d+ must be at least"):
         AggregationJob(too_small, sink).run(threading.Event())
     view = JobView.open(config.checkpoint)
     assert view is not None

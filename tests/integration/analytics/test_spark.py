@@ -53,8 +53,8 @@ def test_spark_starts_works_and_ends_within_two_seconds_twice(spark_settings: Sp
 
 
 def test_a_java_that_does_not_start_is_reported_in_one_sentence(spark_settings: SparkSettings, tmp_path: Path) -> None:
-    too_small = replace(spark_settings, memory="1k")
-    with SparkRuntime(too_small, tmp_path) as runtime, pytest.raises(AggregationError, match="ended at once") as caught:
+    nonsense = replace(spark_settings, memory="nonsense")
+    with SparkRuntime(nonsense, tmp_path) as runtime, pytest.raises(AggregationError, match="ended at once") as caught:
         _ = runtime.java_context
     assert "spark-jvm.log" in (caught.value.hint or "")
     nowhere = replace(spark_settings, java_home=tmp_path / "nowhere")

@@ -38,7 +38,7 @@ def test_a_quotation_mark_without_its_partner_is_reported() -> None:
         ("1g", ["-Xms131072k", "-XX:MaxNewSize=174762k"]),
         ("2G", ["-Xms262144k", "-XX:MaxNewSize=349525k"]),
         ("65536k", ["-Xms8192k", "-XX:MaxNewSize=10922k"]),
-        ("1073741824", ["-Xms131072k", "-XX:MaxNewSize=174762k"]),
+        ("524288000", ["-Xms64000k", "-XX:MaxNewSize=85333k"]),
     ],
 )
 def test_parts_of_the_heap_follow_its_size(memory: str, sizes: list[str]) -> None:
